@@ -285,6 +285,26 @@ def test_exams_with_groups_are_split_alike(tmp_path):
     assert {item["group"] for item in datalist["test"]} == {"DCM", "HCM", "MINF", "NOR", "RV"}
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "patients", "said"),
+    [
+        ("00042", "42", 2, True),
+        ("p001 ", "P001", 2, True),
+        ("p001 ", " p001", 1, False),
+        ("420", "42", 2, False),
+        ("P01", "P1", 2, False),
+    ],
+)
+def test_patient_identifiers_that_are_nearly_the_same_are_said(first, second, patients, said, tmp_path):
+    """Spreadsheets take leading zeros away."""
+    for number, patient in enumerate((first, second)):
+        write_usual_exam(tmp_path / f"study{number}", PatientID=patient, StudyInstanceUID=f"1.2.{number}")
+    result = index_folder(tmp_path)
+    assert len({item["patient"] for item in items_of(result)}) == patients
+    found = [text for text in result.warnings if "may be of one patient" in text]
+    assert [re.findall(r"\S+/study0 and \S+/study1\. If", text) != [] for text in found] == [True] * said
+
+
 def test_an_empty_training_section_is_said(usual_exam):
     result = index_folder(usual_exam, split=(0, 0, 1))
     assert result.warnings == []

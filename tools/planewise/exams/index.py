@@ -49,7 +49,7 @@ from planewise.exams.stack import SIDEWAYS
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import grid_problem, mask_as_image, read_volumes
-from planewise.exams.words import composed, count_of, some_of
+from planewise.exams.words import composed, count_of, loose, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import BY_HAND, MASK, is_predicted, network_mask
@@ -204,6 +204,7 @@ def index_folder(
     places = [*exams, *volumes]
     if sought.inputs != "photographs":  # they have their own rule for copies
         result.warnings += join_copies(places)
+        _warn_of_similar_identifiers(result, exams)
     for place in places:
         place.name, place.patient = hashed(place.key, salt), hashed(place.patient_key, salt)
     for exam in exams:
@@ -678,6 +679,22 @@ def _mark_predicted(
             "masks with the names that inference gives (NAME/NAME_mask.nii.gz), but without the mark of a predicted mask: "
             f"{count_of(len(named), 'mask')} of {count_of(len(set(named.values())), 'exam')}. They count as labels: if "
             "nobody has corrected them, take these files out of the folder"
+        )
+
+
+def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> None:
+    """Warn about PatientIDs that differ only in leading zeros or capital letters: a spreadsheet or an archive may have
+    changed them, so one patient would be in two sections. Folders stand for the identifiers, which are private."""
+    alike: dict[str, dict[str, str]] = defaultdict(dict)
+    for exam in exams:
+        kind, _, patient = exam.patient_key.partition(":")
+        if kind == "patient":
+            alike[loose(patient)].setdefault(patient, "/".join(exam.folder.parts[-2:]))
+    if several := [" and ".join(folders.values()) for folders in alike.values() if len(folders) > 1]:
+        result.warnings.append(
+            "PatientIDs that differ only in leading zeros or capital letters, so they may be of one patient, but count as "
+            f"different patients: {some_of(several)}. If they are of one patient, assign these folders to one section with "
+            "--sections"
         )
 
 

@@ -29,7 +29,7 @@ from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, mask_on_grid
-from planewise.exams.words import composed, count_of, is_text, listed, named_phases, some_of
+from planewise.exams.words import composed, count_of, is_text, listed, loose, named_phases, some_of
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import (
     BY_HAND,
@@ -188,17 +188,13 @@ class KnownNames:
         for index, names in enumerate(known):
             for name in names:
                 self._exact[name].append(index)
-            for name in set(map(_loose, names)):
+            for name in set(map(loose, names)):
                 self._loose[name].append(index)
 
     def find(self, name: str) -> list[int]:
         """The indices of the exams that have this name."""
         name = composed(name)
-        return self._exact.get(name) or self._loose.get(_loose(name), [])
-
-
-def _loose(name: str) -> str:
-    return (name.lstrip("0") or "0") if name.isdecimal() else name.casefold()
+        return self._exact.get(name) or self._loose.get(loose(name), [])
 
 
 def mask_files(folder: Path) -> list[Path]:

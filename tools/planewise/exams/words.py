@@ -83,6 +83,11 @@ def plain(text: str) -> str:
     return re.sub(r"[_\-./,|]+", " ", text.lower())
 
 
+def loose(name: str) -> str:
+    """A name in a form that leading zeros of a number (``7`` for ``007``) and capital letters do not change."""
+    return (name.lstrip("0") or "0") if name.isdecimal() else name.casefold()
+
+
 def natural_order(text: str) -> tuple:
     """Sort key that puts ``sax_5`` before ``sax_23``."""
     # isdecimal, like \d, rejects "²", which int() cannot read; isdigit accepts it
