@@ -30,6 +30,8 @@ ROW, COLUMN = unit([-0.8, 0.3, -0.2]), None
 COLUMN = unit(np.cross(ROW, [0.1, -0.5, 0.9]))
 CT = {"SOPClassUID": CTImageStorage, "Modality": "CT"}
 PLACE = {"centre": [10, -20, 30], "row": ROW, "column": COLUMN}
+#: Direction cosines that three decimals make far from orthonormal.
+WORST = [-0.356490, -0.630497, -0.689484, -0.313977, -0.614205, 0.723997]
 
 
 def reason(path) -> str:
@@ -194,13 +196,19 @@ def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
 
 
 @pytest.mark.parametrize("digits", [3, 8])
-def test_rounded_direction_cosines_are_taken_as_itk_takes_them(tmp_path, digits):
-    """With three decimals, the corner of this image would be 0.3 mm apart, and loading would refuse the file."""
+@pytest.mark.parametrize("worst", [False, True])
+def test_rounded_direction_cosines_are_taken_as_itk_takes_them(tmp_path, digits, worst):
+    """With three decimals, the corner of this image would be 0.3 mm apart, and loading would refuse the file. In the worst
+    case, a scalar product is wrong by 0.0016, and the plane by less than 0.1 deg."""
     path = write_image(tmp_path / "a.dcm", **PLACE, size=(200, 200), spacing=2.0)
     dataset = pydicom.dcmread(path)
-    dataset.ImageOrientationPatient = [f"{value:.{digits}f}" for value in dataset.ImageOrientationPatient]
+    exact = np.reshape(WORST if worst else dataset.ImageOrientationPatient, (2, 3)).astype(float)
+    dataset.ImageOrientationPatient = [f"{value:.{digits}f}" for value in exact.ravel()]
     dataset.save_as(path)
     (frame,) = dicom.read_header(path)
+    normal = np.cross(*exact) / np.linalg.norm(np.cross(*exact)) * (-1, -1, 1)
+    across = np.array(frame.affine)[:3, 2]
+    assert np.degrees(np.linalg.norm(across / np.linalg.norm(across) - normal)) < 0.1
     corner = [199, 199, 0, 1]
     theirs = np.asarray(LoadImage(reader="ITKReader", image_only=True)(path).affine)
     np.testing.assert_allclose(np.array(frame.affine) @ corner, theirs @ corner, atol=1e-3)

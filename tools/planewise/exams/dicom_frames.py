@@ -37,6 +37,9 @@ SMALLEST_SIDE, LARGEST_SIDE, LARGEST_RATIO = 5.0, 2500.0, 8.0
 #: Direction cosines are made orthonormal if they deviate by more: ITK does so with all, and headers with three decimals move
 #: the corner of an image by tenths of a millimetre.
 ROUNDED = 1e-5
+#: Largest deviation of direction cosines, as differences of their scalar products from those of orthonormal axes. Rounding
+#: to three decimals changes a scalar product by up to 0.001 x sqrt(3), and turns the plane by less than 0.1 deg.
+LARGEST_DEVIATION = 1.75e-3
 #: ScanOptions that mean fat suppression: FS is DICOM's own term; manufacturers write the others.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files use one word where classic files use ScanningSequence.
@@ -244,9 +247,8 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     # for three numbers at a time, NumPy costs more than it saves
     numbers = [float(value) for value in (*orientation, *position, *spacing)]
     row, column, origin, (between_rows, between_columns) = numbers[:3], numbers[3:6], numbers[6:9], numbers[9:]
-    # 1e-3: headers round direction cosines to about five digits
     deviation = max(abs(_dot(row, row) - 1), abs(_dot(column, column) - 1), abs(_dot(row, column)))
-    rotation = deviation < 1e-3
+    rotation = deviation < LARGEST_DEVIATION
     if not all(map(math.isfinite, numbers)) or not rotation or between_rows <= 0 or between_columns <= 0:
         raise Refused(BAD_GEOMETRY)
     thick = number_of(thickness)
