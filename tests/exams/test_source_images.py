@@ -149,6 +149,31 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
 
 
 @pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        ({"sax": ("1.78", "76"), "4ch": ("1.780", "76.0")}, (178, 76)),
+        ({"4ch": ("1.78", "76")}, (178, 76)),
+        ({"sax": ("0", "76"), "4ch": ("1.78", "0")}, (178, 76)),
+        ({"sax": ("1.9", "60"), "4ch": ("1.6", "80")}, "1.6 and 1.9 m and 60 and 80 kg"),
+        ({"last": ("1.9", "60"), "sax": ("1.9", "61")}, "60 and 61 kg"),
+    ],
+)
+def test_headers_that_disagree_about_the_body(sizes, found, usual_exam):
+    (item,) = find_inputs(usual_exam, "ed")
+    files = {"sax": item["image"][0], "last": item["image"][-1], "4ch": item["views"]["4ch"]}
+    for name, (size, weight) in sizes.items():
+        dataset = pydicom.dcmread(files[name]["image"])
+        dataset.PatientSize, dataset.PatientWeight = size, weight
+        dataset.save_as(files[name]["image"])
+    read, problem, note = body_size(item)
+    if isinstance(found, tuple):
+        assert read == pytest.approx(found) and (problem, note) == (None, None)
+    else:
+        assert (read, problem) == (None, None)
+        assert note == f"no values per m2: the headers of the exam's images disagree ({found})"
+
+
+@pytest.mark.parametrize(
     ("height", "weight", "kept"),
     [
         (40, 2, True),

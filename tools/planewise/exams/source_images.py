@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,26 +139,21 @@ def header_values_kept() -> Iterator[None]:
 
 
 def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str | None, str | None]:
-    """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
+    """Height (cm) and weight (kg) of the patient, from the item or from the headers of its DICOM images and the exam's views.
 
     Returns:
         The size, or None if a value is unknown or impossible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
         mass index below 8 or above 80 kg/m2; a sentence on an impossible or implausible size, or None; and a sentence on
-        values of zero, which mean that the size is unknown, or None.
+        values of zero, which mean that the size is unknown, or on headers that disagree, or None.
     """
     height, weight = item.get("height"), item.get("weight")
     if height is None and is_dicom(item):
-        try:
-            header = pydicom.dcmread(
-                item["image"][0]["image"],
-                stop_before_pixels=True,
-                force=True,
-                specific_tags=["PatientSize", "PatientWeight"],
-            )
-            metres, weight = header.get("PatientSize"), header.get("PatientWeight")
-            height = None if metres is None else 100 * float(metres)
-        except Exception:  # a header can be wrong in any way, and these values are optional
-            return None, None, None
+        metres, kilograms = _sizes([*item["image"], *item.get("views", {}).values()])
+        if len(metres) > 1 or len(kilograms) > 1:
+            differ = [f"{listed([f'{value:.4g}' for value in metres])} m"] if len(metres) > 1 else []
+            differ += [f"{listed([f'{value:.4g}' for value in kilograms])} kg"] if len(kilograms) > 1 else []
+            return None, None, f"no values per m2: the headers of the exam's images disagree ({listed(differ)})"
+        height, weight = 100 * metres[0] if metres else None, kilograms[0] if kilograms else None
     try:
         sizes = {name: float(value) for name, value in (("height", height), ("weight", weight)) if value is not None}
     except (TypeError, ValueError):
@@ -177,6 +172,19 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
     if height <= _CHILD and index > _CHILDS_INDEX:
         return (height, weight), f"values per m2: {said} are implausible together, even in an obese child", None
     return (height, weight), None, None
+
+
+def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
+    """The different heights (m) and weights (kg) in the headers of images, ascending. Zeros, which mean that the value is
+    unknown, are left out unless there is nothing else."""
+    found: tuple[set[float], set[float]] = (set(), set())
+    for path in dict.fromkeys(str(image["image"]) for image in images):
+        for values, keyword in zip(found, ("PatientSize", "PatientWeight"), strict=True):
+            with suppress(Exception):  # a header can be wrong in any way, and these values are optional
+                header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[keyword])
+                values.add(float(header[keyword].value))
+    heights, weights = (sorted(values - {0} or values) for values in found)
+    return heights, weights
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:
