@@ -106,6 +106,17 @@ def test_a_broken_exam_costs_itself_and_the_worst_comes_first(files, tmp_path):
     assert "bbbb,../in/Doe_b.nii.gz" in folders.read_text() and folders.stat().st_mode & 0o777 == 0o600
 
 
+def test_the_folders_are_listed_before_the_first_exam_is_done(files, tmp_path):
+    work, listed = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)).work, []
+
+    def run(*given):
+        listed.append((tmp_path / "out/exams_folders.csv").read_text())
+        return work.run(*given)
+
+    work_through(replace(work, run=run), tmp_path / "out", lambda line: None)
+    assert len(listed) == 3 and "cccc,../in/Doe_c.nii.gz" in listed[0]
+
+
 def test_the_folders_of_an_anonymous_archive_are_listed_next_to_it(files, tmp_path):
     for anonymous in (False, True):
         work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5), anonymous=anonymous).work

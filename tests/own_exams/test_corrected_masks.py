@@ -136,13 +136,28 @@ def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
         read(save(folder, (some_labels() == 1).astype("u1")))
 
 
-def test_overlapping_segments_of_3d_slicer_are_not_measured(folder):
-    """They are in several layers, along a first axis that is no direction in space."""
-    header = ["NRRD0004", "type: short", "dimension: 4", "sizes: 2 8 7 5", "endian: little", "encoding: raw"]
-    header += ["space: left-posterior-superior", "space directions: none (1,0,0) (0,1,0) (0,0,1)"]
-    header += ["kinds: list domain domain domain", "space origin: (0,0,0)", "", ""]
+@pytest.mark.parametrize(("count", "overlap"), [(2, False), (2, True), (3, False)])
+@pytest.mark.parametrize("kind", ["unsigned char", "short", "float"])
+def test_only_overlapping_segments_of_3d_slicer_are_not_measured(folder, count, overlap, kind):
+    """Layers are along a first axis that is no direction in space. 3D Slicer keeps them when an overlap is removed."""
+    labels, grid = some_labels(), nibabel.load(folder / "a_mask.nii.gz")
+    layers = np.zeros((count, *labels.shape), {"unsigned char": "u1", "short": "<i2", "float": "<f4"}[kind])
+    layers[0][labels == 1], layers[0][labels == 2], layers[-1][labels == 3] = 5, 1, 1
+    layers[0][(labels == 3) & overlap] = 1
+    lps = np.diag([-1, -1, 1, 1]) @ grid.affine
+    directions, origin = ([f"({','.join(map(str, axis))})" for axis in of] for of in (lps[:3, :3].T, [lps[:3, 3]]))
+    header = ["NRRD0004", f"type: {kind}", "dimension: 4", f"sizes: {count} {' '.join(map(str, labels.shape))}"]
+    header += ["endian: little", "encoding: raw", "space: left-posterior-superior"]
+    header += [f"space directions: none {' '.join(directions)}", "kinds: list domain domain domain"]
+    header += [f"space origin: {origin[0]}"]
+    for number, (name, value, layer) in enumerate([("RV", 5, 0), ("myocardium", 1, 0), ("LV", 1, count - 1)]):
+        header += [f"Segment{number}_{key}" for key in (f"Name:={name}", f"LabelValue:={value}", f"Layer:={layer}")]
     file = folder / "a_by_hand.seg.nrrd"
-    file.write_bytes("\n".join(header).encode() + bytes(2 * 2 * 8 * 7 * 5))
+    file.write_bytes("\n".join([*header, "", ""]).encode() + layers.tobytes(order="F"))
+    if not overlap:
+        found, refused = found_in(folder)
+        assert refused == [] and np.array_equal(found.labels, labels)
+        return
     why = "its segments overlap; save the structures as one label map without overlaps"
     assert found_in(folder) == (None, [f"{file.name} is not measured: {why}"]) and changed_since(folder, [folder])
 

@@ -77,7 +77,7 @@ class Archive:
 
 
 def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
-    """Make the results of every unfinished exam, and write the overview.
+    """Make the results of every unfinished exam, and write the overview. The table of folders is written first.
 
     An exam is finished if its results were made from the same files (by name, size and time), weights, options and
     version, and if nobody has changed a mask since. The overview is also written if the run is stopped; the next run
@@ -100,6 +100,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         check_output(folders_table(_beside(work, output))),
         left_out={exam: left.why for exam, left in work.left_out.items()},
     )
+    _write_folders(work, output)
     made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
     for name, items in exams.items():
         folders = mask_folders(name, items, output)
@@ -229,6 +230,16 @@ def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) 
         return None
 
 
+def _write_folders(work: ExamWork, output: Path) -> None:
+    """Write the private table of the exams' folders, before the first exam, because the terminal names exams by hashes."""
+    places = {name: (folder_of(items), Path(slices_of(items)[0]["image"])) for name, items in work.exams.items()}
+    places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
+    beside = _beside(work, output)
+    write_folders(beside, own_places(places))
+    if beside != output / _TABLE:
+        folders_table(output / _TABLE).unlink(missing_ok=True)  # of an earlier run
+
+
 def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[str, Any]]], output: Path) -> None:
     def best_last(entry: tuple[str, Summary]) -> tuple[bool, float, str]:
         return not entry[1].not_a_heart, -entry[1].severity, entry[0]
@@ -253,12 +264,6 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
         done.table,
         {key: [*cells, *without.get(key, [""] * len(done.left_out))] for key, cells in columns.items()},
     )
-    places = {name: (folder_of(items), Path(slices_of(items)[0]["image"])) for name, items in exams.items()}
-    places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
-    beside = _beside(work, output)
-    write_folders(beside, own_places(places))
-    if beside != done.table:
-        folders_table(done.table).unlink(missing_ok=True)  # of an earlier run
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
     with atomic_write(done.page) as part:
         part.write_text(

@@ -60,31 +60,40 @@ def write_slicer_segmentation(
 
 def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple[np.ndarray, np.ndarray]:
     """The label map ``(i, j, slices)`` in a file, and its affine, RAS+, mm. The names of the segments determine the
-    values, because 3D Slicer may renumber the segments. It may also crop the file; if segments overlap, it adds a fourth
-    axis.
+    values, because 3D Slicer may renumber the segments. It may also crop the file. If segments overlap, or did so before,
+    they are in several layers, along a further axis.
 
     Args:
         path: the file.
         structures: label value to name.
 
     Raises:
-        InputError: a segment has another name, a structure has no segment, or the segments are in several layers.
+        InputError: a segment has another name, a structure has no segment, or segments overlap.
         RuntimeError: the file cannot be read.
     """
     try:
         image = itk.imread(str(path))
-    except TypeError as error:  # ITK's Python package has no images of vectors of this length and type
-        raise InputError("its segments overlap; save the structures as one label map without overlaps") from error
-    known, voxels = dict(image), itk.array_from_image(image).T
+    except (
+        TypeError
+    ):  # ITK's Python package has no images of vectors of this length and type, with a layer in each element
+        reader = itk.ImageFileReader[itk.VectorImage[itk.US, 3]].New(FileName=str(path))
+        reader.Update()
+        image = reader.GetOutput()
+    known, layers = dict(image), itk.array_from_image(image).T
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        layers = layers[None]
+    if (np.count_nonzero(layers, axis=0) > 1).any():
+        raise InputError("its segments overlap; save the structures as one label map without overlaps")
     affine = np.eye(4)
     affine[:3, :3] = itk.array_from_matrix(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
     affine[:3, 3] = np.asarray(image.GetOrigin())[:3]
-    labels, values = voxels.copy(), {name: value for value, name in structures.items()}
+    labels, values = layers.max(axis=0), {name: value for value, name in structures.items()}
     segments = {
         key: known.get(f"{key.removesuffix('_LabelValue')}_Name", "") for key in known if key.endswith("_LabelValue")
     }
     for key, name in segments.items():
-        if (own := voxels == int(known[key])).any():
+        layer = int(known.get(f"{key.removesuffix('_LabelValue')}_Layer", 0))
+        if (own := layers[layer] == int(known[key])).any():
             if name not in values:
                 raise InputError(f"its segment {name} must be named {listed(values, 'or')}")
             labels[own] = values[name]
