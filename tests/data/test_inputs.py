@@ -109,6 +109,28 @@ def test_slices_of_a_datalist_come_in_their_order(tmp_path):
         assert len(found) == 3 and names(found[number]) == nearest
 
 
+@pytest.mark.parametrize("find", [find_inputs, find_volumes])
+def test_a_number_of_exams_counts_whole_exams(find, tmp_path, caplog):
+    """All stacks and phases of an exam are used, wherever they are in the list."""
+    place = {"stack": "sax", "slice": 0, "affine": np.eye(4).tolist()}
+    frames = [
+        place | {"image": f"{exam}{phase}.dcm", "exam": exam, "phase": phase / 2} for phase in (0, 1) for exam in "ab"
+    ]
+    volumes = [
+        {"image": f"{exam}_{phase}.nii", "exam": exam, "phase": phase} for phase in ("ED", "ES") for exam in "cd"
+    ]
+    phases = {"phases": "all"} if find is find_inputs else {}
+    caplog.set_level("INFO")
+    for items, expected in ((frames, ["a", "a"]), (volumes, ["c", "c"]), (frames[:2], ["a"])):
+        (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+        assert [item["exam"] for item in find(tmp_path / "list.json", num_exams=1, **phases)] == expected
+        assert caplog.messages[-1] == "--num_exams 1: the first 1 of 2 exams are used"
+        assert len(find(tmp_path / "list.json", num_exams=2, **phases)) == len(items)
+    for name in ("p1_frame01.nii.gz", "p1_frame12.nii.gz", "p2_ED.nii.gz"):
+        volume(tmp_path / name, range(60))
+    assert [Path(item["image"]).name[:2] for item in find(tmp_path, num_exams=1)] == ["p1", "p1"]
+
+
 def test_slices_of_a_datalist_that_lack_phases_are_named(tmp_path):
     """A slice with phases at other times was acquired with fewer phases."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from os.path import relpath
@@ -24,7 +24,7 @@ from planewise.exams.mask_checks import label_values, refuse_mask
 from planewise.exams.photographs import OTHER_FILE, is_photograph, photograph_problem
 from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
 from planewise.exams.volume import common_name, nifti_files
-from planewise.exams.volumes import find_own_volumes
+from planewise.exams.volumes import case_and_phase, find_own_volumes
 from planewise.exams.words import count_of, named_phases, phase_name, phases_not_used, some_of
 from planewise.nifti_files import is_nifti
 from planewise.preprocessing.exam_name import stem
@@ -60,7 +60,7 @@ def find_inputs(
             file or folder, in which the indexer finds the stacks of the view; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
-        num_exams: maximum number of inputs; None takes all.
+        num_exams: maximum number of exams, each with all its phases and stacks; None takes all.
         view: the stack to look for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         left_out, skipped: see `planewise.exams.find_stacks`.
@@ -82,7 +82,23 @@ def find_inputs(
         partial(_from_datalist, phases=phases),
         partial(_from_files, phases=phases, view=view, contrast=contrast, left_out=left_out, skipped=skipped),
     )
-    return found[:num_exams]
+    return _first_exams(found, num_exams)
+
+
+def _first_exams(found: list[dict[str, Any]], num_exams: int | None) -> list[dict[str, Any]]:
+    """All inputs of the first exams. Frames of a file, and files whose names differ only in the phase, are of one exam."""
+    exams = list(dict.fromkeys(map(_exam, found)))
+    if num_exams is None or len(exams) <= num_exams:
+        return found
+    logger.info("--num_exams %d: the first %d of %d exams are used", num_exams, num_exams, len(exams))
+    return [item for item in found if _exam(item) in exams[:num_exams]]
+
+
+def _exam(item: Mapping[str, Any]) -> Hashable:
+    image = item["image"]
+    if item.get("exam") or not isinstance(image, str):
+        return item.get("exam") or str(image)
+    return Path(image).parent, case_and_phase(stem(Path(image)))[0]
 
 
 def found_at(
@@ -324,7 +340,8 @@ def find_photographs(path: str | Path, section: str = "test", num_exams: int | N
     Raises:
         InputError: the path does not exist, or contains no photograph, or several with one name.
     """
-    return found_at(path, section, "a photograph, a folder of photographs", list, _photographs_in)[:num_exams]
+    found = found_at(path, section, "a photograph, a folder of photographs", list, _photographs_in)
+    return _first_exams(found, num_exams)
 
 
 def _photographs_in(path: Path) -> list[dict[str, Any]]:
@@ -359,7 +376,7 @@ def find_volumes(
             - a photograph, or a folder of photographs without volumes;
             - a datalist.
         section: section of a datalist; ``"all"`` for every exam.
-        num_exams: maximum number of inputs; None takes all.
+        num_exams: maximum number of exams, each with all its phases; None takes all.
         channels: endings of a case's file names, in order; empty if a case is a single file.
 
     Returns:
@@ -373,7 +390,7 @@ def find_volumes(
     found = found_at(
         path, section, "a volume, a folder of volumes", gather_stacks, partial(_volumes_in, channels=channels)
     )
-    return found[:num_exams]
+    return _first_exams(found, num_exams)
 
 
 def _volumes_in(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
