@@ -9,10 +9,12 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from planewise.errors import InputError
 from planewise.exams.words import count_of
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.tables import write_predictions
+from planewise.reports.tables import write_csv
+from planewise.text_files import cell, read_csv
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class ExamWriter:
 
 class PredictionsWriter(ExamWriter):
     """Call `diagnose` for each exam, with its folder ``output_dir/<exam>/``, and write the returned rows into
-    ``predictions.csv``.
+    ``predictions.csv``. If the table exists, the rows of other exams stay as long as their folders exist.
 
     Args:
         output_dir: folder for the results.
@@ -90,6 +92,31 @@ class PredictionsWriter(ExamWriter):
         self._rows: list[dict[str, Any]] = []
 
     def _write_table(self, engine: Engine) -> None:
-        if self._rows:
-            columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
-            write_predictions(self.folder / "predictions.csv", columns, self.note)
+        if not self._rows:
+            return
+        file = self.folder / "predictions.csv"
+        rows = [{**row, "note": self.note} for row in self._rows]
+        # only now, because another run in this folder may have ended in the meantime
+        rows = self._earlier_rows(file, list(rows[0])) + rows
+        write_csv(file, {name: [row[name] for row in rows] for name in rows[0]})
+        logger.info("%s: %s", file.name, self.note)
+
+    def _earlier_rows(self, file: Path, names: list[str]) -> list[dict[str, Any]]:
+        """The rows of the exams that earlier runs wrote and this one did not, and whose folders still exist."""
+        if not file.is_file():
+            return []
+        try:
+            head, *found = read_csv(file) or [[]]
+        except InputError as error:
+            logger.warning("%s; it is replaced", error)
+            return []
+        if head != names:
+            logger.warning("the earlier %s has other columns, so it is replaced: %s", file.name, ", ".join(head))
+            return []
+        exams = {cell(path.name) for path in self.folder.iterdir() if path.is_dir()} - {
+            cell(row["exam"]) for row in self._rows
+        }
+        kept = [dict(zip(names, row, strict=True)) for row in found if row[0] in exams and len(row) == len(names)]
+        if kept:
+            logger.info("%s keeps the rows of %s from earlier runs", file.name, count_of(len(kept), "exam"))
+        return kept
