@@ -461,7 +461,16 @@ def test_a_misspelt_setting_is_named_once_from_python_or_a_command_line(tmp_path
     folder = ROOT / "bundles/pretext_simclr"
     files = [str(folder / "configs" / name) for name in ("train.yaml", "evaluate.yaml")]
     own = {"bundle_root": str(folder), "max_epoch": 1, "x-mine": 1, "mine": 2, "title": "$str(@mine)"}
-    for arguments in (["run"], ["run", "--config_file", str(files), "--max_epoch", "1", "--learning_rate", "0.1"]):
+    given = {"max_epoch": 1, "learning_rate": 0.1}
+    (tmp_path / "args.json").write_text(json.dumps(given))
+    (tmp_path / "all.json").write_text(json.dumps(given | {"config_file": files, "learning_rate": None}))
+    line, named = ["run", "--config_file", str(files)], f"--args_file={tmp_path}"
+    for arguments in (
+        ["run"],
+        [*line, "--max_epoch", "1", "--learning_rate", "0.1"],
+        [*line, f"{named}/args.json"],
+        ["run", f"{named}/all.json", "--max_epoch", "1"],
+    ):
         monkeypatch.setattr("sys.argv", arguments)
         parser = ConfigParser(ConfigParser.load_config_files(files))
         parser.update(own | {"output_dir": str(tmp_path), "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}})

@@ -4,6 +4,7 @@ warning."""
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 import monai.bundle
 import yaml
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, update_kwargs
 from monai.bundle.config_item import ConfigComponent
 from monai.bundle.utils import merge_kv
 
@@ -46,6 +47,22 @@ def overrides(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             yield name, value if equals else next(iter(arguments[position + 1 :]), "")
+
+
+def with_args_file(arguments: Sequence[str]) -> list[str]:
+    """A command line with the options of its ``--args_file``, which MONAI applies unless the command line has them, too."""
+    given = dict(overrides(arguments))
+    options: Any = {}
+    with suppress(OSError, ValueError):  # MONAI has read the file, unless the option is another program's
+        options = update_kwargs(given.get("args_file") or None)
+    return [
+        *arguments,
+        *(
+            f"--{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+            for name, value in options.items()
+            if name not in given
+        ),
+    ]
 
 
 def config_files(arguments: Sequence[str]) -> list[str]:

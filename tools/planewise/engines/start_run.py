@@ -25,6 +25,7 @@ from planewise.engines.overrides import (
     warn_of_idle_overrides,
     warn_of_unknown_overrides,
     warn_of_unknown_settings,
+    with_args_file,
 )
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
@@ -137,29 +138,30 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
             "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
-    refuse_overlay_first(sys.argv)
+    arguments = with_args_file(sys.argv)
+    refuse_overlay_first(arguments)
     first = parser not in _warned
     if first:
-        warn_of_unknown_overrides(sys.argv)
-    _find_bundle(parser)
-    _rename(parser, sys.argv)
-    refuse_idle_run(sys.argv, parser.get())
+        warn_of_unknown_overrides(arguments)
+    _find_bundle(parser, arguments)
+    _rename(parser, arguments)
+    refuse_idle_run(arguments, parser.get())
     if first:
         _warned.add(parser)
-        warn_of_idle_overrides(sys.argv, parser.get())
-        if not config_files(sys.argv):
+        warn_of_idle_overrides(arguments, parser.get())
+        if not config_files(arguments):
             warn_of_unknown_settings(parser.get(), configs_beside(parser) or {"running": parser.get()})
     check_plain_settings(parser.get())  # before they are compared with the settings of the weights
-    follow(parser, sys.argv)
+    follow(parser, arguments)
     check_settings(evaluated_settings(parser))
     return parser
 
 
-def _find_bundle(parser: ConfigParser) -> None:
+def _find_bundle(parser: ConfigParser, arguments: Sequence[str]) -> None:
     """Set ``bundle_root`` to the bundle of the running config if the run starts in another folder. Its default is the working
     folder, which may be another bundle or none. If the working folder is a bundle, and the config's folder has no
     metadata.json, the config belongs to the bundle in the working folder."""
-    folder, named = running_folder(), any(name == "bundle_root" for name, _ in overrides(sys.argv))
+    folder, named = running_folder(), any(name == "bundle_root" for name, _ in overrides(arguments))
     if parser.get("bundle_root") != "." or named or folder is None or folder.resolve() == Path.cwd():
         return
     needed = "metadata.json" if Path("configs/train.yaml").is_file() else "train.yaml"
