@@ -188,9 +188,13 @@ def test_values_that_no_structure_has_are_recorded_for_the_training(tmp_path):
     assert found == {"case7_frame01.nii.gz": [85, 170, 255], "case7_frame02.nii.gz": None}
     items = [item for item in result.datalist["training"] if "label" in item]
     with pytest.raises(
-        InputError, match=r"^masks of 1 exam have values other than 1 \(RV\), 2 \(.*: 85, 170 and 255; rename"
+        InputError,
+        match=r"^masks of 1 exam have values other than 1 \(RV\), 2 \(.*: 85, 170 and 255; rename .*label-map`, or take",
     ):
         labelled(items, HEART_STRUCTURES["sax"], only=True)
+    # the network's classes are consecutive, so only the next value can become a structure of its own
+    with pytest.raises(InputError, match=r": 4; rename .*label-map`, name them in --structures, or take"):
+        labelled([items[0] | {"unknown_labels": [4]}], HEART_STRUCTURES["sax"], only=True)
     assert labelled(items, HEART_STRUCTURES["sax"]) == items, "other bundles take other structures as background"
     assert labelled(items, dict.fromkeys((1, 2, 3, 85, 170, 255), "a name"), only=True) == items
 

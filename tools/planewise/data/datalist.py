@@ -321,9 +321,12 @@ def checked_masks(
     if others:
         each = "; ".join(f"exam {exam}: {listed([*map(str, sorted(values))])}" for exam, values in others.items())
         known = listed([f"{value} ({name})" for value, name in structures.items()])
+        # the values of the structures are the network's classes, so they must be consecutive
+        every = {*map(int, structures)}.union(*others.values())
+        own = "name them in --structures, " if every == {*range(1, len(every) + 1)} else ""
         raise InputError(
             f"masks of {count_of(len(others), 'exam')} have values other than {known}: {each}; rename the values with "
-            "`planewise index --label-map`, name them in --structures, or take these masks out and index again"
+            f"`planewise index --label-map`, {own}or take these masks out and index again"
         )
     for item in found:
         if not is_labelled(item):
@@ -336,7 +339,6 @@ def checked_masks(
         lacking = [name for value, name in structures.items() if known and int(value) not in known]
         if lacking:
             kept = {str(value): name for value, name in structures.items() if int(value) in known}
-            # the values of the structures are the network's classes, so they must be consecutive
             first = kept and list(kept) == [str(number + 1) for number in range(len(kept))]
             remedy = (
                 f'name the structures that they have with --structures "{kept}"' if first else "leave such exams out"
