@@ -154,7 +154,8 @@ def test_nothing_usable_is_an_error_with_the_reasons(volumes, preprocessing, tmp
     for item in volumes:
         Path(item["label"]).unlink()
     with pytest.raises(
-        InputError, match=r"none of the 12 slices can be used: mask: No such .* \(12: exam e0, e1, e2\)$"
+        InputError,
+        match=r"none of the 12 slices can be used: mask: No such .* of the datalist \(12: exam e0, e1, e2\)$",
     ):
         dataset(volumes, preprocessing, tmp_path)
 

@@ -17,6 +17,9 @@ from planewise.nifti_files import is_nifti
 #: Errors of ITK, nibabel and NumPy. A truncated ``.nii.gz`` raises `EOFError`, and a damaged one `zlib.error`.
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, ImageFileError, HeaderDataError)
 
+#: Why a file of a datalist is usually missing: the list was moved without its images.
+NO_FILE = "No such file or directory: paths in a datalist are relative to the folder of the datalist"
+
 #: Maximum number of bytes to which one byte of a ``.nii.gz`` can expand; this is a limit of the deflate format.
 _MOST_PACKED = 1032
 #: NIfTI's codes of units of length other than millimetres.

@@ -190,6 +190,8 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
         scored = None if run.ships else read_scored(file)
     else:
         at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run next to {weights}"
+        if run and any((run.folder / other / "metrics.json").is_file() for other in ("all", "training")):
+            at += " (the scores of --section all or training include exams of the training)"
         raise InputError(
             f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with "
             "configs/evaluate.yaml on top), or name a scores file with --scores"

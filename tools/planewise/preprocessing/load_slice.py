@@ -22,7 +22,7 @@ from planewise.exams.mrnet import is_array, read_array
 from planewise.exams.reserved import PREDICTED
 from planewise.nifti_files import is_nifti, states_orientation
 from planewise.preprocessing.exam_name import slice_name
-from planewise.unreadable import UNREADABLE, refuse_claims
+from planewise.unreadable import NO_FILE, UNREADABLE, refuse_claims
 
 #: Largest distance, mm, between the corners of an image according to the file and according to the datalist. Headers
 #: round direction cosines to about six digits, which moves a corner by micrometres; a swapped axis or a wrong frame moves
@@ -96,6 +96,7 @@ class LoadSliced(MapTransform):
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
                 path = str(item[key])
                 reason = re.sub(rf"([Ff]ile )?{re.escape(path)}", "the file", lines[-1])
+                reason = NO_FILE if isinstance(error, FileNotFoundError) else reason
                 raise InputError(
                     f"exam {item.get('exam', '?')}, {'mask' if key in self.label_keys else key}: {reason}"
                 ) from error

@@ -23,7 +23,7 @@ from planewise.exams.mrnet import is_array, read_array
 from planewise.nifti_files import states_orientation
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, turn_mask
-from planewise.unreadable import UNREADABLE, refuse_claims
+from planewise.unreadable import NO_FILE, UNREADABLE, refuse_claims
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -123,6 +123,7 @@ class LoadStackd(LoadImaged):
                 except UNREADABLE as error:
                     # other messages may contain the path, which may include a person's name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
+                    reason = NO_FILE if isinstance(error, FileNotFoundError) else reason
                     what = "mask" if key in self.label_keys else key
                     raise InputError(f"exam {exam}, {what}: the volume cannot be read ({reason})") from error
                 stated = states_orientation(volume.meta)
