@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from planewise.data import find_inputs
 from planewise.exams import find_stacks, index_folder
-from planewise.exams.lost_phases import GONE
+from planewise.exams.lost_phases import GONE, NOT_COVERED
 from planewise.exams.stack import nearest_phase
 from planewise.exams.stacks import build_stacks, still
 
@@ -152,8 +152,9 @@ def test_without_a_number_of_phases_only_a_gap_names_the_absent_phase():
 
 def kept_of_20(kept, **values):
     """The stack of a cine of 20 phases, 40 ms apart, of which only some were kept."""
+    values = {"cycle": 20} | values
     frames = [
-        frame(10.0 * rank, path=f"/{rank}/{k}", trigger=40.0 * k, series=str(rank), instance=1 + k, cycle=20, **values)
+        frame(10.0 * rank, path=f"/{rank}/{k}", trigger=40.0 * k, series=str(rank), instance=1 + k, **values)
         for rank in range(4)
         for k in sorted(kept)
     ]
@@ -170,31 +171,74 @@ def test_phases_that_somebody_selected_are_not_reported(kept, heartbeat):
     assert stack.cycle == len(kept)
 
 
-@pytest.mark.parametrize("heartbeat", [800.0, 1000.0])
+@pytest.mark.parametrize("heartbeat", [0.0, 800.0, 1000.0])
 @pytest.mark.parametrize("kept", [range(10), range(3), range(12, 20)])
 def test_the_heartbeat_tells_a_cine_that_was_cut_off_from_every_second_phase(kept, heartbeat):
+    """Without a heartbeat, a usual one counts."""
     stack = kept_of_20(kept, heartbeat=heartbeat)
     assert [stack.slices[0].phase(number) for number in range(len(kept))] == [k / 20 for k in kept]
     assert stack.cycle == 20 and stack.absent[0].startswith("no slice has phase")
 
 
-def test_a_cine_that_covers_the_heartbeat_lacks_nothing():
-    """The header's number of phases may count something else."""
+@pytest.mark.parametrize("cycle", [0, 1])
+@pytest.mark.parametrize(
+    ("kept", "steps"), [(range(12), 20), (range(8, 20), 20), (range(0, 12, 2), 10), (range(15), 0)]
+)
+def test_the_heartbeat_shows_that_images_cover_a_part_of_it(kept, steps, cycle):
+    """A header of a prospective cine promises the images that there are, or none. Three quarters may be a whole cine."""
+    stack = kept_of_20(kept, heartbeat=800.0, cycle=cycle * len(kept))
+    places = [k / 20 if steps else k / len(kept) for k in kept]
+    assert [stack.slices[0].phase(number) for number in range(len(kept))] == pytest.approx(places, abs=1e-6)
+    assert stack.cycle == (steps or len(kept)) and len(stack.absent) == bool(steps)
+    assert all(text.startswith("no slice has phase") and text.endswith(NOT_COVERED) for text in stack.absent)
+
+
+def test_a_heartbeat_in_another_unit_is_ignored():
+    stack = kept_of_20(range(20), heartbeat=800e3, cycle=0)
+    assert stack.absent == [] and stack.cycle == 20
+
+
+def shifted(late, beats, cycle=0, kept=20, stated=True):
+    """The stack of a cine of 20 phases per heartbeat, ``late`` ms after the R wave in each slice; ``kept`` images of each."""
     frames = [
-        frame(10.0 * rank, trigger=200.0 * phase, series=str(rank), instance=1 + phase, cycle=6, heartbeat=1000.0)
-        for rank in range(4)
-        for phase in range(PHASES)
+        frame(10.0 * z, path=f"/{z}/{k}", trigger=start + beat / 20 * k, series=str(z), instance=1 + k, cycle=cycle)
+        for z, (start, beat) in enumerate(zip(late, beats, strict=True))
+        for k in range(kept)
     ]
-    assert build_stacks(frames)[0].absent == []
+    for one in frames:
+        one.heartbeat = beats[int(one.series)] * stated
+    return build_stacks(frames)[0]
 
 
-def test_a_number_of_phases_that_nothing_explains_is_reported():
-    frames = cine(times=False, cycle=PHASES)
-    for (rank, phase), one in frames.items():
-        one.instance = 7 * rank + 3 * phase
-    (stack,) = build_stacks([one for (_, phase), one in frames.items() if phase])
-    assert stack.absent[0].startswith("every slice has 4 of the 5 phases of its header: files are missing or broken")
-    assert stack.cycle == PHASES - 1
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(
+    ("late", "beats", "said"),
+    [
+        ((0, 250, 0, 260), (800, 820, 780, 800), "2 of 4 slices begin 250 to 260 ms after the R wave, not 0 ms"),
+        ((250, 250, 0, 250), (800,) * 4, "1 of 4 slices begin 0 ms after the R wave, not 250 ms"),
+        ((0, 40, 0, 40), (800,) * 4, ""),
+        ((200, 200, 200, 200), (600, 1100, 900, 800), ""),  # the delay of a prospective cine is in ms
+        ((0, 150, 0, 300), (500, 800, 500, 1600), "2 of 4 slices begin 150 to 300 ms"),
+    ],
+)
+def test_slices_that_begin_at_another_moment_are_reported(late, beats, said, stated):
+    found = [text for text in shifted(late, beats, 20, stated=stated).absent if "first phase" not in text]
+    assert [text[: len(said)] for text in found] == [said] * bool(said)
+
+
+@pytest.mark.parametrize("cycle", [0, 20])
+@pytest.mark.parametrize("kept", [14, 8])
+def test_slices_that_lost_different_ends_keep_their_places(cycle, kept):
+    """The first files of two slices are missing, and the last ones of the others."""
+    stack = shifted((0, 240, 0, 240), (800,) * 4, cycle, kept)
+    for entry in stack.slices:
+        first = 6 * (int(entry.series) % 2)
+        assert [entry.phase(number) for number in range(kept)] == [(first + k) / 20 for k in range(kept)]
+    absent = 20 - 6 - kept if kept == 8 else 0
+    assert {text.partition(" (")[0] for text in stack.lost_phases} == {
+        f"slices {which} lack {20 - kept - absent} phases" for which in ("1 and 3", "2 and 4")
+    }
+    assert [text[:20] for text in stack.absent] == ["no slice has phase70"] * bool(absent)
 
 
 def write_without(sound, root: Path, gone) -> Path:

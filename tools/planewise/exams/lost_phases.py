@@ -11,7 +11,7 @@ import numpy as np
 
 from planewise.exams.frame import Frame
 from planewise.exams.stack import Slice, usual_count
-from planewise.exams.words import phase_name, some_of
+from planewise.exams.words import count_of, phase_name, some_of
 
 #: Trigger times fit the times of the other slices if they differ by at most this share of the time between two phases.
 SAME_TIME = 0.3
@@ -24,8 +24,20 @@ LATE_START = 0.9
 #: Images are consecutive phases if the time between two of them, times the header's number of phases, is shorter than this
 #: many heartbeats; otherwise, phases between them were left out. Some cines cover only three quarters of a heartbeat.
 SKIPS = 1.5
+#: The heartbeat of a header without one, ms. Longer than this times `SKIPS`, phases of a heart above 57 per minute were left
+#: out, while every second phase of one below 114 per minute lasts longer.
+USUAL_HEARTBEAT = 700.0
+#: A cine was cut off if its images cover less than this share of the header's heartbeat. Prospective gating often leaves out
+#: the last fifth.
+CUT_OFF = 2 / 3
+#: A heartbeat with more phases than this has a wrong header.
+MOST_PHASES = 100
+#: Slices begin at different moments if these differ by more than this share of the heartbeat, and of the cycle.
+OTHER_START = 0.1
 #: The end of a sentence about phases that no slice has.
 GONE = "files are missing or broken, so that end-diastole or end-systole may be missing"
+#: The same if only the header's heartbeat shows this.
+NOT_COVERED = f"by trigger times and heartbeat (NominalInterval), they were not acquired, or {GONE}"
 
 
 def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
@@ -52,35 +64,53 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]
     """Find the phases that no slice has, because the same files are missing or broken in every series.
 
     The header's number of images and the trigger times or the images' numbers say which. An exam of which somebody kept
-    some phases, at equal intervals or less than half of them, lacks none, unless the header's heartbeat shows that the kept
-    phases are consecutive, so that the others were cut off.
+    some phases, at equal intervals or less than half of them, lacks none, unless the heartbeat shows that the kept phases
+    are consecutive, so that the others were cut off. If the images cover only a part of the heartbeat or begin at different
+    moments, the heartbeat gives the number of phases, and each slice has its own place in the cycle.
 
     Returns:
         The slices, with the true cycle if it is certain; and sentences, without a full stop, that are empty if no phase
-        is absent.
+        is absent and all slices begin at the same moment.
     """
+    if any(frame.phase or frame.time is not None for frame in slices[0].phases):
+        return list(slices), []
+    marked, absent = _mark_absent(slices)
+    return marked, absent + _other_starts(marked)
+
+
+def _mark_absent(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
+    """`mark_absent_phases` without the moments at which slices begin."""
     complete = [entry for entry in slices if not entry.lost]
     usual = usual_count(len(entry.phases) for entry in complete)
     whole = [entry.phases for entry in complete if len(entry.phases) == usual]
     promised = usual_count(phases[0].cycle for phases in whole)
-    if usual < 3 or promised == usual or any(frame.phase or frame.time is not None for frame in whole[0]):
+    if usual < 3:
         return list(slices), []
     ends_early = promised > usual and (
         2 * usual > promised + 1 or all(_are_neighbours(phases, promised) for phases in whole)
     )
+    gone, named, by_beat = GONE, "header", _phases_of_a_beat(whole)
+    if not ends_early and by_beat > usual and (_other_starts(slices) or all(map(_is_cut_off, whole))):
+        promised, ends_early, gone, named = by_beat, True, NOT_COVERED, "heartbeat"
+    if promised == usual:
+        return list(slices), []
     steps = [step for phases in whole if (step := _step(phases)) is not None]
-    by_time = {_ranks_by_time(phases, promised if ends_early else 0) for phases in whole}
-    by_number = {_ranks_by_number(phases, promised) for phases in whole} if ends_early else {()}
-    ranks = next((found.pop() for found in (by_time, by_number) if len(found) == 1 and found != {()}), ())
-    if ends_early and ranks == tuple(range(usual)) and all(map(_lasts_a_heartbeat, whole)):
+    by_time = [_ranks_by_time(phases, promised if ends_early else 0) for phases in whole]
+    by_number = [_ranks_by_number(phases, promised) for phases in whole] if ends_early else []
+    alike = [found for found in (by_time, by_number) if len(set(found)) == 1 and () not in found]
+    each = ends_early and () not in by_time and len(whole) == len(slices)  # each slice may have places of its own
+    places = by_time if each else next(iter(alike), [])
+    if ends_early and set(places) == {tuple(range(usual))} and all(map(_lasts_a_heartbeat, whole)):
         return list(slices), []  # the images cover the heartbeat, so the header counts otherwise
-    if ends_early and not ranks:
-        return list(slices), [f"every slice has {usual} of the {promised} phases of its header: {GONE}"]
-    cycle = promised if ends_early else max(ranks, default=0) + 1
-    if absent := sorted(set(range(cycle)) - set(ranks)) if ranks else []:
+    if ends_early and not places:
+        return list(slices), [f"every slice has {usual} of the {promised} phases of its {named}: {gone}"]
+    cycle = promised if ends_early else 1 + max(map(max, places), default=0)
+    if places and set(range(cycle)) - set.intersection(*map(set, places)):
+        of_all = places if len(places) == len(slices) else [places[0]] * len(slices)
+        marked = [_in_cycle(entry, usual, cycle, ranks) for entry, ranks in zip(slices, of_all, strict=True)]
+        absent = sorted(set(range(cycle)) - set().union(*places))
         names = some_of([phase_name(rank / cycle) for rank in absent])
-        marked = [_in_cycle(entry, usual, cycle, ranks) for entry in slices]
-        return marked, [f"no slice has {names} (of {cycle} phases): {GONE}"]
+        return marked, [f"no slice has {names} (of {cycle} phases): {gone}"] if absent else []
     firsts = [phases[0].trigger for phases in whole]
     if len(steps) == len(whole) and all(first >= LATE_START * step for first, step in zip(firsts, steps, strict=True)):
         late, apart = np.median(firsts), np.median(steps)
@@ -89,6 +119,48 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]
             "missing?"
         ]
     return list(slices), []
+
+
+def _phases_of_a_beat(whole: Sequence[Sequence[Frame]]) -> int:
+    """The number of phases of the header's heartbeat, from the time between two phases; 0 if it is unknown."""
+    steps = [_step(phases) for phases in whole]
+    if None in steps:
+        return 0
+    count = round(np.median([phases[0].heartbeat / step for phases, step in zip(whole, steps, strict=True)]))
+    return count if count <= MOST_PHASES else 0
+
+
+def _is_cut_off(phases: Sequence[Frame]) -> bool:
+    """Whether the images cover only a part of the header's heartbeat, see `CUT_OFF`."""
+    step = _step(phases)
+    return step is not None and phases[-1].trigger - phases[0].trigger + step < CUT_OFF * phases[0].heartbeat
+
+
+def _other_starts(slices: Sequence[Slice]) -> list[str]:
+    """A sentence about slices that begin at another moment of the cycle than most: phases of different moments get one name.
+    It needs a difference in ms and in shares of the heartbeat, because either may be the same in all breath-holds."""
+    starts = []
+    for entry in slices:
+        step = _step(entry.phases)
+        if step and not (entry.lost and not entry.missing):
+            beat = entry.phases[0].heartbeat or step * (len(entry.phases) + entry.lost)
+            start = entry.phases[0].trigger - entry.phase(0) * beat
+            starts.append((start / beat, start, beat))
+    share, usual, _ = sorted(starts)[(len(starts) - 1) // 2] if starts else (0, 0, 0)
+    others = [
+        start
+        for one, start, beat in starts
+        if abs(one - share) > OTHER_START and abs(start - usual) > OTHER_START * beat
+    ]
+    if not others:
+        return []
+    which = (
+        f"{min(others):.0f}" if round(min(others)) == round(max(others)) else f"{min(others):.0f} to {max(others):.0f}"
+    )
+    return [
+        f"{len(others)} of {count_of(len(slices), 'slice')} begin {which} ms after the R wave, not {usual:.0f} ms as the "
+        "others do (trigger times), so that one phase shows different moments of the heartbeat"
+    ]
 
 
 def may_lack_phases(slices: Sequence[Slice]) -> bool:
@@ -110,7 +182,7 @@ def _in_cycle(entry: Slice, usual: int, cycle: int, ranks: Sequence[int]) -> Sli
 def _step(phases: Sequence[Frame]) -> float | None:
     """The usual time between two phases, ms; None without rising trigger times."""
     times = [frame.trigger for frame in phases]
-    return float(np.percentile(np.diff(times), 50, method="lower")) if _rise(times) else None
+    return float(np.percentile(np.diff(times), 50, method="lower")) if len(times) > 1 and _rise(times) else None
 
 
 def _ranks_by_time(phases: Sequence[Frame], cycle: int) -> tuple[int, ...]:
@@ -150,7 +222,7 @@ def _lasts_a_heartbeat(phases: Sequence[Frame]) -> bool:
 def _are_neighbours(phases: Sequence[Frame], cycle: int) -> bool:
     """Whether the images are consecutive phases of a cycle that lasts about one heartbeat of the header, see `SKIPS`."""
     step = _step(phases)
-    return step is not None and cycle * step < SKIPS * phases[0].heartbeat
+    return step is not None and cycle * step < SKIPS * (phases[0].heartbeat or USUAL_HEARTBEAT)
 
 
 def _cycle(slices: Sequence[Slice]) -> int:
