@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +119,28 @@ def test_times_order_a_cine_if_numbers_contradict_them_or_are_missing(numbers, a
     ]
     assert [*stack.notes, *stack.absent] == [note] * bool(note) and stack.absent == [note] * (note is UNORDERED)
     assert still(stack).notes == ["2 slice positions have several images in one series: the last is used"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "temporal", "order"),
+    [
+        ((3, 1, 4, 2), (1, 2, 3, 4), [0, 1, 2, 3]),
+        ((0, 0, 0, 0), (2, 1, 4, 3), [1, 0, 3, 2]),
+        ((3, 1, 4, 2), (1, 1, 1, 1), [1, 3, 0, 2]),
+        ((3, 1, 4, 2), (0, 1, 2, 3), [1, 3, 0, 2]),
+    ],
+)
+def test_temporal_positions_order_a_cine_without_trigger_times(tmp_path, numbers, temporal, order):
+    paths = write_cine(tmp_path, (0, 0, 0), (0, 0, 1), phases=4)
+    for path, number, position in zip(paths, numbers, temporal, strict=True):
+        header = pydicom.dcmread(path)
+        del header.TriggerTime
+        header.InstanceNumber, header.TemporalPositionIdentifier = number, position
+        header.save_as(path)
+    (stack,) = build_stacks(scan_folder(tmp_path).frames)
+    assert [one.path for one in stack.slices[0].phases] == [str(paths[k]) for k in order]
+    said = CONTRADICTED.replace("times of acquisition", "temporal positions").replace("2 slices", "1 slice")
+    assert stack.notes == [said] * (order == [0, 1, 2, 3])
 
 
 def test_each_acquisition_of_a_repeated_cine_is_in_order_of_its_times():

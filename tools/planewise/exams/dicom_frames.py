@@ -95,6 +95,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         "thickness": number_of(header.get("SliceThickness")),
         "trigger": number_of(header.get("TriggerTime")),
         "instance": int(number_of(header.get("InstanceNumber")) or 0),
+        "temporal": int(number_of(header.get("TemporalPositionIdentifier")) or 0),
         "echo_time": number_of(header.get("EchoTime")),
         "repetition_time": number_of(header.get("RepetitionTime")),
         "fat_suppressed": bool(options & _FAT_OPTIONS) if options else None,

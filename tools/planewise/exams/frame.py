@@ -71,6 +71,8 @@ class Frame:
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
     clocks: tuple[str, str] = ("", "")
     """when the image was acquired, and when it was made, as texts whose order is that of the times; empty if unknown"""
+    temporal: int = 0
+    """TemporalPositionIdentifier, the number of the phase; 0 if the header has none"""
 
     @property
     def is_phase_image(self) -> bool:

@@ -375,10 +375,11 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
     """The order of the phases of one series at one position.
 
-    Images are sorted by their trigger times or, without them, by InstanceNumber. Programs that anonymise files may change or
-    remove these numbers. So if every image has its own time of acquisition and the numbers contradict the times, images are
-    sorted by time. Numbers that only start at another phase do not contradict the times, which start again at midnight.
-    Images without numbers are sorted by time or, without times, by file name.
+    Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if each image has its own, or
+    by InstanceNumber. Programs that anonymise files may change or remove these numbers. So if every image has its own time
+    of acquisition and the numbers contradict the times, images are sorted by time. Numbers that only start at another phase
+    do not contradict the times, which start again at midnight. Images without numbers are sorted by time or, without times,
+    by file name.
 
     Returns:
         The key to sort images by; a doubt about the order, empty if there is none; and a name of the times that give the
@@ -389,6 +390,9 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
         doubt = _CONTRADICTED if _out_of_order(frames) else ""
         return lambda frame: round(frame.trigger, 1), doubt, "trigger times"
     numbers, count = {frame.instance for frame in frames}, len(frames)
+    if len({frame.temporal for frame in frames} - {0}) == count:
+        doubt = _CONTRADICTED if _out_of_order(frames) else ""
+        return lambda frame: frame.temporal, doubt, "temporal positions"
     unnumbered = count > 2 and numbers == {0}  # two images may be copies
     # images may be reconstructed in another order than they were acquired, so their time counts only if there are no numbers
     for clock in range(2 if unnumbered else 1):
