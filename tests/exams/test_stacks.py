@@ -83,6 +83,10 @@ CONTRADICTED = (
     "times of acquisition contradict the images' numbers in 2 slices: phases are sorted by the times of acquisition; is "
     "the first phase right?"
 )
+SCATTERED = (
+    "times of acquisition contradict the images' numbers in 2 slices, but are too far apart for one slice: phases are sorted "
+    "by the numbers; is this order right?"
+)
 UNNUMBERED = (
     "the images of 2 slices have neither numbers nor trigger times: phases are sorted by the times of acquisition; is the "
     "first phase right?"
@@ -101,6 +105,15 @@ UNORDERED = (
         ((3, 4, 1, 2), "1234", "", [2, 3, 0, 1], None),  # midnight, or numbers that begin in systole
         ((1, 2, 3, 4), "1111", "4132", [0, 1, 2, 3], None),  # images of a retrospective cine, made in another order
         ((1, 2, 3, 4), "", "4132", [0, 1, 2, 3], None),
+        ((1, 2, 4, 3), ("114700", "031500.5", "201500", "180000"), "", [0, 1, 3, 2], SCATTERED),
+        (
+            (4, 3, 2, 1),
+            ("20260101235959.5", "20260102000001", "20260102000002", "20260102000003+0100"),
+            "",
+            [0, 1, 2, 3],
+            CONTRADICTED,
+        ),
+        ((0, 0, 0, 0), ("114700", "031500.5", "201500", "180000"), "", [1, 0, 3, 2], UNNUMBERED),
         ((1, 2, 3, 4), "1142", "", [0, 1, 2, 3], None),
         ((0, 0, 0, 0), "2143", "1234", [1, 0, 3, 2], UNNUMBERED),
         ((0, 0, 0, 0), "1111", "2143", [1, 0, 3, 2], UNNUMBERED),

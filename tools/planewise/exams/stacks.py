@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -40,9 +41,15 @@ OVERLAP = 0.5
 CINE_OVERLAP = 0.9
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
+#: Times of acquisition of one slice that are further apart (s) were changed: even a slow cine takes less time.
+LONGEST_SLICE = 300
 #: What is doubtful about the order of phases in some slices.
 _CONTRADICTED = (
     "{times} contradict the images' numbers in {slices}: phases are sorted by the {times}; is the first phase right?"
+)
+_SCATTERED = (
+    "{times} contradict the images' numbers in {slices}, but are too far apart for one slice: phases are sorted by the "
+    "numbers; is this order right?"
 )
 _UNNUMBERED = (
     "the images of {slices} have neither numbers nor trigger times: phases are sorted by the {times}; is the first "
@@ -377,9 +384,10 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
 
     Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if each image has its own, or
     by InstanceNumber. Programs that anonymise files may change or remove these numbers. So if every image has its own time
-    of acquisition and the numbers contradict the times, images are sorted by time. Numbers that only start at another phase
-    do not contradict the times, which start again at midnight. Images without numbers are sorted by time or, without times,
-    by file name.
+    of acquisition and the numbers contradict the times, images are sorted by time, unless the times are too far apart for
+    one slice (`LONGEST_SLICE`), because such programs also change times. Numbers that only start at another phase do not
+    contradict the times, which start again at midnight. Images without numbers are sorted by time or, without times, by file
+    name.
 
     Returns:
         The key to sort images by; a doubt about the order, empty if there is none; and a name of the times that give the
@@ -402,11 +410,21 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
             continue
         falls = sum(after.instance < before.instance for before, after in pairwise([*ordered, ordered[0]]))
         if unnumbered or (len(numbers) == count and falls > 1):
+            if not unnumbered and _are_scattered(times):
+                return lambda frame: frame.instance, _SCATTERED, "times of acquisition"
             doubt = _UNNUMBERED if unnumbered else _CONTRADICTED
             return lambda frame, clock=clock: frame.clocks[clock], doubt, "times of acquisition"
     if unnumbered:
         return lambda frame: natural_order(frame.path), _UNORDERED, ""
     return lambda frame: frame.instance, "", ""
+
+
+def _are_scattered(clocks: Iterable[str]) -> bool:
+    """Whether times (`Frame.clocks`) are too far apart for one slice, see `LONGEST_SLICE`; their dates do not count."""
+    digits = [re.match(r"\d*", clock)[0][-6:].zfill(6) for clock in clocks]
+    seconds = sorted(3600 * int(one[:2]) + 60 * int(one[2:4]) + int(one[4:]) for one in digits)
+    # a day without the longest break between two times contains all of them, also around midnight
+    return 86_400 - np.diff([*seconds, seconds[0] + 86_400]).max() > LONGEST_SLICE
 
 
 def _out_of_order(phases: Sequence[Frame]) -> bool:
