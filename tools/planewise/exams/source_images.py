@@ -177,13 +177,15 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
 def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
     """The different heights (m) and weights (kg) in the headers of images, ascending. Zeros, which mean that the value is
     unknown, are left out unless there is nothing else."""
-    found: tuple[set[float], set[float]] = (set(), set())
+    found: dict[str, set[float]] = {"PatientSize": set(), "PatientWeight": set()}
     for path in dict.fromkeys(str(image["image"]) for image in images):
-        for values, keyword in zip(found, ("PatientSize", "PatientWeight"), strict=True):
-            with suppress(Exception):  # a header can be wrong in any way, and these values are optional
-                header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[keyword])
+        header = Dataset()
+        with suppress(Exception):  # a header can be wrong in any way, and these values are optional
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*found])
+        for keyword, values in found.items():
+            with suppress(Exception):
                 values.add(float(header[keyword].value))
-    heights, weights = (sorted(values - {0} or values) for values in found)
+    heights, weights = (sorted(values - {0} or values) for values in found.values())
     return heights, weights
 
 
