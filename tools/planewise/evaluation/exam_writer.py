@@ -13,7 +13,7 @@ from planewise.errors import InputError
 from planewise.exams.words import count_of
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.tables import write_csv
+from planewise.reports.tables import write_predictions
 from planewise.text_files import cell, read_csv
 
 logger = logging.getLogger(__name__)
@@ -98,8 +98,7 @@ class PredictionsWriter(ExamWriter):
         rows = [{**row, "note": self.note} for row in self._rows]
         # only now, because another run in this folder may have ended in the meantime
         rows = self._earlier_rows(file, list(rows[0])) + rows
-        write_csv(file, {name: [row[name] for row in rows] for name in rows[0]})
-        logger.info("%s: %s", file.name, self.note)
+        write_predictions(file, {name: [row[name] for row in rows] for name in rows[0]}, self.note)
 
     def _earlier_rows(self, file: Path, names: list[str]) -> list[dict[str, Any]]:
         """The rows of the exams that earlier runs wrote and this one did not, and whose folders still exist."""

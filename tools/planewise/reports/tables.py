@@ -82,7 +82,7 @@ def json_values(value: Any) -> Any:
 
 
 def write_predictions(file: Path, columns: Mapping[str, Sequence[Any]], note: str) -> None:
-    """Write a table of predictions, with the note in every row and in the log."""
+    """Write a table of predictions, with the note in the log and, unless ``columns`` has notes, in every row."""
     rows = len(next(iter(columns.values())))
-    write_csv(file, {**columns, "note": [note] * rows})
+    write_csv(file, {**columns, "note": columns.get("note", [note] * rows)})
     logger.info("%s: %s", file.name, note)
