@@ -87,11 +87,13 @@ def find_inputs(
 
 def _first_exams(found: list[dict[str, Any]], num_exams: int | None) -> list[dict[str, Any]]:
     """All inputs of the first exams. Frames of a file, and files whose names differ only in the phase, are of one exam."""
-    exams = list(dict.fromkeys(map(_exam, found)))
+    exam_of_each = [*map(_exam, found)]
+    exams = list(dict.fromkeys(exam_of_each))
     if num_exams is None or len(exams) <= num_exams:
         return found
     logger.info("--num_exams %d: the first %d of %d exams are used", num_exams, num_exams, len(exams))
-    return [item for item in found if _exam(item) in exams[:num_exams]]
+    first = {*exams[:num_exams]}
+    return [item for item, exam in zip(found, exam_of_each, strict=True) if exam in first]
 
 
 def _exam(item: Mapping[str, Any]) -> Hashable:
