@@ -73,9 +73,8 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
     """
     try:
         image = itk.imread(str(path))
-    except (
-        TypeError
-    ):  # ITK's Python package has no images of vectors of this length and type, with a layer in each element
+    except TypeError:
+        # the elements of a vector are layers, and ITK's Python package has no images of vectors of this length and type
         reader = itk.ImageFileReader[itk.VectorImage[itk.US, 3]].New(FileName=str(path))
         reader.Update()
         image = reader.GetOutput()
