@@ -51,6 +51,15 @@ def test_beside_another_prediction_they_come_from_the_image():
         assert np.allclose(item["features"], FeatureInferer()(image[None], net)[0].T, atol=1e-6)
 
 
+def test_a_network_without_an_encoder_has_no_features(tmp_path, caplog):
+    """BasicUNet in tools/docs/experiments.md is such a network; its restored images are written all the same."""
+    given = {"image": volume(), "pred": torch.rand(1, 16, 16, 5)}
+    transform = SliceFeaturesd(torch.nn.Conv2d(1, 1, 1), FeatureInferer())
+    item = transform(given)
+    pass_over(FeaturesWriter(tmp_path), [[{}]], [[item]])
+    assert item == given and not list(tmp_path.rglob("*.*")) and caplog.text.count("no encoder") == 1
+
+
 def test_features_keep_their_signs():
     image = volume()
     features = torch.linspace(-1, 1, 15).reshape(3, 5)

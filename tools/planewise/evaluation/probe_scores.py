@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,13 +14,11 @@ from torch import Tensor, nn
 from planewise.data import SliceDataset
 from planewise.engines import AutocastInferer
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
-from planewise.evaluation.slice_features import frozen_features
+from planewise.evaluation.slice_features import frozen_features, lacks_encoder
 from planewise.geometry import centrosymmetric
 from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours, ridge_probe
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.pretext_figures import regression_plot
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, repr=False)
@@ -67,10 +64,7 @@ class ProbeScores:
         rows = [known[rank] for rank in evenly_spaced(len(known), self.max_slices)]
         exams = [own[row]["exam"] for row in rows]
         patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
-        bare = not hasattr(self.network, "encoder")
-        if bare:
-            logger.warning("the network has no encoder, so its frozen features are not scored")
-        if bare or len(set(patients)) < 2:
+        if lacks_encoder(self.network) or len(set(patients)) < 2:
             absent = {"slices": len(rows), "exams": len(set(exams))}
             scores = location_scores([], []) | {"slices": len(rows)}
             return CollectorResults(

@@ -38,8 +38,9 @@ class SliceFeaturesd(Transform):
     For a network on volumes, ``features`` has a single row for the whole volume (`planewise.engines.FeatureInferer`).
 
     Args:
-        encoder_of: a network whose encoder computes the features of ``image``, if ``pred`` is something else. With None,
-            ``pred`` must be the features, ``(D, slices)``, from `planewise.engines.FeatureInferer`.
+        encoder_of: a network whose encoder computes the features of ``image``, if ``pred`` is something else; if it has no
+            ``encoder``, the items stay as they are. With None, ``pred`` must be the features, ``(D, slices)``, from
+            `planewise.engines.FeatureInferer`.
         inferer: a `planewise.engines.FeatureInferer`; required with ``encoder_of``.
     """
 
@@ -47,10 +48,13 @@ class SliceFeaturesd(Transform):
         if encoder_of is not None and inferer is None:
             raise ValueError("encoder_of needs an inferer that runs its encoder; pass a FeatureInferer as inferer")
         self.encoder_of = encoder_of
+        self.bare = encoder_of is not None and lacks_encoder(encoder_of)
         self.inferer = inferer
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
+        if self.bare:
+            return item
         image = item["image"]
         if self.encoder_of is None:
             features = item["pred"]
@@ -66,7 +70,7 @@ class SliceFeaturesd(Transform):
 
 
 class FeaturesWriter(ExamWriter):
-    """For every stack, write the features of its slices into ``output_dir/<exam>/``.
+    """For every stack that has them, write the features of its slices into ``output_dir/<exam>/``.
 
     - ``features.npy``: ``(slices, D)``, float32, with the slices in the stack's order;
     - ``features.csv``: the same with six digits: ``slice``, counted from 0, and a column for each feature.
@@ -78,7 +82,9 @@ class FeaturesWriter(ExamWriter):
     """
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
-        features = output["features"]
+        features = output.get("features")
+        if features is None:  # the network has no encoder
+            return
         with atomic_write(folder / "features.npy") as part, open(part, "wb") as file:
             np.save(file, features)
         columns = {f"feature{number}": column.tolist() for number, column in enumerate(features.T)}
@@ -86,6 +92,16 @@ class FeaturesWriter(ExamWriter):
         # a photograph and a volume have one row
         of = f" of each of {len(features)} slices" if len(features) > 1 else ""
         logger.info("exam %s: %d features%s", exam, features.shape[1], of)
+
+
+def lacks_encoder(network: nn.Module) -> bool:
+    """Whether a network, such as one of MONAI's, has no ``encoder`` that computes features; if so, log a warning."""
+    lacks = not hasattr(network, "encoder")
+    if lacks:
+        logger.warning(
+            "the network has no encoder, so there are no frozen features: they are neither written nor scored"
+        )
+    return lacks
 
 
 def frozen_features(
