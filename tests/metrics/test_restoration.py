@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.metrics.restoration import mean_of_seen, restoration_errors, restoration_scores
+from planewise.reports.main_score import main_score
 
 
 def test_errors_of_numbers_known_by_hand():
@@ -31,5 +32,9 @@ def test_scores_are_means_over_the_images_that_have_such_pixels():
     hidden = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0], [np.nan] * 3])
     kept = np.full((3, 3), np.nan)
     scores = restoration_scores(hidden, kept)
-    assert scores["hidden"] == {"restored": 2, "unchanged": 3, "mean": 4} and scores["images"] == 3
+    means = {"restored": 2, "unchanged": 3, "mean": 4}
+    assert scores["hidden"] == means | {"chance": 4, "lower_is_better": True} and scores["images"] == 3
+    main = main_score(scores)
+    assert (main.value, main.chance, main.is_guess) == (2, 4, False)
+    assert main_score(restoration_scores(hidden[:, [2, 1, 0]], kept)).is_guess, "the mean is the better guess"
     assert np.isnan(list(scores["kept"].values())).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from planewise.metrics.restoration import restoration_scores
 from planewise.reports.study import pretexts
 
 from tests.reports.study.studies import study_folder, tables_of, write
@@ -75,7 +77,9 @@ def test_main_scores_of_any_pretext_stand_beside_chance(tmp_path):
         "rotation": {"volumes": 9, "rotation": {"accuracy": 0.75, "chance": 0.1}},
         "exemplar": {"retrieval": {"candidates": 8, "chance1": 0.125, "top1": 0.625, "top5": 0.9, "chance5": 0.625}},
         "jigsaw": {"jigsaw": {"accuracy": 0.5, "chance": 0.001, "puzzles": 9}},
-        "masked_autoencoder": {"restoration": {"hidden": {"restored": 0.25, "mean": 1.0}, "images": 9}},
+        "masked_autoencoder": {
+            "restoration": restoration_scores(np.array([[0.25, 2.0, 1.0]]), np.array([[0.5, 0.0, 1.0]]))
+        },
         "severity": {
             "slices": 9,
             "noise": {"levels": 4, "mae": 0.5, "chance_mae": 0.8, "lower_is_better": True},
@@ -92,7 +96,7 @@ def test_main_scores_of_any_pretext_stand_beside_chance(tmp_path):
         ["rotation", "rotation accuracy", "0.7500", "0.1"],
         ["exemplar", "retrieval top 1", "0.6250", "0.125"],
         ["jigsaw", "jigsaw accuracy", "0.5000", "0.001"],
-        ["masked autoencoder", "restoration hidden MSE", "0.2500", "-"],
+        ["masked autoencoder", "restoration hidden MSE", "0.2500", "1"],
         ["severity", "noise MAE", "0.5000", "0.8"],
         ["severity", "blur by level rank correlation", "-", "-"],
     ]
@@ -100,11 +104,14 @@ def test_main_scores_of_any_pretext_stand_beside_chance(tmp_path):
     assert "No better than chance" not in page.html("")
     contents["rotation"]["rotation"]["accuracy"] = 0.109
     contents["jigsaw"]["jigsaw"]["accuracy"] = 0.0009
+    contents["masked_autoencoder"]["restoration"]["hidden"]["restored"] = 1.02
     contents["severity"]["noise"]["mae"] = 0.74
     for name, content in contents.items():
         write(tmp_path / f"pretrain/{name}/test/metrics.json", content)
     guessed = tables_of(pretexts, study)[1].html("")
-    assert "<b>No better than chance in their own task: rotation, jigsaw and severity.</b>" in guessed
+    assert (
+        "<b>No better than chance in their own task: rotation, jigsaw, masked autoencoder and severity.</b>" in guessed
+    )
 
 
 def test_the_exams_of_the_scores_are_named(tmp_path):

@@ -50,12 +50,14 @@ def restoration_scores(hidden: NDArray[np.floating], kept: NDArray[np.floating])
             a column for each of `ANSWERS`; NaN if an image has no such pixels.
 
     Returns:
-        ``hidden`` and ``kept``: for each of `ANSWERS`, the mean over the images that have such pixels; and ``images``,
-        the number of images.
+        ``hidden`` and ``kept``: for each of `ANSWERS`, the mean over the images that have such pixels. ``hidden`` also has
+        ``chance``, which is its ``mean``, and ``lower_is_better``, for `planewise.reports.main_score`. ``images`` is the
+        number of images.
     """
     scores: dict[str, Any] = {}
     for name, errors in (("hidden", hidden), ("kept", kept)):
         known = errors[np.isfinite(errors).all(axis=1)]
         means = known.mean(axis=0) if len(known) else np.full(len(ANSWERS), np.nan)
         scores[name] = {answer: float(mean) for answer, mean in zip(ANSWERS, means, strict=True)}
+    scores["hidden"] |= {"chance": scores["hidden"]["mean"], "lower_is_better": True}
     return scores | {"images": len(hidden)}
