@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 import re
 import resource
 import signal
@@ -233,8 +234,17 @@ def test_a_write_that_is_interrupted_keeps_the_rows(tmp_path, monkeypatch):
     assert (tmp_path / "history.csv").read_bytes() == before
 
 
-def test_only_the_score_that_chooses_the_epoch_is_marked_as_best(tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("better", "said"),
+    [
+        (operator.gt, "best so far, higher is better"),
+        (operator.lt, "best so far, lower is better"),
+        (lambda current, best: True, "latest, which is kept"),
+    ],
+)
+def test_only_the_score_that_chooses_the_epoch_is_marked_as_best_with_its_direction(better, said, tmp_path, caplog):
     evaluator = Engine(lambda engine, batch: None)
+    evaluator.metric_cmp_fn = better
     evaluator.state.key_metric_name, evaluator.state.best_metric_epoch = "val_mean_dice", 2
     log = HistoryHandler(tmp_path, evaluator=evaluator)
     log._sums, log._begun = {}, 0.0
@@ -242,6 +252,6 @@ def test_only_the_score_that_chooses_the_epoch_is_marked_as_best(tmp_path, caplo
         for epoch in (2, 3):
             log._log({"epoch": epoch, "learning_rate": 0.1, "val_mean_dice": 0.8, "val_loss": 0.7}, 3)
     assert [line.split(": ")[1].rsplit(", ", 1)[0] for line in caplog.messages] == [
-        "val_mean_dice 0.8000 (best), val_loss 0.7000",
+        f"val_mean_dice 0.8000 ({said}), val_loss 0.7000",
         "val_mean_dice 0.8000, val_loss 0.7000",
     ]

@@ -143,7 +143,9 @@ class HistoryHandler:
             else None
         )
         scores = ", ".join(
-            f"{name} {_shown(name, row)}{' (best)' if name == best else ''}" for name in row if name not in left_out
+            f"{name} {_shown(name, row)}{f' ({_of_best(self.evaluator)})' if name == best else ''}"
+            for name in row
+            if name not in left_out
         )
         took = time.monotonic() - self._begun
         logger.info("epoch %d of %d: %s, %.1f s", row["epoch"], epochs, scores, took)
@@ -158,6 +160,14 @@ class HistoryHandler:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _of_best(evaluator: Any) -> str:
+    """Why an epoch is the best so far; the direction is stated, because a new key metric may need the other one."""
+    better = evaluator.metric_cmp_fn
+    if better(0.0, 1.0) and better(1.0, 0.0):  # see SimSiam's train.yaml
+        return "latest, which is kept"
+    return f"best so far, {'lower' if better(0.0, 1.0) else 'higher'} is better"
 
 
 def _shown(name: str, row: Mapping[str, Any]) -> str:
