@@ -107,10 +107,10 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
         assert comment.startswith("# ")
         if file.name in ("train.yaml", "evaluate.yaml", "inference.yaml"):
             assert "python -m monai.bundle run" in comment, f"the first comment of {file.name} must contain its command"
-            cited = re.search(r"\b[A-Z][a-z]+( and [A-Z][a-z]+)? (19|20)\d\d\b", comment)
+            cited = re.search(r"\b[A-Z][a-z]+( and [A-Z][a-z]+| et al\.)? (19|20)\d\d\b", comment)
             assert cited or UNPUBLISHED in comment, (
-                f"the first comment of {file.name} must cite a paper, such as Zhang 2024, or have the word "
-                f"{UNPUBLISHED}"
+                f"the first comment of {file.name} must cite a paper, such as Zhang 2024 or Chen et al. 2019, or have "
+                f"the word {UNPUBLISHED}"
             )
 
 
