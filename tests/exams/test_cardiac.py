@@ -292,6 +292,50 @@ def test_the_longer_of_two_short_axis_stacks_is_used_and_the_other_reported():
     assert any("160x160 instead of 200x200 (the longest consistent run is kept)" in why for why in found.left_out)
 
 
+@pytest.mark.parametrize(("slices", "chosen"), [(8, "cine"), (4, "cine"), (3, "sax")])
+@pytest.mark.parametrize("kind", ["untriggered", "derived"])
+def test_a_gated_cine_is_used_instead_of_a_longer_series(slices, chosen, kind):
+    """Perfusion, real time and copies with overlays may have more phases or another matrix."""
+    stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"))
+    first = replace(stacks["sax"], slices=stacks["sax"].slices[:slices], columns=160, rows=160)
+
+    def triggered(stack, derived):
+        changed = [
+            replace(
+                entry, phases=[replace(one, trigger=40.0 * k, derived=derived) for k, one in enumerate(entry.phases)]
+            )
+            for entry in stack.slices
+        ]
+        return replace(stack, slices=changed)
+
+    exam = {"cine": triggered(first, False), **stacks}
+    if kind == "derived":
+        exam["sax"] = triggered(stacks["sax"], True)
+    found = cardiac.recognise(list(exam.values()))
+    assert list(exam)[found.stack] == chosen
+    said = {"derived": "but of derived images", "untriggered": "but not of a gated cine"}[kind]
+    assert any(said in why for why in found.left_out) == (chosen == "cine")
+
+
+@pytest.mark.parametrize(("phases", "sequence", "said"), [(1, "GR/IR", 1), (1, "GR", 0), (20, "GR/IR", 0)])
+def test_one_phase_of_inversion_recovery_is_said(phases, sequence, said):
+    stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"), names=True)
+    kept = [replace(entry, phases=entry.phases[:phases]) for entry in stacks["sax"].slices]
+    exam = {**stacks, "sax": replace(stacks["sax"], slices=kept, sequence=sequence)}
+    found = cardiac.recognise(list(exam.values()))
+    assert found.stack == 0 and sum("it is not a cine" in why for why in found.left_out) == said
+
+
+@pytest.mark.parametrize(("turn", "slices", "said"), [(7, 3, 1), (7, 1, 0), (4, 1, 1), (13, 3, 0)])
+def test_turned_slices_outside_the_short_axis_may_be_its_part(turn, slices, said):
+    stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"), tilt=0, roll=0)
+    main = stacks["sax"]
+    normal = rotation(np.cross(main.normal, [0, 0, 1]), turn) @ main.normal
+    end = main.image_centre(main.slices[-1])
+    stacks["turned"] = make_stack([end + 10 * (k + 1) * main.normal for k in range(slices)], normal)
+    assert len(cardiac.recognise(list(stacks.values())).parts) == said
+
+
 def test_a_heart_on_the_right_is_not_guessed():
     stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"), tilt=0, roll=0)
     mirror = np.diag([-1.0, 1, 1])

@@ -265,6 +265,46 @@ def test_a_broken_off_repeat_does_not_replace_a_whole_slice():
     assert stack.notes == ["1 slice position has additional images in series with too few phases: not used"]
 
 
+PERFUSION = "series that are no gated cines, such as perfusion, maps or real time"
+OVERLAYS = "series of derived images, such as copies with overlays"
+
+
+@pytest.mark.parametrize(
+    ("count", "values", "triggers", "others"),
+    [
+        (40, {}, lambda k: 150.0, PERFUSION),
+        (40, {}, lambda k: 150.0 + k, PERFUSION),
+        (40, {}, lambda k: 900.0 * k, PERFUSION),
+        (20, {}, lambda k: None, PERFUSION),
+        (8, {"sequence": "GR/IR"}, lambda k: 100.0 * k, PERFUSION),
+        (10, {"derived": True}, lambda k: 60.0 * k, OVERLAYS),
+        (4, {"derived": True}, lambda k: 60.0 * k, "series with too few phases"),
+    ],
+)
+def test_a_later_series_of_another_kind_does_not_replace_a_cine(count, values, triggers, others):
+    cine = [frame(10.0 * z, trigger=60.0 * k, sop="cine") for z in range(4) for k in range(10)]
+    later = {"series": "2", "acquired": ("", 9, 0, ()), **values}
+    other = [frame(10.0 * z, trigger=triggers(k), instance=k, **later) for z in (1, 2) for k in range(count)]
+    (stack,) = build_stacks([*cine, *other])
+    assert {one.sop for entry in stack.slices for one in entry.phases} == {"cine"}
+    assert stack.notes == [f"2 slice positions have additional images in {others}: not used"] and not stack.absent
+    (alone,) = build_stacks(other)
+    assert alone.phase_counts == (count, count) and not alone.is_cine and stack.is_cine
+
+
+@pytest.mark.parametrize(("time", "said"), [(1.2, False), (4.2, True), (None, False)])
+def test_a_cine_acquired_again_with_another_echo_time_is_doubtful(time, said):
+    frames = [
+        frame(10.0 * z, trigger=60.0 * k, series=series, acquired=("", number, 0, ()), echo_time=echo_time)
+        for number, (series, echo_time) in enumerate((("1", 1.1), ("2", time)))
+        for z in range(3)
+        for k in range(6)
+    ]
+    (stack,) = build_stacks(frames)
+    assert {one.series for entry in stack.slices for one in entry.phases} == {"2"}
+    assert [text.split(":")[0] for text in stack.absent] == ["3 slices acquired again with another echo time"] * said
+
+
 @pytest.mark.parametrize(("first", "shift", "pairs"), [(0, 3, 11), (0, 5, 11), (2, 3, 4), (0, 8.5, 0)])
 def test_a_stack_acquired_again_at_shifted_positions_is_noted(first, shift, pairs):
     """A stack with gaps that came as odd slices and then even slices is regular, and has no such note."""

@@ -74,6 +74,8 @@ MIN_STACK_CONFIDENCE = 0.4
 _CHEST = "heart|card|corona|ventric|atri[au]|herz|chest|thorax|torax|mediast"
 #: Minimum number of slices of a short-axis stack.
 MIN_SLICES = 3
+#: A gated cine replaces a longer series without trigger times, if it has at least this share of its slices.
+_CINE_SLICES = 0.5
 
 
 def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition:
@@ -100,11 +102,26 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
     if not scored:
         most = max((len(stack.slices) for stack in stacks), default=0)
         return Recognition(left_out=[f"no stack of {MIN_SLICES} or more parallel slices (the largest has {most})"])
-    odds, planes, best = scored[0]
+    odds, planes, best = scored[_cine_instead_of(stacks, scored[0][2], scored)]
     confidence = float(1 / (1 + np.exp(-odds)))
     if confidence < MIN_STACK_CONFIDENCE:
         return Recognition(candidate=best, confidence=confidence, left_out=[_why_no_short_axis(stacks[best])])
     return _recognise_views(stacks, best, confidence, planes)
+
+
+def _cine_instead_of(stacks: list[Stack], first: int, scored: Sequence[tuple[float, list[Candidate], int]]) -> int:
+    """The place in ``scored`` of the first gated cine in the direction of stack ``first``, if that is not a cine (perfusion,
+    real time, a map, derived images); otherwise 0."""
+    best = stacks[first]
+    if best.is_cine:
+        return 0
+    few = _CINE_SLICES * len(best.slices)
+    for place, (odds, _, index) in enumerate(scored):
+        stack = stacks[index]
+        certain = 1 / (1 + np.exp(-odds)) >= MIN_STACK_CONFIDENCE
+        if certain and stack.is_cine and stack.angle_to(best) < LIKE_ANGLE and len(stack.slices) >= few:
+            return place
+    return 0
 
 
 def _recognise_views(stacks: list[Stack], chosen: int, confidence: float, planes: list[Candidate]) -> Recognition:
@@ -284,6 +301,10 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
         if beside := len(places - used - repeats):
             used |= places
             result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
+    if chosen.phase_counts[1] == 1 and "IR" in chosen.sequence.split("/"):
+        result.left_out.append(
+            "the short axis has one phase of an inversion recovery sequence, such as late enhancement: it is not a cine"
+        )
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
         result.left_out.append(

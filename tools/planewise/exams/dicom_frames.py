@@ -137,6 +137,7 @@ def _common(header: dict, path: str) -> dict:
         "flow": bool(_FLOW.search(" ".join(names))),
         "sequence": sequence or _PULSE_SEQUENCES.get(str(header.get("EchoPulseSequence") or ""), ""),
         "localizer": "LOCALIZER" in image_type,
+        "derived": "DERIVED" in image_type[:1] or "SECONDARY" in image_type[1:2],
         "gated": (number_of(header.get("CardiacNumberOfImages")) or 0) > 1
         or (number_of(header.get("NominalInterval")) or 0) > 0
         or (number_of(header.get("TriggerTime")) or 0) > 0,

@@ -69,6 +69,8 @@ class Frame:
     """IssuerOfPatientID, such as a hospital; empty if the header does not have it. Private, too"""
     flow: bool = False
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
+    derived: bool = False
+    """whether ImageType says that the pixels were computed from other images, such as a copy with an overlay"""
     clocks: tuple[str, str] = ("", "")
     """when the image was acquired, and when it was made, as texts whose order is that of the times; empty if unknown"""
     temporal: int = 0

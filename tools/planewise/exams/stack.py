@@ -23,7 +23,12 @@ OTHER_THICKNESS = 0.1
 LIKE_ANGLE = 20.0
 #: A stack may be a part of another one if they are parallel up to this angle (degrees), if it has at least this share of its
 #: phases, and if at least this share of its slices lies outside the other's slices.
-PART_ANGLE, PART_PHASES, PART_OUTSIDE = 5.0, 0.5, 0.5
+PART_ANGLE, PART_PHASES, PART_OUTSIDE = 10.0, 0.5, 0.5
+#: The same angle for a single slice, which may be prescribed for itself, across the aortic valve for example.
+SLICE_ANGLE = 5.0
+#: Smallest number of images of a gated cine, and the shortest and longest time (ms) between the first and the last. Trigger
+#: times of perfusion are constant up to some ms, or they rise over many heartbeats.
+CINE_PHASES, CINE_SHORTEST, CINE_LONGEST = 5, 150.0, 4000.0
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
@@ -102,8 +107,8 @@ class Stack:
     notes: list[str]
     """what was left out or assumed, in words"""
     absent: list[str] = field(default_factory=list)
-    """sentences, without a full stop, about phases that no slice has, because files are missing or broken, and about phases
-    whose order is uncertain"""
+    """sentences, without a full stop, about phases that no slice has, because files are missing or broken, about phases
+    whose order is uncertain, and about slices that were acquired again with another echo time"""
 
     @property
     def gaps(self) -> np.ndarray:
@@ -166,6 +171,12 @@ class Stack:
         return usual_count(len(entry.phases) + entry.lost for entry in self.slices)
 
     @property
+    def is_cine(self) -> bool:
+        """Whether most slices are gated cines of original images."""
+        cines = [is_cine(entry.phases) and not entry.phases[0].derived for entry in self.slices]
+        return 2 * sum(cines) > len(cines)
+
+    @property
     def lost_phases(self) -> dict[str, list[int]]:
         """Sentences about slices that lack phases, as from `lost_in_words`. Phases that no slice has (`absent`) do not
         count."""
@@ -213,7 +224,7 @@ class Stack:
     def may_be_part_of(self, chosen: Stack) -> bool:
         """Whether this stack has slices where another one, which is like it, has none. A repetition has slices at the same
         positions."""
-        if not self.is_like(chosen, PART_ANGLE):
+        if not self.is_like(chosen, PART_ANGLE if len(self.slices) > 1 else SLICE_ANGLE):
             return False
         own, others = (
             [stack.image_centre(entry) @ chosen.normal for entry in stack.slices] for stack in (self, chosen)
@@ -232,6 +243,9 @@ class Stack:
     def difference_from(self, chosen: Stack) -> str:
         """How this stack differs from the stack that is used, as a phrase that follows its number of slices."""
         kept = "(the longest consistent run is kept)"
+        if chosen.is_cine and not self.is_cine and self.phase_counts[1] >= CINE_PHASES:
+            derived = self.slices[0].phases[0].derived
+            return "but of derived images" if derived else "but not of a gated cine"
         if (self.columns, self.rows) != (chosen.columns, chosen.rows):
             return f"but with a matrix of {self.columns}x{self.rows} instead of {chosen.columns}x{chosen.rows} {kept}"
         if not np.allclose(self.in_plane, chosen.in_plane, rtol=0.002):
@@ -253,6 +267,21 @@ class Stack:
             if value != expected:
                 return f"but with another {name} ({value or 'none'} instead of {expected or 'none'})"
         return "but with another contrast, or acquired again"
+
+
+def is_cine(phases: Sequence[Frame]) -> bool:
+    """Whether the images of a slice have the trigger times of a gated cine, which rise within about a heartbeat, and are not
+    from a map of relaxation times (inversion recovery).
+
+    Args:
+        phases: in order of time.
+    """
+    times = [frame.trigger for frame in phases]
+    if "IR" in phases[0].sequence.split("/"):
+        return False
+    if len(times) < CINE_PHASES or None in times or any(after <= before for before, after in pairwise(times)):
+        return False
+    return CINE_SHORTEST <= times[-1] - times[0] <= CINE_LONGEST
 
 
 def usual_count(counts: Iterable[int]) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from planewise.exams.frame import Frame
 from planewise.exams.lost_phases import mark_absent_phases, mark_lost_phases, may_lack_phases
-from planewise.exams.stack import Slice, Stack
+from planewise.exams.stack import Slice, Stack, is_cine
 from planewise.exams.words import count_of, natural_order
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
@@ -259,14 +259,20 @@ def _stack(frames: list[Frame]) -> Stack:
     normal = _normal(frames[0])
     positions = affines[:, :3, 3] @ normal
     thickness = _median(frame.thickness for frame in frames)
-    slices, repeated, short = [], 0, 0
+    slices, found = [], Counter()
     for members in _slots(positions, _same_position(thickness)):
         runs = _runs([frames[index] for index in members])
-        enough = MIN_PHASES * max(len(run) for run in runs)
-        whole = [run for run in runs if len(run) >= enough]
-        run = max(whole, key=_when)
-        repeated += len(whole) > 1
-        short += len(whole) < len(runs)
+        # perfusion and real-time series have more images than a cine, and may be acquired after it
+        cines = [run for run in runs if is_cine(run)] or runs
+        enough = MIN_PHASES * max(len(run) for run in cines)
+        whole = [run for run in cines if len(run) >= enough]
+        run = max(whole, key=lambda run: (not run[0].derived, _when(run)))
+        alike = [other for other in whole if other[0].derived == run[0].derived]
+        found["repeated"] += len(alike) > 1
+        found["unlike"] += any(_another_echo_time(run[0], other[0]) for other in alike)
+        found["derived"] += len(alike) < len(whole)
+        found["short"] += any(len(other) < enough for other in runs)
+        found["no cine"] += any(len(other) >= enough for other in runs if other not in cines)
         slices.append(
             Slice(
                 position=float(np.asarray(run[0].affine)[:3, 3] @ normal),
@@ -278,12 +284,17 @@ def _stack(frames: list[Frame]) -> Stack:
         )
     slices.sort(key=lambda entry: entry.position)
     notes = []
-    if repeated:
+    if repeated := found["repeated"]:
         count = "1 slice position was" if repeated == 1 else f"{repeated} slice positions were"
         notes.append(f"{count} acquired more than once: the last acquisition is used")
-    if short:
-        count = "1 slice position has" if short == 1 else f"{short} slice positions have"
-        notes.append(f"{count} additional images in series with too few phases: not used")
+    for what, others in (
+        ("short", "series with too few phases"),
+        ("no cine", "series that are no gated cines, such as perfusion, maps or real time"),
+        ("derived", "series of derived images, such as copies with overlays"),
+    ):
+        if found[what]:
+            count = "1 slice position has" if found[what] == 1 else f"{found[what]} slice positions have"
+            notes.append(f"{count} additional images in {others}: not used")
     if any(frame.gated for frame in frames) and (overlaps := _interleaved(slices, thickness or 0)):
         notes.append(
             f"{count_of(overlaps, 'pair')} of neighbouring slices overlap and were not acquired one after the other: the "
@@ -293,6 +304,11 @@ def _stack(frames: list[Frame]) -> Stack:
     if dropped:
         notes.append(dropped)
     slices, absent = mark_absent_phases(mark_lost_phases(slices))
+    if found["unlike"]:
+        absent.append(
+            f"{count_of(found['unlike'], 'slice')} acquired again with another echo time: the last acquisition is used; does "
+            "it show the same contrast?"
+        )
     for (doubt, times), count in Counter(_order(entry.phases)[1:] for entry in slices).items():
         if doubt:
             sentences = absent if doubt == _UNORDERED else notes
@@ -326,6 +342,12 @@ def _stack(frames: list[Frame]) -> Stack:
         notes=notes,
         absent=absent,
     )
+
+
+def _another_echo_time(one: Frame, other: Frame) -> bool:
+    """Whether two images have the echo times of different contrasts."""
+    times = one.echo_time or 0, other.echo_time or 0
+    return min(times) > 0 and max(times) - min(times) > SAME_ECHO_TIME * max(times)
 
 
 def _interleaved(slices: Sequence[Slice], thickness: float) -> int:
