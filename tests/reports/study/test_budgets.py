@@ -221,3 +221,29 @@ def test_epochs_without_a_learning_encoder_are_told(tmp_path):
     write(tmp_path / "finetune/multitask/1/0/config.yaml", settings | {"pretrained": "model.pt"})
     add_budgets(page, study)
     assert "In the first 3 of 4 epochs of fine-tuning, pretrained encoders are frozen" in page.html("")
+
+
+def test_methods_that_are_not_fine_tuned_like_scratch_are_named_at_the_top(tmp_path):
+    methods = ["none", "multitask", "simclr", "jigsaw", "byol"]
+    study, page = study_folder(tmp_path, methods=methods), Page()
+    settings = {"output_dir": "a", "pretrained": None, "transfer": None, "gamma": 0.0, "loss": {"_target_": "Dice"}}
+    settings |= {"train": {"augmentation": {"_target_": "A"}, "handlers": []}}
+    pretrained = {"output_dir": "b", "pretrained": "model.pt", "transfer": "decoder", "new_in_this_version": 1}
+    own = {"loss": {"_target_": "Tversky"}, "train": settings["train"] | {"handlers": ["<EarlyStop>"]}}
+    write(tmp_path / "finetune/none/1/0/config.yaml", settings)
+    write(tmp_path / "finetune/multitask/1/0/config.yaml", settings | pretrained)
+    add_budgets(page, study)
+    assert page.html("") == Page().html("")
+    for method, changed in {"simclr": own, "jigsaw": own, "byol": {"gamma": 0.3}}.items():
+        write(tmp_path / f"finetune/{method}/1/0/config.yaml", settings | pretrained | changed)
+        # a draw without training from scratch, and a later draw
+        write(tmp_path / f"finetune/{method}/1/1/config.yaml", settings)
+    page.add("<h2>The first heading</h2>")
+    add_budgets(page, study)
+    whole = Page()
+    whole.extend(page)
+    (words,) = re.findall("<p class=warning>(.*)</p>\n<h2>", whole.html(""))
+    assert words == (
+        "Some methods were fine-tuned with other settings than training from scratch, so these settings may explain a part "
+        "of their gain: loss and train#handlers for SimCLR and jigsaw; gamma for BYOL."
+    )

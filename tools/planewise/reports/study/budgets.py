@@ -4,6 +4,7 @@ augmentation, exams, and the weights that are kept.
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from planewise.engines.run_record import RELEASED
 from planewise.exams.words import listed
+from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.old_names import with_new_names
 from planewise.reports.history import read_history
 from planewise.reports.methods import method_name
@@ -31,6 +33,8 @@ _CHANGES: Sequence[tuple[Sequence[str], str | None]] = (
 )
 #: Limits that change nothing; for settings that are not named here, these are 1.
 _NEUTRAL = {"blur_sigma": 0}
+#: Settings of a fine-tuning that concern only the use of pretrained weights.
+_OF_WEIGHTS = {"transfer", "frozen_epochs", "pretext_settings", "auxiliary_interval"}
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,20 @@ class Budget:
 
 
 def add_budgets(page: Page, study: StudyFolder) -> None:
-    """Add a note to the main table; add nothing if no pretraining has both settings and a history."""
+    """Add a note to the main table, and at the top of the page a warning of methods that are not fine-tuned like training
+    from scratch; add nothing if no training has left its settings."""
     budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
     elsewhere = _trained_elsewhere(study)
     said = [budgets_in_words(budgets, elsewhere)] if budgets or elsewhere else []
     said += _frozen_in_words(study)
     if said:
         page.add("<p class=note>{}</p>", " ".join(said))
+    if others := _together(_other_settings(study)):
+        words = "; ".join(f"{listed(settings)} for {_called(names)}" for settings, names in others.items())
+        page.lead(
+            "<p class=warning>Some methods were fine-tuned with other settings than training from scratch, so these settings "
+            f"may explain a part of their gain: {html.escape(words, quote=False)}.</p>"
+        )
 
 
 def budgets_in_words(budgets: Mapping[str, Budget], elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -213,6 +224,32 @@ def _frozen_in_words(study: StudyFolder) -> list[str]:
         f"In the first {parts} epochs of fine-tuning, pretrained encoders are frozen (`frozen_epochs`), whereas training "
         "from scratch trains all weights in all epochs."
     ]
+
+
+def _other_settings(study: StudyFolder) -> dict[str, tuple[str, ...]]:
+    """Names of the settings in which each method's fine-tuning differs from training from scratch, apart from those that use
+    the weights; methods without such differences are left out.
+
+    The two runs compared have the same exams and draw. A setting that only one of them has is ignored, because runs of
+    different versions differ in this way.
+    """
+    runs = {(method, *run): path / "config.yaml" for method, *run, path in study.runs("finetune")}
+    found: dict[str, tuple[str, ...]] = {}
+    for (method, *run), config in runs.items():
+        scratch = runs.get(("none", *run))
+        if method in ("none", *found) or not scratch or not (scratch.is_file() and config.is_file()):
+            continue
+        one, other = (with_new_names(read_yaml(path), str(path)) for path in (config, scratch))
+        compared = (one.keys() & other.keys()) - {*NOT_COMPUTED, *FILES, *_OF_WEIGHTS}
+        found[method] = tuple(name for key in sorted(compared) for name in _differing(key, one[key], other[key]))
+    return {method: names for method, names in found.items() if names}
+
+
+def _differing(name: str, one: Any, other: Any) -> list[str]:
+    """The name of a setting that has two values; for a group of settings, such as ``train``, the names of these settings."""
+    if not all(isinstance(value, dict) and "_target_" not in value for value in (one, other)):
+        return [name] * (one != other)
+    return [f"{name}#{key}" for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
 
 
 def _trained_elsewhere(study: StudyFolder) -> dict[str, str]:
