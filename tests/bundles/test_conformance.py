@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from monai.bundle import ConfigParser
 from planewise.packaging import check_bundle
 from planewise.packaging.configs import with_score, with_values
@@ -17,6 +18,7 @@ from planewise.packaging.run import Run
 from tests.bundles.conftest import BUNDLES, DECLARED, PHOTOGRAPHS, UNPUBLISHED, VOLUMES, anatomy
 from tests.conftest import ROOT
 from tests.kinds import others_slow
+from tools.measured import write as measured
 
 #: The warnings that a bundle in the repository may get. The forest trains in one process and its input is not an image;
 #: MONAI Label passes one image, and the classification from two phases needs two.
@@ -144,6 +146,21 @@ def test_no_bundle_has_the_scores_of_the_bundle_that_it_was_copied_from():
     assert same == set(), (
         "these bundles have the same scores: measure the copied bundle, and write its own eval_metrics. If all its scores "
         "are perfect, its own words under measured_on show that it was measured"
+    )
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_no_page_has_gains_or_times_of_the_bundle_that_it_was_copied_from(name):
+    """Gains belong to the bundles that `texts.yaml` lists, and times on a GPU to those in the table of `devices.md`."""
+    page, head = (ROOT / "bundles" / name / file for file in ("docs/README.md", "configs/train.yaml"))
+    texts = yaml.safe_load((measured.HERE / "texts.yaml").read_text())
+    with_gains = {file for entry in texts if "methods" in entry for file in entry["files"]}
+    assert measured.METHODS not in page.read_text() or page.relative_to(ROOT).as_posix() in with_gains, (
+        "delete the table of gains, with its marks and its sentence: no study has measured this bundle"
+    )
+    timed = f"| `{name}` |" in (ROOT / "tools/docs/devices.md").read_text()
+    assert timed or "on an H100" not in " ".join((page.read_text() + head.read_text()).split()), (
+        "delete the time on an H100 from the README and from the head of train.yaml: it is not this bundle's"
     )
 
 
