@@ -163,22 +163,28 @@ def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):
     [
         (["--learning_rate", "0.1"], "optimizer: {_target_: torch.optim.SGD, lr: 0.01}", ["learning_rate"]),
         (["--lr_step=3"], "lr_scheduler: null", ["lr_step"]),
-        (["--lr_step", "3", "--learning_rate", "0.1"], "", []),
+        (["--rotate", "3", "--learning_rate", "0.1"], "", []),
         # another expression, or a macro, uses it
         (["--learning_rate", "0.1"], "rate: '@learning_rate'\noptimizer: {lr: 0.01}", []),
         (["--learning_rate", "0.1"], "optimizer: {lr: '%learning_rate'}", []),
         # code reads it
         (["--pretrained", "run", "--tf32", "false"], "initialize: []\nauxiliary_task: null\nnetwork: null", []),
         (["--gama", "0.1"], "", []),
+        # the file itself has the setting
+        ([], "learning_rate: 0.1\noptimizer: {lr: 0.01}", ["learning_rate"]),
+        ([], "learning_rate: 0.1", []),
     ],
 )
 def test_settings_that_only_a_replaced_part_used_are_named(given, own, idle, tmp_path, caplog):
     (tmp_path / "own.yaml").write_text(own or "rotate: 1.0")
-    files = [str(ROOT / "bundles/downstream_cardiac_sax_segmentation/configs/train.yaml"), str(tmp_path / "own.yaml")]
+    configs = ROOT / "bundles/downstream_cardiac_sax_segmentation/configs"
+    # demo.yaml has a learning rate, too, but is not the person's own
+    files = [*(str(configs / file) for file in ("train.yaml", "demo.yaml")), str(tmp_path / "own.yaml")]
     parser = ConfigParser(ConfigParser.load_config_files(files))
     parser.update({"learning_rate": 0.1})
     assert warn_of_idle_overrides(["run", "--config_file", str(files), *given], parser.get()) == idle
-    assert "--learning_rate has no effect: no expression of" in caplog.text or "learning_rate" not in idle
+    shown = "--learning_rate" if given else f"{tmp_path}/own.yaml: learning_rate"
+    assert f"{shown} has no effect: no expression of" in caplog.text or "learning_rate" not in idle
 
 
 def test_several_files_are_known_together(tmp_path):

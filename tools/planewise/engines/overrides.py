@@ -171,8 +171,8 @@ def warn_of_unknown_settings(now: Mapping[str, Any], configs: Mapping[str, Mappi
 
 
 def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> list[str]:
-    """Warn about settings on the command line that only the replaced parts of a config used: ``--learning_rate`` with a file
-    whose optimizer has a rate of its own.
+    """Warn about settings on the command line, or in config files outside the bundle, that only the replaced parts of a
+    config used: ``--learning_rate`` with a file whose optimizer has a rate of its own.
 
     Args:
         arguments: as for `warn_of_unknown_overrides`.
@@ -181,14 +181,25 @@ def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> 
     Returns:
         The names of these settings. A setting that the code reads from the config is never one of them.
     """
-    contents = [(Path(file).name, str(ConfigParser.load_config_file(file))) for file in config_files(arguments)]
-    own = {name for file, content in contents if file in _OF_A_BUNDLE for name in _REFERENCE.findall(content)}
+    files = [Path(file) for file in config_files(arguments)]
+    loaded = [ConfigParser.load_config_file(file) for file in files]
+    contents = list(map(str, loaded))
+    own = {
+        name
+        for file, content in zip(files, contents, strict=True)
+        if file.name in _OF_A_BUNDLE
+        for name in _REFERENCE.findall(content)
+    }
     # MONAI has replaced the macros in the running config
-    used = set(_REFERENCE.findall(str(now))).union(*(_MACRO.findall(content) for _, content in contents))
+    used = set(_REFERENCE.findall(str(now))).union(*map(_MACRO.findall, contents))
     read = {*NOT_COMPUTED, *FILES, "weights", "tf32"}
-    idle = [name for name in dict(overrides(arguments)) if name in now and name in own - used - read]
+    # overlays of the bundle, such as demo.yaml, set more than one run needs
+    outside = [(file, keys) for file, keys in zip(files, loaded, strict=True) if file.parent != files[0].parent]
+    given = {name: f"{file}: {name}" for file, keys in outside for name in keys}
+    given |= {name: f"--{name}" for name, _ in overrides(arguments)}
+    idle = [name for name in given if name in now and name in own - used - read]
     for name in idle:
-        logger.warning("--%s has no effect: no expression of these configs uses it", name)
+        logger.warning("%s has no effect: no expression of these configs uses it", given[name])
     return idle
 
 
