@@ -410,6 +410,7 @@ def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
 
 
 def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="planewise")
     bounds = {"measured_on": "9 exams"}
     folder = tmp_path / MULTITASK
     shutil.copytree(folder_of(MULTITASK) / "configs", folder / "configs")
@@ -424,6 +425,8 @@ def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkey
         follow_weights(parser, [])
         now = {key: parser[key] for key in (*SMALL, "plane_bounds", "joint_bounds")}
         assert now == SMALL | {"plane_bounds": bounds, "joint_bounds": bounds}
+        assert f"package {MULTITASK}: Cardiac" in caplog.text and "trained on planewise phantoms only." in caplog.text
+        caplog.clear()
     taken = follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=str(folder)), [])
     assert taken == {"features": [4, 8], "stem_stride": 2}
     # a change to the package's own inference.yaml remains
@@ -434,9 +437,9 @@ def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkey
         MULTITASK, "inference.yaml", weights=str(folder), bundle_root=str(folder), **SMALL | {"spacing": 9}
     )
     assert follow_weights(parser, []) == {}
-    assert [record.getMessage() for record in caplog.records] == [
-        "spacing is 9, but the run that trained the weights had 5.0"
-    ]
+    (source, warned) = (record.getMessage() for record in caplog.records)
+    assert warned == "spacing is 9, but the run that trained the weights had 5.0"
+    assert source.endswith("Weights released with this bundle are trained on planewise phantoms only.")
     # nor does it describe other weights, or none, only because it is the working folder
     monkeypatch.chdir(folder)
     (folder / "other.pt").touch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from planewise.engines.overrides import overrides
-from planewise.engines.run_record import RunRecord, in_our_names
+from planewise.engines.run_record import RunRecord, in_our_names, read_table
 from planewise.engines.weights_settings import (
     MEASURED,
     asked_of_overlay,
@@ -85,13 +86,15 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         _check_channels(default if own else parser.get("channels"), parser, default, arguments)
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if own or "train" in parser else measured_settings({}, inference)
-        package = own and "train" not in parser and (Path(parser.get_parsed_content("bundle_root")) / THEIRS).is_dir()
-        defaults = {key: inference[key] for key in _of_images(inference) & train.keys()} if package else {}
+        package = own and _log_package(Path(parser.get_parsed_content("bundle_root")))
+        alone = package and "train" not in parser
+        defaults = {key: inference[key] for key in _of_images(inference) & train.keys()} if alone else {}
         return _take(parser, unknown, inference, arguments, "weights", defaults)
     if run.ships:
         logger.info(
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
+    _log_package(run.folder)
     evaluates = "train" in parser
     base = train if evaluates else inference
     _check_channels(run.channels, parser, base.get("channels"), arguments)
@@ -117,6 +120,16 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     needed = _of_images(merged(inference, overlay)) & train.keys() & run.config.keys()
     defaults = {key: run.config[key] for key in needed - wanted.keys()}
     return _take(parser, wanted, base, arguments, "weights", defaults)
+
+
+def _log_package(folder: Path) -> bool:
+    """Whether a folder is that of an unpacked package; if it is, log on which data its weights learned."""
+    if not (folder / THEIRS).is_dir():
+        return False
+    with suppress(InputError):
+        source = read_table(folder / "configs" / "metadata.json").get("data_source")
+        logger.info("the weights are those of the package %s: %s", folder.resolve().name, source)
+    return True
 
 
 def _check_channels(learned: Any, parser: ConfigParser, default: Any, arguments: Sequence[str]) -> None:
