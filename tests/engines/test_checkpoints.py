@@ -100,9 +100,10 @@ def test_a_complete_run_says_so_instead_of_resuming(tmp_path, caplog):
     caplog.set_level("INFO")
     Run(tmp_path).go(2)
     assert "1 checkpoint written" in caplog.text or "2 checkpoints written" in caplog.text
-    Run(tmp_path).go(3)
+    done = Run(tmp_path).go(3)
     assert "resuming after epoch 2 of 3" in caplog.text and "complete" not in caplog.text
-    Run(tmp_path).go(3)
+    again = Run(tmp_path)
+    assert same(again.go(3), done) and again.epochs == []
     assert "the run is complete: it has trained 3 epochs; raise --max_epochs to continue it" in caplog.text
 
 
@@ -119,13 +120,6 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     assert same(one["network"], other["network"])
     told = ("lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch")
     assert {key: one[key] for key in told} == {key: other[key] for key in told}
-
-
-def test_the_best_epochs_weights_are_kept_across_a_break(tmp_path):
-    whole = Run(tmp_path)
-    best = whole.go(2)  # the second epoch has the lowest score
-    Run(tmp_path).go(4)
-    assert same(torch.load(tmp_path / "model.pt", weights_only=True), best)
 
 
 def test_a_tie_keeps_the_first_epoch_and_says_so(tmp_path, caplog):
@@ -150,14 +144,17 @@ def test_a_run_without_a_validation_says_that_the_last_epoch_is_kept(run, tmp_pa
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
-@pytest.mark.parametrize(("scores", "best"), [((3.0, 2.0, 1.0, 4.0), 3), ((1.0, 3.0, 2.0, 4.0), 1)])
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [((3.0, 2.0, 1.0, 4.0), 3), ((1.0, 3.0, 2.0, 4.0), 1), ((2.0, -float("inf"), 3.0, 4.0), 1)],
+)
 def test_after_a_break_an_epoch_is_best_if_it_beats_those_before_it(scores, best, stop, tmp_path):
     wanted = Run(tmp_path / "a", scores).go(best)
     Run(tmp_path / "b", scores).go(stop)
     Run(tmp_path / "b", scores).go(4)
     assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
     last = torch.load(tmp_path / "b/last.ckpt", weights_only=True)
-    assert (last["best_metric"], last["best_metric_epoch"]) == (1.0, best)
+    assert (last["best_metric"], last["best_metric_epoch"]) == (scores[best - 1], best)
 
 
 def test_a_break_before_the_first_validation_does_not_pass_for_one(tmp_path):
@@ -183,12 +180,6 @@ def test_a_script_of_older_weights_does_not_stay(tmp_path, caplog):
     (tmp_path / "model.ts").write_bytes(b"exported from epoch 2, the best")
     Run(tmp_path).go(4)
     assert (tmp_path / "model.ts").exists()
-
-
-def test_a_finished_run_is_not_trained_further(tmp_path):
-    done = Run(tmp_path).go(3)
-    again = Run(tmp_path)
-    assert same(again.go(3), done) and again.epochs == []
 
 
 @pytest.mark.parametrize("resume", [False, "false"])  # a command line gives a text
@@ -308,13 +299,13 @@ def test_a_folder_that_not_all_can_see_is_refused(tmp_path):
         in_processes(go_on_apart, str(tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"half", "cut", "flipped", "weights"])
+@pytest.mark.parametrize("content", [b"", b"half", "cut", "flipped", {"network": {}}, [1]])
 def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path, content):
     Run(tmp_path).go(1)
     last = tmp_path / "last.ckpt"
     whole = last.read_bytes()
-    if content == "weights":
-        torch.save({"network": {}}, last)
+    if isinstance(content, (dict, list)):
+        torch.save(content, last)
     elif content == "flipped":
         last.write_bytes(bytes(255 - byte for byte in whole))
     else:
@@ -430,12 +421,6 @@ def test_every_optimizers_own_state_resumes(tmp_path, kind):
     assert same(run(tmp_path / "a").go(4), run(tmp_path / "b").go(4))
 
 
-def test_a_contents_that_is_no_table_is_no_checkpoint(tmp_path):
-    torch.save([1], tmp_path / "last.ckpt")
-    with pytest.raises(InputError, match="last.ckpt cannot be read"):
-        Run(tmp_path).go(2)
-
-
 def test_a_link_to_a_disk_that_is_away_does_not_start_over(tmp_path):
     (tmp_path / "last.ckpt").symlink_to(tmp_path / "away" / "last.ckpt")
     with pytest.raises(InputError, match="link to a file that cannot be reached"):
@@ -455,37 +440,26 @@ def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_never_written(tmp_path, value):
-    """The loss of an epoch's last step was finite, but the weights after it were not."""
+@pytest.mark.parametrize("part", ["weights", "optimiser's moments", "auxiliary task's moments"])
+def test_numbers_that_are_not_finite_are_never_written(tmp_path, part, value):
+    """The loss of an epoch's last step was finite, but the weights after it were not. A gradient above 1.8e19 has an
+    infinite square; the weights stay finite, and would never move again."""
     Run(tmp_path).go(1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     exploding = Run(tmp_path)
 
     @exploding.trainer.on(Events.ITERATION_COMPLETED(once=10))
     def explode():
-        with torch.no_grad():
-            exploding.network.weight[0, 1] = value
+        weight, state = exploding.network.weight, exploding.optimizer.state
+        moments = {name: kept.clone() for name, kept in state[weight].items()}
+        moments["exp_avg_sq"][0, 1] = value
+        if part == "weights":
+            weight.data[0, 1] = value
+        else:
+            state.update({OTHER_TASK: {0: moments}} if part.startswith("auxiliary") else {weight: moments})
 
-    with pytest.raises(InputError, match="the weights are not finite after epoch 2"):
-        exploding.go(4)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-@pytest.mark.parametrize("auxiliary", [False, True])
-def test_moments_that_are_not_finite_are_never_written(tmp_path, auxiliary):
-    """A gradient above 1.8e19 has an infinite square; the weights stay finite, and would never move again."""
-    Run(tmp_path).go(1)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    exploding = Run(tmp_path)
-
-    @exploding.trainer.on(Events.ITERATION_COMPLETED(once=10))
-    def explode():
-        state = exploding.optimizer.state
-        moments = {name: value.clone() for name, value in state[exploding.network.weight].items()}
-        moments["exp_avg_sq"][0, 1] = float("inf")
-        state.update({OTHER_TASK: {0: moments}} if auxiliary else {exploding.network.weight: moments})
-
-    with pytest.raises(InputError, match="the optimiser's moments are not finite after epoch 2, so the epoch is not"):
+    named = part.replace("auxiliary task", "optimiser")
+    with pytest.raises(InputError, match=f"the {named} are not finite after epoch 2, so the epoch is not"):
         exploding.go(4)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -499,17 +473,6 @@ def test_a_score_that_is_not_finite_is_not_the_best(tmp_path, caplog, value):
     Run(tmp_path / "b", scores).go(4)
     assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
     assert f"the validation metric is {value:g} in epoch 1" in caplog.text
-
-
-@pytest.mark.parametrize("stop", [1, 2, 4])
-def test_the_best_epoch_before_an_infinite_score_stays_the_best(tmp_path, stop):
-    scores = (2.0, -float("inf"), 3.0, 4.0)
-    wanted = Run(tmp_path / "a").go(1)
-    Run(tmp_path / "b", scores).go(stop)
-    Run(tmp_path / "b", scores).go(4)
-    assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
-    saved = torch.load(tmp_path / "b/last.ckpt", weights_only=True)
-    assert (saved["best_metric"], saved["best_metric_epoch"]) == (2.0, 1)
 
 
 def test_the_best_epochs_learner_is_kept_where_it_is_asked_for(tmp_path):
