@@ -39,15 +39,21 @@ def run(folder, resume: bool = True, trains: bool = True, **settings) -> None:
         (folder / "models/last.ckpt").touch()
 
 
+def refused(folder, start=run, **settings) -> str:
+    """The message of a run that is refused."""
+    with pytest.raises(RuntimeError) as caught:
+        start(folder, **settings)
+    assert isinstance(caught.value.__cause__, InputError)
+    return str(caught.value.__cause__)
+
+
 def test_a_run_that_ended_before_its_first_checkpoint_blocks_nothing(tmp_path):
     run(tmp_path / "run", trains=False)
     run(tmp_path / "run", learning_rate=0.3, trains=False, ckpt_dir=str(tmp_path / "weights"))
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["learning_rate"] == 0.3
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/model.pt").touch()
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", ckpt_dir=str(tmp_path / "weights"))
-    assert "learning_rate: 0.3 -> 0.1" in cause(caught)
+    assert "learning_rate: 0.3 -> 0.1" in refused(tmp_path / "run", ckpt_dir=str(tmp_path / "weights"))
 
 
 @pytest.mark.parametrize("left", ["history.csv", "models/model.pt", "models/last.ckpt"])
@@ -55,9 +61,8 @@ def test_a_trained_run_is_kept_wherever_the_next_one_keeps_its_weights(left, tmp
     run(tmp_path / "run", trains=False)
     (tmp_path / "run/models").mkdir()
     (tmp_path / "run" / left).symlink_to(tmp_path / "a disk that is not there")
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", learning_rate=0.3, trains=False, ckpt_dir=str(tmp_path / "elsewhere"))
-    assert "learning_rate: 0.1 -> 0.3" in cause(caught)
+    other = {"learning_rate": 0.3, "trains": False, "ckpt_dir": str(tmp_path / "elsewhere")}
+    assert "learning_rate: 0.1 -> 0.3" in refused(tmp_path / "run", **other)
 
 
 def test_the_run_is_written_down(tmp_path):
@@ -111,9 +116,8 @@ class OwnHandler:
     ],
 )
 def test_a_training_that_would_write_no_weights_is_refused(handlers, trainer, names, tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", train={"handlers": handlers, "trainer": trainer})
-    assert names in cause(caught) and "write `+train#handlers:`" in cause(caught)
+    said = refused(tmp_path / "run", train={"handlers": handlers, "trainer": trainer})
+    assert names in said and "write `+train#handlers:`" in said
     assert not (tmp_path / "run").exists()
 
 
@@ -162,9 +166,7 @@ def test_a_folder_may_have_a_number_for_a_name(tmp_path, monkeypatch):
 
 
 def test_an_old_name_does_not_hide_a_wrong_value(tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", blur_prob=0.2, blur=1.7)
-    assert "--blur_prob must be a number from 0 to 1, got 1.7" in cause(caught)
+    assert "--blur_prob must be a number from 0 to 1, got 1.7" in refused(tmp_path / "run", blur_prob=0.2, blur=1.7)
 
 
 @pytest.mark.parametrize(
@@ -214,9 +216,7 @@ def test_another_seed_is_another_run(place, tmp_path):
     settings = {"train": {"rate": "@learning_rate"}} | settings
     run(tmp_path / "run", seed=0, **settings)
     run(tmp_path / "run", seed=0, **settings)
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", seed=1, **settings)
-    assert "another configuration (seed: 0 -> 1)" in str(caught.value.__cause__)
+    assert "another configuration (seed: 0 -> 1)" in refused(tmp_path / "run", seed=1, **settings)
 
 
 def test_the_same_configuration_goes_on_whatever_the_device(tmp_path):
@@ -226,10 +226,7 @@ def test_the_same_configuration_goes_on_whatever_the_device(tmp_path):
 
 def test_another_configuration_stops_and_says_what_differs(tmp_path):
     run(tmp_path / "run")
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", learning_rate=0.3)
-    message = str(caught.value.__cause__)
-    assert isinstance(caught.value.__cause__, InputError)
+    message = refused(tmp_path / "run", learning_rate=0.3)
     assert "learning_rate: 0.1 -> 0.3" in message and "--resume false" in message
     run(tmp_path / "run", resume=False, learning_rate=0.3)
 
@@ -240,9 +237,9 @@ def test_of_another_config_the_changed_parts_are_named(tmp_path):
     parts = {"train": {"network": "@network", "rate": "@learning_rate"}, "network": network, "width": 2}
     run(tmp_path / "run", **parts)
     other = {"_target_": "torch.nn.Conv2d", "in_channels": "@channels", "out_channels": 1, "kernel_size": 1}
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", learning_rate=0.3, **parts | {"network": other, "channels": 3})
-    assert "configuration (learning_rate: 0.1 -> 0.3; changed: network); start over" in cause(caught)
+    parts |= {"network": other, "channels": 3, "learning_rate": 0.3}
+    said = "configuration (learning_rate: 0.1 -> 0.3; changed: network); start over"
+    assert said in refused(tmp_path / "run", **parts)
     # with nothing else, they are the difference
     assert _differences({"a": 1, "b": 2}, {"a": 1, "c": 3}, {}, {}) == "without b; with c"
 
@@ -254,13 +251,10 @@ def test_a_run_may_be_made_longer_and_nothing_else(tmp_path, caplog):
         run(tmp_path / "run", max_epochs=5, **settings)
     assert "max_epochs is raised from 3 to 5" in caplog.text
     for change, said in (({"max_epochs": 4}, "max_epochs: 5 -> 4"), ({"max_epochs": 6, "learning_rate": 0.3}, "")):
-        with pytest.raises(RuntimeError) as caught:
-            run(tmp_path / "run", **{"max_epochs": 5} | settings | change)
-        assert f"configuration ({said or 'learning_rate: 0.1 -> 0.3'}); start over" in cause(caught)
+        wanted = f"configuration ({said or 'learning_rate: 0.1 -> 0.3'}); start over"
+        assert wanted in refused(tmp_path / "run", **{"max_epochs": 5} | settings | change)
     (tmp_path / "datalist.json").write_text("[]")
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", max_epochs=6, **settings)
-    assert "datalist.json changed" in cause(caught)
+    assert "datalist.json changed" in refused(tmp_path / "run", max_epochs=6, **settings)
 
 
 @pytest.mark.parametrize("epochs", [3, 5])
@@ -270,15 +264,9 @@ def test_the_order_of_the_structures_is_part_of_the_configuration(other, epochs,
     settings = {"train": {"epochs": "@max_epochs", "names": "@structures"}, "structures": {1: "RV", 2: "LV"}}
     run(tmp_path / "run", max_epochs=3, **settings)
     run(tmp_path / "run", max_epochs=3, **settings | {"structures": {"1": "RV", "2": "LV"}})
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", max_epochs=epochs, **settings | {"structures": other})
     texts = [{str(key): name for key, name in each.items()} for each in (settings["structures"], other)]
-    assert "configuration (structures: {} -> {}); start over".format(*texts) in cause(caught)
-
-
-def cause(caught) -> str:
-    assert isinstance(caught.value.__cause__, InputError)
-    return str(caught.value.__cause__)
+    said = "configuration (structures: {} -> {}); start over".format(*texts)
+    assert said in refused(tmp_path / "run", max_epochs=epochs, **settings | {"structures": other})
 
 
 @pytest.mark.parametrize("content", ["", '{"seed": 7, "conf', "[]", "{}", "\x00\x01"])
@@ -291,9 +279,8 @@ def test_a_broken_record_is_made_again_where_the_configuration_is_the_same(tmp_p
     assert "run.json is broken" in caplog.text
     assert json.loads(record.read_text()) == whole
     record.write_text(content)
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", learning_rate=0.3)
-    assert "another configuration (learning_rate: 0.1 -> 0.3); start over with `--resume false`" in cause(caught)
+    said = "another configuration (learning_rate: 0.1 -> 0.3); start over with `--resume false`"
+    assert said in refused(tmp_path / "run", learning_rate=0.3)
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "just text", None])
@@ -302,9 +289,7 @@ def test_without_record_and_configuration_nobody_can_say(tmp_path, content):
     (tmp_path / "run/run.json").write_text("")
     config = tmp_path / "run/config.yaml"
     config.unlink() if content is None else config.write_text(content)
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run")
-    assert "run.json and config.yaml next to it are broken" in cause(caught)
+    assert "run.json and config.yaml next to it are broken" in refused(tmp_path / "run")
     run(tmp_path / "run", resume=False)
 
 
@@ -337,9 +322,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     [({"views": "2ch"}, "--views must be a list"), ({"device": "cuda:99"}, "--device cuda:99 cannot be used")],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings, said):
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run", **settings)
-    assert said in cause(caught) and not (tmp_path / "run").exists()
+    assert said in refused(tmp_path / "run", **settings) and not (tmp_path / "run").exists()
     # expressions are compared by their results
     run(tmp_path / "run", views="$['2ch'] + @more", more=["4ch"])
 
@@ -348,9 +331,7 @@ def test_another_datalist_stops(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
     run(tmp_path / "run")
     (tmp_path / "datalist.json").write_text('{"training": []}')
-    with pytest.raises(RuntimeError) as caught:
-        run(tmp_path / "run")
-    assert "datalist.json changed" in str(caught.value.__cause__)
+    assert "datalist.json changed" in refused(tmp_path / "run")
 
 
 def bundle(folder, network="@network", handlers=(), **settings) -> None:
@@ -380,9 +361,7 @@ def test_what_is_there_for_evaluation_or_several_processes_changes_no_identity(t
     }
     bundle(tmp_path / "run", **parallel)
     for other in ({"learning_rate": 0.2}, {"interval": 2}, {"network": "@another", "another": "$4"}):
-        with pytest.raises(RuntimeError) as caught:
-            bundle(tmp_path / "run", **parallel | other)
-        assert isinstance(caught.value.__cause__, InputError)
+        assert refused(tmp_path / "run", bundle, **parallel | other)
 
 
 def test_what_it_ran_on_is_written_down(tmp_path):
@@ -412,12 +391,8 @@ def test_it_works_outside_of_a_config_too(tmp_path):
 
 
 def test_a_config_that_trains_nothing_is_checked_too(tmp_path):
-    config = {"initialize": "$planewise.engines.check_run()", "imports": ["$import planewise"], "sigma": 0}
-    parser = ConfigParser(config)
-    parser.parse()
-    with pytest.raises(RuntimeError) as caught:
-        parser.get_parsed_content("initialize")
-    assert "--sigma must be a number above 0, got 0" in cause(caught)
+    check = {"initialize": "$planewise.engines.check_run()", "sigma": 0}
+    assert "--sigma must be a number above 0, got 0" in refused(tmp_path / "run", **check)
 
 
 def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypatch):
