@@ -117,8 +117,10 @@ def test_what_was_compared_is_not_read_again(write, tmp_path, monkeypatch):
     first, second = write("a", training={"p": b"one", "q": b"two"}), write("b", test={"x": b"one", "y": b"2nd"})
     kept, read, content = tmp_path / "new/kept.json", [], module._content
     monkeypatch.setattr(module, "_content", lambda path, size: read.append(path) or content(path, size))
-    for changed, count in (("", 4), ("", 0), ("b/y.nii", 1), ("", 0)):
-        if changed:
+    for changed, count in (("", 4), ("", 0), ("b/y.nii", 1), ("", 0), ("code", 4), ("", 0)):
+        if changed == "code":
+            monkeypatch.setattr(module, "code_sha256", lambda **rooms: "another version")
+        elif changed:
             (tmp_path / changed).write_bytes(b"two")
             os.utime(tmp_path / changed, (1, 1))
         read.clear()
@@ -183,6 +185,30 @@ def test_copies_in_other_files_are_the_same(tmp_path):
         assert shared_patients(tmp_path / f"{first}.json", tmp_path / f"{other}.json", read=True) == {}
 
 
+def test_dicom_images_are_read_only_if_a_copy_may_be_in_the_other_datalist(tmp_path, monkeypatch):
+    """Two DICOM exams have the same sides, but only copies are in the same place. A volume has the sides of its slices."""
+    for name, seed, left in (("one", 0, 0.0), ("copy", 0, 0.04), ("other", 0, 30.0)):
+        items = []
+        for rank in range(7):
+            file = tmp_path / name / f"{rank}.dcm"
+            pixels = _slices(seed)[:, :, rank, 0].tobytes()
+            write_image(file, (left, 0, rank), (1, 0, 0), (0, 1, 0), size=(30, 40), PixelData=pixels)
+            affine = np.diag([10.0, 10, 1, 1])
+            affine[:3, 3] = left - 145, -195, rank
+            entry = {"image": f"{name}/{rank}.dcm", "affine": affine.tolist(), "slice": rank}
+            items += [entry | {"exam": name, "patient": name}]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"test": items}))
+    for name, shape in (("volume", (7, 40, 30)), ("small", (7, 40, 29))):
+        nibabel.save(nibabel.Nifti1Image(np.zeros(shape, "i2"), np.eye(4)), tmp_path / f"{name}.nii")
+        (tmp_path / f"{name}.json").write_text(json.dumps({"test": [{"image": f"{name}.nii", "patient": name}]}))
+    read, content = [], module._content
+    monkeypatch.setattr(module, "_content", lambda path, size: read.append(path) or content(path, size))
+    for other, found, count in (("copy", {"one": "test"}, 2), ("other", {}, 0), ("volume", {}, 2), ("small", {}, 0)):
+        read.clear()
+        assert shared_patients(tmp_path / "one.json", tmp_path / f"{other}.json", names=False, read=True) == found
+        assert len(read) == count
+
+
 def test_copies_in_one_folder_are_one_patient(tmp_path):
     """Repeated series and phases are not copies, and an image that many patients have says nothing about them."""
     for name, seed in {"p1": 0, "copy": 0, "p2": 1, **{f"same{number}": 2 for number in range(4)}}.items():
@@ -191,6 +217,17 @@ def test_copies_in_one_folder_are_one_patient(tmp_path):
     assert len({exam["patient"] for exam in found.datalist["exams"].values()}) == 6
     assert sum("aliases" in exam for exam in found.datalist["exams"].values()) == 1
     assert any("copy = p1" in line for line in found.warnings)
+
+
+def test_a_dicom_copy_with_rounded_positions_is_found(tmp_path):
+    pixels = np.arange(480, dtype="<u2").tobytes()
+    for number, name in enumerate(("whole", "rounded")):
+        write_usual_exam(tmp_path / name, PatientID=name, StudyInstanceUID=f"1.2.{number}", PixelData=pixels)
+    for path in (tmp_path / "rounded").rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.ImagePositionPatient = [f"{value:.1f}" for value in dataset.ImagePositionPatient]
+        dataset.save_as(path)
+    assert any("whole = " in line or "rounded = " in line for line in index_folder(tmp_path).warnings)
 
 
 def test_a_table_names_a_copy_by_its_own_patient_id(tmp_path):

@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import nibabel
@@ -27,6 +27,8 @@ UNDECODED = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)
 #: A slice with fewer different values, or with fewer pixels that differ from its most frequent value, is not compared: two
 #: black slices with some noise may have the same histogram.
 _LEVELS, _PIXELS = 8, 100
+#: Images in one place have centres that are at most half as far apart along each axis, mm: some programs round positions.
+_CELL = 1.0
 #: An image of more patients than this says nothing about a patient: it is a test image, or a page of text.
 _MOST_PATIENTS = 3
 
@@ -41,6 +43,15 @@ def volume_shape(path: str | Path) -> tuple[int, ...]:
     with suppress(*UNDECODED):
         return tuple(sorted(_voxels(path).shape[:3]))
     return ()
+
+
+def image_sides(path: str | Path) -> tuple[int, int] | None:
+    """The numbers of rows and columns of a DICOM image, from its header; None if it cannot be read."""
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+        return int(header.Rows), int(header.Columns)
+    except Exception:  # a header can be wrong in any way
+        return None
 
 
 def fingerprints(path: str | Path) -> list[str]:
@@ -122,12 +133,15 @@ def join_copies(places: Sequence[Exam | Volume]) -> list[str]:
     for place in places:
         for where, path in _places_of(place):
             candidates[where][path].add(place.patient_key)
-    patients: dict[str, set[str]] = defaultdict(set)
+    compared: dict[str, set[str]] = defaultdict(set)
     for paths in candidates.values():
         if len(set().union(*paths.values())) > 1:
             for path, keys in paths.items():
-                for checksum in fingerprints(path):
-                    patients[checksum] |= keys
+                compared[path] |= keys
+    patients: dict[str, set[str]] = defaultdict(set)
+    for path, keys in compared.items():
+        for checksum in fingerprints(path):
+            patients[checksum] |= keys
     shared = [keys for keys in patients.values() if 1 < len(keys) <= _MOST_PATIENTS]
     if not shared:
         return []
@@ -161,4 +175,20 @@ def _places_of(place: Exam | Volume) -> Iterator[tuple[Hashable, str]]:
     # an exam of NIfTI files is also in the volumes
     for stack in () if place.case else place.stacks:
         frame = stack.slices[len(stack.slices) // 2].phases[0]
-        yield (frame.rows, frame.columns, *np.round(np.ravel(frame.affine), 2)), frame.path
+        for where in keys_of_place((frame.rows, frame.columns), frame.affine):
+            yield where, frame.path
+
+
+def keys_of_place(sides: tuple[int, int], affine: Sequence[Sequence[float]]) -> list[tuple]:
+    """Keys of a DICOM image, of which two images have at least one in common if they have the same sides and are in the same
+    place, up to half of `_CELL`.
+
+    Args:
+        sides: numbers of rows and columns.
+        affine: ``(4, 4)``, voxel ``(i, j, 0)`` to patient space.
+    """
+    rows, columns = sides
+    centre = np.asarray(affine)[:3] @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1]
+    # a border between cells that lies between two near images does not do so if the cells are shifted by half
+    shifts = product((0, 0.5), repeat=3)
+    return [(*sorted(sides), *shift, *np.floor(centre / _CELL + shift).tolist()) for shift in shifts]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +14,16 @@ from typing import NamedTuple
 from PIL import ImageOps
 
 from planewise.atomic_write import atomic_write
+from planewise.checksum import code_sha256
 from planewise.errors import InputError
-from planewise.exams.copies import UNDECODED, fingerprints, is_volume_file, volume_shape
+from planewise.exams.copies import (
+    UNDECODED,
+    fingerprints,
+    image_sides,
+    is_volume_file,
+    keys_of_place,
+    volume_shape,
+)
 from planewise.exams.photographs import ENDINGS, is_photograph, open_photograph
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.split import SECTIONS
@@ -30,13 +38,16 @@ CHECKSUMS = "compared_files.json"
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
 #: A volume may be a copy of slices in DICOM, and the other way round.
-_ALSO = {"volume": "DICOM", "DICOM": "volume"}
+_OTHER_KIND = {"slice of a volume": "DICOM slice", "DICOM slice": "slice of a volume"}
 
 
 class _Item(NamedTuple):
     section: str
     patient: str
     names: list[str]
+    stack: object
+    """what the items of the same stack have in common; None for an item that is no slice"""
+    affine: list[list[float]] | None
     paths: list[str]
     read: list[str]
     """the paths whose content is compared: the first channel's; none if the item is not one of a stack's middle slices"""
@@ -67,8 +78,9 @@ def shared_patients(
             common; None therefore compares names of DICOM only.
         read: also compare pixels, so that a copy under another name is found, even if it was saved again without loss.
             Photographs are compared pixel by pixel; of volumes and of stacks of DICOM files, the middle slices are compared
-            as in `copies.fingerprints`. If an item has several images, only the first is read. If ``read`` is a path, this
-            file keeps the checksums, and the next call reads only files that have changed since.
+            as in `copies.fingerprints`, but those of two DICOM stacks only if they are in the same place. If an item has
+            several images, only the first is read. If ``read`` is a path, this file keeps the checksums, and the next call
+            reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
@@ -82,7 +94,7 @@ def shared_patients(
     contents: dict[str, list[str]] = {}
     if read:
         kept = read if isinstance(read, Path) else None
-        contents = _contents(*({path for item in items for path in item.read} for items in (ours, theirs)), kept)
+        contents = _contents(ours, theirs, kept)
     for item in theirs if contents else ():
         known |= dict.fromkeys((checksum for path in item.paths for checksum in contents.get(path, ())), item.section)
     found: dict[str, str] = {}
@@ -148,35 +160,37 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
             aliases = entry.get("aliases") if isinstance(entry, Mapping) else None
             names = [patient, *(map(str, aliases) if isinstance(aliases, list) else ())]
             paths = [os.path.normpath(folder / str(path)) for path in paths]
-            count = counts.get((item.get("exam"), item.get("stack")), 0)
+            stack = item.get("exam"), item.get("stack")
+            count = counts.get(stack, 0)
             middle = not count or item.get("slice") in ((count - 1) // 2, count // 2)
-            found.append(_Item(section, patient, names, paths, paths[:middle]))
+            of_stack = stack if count else None
+            found.append(_Item(section, patient, names, of_stack, item.get("affine"), paths, paths[:middle]))
     return found
 
 
-def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, list[str]]:
-    """The contents (`_content`) of those files that may be copies of a file in the other collection: photographs with the
-    same number of pixels, volumes of the same shape, DICOM files if the other collection has such files or volumes, and
-    volumes if it has DICOM files."""
-    found = [{path: (stat, _size(path, stat)) for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
+def _contents(ours: Sequence[_Item], theirs: Sequence[_Item], kept: Path | None) -> dict[str, list[str]]:
+    """The contents (`_content`) of those files that may be copies of a file of the other items, see `_clues`."""
+    found = [_clues(items) for items in (ours, theirs)]
     compared = {}
     for here, there in (found, found[::-1]):
-        sizes = {size for _, size in there.values()}
-        kinds = {kind for kind, _ in sizes}
-        compared |= {path: of for path, of in here.items() if of[1] in sizes or _ALSO.get(of[1][0]) in kinds}
-    # a file that was changed is another file; its path may name a patient
+        known_there = {clue for _, clues in there.values() for clue in clues}
+        for path, (stat, clues) in here.items():
+            if any((_OTHER_KIND.get(kind, kind), value) in known_there for kind, value in clues):
+                compared[path] = stat
+    # a file that was changed is another file, and other code computes other checksums; the path may name a patient
+    code = code_sha256(rooms=["exams"]) if kept else ""
     names = {
         path: hashlib.sha256(
-            f"{path} {stat.st_size} {stat.st_mtime_ns} {size}".encode(errors="surrogateescape")
+            f"{path} {stat.st_size} {stat.st_mtime_ns} {code}".encode(errors="surrogateescape")
         ).hexdigest()
-        for path, (stat, size) in compared.items()
+        for path, stat in compared.items()
     }
     known: dict[str, list[str]] = {}
     with suppress(InputError, TypeError, ValueError):
         known = {name: value for name, value in dict(read_json(kept)).items() if type(value) is list} if kept else {}
     contents = {
         path: known[names[path]] if names[path] in known else _content(path, stat.st_size)
-        for path, (stat, _) in compared.items()
+        for path, stat in compared.items()
     }
     # what cannot be read has no content
     news = {names[path]: checksums for path, checksums in contents.items() if checksums}
@@ -186,25 +200,36 @@ def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None)
     return contents
 
 
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except OSError:
-        return None  # training reports it
-
-
-def _size(path: str, stat: os.stat_result) -> tuple[str, object]:
-    """The kind of a file and what its copies have in common, from its header: the sides of a volume, or the number of a
-    photograph's pixels, because copies may be turned; the number of bytes if it cannot be read."""
-    if is_volume_file(path):
-        if sides := volume_shape(path):
-            return "volume", sides
-    elif not is_photograph(path):
-        return "DICOM", None
-    else:
-        with suppress(*UNDECODED), open_photograph(path) as image:
-            return "photograph", math.prod(image.size)
-    return "unreadable", stat.st_size
+def _clues(items: Sequence[_Item]) -> dict[str, tuple[os.stat_result, set[tuple[str, object]]]]:
+    """For each file that exists, what its copies have in common with it: a photograph, the number of pixels, because copies
+    may be turned; a volume, its sides, or those of its middle slices if a copy is DICOM; a DICOM file, the place of its
+    image, or its sides if a copy is a volume. A file that cannot be read has the number of its bytes. Of a stack's DICOM
+    files, one header is read."""
+    found: dict[str, tuple[os.stat_result, set[tuple[str, object]]]] = {}
+    sides_of: dict[object, tuple[int, int] | None] = {}
+    for item in items:
+        for path in item.read:
+            known = path in found
+            try:
+                stat, clues = found[path] if known else (os.stat(path), set())
+            except OSError:
+                continue  # training reports it
+            found[path] = stat, clues
+            if is_volume_file(path):
+                if not known and (shape := volume_shape(path)):
+                    clues |= {("volume", shape), ("slice of a volume", shape[-2:])}
+            elif is_photograph(path):
+                with suppress(*UNDECODED), open_photograph(path) as image:
+                    clues.add(("photograph", math.prod(image.size)))
+            else:
+                stack = item.stack or path
+                sides = sides_of[stack] = sides_of.get(stack) or image_sides(path)
+                if sides:
+                    places = keys_of_place(sides, item.affine) if item.affine else [sides]
+                    clues |= {("DICOM slice", tuple(sorted(sides))), *(("place", place) for place in places)}
+            if not clues:
+                clues.add(("unreadable", stat.st_size))
+    return found
 
 
 def _content(path: str, size: int) -> list[str]:
