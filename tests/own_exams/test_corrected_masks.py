@@ -163,6 +163,36 @@ def test_only_overlapping_segments_of_3d_slicer_are_not_measured(folder, count, 
 
 
 @pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"Segment2_Layer": "1"}, "the Layer of its segment LV must be 0 to 0, got 1; save it again with 3D Slicer"),
+        ({"Segment2_Layer": "-1"}, "the Layer of its segment LV must be 0 to 0, got -1;"),
+        ({"Segment0_LabelValue": None}, "the LabelValue of its segment RV must be 1 to 65535, got none;"),
+        ({"Segment0_LabelValue": "one"}, "the LabelValue of its segment RV must be 1 to 65535, got one;"),
+        ({"Segment0_LabelValue": "3"}, "two of its segments have the LabelValue 3;"),
+        ({"Segment0_LabelValue": "7"}, "it has the value 1, which no segment has; save it again with 3D Slicer"),
+        ({"Segment0_Name": None}, "its segment Segment0 must be named RV, myocardium or LV"),
+        ({f"Segment{number}_LabelValue": None for number in range(3)}, "its segment RV must be 1 to 65535, got none;"),
+        ({"Segment0_Extent": "0 99 0 x"}, ""),
+    ],
+)
+def test_a_segment_s_header_that_is_wrong_is_named(folder, changes, why):
+    file = folder / "a_by_hand.seg.nrrd"
+    write_slicer_segmentation(file, some_labels(), nibabel.load(folder / "a_mask.nii.gz").affine, NAMES)
+    image = itk.imread(str(file))
+    known = image.GetMetaDataDictionary()
+    for key, value in changes.items():
+        if value is None:
+            known.Erase(key)
+        else:
+            known[key] = value
+    itk.array_view_from_image(image)[0, 0, 0] = 3
+    itk.imwrite(image, str(file))
+    found, refused = found_in(folder)
+    assert (found is None and why in refused[0]) if why else (refused == [] and found.file == file)
+
+
+@pytest.mark.parametrize(
     ("name", "change"),
     [
         ("a_mask_by_hand.nii.gz", lambda image: image.slicer[2:7, 1:5, 1:4]),
@@ -192,7 +222,7 @@ def test_the_newest_mask_that_can_be_read_is_measured(folder):
         os.utime(file, (age, age))
     found, refused = found_in(folder)
     assert found.file == found.nifti == files[0] and np.array_equal(found.labels, some_labels())
-    assert refused == ["a_by_hand.seg.nrrd is not measured: it cannot be read"]
+    assert refused == ["a_by_hand.seg.nrrd is not measured: it cannot be read; save it again"]
 
 
 def test_a_copy_of_the_network_s_mask_is_checked_and_not_corrected(folder):

@@ -189,7 +189,7 @@ def read_labels(file: Path, network: Path) -> np.ndarray:
     except InputError:
         raise
     except UNREADABLE as error:
-        raise InputError("it cannot be read") from error
+        raise InputError("it cannot be read; save it again") from error
     if voxels.ndim == 4 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     if voxels.ndim != 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,10 @@ from planewise.reports.segmentation_figures import structure_colour
 
 #: Key of the header with a checksum of the voxels, as written. Programs that edit a file may drop it.
 _CHECKSUM = "planewise_checksum"
+#: Largest label value of a segment.
+_LARGEST = 2**16 - 1
+#: What to do with a file whose header contradicts itself.
+_AGAIN = "save it again with 3D Slicer"
 
 
 def write_slicer_segmentation(
@@ -68,7 +73,8 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
         structures: label value to name.
 
     Raises:
-        InputError: a segment has another name, a structure has no segment, or segments overlap.
+        InputError: a segment has another name, a structure has no segment, segments overlap, or the header contradicts
+            the voxels.
         RuntimeError: the file cannot be read.
     """
     try:
@@ -86,20 +92,39 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
     affine = np.eye(4)
     affine[:3, :3] = itk.array_from_matrix(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
     affine[:3, 3] = np.asarray(image.GetOrigin())[:3]
-    labels, values = layers.max(axis=0), {name: value for value, name in structures.items()}
-    segments = {
-        key: known.get(f"{key.removesuffix('_LabelValue')}_Name", "") for key in known if key.endswith("_LabelValue")
-    }
-    for key, name in segments.items():
-        layer = int(known.get(f"{key.removesuffix('_LabelValue')}_Layer", 0))
-        if (own := layers[layer] == int(known[key])).any():
-            if name not in values:
-                raise InputError(f"its segment {name} must be named {listed(values, 'or')}")
-            labels[own] = values[name]
+    affine[:2] *= -1
+    segments = sorted({key.split("_")[0] for key in known if re.match(r"Segment\d+_", key)})
+    if not segments:
+        return layers.max(axis=0), affine
+    values = {name: value for value, name in structures.items()}
+    names = [known.get(f"{segment}_Name", "") for segment in segments]
+    allowed = {"Layer": range(len(layers)), "LabelValue": range(1, _LARGEST + 1)}
+    places = [tuple(_number(known, segment, *rule) for rule in allowed.items()) for segment in segments]
+    labels, rest = np.zeros_like(layers[0]), layers.any(axis=0)
+    for segment, name, place in zip(segments, names, places, strict=True):
+        own = layers[place[0]] == place[1]
+        if places.count(place) > 1:
+            raise InputError(f"two of its segments have the LabelValue {place[1]}; {_AGAIN}")
+        if own.any() and name not in values:
+            raise InputError(f"its segment {name or segment} must be named {listed(values, 'or')}")
+        labels[own] = values.get(name, 0)
+        rest &= ~own
     # 3D Slicer may export a selection of the segments; those that are left out are not empty
-    if segments and (missing := [name for name in values if name not in segments.values()]):
+    if missing := [name for name in values if name not in names]:
         raise InputError(f"it has no segment {listed(missing, 'or')}; save {listed(values)} in one file")
-    return labels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    if rest.any():
+        raise InputError(f"it has the value {layers.max(axis=0)[rest][0]:g}, which no segment has; {_AGAIN}")
+    return labels, affine
+
+
+def _number(known: Mapping[str, str], segment: str, key: str, allowed: range) -> int:
+    """A number in the header of a segment."""
+    text = known.get(f"{segment}_{key}", "0" if key == "Layer" else "")
+    number = int(text) if re.fullmatch(r"\d{1,9}", text) else None
+    if number is None or number not in allowed:
+        name, rule = known.get(f"{segment}_Name") or segment, f"must be {allowed[0]} to {allowed[-1]}"
+        raise InputError(f"the {key} of its segment {name} {rule}, got {text or 'none'}; {_AGAIN}")
+    return number
 
 
 def is_edited(path: Path) -> bool:
