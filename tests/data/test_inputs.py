@@ -186,7 +186,7 @@ def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
 
 
 @pytest.mark.parametrize(("count", "step"), [(100, 1), (130, 2), (250, 3)])
-def test_of_more_than_100_phases_those_of_different_names_are_used(count, step, tmp_path):
+def test_of_more_than_100_phases_those_of_different_names_are_used(count, step, tmp_path, caplog):
     """Names are per cent of the cycle, and files have these names; a mask's name leads back to its phase."""
     write_cine(tmp_path / "dicom", (0, 0, 0), (0.6, 0.2, 0.8), phases=count, slices=3)
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 3, count), np.int16), np.eye(4)), tmp_path / "cine.nii.gz")
@@ -204,6 +204,11 @@ def test_of_more_than_100_phases_those_of_different_names_are_used(count, step, 
         said = [note for note in found[0].get("notes", ()) if "phases are used" in note]
         why = "phases are named by per cent of the heartbeat (phase00 to phase99), so a name would stand for several phases"
         assert said == ([f"only {len(ranks)} of {count} phases are used: {why}"] if step > 1 else [])
+        # inference that is not part of a command logs it, once
+        caplog.clear()
+        find_inputs(tmp_path / source, "all")
+        logged = [message for message in caplog.messages if "phases are used" in message]
+        assert len(logged) == len(said) and all(said[0] in message for message in logged)
     assert [_phase_rank(name, make_stack([(0, 0, 0)], (0, 0, 1), phases=count), {}) for name in names] == ranks
 
 

@@ -320,6 +320,17 @@ def test_slices_that_lack_a_phase_are_named(segmented, bundle, exams):
     assert [line for line in segmented().said if "lack" in line] == [f"exam aaaa: {lost}"]
 
 
+def test_phases_that_are_not_used_are_named(segmented, bundle, exams):
+    content = json.loads(exams.read_text())
+    for section in ("training", "validation", "test"):
+        others = [item for item in content[section] if item["exam"] != "aaaa"]
+        cine = [item for item in content[section] if item["exam"] == "aaaa" and item["phase"] == 0]
+        content[section] = others + [item | {"phase": phase / 101} for item in cine for phase in range(101)]
+    exams.write_text(json.dumps(content))
+    said = [line for line in segmented().said if "phases are used" in line]
+    assert len(said) == 1 and said[0].startswith("exam aaaa: only 51 of 101 phases")
+
+
 def test_other_views_and_two_of_one_name_are_refused(exams, segmented, bundle, tmp_path):
     content = json.loads(exams.read_text())
     long_axis = content | {"planewise": {"stack": "4ch"}}

@@ -26,7 +26,6 @@ from planewise.own_exams.segment_exams import (
     _columns,
     _content,
     _indexed,
-    _phase_flags,
     _rows,
     _shown_reasons,
     _smaller_rv,
@@ -600,13 +599,6 @@ def test_few_phases_are_a_remark_wherever_end_systole_is(segmented):
     comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
     assert sum(text in comment for comment in comments) == 4, "both ventricles at end-systole, and their function"
     assert sum("End-diastole is phase50 and end-systole is phase25: " in comment for comment in comments) == 8
-
-
-def test_a_person_who_names_the_phases_has_chosen_end_systole():
-    """Images with the phases ED and ES, as in ACDC."""
-    items = [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ED", "ES")]
-    assert _phase_flags(items, FOUND) == []
-    assert _phase_flags([{**item, "phase": "phase00"} for item in items], FOUND) != []
 
 
 def test_the_place_of_a_phase_in_the_cycle_is_that_of_its_name():

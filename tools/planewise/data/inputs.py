@@ -16,6 +16,7 @@ import nibabel
 
 from planewise.data.datalist import gather_stacks, is_whole_volume, load_datalist
 from planewise.data.phases import cycle_fraction
+from planewise.data.readable_items import own_name
 from planewise.errors import InputError
 from planewise.exams.cases import read_cases
 from planewise.exams.files_below import files_below
@@ -27,7 +28,7 @@ from planewise.exams.volume import common_name, nifti_files
 from planewise.exams.volumes import case_and_phase, find_own_volumes
 from planewise.exams.words import count_of, named_phases, phase_name, phases_not_used, some_of
 from planewise.nifti_files import is_nifti
-from planewise.preprocessing.exam_name import stem
+from planewise.preprocessing.exam_name import exam_of, stem
 from planewise.preprocessing.load_stack import recognition_remarks
 from planewise.unreadable import UNREADABLE
 
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 #: Words in names of NIfTI files, and the views of the heart that they stand for. M&Ms-2 has no long axis but the 4ch view.
 _VIEWS = {"sa": "sax", "sax": "sax", "la": "4ch", "4ch": "4ch", "2ch": "2ch", "3ch": "3ch"}
+#: Keys of an input with remarks on its images.
+_REMARKS = "doubts", "lost", "header", "notes"
 #: The reason why a folder contains no case with several channels.
 NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, one file for each channel)"
 
@@ -63,7 +66,7 @@ def find_inputs(
         num_exams: maximum number of exams, each with all its phases and stacks; None takes all.
         view: the stack to look for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
-        left_out, skipped: see `planewise.exams.find_stacks`.
+        left_out, skipped: see `planewise.exams.find_stacks`. Without ``left_out``, remarks on the inputs are also logged.
 
     Returns:
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
@@ -82,7 +85,13 @@ def find_inputs(
         partial(_from_datalist, phases=phases),
         partial(_from_files, phases=phases, view=view, contrast=contrast, left_out=left_out, skipped=skipped),
     )
-    return _first_exams(found, num_exams)
+    found = _first_exams(found, num_exams)
+    # a caller that passes left_out shows the remarks itself; so do those that call `run_inference`, which takes only lines
+    # that begin with the exam
+    said = ((item, text) for item in found if left_out is None for key in _REMARKS for text in item.get(key, ()))
+    for remark in dict.fromkeys(f"remark on exam {exam_of(item)}{own_name(item)}: {text}" for item, text in said):
+        logger.warning("%s", remark)
+    return found
 
 
 def _first_exams(found: list[dict[str, Any]], num_exams: int | None) -> list[dict[str, Any]]:
@@ -148,12 +157,17 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         count = usual if phases == "all" else 1
         whole = next(entries for entries in ordered if len(entries) == usual)
         lost, cycle = _lost(ordered, whole), _cycle(ordered, usual)
-        notes = {"notes": said} if (said := phases_not_used(count)) else {}
+        notes = _phases_not_used(count)
         for phase in named_phases(count):
             name = {"phase": phase_name(cycle[phase])} if count > 1 else {}
             image = [_at_phase(entries, phase, whole) for entries in ordered]
             volumes.append({"image": image, "exam": exam, **name, **lost, **notes})
     return volumes
+
+
+def _phases_not_used(count: int) -> dict[str, list[str]]:
+    """Notes of an input with this number of phases (`phases_not_used`), under the key ``notes``; empty if there are none."""
+    return {"notes": said} if (said := phases_not_used(count)) else {}
 
 
 def _lost(ordered: Sequence[Sequence[dict[str, Any]]], whole: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -251,7 +265,7 @@ def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
         return [{"image": str(path)}]
     if phases != "all":
         return [{"image": str(path), "time": 0}]
-    notes = {"notes": said} if (said := phases_not_used(count)) else {}
+    notes = _phases_not_used(count)
     return [
         {"image": str(path), "time": time, "phase": phase_name(time / count), **notes} for time in named_phases(count)
     ]
@@ -315,7 +329,7 @@ def _from_files(
         # as in a datalist, each slice has the planes of the exam's other views
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
-        item |= {key: said for key in ("doubts", "lost", "header", "notes") if (said := getattr(stack, key))}
+        item |= {key: said for key in _REMARKS if (said := getattr(stack, key))}
         if said := "; ".join([*stack.header, *stack.lost, *stack.notes]):
             item["said"] = said
         # a caller that passes left_out decides itself whether to use an unrecognised stack

@@ -48,7 +48,7 @@ class ReadableItems(IterableDataset):
                 if reason is None or total == 1:
                     raise
                 item = self.dataset.data[place]
-                exam, name = exam_of(item), _own_name(item)
+                exam, name = exam_of(item), own_name(item)
                 why = reason_alone(reason, exam)
                 logger.warning("exam %s%s is left out (%d of %d): %s", exam, name, place + 1, total, why)
                 refused.append(reason)
@@ -59,7 +59,7 @@ class ReadableItems(IterableDataset):
             raise InputError(f"none of the {total} inputs can be read; the first: {refused[0]}")
 
 
-def _own_name(item: Mapping[str, Any]) -> str:
+def own_name(item: Mapping[str, Any]) -> str:
     """The name of a person's own file, or of its case, in brackets; otherwise empty."""
     image = item.get("image", [])  # a diagnosis needs only masks
     files = image if isinstance(image, list) else [image]

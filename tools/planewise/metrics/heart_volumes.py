@@ -22,7 +22,7 @@ class HeartVolumes:
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest, see `heart_volumes`.
         corrected: numbers of the phases whose masks a person corrected.
         thickness: thickness with which each slice counts, mm; None if the slices are evenly spaced.
-        times: place of each phase in the cycle, in [0, 1); None if the phases are evenly spaced.
+        times: place of each phase in the cycle, in [0, 1); None if it is unknown. Then the phases count as evenly spaced.
     """
 
     volumes: Mapping[str, Sequence[float]]

@@ -452,11 +452,11 @@ def slice_faults(images: Sequence[np.ndarray], names: Sequence[str]) -> dict[str
 
 def few_phases(found: HeartVolumes) -> list[Flag]:
     """A flag on end-systole if a heartbeat has so few phases (`ENOUGH_PHASES`) that they may miss it; none for a single
-    phase. If a person has chosen end-systole, this does not apply."""
-    count = len(found.volumes["LV"])
-    if found.times and count > 1:
-        count = round(1 / np.median(np.diff(found.times)))  # phases that are absent are counted, too
-    if not 1 < count < ENOUGH_PHASES:
+    phase, or for phases without a place in the cycle, such as ED and ES, which a person has chosen."""
+    if found.times is None or len(found.times) == 1:
+        return []
+    count = round(1 / np.median(np.diff(found.times)))  # phases that are absent are counted, too
+    if count >= ENOUGH_PHASES:
         return []
     text = (
         f"a heartbeat has only {count} phases, which may miss end-systole (usual: 20 or more), so end-systolic volumes may "

@@ -116,7 +116,9 @@ def segment_datalist(
     inputs = [item for item in found if exam_of(item) not in refused]
     kept, said, unread = segmenter.complete(inputs)
     left_out = refused | unread
-    said += [f"exam {exam_of(item)}: {lost}" for item in inputs for lost in item.get("lost", ())]
+    said += [
+        f"exam {exam_of(item)}: {text}" for item in inputs for key in ("lost", "notes") for text in item.get(key, ())
+    ]
     # without stacks of recognised hearts, all of the files may have lost their orientation
     hearts = any(isinstance(item["image"], list) for item in inputs)
     straight = no_short_axes(inputs, limit, straight=False) if hearts else {}
@@ -238,7 +240,7 @@ def _inputs(path: Path) -> list[dict[str, Any]]:
             f"the images of {path} show {header['stack']!r}, but hearts are segmented in the short axis (sax); "
             "index the exams with `planewise index FOLDER`"
         )
-    inputs = find_inputs(path, "all", "all")
+    inputs = find_inputs(path, "all", "all", left_out=[])
     name, count = Counter(map(volume_name, inputs)).most_common(1)[0]
     if count > 1:
         raise InputError(

@@ -335,7 +335,7 @@ def _one(
         *(Flag(ALL, "volume", None, remark) for remark in of_stack),
         *_lost_phases(items, found, shorts),
         *image_faults([image.numpy() for image in images], found, shorts),
-        *_phase_flags(items, found),
+        *few_phases(found),
         *unlike,
         *implausible_volumes(found),
         *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
@@ -619,11 +619,6 @@ def _lost_phases(items: Sequence[Mapping[str, Any]], found: HeartVolumes, names:
                 flags.append(Flag(ALL, "volume", number, remark))
                 replaced[number] += others
     return flags + missed_moments(found, replaced, names)
-
-
-def _phase_flags(items: Sequence[Mapping[str, Any]], found: HeartVolumes) -> list[Flag]:
-    """A flag if the phases are few; none if a person has chosen end-systole, so that the phases are named ED and ES."""
-    return few_phases(found) if _times(items) else []
 
 
 def _times(items: Sequence[Mapping[str, Any]]) -> list[float] | None:
