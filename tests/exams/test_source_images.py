@@ -156,6 +156,7 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
         ({"sax": ("0", "76"), "4ch": ("1.78", "0")}, (178, 76)),
         ({"sax": ("1.9", "60"), "4ch": ("1.6", "80")}, "1.6 and 1.9 m and 60 and 80 kg"),
         ({"last": ("1.9", "60"), "sax": ("1.9", "61")}, "60 and 61 kg"),
+        ({"last": ("1.753", "72.57"), "sax": ("1.75", "72.5748"), "4ch": ("1.75", "73")}, (175, 72.57)),
     ],
 )
 def test_headers_that_disagree_about_the_body(sizes, found, usual_exam):

@@ -136,9 +136,11 @@ def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
         read(save(folder, (some_labels() == 1).astype("u1")))
 
 
-@pytest.mark.parametrize(("count", "overlap"), [(2, False), (2, True), (3, False)])
+@pytest.mark.parametrize(
+    ("count", "overlap", "absent"), [(2, False, 0), (2, True, 0), (3, False, 0), (2, False, 1), (2, False, -2)]
+)
 @pytest.mark.parametrize("kind", ["unsigned char", "short", "float"])
-def test_only_overlapping_segments_of_3d_slicer_are_not_measured(folder, count, overlap, kind):
+def test_only_overlapping_segments_of_3d_slicer_are_not_measured(folder, count, overlap, absent, kind):
     """Layers are along a first axis that is no direction in space. 3D Slicer keeps them when an overlap is removed."""
     labels, grid = some_labels(), nibabel.load(folder / "a_mask.nii.gz")
     layers = np.zeros((count, *labels.shape), {"unsigned char": "u1", "short": "<i2", "float": "<f4"}[kind])
@@ -150,23 +152,31 @@ def test_only_overlapping_segments_of_3d_slicer_are_not_measured(folder, count, 
     header += ["endian: little", "encoding: raw", "space: left-posterior-superior"]
     header += [f"space directions: none {' '.join(directions)}", "kinds: list domain domain domain"]
     header += [f"space origin: {origin[0]}"]
-    for number, (name, value, layer) in enumerate([("RV", 5, 0), ("myocardium", 1, 0), ("LV", 1, count - 1)]):
+    for number, (name, value, layer) in enumerate([("RV", 5, 0), ("myocardium", 1, 0), ("LV", 1, count - 1 + absent)]):
         header += [f"Segment{number}_{key}" for key in (f"Name:={name}", f"LabelValue:={value}", f"Layer:={layer}")]
     file = folder / "a_by_hand.seg.nrrd"
     file.write_bytes("\n".join([*header, "", ""]).encode() + layers.tobytes(order="F"))
-    if not overlap:
+    if not overlap and not absent:
         found, refused = found_in(folder)
         assert refused == [] and np.array_equal(found.labels, labels)
         return
     why = "its segments overlap; save the structures as one label map without overlaps"
+    if absent:
+        why = f"the Layer of its segment LV must be 0 to 1, got {1 + absent}; save it again with 3D Slicer"
     assert found_in(folder) == (None, [f"{file.name} is not measured: {why}"]) and changed_since(folder, [folder])
+
+
+def test_one_layer_is_read_whatever_its_number(folder):
+    """Programs that merge the layers may keep the header."""
+    file = folder / "a_by_hand.seg.nrrd"
+    write_slicer_segmentation(file, some_labels(), nibabel.load(folder / "a_mask.nii.gz").affine, NAMES)
+    file.write_bytes(file.read_bytes().replace(b"Segment2_Layer:=0", b"Segment2_Layer:=1"))
+    assert np.array_equal(read(file), some_labels())
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"Segment2_Layer": "1"}, "the Layer of its segment LV must be 0 to 0, got 1; save it again with 3D Slicer"),
-        ({"Segment2_Layer": "-1"}, "the Layer of its segment LV must be 0 to 0, got -1;"),
         ({"Segment0_LabelValue": None}, "the LabelValue of its segment RV must be 1 to 65535, got none;"),
         ({"Segment0_LabelValue": "one"}, "the LabelValue of its segment RV must be 1 to 65535, got one;"),
         ({"Segment0_LabelValue": "3"}, "two of its segments have the LabelValue 3;"),

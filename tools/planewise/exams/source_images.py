@@ -11,10 +11,12 @@ multi-frame file, but a stack can be spread over several multi-frame files.
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,9 @@ _OF_MANY_FRAMES = (
 #: WHO counts a weight as implausible beyond 5 standard deviations of weight-for-height, which are at most 27.3 kg/m2 from
 #: 65 to 120 cm, in girls and boys (WHO Child Growth Standards, Geneva 2006; the WHO's R package anthro).
 _CHILD, _CHILDS_INDEX = 120, 28
+#: Heights or weights that agree to this share are one value: archives round them differently, above all pounds. They change
+#: the body surface by less than that.
+_SAME_SIZE = 0.01
 #: Factors that convert a point or a direction from RAS+ to DICOM's LPS coordinates.
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -175,8 +180,8 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
 
 
 def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    """The different heights (m) and weights (kg) in the headers of images, ascending. Zeros, which mean that the value is
-    unknown, are left out unless there is nothing else."""
+    """The different heights (m) and weights (kg) in the headers of images, ascending, see `_SAME_SIZE`. Zeros, which mean that
+    the value is unknown, are left out unless there is nothing else."""
     found: dict[str, set[float]] = {"PatientSize": set(), "PatientWeight": set()}
     for path in dict.fromkeys(str(image["image"]) for image in images):
         header = Dataset()
@@ -185,7 +190,12 @@ def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float
         for keyword, values in found.items():
             with suppress(Exception):
                 values.add(float(header[keyword].value))
-    heights, weights = (sorted(values - {0} or values) for values in found.values())
+    known = [sorted(values - {0} or values) for values in found.values()]
+    heights, weights = (
+        values[:1]
+        + [after for before, after in pairwise(values) if not math.isclose(before, after, rel_tol=_SAME_SIZE)]
+        for values in known
+    )
     return heights, weights
 
 

@@ -42,7 +42,8 @@ def phase_name(share: float) -> str:
 def named_phases(count: int) -> range:
     """The ranks of the phases of a cycle that are used: all, or every second, third, ... if a cycle has more than 100 phases,
     of which several would have the same `phase_name`."""
-    return range(0, count, max(1, -(-count // 100)))
+    # above 200 phases, the last could be phase100
+    return range(0, count - count // 200, max(1, -(-count // 100)))
 
 
 def phases_not_used(count: int) -> list[str]:

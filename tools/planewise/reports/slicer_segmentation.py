@@ -99,6 +99,8 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
     values = {name: value for value, name in structures.items()}
     names = [known.get(f"{segment}_Name", "") for segment in segments]
     allowed = {"Layer": range(len(layers)), "LabelValue": range(1, _LARGEST + 1)}
+    if len(layers) == 1:  # programs that merge the layers may keep their numbers
+        known = known | {f"{segment}_Layer": "0" for segment in segments}
     places = [tuple(_number(known, segment, *rule) for rule in allowed.items()) for segment in segments]
     labels, rest = np.zeros_like(layers[0]), layers.any(axis=0)
     for segment, name, place in zip(segments, names, places, strict=True):
