@@ -317,13 +317,52 @@ def test_a_gated_cine_is_used_instead_of_a_longer_series(slices, chosen, kind):
     assert any(said in why for why in found.left_out) == (chosen == "cine")
 
 
-@pytest.mark.parametrize(("phases", "sequence", "said"), [(1, "GR/IR", 1), (1, "GR", 0), (20, "GR/IR", 0)])
-def test_one_phase_of_inversion_recovery_is_said(phases, sequence, said):
+@pytest.mark.parametrize(
+    ("phases", "values", "said"),
+    [
+        (1, {"sequence": "GR/IR"}, 1),
+        (8, {"sequence": "GR/IR"}, 1),
+        (1, {"sequence": "GR"}, 0),
+        (20, {"sequence": "GR"}, 0),
+        (20, {"trigger": 150.0}, 1),
+        (20, {"trigger": 0.0}, 0),
+    ],
+)
+def test_a_short_axis_that_is_no_cine_is_said(phases, values, said):
     stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"), names=True)
-    kept = [replace(entry, phases=entry.phases[:phases]) for entry in stacks["sax"].slices]
-    exam = {**stacks, "sax": replace(stacks["sax"], slices=kept, sequence=sequence)}
+    kept = [
+        replace(entry, phases=[replace(one, **values) for one in entry.phases[:phases]])
+        for entry in stacks["sax"].slices
+    ]
+    exam = {**stacks, "sax": replace(stacks["sax"], slices=kept)}
     found = cardiac.recognise(list(exam.values()))
-    assert found.stack == 0 and sum("it is not a cine" in why for why in found.left_out) == said
+    assert found.stack == 0 and sum("not a gated cine" in why for why in found.left_out) == said
+
+
+@pytest.mark.parametrize(
+    ("trigger", "name", "said"),
+    [
+        (lambda k: 40.0 * k, "perf", 1),
+        (lambda k: 150.0, "perf", 0),
+        (lambda k: 150.0, "sax", 1),
+        (lambda k: None, "perf", 1),
+    ],
+)
+def test_perfusion_outside_a_cine_is_no_part_of_it(trigger, name, said):
+    stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"), tilt=0, roll=0)
+
+    def triggered(stack, times, **values):
+        slices = [
+            replace(entry, phases=[replace(one, trigger=times(k)) for k, one in enumerate(entry.phases)])
+            for entry in stack.slices
+        ]
+        return replace(stack, slices=slices, **values)
+
+    main = stacks["sax"] = triggered(stacks["sax"], lambda k: 40.0 * k, description="sax")
+    end = main.image_centre(main.slices[-1])
+    beyond = make_stack([end + 10 * (k + 1) * main.normal for k in range(3)], main.normal)
+    stacks["beyond"] = triggered(beyond, trigger, description=name, columns=160)
+    assert len(cardiac.recognise(list(stacks.values())).parts) == said
 
 
 @pytest.mark.parametrize(("turn", "slices", "said"), [(7, 3, 1), (7, 1, 0), (4, 1, 1), (13, 3, 0)])

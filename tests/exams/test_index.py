@@ -516,6 +516,19 @@ def test_examinations_of_several_dates_are_not_interleaved(tmp_path, dates, exam
     assert len({exam["patient"] for exam in index_folder(tmp_path).datalist["exams"].values()}) == 1
 
 
+@pytest.mark.parametrize(("slices", "recognised"), [((5, 3), 2), ((5, 2), 1), ((2, 2), 0)])
+def test_dates_that_tear_a_stack_apart_are_said(tmp_path, slices, recognised):
+    for rank in range(sum(slices)):
+        place, date = np.array([-20.0, 15.0, -10.0]) + 10 * rank * USUAL_AXIS, f"201301{1 + 9 * (rank >= slices[0])}"
+        write_cine(tmp_path / f"sax_{rank}", place, USUAL_AXIS, number=rank, AcquisitionDate=date)
+    others = []
+    stacks = find_stacks(tmp_path, left_out=others)
+    said = "another exam of this study has another date but the same frame of reference"
+    assert [stack.flag is None for stack in stacks + others] == [True] * recognised + [False] * (2 - recognised)
+    for stack in stacks + others:
+        assert said in (stack.flag or stack.header[0]) and len(stack.header) == (stack.flag is None)
+
+
 def test_the_4ch_slice_of_an_exam(usual_exam):
     stacks = find_stacks(usual_exam, view="4ch", phases="all")
     assert [stack.phase for stack in stacks] == pytest.approx([k / 6 for k in range(6)], abs=1e-6)

@@ -193,6 +193,35 @@ def test_the_heartbeat_shows_that_images_cover_a_part_of_it(kept, steps, cycle):
     assert all(text.startswith("no slice has phase") and text.endswith(NOT_COVERED) for text in stack.absent)
 
 
+@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize(("step", "said"), [(1, True), (2, False)])
+def test_without_trigger_times_the_numbers_tell_a_cine_that_was_cut_off(step, said, times):
+    """Whoever keeps every second phase keeps its number."""
+    frames = [
+        frame(10.0 * z, trigger=0.0 if times else None, series=str(z), instance=1 + step * k, cycle=20)
+        for z in range(4)
+        for k in range(10)
+    ]
+    (stack,) = build_stacks(frames)
+    assert len(stack.absent) == said and stack.slices[0].phase(4) == (0.2 if said else 0.4)
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "absent", "note"),
+    [
+        (800.0, "", ""),
+        (940.0, "", "the images cover 85 % of the heartbeat"),
+        (400.0, "the images cover 2.0 heartbeats", ""),
+        (10.0, "", ""),
+    ],
+)
+def test_images_of_more_or_less_than_a_heartbeat_are_said(heartbeat, absent, note):
+    stack = kept_of_20(range(20), heartbeat=heartbeat)
+    for found, text in ((stack.absent, absent), (stack.notes, note)):
+        assert [said[: len(text)] for said in found] == [text] * bool(text)
+    assert stack.cycle == 20
+
+
 def test_a_heartbeat_in_another_unit_is_ignored():
     stack = kept_of_20(range(20), heartbeat=800e3, cycle=0)
     assert stack.absent == [] and stack.cycle == 20

@@ -83,6 +83,10 @@ CONTRADICTED = (
     "times of acquisition contradict the images' numbers in 2 slices: phases are sorted by the times of acquisition; is "
     "the first phase right?"
 )
+BACKWARDS = (
+    "the images' numbers run backwards against the times of acquisition in 2 slices: phases are sorted by the times of "
+    "acquisition; does the heart beat backwards?"
+)
 SCATTERED = (
     "times of acquisition contradict the images' numbers in 2 slices, but are too far apart for one slice: phases are sorted "
     "by the numbers; is this order right?"
@@ -101,7 +105,7 @@ UNORDERED = (
     [
         ((1, 2, 3, 4), "1234", "1234", [0, 1, 2, 3], None),
         ((3, 1, 2, 4), "1234", "", [0, 1, 2, 3], CONTRADICTED),
-        ((4, 3, 2, 1), "1234", "", [0, 1, 2, 3], CONTRADICTED),
+        ((4, 3, 2, 1), "1234", "", [0, 1, 2, 3], BACKWARDS),
         ((3, 4, 1, 2), "1234", "", [2, 3, 0, 1], None),  # midnight, or numbers that begin in systole
         ((1, 2, 3, 4), "1111", "4132", [0, 1, 2, 3], None),  # images of a retrospective cine, made in another order
         ((1, 2, 3, 4), "", "4132", [0, 1, 2, 3], None),
@@ -111,7 +115,7 @@ UNORDERED = (
             ("20260101235959.5", "20260102000001", "20260102000002", "20260102000003+0100"),
             "",
             [0, 1, 2, 3],
-            CONTRADICTED,
+            BACKWARDS,
         ),
         ((0, 0, 0, 0), ("114700", "031500.5", "201500", "180000"), "", [1, 0, 3, 2], UNNUMBERED),
         ((1, 2, 3, 4), "1142", "", [0, 1, 2, 3], None),
@@ -130,7 +134,8 @@ def test_times_order_a_cine_if_numbers_contradict_them_or_are_missing(numbers, a
     assert [one.path for entry in stack.slices for one in entry.phases] == [
         f"/{z}/{k + 8}" for z in range(2) for k in order
     ]
-    assert [*stack.notes, *stack.absent] == [note] * bool(note) and stack.absent == [note] * (note is UNORDERED)
+    assert [*stack.notes, *stack.absent] == [note] * bool(note)
+    assert stack.absent == [note] * (note in (UNORDERED, BACKWARDS))
     assert still(stack).notes == ["2 slice positions have several images in one series: the last is used"]
 
 
@@ -265,18 +270,18 @@ def test_a_broken_off_repeat_does_not_replace_a_whole_slice():
     assert stack.notes == ["1 slice position has additional images in series with too few phases: not used"]
 
 
-PERFUSION = "series that are no gated cines, such as perfusion, maps or real time"
+REAL_TIME = "series that are no gated cines, such as perfusion, maps or real time"
 OVERLAYS = "series of derived images, such as copies with overlays"
 
 
 @pytest.mark.parametrize(
     ("count", "values", "triggers", "others"),
     [
-        (40, {}, lambda k: 150.0, PERFUSION),
-        (40, {}, lambda k: 150.0 + k, PERFUSION),
-        (40, {}, lambda k: 900.0 * k, PERFUSION),
-        (20, {}, lambda k: None, PERFUSION),
-        (8, {"sequence": "GR/IR"}, lambda k: 100.0 * k, PERFUSION),
+        (40, {}, lambda k: 150.0, None),
+        (40, {}, lambda k: 150.0 + k, None),
+        (40, {}, lambda k: 900.0 * k, None),
+        (20, {}, lambda k: None, REAL_TIME),
+        (8, {"sequence": "GR/IR"}, lambda k: 100.0 * k, None),
         (10, {"derived": True}, lambda k: 60.0 * k, OVERLAYS),
         (4, {"derived": True}, lambda k: 60.0 * k, "series with too few phases"),
     ],
@@ -285,11 +290,36 @@ def test_a_later_series_of_another_kind_does_not_replace_a_cine(count, values, t
     cine = [frame(10.0 * z, trigger=60.0 * k, sop="cine") for z in range(4) for k in range(10)]
     later = {"series": "2", "acquired": ("", 9, 0, ()), **values}
     other = [frame(10.0 * z, trigger=triggers(k), instance=k, **later) for z in (1, 2) for k in range(count)]
-    (stack,) = build_stacks([*cine, *other])
+    stack, *apart = build_stacks([*cine, *other])
     assert {one.sop for entry in stack.slices for one in entry.phases} == {"cine"}
-    assert stack.notes == [f"2 slice positions have additional images in {others}: not used"] and not stack.absent
+    assert stack.notes == [f"2 slice positions have additional images in {others}: not used"] * bool(others)
+    assert len(apart) == (others is None) and not stack.absent
     (alone,) = build_stacks(other)
     assert alone.phase_counts == (count, count) and not alone.is_cine and stack.is_cine
+
+
+def test_perfusion_between_the_slices_of_a_cine_is_a_stack_of_its_own():
+    cine = [frame(20.0 * z, trigger=60.0 * k, series=str(z)) for z in range(3) for k in range(12)]
+    perfusion = [frame(20.0 * z + 10, trigger=150.0, instance=k, series="9") for z in range(3) for k in range(40)]
+    # a few images, or images without trigger times, may be those of a cine
+    few = [frame(60.0, trigger=20.0 * k, series="3") for k in range(6)]
+    unknown = [frame(80.0, instance=k, series="4") for k in range(12)]
+    stacks = build_stacks([*cine, *perfusion, *few, *unknown])
+    assert sorted(len(stack.slices) for stack in stacks) == [3, 5]
+
+
+def test_a_computed_image_in_the_series_of_a_cine_is_no_phase():
+    cine = [frame(10.0 * z, trigger=60.0 * k, instance=k, series=str(z)) for z in range(3) for k in range(12)]
+    means = [frame(10.0 * z, instance=12, series=str(z), derived=True) for z in range(3)]
+    (stack,) = build_stacks([*cine, *means])
+    assert stack.phase_counts == (12, 12) and not any(one.derived for one in stack.slices[0].phases)
+
+
+@pytest.mark.parametrize(("unit", "said"), [(1, 0), (0.001, 1)])
+def test_trigger_times_in_seconds_are_read(unit, said):
+    (stack,) = build_stacks([frame(10.0 * z, trigger=unit * 40.0 * k) for z in range(3) for k in range(20)])
+    assert [one.trigger for one in stack.slices[0].phases] == pytest.approx([40.0 * k for k in range(20)])
+    assert stack.is_cine and stack.notes == ["trigger times below 10 ms: they count as seconds"] * said
 
 
 @pytest.mark.parametrize(("time", "said"), [(1.2, False), (4.2, True), (None, False)])

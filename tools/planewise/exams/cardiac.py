@@ -301,9 +301,10 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
         if beside := len(places - used - repeats):
             used |= places
             result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
-    if chosen.phase_counts[1] == 1 and "IR" in chosen.sequence.split("/"):
+    if chosen.is_no_cine:
         result.left_out.append(
-            "the short axis has one phase of an inversion recovery sequence, such as late enhancement: it is not a cine"
+            "the short axis is not a gated cine but a series such as perfusion, a map or late enhancement (trigger times or "
+            "inversion recovery)"
         )
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:

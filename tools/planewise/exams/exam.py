@@ -29,6 +29,8 @@ class Exam:
     """signs that the exam lacks images, or has those of another one, in words"""
     moved: list[Stack] = field(default_factory=list)
     """the stacks of the study's other frames of reference"""
+    dated: list[Stack] = field(default_factory=list)
+    """the stacks of the study's other dates, in the same frame of reference"""
     case: str = ""
     """name in a NIfTI file; empty for DICOM"""
     aliases: list[str] = field(default_factory=list)

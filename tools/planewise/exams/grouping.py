@@ -110,13 +110,17 @@ def group_exams(
             for number, (own, note) in enumerate(places, start=1)
         ]
     of_study = defaultdict(list)
-    for (*study, _), exams in grouped.items():
-        of_study[tuple(study)].append(exams)
+    for (study, patient, *place), exams in grouped.items():
+        of_study[study, patient].append((*place, exams))
     for together in of_study.values():
-        for exams in together:
-            others = [other for those in together if those is not exams for other in those]
-            for exam in exams:
-                exam.moved = [stack for other in others for stack in other.stacks]
+        for date, reference, exams in together:
+            for other_date, other_reference, others in together:
+                stacks = [stack for other in others for stack in other.stacks]
+                for exam in exams:
+                    if other_date == date and other_reference != reference:
+                        exam.moved += stacks
+                    elif other_date != date and other_reference == reference:
+                        exam.dated += stacks
     found = [exam for exams in grouped.values() for exam in exams]
     for exam in found:
         known = Counter(name for name, _ in people[exam.patient_key])

@@ -34,6 +34,11 @@ _MOVED = (
     "another exam of this study, in another frame of reference (the patient was moved), has slices like these, so "
     "this stack may be only a part"
 )
+#: Why an exam may lack slices if the headers assign several dates to its study.
+_DATED = (
+    "another exam of this study has another date but the same frame of reference, so this stack may be only a part: were the "
+    "dates changed series by series?"
+)
 
 
 @dataclass(slots=True)
@@ -181,10 +186,15 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
         flag = "; ".join(found.left_out) or f"not recognised as a {anatomy.called} stack"
     told = [said for said in found.left_out if said not in found.parts] if flag is None else []
+    parts = [*found.parts]
     # series of other organs have their frames of reference for other reasons: the second knee, another protocol
-    moved = anatomy.inputs == "views" and any(
-        not other.localizer and other.is_like(stacks[index]) for other in exam.moved
-    )
+    if anatomy.inputs == "views":
+        if any(not other.localizer and other.is_like(stacks[index]) for other in exam.moved):
+            parts.append(_MOVED)
+        if flag is not None and exam.dated:
+            flag += f"; {_DATED}"
+        elif any(other.may_be_part_of(stacks[index]) for other in exam.dated):
+            parts.append(_DATED)
     axis = anatomy.axis(stacks[index])
     stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
@@ -208,8 +218,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             lost={lost + REPLACED: numbers for lost, numbers in stack.lost_phases.items()},
             header=[
                 *exam.doubts,
-                *found.parts,
-                *([_MOVED] if moved else []),
+                *parts,
                 *stack.header_doubts,
                 *stack.absent,
                 *broken_remark(exam, stack),

@@ -28,8 +28,10 @@ SKIPS = 1.5
 #: out, while every second phase of one below 114 per minute lasts longer.
 USUAL_HEARTBEAT = 700.0
 #: A cine was cut off if its images cover less than this share of the header's heartbeat. Prospective gating often leaves out
-#: the last fifth.
-CUT_OFF = 2 / 3
+#: the last fifth, which is noted if the images cover less than the second share.
+CUT_OFF, PROSPECTIVE = 2 / 3, 0.9
+#: A cine may show several heartbeats if its images cover this many of the header's; more have a wrong header.
+SEVERAL_BEATS, MOST_BEATS = 1.5, 20
 #: A heartbeat with more phases than this has a wrong header.
 MOST_PHASES = 100
 #: Slices begin at different moments if these differ by more than this share of the heartbeat, and of the cycle.
@@ -60,7 +62,7 @@ def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
     ]
 
 
-def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
+def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str], list[str]]:
     """Find the phases that no slice has, because the same files are missing or broken in every series.
 
     The header's number of images and the trigger times or the images' numbers say which. An exam of which somebody kept
@@ -69,17 +71,33 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]
     moments, the heartbeat gives the number of phases, and each slice has its own place in the cycle.
 
     Returns:
-        The slices, with the true cycle if it is certain; and sentences, without a full stop, that are empty if no phase
-        is absent and all slices begin at the same moment.
+        The slices, with the true cycle if it is certain; sentences, without a full stop, about absent phases, slices that
+        begin at different moments, and images of several heartbeats; and a note on images of most of a heartbeat.
     """
     if any(frame.phase or frame.time is not None for frame in slices[0].phases):
-        return list(slices), []
+        return list(slices), [], []
     marked, absent = _mark_absent(slices)
-    return marked, absent + _other_starts(marked)
+    absent += _other_starts(marked)
+    covered = np.median([_covered(entry.phases) for entry in slices])
+    if SEVERAL_BEATS <= covered <= MOST_BEATS:
+        absent.append(
+            f"the images cover {covered:.1f} heartbeats (trigger times and NominalInterval), but are named as the phases of "
+            "one"
+        )
+    if absent or any(entry.lost for entry in marked) or not CUT_OFF <= covered < PROSPECTIVE:
+        return marked, absent, []
+    return (
+        marked,
+        [],
+        [
+            f"the images cover {100 * covered:.0f} % of the heartbeat (trigger times and NominalInterval), but are named as "
+            "the phases of a whole one"
+        ],
+    )
 
 
 def _mark_absent(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
-    """`mark_absent_phases` without the moments at which slices begin."""
+    """`mark_absent_phases` without the moments at which slices begin, and without several heartbeats."""
     complete = [entry for entry in slices if not entry.lost]
     usual = usual_count(len(entry.phases) for entry in complete)
     whole = [entry.phases for entry in complete if len(entry.phases) == usual]
@@ -90,7 +108,8 @@ def _mark_absent(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
         2 * usual > promised + 1 or all(_are_neighbours(phases, promised) for phases in whole)
     )
     gone, named, by_beat = GONE, "header", _phases_of_a_beat(whole)
-    if not ends_early and by_beat > usual and (_other_starts(slices) or all(map(_is_cut_off, whole))):
+    cut_off = all(0 < _covered(phases) < CUT_OFF for phases in whole)
+    if not ends_early and by_beat > usual and (cut_off or _other_starts(slices)):
         promised, ends_early, gone, named = by_beat, True, NOT_COVERED, "heartbeat"
     if promised == usual:
         return list(slices), []
@@ -130,10 +149,10 @@ def _phases_of_a_beat(whole: Sequence[Sequence[Frame]]) -> int:
     return count if count <= MOST_PHASES else 0
 
 
-def _is_cut_off(phases: Sequence[Frame]) -> bool:
-    """Whether the images cover only a part of the header's heartbeat, see `CUT_OFF`."""
-    step = _step(phases)
-    return step is not None and phases[-1].trigger - phases[0].trigger + step < CUT_OFF * phases[0].heartbeat
+def _covered(phases: Sequence[Frame]) -> float:
+    """The number of the header's heartbeats that the images cover, such as 0.85; 0 if it is unknown."""
+    step, beat = _step(phases), phases[0].heartbeat
+    return (phases[-1].trigger - phases[0].trigger + step) / beat if step and beat else 0.0
 
 
 def _other_starts(slices: Sequence[Slice]) -> list[str]:
@@ -220,9 +239,12 @@ def _lasts_a_heartbeat(phases: Sequence[Frame]) -> bool:
 
 
 def _are_neighbours(phases: Sequence[Frame], cycle: int) -> bool:
-    """Whether the images are consecutive phases of a cycle that lasts about one heartbeat of the header, see `SKIPS`."""
+    """Whether the images are consecutive phases of a cycle that lasts about one heartbeat of the header, see `SKIPS`; without
+    trigger times, whether they have consecutive numbers."""
     step = _step(phases)
-    return step is not None and cycle * step < SKIPS * (phases[0].heartbeat or USUAL_HEARTBEAT)
+    if step is None:
+        return all(after.instance - before.instance == 1 for before, after in pairwise(phases))
+    return cycle * step < SKIPS * (phases[0].heartbeat or USUAL_HEARTBEAT)
 
 
 def _cycle(slices: Sequence[Slice]) -> int:

@@ -26,9 +26,9 @@ LIKE_ANGLE = 20.0
 PART_ANGLE, PART_PHASES, PART_OUTSIDE = 10.0, 0.5, 0.5
 #: The same angle for a single slice, which may be prescribed for itself, across the aortic valve for example.
 SLICE_ANGLE = 5.0
-#: Smallest number of images of a gated cine, and the shortest and longest time (ms) between the first and the last. Trigger
-#: times of perfusion are constant up to some ms, or they rise over many heartbeats.
-CINE_PHASES, CINE_SHORTEST, CINE_LONGEST = 5, 150.0, 4000.0
+#: Smallest number of images of a gated cine, the shortest and longest time (ms) between the first and the last, and the
+#: shortest mean time between two. Trigger times of perfusion are constant up to some ms, or they rise over many heartbeats.
+CINE_PHASES, CINE_SHORTEST, CINE_LONGEST, CINE_STEP = 5, 150.0, 4000.0, 5.0
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
@@ -173,8 +173,13 @@ class Stack:
     @property
     def is_cine(self) -> bool:
         """Whether most slices are gated cines of original images."""
-        cines = [is_cine(entry.phases) and not entry.phases[0].derived for entry in self.slices]
-        return 2 * sum(cines) > len(cines)
+        cines = sum(bool(is_cine(entry.phases)) and not entry.phases[0].derived for entry in self.slices)
+        return 2 * cines > len(self.slices)
+
+    @property
+    def is_no_cine(self) -> bool:
+        """Whether no slice can be a gated cine, as in perfusion, maps and late enhancement."""
+        return all(is_cine(entry.phases) is False for entry in self.slices)
 
     @property
     def lost_phases(self) -> dict[str, list[int]]:
@@ -223,8 +228,10 @@ class Stack:
 
     def may_be_part_of(self, chosen: Stack) -> bool:
         """Whether this stack has slices where another one, which is like it, has none. A repetition has slices at the same
-        positions."""
+        positions, and perfusion or a map with a name of its own is no part of a cine."""
         if not self.is_like(chosen, PART_ANGLE if len(self.slices) > 1 else SLICE_ANGLE):
+            return False
+        if chosen.is_cine and self.is_no_cine and self.description != chosen.description:
             return False
         own, others = (
             [stack.image_centre(entry) @ chosen.normal for entry in stack.slices] for stack in (self, chosen)
@@ -269,19 +276,25 @@ class Stack:
         return "but with another contrast, or acquired again"
 
 
-def is_cine(phases: Sequence[Frame]) -> bool:
+def is_cine(phases: Sequence[Frame]) -> bool | None:
     """Whether the images of a slice have the trigger times of a gated cine, which rise within about a heartbeat, and are not
     from a map of relaxation times (inversion recovery).
 
     Args:
         phases: in order of time.
+
+    Returns:
+        None if it is unknown, because there are few images of a short time, or some without trigger times.
     """
     times = [frame.trigger for frame in phases]
     if "IR" in phases[0].sequence.split("/"):
         return False
-    if len(times) < CINE_PHASES or None in times or any(after <= before for before, after in pairwise(times)):
+    if len(times) < CINE_PHASES or None in times or not any(times):
+        return None
+    span, rises = times[-1] - times[0], all(after > before for before, after in pairwise(times))
+    if not rises or not CINE_STEP * len(times) <= span <= CINE_LONGEST:
         return False
-    return CINE_SHORTEST <= times[-1] - times[0] <= CINE_LONGEST
+    return True if span >= CINE_SHORTEST else None
 
 
 def usual_count(counts: Iterable[int]) -> int:

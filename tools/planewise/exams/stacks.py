@@ -13,7 +13,7 @@ import numpy as np
 
 from planewise.exams.frame import Frame
 from planewise.exams.lost_phases import mark_absent_phases, mark_lost_phases, may_lack_phases
-from planewise.exams.stack import Slice, Stack, is_cine
+from planewise.exams.stack import CINE_PHASES, Slice, Stack, is_cine
 from planewise.exams.words import count_of, natural_order
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
@@ -43,6 +43,8 @@ CINE_OVERLAP = 0.9
 MIN_PHASES = 0.5
 #: Times of acquisition of one slice that are further apart (s) were changed: even a slow cine takes less time.
 LONGEST_SLICE = 300
+#: If all trigger times of an exam are below this (ms), they are in seconds.
+IN_SECONDS = 10.0
 #: What is doubtful about the order of phases in some slices.
 _CONTRADICTED = (
     "{times} contradict the images' numbers in {slices}: phases are sorted by the {times}; is the first phase right?"
@@ -50,6 +52,10 @@ _CONTRADICTED = (
 _SCATTERED = (
     "{times} contradict the images' numbers in {slices}, but are too far apart for one slice: phases are sorted by the "
     "numbers; is this order right?"
+)
+_BACKWARDS = (
+    "the images' numbers run backwards against the {times} in {slices}: phases are sorted by the {times}; does the heart "
+    "beat backwards?"
 )
 _UNNUMBERED = (
     "the images of {slices} have neither numbers nor trigger times: phases are sorted by the {times}; is the first "
@@ -69,6 +75,10 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
     Returns:
         Stacks in the order in which they were acquired.
     """
+    times = {frame.trigger for frame in frames} - {None}
+    seconds = len(times) >= CINE_PHASES and max(times) < IN_SECONDS
+    if seconds:
+        frames = [replace(frame, trigger=frame.trigger and 1000 * frame.trigger) for frame in frames]
     stacks = [
         _stack(members)
         for group in _parallel_groups(frames)
@@ -76,6 +86,8 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
         for contrast in _contrasts(weighted)
         for members in _shifted_apart(contrast)
     ]
+    for stack in stacks if seconds else ():
+        stack.notes.append(f"trigger times below {IN_SECONDS:g} ms: they count as seconds")
     return sorted(stacks, key=lambda stack: (stack.slices[0].acquired, stack.slices[0].phases[0].path))
 
 
@@ -121,11 +133,11 @@ def _by_b_value(frames: list[Frame]) -> list[list[Frame]]:
 def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     """Frames of one geometry, separated by contrast: PD and T2 with the same slices, or the echoes of one series.
 
-    Only single images are separated. Frames of a cine stay together, although its slices come as series with their own
-    names, echo times and (gated) repetition times, because they form one stack.
+    Frames of a cine stay together, although its slices come as series with their own names, echo times and (gated)
+    repetition times, because they form one stack.
     """
     if any(frame.gated for frame in frames):
-        return [frames]
+        return _cines_apart(frames)
     acquisitions = defaultdict(list)
     for frame in frames:
         acquisitions[frame.series_or_folder, frame.echo_time].append(frame)
@@ -150,6 +162,22 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
         else:
             contrasts.append([key])
     return [[frame for key in keys for frame in acquisitions[key]] for keys in contrasts]
+
+
+def _cines_apart(frames: list[Frame]) -> list[list[Frame]]:
+    """The frames of gated cines, and those of perfusion and maps, see `is_cine`. If there are no cines, all frames are
+    together; if it is unknown, frames count as those of cines."""
+    series = defaultdict(list)
+    for frame in frames:
+        series[frame.series_or_folder, tuple(np.round(np.asarray(frame.affine)[:3, 3], 1))].append(frame)
+    found = [({is_cine(run) for run in _runs(members)}, members) for members in series.values()]
+    if not any(True in kinds for kinds, _ in found):
+        return [frames]
+    cines, others = (
+        [frame for kinds, members in found for frame in members if (kinds == {False}) == other]
+        for other in (False, True)
+    )
+    return [cines, others] if others else [cines]
 
 
 def _is_echo(one: tuple, other: tuple) -> bool:
@@ -303,7 +331,8 @@ def _stack(frames: list[Frame]) -> Stack:
     slices, dropped = _drop_short(slices)
     if dropped:
         notes.append(dropped)
-    slices, absent = mark_absent_phases(mark_lost_phases(slices))
+    slices, absent, said = mark_absent_phases(mark_lost_phases(slices))
+    notes += said
     if found["unlike"]:
         absent.append(
             f"{count_of(found['unlike'], 'slice')} acquired again with another echo time: the last acquisition is used; does "
@@ -311,7 +340,7 @@ def _stack(frames: list[Frame]) -> Stack:
         )
     for (doubt, times), count in Counter(_order(entry.phases)[1:] for entry in slices).items():
         if doubt:
-            sentences = absent if doubt == _UNORDERED else notes
+            sentences = absent if doubt in (_UNORDERED, _BACKWARDS) else notes
             sentences.append(doubt.format(times=times, slices=count_of(count, "slice")))
     counts = [len(entry.phases) + entry.lost for entry in slices]
     if min(counts) < max(counts):
@@ -386,7 +415,7 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     """The acquisitions at one slice position, each with its phases in order (see `_order`)."""
     series = defaultdict(list)
     for frame in frames:
-        series[frame.series_or_folder].append(frame)
+        series[frame.series_or_folder, frame.derived].append(frame)
     runs = []
     for members in series.values():
         phase_of = _order(members)[0]
@@ -415,14 +444,15 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
         The key to sort images by; a doubt about the order, empty if there is none; and a name of the times that give the
         order, for this doubt.
     """
-    triggers = [frame.trigger for frame in frames]
-    if None not in triggers and len({round(trigger, 1) for trigger in triggers}) > 1:
-        doubt = _CONTRADICTED if _out_of_order(frames) else ""
-        return lambda frame: round(frame.trigger, 1), doubt, "trigger times"
     numbers, count = {frame.instance for frame in frames}, len(frames)
-    if len({frame.temporal for frame in frames} - {0}) == count:
-        doubt = _CONTRADICTED if _out_of_order(frames) else ""
-        return lambda frame: frame.temporal, doubt, "temporal positions"
+    # the images of two acquisitions in one series share trigger times
+    for times, time, least in (
+        ("trigger times", lambda frame: frame.trigger and round(frame.trigger, 1), 2),
+        ("temporal positions", lambda frame: frame.temporal or None, count),
+    ):
+        known = {time(frame) for frame in frames}
+        if None not in known and len(known) >= least:
+            return time, _CONTRADICTED if _out_of_order(frames) else "", times
     unnumbered = count > 2 and numbers == {0}  # two images may be copies
     # images may be reconstructed in another order than they were acquired, so their time counts only if there are no numbers
     for clock in range(2 if unnumbered else 1):
@@ -434,7 +464,7 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
         if unnumbered or (len(numbers) == count and falls > 1):
             if not unnumbered and _are_scattered(times):
                 return lambda frame: frame.instance, _SCATTERED, "times of acquisition"
-            doubt = _UNNUMBERED if unnumbered else _CONTRADICTED
+            doubt = _UNNUMBERED if unnumbered else _BACKWARDS if falls == count - 1 else _CONTRADICTED
             return lambda frame, clock=clock: frame.clocks[clock], doubt, "times of acquisition"
     if unnumbered:
         return lambda frame: natural_order(frame.path), _UNORDERED, ""
