@@ -140,6 +140,19 @@ def test_times_order_a_cine_if_numbers_contradict_them_or_are_missing(numbers, a
 
 
 @pytest.mark.parametrize(
+    ("step", "pause", "found"),
+    [(0.05, 30, [5, 6, 7, 8, 9]), (0, 30, [5, 6, 7, 8, 9]), (0.05, 4, [*range(10)]), (6, 12, [*range(10)])],
+)
+def test_images_without_numbers_of_two_acquisitions_are_separated_by_their_pause(step, pause, found):
+    times = [114700 + step * (k - k // 5) + pause * (k // 5) for k in range(10)]
+    frames = [frame(path=f"/{k}", series="1", instance=0, clocks=("", f"{time:.2f}")) for k, time in enumerate(times)]
+    (stack,) = build_stacks(frames[::2] + frames[1::2])
+    assert sorted(int(one.path[1:]) for one in stack.slices[0].phases) == found
+    again = "1 slice position was acquired more than once: the last acquisition is used"
+    assert (again in stack.notes) == (len(found) == 5)
+
+
+@pytest.mark.parametrize(
     ("numbers", "temporal", "order"),
     [
         ((3, 1, 4, 2), (1, 2, 3, 4), [0, 1, 2, 3]),

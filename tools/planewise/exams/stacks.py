@@ -45,6 +45,8 @@ MIN_PHASES = 0.5
 LONGEST_SLICE = 300
 #: If all trigger times of an exam are below this (ms), they are in seconds.
 IN_SECONDS = 10.0
+#: Images of one slice without numbers that are further apart (s), and further than the others, are of two acquisitions.
+LONGEST_PAUSE = 5
 #: What is doubtful about the order of phases in some slices.
 _CONTRADICTED = (
     "{times} contradict the images' numbers in {slices}: phases are sorted by the {times}; is the first phase right?"
@@ -426,8 +428,22 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
             phase = phase_of(frame)
             split[copies[phase]].append(frame)
             copies[phase] += 1
-        runs += [sorted(run, key=_order(run)[0]) for run in split.values()]
+        runs += [part for run in split.values() for part in _at_pauses(sorted(run, key=_order(run)[0]))]
     return runs
+
+
+def _at_pauses(run: list[Frame]) -> list[list[Frame]]:
+    """The acquisitions in a series of images that have neither numbers nor trigger times, the last one first: they are separated
+    by pauses (`LONGEST_PAUSE`), and have equally many images, at least those of a cine."""
+    if _order(run)[1] in (_UNNUMBERED, _UNORDERED):
+        for clock in range(2):
+            ordered = sorted(run, key=lambda frame: frame.clocks[clock])
+            steps = np.diff([_seconds(frame.clocks[clock]) for frame in ordered])
+            pauses = np.flatnonzero(steps > max(LONGEST_PAUSE, 5 * np.median(steps))) + 1
+            parts = [ordered[first:last] for first, last in pairwise([0, *pauses.tolist(), len(run)])]
+            if len(parts) > 1 and len(parts[0]) >= CINE_PHASES and len({*map(len, parts)}) == 1:
+                return parts[::-1]
+    return [run]
 
 
 def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
@@ -473,10 +489,15 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
 
 def _are_scattered(clocks: Iterable[str]) -> bool:
     """Whether times (`Frame.clocks`) are too far apart for one slice, see `LONGEST_SLICE`; their dates do not count."""
-    digits = [re.match(r"\d*", clock)[0][-6:].zfill(6) for clock in clocks]
-    seconds = sorted(3600 * int(one[:2]) + 60 * int(one[2:4]) + int(one[4:]) for one in digits)
+    seconds = sorted(map(_seconds, clocks))
     # a day without the longest break between two times contains all of them, also around midnight
     return 86_400 - np.diff([*seconds, seconds[0] + 86_400]).max() > LONGEST_SLICE
+
+
+def _seconds(clock: str) -> int:
+    """The whole seconds since midnight of one of `Frame.clocks`."""
+    digits = re.match(r"\d*", clock)[0][-6:].zfill(6)
+    return 3600 * int(digits[:2]) + 60 * int(digits[2:4]) + int(digits[4:])
 
 
 def _out_of_order(phases: Sequence[Frame]) -> bool:
