@@ -433,8 +433,8 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _at_pauses(run: list[Frame]) -> list[list[Frame]]:
-    """The acquisitions in a series of images that have neither numbers nor trigger times, the last one first: they are separated
-    by pauses (`LONGEST_PAUSE`), and have equally many images, at least those of a cine."""
+    """The acquisitions in a series of images that have neither numbers nor trigger times, the last one first: they are
+    separated by pauses (`LONGEST_PAUSE`), and have equally many images, at least those of a cine."""
     if _order(run)[1] in (_UNNUMBERED, _UNORDERED):
         for clock in range(2):
             ordered = sorted(run, key=lambda frame: frame.clocks[clock])
