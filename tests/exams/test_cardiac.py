@@ -320,12 +320,12 @@ def test_a_gated_cine_is_used_instead_of_a_longer_series(slices, chosen, kind):
 @pytest.mark.parametrize(
     ("phases", "values", "said"),
     [
-        (1, {"sequence": "GR/IR"}, 1),
-        (8, {"sequence": "GR/IR"}, 1),
-        (1, {"sequence": "GR"}, 0),
-        (20, {"sequence": "GR"}, 0),
-        (20, {"trigger": 150.0}, 1),
-        (20, {"trigger": 0.0}, 0),
+        (1, {"sequence": "GR/IR"}, "flag"),
+        (8, {"sequence": "GR/IR"}, "flag"),
+        (1, {"sequence": "GR"}, ""),
+        (20, {"sequence": "GR"}, ""),
+        (20, {"trigger": 150.0}, "remark"),
+        (20, {"trigger": 0.0}, ""),
     ],
 )
 def test_a_short_axis_that_is_no_cine_is_said(phases, values, said):
@@ -334,9 +334,10 @@ def test_a_short_axis_that_is_no_cine_is_said(phases, values, said):
         replace(entry, phases=[replace(one, **values) for one in entry.phases[:phases]])
         for entry in stacks["sax"].slices
     ]
-    exam = {**stacks, "sax": replace(stacks["sax"], slices=kept)}
+    exam = {**stacks, "sax": replace(stacks["sax"], slices=kept, sequence=values.get("sequence", ""))}
     found = cardiac.recognise(list(exam.values()))
-    assert found.stack == 0 and sum("not a gated cine" in why for why in found.left_out) == said
+    assert found.stack == 0 and sum("not a gated cine" in why for why in found.left_out) == bool(said)
+    assert sum("not a gated cine" in why for why in found.parts) == (said == "flag")
 
 
 @pytest.mark.parametrize(

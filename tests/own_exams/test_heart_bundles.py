@@ -31,6 +31,7 @@ def exam(name: str, slices: int) -> dict:
         ([exam("bb", 1)], "exam bb has no stack"),
         # two phases of one exam, and another exam
         ([exam("aa", 1), exam("aa", 1), exam("cc", 1)], "exams aa, cc have no stack"),
+        ([exam("aa", 1) | {"header": ["dated"]}] * 2, "exam aa has no stack, only single slices; dated; planes"),
     ],
 )
 def test_a_single_slice_is_refused_before_anything_runs(found, said, monkeypatch):
@@ -40,11 +41,11 @@ def test_a_single_slice_is_refused_before_anything_runs(found, said, monkeypatch
 
 
 def test_a_single_slice_beside_a_stack_costs_itself(monkeypatch):
-    found = [exam("aa", 6), exam("bb", 1)]
+    found = [exam("aa", 6), exam("bb", 1) | {"header": ["dated"]}]
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, **_: found)
     stacks, left_out = stacks_in(Path())
     assert stacks == found[:1] and list(left_out) == ["bb"]
-    assert left_out["bb"].why == "it has no stack, only single slices" and left_out["bb"].folder == Path("0.dcm")
+    assert left_out["bb"].why == "it has no stack, only single slices; dated" and left_out["bb"].folder == Path("0.dcm")
 
 
 @pytest.mark.parametrize(("option", "make"), [("weights", segmenting), ("weights", planning), ("heart", planning)])

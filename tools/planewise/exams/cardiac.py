@@ -302,10 +302,13 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
             used |= places
             result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
     if chosen.is_no_cine:
-        result.left_out.append(
+        said = (
             "the short axis is not a gated cine but a series such as perfusion, a map or late enhancement (trigger times or "
             "inversion recovery)"
         )
+        result.left_out.append(said)
+        if "IR" in chosen.sequence.split("/"):  # trigger times may be wrong
+            result.parts.append(said)
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
         result.left_out.append(

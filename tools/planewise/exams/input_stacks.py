@@ -191,10 +191,10 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
     if anatomy.inputs == "views":
         if any(not other.localizer and other.is_like(stacks[index]) for other in exam.moved):
             parts.append(_MOVED)
-        if flag is not None and exam.dated:
-            flag += f"; {_DATED}"
-        elif any(other.may_be_part_of(stacks[index]) for other in exam.dated):
+        # an exam of a few slices is flagged at any distance from the others
+        if any(flag or other.may_be_part_of(stacks[index]) for other in exam.dated):
             parts.append(_DATED)
+            flag = f"{flag}; {_DATED}" if flag else None
     axis = anatomy.axis(stacks[index])
     stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}

@@ -57,7 +57,7 @@ class Recognition:
     left_out: list[str] = field(default_factory=list)
     """reasons in words"""
     parts: list[str] = field(default_factory=list)
-    """those of ``left_out`` about stacks that may be parts of the stack to learn from"""
+    """those of ``left_out`` that are flags: other stacks may be parts of the stack to learn from, or it is not a cine"""
     remarks: dict[int, str] = field(default_factory=dict)
     """descriptions of stacks in words, by the index of the stack"""
 

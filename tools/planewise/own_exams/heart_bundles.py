@@ -161,12 +161,15 @@ def stacks_in(
     if single and all(item["exam"] in single for item in found):
         names = ", ".join(sorted(single))
         which = f"exam {names} has" if len(single) == 1 else f"exams {names} have"
+        causes = "".join(dict.fromkeys(f"{said}; " for item in found for said in item.get("header", ())))
         raise InputError(
-            f"{which} no stack, only single slices; planes and volumes need three short-axis slices or more. Name "
+            f"{which} no stack, only single slices; {causes}planes and volumes need three short-axis slices or more. Name "
             "a folder that contains such a stack, or leave these exams out"
         )
     refused = no_short_axes(found, limit, straight)
-    refused |= dict.fromkeys(single, "it has no stack, only single slices")
+    for item in found:
+        if item["exam"] in single:
+            refused[item["exam"]] = "; ".join(["it has no stack, only single slices", *item.get("header", ())])
     if refused and all(exam_of(item) in refused for item in found):
         reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
         more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
