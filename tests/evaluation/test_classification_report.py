@@ -60,7 +60,17 @@ def test_rows_are_the_exams_own(tmp_path):
 def test_without_labels_there_are_predictions_alone(tmp_path):
     found, rows = report_of(tmp_path, labelled=False)
     assert found == {} and "true" not in rows[0] and rows[1]["predicted"] == "DCM"
-    assert [file.name for file in tmp_path.iterdir()] == ["predictions.csv"]
+    assert {file.name for file in tmp_path.iterdir()} == {"predictions.csv", "predictions.lock"}
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["predictions", "scores"])
+def test_the_rows_of_earlier_runs_stay_only_without_scores(labelled, tmp_path):
+    """Scores belong to all rows of the table next to them."""
+    _, rows = report_of(tmp_path, labelled)
+    lines = (tmp_path / "predictions.csv").read_text().replace("exam0,", "earlier,")
+    (tmp_path / "predictions.csv").write_text(lines)
+    _, again = report_of(tmp_path, labelled)
+    assert [row["exam"] for row in again] == [*([] if labelled else ["earlier"]), *(row["exam"] for row in rows)]
 
 
 def test_weights_of_phantoms_say_so_in_every_row(tmp_path):
@@ -78,7 +88,7 @@ def test_an_ignite_that_clears_the_output_at_the_end_gets_its_files(tmp_path):
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: setattr(engine.state, "output", None))
     report.attach(engine)
     engine.run([batch])
-    assert [file.name for file in tmp_path.iterdir()] == ["predictions.csv"]
+    assert {file.name for file in tmp_path.iterdir()} == {"predictions.csv", "predictions.lock"}
 
 
 def test_no_batch_gives_no_files(tmp_path):

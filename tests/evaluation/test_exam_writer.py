@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+from threading import Thread
 
 import pytest
 import torch
@@ -56,6 +58,20 @@ def test_the_table_keeps_the_exams_of_earlier_runs(tmp_path, caplog):
     table = answer(tmp_path, {"e": 0.75, "a": 0.125}, note="b")
     assert table == ["exam,answer,note", "'=c,1,a", 'd,"x, y",a', "e,0.75,b", "a,0.125,b"]
     assert "predictions.csv keeps the rows of 2 exams from earlier runs" in caplog.messages
+
+
+def test_two_runs_that_end_at_the_same_moment_keep_the_rows_of_both(tmp_path):
+    answer(tmp_path, {"a": 0.5})
+    with open(tmp_path / "predictions.lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        run = Thread(target=answer, args=(tmp_path, {"b": 0.25}))
+        run.start()
+        run.join(0.5)
+        # a row that the other run writes while it holds the lock
+        (tmp_path / "c").mkdir()
+        (tmp_path / "predictions.csv").write_text("exam,answer,note\na,0.5,a\nc,1,a\n")
+    run.join(60)
+    assert (tmp_path / "predictions.csv").read_text().splitlines()[1:] == ["a,0.5,a", "c,1,a", "b,0.25,a"]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,18 @@ def test_scores_of_the_exams_whose_class_is_known(tmp_path, monkeypatch):
     assert (tmp_path / "roc.png").is_file() and (tmp_path / "saliency.png").is_file()
 
 
+@pytest.mark.parametrize("labels", [LABELS, (-1,) * 5], ids=["scores", "predictions"])
+def test_the_rows_of_earlier_runs_stay_only_without_scores(labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.LABELS", labels)
+    (tmp_path / "metrics.json").write_text("{}")
+    report(tmp_path, monkeypatch)
+    table = tmp_path / "predictions.csv"
+    table.write_text(table.read_text().replace("4xam0,", "earlier,"))
+    report(tmp_path, monkeypatch)
+    exams = [row["exam"] for row in csv.DictReader(table.open())]
+    assert exams == [*(["earlier"] if max(labels) < 0 else []), *(f"{number}xam0" for number in (3, 0, 2, 1, 4))]
+
+
 def test_shares_of_saliency_and_the_exams_behind_them(tmp_path, monkeypatch):
     """A map that is zero everywhere has no share, and its exam does not count."""
     saliency = report(tmp_path, monkeypatch)["saliency"]

@@ -22,7 +22,8 @@ from planewise.reports.tables import write_predictions
 class ClassificationReport(Report):
     """Write the results of an evaluator's pass over exams into a folder.
 
-    - ``predictions.csv``: each exam's features and probabilities, by its hash;
+    - ``predictions.csv``: each exam's features and probabilities, by its hash; without labels, an earlier table's rows of
+      other exams stay;
     - for labelled exams, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
 
     Batches contain ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs contain ``pred``
@@ -57,13 +58,15 @@ class ClassificationReport(Report):
             int
         )
         columns: dict[str, Any] = {"exam": [exam for batch in self._batches for exam in batch["exam"]]}
-        if len(labels) == len(probabilities):
+        labelled = len(labels) == len(probabilities)
+        if labelled:
             columns["true"] = [self.classes[label] for label in labels]
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
         columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
-        write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on))
-        if len(labels) != len(probabilities):
+        keep = None if labelled else bool
+        write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on), keep)
+        if not labelled:
             return None
         scores = classification_scores(probabilities, labels, self.classes)
         with only_a_picture("roc.png"):

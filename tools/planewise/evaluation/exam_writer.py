@@ -9,12 +9,10 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from planewise.errors import InputError
 from planewise.exams.words import count_of
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_predictions
-from planewise.text_files import cell, read_csv
 
 logger = logging.getLogger(__name__)
 
@@ -94,28 +92,9 @@ class PredictionsWriter(ExamWriter):
     def _write_table(self, engine: Engine) -> None:
         if not self._rows:
             return
-        file = self.folder / "predictions.csv"
-        rows = [{**row, "note": self.note} for row in self._rows]
-        # only now, because another run in this folder may have ended in the meantime
-        rows = self._earlier_rows(file, list(rows[0])) + rows
-        write_predictions(file, {name: [row[name] for row in rows] for name in rows[0]}, self.note)
+        columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
+        write_predictions(self.folder / "predictions.csv", columns, self.note, keep=self._has_folder)
 
-    def _earlier_rows(self, file: Path, names: list[str]) -> list[dict[str, Any]]:
-        """The rows of the exams that earlier runs wrote and this one did not, and whose folders still exist."""
-        if not file.is_file():
-            return []
-        try:
-            head, *found = read_csv(file) or [[]]
-        except InputError as error:
-            logger.warning("%s; it is replaced", error)
-            return []
-        if head != names:
-            logger.warning("the earlier %s has other columns, so it is replaced: %s", file.name, ", ".join(head))
-            return []
-        exams = {cell(path.name) for path in self.folder.iterdir() if path.is_dir()} - {
-            cell(row["exam"]) for row in self._rows
-        }
-        kept = [dict(zip(names, row, strict=True)) for row in found if row[0] in exams and len(row) == len(names)]
-        if kept:
-            logger.info("%s keeps the rows of %s from earlier runs", file.name, count_of(len(kept), "exam"))
-        return kept
+    def _has_folder(self, exam: str) -> bool:
+        """Whether an exam of the table still has its folder; the table may have an apostrophe in front of its name."""
+        return any((self.folder / name).is_dir() for name in (exam, exam.removeprefix("'")))

@@ -39,7 +39,8 @@ _FOLDS = 5
 class TwoPhaseReport(ProbabilitiesReport):
     """Write the results of an evaluator's pass over exams into a folder.
 
-    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known;
+    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known; if no class is known, an earlier
+      table's rows of other exams stay;
     - ``metrics.json``, for exams with a known class: macro AUC (Nakashima 2022, Tables 1 to 3), AUC by class, accuracy,
       confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig.
       1); and ``saliency``, for exams with masks: the mean share of each phase's saliency inside the heart, the share of
@@ -83,7 +84,7 @@ class TwoPhaseReport(ProbabilitiesReport):
             columns["true"] = [self.classes[label] if label >= 0 else "" for label in labels]
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
         columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
-        write_predictions(self.folder / "predictions.csv", columns, RESEARCH_ONLY)
+        write_predictions(self.folder / "predictions.csv", columns, RESEARCH_ONLY, keep=None if known.any() else bool)
         with only_a_picture("saliency.png"):
             self._draw_saliency(probabilities, labels)
         if not known.any():
