@@ -20,6 +20,9 @@ from planewise.own_exams.segment_exams import segmenting
 from planewise.preprocessing.exam_name import exam_of
 from scipy.spatial.transform import Rotation
 
+from tests.exams.conftest import USUAL_AXIS
+from tests.exams.files import write_cine
+
 
 def exam(name: str, slices: int) -> dict:
     return {"exam": name, "image": [{"image": f"{number}.dcm", "slice": number} for number in range(slices)]}
@@ -215,3 +218,20 @@ def test_a_bundle_is_given_the_path_or_a_private_datalist_with_the_names(stacks,
             assert json.loads(path.read_text()) == {"test": given}
             assert path.stat().st_mode & 0o777 == 0o600
     assert path == tmp_path or not path.exists()
+
+
+def test_a_private_datalist_keeps_the_images_of_each_phase(tmp_path):
+    """A slice lacks the last three of ten phases: the last one shows the first image again, which is nearer."""
+    for number, phases in enumerate((10, 10, 7, 10, 10)):
+        centre = np.array([-20.0, 15.0, -10.0]) + (2 - number) * 10 * USUAL_AXIS
+        write_cine(tmp_path / f"{number}", centre, USUAL_AXIS, phases=10, number=number + 1, NominalInterval=400)
+        for file in sorted((tmp_path / f"{number}").iterdir())[phases:]:
+            file.unlink()
+    found, _ = stacks_in(tmp_path, "all")
+    third = [Path(item["image"][2]["image"]).name[-6:-4] for item in found]
+    assert third == ["01", "02", "03", "04", "05", "06", "07", "07", "07", "01"]
+    with heart_bundles.asked_for(found, tmp_path, whole=False) as path:
+        given = inputs.find_inputs(path, "all")
+    for own, other in zip(found, given, strict=True):
+        assert own["phase"] == other["phase"]
+        assert [entry["image"] for entry in own["image"]] == [entry["image"] for entry in other["image"]]

@@ -151,7 +151,7 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         else:
             volumes.append(item)
     for (exam, _), slices in stacks.items():
-        ordered = [sorted(slices[key], key=lambda item: item.get("phase", 0.0)) for key in sorted(slices)]
+        ordered = [_by_time(slices[key]) for key in sorted(slices)]
         # as in `find_stacks`, a slice that lacks a phase contributes its nearest one
         usual = usual_count(map(len, ordered))
         count = usual if phases == "all" else 1
@@ -163,6 +163,13 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
             image = [_at_phase(entries, phase, whole) for entries in ordered]
             volumes.append({"image": image, "exam": exam, **name, **lost, **notes})
     return volumes
+
+
+def _by_time(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A slice's images in order of time. If a phase repeats, as in the slices of `find_inputs`, they are in order already:
+    the last phases may show the first image."""
+    times = [item.get("phase", 0.0) for item in entries]
+    return entries if len(set(times)) < len(times) else sorted(entries, key=lambda item: item.get("phase", 0.0))
 
 
 def _phases_not_used(count: int) -> dict[str, list[str]]:
