@@ -394,26 +394,3 @@ def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, 
     order = [type(handler) for handler in run.handlers(trainer)]
     later = (ValidationHandler, HistoryHandler, CheckpointHandler)
     assert order.index(FiniteLossHandler) < min(map(order.index, later))
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_every_setting_of_a_bundle_that_cannot_be_is_refused(name, datalists, tmp_path):
-    """The check runs at the start of the config, before a file is read."""
-    where = {
-        "datalist": str(datalists[name]),
-        "output_dir": str(tmp_path / "run"),
-        "cache_dir": str(tmp_path / "cache"),
-    }
-    impossible = {"batch_size": 0, "spacing": -1, "max_epochs": None, "num_workers": -1, "device": "cuda:99"}
-    for setting, value in impossible.items():
-        parser = parser_of(name, "train.yaml", **where | {setting: value})
-        with pytest.raises(RuntimeError) as caught:
-            parser.get_parsed_content("initialize")
-        assert any(isinstance(error, InputError) and f"--{setting} " in str(error) for error in chain(caught.value))
-    assert not (tmp_path / "run").exists()
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__

@@ -281,27 +281,6 @@ def test_labels_of_volumes_are_counted(tmp_path):
     assert sum(map(int, counts.groups())) == 4
 
 
-def test_help_names_every_option():
-    text = run("--help").output
-    for option in (
-        "--output",
-        "--anatomy",
-        "--contrast",
-        "--split",
-        "--stratify",
-        "--division",
-        "--sections",
-        "--all-views",
-        "--seed",
-        "--views",
-        "--labels",
-        "--classes",
-        "--label-map",
-        "--workers",
-    ):
-        assert option in text
-
-
 def test_several_processes_from_the_command_line(tmp_path):
     """The command runs as for a user, in a separate process that starts further processes."""
     write_usual_exam(tmp_path / "exam")

@@ -361,6 +361,7 @@ def test_every_multiple_of_a_decoders_side_fits_and_half_of_it_does_not(encoder,
             {"image_size": 80},
             "--image_size must be a multiple of 32 .*, got 80; set it to 64",
         ),
+        ("pretext_jigsaw", {"image_size": 9}, "UNetEncoder needs tiles of"),
         (
             "pretext_jigsaw knee.yaml",
             {"tile_size": 62},
@@ -415,6 +416,7 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
             "4 pieces have only 24 permutations, but 25 are requested; lower --num_permutations",
         ),
         ("pretext_jigsaw", {"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side .*raise --image_size"),
+        ("pretext_masked_autoencoder", {"patch_size": 224}, "224 x 224 pixels is a single patch"),
         (
             "pretext_jigsaw 3d.yaml",
             {"image_size": 4},
