@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -37,22 +38,13 @@ def snakemake(config: Path, *arguments: str, cores: int = 2, **options) -> subpr
         "-m",
         "snakemake",
         "--snakefile",
-        str(STUDIES / "label_efficiency.smk"),
+        STUDIES / "label_efficiency.smk",
         "--cores",
         str(cores),
     ]
+    command += ["--configfile", config, "--rerun-incomplete", "--rerun-triggers", "mtime", "input", "--nolock"]
     return subprocess.Popen(
-        [
-            *command,
-            "--configfile",
-            str(config),
-            "--rerun-incomplete",
-            "--rerun-triggers",
-            "mtime",
-            "input",
-            "--nolock",
-            *arguments,
-        ],
+        [*command, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -120,6 +112,27 @@ def tiny_study(folder: Path, epochs: int, val_interval: int, **values: Any) -> P
     return folder / "tiny.yaml"
 
 
+def config_of(name: str) -> dict:
+    """A study of the repository."""
+    return yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text())
+
+
+def said_of(config: dict, folder: Path, *arguments: str, refused: bool = True, cores: int = 2) -> str:
+    """What Snakemake's dry run prints about a study that it refuses, or accepts."""
+    (folder / "study.yaml").write_text(yaml.safe_dump({"out": str(folder / "out")} | config))
+    process = snakemake(folder / "study.yaml", "--dry-run", *arguments, cores=cores, cwd=folder)
+    text = process.communicate()[0]
+    assert (process.returncode != 0) == refused, text[-3000:]
+    return text
+
+
+def option(command: str, name: str) -> str | None:
+    """The value of an option on a job's command line."""
+    words = shlex.split(command.split("(", 1)[1].rsplit(")", 1)[0])
+    assert words.count(f"--{name}") <= 1, "each option is given at most once"
+    return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
+
+
 def page_of(config: dict, folder: Path) -> str:
     """Run a study to its end in a folder, and return its page from ``out``."""
     file = folder / "study.yaml"
@@ -132,12 +145,7 @@ def page_of(config: dict, folder: Path) -> str:
 
 def planned(config: dict, folder: Path, *arguments: str, cores: int = 2) -> str:
     """Snakemake's output for a study that it would run."""
-    file = folder / "study.yaml"
-    file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
-    process = snakemake(file, "--dry-run", *arguments, cores=cores, cwd=folder)
-    text = process.communicate()[0]
-    assert process.returncode == 0, text[-3000:]
-    return text
+    return said_of(config | {"out": str(folder / "out")}, folder, *arguments, refused=False, cores=cores)
 
 
 def jobs(text: str) -> dict[str, int]:
@@ -155,7 +163,7 @@ def paper_study(name: str, folder: Path) -> dict:
     """A study of the paper's size, with datalists that contain only names of exams: one for validation, one for the test,
     and the others for training.
     """
-    config = yaml.safe_load((STUDIES / "configs" / name).read_text())
+    config = config_of(name.removesuffix(".yaml"))
     exams = [{"exam": str(number)} for number in range(max(config["label_counts"]))]
     for kind in config["datalists"]:
         (folder / f"{kind}.json").write_text(

@@ -9,8 +9,7 @@ import yaml
 from monai.bundle import ConfigParser
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, planned
-from tests.studies.test_label_efficiency import option
+from tests.studies.runs import STUDIES, commands, jobs, option, planned
 from tools.benchmarks.training_cost import Section, work
 
 #: Number of steps, and slices per step. The knees' own pretexts use whole series, here of 30 slices: 15 epochs of 60.

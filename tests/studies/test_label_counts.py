@@ -7,10 +7,9 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from planewise.errors import InputError
 
-from tests.studies.runs import STUDIES, paper_study, snakemake
+from tests.studies.runs import STUDIES, paper_study, planned, said_of
 from tools.studies.label_counts import draws_of_all, refuse_too_many
 
 
@@ -49,22 +48,16 @@ def test_after_the_index_the_command_fails_with_the_message(datalist):
 def test_a_dry_run_refuses_more_labelled_exams_than_there_are(datalist, tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"pretexts": ["location"], "methods": ["none"], "draws": [0]}
     both = {"labelled": str(datalist), "unlabelled": str(datalist)}
-    config |= {"datalists": both, "label_counts": [1, 50], "out": str(tmp_path / "out")}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
-    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
-    text = process.communicate()[0]
-    assert process.returncode != 0 and f"label_counts 50: {datalist} has 3 labelled training exams; give 1 to 3" in text
+    config |= {"datalists": both, "label_counts": [1, 50]}
+    refused = said_of(config, tmp_path)
+    assert f"label_counts 50: {datalist} has 3 labelled training exams; give 1 to 3" in refused
     # with all of them, draws differ only in their seed, unless they are folds
     config |= {"label_counts": [1, 3], "draws": [0, 1]}
     for target, warns in ((config["target"], 1), (config["target"] | {"arguments": "--fold {draw} --folds 2"}, 0)):
-        (tmp_path / "study.yaml").write_text(yaml.safe_dump(config | {"target": target}))
-        process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
-        text = process.communicate()[0]
-        assert process.returncode == 0 and text.count("label_counts 3: all 2 draws take the same exams") == warns, text
+        text = planned(config | {"target": target}, tmp_path)
+        assert text.count("label_counts 3: all 2 draws take the same exams") == warns, text
     # without the datalist, the job that writes it is followed by the same check
     config |= {"label_counts": [1, 50], "datalists": None, "phantom": {"labelled": "", "unlabelled": ""}}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
-    process = snakemake(tmp_path / "study.yaml", "--dry-run", "--printshellcmds", cwd=tmp_path)
-    text = process.communicate()[0]
-    checked = [line for line in text.splitlines() if "label_counts.py" in line]
-    assert process.returncode == 0 and len(checked) == 1 and "labelled.json 1 50)" in checked[0], text
+    text = planned(config, tmp_path, "--printshellcmds")
+    (checked,) = (line for line in text.splitlines() if "label_counts.py" in line)
+    assert "labelled.json 1 50)" in checked, text

@@ -26,7 +26,19 @@ from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATI
 
 from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, output_of, paper_study, planned, snakemake, tiny_study
+from tests.studies.runs import (
+    STUDIES,
+    commands,
+    config_of,
+    jobs,
+    option,
+    output_of,
+    paper_study,
+    planned,
+    said_of,
+    snakemake,
+    tiny_study,
+)
 from tools.studies.pretext_bundles import settings_for_steps
 
 
@@ -222,7 +234,7 @@ def test_a_changed_overlay_of_ones_own_stops_a_study(tmp_path):
 def tiny_knee_study(tmp_path):
     size = tiny_size("pretext_knee_multitask")
     training = size | {"max_epochs": 2}
-    config = yaml.safe_load((STUDIES / "configs/knee.yaml").read_text()) | {
+    config = config_of("knee") | {
         "out": str(tmp_path / "out"),
         "phantom": {
             "unlabelled": "--layout fastmri --workers 1 --exams 8 --seed 3 --set spacing=2.2,2.6",
@@ -358,7 +370,7 @@ def test_bais_tables_are_planned_whole(stack, tmp_path):
 
 def test_a_null_of_a_study_replaces_a_value(tmp_path):
     """MONAI ignores None on the command line, but an expression works."""
-    config = yaml.safe_load((STUDIES / "configs/comparison.yaml").read_text()) | {"out": str(tmp_path / "out")}
+    config = config_of("comparison") | {"out": str(tmp_path / "out")}
     for command in commands(planned(config, tmp_path, "--printshellcmds"), "finetune"):
         assert ConfigParser({"head": option(command, "background_prob")}).get_parsed_content("head") is None
 
@@ -366,7 +378,7 @@ def test_a_null_of_a_study_replaces_a_value(tmp_path):
 def test_bais_fine_tunings_have_the_papers_settings():
     """Section 3: as for the pretext, 50,000 iterations of 20 slices with Adam at a constant 1e-3."""
     for name, _, pretext in BAI.values():
-        config = yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text())
+        config = config_of(name)
         own, target = (
             yaml.safe_load((ROOT / f"bundles/{bundle}/configs/train.yaml").read_text())
             for bundle in (f"pretext_cardiac_{pretext}", config["target"]["bundle"])
@@ -382,8 +394,8 @@ def test_bais_fine_tunings_have_the_papers_settings():
 @pytest.mark.parametrize("stack", BAI)
 def test_positions_at_demo_size_plan_their_jobs(stack, tmp_path):
     _, name, pretext = BAI[stack]
-    config = yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text())
-    paper = yaml.safe_load((STUDIES / f"configs/{BAI[stack][0]}.yaml").read_text())
+    config = config_of(name)
+    paper = config_of(BAI[stack][0])
     assert config["methods"] == paper["methods"] and set(config["label_counts"]) <= set(paper["label_counts"])
     text = planned(config, tmp_path, "--printshellcmds")
     runs = 4 * len(config["label_counts"]) * len(config["draws"])
@@ -397,7 +409,7 @@ def test_positions_at_demo_size_plan_their_jobs(stack, tmp_path):
 
 
 def test_both_views_of_positions_have_the_same_exams_and_labelled_ones_of_their_own():
-    one, other = (yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text()) for _, name, _ in BAI.values())
+    one, other = (config_of(name) for _, name, _ in BAI.values())
     for key in ("phantom", "index", "overrides", "label_counts", "draws", "salt", "seed"):
         assert one[key] == other[key], key
     assert one["then"] == "positions_4ch.yaml" and "then" not in other
@@ -432,7 +444,7 @@ def test_a_dagger_row_is_run_once_its_file_is_given(tmp_path):
 
 
 def test_the_knees_demo_plans_the_knees_jobs(tmp_path):
-    config = yaml.safe_load((STUDIES / "configs/knee.yaml").read_text())
+    config = config_of("knee")
     text = planned(config, tmp_path, "--printshellcmds")
     runs = len(config["methods"]) * len(config["label_counts"]) * len(config["draws"])
     expected = {
@@ -460,7 +472,7 @@ def test_the_knees_demo_plans_the_knees_jobs(tmp_path):
 
 
 def test_the_demo_masks_only_what_is_diagnosed(tmp_path):
-    config = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
+    config = config_of("heart")
     text = planned(config, tmp_path, "--printshellcmds")
     diagnosed = len(config["methods"]) * len(config["label_counts"]) * len(config["diagnose"]["draws"])
     assert jobs(text)["diagnose"] == diagnosed and jobs(text)["forest"] == jobs(text)["plan"] == 1
@@ -471,7 +483,7 @@ def test_the_demo_masks_only_what_is_diagnosed(tmp_path):
 
 def test_what_fine_tunings_wait_for_is_pretrained_before_everything_else(tmp_path):
     """The other jobs then fill the other cores while the longest chain of jobs runs."""
-    config = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
+    config = config_of("heart")
     text = planned(config, tmp_path)
     found = dict(re.findall(r"wildcards: pretraining=(\w+)\n +priority: (\d+)", text))
     assert found == {"orientation": "10", "location": "10", "multitask": "20"}
@@ -482,9 +494,7 @@ def test_what_fine_tunings_wait_for_is_pretrained_before_everything_else(tmp_pat
 
 
 def test_the_demos_recipe_was_chosen_on_exams_that_it_does_not_score():
-    demo, development = (
-        yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text()) for name in ("heart", "heart_development")
-    )
+    demo, development = config_of("heart"), config_of("heart_development")
 
     def seeds(config):
         return {int(re.search(r"--seed (\d+)", settings)[1]) for settings in config["phantom"].values()}
@@ -525,13 +535,6 @@ def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
         "imagenet": False,
         "multitask": True,
     }
-
-
-def option(command: str, name: str) -> str | None:
-    """The value of an option on a job's command line."""
-    words = shlex.split(command.split("(", 1)[1].rsplit(")", 1)[0])
-    assert words.count(f"--{name}") <= 1, "each option is given at most once"
-    return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
 
 
 def test_a_network_for_each_finding(tmp_path):
@@ -594,10 +597,7 @@ def test_a_method_names_its_way_of_transfer(tmp_path):
 
 def test_a_network_for_each_finding_needs_findings(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"methods": {"each": {"networks": "one_per_finding"}}}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
-    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
-    text = process.communicate()[0]
-    assert process.returncode and "downstream_cardiac_sax_segmentation has no `tasks`" in text
+    assert "downstream_cardiac_sax_segmentation has no `tasks`" in said_of(config, tmp_path)
 
 
 def test_a_method_is_what_its_settings_say(tmp_path):
@@ -680,10 +680,8 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
         "label_counts": [1],
         "draws": [0],
     }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config | {"out": str(tmp_path / "out")}))
-    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
-    text = process.communicate()[0]
-    assert process.returncode != 0 and "Traceback" not in text
+    text = said_of(config, tmp_path)
+    assert "Traceback" not in text
     wrong = [
         "finetun (did you mean finetune?)",
         "pretrain: max_epoch (did you mean max_epochs?)",
@@ -821,15 +819,6 @@ def test_a_study_without_settings_of_its_own_starts_without_the_imports_that_che
     assert "planewise.text_files" in modules and not modules & {"monai.bundle", "planewise.engines.settings_check"}
 
 
-def said_of(config: dict, folder: Path, refused: bool = True) -> str:
-    """What Snakemake's dry run prints about a study that it refuses, or accepts."""
-    (folder / "study.yaml").write_text(yaml.safe_dump(config))
-    process = snakemake(folder / "study.yaml", "--dry-run", cwd=folder)
-    text = process.communicate()[0]
-    assert (process.returncode != 0) == refused, text
-    return text
-
-
 def one_draw(folder: Path) -> dict:
     study = paper_study("table3_table4.yaml", folder)
     return study | {"out": str(folder / "out"), "label_counts": [1], "draws": [0]}
@@ -912,10 +901,7 @@ def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
     ],
 )
 def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path):
-    config = paper_study("table5.yaml", tmp_path) | {"methods": methods, "out": str(tmp_path / "out")}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
-    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
-    assert message in process.communicate()[0] and process.returncode != 0
+    assert message in said_of(paper_study("table5.yaml", tmp_path) | {"methods": methods}, tmp_path)
 
 
 def demo(*arguments: str, expected: int = 0) -> str:

@@ -9,8 +9,7 @@ import yaml
 from planewise.reports.paper_tables import BACKBONES, IMAGES, PRETRAININGS, TWO_PHASE_AUC
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned
-from tests.studies.test_label_efficiency import option
+from tests.studies.runs import STUDIES, commands, config_of, jobs, option, paper_study, planned
 
 #: The methods in Tables 1 and 2, in the order of the configs.
 METHODS = [f"{backbone}_{start}_{images}" for backbone in BACKBONES for start in PRETRAININGS for images in IMAGES]
@@ -18,10 +17,6 @@ METHODS = [f"{backbone}_{start}_{images}" for backbone in BACKBONES for start in
 PREDICTED = [f"{backbone}_{start}_predicted" for backbone in BACKBONES for start in ("none", "segmented")]
 CONTROLS = [f"{backbone}_random_segmented" for backbone in BACKBONES] + PREDICTED
 TARGET = "downstream_cardiac_two_phase_classification"
-
-
-def config_of(name):
-    return yaml.safe_load((STUDIES / "configs" / f"{name}.yaml").read_text())
 
 
 def starts(folder):

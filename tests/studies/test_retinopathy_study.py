@@ -10,16 +10,11 @@ import yaml
 from planewise.reports.study.numbers import over_draws
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, page_of, paper_study, planned
-from tests.studies.test_label_efficiency import option
+from tests.studies.runs import commands, config_of, jobs, option, page_of, paper_study, planned
 
 TARGET = "downstream_retinopathy_grading"
 #: The paper's five pretexts, in 2D.
 PRETEXTS = {"contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation"}
-
-
-def config_of(name):
-    return yaml.safe_load((STUDIES / "configs" / f"{name}.yaml").read_text())
 
 
 @pytest.mark.parametrize("name", ["retinopathy", "taleb2020_retinopathy"])

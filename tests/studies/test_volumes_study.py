@@ -13,8 +13,7 @@ from planewise.exams.split import split_stratified
 from planewise.reports.paper_tables import CHALLENGE, TUMOUR_DICE
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, page_of, paper_study, planned
-from tests.studies.test_label_efficiency import option
+from tests.studies.runs import STUDIES, commands, config_of, jobs, option, page_of, paper_study, planned
 
 TUMOURS, PANCREAS = "downstream_brain_tumour_segmentation", "downstream_pancreas_segmentation"
 STUDIES_OF = {
@@ -23,10 +22,6 @@ STUDIES_OF = {
     "taleb2020_table1": TUMOURS,
     "taleb2020_pancreas": PANCREAS,
 }
-
-
-def config_of(name):
-    return yaml.safe_load((STUDIES / "configs" / f"{name}.yaml").read_text())
 
 
 @pytest.mark.parametrize("name", STUDIES_OF)
@@ -136,14 +131,3 @@ def test_every_method_is_a_row_of_the_paper_but_the_controls():
     assert set(config_of("volumes")["methods"]) - controls == {name for name in paper if not name.endswith("_2d")}
     assert list(config_of("volumes_pancreas")["methods"]) == list(config_of("taleb2020_pancreas")["methods"])
     assert config_of("volumes")["then"] == "volumes_pancreas.yaml"
-
-
-def test_the_papers_numbers():
-    """Read from the paper a second time, and columns added up by hand."""
-    values = TUMOUR_DICE.values
-    assert values["relative_patch_location"] == {"ET": 81.28, "WT": 90.71, "TC": 86.12} and len(values) == 16
-    for region, total in (("ET", 1242.38), ("WT", 1417.41), ("TC", 1332.26)):
-        assert sum(row[region] for row in values.values()) == pytest.approx(total), region
-    # what the paper prints bold
-    assert max(values, key=lambda name: values[name]["ET"]) == max(values, key=lambda name: values[name]["TC"])
-    assert {name for name in values if values[name]["WT"] == 90.80} == {"isensee", "exemplar"}
