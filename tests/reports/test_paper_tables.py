@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from planewise.reports import paper_tables
 from planewise.reports.paper_tables import (
-    BACKBONES,
     DIAGNOSIS_AUC,
     INJURY_AUC,
-    PRETRAININGS,
     SEGMENTATION_ASSD,
     SEGMENTATION_DICE,
     STRUCTURES,
@@ -53,18 +51,6 @@ def test_table_4_has_every_method_and_count(tables):
         assert all(tuple(row) == STRUCTURES for row in counts.values())
 
 
-@pytest.mark.parametrize("tables", [SEGMENTATION_DICE, SEGMENTATION_ASSD])
-def test_the_mean_is_that_of_the_structures(tables):
-    """All columns describe the same volumes, so a wrongly copied digit would show."""
-    # for SimCLR with 1 exam, the paper repeats the mean distance in the myocardium's column; in one more row, its
-    # columns do not add up
-    odd = {("simclr", 1), ("simclr_dagger", 64)} if tables is SEGMENTATION_ASSD else set()
-    for method, counts in tables["sax"][0].values.items():
-        for count, row in counts.items():
-            mean = sum(row[name][0] for name in STRUCTURES[1:]) / 3
-            assert (method, count) in odd or row["mean"][0] == pytest.approx(mean, abs=0.0018, rel=0)
-
-
 def test_only_the_studys_numbers_of_labelled_exams_are_shown():
     counts, methods = paper_tables.beside(SEGMENTATION_DICE["sax"], [4, 2], ["none", "mine"])
     assert counts == [2, 4] and methods[:2] == ["none", "mine"]
@@ -104,6 +90,7 @@ def test_numbers_read_off_the_paper():
     assert INJURY_AUC[0].values["imagenet"] == {80: 0.682, 200: 0.737, 400: 0.799, 800: 0.824}
     assert set(DIAGNOSIS_AUC[0].values) == METHODS | DAGGERS
     assert set(INJURY_AUC[0].values) == METHODS | DAGGERS | {"imagenet"}
+    assert paper_tables.TUMOUR_DICE.values["relative_patch_location"] == {"ET": 81.28, "WT": 90.71, "TC": 86.12}
     assert {table.paper.name for tables in paper_tables.LOCATION.values() for table in tables} == {"Zhang 2024"}
 
 
@@ -120,15 +107,6 @@ def test_the_best_way_of_transfer_is_what_the_paper_prints_bold(stack, bold):
     counts = [1, 5, 10, 50, 100]
     assert all(list(row) == counts for row in table.values.values())
     assert [max(table.values, key=lambda method: table.values[method][count]["mean"]) for count in counts] == bold
-
-
-def test_ways_of_transfer_read_off_the_paper():
-    short, long = (SEGMENTATION_DICE[stack][-1].values for stack in ("sax", "4ch"))
-    assert short["none"][1] == {"mean": (0.361, 0.047)} and short["ssl_multitask"][5] == {"mean": (0.852, 0.046)}
-    assert long["ssl_decoder"][50] == {"mean": (0.914, 0.035)} and long["ssl_all"][100] == {"mean": (0.933, 0.031)}
-    # two columns, added up by hand
-    assert sum(row["mean"][0] for row in short["none"].values()) == pytest.approx(3.793)
-    assert sum(row["mean"][0] for row in long["ssl_multitask"].values()) == pytest.approx(4.210)
 
 
 def test_nakashimas_third_table_repeats_the_first_two_but_for_one_number():
@@ -149,20 +127,6 @@ def test_nakashimas_numbers_read_off_the_paper():
     first, second, _ = ({table.data: table.values for table in TWO_PHASE_AUC[number]} for number in (1, 2, 3))
     assert first["ACDC"]["vgg16_none_full"] == 0.542 and first["ACDC"]["densenet121_imagenet_full"] == 0.766
     assert first["AMYL"]["vgg16_segmented_full"] == 0.698 and second["ICM"]["densenet121_segmented_segmented"] == 0.904
-    # columns added up by hand: None of Table 1, ImageNet of Table 2
-    assert sum(values[f"{name}_none_full"] for values in first.values() for name in BACKBONES) == pytest.approx(3.874)
-    imagenet = [values[f"{name}_imagenet_segmented"] for values in second.values() for name in BACKBONES]
-    assert sum(imagenet) == pytest.approx(4.684)
-    # the numbers that the paper prints bold in Table 2
-    bold = {
-        (data, name): max(PRETRAININGS, key=lambda start: second[data][f"{name}_{start}_segmented"])
-        for data in second
-        for name in BACKBONES
-    }
-    assert bold == {
-        ("ACDC", "vgg16"): "segmented", ("ACDC", "densenet121"): "imagenet", ("ICM", "vgg16"): "segmented",
-        ("ICM", "densenet121"): "segmented", ("AMYL", "vgg16"): "full", ("AMYL", "densenet121"): "segmented",
-    }  # fmt: skip
 
 
 def test_the_tables_beside_a_study_are_those_of_its_methods():
