@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 
-import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
@@ -148,20 +147,6 @@ def test_two_batches_may_be_kept():
     augment(before)
     for name, value in kept.items():
         assert torch.equal(first[name], value) and torch.equal(before[name], given[name])
-
-
-@pytest.mark.parametrize("processes", [2, 3])
-def test_processes_draw_together_what_one_draws(monkeypatch, processes):
-    whole = batch()
-    torch.manual_seed(5)
-    together = RandAffineBatchd(rotate=30, shift=0.1, flip_prob=0.5)(whole)
-    monkeypatch.setattr(idist, "get_world_size", lambda: processes)
-    for rank in range(processes):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        torch.manual_seed(5)
-        dealt = {name: value[rank::processes] for name, value in whole.items()}
-        for name, value in RandAffineBatchd(rotate=30, shift=0.1, flip_prob=0.5)(dealt).items():
-            assert torch.equal(value, together[name][rank::processes])
 
 
 def volumes(count: int = 3, size: tuple[int, int, int] = (10, 12, 14)) -> dict[str, torch.Tensor]:

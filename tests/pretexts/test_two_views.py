@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import ignite.distributed as idist
 import torch
 from monai.transforms import Compose
 from planewise.augmentation import RandAffineBatchd, RandBlurBatchd, RandIntensityBatchd
@@ -59,18 +58,6 @@ def test_a_view_that_writes_into_its_batch_changes_neither_the_other_view_nor_th
     assert torch.equal(made["image"], torch.ones(2, 2, 4, 4)) and torch.equal(made["index"], torch.arange(2))
     assert torch.equal(given["image"], torch.zeros(2, 1, 4, 4))
     assert torch.equal(ExemplarViewsd(view)(given)["index"], torch.arange(2))
-
-
-def test_two_processes_make_the_views_that_one_makes(monkeypatch):
-    image = torch.randn(6, 1, 16, 16)
-    torch.manual_seed(5)
-    alone = TwoViewsd(VIEW)(batch_of(image))["image"]
-    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
-    for rank in (0, 1):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        torch.manual_seed(5)
-        # processes take turns with the slices; noise is drawn for every pixel
-        assert torch.allclose(TwoViewsd(VIEW)(batch_of(image[rank::2]))["image"], alone[rank::2], atol=1e-5)
 
 
 def test_the_colours_of_a_view_stay_together():
