@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,6 +97,12 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
 
 def source(name: str) -> Path:
     return ROOT / "bundles" / name
+
+
+def copied(name: str, folder: Path) -> Path:
+    """A copy of a bundle, without weights, to modify."""
+    left_out = shutil.ignore_patterns("models", "eval")
+    return shutil.copytree(source(name), folder / "bundles" / name, ignore=left_out)
 
 
 def write_run(name: str, folder: Path, settings: dict, datalist: Path | None = None, *overlays: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 from planewise.packaging.bundle import Bundle
@@ -11,6 +10,22 @@ from planewise.packaging.configs import with_overlay, with_values
 from planewise.packaging.package_bundle import _check_names, _write_format
 
 from tests.conftest import ROOT
+from tests.packaging.conftest import copied
+
+
+def changed_bundle(name, folder, settings):
+    """A copy of a bundle, without weights, whose inference has these settings."""
+    copy = copied(name, folder)
+    config = copy / "configs/inference.yaml"
+    config.write_text(with_values(config.read_text(), settings))
+    return copy
+
+
+def written(copy, *given):
+    """What `_write_format` says, and the form of input and output that it writes."""
+    said: list[str] = []
+    _write_format(Bundle(copy), said.append, *given)
+    return said, json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]
 
 
 @pytest.mark.parametrize(
@@ -23,42 +38,28 @@ from tests.conftest import ROOT
     ],
 )
 def test_metadata_says_how_many_numbers_the_network_gives(name, settings, width, changed, tmp_path):
-    copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name, ignore=shutil.ignore_patterns("models"))
-    config = copy / "configs/inference.yaml"
-    config.write_text(with_values(config.read_text(), settings))
+    copy = changed_bundle(name, tmp_path, settings)
     before = (copy / "configs/metadata.json").read_text()
-    said: list[str] = []
-    _write_format(Bundle(copy), said.append)
-    after = (copy / "configs/metadata.json").read_text()
-    assert json.loads(after)["network_data_format"]["outputs"]["pred"]["num_channels"] == width
-    assert (after != before) == changed == bool(said)
+    said, form = written(copy)
+    assert form["outputs"]["pred"]["num_channels"] == width
+    assert ((copy / "configs/metadata.json").read_text() != before) == changed == bool(said)
 
 
 def test_metadata_says_how_many_channels_the_network_takes(tmp_path):
-    copy = shutil.copytree(ROOT / "bundles/pretext_rotation", tmp_path / "pretext_rotation")
-    config = copy / "configs/inference.yaml"
-    config.write_text(with_values(config.read_text(), {"in_channels": 2}))
-    said: list[str] = []
-    _write_format(Bundle(copy), said.append)
-    _write_format(Bundle(copy), said.append)
-    assert said == ["as trained: 2 channels in the network's input"]
-    image = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    copy = changed_bundle("pretext_rotation", tmp_path, {"in_channels": 2})
+    said, form = written(copy)
+    assert said == ["as trained: 2 channels in the network's input"] and written(copy)[0] == []
+    image = form["inputs"]["image"]
     assert image["num_channels"] == 2 and image["channel_def"] == {"0": "channel 1", "1": "channel 2"}
 
 
 def test_every_piece_has_all_channels_and_slices_have_two_axes(tmp_path):
-    name = "pretext_relative_patch_location"
-    copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
-    config = copy / "configs/inference.yaml"
     settings = {"in_channels": 3, "spatial_dims": 2, "features": [4, 4, 4]}
-    config.write_text(with_values(config.read_text(), settings))
-    said: list[str] = []
-    _write_format(Bundle(copy), said.append)
+    said, content = written(changed_bundle("pretext_relative_patch_location", tmp_path, settings))
     assert said == [
         "as trained: 6 channels in the network's input, images, not volumes",
         "as trained: 8 numbers in the network's output",
     ]
-    content = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]
     image, output = content["inputs"]["image"], content["outputs"]["pred"]
     assert image["num_channels"] == 6 and len(image["spatial_shape"]) == 2 and output["num_channels"] == 8
     assert image["channel_def"]["0"] == "piece 1, channel 1" and image["channel_def"]["5"] == "piece 2, channel 3"
@@ -70,17 +71,13 @@ def test_the_output_need_not_name_the_channels_of_the_images():
 
 
 def test_the_classes_are_the_structures_of_the_run(tmp_path):
-    name = "downstream_brain_tumour_segmentation"
-    copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
-    config = copy / "configs/inference.yaml"
-    config.write_text(with_values(config.read_text(), {"features": [4, 4, 4], "structures": {"1": "lesion"}}))
-    said: list[str] = []
-    _write_format(Bundle(copy), said.append, {"structures": {"1": "lesion"}, "channels": ["t1", "t2", "flair", "dwi"]})
+    given = {"structures": {"1": "lesion"}}
+    copy = changed_bundle("downstream_brain_tumour_segmentation", tmp_path, given | {"features": [4, 4, 4]})
+    said, content = written(copy, given | {"channels": ["t1", "t2", "flair", "dwi"]})
     assert said == [
         "as trained: 4 channels in the network's input: t1, t2, flair, dwi",
         "as trained: the classes background, lesion",
     ]
-    content = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]
     assert content["inputs"]["image"]["channel_def"]["3"] == "dwi"
     output = content["outputs"]["pred"]
     assert output["num_channels"] == 2 and output["channel_def"] == {"0": "background", "1": "lesion"}
@@ -92,16 +89,12 @@ ALEXNET = {"_target_": "planewise.networks.AlexNetEncoder", "features": [4] * 5}
 
 @pytest.mark.parametrize(("encoder", "formula"), [(None, "16*n"), (DENSENET, "32*n"), (ALEXNET, "64*n")])
 def test_sides_are_those_that_the_networks_encoder_takes(encoder, formula, tmp_path):
-    name = "pretext_rotation"
-    copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name, ignore=shutil.ignore_patterns("models"))
-    config = copy / "configs/inference.yaml"
-    config.write_text(with_values(config.read_text(), {"features": [4, 4, 4], "spatial_dims": 2}))
+    copy = changed_bundle("pretext_rotation", tmp_path, {"features": [4, 4, 4], "spatial_dims": 2})
     if encoder:
+        config = copy / "configs/inference.yaml"
         network = Bundle(copy).config("inference.yaml")["network_def"] | {"encoder": encoder}
         config.write_text(with_overlay(config.read_text(), {"network_def": network}))
-    said: list[str] = []
-    _write_format(Bundle(copy), said.append)
-    image = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
-    assert image["spatial_shape"] == [formula, formula]
+    said, form = written(copy)
+    assert form["inputs"]["image"]["spatial_shape"] == [formula, formula]
     sides = [f"as trained: sides of {formula} x {formula} pixels in the network's input"] if encoder else []
     assert said == ["as trained: images, not volumes", *sides, "as trained: 4 numbers in the network's output"]

@@ -41,7 +41,7 @@ from planewise.reports.methods import method_name, pretext_of
 
 from tests.bundles.conftest import tiny
 from tests.conftest import ROOT
-from tests.packaging.conftest import source, write_run
+from tests.packaging.conftest import copied, source, write_run
 
 NAME = "pretext_cardiac_multitask"
 SAID = {"data": "nothing at all"}
@@ -189,7 +189,7 @@ def test_a_network_of_ones_own_is_packaged_from_the_bundles_own_configs(tmp_path
     run = write_run(name, tmp_path / "run", tiny(name) | {"network_def": network})
     with pytest.raises(InputError, match="has another network_def, .* copy the bundle's folder"):
         package_bundle(source(name), run, tmp_path / "dist", **SAID)
-    copy = shutil.copytree(source(name), tmp_path / "bundles" / name, ignore=shutil.ignore_patterns("models", "eval"))
+    copy = copied(name, tmp_path)
     for file in ("train.yaml", "inference.yaml"):
         path = copy / "configs" / file
         path.write_text(with_values(path.read_text(), {"network_def": network}))
@@ -314,7 +314,7 @@ def test_refused_with_the_reason_and_nothing_left_behind(spoil, reason, run, tmp
     ],
 )
 def test_metadata_that_fails_is_refused(change, reason, run, tmp_path):
-    copy = shutil.copytree(source(NAME), tmp_path / "bundles" / NAME, ignore=shutil.ignore_patterns("models", "eval"))
+    copy = copied(NAME, tmp_path)
     metadata = json.loads((copy / "configs/metadata.json").read_text())
     change(metadata)
     (copy / "configs/metadata.json").write_text(json.dumps(metadata))
@@ -339,7 +339,7 @@ def test_places_that_are_in_use_are_refused(run, tmp_path):
 
 @pytest.mark.parametrize("link", ["docs/notes.txt", "docs/more", "configs/more.json", "configs/more.yaml", "LICENSE"])
 def test_a_link_out_of_the_bundle_is_refused_and_one_within_is_followed(link, run, tmp_path):
-    copy = shutil.copytree(source(NAME), tmp_path / "bundles" / NAME, ignore=shutil.ignore_patterns("models", "eval"))
+    copy = copied(NAME, tmp_path)
     secret = tmp_path / "secret"
     secret.write_text("seed: 1")
     (copy / link).unlink(missing_ok=True)

@@ -22,6 +22,16 @@ def saved(folder: Path, **tensors: torch.Tensor) -> Path:
     return folder / "run.pt"
 
 
+def shipped(folder: Path, **record: object) -> tuple[Path, dict]:
+    """A bundle's weights with a record next to them, and the record."""
+    models = folder / "bundle" / "models"
+    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
+    content = {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms"}
+    content |= {"made_by": "a recipe", "scores": {}, "config": {"depth": 2}} | record
+    (models / "record.json").write_text(json.dumps(content))
+    return weights, content
+
+
 def test_convolutions_take_half_the_room_and_come_back_as_float32(tmp_path):
     kernel, mean, count = torch.randn(8, 4, 3, 3), torch.tensor([1e-9, 70000.0]), torch.tensor(7)
     save_in_half(saved(tmp_path, kernel=kernel, mean=mean, count=count), tmp_path / "models/model.pt")
@@ -51,26 +61,22 @@ def test_what_float16_cannot_hold_or_what_is_too_large_is_refused(tmp_path):
 
 
 def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
-    models = tmp_path / "bundle" / "models"
-    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
-    content = {
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "seed": 3, "data": "phantoms (2 training exams)",
-        "phantoms": {}, "scores": {"mae": 0.5}, "config": {"depth": 2},
-    }  # fmt: skip
-    (models / "record.json").write_text(json.dumps(content))
+    more = {"seed": 3, "data": "phantoms (2 training exams)", "phantoms": {}, "scores": {"mae": 0.5}}
+    weights, _ = shipped(tmp_path, **more)
+    folder = weights.parent.parent
     run = Run.of_weights(weights)
     assert run.ships and run.config == {"depth": 2} and run.record["seed"] == 3 and "config" not in run.record
     assert run.scores == ("test", {"mae": 0.5}) and run.data == "phantoms (2 training exams)" and run.on_phantoms
     # a run in the bundle's own folder has written its weights there
     torch.save({"a": torch.ones(2)}, weights)
     assert RunRecord.of_weights(weights) is None
-    (models.parent / "eval").mkdir()
-    (models.parent / "eval/config.yaml").write_text("depth: 5")
-    (models.parent / "eval/run.json").write_text('{"seed": 1}')
+    (folder / "eval").mkdir()
+    (folder / "eval/config.yaml").write_text("depth: 5")
+    (folder / "eval/run.json").write_text('{"seed": 1}')
     assert RunRecord.of_weights(weights).config == {"depth": 5} and not RunRecord.of_weights(weights).ships
     # a run's own folder may have the evaluation of another run in it
-    (models.parent / "config.yaml").write_text("depth: 6")
-    (models.parent / "run.json").write_text('{"seed": 2}')
+    (folder / "config.yaml").write_text("depth: 6")
+    (folder / "run.json").write_text('{"seed": 2}')
     assert RunRecord.of_weights(weights).config == {"depth": 6}
 
 
@@ -95,21 +101,14 @@ def test_the_record_of_a_release_has_no_path_of_the_machine(tmp_path):
 
 
 def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
-    models = tmp_path / "bundle" / "models"
-    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
     median = {"plane_angle_deg": {"median": 3.41}, "plane_offset_mm": {"median": 0.68}}
     none = {"plane_angle_deg": {"median": None}, "plane_offset_mm": {"median": None}}
     own = {"plane_angle_deg": 3.98, "plane_offset_mm": 1.59}
-    content = {
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
-        "scores": {}, "config": {"depth": 2},
-        "anatomy": {
-            "scores": {"exams": 60, "orientation": {"views": {"2ch": median, "4ch": none}}},
-            "technologist": {"2ch": own, "4ch": own},
-        },
-    }  # fmt: skip
-    (models / "record.json").write_text(json.dumps(content))
-    rows = card_rows(Run.of_weights(weights))
+    anatomy = {
+        "scores": {"exams": 60, "orientation": {"views": {"2ch": median, "4ch": none}}},
+        "technologist": {"2ch": own, "4ch": own},
+    }
+    rows = card_rows(Run.of_weights(shipped(tmp_path, anatomy=anatomy)[0]))
     assert rows[-2:] == [
         "| 2ch | 3.4 deg, 0.7 mm | 4.0 deg, 1.6 mm |",
         "| 4ch | planned in no exam | 4.0 deg, 1.6 mm |",
@@ -125,34 +124,20 @@ def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
     ],
 )
 def test_a_config_says_the_scores_that_matter_most(scores, said, tmp_path):
-    models = tmp_path / "bundle" / "models"
-    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
-    content = {
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
-        "scores": scores, "config": {"depth": 2},
-    }  # fmt: skip
-    record = models / "record.json"
-    record.write_text(json.dumps(content))
+    weights, content = shipped(tmp_path, scores=scores)
     expected = f"Score on phantoms (a recipe): with the weights that ship, {said}."
     assert score_sentence(Run.of_weights(weights)) == expected
-    record.write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
+    (weights.parent / "record.json").write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
     with pytest.raises(InputError, match=r"no sentence is known for the scores .*\(mae\)"):
         score_sentence(Run.of_weights(weights))
 
 
 def test_a_page_says_how_far_off_planes_may_be(tmp_path):
-    models = tmp_path / "bundle" / "models"
-    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
     bounds = {"measured_on": "30 phantom exams", "2ch": {"angle_deg": [5.834, 0.767], "offset_mm": [1.7, 1.5]}}
     kept = {"2ch": {"planes": 40, "refused": 3, "angle_deg": 0.868, "offset_mm": 0.9}}
     scores = {"mean": {"dice": 0.9, "assd_missed_1_mm": 0.5, "missed": 2}, "probe": {"mae": 0.1}}
-    content = {
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
-        "scores": scores, "config": {"depth": 2}, "measured": {"plane_bounds": bounds},
-        "bounds": {"kept_by_test_exams": kept},
-    }  # fmt: skip
-    (models / "record.json").write_text(json.dumps(content))
-    rows = card_rows(Run.of_weights(weights))
+    more = {"measured": {"plane_bounds": bounds}, "bounds": {"kept_by_test_exams": kept}}
+    rows = card_rows(Run.of_weights(shipped(tmp_path, scores=scores, **more)[0]))
     assert [row for row in rows if row.startswith(("| mean", "| probe"))] == ["| mean_dice | 0.9 |"]
     assert rows[-2:] == [
         '| 2ch, deg | 5.83 | 0.77 | 32 of 37 (3 "no plane") |',
