@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from planewise.commands.inspect import inspect
 from planewise.exams import index_folder, write_datalist
+from planewise.exams.split import SECTIONS
 from planewise.geometry import intersection_lines
 from planewise.phantoms import VOLUNTEERS, Recipe, write_exams
 from planewise.reports.exam_figure import _first_slice_up, exam_figure
@@ -38,6 +39,19 @@ def datalist(usual_exam, tmp_path):  # noqa: F811
     return write_datalist(index_folder(usual_exam).datalist, tmp_path / "datalist.json")
 
 
+def drawn(folder, tmp_path, **options):
+    """The picture of the exam in a folder, saved once, and its panels by their titles."""
+    path = write_datalist(index_folder(folder, **options).datalist, tmp_path / "datalist.json")
+    figure, _ = exam_figure(path)
+    figure.savefig(tmp_path / "exam.png")
+    return figure, {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+
+
+def items_of(path):
+    content = json.loads(path.read_text())
+    return [item for section in SECTIONS for item in content[section]]
+
+
 def test_it_writes_a_picture(datalist, tmp_path):
     outcome = run(datalist, "-o", tmp_path / "exam.png")
     assert outcome.exit_code == 0, outcome.output
@@ -59,8 +73,8 @@ def test_a_stack_of_any_organ_is_drawn_whole(tmp_path):
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["first 0.00", "0.25", "0.50", "0.75", "last 1.00", ""]
     assert figure.axes[0].get_xlim() == (-0.5, 29.5) and sorted(figure.axes[0].get_ylim()) == [-0.5, 19.5]
-    drawn = np.array([line.get_data_3d() for line in figure.axes[-1].lines])
-    assert np.ptp(drawn, axis=(0, 2)).max() < 2 * max(figure.axes[-1].get_xlim()) * 1.2, (
+    lines = np.array([line.get_data_3d() for line in figure.axes[-1].lines])
+    assert np.ptp(lines, axis=(0, 2)).max() < 2 * max(figure.axes[-1].get_xlim()) * 1.2, (
         "the drawn lines stay within the axes"
     )
     caption = " ".join(text.get_text() for text in figure.texts)
@@ -78,9 +92,7 @@ def test_an_exam_is_chosen_by_the_beginning_of_its_hash(datalist, tmp_path):
 
 def test_lines_in_the_picture_are_the_planes(datalist):
     """The first panel's coloured lines lie where 2ch and 4ch cut the basal slice."""
-    content = json.loads(datalist.read_text())
-    items = [item for section in ("training", "validation", "test") for item in content[section]]
-    base = next(item for item in items if item["slice"] == 0 and item["phase"] == 0)
+    base = next(item for item in items_of(datalist) if item["slice"] == 0 and item["phase"] == 0)
     figure, _ = exam_figure(datalist)
     drawn = [line.get_xydata() for line in figure.axes[0].lines]
     assert len(drawn) == 2
@@ -109,7 +121,7 @@ def test_slices_are_drawn_at_their_first_phase(tmp_path):
     drawn = [axes.images[0].get_array() for axes in figure.axes[:10:2]]
     assert all(picture[:, 0].min() == 1 and picture[:, -1].max() == 0 for picture in drawn)
     content = json.loads((tmp_path / "datalist.json").read_text())
-    for item in (item for section in ("training", "validation", "test") for item in content[section]):
+    for item in (item for section in SECTIONS for item in content[section]):
         del item["location"]
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     figure, _ = exam_figure(tmp_path / "datalist.json")
@@ -145,10 +157,7 @@ def test_the_picture_names_nobody(flawed, tmp_path):  # noqa: F811
     "defect", ["enhanced", "missing_view", "two_frames_of_reference", "black", "compressed_jpeg2000"]
 )
 def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
-    path = write_datalist(index_folder(flawed(defect)).datalist, tmp_path / "datalist.json")
-    figure, _ = exam_figure(path)
-    figure.savefig(tmp_path / "exam.png")
-    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    figure, panels = drawn(flawed(defect), tmp_path)
     # every view cuts each of the first five slices, unless it is missing or in another frame of reference
     cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(defect, 2)
     assert [len(axes.lines) for axes in list(panels.values())[:5]] == [cuts] * 5
@@ -156,10 +165,7 @@ def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
 
 
 def test_a_real_exam_is_drawn(real_data, tmp_path):
-    path = write_datalist(index_folder(real_data / "cardiac_cine_exam").datalist, tmp_path / "datalist.json")
-    figure, _ = exam_figure(path)
-    figure.savefig(tmp_path / "exam.png")
-    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    figure, panels = drawn(real_data / "cardiac_cine_exam", tmp_path)
     assert list(panels) == ["base 0.00", "0.20", "0.40", "0.80", "apex 1.00", "2ch", "4ch", "3ch"]
     # two planes cut each slice, and six slices cut each view
     assert [len(axes.lines) for axes in panels.values()] == [2] * 5 + [6] * 3
@@ -174,9 +180,7 @@ def test_a_real_exam_is_drawn(real_data, tmp_path):
     ],
 )
 def test_real_volumes_are_drawn_with_their_outlines(folder, titles, real_data, tmp_path):
-    path = write_datalist(index_folder(real_data / folder).datalist, tmp_path / "datalist.json")
-    figure, _ = exam_figure(path)
-    figure.savefig(tmp_path / "exam.png")
+    figure, _ = drawn(real_data / folder, tmp_path)
     assert [axes.get_title() for axes in figure.axes] == titles
     assert all(np.ptp(axes.images[0].get_array()) > 0 for axes in figure.axes)
     # one outline for each structure; the apical slices contain no heart
@@ -195,18 +199,14 @@ def test_volumes_are_drawn_with_their_masks(tmp_path):
 
 def test_a_knee_is_drawn_in_its_own_words(tmp_path):
     write_knee(tmp_path / "knee", turn=oblique(12))
-    path = write_datalist(index_folder(tmp_path / "knee", anatomy="knee").datalist, tmp_path / "datalist.json")
-    figure, _ = exam_figure(path)
-    figure.savefig(tmp_path / "exam.png")
-    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
-    assert titles == ["right 0.00", "0.29", "0.50", "0.71", "left 1.00", "axial", "coronal"]
+    figure, panels = drawn(tmp_path / "knee", tmp_path, anatomy="knee")
+    assert list(panels) == ["right 0.00", "0.29", "0.50", "0.71", "left 1.00", "axial", "coronal"]
     words = " ".join(text.get_text() for text in figure.texts)
     assert "15 sagittal slices, 4.0 mm apart" in words
     assert "0 right, 1 left" in words
     assert not any(heart in words for heart in ("axis", "base", "apex", "2ch", "4ch"))
     # the lines of the first slice are the planes of the central axial and coronal images
-    items = [item for section in ("training", "validation", "test") for item in json.loads(path.read_text())[section]]
-    first = next(item for item in items if item["slice"] == 0)
+    first = next(item for item in items_of(tmp_path / "datalist.json") if item["slice"] == 0)
     for view, line in zip(("axial", "coronal"), figure.axes[0].lines, strict=True):
         points = np.array(first["affine"]) @ np.c_[line.get_xydata(), [0, 0], [1, 1]].T
         plane = first["planes"][view]
@@ -218,9 +218,7 @@ def test_a_knee_without_one_of_its_views_is_drawn(tmp_path, folder):
     write_knee(tmp_path / "knee")
     for path in (tmp_path / "knee" / folder).iterdir():
         path.unlink()
-    path = write_datalist(index_folder(tmp_path / "knee", anatomy="knee").datalist, tmp_path / "datalist.json")
-    figure, _ = exam_figure(path)
-    figure.savefig(tmp_path / "exam.png")
+    figure, _ = drawn(tmp_path / "knee", tmp_path, anatomy="knee")
     assert any(
         f"no {'axial' if folder.startswith('AX') else 'coronal'} plane in this exam" in t.get_text()
         for t in figure.texts
@@ -228,10 +226,7 @@ def test_a_knee_without_one_of_its_views_is_drawn(tmp_path, folder):
 
 
 def test_real_localizers_are_drawn(real_localizers, tmp_path):
-    path = write_datalist(index_folder(real_localizers, anatomy="knee").datalist, tmp_path / "datalist.json")
-    figure, _ = exam_figure(path)
-    figure.savefig(tmp_path / "exam.png")
-    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    figure, panels = drawn(real_localizers, tmp_path, anatomy="knee")
     assert list(panels) == ["right 0.00", "0.33", "0.50", "0.67", "left 1.00", "axial", "coronal"]
     assert [len(axes.lines) for axes in panels.values()] == [2] * 5 + [7] * 2
     assert any(", 7 sagittal slices, 15.0 mm apart" in text.get_text() for text in figure.texts)
@@ -240,8 +235,7 @@ def test_real_localizers_are_drawn(real_localizers, tmp_path):
 def test_volumes_without_geometry_are_drawn_with_their_labels(tmp_path):
     write_mrnet(tmp_path / "data")
     path = write_datalist(index_folder(tmp_path / "data", anatomy="knee").datalist, tmp_path / "datalist.json")
-    items = [item for section in ("training", "validation", "test") for item in json.loads(path.read_text())[section]]
-    item = next(item for item in items if item["image"].endswith("train/sagittal/0003.npy"))
+    item = next(item for item in items_of(path) if item["image"].endswith("train/sagittal/0003.npy"))
     figure, name = exam_figure(path, item["exam"], slices=4)
     figure.savefig(tmp_path / "exam.png")
     assert [axes.get_title() for axes in figure.axes] == [f"slice {rank} of 6" for rank in (1, 3, 4, 6)]

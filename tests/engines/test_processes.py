@@ -29,6 +29,13 @@ def launched(monkeypatch):
     leave_processes()
 
 
+@pytest.fixture
+def joined(launched) -> None:
+    """The only process that torchrun started, which has joined."""
+    launched()
+    join_processes("cpu")
+
+
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 1))
@@ -43,9 +50,7 @@ def test_without_torchrun_nothing_happens():
     assert parallel_network(alone) is alone
 
 
-def test_joining_and_leaving(launched):
-    launched()
-    join_processes("cpu")
+def test_joining_and_leaving(joined):
     assert dist.is_initialized() and dist.get_backend() == "gloo" and idist.get_world_size() == 1
     join_processes("cpu")
     leave_processes()
@@ -73,9 +78,7 @@ def test_inside_a_slurm_job_the_process_keeps_its_number(launched, monkeypatch):
     assert os.environ["LOCAL_RANK"] == "3" and idist.get_local_rank() == 3 and os.environ["SLURM_JOB_ID"] == "17"
 
 
-def test_the_network_itself_stays_as_it_is(launched):
-    launched()
-    join_processes("cpu")
+def test_the_network_itself_stays_as_it_is(joined):
     own = network()
     names = list(own.state_dict())
     wrapped = parallel_network(own, "false")
@@ -85,9 +88,7 @@ def test_the_network_itself_stays_as_it_is(launched):
         parallel_network(own, True)
 
 
-def test_statistics_of_each_process_are_said_with_what_avoids_them(launched, monkeypatch, caplog):
-    launched()
-    join_processes("cpu")
+def test_statistics_of_each_process_are_said_with_what_avoids_them(joined, monkeypatch, caplog):
     monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)
     for processes, own, said in ((1, network(), 0), (2, nn.Conv2d(1, 1, 1), 0), (2, network(), 1)):
         monkeypatch.setattr(idist, "get_world_size", lambda processes=processes: processes)
@@ -95,10 +96,8 @@ def test_statistics_of_each_process_are_said_with_what_avoids_them(launched, mon
         assert caplog.text.count("each process's own batch, and") == caplog.text.count("--norm instance") == said
 
 
-def test_synchronised_batch_norm_keeps_names_and_parameters(launched, monkeypatch):
+def test_synchronised_batch_norm_keeps_names_and_parameters(joined, monkeypatch):
     """The test pretends to have a GPU, because torch synchronises only there."""
-    launched()
-    join_processes("cpu")
     monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)
     own = network().to("meta")
     names, parameters = list(own.state_dict()), list(own.parameters())

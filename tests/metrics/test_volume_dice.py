@@ -73,18 +73,14 @@ def test_it_is_the_mean_of_what_evaluation_says_of_each_volume():
     assert found == pytest.approx(sum(expected) / 6, abs=1e-6)
 
 
-def test_two_files_of_one_exam_without_phases_are_two_volumes():
-    items = [{"image": f"{name}.nii.gz", "exam": "a", "frame": 0} for name in ("first", "second")]
+@pytest.mark.parametrize(
+    "differ", [({"image": "first.nii.gz"}, {"image": "second.nii.gz"}), ({"time": 0}, {"time": 7})], ids=str
+)
+def test_two_files_or_times_of_one_exam_without_phases_are_two_volumes(differ):
+    items = [{"image": "cine.nii.gz", "exam": "a", "frame": 0} | own for own in differ]
     reference = torch.ones(2, 1, 2, 2)
     prediction = torch.tensor([1.0, 0]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2)
     # as one volume, the score would be 2 * 4 / (4 + 8)
-    assert score(SimpleNamespace(items=items), prediction, reference, 2, [0, 1]) == pytest.approx(0.5)
-
-
-def test_two_times_of_one_file_are_two_volumes():
-    items = [{"image": "cine.nii.gz", "exam": "a", "frame": 0, "time": time} for time in (0, 7)]
-    reference = torch.ones(2, 1, 2, 2)
-    prediction = torch.tensor([1.0, 0]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2)
     assert score(SimpleNamespace(items=items), prediction, reference, 2, [0, 1]) == pytest.approx(0.5)
 
 
