@@ -131,8 +131,23 @@ def run_bundle(name: str, *configs: str, **overrides) -> None:
         logging_file=False,
         bundle_root=str(folder),
         **options,
-        **small | overrides,
+        **small | {key: str(value) if isinstance(value, Path) else value for key, value in overrides.items()},
     )
+
+
+def train(name: str, datalist: Path, output_dir: Path, *overlays: str, **settings: Any) -> None:
+    """Train a bundle."""
+    run_bundle(name, "train.yaml", *overlays, datalist=datalist, output_dir=output_dir, **settings)
+
+
+def train_and_evaluate(name: str, datalist: Path, output_dir: Path, *overlays: str, **settings: Any) -> None:
+    """Train a bundle, and evaluate it."""
+    train(name, datalist, output_dir, "evaluate.yaml", *overlays, run_id="train_and_evaluate", **settings)
+
+
+def infer(name: str, images: Path, weights: Path, output_dir: Path, *overlays: str, **settings: Any) -> None:
+    """Run a bundle's inference."""
+    run_bundle(name, "inference.yaml", *overlays, input=images, weights=weights, output_dir=output_dir, **settings)
 
 
 @pytest.fixture(autouse=True)
@@ -291,10 +306,15 @@ def _case(item: dict, channels: int) -> dict:
     return kept | {"image": [item["image"]] * channels, "label": item["label"].replace("_mask", "_two")}
 
 
+def plain_parser(name: str, *files: str) -> ConfigParser:
+    """A bundle's config as it is."""
+    configs = [str(ROOT / "bundles" / name / "configs" / file) for file in files]
+    return ConfigParser(ConfigParser.load_config_files(configs))
+
+
 def parser_of(name: str, *files: str, **settings: Any) -> ConfigParser:
     """A bundle's config, with small sizes and these settings."""
-    folder = ROOT / "bundles" / name
-    parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs" / file) for file in files]))
-    small = tiny(name) | {"spacing": 6.0, "bundle_root": str(folder), "device": "cpu", "num_workers": 0}
+    parser, folder = plain_parser(name, *files), str(ROOT / "bundles" / name)
+    small = tiny(name) | {"spacing": 6.0, "bundle_root": folder, "device": "cpu", "num_workers": 0}
     parser.update({key: value for key, value in small.items() if key in parser} | settings)
     return parser

@@ -17,7 +17,7 @@ SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 def test_it_is_kept_whole_and_searches_the_transformed_volume(phantoms, tmp_path):
     settings = {"datalist": str(phantoms.volume.heads), **SHORT}
     configs = ("train.yaml", "evaluate.yaml")
-    run_bundle(NAME, *configs, run_id="train_and_evaluate", **settings, section="test", output_dir=str(tmp_path / "a"))
+    run_bundle(NAME, *configs, run_id="train_and_evaluate", **settings, section="test", output_dir=tmp_path / "a")
     assert {key.split(".")[0] for key in weights(tmp_path / "a")} == {"encoder", "head"}
     assert all(
         0 <= row["val_accuracy"] <= 1 and np.isfinite(row["val_loss"])

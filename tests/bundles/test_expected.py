@@ -15,7 +15,14 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from planewise.engines import RunHandler, read_history
 
-from tests.bundles.conftest import RELEASED, TRAINED, datalist_for, run_bundle, tiny, tiny_size
+from tests.bundles.conftest import (
+    RELEASED,
+    TRAINED,
+    datalist_for,
+    infer,
+    tiny,
+    train_and_evaluate,
+)
 from tests.conftest import ROOT
 
 #: Settings of the runs, in place of the config's own values. The rate changes after the epoch. Results in float32
@@ -105,15 +112,9 @@ def written(folder: Path) -> dict[str, Any]:
 def test_a_run_gives_the_numbers_that_are_stored(name, phantoms, first_step, assert_numbers, tmp_path):
     datalist, parser = str(datalist_for(name, phantoms)), read(name)
     settings = {key: value for key, value in (tiny(name) | SHORT).items() if key in parser}
-    run_bundle(
-        name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", datalist=datalist,
-        output_dir=str(tmp_path / "run"), **settings,
-    )  # fmt: skip
+    train_and_evaluate(name, datalist, tmp_path / "run", **settings)
     (scores,) = (tmp_path / "run").glob("*/metrics.json")
-    run_bundle(
-        name, "inference.yaml", input=datalist, num_exams=1, weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"), **tiny_size(name),
-    )  # fmt: skip
+    infer(name, datalist, tmp_path / "run", tmp_path / "out", num_exams=1)
     found = {
         # the config's own values of the settings that these runs change
         "config": {key: parser[key] for key in settings},

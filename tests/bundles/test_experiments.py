@@ -18,7 +18,7 @@ from planewise.engines.checkpoint_files import CheckpointFiles
 from planewise.pretexts import SelectPlanesd
 from planewise.reports.exam_figure import exam_figure
 
-from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size
+from tests.bundles.conftest import BUNDLES, datalist_for, infer, run_bundle, tiny, tiny_size, train, train_and_evaluate
 from tests.conftest import ROOT
 from tests.kinds import others_slow
 
@@ -113,9 +113,9 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     size = tiny_size(bundle) | {key: value for key, value in settings_of(name).items() if key in tiny_size(bundle)}
     # inference.yaml has no `train` and no `validate`
     of_training = any(re.search("train#|validate#", key) for key in BLOCKS[name].content)
-    run_bundle(
-        bundle, "inference.yaml", *([] if of_training else [file]),
-        input=datalist, section="validation", num_exams=1, weights=str(run), output_dir=str(tmp_path / "out"), **size,
+    infer(
+        bundle, datalist, run, tmp_path / "out", *([] if of_training else [file]), section="validation", num_exams=1,
+        **size,
     )  # fmt: skip
     assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".json", ".gz")]
 
@@ -196,10 +196,7 @@ def test_another_organ_by_datalist_and_config_alone(tmp_path):
     datalist, run, out = write_hips(tmp_path), tmp_path / "run", tmp_path / "out"
     views = [*BLOCKS["hip"].content["views"], *[view for view in NORMALS if view not in BLOCKS["hip"].content["views"]]]
     bundle, file = BLOCKS["hip"].bundle, overlay("hip", tmp_path)
-    run_bundle(
-        bundle, "train.yaml", "evaluate.yaml", file, run_id="train_and_evaluate",
-        datalist=str(datalist), views=views, output_dir=str(run), **SHORT,
-    )  # fmt: skip
+    train_and_evaluate(bundle, datalist, run, file, views=views, **SHORT)
     scores = json.loads((run / "validation/metrics.json").read_text())
     assert list(scores["orientation"]["views"]) == views and scores["location"]["slices"] == 10
     planes = (run / "validation/planes.csv").read_text().splitlines()
@@ -229,9 +226,8 @@ def test_another_organ_by_datalist_and_config_alone(tmp_path):
 def test_the_ends_of_another_organs_stack(tmp_path):
     datalist, run = write_hips(tmp_path), tmp_path / "run"
     bundle, file = BLOCKS["hip_location"].bundle, overlay("hip_location", tmp_path)
-    run_bundle(bundle, "train.yaml", datalist=str(datalist), output_dir=str(run), **SHORT)
-    where = {"input": str(datalist), "weights": str(run), "output_dir": str(tmp_path / "out"), "min_order": 0}
-    run_bundle(bundle, "inference.yaml", file, **where, **tiny_size(bundle))
+    train(bundle, datalist, run, **SHORT)
+    infer(bundle, datalist, run, tmp_path / "out", file, min_order=0)
     assert "slice is proximal" in json.loads((tmp_path / "out/hip4/locations.json").read_text())["verdict"]
 
 

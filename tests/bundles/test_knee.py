@@ -13,7 +13,7 @@ import torch
 from planewise.data import load_datalist
 from planewise.networks import AlexNetEncoder
 
-from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.conftest import infer, run_bundle, tiny_size, train, train_and_evaluate
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_restoration import check_files
 from tests.bundles.test_runs import root_cause, weights
@@ -27,8 +27,15 @@ SHORT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
 def trained(phantoms, tmp_path_factory) -> Path:
     """A run of the classifier, with several exams a step."""
     folder = tmp_path_factory.mktemp("trained")
-    settings = {"datalist": str(phantoms.knee.labelled), "output_dir": str(folder), "cache_dir": str(folder / "cache")}
-    run_bundle(CLASSIFIER, "train.yaml", batch_size=3, learning_rate=0.01, **SHORT, **settings)
+    train(
+        CLASSIFIER,
+        phantoms.knee.labelled,
+        folder,
+        batch_size=3,
+        learning_rate=0.01,
+        cache_dir=folder / "cache",
+        **SHORT,
+    )
     return folder
 
 
@@ -109,20 +116,16 @@ def test_training_starts_from_imagenets_file(name, phantoms, tmp_path):
         "learning_rate": 0.0,
         **SHORT,
     }
-    run_bundle(name, "train.yaml", output_dir=str(tmp_path / "run"), **settings)
+    run_bundle(name, "train.yaml", output_dir=tmp_path / "run", **settings)
     trained = weights(tmp_path / "run")
     assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
     # a pretext's weights replace those of ImageNet
     other = {f"encoder.{key}": value / 2 for key, value in encoder.items()}
     torch.save(other, tmp_path / "pretext.pt")
-    run_bundle(
-        name, "train.yaml", output_dir=str(tmp_path / "both"), pretrained=str(tmp_path / "pretext.pt"), **settings
-    )
+    run_bundle(name, "train.yaml", output_dir=tmp_path / "both", pretrained=tmp_path / "pretext.pt", **settings)
     assert all(torch.equal(weights(tmp_path / "both")[key], value) for key, value in other.items())
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            name, "train.yaml", output_dir=str(tmp_path / "x"), **settings | {"imagenet": str(tmp_path / "no.pth")}
-        )
+        run_bundle(name, "train.yaml", output_dir=tmp_path / "x", **settings | {"imagenet": str(tmp_path / "no.pth")})
     assert "there are no weights at" in str(root_cause(caught.value))
 
 
@@ -150,7 +153,7 @@ def test_pretexts_of_hearts_learn_from_knees_and_imagenets_file(name, phantoms, 
     where = {"datalist": str(phantoms.knee.unlabelled), "output_dir": str(tmp_path / "run")}
     run_bundle(
         name, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate", **where,
-        imagenet=str(tmp_path / "alexnet.pth"), **size | settings | SHORT | {"batch_size": 4, "learning_rate": 0.0},
+        imagenet=tmp_path / "alexnet.pth", **size | settings | SHORT | {"batch_size": 4, "learning_rate": 0.0},
     )  # fmt: skip
     trained = weights(tmp_path / "run")
     assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
@@ -195,22 +198,11 @@ def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
         phantoms.knee.dicom, anatomy="knee", classes=tmp_path / "findings.csv", split=(0.6, 0.0, 0.4), seed=1
     )
     write_datalist(result.datalist, tmp_path / "own.json")
-    settings = {
-        "datalist": str(tmp_path / "own.json"),
-        "output_dir": str(tmp_path / "run"),
-        "tasks": ["abnormal", "acl"],
-    }
-    run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", examples=0, **SHORT, **settings)
-    assert json.loads((tmp_path / "run/test/metrics.json").read_text())["exams"] > 0
-    run_bundle(
-        CLASSIFIER,
-        "inference.yaml",
-        input=str(phantoms.knee.dicom / exams[0]),
-        weights=str(tmp_path / "run"),
-        tasks=["abnormal", "acl"],
-        output_dir=str(tmp_path / "out"),
-        **tiny_size(CLASSIFIER),
+    train_and_evaluate(
+        CLASSIFIER, tmp_path / "own.json", tmp_path / "run", examples=0, tasks=["abnormal", "acl"], **SHORT
     )
+    assert json.loads((tmp_path / "run/test/metrics.json").read_text())["exams"] > 0
+    infer(CLASSIFIER, phantoms.knee.dicom / exams[0], tmp_path / "run", tmp_path / "out", tasks=["abnormal", "acl"])
     (found,) = (tmp_path / "out").rglob("findings.json")
     assert set(json.loads(found.read_text())["probabilities"]) == {"abnormal", "acl"}
 
@@ -218,14 +210,7 @@ def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
 def test_a_stack_that_is_no_sagittal_series_is_not_judged(trained, real_data, real_localizers, tmp_path):
     def judged(source: Path) -> list[dict]:
         out = tmp_path / source.name
-        run_bundle(
-            CLASSIFIER,
-            "inference.yaml",
-            input=str(source),
-            weights=str(trained),
-            output_dir=str(out),
-            **tiny_size(CLASSIFIER),
-        )
+        infer(CLASSIFIER, source, trained, out)
         rows = list(csv.DictReader((out / "predictions.csv").open()))
         found = [json.loads(path.read_text()) for path in sorted(out.rglob("findings.json"))]
         assert len(rows) == len(found)
@@ -268,14 +253,7 @@ def test_identity_is_in_no_finding(trained, tmp_path, caplog):
     assert any(b"ZZDOE" in path.read_bytes() for path in files)
     out = tmp_path / "out"
     caplog.set_level("INFO", "planewise")
-    run_bundle(
-        CLASSIFIER,
-        "inference.yaml",
-        input=str(source),
-        weights=str(trained),
-        output_dir=str(out),
-        **tiny_size(CLASSIFIER),
-    )
+    infer(CLASSIFIER, source, trained, out)
     secrets = {"ZZDOE", "19470501"}
     for path in files:
         header = pydicom.dcmread(path, stop_before_pixels=True)

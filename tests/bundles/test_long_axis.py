@@ -16,7 +16,7 @@ from planewise.exams import index_folder, write_datalist
 from planewise.geometry import square_names
 from planewise.phantoms import LABELLED, Recipe, write_exams
 
-from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.conftest import infer, plain_parser, run_bundle, tiny, train_and_evaluate
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
@@ -38,29 +38,13 @@ def mnms2(tmp_path_factory):
 
 def test_five_structures_are_scored_and_written_on_the_images_own_grid(phantoms, tmp_path):
     datalist = phantoms.cardiac.four_chamber
-    run_bundle(
-        SEGMENTATION,
-        "train.yaml",
-        "evaluate.yaml",
-        run_id="train_and_evaluate",
-        datalist=str(datalist),
-        output_dir=str(tmp_path / "run"),
-        save_masks=True,
-        **SHORT,
-    )
+    train_and_evaluate(SEGMENTATION, datalist, tmp_path / "run", save_masks=True, **SHORT)
     items = json.loads(datalist.read_text())["test"]
     scores = json.loads((tmp_path / "run/test/metrics.json").read_text())
     assert scores["volumes"] == len(items) and list(scores["structures"]) == ["RV", "myocardium", "LV", "LA", "RA"]
     assert all("contour_mm" in entry for entry in scores["structures"].values())
     assert (tmp_path / "run/test/segmentations.png").stat().st_size > 10_000
-    run_bundle(
-        SEGMENTATION,
-        "inference.yaml",
-        input=str(datalist),
-        weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"),
-        **tiny_size(SEGMENTATION),
-    )
+    infer(SEGMENTATION, datalist, tmp_path / "run", tmp_path / "out")
     for item in items:
         image = nibabel.load(datalist.parent / item["image"])
         written = [tmp_path / f"run/test/masks/{item['exam']}_{item['phase']}.nii.gz"]
@@ -74,12 +58,11 @@ def test_five_structures_are_scored_and_written_on_the_images_own_grid(phantoms,
 
 
 def test_masks_come_in_our_codes_and_what_is_no_structure_is_background(phantoms, tmp_path):
-    train = ROOT / "bundles" / SEGMENTATION / "configs/train.yaml"
     item = json.loads(phantoms.cardiac.four_chamber.read_text())["training"][0]
     mask = np.asarray(nibabel.load(phantoms.cardiac.four_chamber.parent / item["label"]).dataobj)
     found = {}
     for structures in (THREE, THREE | {"4": "LA", "5": "RA"}):
-        parser = ConfigParser(ConfigParser.load_config_file(str(train)))
+        parser = plain_parser(SEGMENTATION, "train.yaml")
         where = {"datalist": str(phantoms.cardiac.four_chamber), "output_dir": str(tmp_path), "device": "cpu"}
         parser.update(tiny(SEGMENTATION) | where | {"structures": structures, "spacing": 3.6, "image_size": 128})
         load, keep = parser.get_parsed_content("train#preprocessing").transforms[:2]
@@ -96,7 +79,7 @@ def test_weights_of_five_structures_are_scored_by_masks_of_three(mnms2, tmp_path
     monkeypatch.setattr("tests.bundles.conftest.tiny", lambda _: {})  # the weights have their own settings
     given = {"datalist": str(mnms2), "output_dir": str(tmp_path), "section": "training"}
     shipped = ROOT / "bundles" / SEGMENTATION / "models/model.pt"
-    run_bundle(SEGMENTATION, "train.yaml", "evaluate.yaml", weights=str(shipped), device="cpu", **given)
+    run_bundle(SEGMENTATION, "train.yaml", "evaluate.yaml", weights=shipped, device="cpu", **given)
     assert list(json.loads((tmp_path / "training/metrics.json").read_text())["structures"]) == list(THREE.values())
     assert "structures that are not scored, because the masks cannot contain them: LA, RA" in caplog.text
 
@@ -160,27 +143,11 @@ def test_an_exam_without_2ch_gives_its_message(phantoms, tmp_path, caplog):
 
 def test_from_4_chamber_images_to_positions(phantoms, tmp_path):
     datalist = phantoms.cardiac.four_chamber
-    run_bundle(
-        POSITION,
-        "train.yaml",
-        "evaluate.yaml",
-        run_id="train_and_evaluate",
-        datalist=str(datalist),
-        output_dir=str(tmp_path / "run"),
-        **SHORT,
-    )
+    train_and_evaluate(POSITION, datalist, tmp_path / "run", **SHORT)
     scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
     names = list(scores["positions"]["squares"])
     assert names == list(square_names(["L", "SP"])) and 0 <= scores["positions"]["dice"] < 1
-    run_bundle(
-        POSITION,
-        "inference.yaml",
-        input=str(datalist),
-        num_exams=1,
-        weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"),
-        **tiny_size(POSITION),
-    )
+    infer(POSITION, datalist, tmp_path / "run", tmp_path / "out", num_exams=1)
     (found,) = (tmp_path / "out").rglob("positions.json")
     (entry,) = json.loads(found.read_text())["slices"]
     assert list(entry["centres"]) == names
@@ -202,9 +169,9 @@ def test_both_tasks_at_once_resume_bit_equal(phantoms, tmp_path):
         "pretext_settings": {"batch_size": 4, "samples_per_epoch": 8},
         "auxiliary_interval": 2,
     }
-    run_bundle(SEGMENTATION, "train.yaml", output_dir=str(tmp_path / "a"), **given)
-    interrupted(SEGMENTATION, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **given)
-    run_bundle(SEGMENTATION, "train.yaml", output_dir=str(tmp_path / "b"), **given)
+    run_bundle(SEGMENTATION, "train.yaml", output_dir=tmp_path / "a", **given)
+    interrupted(SEGMENTATION, "train.yaml", after_epoch=1, output_dir=tmp_path / "b", **given)
+    run_bundle(SEGMENTATION, "train.yaml", output_dir=tmp_path / "b", **given)
     assert same(weights(tmp_path / "a", "last.ckpt")["learner"], weights(tmp_path / "b", "last.ckpt")["learner"])
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert all(np.isfinite(row["pretext_loss"]) for row in read_history(tmp_path / "a/history.csv"))

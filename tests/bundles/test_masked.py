@@ -7,15 +7,13 @@ import math
 
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from planewise.metrics.restoration import mean_of_seen, restoration_errors
 from planewise.networks import load_pretrained
 
-from tests.bundles.conftest import run_bundle
+from tests.bundles.conftest import infer, plain_parser, run_bundle
 from tests.bundles.test_pieces import parser_of, worsened_by_its_loss_turned
 from tests.bundles.test_restoration import Recorder, check_files
 from tests.bundles.test_runs import interrupted, same, weights
-from tests.conftest import ROOT
 
 MASKED = "pretext_masked_autoencoder"
 #: Enough to learn something in seconds.
@@ -113,17 +111,14 @@ def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms,
     datalist = str(phantoms.cardiac.unlabelled)
     settings = VIT | SCHEDULE | {"datalist": datalist, "max_epochs": 2}
     files = ("train.yaml", "evaluate.yaml", "vit.yaml")
-    run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **settings)
-    interrupted(MASKED, *files, run_id="train_and_evaluate", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
-    run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=tmp_path / "a", **settings)
+    interrupted(MASKED, *files, run_id="train_and_evaluate", after_epoch=1, output_dir=tmp_path / "b", **settings)
+    run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=tmp_path / "b", **settings)
     last = [weights(tmp_path / folder, "last.ckpt")["network"] for folder in "ab"]
     assert same(*last) and (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
     scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
     assert scores["restoration"]["images"] == scores["slices"] and scores["restoration"]["hidden"]["restored"] > 0
-    run_bundle(
-        MASKED, "inference.yaml", "vit.yaml", input=datalist, num_exams=1, weights=str(tmp_path / "a"),
-        output_dir=str(tmp_path / "out"), **VIT,
-    )  # fmt: skip
+    infer(MASKED, datalist, tmp_path / "a", tmp_path / "out", "vit.yaml", num_exams=1, **VIT)
     check_files(tmp_path / "out", 48)
     # sizes in the downstream bundles' own vit.yaml
     own = {
@@ -131,10 +126,7 @@ def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms,
     }
     trained = weights(tmp_path / "a")
     for name, more in (("cardiac_sax_segmentation", {"features": [4, 6, 8]}), ("knee_injury_classification", {})):
-        folder = ROOT / "bundles" / f"downstream_{name}" / "configs"
-        parser = ConfigParser(
-            ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "vit.yaml")])
-        )
+        parser = plain_parser(f"downstream_{name}", "train.yaml", "vit.yaml")
         parser.update(own | more)
         network = load_pretrained(parser.get_parsed_content("network_def"), tmp_path / "a")
         encoder = {name: value for name, value in network.state_dict().items() if name.startswith("encoder.")}

@@ -18,7 +18,7 @@ from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.exams.labels import NO_MASK
 
-from tests.bundles.conftest import run_bundle
+from tests.bundles.conftest import run_bundle, train, train_and_evaluate
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import root_cause, weights
 from tests.conftest import ROOT
@@ -33,9 +33,8 @@ SMALL = {
 
 @pytest.mark.parametrize("overlay", SMALL)
 def test_train_and_evaluate_on_hearts(overlay, phantoms, tmp_path):
-    run_bundle(
-        SIMCLR, "train.yaml", "evaluate.yaml", overlay, run_id="train_and_evaluate", images="segmented",
-        datalist=str(phantoms.cardiac.labelled), output_dir=str(tmp_path), section="test", batch_size=8,
+    train_and_evaluate(
+        SIMCLR, phantoms.cardiac.labelled, tmp_path, overlay, images="segmented", section="test", batch_size=8,
         samples_per_epoch=16, max_epochs=1, val_interval=1, projection=[16, 8], **SMALL[overlay],
     )  # fmt: skip
     metrics = json.loads((tmp_path / "test/metrics.json").read_text())
@@ -61,10 +60,9 @@ def test_views_are_changed_in_the_papers_ways_alone(overlay, tmp_path):
 
 def test_pretraining_ends_early(phantoms, tmp_path):
     """A learning rate so high that it only does damage: the first epochs are the best."""
-    run_bundle(
-        SIMCLR, "train.yaml", "vgg16.yaml", datalist=str(phantoms.cardiac.labelled), output_dir=str(tmp_path),
-        batch_size=8, samples_per_epoch=8, max_epochs=9, val_interval=1, patience=2, learning_rate=1.0,
-        projection=[16, 8], **SMALL["vgg16.yaml"],
+    train(
+        SIMCLR, phantoms.cardiac.labelled, tmp_path, "vgg16.yaml", batch_size=8, samples_per_epoch=8, max_epochs=9,
+        val_interval=1, patience=2, learning_rate=1.0, projection=[16, 8], **SMALL["vgg16.yaml"],
     )  # fmt: skip
     rows = read_history(tmp_path / "history.csv")
     best = min(rows, key=lambda row: row["val_loss"])["epoch"]
@@ -120,10 +118,7 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
     assert exam not in {item["exam"] for item in data} and len(data) == len(content["training"]) - 2
     assert f"{exam}: it has no mask" in caplog.text
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            SIMCLR, "train.yaml", images="segmented", datalist=str(phantoms.cardiac.unlabelled),
-            output_dir=str(tmp_path / "bare"), max_epochs=1,
-        )  # fmt: skip
+        train(SIMCLR, phantoms.cardiac.unlabelled, tmp_path / "bare", images="segmented", max_epochs=1)
     assert isinstance(root_cause(caught.value), InputError) and "no exam can be cropped" in str(
         root_cause(caught.value)
     )
@@ -136,9 +131,8 @@ def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypa
     """
     shipped = ConfigParser.load_config_file(ROOT / "bundles" / SEGMENTATION / "configs/inference.yaml")
     run_bundle(
-        SEGMENTATION, "inference.yaml", input=str(phantoms.cardiac.labelled), section="all",
-        output_dir=str(tmp_path / "masks"), device="cpu",
-        **{key: shipped[key] for key in ("features", "image_size", "spacing")},
+        SEGMENTATION, "inference.yaml", input=phantoms.cardiac.labelled, section="all", output_dir=tmp_path / "masks",
+        device="cpu", **{key: shipped[key] for key in ("features", "image_size", "spacing")},
     )  # fmt: skip
     # the hashes must be those of the exams' datalist
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(phantoms.folder / "salt"))

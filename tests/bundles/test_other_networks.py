@@ -15,7 +15,7 @@ from planewise.networks import AlexNetEncoder
 from planewise.packaging import check_bundle, package_bundle
 from planewise.packaging.bundle import Bundle
 
-from tests.bundles.conftest import datalist_for, run_bundle
+from tests.bundles.conftest import datalist_for, infer, run_bundle
 from tests.bundles.test_runs import EVALUATED, root_cause, weights
 from tests.conftest import ROOT
 from tests.networks.test_resnet import torchvision_weights
@@ -76,21 +76,12 @@ def test_train_evaluate_infer_and_package(name, overlay, public, phantoms, tmp_p
     size = small(name, overlay)
     settings = QUICK | size | {"datalist": str(datalist), "imagenet": str(file), "max_epochs": 2}
     run = tmp_path / "run"
-    run_bundle(name, *EVALUATED, overlay, run_id="train_and_evaluate", output_dir=str(run), **settings)
+    run_bundle(name, *EVALUATED, overlay, run_id="train_and_evaluate", output_dir=run, **settings)
     assert name == HEART or (run / "test/saliency.png").is_file(), (
         "every network has a saliency map of its deepest level"
     )
 
-    run_bundle(
-        name,
-        "inference.yaml",
-        overlay,
-        input=str(datalist),
-        num_exams=1,
-        weights=str(run),
-        output_dir=str(tmp_path / "out"),
-        **size,
-    )
+    infer(name, datalist, run, tmp_path / "out", overlay, num_exams=1, **size)
     assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".gz", ".csv")]
 
     if name == HEART:
@@ -132,7 +123,7 @@ def test_training_starts_from_the_public_file(name, overlay, public, phantoms, t
     with caplog.at_level(logging.INFO, "planewise"):
         for option in ("imagenet", "pretrained"):
             run_bundle(
-                name, "train.yaml", overlay, output_dir=str(tmp_path / option), learning_rate=0.0, **settings,
+                name, "train.yaml", overlay, output_dir=tmp_path / option, learning_rate=0.0, **settings,
                 **{option: str(file)},
             )  # fmt: skip
             kept[option] = {key: value for key, value in weights(tmp_path / option).items() if "encoder." in key}
@@ -158,7 +149,7 @@ def test_a_file_of_another_network_says_which_config_it_needs(phantoms, public, 
         size = small(KNEE, configs[0]) if configs else {}
         with pytest.raises(RuntimeError) as caught:
             settings["output_dir"] = str(tmp_path / file.stem)
-            run_bundle(KNEE, "train.yaml", *configs, imagenet=str(file), **settings, **size)
+            run_bundle(KNEE, "train.yaml", *configs, imagenet=file, **settings, **size)
         cause = root_cause(caught.value)
         assert isinstance(cause, InputError)
         with pytest.raises(InputError, match=message):

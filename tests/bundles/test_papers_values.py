@@ -9,10 +9,9 @@ from collections import defaultdict
 
 import pytest
 import yaml
-from monai.bundle import ConfigParser
 from planewise.pretexts.jigsaw_tiles import tile_sides
 
-from tests.bundles.conftest import BUNDLES, DECLARED, RELEASED, UNPUBLISHED
+from tests.bundles.conftest import BUNDLES, DECLARED, RELEASED, UNPUBLISHED, plain_parser
 from tests.conftest import ROOT
 
 VALUES = {(name, file): values for name in BUNDLES for file, values in DECLARED[name].get("paper", {}).items()}
@@ -20,10 +19,7 @@ VALUES = {(name, file): values for name in BUNDLES for file, values in DECLARED[
 
 @pytest.mark.parametrize(("name", "file"), VALUES)
 def test_configs_have_the_papers_values(name, file):
-    folder = ROOT / "bundles" / name / "configs"
-    parser = ConfigParser(
-        ConfigParser.load_config_files([str(folder / f) for f in dict.fromkeys(("train.yaml", file))])
-    )
+    parser = plain_parser(name, *dict.fromkeys(("train.yaml", file)))
     wanted = VALUES[name, file]
     assert wanted and {key: parser.get_parsed_content(key) for key in wanted} == wanted
 
@@ -155,5 +151,4 @@ def test_all_five_pretexts_learn_from_photographs():
 
 
 def test_a_jitter_of_three_voxels_between_tiles():
-    settings = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles/pretext_jigsaw/configs/3d.yaml")))
-    assert tile_sides((128,) * 3, 3, settings["tile_gap"]) == (39,) * 3
+    assert tile_sides((128,) * 3, 3, plain_parser("pretext_jigsaw", "3d.yaml")["tile_gap"]) == (39,) * 3

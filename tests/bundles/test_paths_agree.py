@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from planewise.data import find_inputs, load_datalist
 from planewise.evaluation.plan_views import slice_affines
 
-from tests.bundles.conftest import PHOTOGRAPHS, TRAINED, VOLUMES, datalist_for
+from tests.bundles.conftest import PHOTOGRAPHS, TRAINED, VOLUMES, datalist_for, plain_parser
 from tests.conftest import ROOT
 
 #: Inference of this bundle loads exams as training does, by the same transforms (test_wiring.py). For volumes see
@@ -19,12 +19,10 @@ ONE_PATH = "downstream_cardiac_two_phase_classification"
 
 @pytest.mark.parametrize("name", [name for name in TRAINED if name != ONE_PATH and name not in VOLUMES | PHOTOGRAPHS])
 def test_training_and_inference_see_the_same_slice(name, phantoms):
-    folder = ROOT / "bundles" / name / "configs"
-    parsers = []
-    for file in ("train.yaml", "inference.yaml"):
-        parser = ConfigParser(ConfigParser.load_config_file(str(folder / file)))
-        parser.update({"spacing": 2.94, "image_size": 96, "bundle_root": str(folder.parent), "device": "cpu"})
-        parsers.append(parser)
+    parsers = [plain_parser(name, file) for file in ("train.yaml", "inference.yaml")]
+    for parser in parsers:
+        root = str(ROOT / "bundles" / name)
+        parser.update({"spacing": 2.94, "image_size": 96, "bundle_root": root, "device": "cpu"})
     training = parsers[0].get_parsed_content("train#preprocessing")
     inference = parsers[1].get_parsed_content("preprocessing")
     datalist = datalist_for(name, phantoms)

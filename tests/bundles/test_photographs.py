@@ -18,8 +18,8 @@ from planewise.engines import read_history
 from planewise.exams.photographs import PREDICTIONS
 from planewise.exams.split import SECTIONS
 
-from tests.bundles.conftest import run_bundle, tiny, tiny_size
-from tests.bundles.test_runs import interrupted, root_cause, same, weights
+from tests.bundles.conftest import infer, parser_of, plain_parser, run_bundle, train_and_evaluate
+from tests.bundles.test_runs import root_cause, same, weights
 from tests.bundles.test_volumes import parts
 from tests.conftest import ROOT
 
@@ -55,33 +55,23 @@ SHORT = {"max_epochs": 2, "samples_per_epoch": 8}
 
 def photographs_of(name: str, *files: str, **settings) -> ConfigParser:
     """A pretext's photograph config on top of other files, with small sizes."""
-    folder = ROOT / "bundles" / name / "configs"
-    parser = ConfigParser(ConfigParser.load_config_files([str(folder / file) for file in files]))
-    parser.update(SMALL | PRETEXTS[name] | {"bundle_root": str(folder.parent), "device": "cpu"} | settings)
-    return parser
-
-
-def parser_of(*files: str, **settings) -> ConfigParser:
-    folder = ROOT / "bundles" / GRADING / "configs"
-    parser = ConfigParser(ConfigParser.load_config_files([str(folder / file) for file in files]))
-    parser.update(tiny_size(GRADING) | {"bundle_root": str(folder.parent), "device": "cpu"} | settings)
-    return parser
+    return parser_of(name, *files, **SMALL | PRETEXTS[name] | settings)
 
 
 @pytest.fixture(scope="module")
 def graded(phantoms, tmp_path_factory) -> Path:
     """A run from random weights, evaluated."""
     folder = tmp_path_factory.mktemp("graded")
-    settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(folder), **SHORT}
-    run_bundle(GRADING, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+    train_and_evaluate(GRADING, phantoms.photograph.graded, folder, **SHORT)
     return folder
 
 
 def test_training_and_inference_see_the_same_photograph(phantoms):
     datalist = phantoms.photograph.graded
     item = load_datalist(datalist, "test")[0]
-    trained = parser_of("train.yaml").get_parsed_content("train#preprocessing")(dict(item))["image"]
-    inferred = parser_of("inference.yaml").get_parsed_content("preprocessing")(find_photographs(datalist)[0])["image"]
+    trained = parser_of(GRADING, "train.yaml").get_parsed_content("train#preprocessing")(dict(item))["image"]
+    preprocessing = parser_of(GRADING, "inference.yaml").get_parsed_content("preprocessing")
+    inferred = preprocessing(find_photographs(datalist)[0])["image"]
     assert trained.shape == (3, 32, 32) and torch.equal(trained.as_tensor(), inferred.as_tensor())
     assert torch.equal(trained.affine, inferred.affine)
 
@@ -103,8 +93,7 @@ def test_an_evaluation_writes_what_its_predictions_say(graded, phantoms):
 
 def test_a_persons_own_photographs(graded, phantoms, tmp_path):
     folder = next((phantoms.photograph.folder / "graded").rglob("*.png")).parent
-    where = {"input": str(folder), "weights": str(graded), "output_dir": str(tmp_path), "num_exams": 2}
-    run_bundle(GRADING, "inference.yaml", **where, **tiny_size(GRADING))
+    infer(GRADING, folder, graded, tmp_path, num_exams=2)
     names = sorted(path.stem for path in folder.glob("*.png"))[:2]
     assert {path.name for path in tmp_path.iterdir()} == {*names, "predictions.csv"}
     for name in names:
@@ -123,8 +112,7 @@ def test_a_persons_own_photographs(graded, phantoms, tmp_path):
 
 
 def test_inference_tells_what_the_evaluation_told(graded, phantoms, tmp_path):
-    where = {"input": str(phantoms.photograph.graded), "weights": str(graded), "output_dir": str(tmp_path)}
-    run_bundle(GRADING, "inference.yaml", **where, **tiny_size(GRADING))
+    infer(GRADING, phantoms.photograph.graded, graded, tmp_path)
     told = []
     for path in (tmp_path / "predictions.csv", graded / "test/predictions.csv"):
         with path.open(newline="") as file:
@@ -133,22 +121,6 @@ def test_inference_tells_what_the_evaluation_told(graded, phantoms, tmp_path):
     assert told[0].keys() == told[1].keys() and told[0]
     for exam, probabilities in told[0].items():
         assert len(probabilities) == 4 and probabilities == pytest.approx(told[1][exam], abs=2e-3)
-
-
-def test_the_encoder_waits_for_the_head_and_is_then_released(graded, phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(graded), "frozen_epochs": 1, **SHORT}
-    interrupted(GRADING, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
-    frozen, source = weights(tmp_path / "b", "last.ckpt")["network"], weights(graded)
-    assert same(parts(frozen, "encoder"), parts(source, "encoder")), "a frozen encoder also keeps its batch statistics"
-    assert not same(parts(frozen, "head"), parts(source, "head"))
-    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "b"), **settings)
-    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "a"), **settings)
-    whole, resumed = (weights(tmp_path / name, "last.ckpt") for name in "ab")
-    assert same(whole["network"], resumed["network"])
-    moved = parts(whole["network"], "encoder")
-    assert all(not torch.equal(value, frozen[name]) for name, value in moved.items() if name.endswith("weight"))
-    # Adam counts the head's steps in both epochs, and the encoder's from the epoch in which it is released
-    assert {int(state["step"]) for state in resumed["optimizer"]["state"].values()} == {2, 4}
 
 
 def pretrained(name: str, datalist: Path, folder: Path) -> Path:
@@ -172,7 +144,7 @@ def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_pat
     assert scores["photographs"] == scores["exams"] == len({row["exam"] for row in rows}) < 8, "drawn several times"
     # inference takes the network from the run that made the weights
     where = {"input": str(phantoms.photograph.graded), "num_exams": 1, "output_dir": str(tmp_path)}
-    run_bundle(ROTATION, "inference.yaml", "photograph.yaml", weights=str(turned), **where, **SMALL)
+    run_bundle(ROTATION, "inference.yaml", "photograph.yaml", weights=turned, **where, **SMALL)
     (features,) = tmp_path.rglob("features.npy")
     assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), (
         "one row of features for the photograph"
@@ -207,7 +179,7 @@ def test_other_pretexts_learn_from_photographs_and_their_weights_go_on_to_grades
     before = parts(weights(run), "encoder")
     assert np.load(features).shape == (1, len(before["encoder.features.norm5.weight"]))
     settings = {"datalist": str(datalist), "pretrained": str(run), "frozen_epochs": 2, **SHORT, "max_epochs": 1}
-    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "grades"), **settings)
+    run_bundle(GRADING, "train.yaml", output_dir=tmp_path / "grades", **settings)
     assert same(parts(weights(tmp_path / "grades"), "encoder"), before), (
         "a frozen encoder keeps its weights and statistics"
     )
@@ -216,19 +188,15 @@ def test_other_pretexts_learn_from_photographs_and_their_weights_go_on_to_grades
 @pytest.mark.parametrize("name", [name for name in PRETEXTS if name != SIMCLR])
 def test_the_papers_network_and_schedule_are_those_of_every_pretext(name):
     """DenseNet121 at 224 x 224 in colour; all of its weights load into the grading network by name."""
-    folder = ROOT / "bundles" / name / "configs"
-    files = [str(folder / file) for file in ("train.yaml", "photograph.yaml")]
-    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser = plain_parser(name, "train.yaml", "photograph.yaml")
     keys = ("spatial_dims", "in_channels", "image_size", "batch_size", "samples_per_exam", "max_epochs", "lr_step")
     assert [parser[key] for key in keys] == [2, 3, 224, 32, 1, 200, 50] and parser["learning_rate"] == 5e-4
     encoder = parser.get_parsed_content("network_def").encoder
-    grading = ConfigParser(ConfigParser.load_config_file(str(ROOT / f"bundles/{GRADING}/configs/train.yaml")))
-    target = grading.get_parsed_content("network_def").encoder
+    target = plain_parser(GRADING, "train.yaml").get_parsed_content("network_def").encoder
     assert {name: value.shape for name, value in encoder.state_dict().items()} == {
         name: value.shape for name, value in target.state_dict().items()
     }
-    inference = [str(folder / file) for file in ("inference.yaml", "photograph.yaml")]
-    inferring = ConfigParser(ConfigParser.load_config_files(inference)).get_parsed_content("network_def")
+    inferring = plain_parser(name, "inference.yaml", "photograph.yaml").get_parsed_content("network_def")
     trained = parser.get_parsed_content("network_def").state_dict()
     assert {name: value.shape for name, value in inferring.state_dict().items()} == {
         name: value.shape for name, value in trained.items()
@@ -238,24 +206,12 @@ def test_the_papers_network_and_schedule_are_those_of_every_pretext(name):
 #: Sides of a patch at the paper's 224 pixels: 224 / (1 + 4 / 2); 224 // 3 minus the jitter of 3.
 @pytest.mark.parametrize(("name", "side"), [(CODING, 74), (JIGSAW, 71), ("pretext_relative_patch_location", 71)])
 def test_patches_of_photographs_have_the_papers_size(name, side):
-    folder = ROOT / "bundles" / name / "configs"
-    parser = ConfigParser(
-        ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "photograph.yaml")])
-    )
+    parser = plain_parser(name, "train.yaml", "photograph.yaml")
     # choosing the puzzle's permutations takes seconds and does not affect its tiles
     parser.update({"num_permutations": 10} if name == JIGSAW else {})
     made = parser.get_parsed_content("train#pretext")({"image": torch.rand(2, 3, 224, 224)})["image"]
     pieces = {CODING: 25, JIGSAW: 9}.get(name, 2)
     assert made.shape == (2, 3 * pieces, side, side) and made.min() >= 0 and made.max() <= 1
-
-
-def test_a_pretexts_encoder_goes_on_to_grades(turned, phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(turned), "frozen_epochs": 2, **SHORT}
-    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path), **settings)
-    trained, source = weights(tmp_path, "last.ckpt")["network"], weights(turned, "last.ckpt")["network"]
-    best = weights(turned)
-    assert same(parts(trained, "encoder"), parts(best, "encoder"))
-    assert parts(trained, "head")["head.0.weight"].shape[0] == 4 != parts(source, "head")["head.0.weight"].shape[0]
 
 
 @pytest.mark.parametrize("name", PRETEXTS)
@@ -269,7 +225,7 @@ def test_all_bundles_see_the_same_photograph(name, phantoms):
         for parser, key in (
             (pretext, "train#preprocessing"),
             (inferred, "preprocessing"),
-            (parser_of("train.yaml"), "train#preprocessing"),
+            (parser_of(GRADING, "train.yaml"), "train#preprocessing"),
         )
     ]
     assert torch.equal(pixels[0], pixels[2]) and torch.equal(pixels[1], pixels[2])
@@ -284,10 +240,10 @@ def test_photographs_need_the_config_of_photographs(name, phantoms, tmp_path):
 
 
 def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path):
-    where = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path), **tiny(GRADING)}
+    where = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path)}
     validated, grades = [], []
     for fold in range(5):
-        parser = parser_of("train.yaml", fold=fold, **{key: value for key, value in where.items() if key != "progress"})
+        parser = parser_of(GRADING, "train.yaml", fold=fold, **where)
         train, valid = (parser.get_parsed_content(f"{block}#dataset#data") for block in ("train", "validate"))
         assert not {item["patient"] for item in train} & {item["patient"] for item in valid}
         validated += [item["exam"] for item in valid]
@@ -301,14 +257,14 @@ def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path
 
 def test_imagenets_file_goes_into_the_encoder(phantoms, tmp_path):
     """A file with torchvision's names and the small network's shapes."""
-    network = parser_of("train.yaml", datalist="none").get_parsed_content("network_def")
+    network = parser_of(GRADING, "train.yaml", datalist="none").get_parsed_content("network_def")
     torch.manual_seed(1)
     public = {name: torch.rand(value.shape) for name, value in
               zip(network.encoder.public_names(), (v for n, v in network.encoder.state_dict().items()
                                                    if not n.endswith("num_batches_tracked")), strict=True)}  # fmt: skip
     torch.save(public | {"classifier.weight": torch.rand(1000, 3)}, tmp_path / "densenet121.pth")
     settings = {"pretrained": str(tmp_path / "densenet121.pth"), "datalist": str(phantoms.photograph.graded)}
-    loaded = parser_of("train.yaml", **settings).get_parsed_content("network")
+    loaded = parser_of(GRADING, "train.yaml", **settings).get_parsed_content("network")
     assert torch.equal(loaded.encoder.features.conv0.weight, public["features.conv0.weight"])
 
 

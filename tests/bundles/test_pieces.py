@@ -16,9 +16,8 @@ from planewise.exams import index_folder, write_datalist
 from planewise.losses import TermLoss
 
 from tests.bundles.conftest import parser_of as evaluation_parser
-from tests.bundles.conftest import run_bundle, tiny
+from tests.bundles.conftest import plain_parser, run_bundle, tiny, train
 from tests.bundles.test_runs import root_cause
-from tests.conftest import ROOT
 from tests.exams.conftest import write_usual_exam
 from tests.exams.test_labels import stack_affine, write_mask
 
@@ -40,8 +39,7 @@ LEARNED = {
 
 
 def parser_of(name: str, datalist: Path, folder: Path, *files: str, **settings) -> ConfigParser:
-    configs = [str(ROOT / "bundles" / name / "configs" / file) for file in ("train.yaml", *files)]
-    parser = ConfigParser(ConfigParser.load_config_files(configs))
+    parser = plain_parser(name, "train.yaml", *files)
     parser.update(tiny(name) | {"datalist": str(datalist), "output_dir": str(folder), "device": "cpu"} | settings)
     return parser
 
@@ -134,7 +132,7 @@ def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
     datalist = phantoms.cardiac.unlabelled.parent / "single_slices.json"
     datalist.write_text(json.dumps(content))
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(ORDER, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path))
+        train(ORDER, datalist, tmp_path)
     assert isinstance(root_cause(caught.value), InputError)
     assert "so there are no pairs; index stacks of at least two slices" in str(root_cause(caught.value))
 

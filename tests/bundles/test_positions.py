@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import torch
 
-from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.conftest import infer, tiny_size, train_and_evaluate
 from tests.bundles.test_pieces import parser_of as parser_of_bundle
 
 NAME = "pretext_cardiac_sax_position"
@@ -75,15 +75,7 @@ def test_only_the_phases_asked_for_are_learned_from(phantoms, tmp_path):
 
 
 def test_a_heart_from_training_to_positions(phantoms, tmp_path):
-    run_bundle(
-        NAME,
-        "train.yaml",
-        "evaluate.yaml",
-        run_id="train_and_evaluate",
-        datalist=str(phantoms.cardiac.unlabelled),
-        output_dir=str(tmp_path / "run"),
-        **SHORT,
-    )
+    train_and_evaluate(NAME, phantoms.cardiac.unlabelled, tmp_path / "run", **SHORT)
     scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
     assert set(scores["positions"]["squares"]) == set(SQUARES) and 0 <= scores["positions"]["dice"] < 1
     assert scores["probe"]["location"]["slices"] > 0
@@ -91,14 +83,7 @@ def test_a_heart_from_training_to_positions(phantoms, tmp_path):
     exam = sorted(phantoms.cardiac.dicom.glob("train/train/*"))[0]
     for limits, verdict in (({}, "no positions"), (ALL_TRUSTED, "positions")):
         out = tmp_path / verdict
-        run_bundle(
-            NAME,
-            "inference.yaml",
-            input=str(exam),
-            weights=str(tmp_path / "run"),
-            output_dir=str(out),
-            **tiny_size(NAME) | limits,
-        )
+        infer(NAME, exam, tmp_path / "run", out, **tiny_size(NAME) | limits)
         (found,) = out.rglob("positions.json")
         positions = json.loads(found.read_text())
         # after two steps, the network has learned nothing, so only limits that trust everything accept its positions

@@ -107,8 +107,8 @@ def test_the_segmentation_is_not_scored_on_them(phantoms, made, tmp_path):
     folder = made[0]
     with pytest.raises(Exception) as caught:
         run_bundle(
-            SEGMENTATION, "train.yaml", "evaluate.yaml", run_id="run", section="training", output_dir=str(tmp_path),
-            datalist=str(folder / "work/hearts/datalist.json"), weights=str(tmp_path),
+            SEGMENTATION, "train.yaml", "evaluate.yaml", run_id="run", section="training", output_dir=tmp_path,
+            datalist=folder / "work/hearts/datalist.json", weights=tmp_path,
         )  # fmt: skip
     assert "its mask was predicted by a network" in str(root_cause(caught.value))
 

@@ -14,9 +14,9 @@ SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 def test_it_resumes_whole_and_counts_patches_that_are_found(phantoms, tmp_path):
     settings = {"datalist": str(phantoms.volume.heads), **SHORT, "loss_form": "binary"}
     configs = ("train.yaml", "evaluate.yaml")
-    run_bundle(NAME, *configs, run_id="train_and_evaluate", **settings, output_dir=str(tmp_path / "a"))
-    interrupted(NAME, "train.yaml", after_epoch=1, **settings, output_dir=str(tmp_path / "b"))
-    run_bundle(NAME, "train.yaml", **settings, output_dir=str(tmp_path / "b"))
+    run_bundle(NAME, *configs, run_id="train_and_evaluate", **settings, output_dir=tmp_path / "a")
+    interrupted(NAME, "train.yaml", after_epoch=1, **settings, output_dir=tmp_path / "b")
+    run_bundle(NAME, "train.yaml", **settings, output_dir=tmp_path / "b")
     whole, parts = (weights(tmp_path / folder, "last.ckpt")["learner"] for folder in "ab")
     assert same(whole, parts) and {key.split(".")[0] for key in whole} == {
         "network",

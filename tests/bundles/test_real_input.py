@@ -12,7 +12,7 @@ import torch
 from planewise.engines import read_history
 from planewise.exams import index_folder, write_datalist
 
-from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.conftest import infer, tiny_size, train, train_and_evaluate
 
 SIZE = tiny_size("pretext_cardiac_multitask")
 
@@ -23,12 +23,11 @@ def real_run(real_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     result = index_folder(real_data / "cardiac_cine_exam", split=(1, 0, 0))
     write_datalist(result.datalist, folder / "datalist.json")
-    run_bundle(
+    train(
         "pretext_cardiac_multitask",
-        "train.yaml",
-        datalist=str(folder / "datalist.json"),
-        output_dir=str(folder / "run"),
-        cache_dir=str(folder / "cache"),
+        folder / "datalist.json",
+        folder / "run",
+        cache_dir=folder / "cache",
         samples_per_epoch=160,
         max_epochs=3,
         sigma=1.3,
@@ -41,15 +40,7 @@ def real_run(real_data, tmp_path_factory):
 def test_pretext_trains_on_the_real_exam_and_plans_its_views(real_run, real_data, tmp_path):
     history = read_history(real_run / "run/history.csv")
     assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
-    run_bundle(
-        "pretext_cardiac_multitask",
-        "inference.yaml",
-        input=str(real_data / "cardiac_cine_exam"),
-        weights=str(real_run / "run"),
-        output_dir=str(tmp_path),
-        sigma=1.3,
-        **SIZE,
-    )
+    infer("pretext_cardiac_multitask", real_data / "cardiac_cine_exam", real_run / "run", tmp_path, sigma=1.3, **SIZE)
     (plan_file,) = tmp_path.rglob("plan.json")
     plan = json.loads(plan_file.read_text())
     assert plan["slices"] == 6 and len(plan["locations"]) == 6
@@ -82,15 +73,12 @@ def test_real_masks_through_the_acdc_reader_and_the_evaluator(training, real_dat
     write_datalist(result.datalist, tmp_path / "acdc.json")
     items = json.loads((tmp_path / "acdc.json").read_text())["training"]
     assert {item["phase"] for item in items} == {"ED", "ES"} and all("label" in item for item in items)
-    run_bundle(
+    train_and_evaluate(
         "downstream_cardiac_sax_segmentation",
-        "train.yaml",
-        "evaluate.yaml",
+        tmp_path / "acdc.json",
+        tmp_path / "run",
         "demo.yaml",
-        run_id="train_and_evaluate",
-        datalist=str(tmp_path / "acdc.json"),
         section="training",
-        output_dir=str(tmp_path / "run"),
         save_masks=True,
         **SIZE | {"spacing": 2.94, "image_size": 96} | training,
     )
@@ -113,12 +101,11 @@ def test_real_masks_through_the_acdc_reader_and_the_evaluator(training, real_dat
     "volume", ["t1w", *(pytest.param(name, marks=pytest.mark.slow) for name in ("t2s_uncropped", "t2"))]
 )
 def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
-    run_bundle(
+    infer(
         "pretext_cardiac_multitask",
-        "inference.yaml",
-        input=str(real_data / "spine_nifti" / f"{volume}.nii.gz"),
-        weights=str(real_run / "run"),
-        output_dir=str(tmp_path),
+        real_data / "spine_nifti" / f"{volume}.nii.gz",
+        real_run / "run",
+        tmp_path,
         sigma=1.3,
         **SIZE,
     )
@@ -139,14 +126,11 @@ def test_a_knees_pretext_on_real_sagittal_slices(real_localizers, tmp_path):
     name = "pretext_knee_multitask"
     # 0.94 mm pixels, a field of 240 mm
     settings = tiny_size(name) | {"spacing": 3.0, "sigma": 2.0, "image_size": 96}
-    run_bundle(
+    train_and_evaluate(
         name,
-        "train.yaml",
-        "evaluate.yaml",
-        run_id="train_and_evaluate",
+        tmp_path / "datalist.json",
+        tmp_path / "run",
         section="training",
-        datalist=str(tmp_path / "datalist.json"),
-        output_dir=str(tmp_path / "run"),
         samples_per_epoch=40,
         max_epochs=3,
         learning_rate=0.003,
@@ -159,13 +143,6 @@ def test_a_knees_pretext_on_real_sagittal_slices(real_localizers, tmp_path):
     # scored on its own training exam: the lines must return to the positions in the headers
     views = json.loads((tmp_path / "run/training/metrics.json").read_text())["orientation"]["views"]
     assert all(view["line_distance_mm"]["median"] < 20 for view in views.values())
-    run_bundle(
-        name,
-        "inference.yaml",
-        input=str(real_localizers),
-        weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "plans"),
-        **settings,
-    )
+    infer(name, real_localizers, tmp_path / "run", tmp_path / "plans", **settings)
     plans = [json.loads(path.read_text()) for path in tmp_path.rglob("plan.json")]
     assert [plan["slices"] for plan in plans] == [7, 7] and all(set(plan["views"]) == set(views) for plan in plans)

@@ -133,7 +133,7 @@ def test_views_of_a_real_exam_are_planned_by_default(real_data, tmp_path, caplog
         small = {"features", "stem_stride", "image_size", "spacing", "batch_size"}
         inference = config_of(MULTITASK, "inference.yaml")
         run_bundle(
-            MULTITASK, "inference.yaml", input=str(real_data / "cardiac_cine_exam"), output_dir=str(tmp_path),
+            MULTITASK, "inference.yaml", input=real_data / "cardiac_cine_exam", output_dir=tmp_path,
             **{key: inference[key] for key in small},
         )  # fmt: skip
     said = [record.message for record in caplog.records if "ship with" in record.message]

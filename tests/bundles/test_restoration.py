@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from planewise.networks import load_pretrained
 from torch import nn
 
-from tests.bundles.conftest import run_bundle
+from tests.bundles.conftest import train
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import weights
 from tests.conftest import ROOT
@@ -45,10 +45,7 @@ def check_files(folder, features: int) -> None:
 
 @restoring
 def test_encoder_and_decoder_go_to_the_segmentation(bundle, phantoms, tmp_path, caplog):
-    run_bundle(
-        bundle, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path), samples_per_epoch=8,
-        max_epochs=1, val_interval=1,
-    )  # fmt: skip
+    train(bundle, phantoms.cardiac.unlabelled, tmp_path, samples_per_epoch=8, max_epochs=1, val_interval=1)
     trained = weights(tmp_path)
     assert {name.split(".")[0] for name in trained} == {"encoder", "decoder", "head"}
     parser = parser_of("downstream_cardiac_sax_segmentation", phantoms.cardiac.labelled, tmp_path / "s")

@@ -20,7 +20,16 @@ from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
-from tests.bundles.conftest import PRETEXTS, TRAINED, datalist_for, run_bundle, tiny, tiny_size
+from tests.bundles.conftest import (
+    PRETEXTS,
+    TRAINED,
+    datalist_for,
+    run_bundle,
+    tiny,
+    tiny_size,
+    train,
+    train_and_evaluate,
+)
 from tests.conftest import ROOT
 from tests.kinds import others_slow
 from tests.quick_python import quick_python
@@ -50,11 +59,11 @@ def test_train_resume_evaluate(name, phantoms, tmp_path):
     settings = {"datalist": str(datalist), "samples_per_epoch": 16, "val_interval": 1}
 
     # two epochs in one go, and one after the other
-    run_bundle(name, *EVALUATED, run_id="train_and_evaluate", max_epochs=2, output_dir=str(tmp_path / "a"), **settings)
+    run_bundle(name, *EVALUATED, run_id="train_and_evaluate", max_epochs=2, output_dir=tmp_path / "a", **settings)
     # the number of epochs is part of the configuration, so the first half is an interrupted run
-    interrupted(name, "train.yaml", after_epoch=1, max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
+    interrupted(name, "train.yaml", after_epoch=1, max_epochs=2, output_dir=tmp_path / "b", **settings)
     assert [row["epoch"] for row in read_history(tmp_path / "b/history.csv")] == [1]
-    run_bundle(name, "train.yaml", max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(name, "train.yaml", max_epochs=2, output_dir=tmp_path / "b", **settings)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert same(weights(tmp_path / "a", "last.ckpt")["network"], weights(tmp_path / "b", "last.ckpt")["network"])
     history = read_history(tmp_path / "b/history.csv")
@@ -66,7 +75,7 @@ def test_train_resume_evaluate(name, phantoms, tmp_path):
     # evaluating the best weights separately gives the same scores
     section = "validation" if name in PRETEXTS else "test"
     scores = json.loads((tmp_path / "a" / section / "metrics.json").read_text())
-    run_bundle(name, *EVALUATED, output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(name, *EVALUATED, output_dir=tmp_path / "b", **settings)
     assert json.loads((tmp_path / "b" / section / "metrics.json").read_text()) == scores
 
 
@@ -75,9 +84,9 @@ def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
     settings = {"datalist": str(phantoms.cardiac.labelled), "samples_per_epoch": 16, "max_epochs": 3, "val_interval": 1}
     settings |= {"amp": "bfloat16", "encoder_lr_factor": 0.1}
     configs = ("train.yaml", "demo.yaml")
-    run_bundle(name, *configs, output_dir=str(tmp_path / "a"), **settings)
-    interrupted(name, *configs, after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
-    run_bundle(name, *configs, output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(name, *configs, output_dir=tmp_path / "a", **settings)
+    interrupted(name, *configs, after_epoch=1, output_dir=tmp_path / "b", **settings)
+    run_bundle(name, *configs, output_dir=tmp_path / "b", **settings)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     rates = [row["learning_rate"] for row in read_history(tmp_path / "b/history.csv")]
     assert rates == [row["learning_rate"] for row in read_history(tmp_path / "a/history.csv")]
@@ -172,7 +181,7 @@ def test_it_trains_without_validation(name, phantoms, tmp_path):
     # in the original's folder, because the paths in a datalist are relative to it
     datalist = datalist_for(name, phantoms).parent / f"only_training_{name}.json"
     datalist.write_text(json.dumps(content))
-    run_bundle(name, "train.yaml", datalist=str(datalist), samples_per_epoch=16, max_epochs=2, output_dir=str(tmp_path))
+    train(name, datalist, tmp_path, samples_per_epoch=16, max_epochs=2)
     assert same(weights(tmp_path), weights(tmp_path, "last.ckpt")["network"])
 
 
@@ -193,45 +202,23 @@ def test_another_configuration_in_the_same_folder_is_refused(phantoms, tmp_path)
 def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
     name = "downstream_cardiac_sax_segmentation"
     settings = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1}
-    run_bundle(
-        "pretext_cardiac_multitask",
-        "train.yaml",
-        datalist=str(phantoms.cardiac.unlabelled),
-        output_dir=str(tmp_path / "p"),
-        **settings,
-    )
+    train("pretext_cardiac_multitask", phantoms.cardiac.unlabelled, tmp_path / "p", **settings)
     pretext = weights(tmp_path / "p")
-    settings["datalist"] = str(phantoms.cardiac.labelled)
-    run_bundle(
-        name,
-        "train.yaml",
-        pretrained=str(tmp_path / "p"),
-        transfer="decoder",
-        num_subjects=1,
-        output_dir=str(tmp_path / "f"),
-        **settings,
-    )
-    frozen = weights(tmp_path / "f")
+
+    def fine_tuned(run: str, **given) -> dict[str, torch.Tensor]:
+        start = {"pretrained": tmp_path / "p", "num_subjects": 1}
+        train(name, phantoms.cardiac.labelled, tmp_path / run, **settings | start | given)
+        return weights(tmp_path / run)
+
+    frozen = fine_tuned("f", transfer="decoder")
     assert all(torch.equal(frozen[key], pretext[key]) for key in frozen if key.startswith("encoder."))
     assert any(not torch.equal(frozen[key], pretext[key]) for key in frozen if key.startswith("decoder."))
-    run_bundle(
-        name, "train.yaml", pretrained=str(tmp_path / "p"), num_subjects=1, output_dir=str(tmp_path / "a"), **settings
-    )
-    everything = weights(tmp_path / "a")
+    everything = fine_tuned("a")
     assert any(
         not torch.equal(everything[key], pretext[key]) for key in everything if "encoder" in key and "weight" in key
     )
     # an encoder with a low learning rate stays close to its pretext
-    run_bundle(
-        name,
-        "train.yaml",
-        pretrained=str(tmp_path / "p"),
-        num_subjects=1,
-        encoder_lr_factor=0.01,
-        output_dir=str(tmp_path / "slow"),
-        **settings,
-    )
-    slow = weights(tmp_path / "slow")
+    slow = fine_tuned("slow", encoder_lr_factor=0.01)
     for part, bound in (("encoder.", 0.05), ("decoder.", None)):
         moved, freely = (
             sum(
@@ -243,28 +230,12 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
         )
         assert moved < bound * freely if bound else moved > 0.3 * freely
     # with another draw of exams, the run is a different one
-    run_bundle(
-        name,
-        "train.yaml",
-        pretrained=str(tmp_path / "p"),
-        num_subjects=1,
-        subject_seed=1,
-        output_dir=str(tmp_path / "s"),
-        **settings,
-    )
-    assert not same(everything, weights(tmp_path / "s"))
+    assert not same(everything, fine_tuned("s", subject_seed=1))
 
 
 def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
     name = "downstream_cardiac_disease_classification"
-    run_bundle(
-        name,
-        *EVALUATED,
-        run_id="train_and_evaluate",
-        section="training",
-        datalist=str(phantoms.cardiac.labelled),
-        output_dir=str(tmp_path),
-    )
+    train_and_evaluate(name, phantoms.cardiac.labelled, tmp_path, section="training")
     scores = json.loads((tmp_path / "training/metrics.json").read_text())
     assert scores["macro_auc"] == 1  # scored on its own training exams: this checks only the plumbing
     header = (tmp_path / "features.csv").read_text().splitlines()[0]
@@ -284,10 +255,10 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
         name,
         *EVALUATED,
         section="training",
-        datalist=str(phantoms.cardiac.labelled),
-        output_dir=str(tmp_path),
-        masks=str(tmp_path / "masks"),
-        report_dir=str(tmp_path / "predicted"),
+        datalist=phantoms.cardiac.labelled,
+        output_dir=tmp_path,
+        masks=tmp_path / "masks",
+        report_dir=tmp_path / "predicted",
     )
     rows = (tmp_path / "predicted/predictions.csv").read_text().splitlines()
     column = rows[0].split(",").index("LV volume at ED (ml)")
@@ -296,18 +267,17 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
     run_bundle(
         name,
         "inference.yaml",
-        datalist=str(phantoms.cardiac.labelled),
-        weights=str(tmp_path / "models/model.pt"),
-        output_dir=str(tmp_path / "i"),
+        datalist=phantoms.cardiac.labelled,
+        weights=tmp_path / "models/model.pt",
+        output_dir=tmp_path / "i",
     )
     assert (tmp_path / "i/predictions.csv").exists()
 
 
 def test_a_missing_mask_names_the_exam(phantoms, tmp_path):
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            "downstream_cardiac_disease_classification", *EVALUATED, run_id="train_and_evaluate",
-            datalist=str(phantoms.cardiac.labelled), masks=str(tmp_path), output_dir=str(tmp_path),
+        train_and_evaluate(
+            "downstream_cardiac_disease_classification", phantoms.cardiac.labelled, tmp_path, masks=tmp_path,
         )  # fmt: skip
     error = caught.value
     while error is not None and not isinstance(error, InputError):

@@ -11,7 +11,7 @@ from planewise.phantoms.heart.planes import true_planes
 from torch import tensor
 from typer.testing import CliRunner
 
-from tests.bundles.conftest import run_bundle
+from tests.bundles.conftest import train_and_evaluate
 
 VIEWS = ["2ch", "4ch", "3ch"]
 NAME = "pretext_cardiac_multitask"
@@ -47,10 +47,9 @@ def test_the_index_finds_it_whatever_its_name(exams):
 @pytest.mark.slow  # quick tests cover its parts: the index, and heatmaps of any views (test_experiments)
 def test_three_views_train_score_and_plan_by_an_override(exams, tmp_path):
     folder, datalist, _ = exams
-    run_bundle(
-        NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate",
-        datalist=str(datalist), section="test", output_dir=str(tmp_path / "run"), views=VIEWS,
-        samples_per_epoch=8, max_epochs=1, val_interval=1,
+    train_and_evaluate(
+        NAME, datalist, tmp_path / "run", section="test", views=VIEWS, samples_per_epoch=8, max_epochs=1,
+        val_interval=1,
     )  # fmt: skip
     scores = json.loads((tmp_path / "run/test/metrics.json").read_text())
     assert list(scores["orientation"]["views"]) == VIEWS

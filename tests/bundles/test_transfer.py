@@ -18,7 +18,7 @@ from planewise.packaging import package_bundle
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from tests.bundles.conftest import datalist_for, run_bundle, tiny
+from tests.bundles.conftest import datalist_for, infer, plain_parser, run_bundle, tiny
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
 from tests.processes import in_processes
@@ -34,7 +34,7 @@ OTHER = {"batch_size": 4, "samples_per_epoch": 12}
 def weights_of(pretext: str, folder: Path) -> Path:
     """Untrained weights of a pretext's network with few channels."""
     folder.mkdir(parents=True, exist_ok=True)
-    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / pretext / "configs/train.yaml")))
+    parser = plain_parser(pretext, "train.yaml")
     parser.update(tiny(pretext))
     torch.manual_seed(11)
     torch.save(parser.get_parsed_content("network_def").state_dict(), folder / "pretext.pt")
@@ -56,7 +56,7 @@ def two_tasks(phantoms, folder: Path, pretext: str = PRETEXTS[NAME], name: str =
 
 
 def parser_of(folder: Path, name: str = NAME, **settings) -> ConfigParser:
-    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/train.yaml")))
+    parser = plain_parser(name, "train.yaml")
     parser.update(tiny(name) | {"output_dir": str(folder)} | settings)
     return parser
 
@@ -160,13 +160,11 @@ def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path)
 def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
     """The second task leaves no trace in scores, inference or the packaged bundle."""
     given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "auxiliary_interval": 5}
-    run_bundle(
-        NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given
-    )
+    run_bundle(NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=tmp_path / "a", **given)
     # epochs of 6 steps: the second begins between two steps of the pretext, which are in the middle of its own epoch
     for end in (1, 2):
-        interrupted(NAME, "train.yaml", after_epoch=end, output_dir=str(tmp_path / "b"), **given)
-    run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "b"), **given)
+        interrupted(NAME, "train.yaml", after_epoch=end, output_dir=tmp_path / "b", **given)
+    run_bundle(NAME, "train.yaml", output_dir=tmp_path / "b", **given)
     one, other = (weights(tmp_path / name, "last.ckpt") for name in "ab")
     assert one["learner"].keys() == one["network"].keys() | {"other.head.maps.weight", "other.head.maps.bias"}
     for part in ("network", "learner"):
@@ -182,21 +180,14 @@ def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms,
     assert json.loads((tmp_path / "a/test/metrics.json").read_text())["volumes"] > 0
     # evaluation and inference do not mention the other task
     plain = {key: given[key] for key in ("datalist", "device", "amp")}
-    run_bundle(NAME, "train.yaml", "evaluate.yaml", output_dir=str(tmp_path / "b"), **plain)
+    run_bundle(NAME, "train.yaml", "evaluate.yaml", output_dir=tmp_path / "b", **plain)
     assert (tmp_path / "a/test/metrics.json").read_text() == (tmp_path / "b/test/metrics.json").read_text()
     packaged = package_bundle(ROOT / "bundles" / NAME, tmp_path / "a", tmp_path / "dist").folder
     assert same(torch.load(packaged / "models/model.pt", weights_only=True), weights(tmp_path / "a"))
     written = [path.read_text() for path in packaged.rglob("*") if path.suffix in (".yaml", ".json", ".md")]
     assert written and not any(str(tmp_path) in text or phantoms.folder.name in text for text in written)
     assert any("transfer: multitask" in text for text in written), "the model card says how it was trained"
-    run_bundle(
-        NAME,
-        "inference.yaml",
-        input=given["datalist"],
-        num_exams=1,
-        weights=str(packaged),
-        output_dir=str(tmp_path / "masks"),
-    )
+    infer(NAME, given["datalist"], packaged, tmp_path / "masks", num_exams=1)
     assert list((tmp_path / "masks").rglob("*_mask.nii.gz"))
 
 
@@ -242,7 +233,7 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phan
 @pytest.mark.parametrize("bundle", [NAME, LONG])
 def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, tmp_path):
     given = two_tasks(phantoms, tmp_path, PRETEXTS[bundle], bundle) | {"transfer": "decoder", "pretext_datalist": None}
-    run_bundle(bundle, "train.yaml", output_dir=str(tmp_path / "run"), **given)
+    run_bundle(bundle, "train.yaml", output_dir=tmp_path / "run", **given)
     start, end = torch.load(given["pretrained"]), weights(tmp_path / "run", "last.ckpt")["network"]
     names = [name for name in end if name.startswith("encoder.")]
     assert any("running_mean" in name for name in names)
@@ -286,7 +277,7 @@ def test_what_makes_no_sense_ends_with_a_sentence(changed, message, phantoms, tm
     if given["pretext_config"] == "pretext_simclr":
         given["pretext_config"] = str(ROOT / "bundles/pretext_simclr/configs/train.yaml")
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "run"), **given)
+        run_bundle(NAME, "train.yaml", output_dir=tmp_path / "run", **given)
     error: BaseException | None = caught.value
     while error is not None and message not in str(error):
         error = error.__cause__

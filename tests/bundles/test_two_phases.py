@@ -13,9 +13,9 @@ from planewise.data import load_datalist
 from planewise.engines import read_history
 from planewise.errors import InputError
 
-from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.conftest import infer, run_bundle, tiny, tiny_size, train, train_and_evaluate
 from tests.bundles.test_pieces import parser_of
-from tests.bundles.test_runs import EVALUATED, interrupted, root_cause, same, weights
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
 
 NAME, PRETEXT = "downstream_cardiac_two_phase_classification", "pretext_simclr"
 QUICK = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "batch_size": 4}
@@ -24,13 +24,12 @@ QUICK = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "batch_size
 def test_from_a_pretext_on_hearts_alone(phantoms, tmp_path):
     """The test uses both bundles on one datalist, with the paper's other backbone, too."""
     datalist = str(phantoms.cardiac.labelled)
-    run_bundle(
-        PRETEXT, "train.yaml", "vgg16.yaml", datalist=datalist, images="segmented", output_dir=str(tmp_path / "p"),
+    train(
+        PRETEXT, datalist, tmp_path / "p", "vgg16.yaml", images="segmented",
         **QUICK | {"batch_size": 8, "projection": [8, 4], "features": tiny(NAME)["features"], "blocks": [1] * 5},
     )  # fmt: skip
-    run_bundle(
-        NAME, *EVALUATED, run_id="train_and_evaluate", datalist=datalist, images="segmented", fold=0, folds=3,
-        pretrained=str(tmp_path / "p"), output_dir=str(tmp_path / "f"), **QUICK,
+    train_and_evaluate(
+        NAME, datalist, tmp_path / "f", images="segmented", fold=0, folds=3, pretrained=tmp_path / "p", **QUICK,
     )  # fmt: skip
     pretext, kept = weights(tmp_path / "p"), weights(tmp_path / "f")
     for phase in ("ed", "es"):
@@ -47,10 +46,7 @@ def test_from_a_pretext_on_hearts_alone(phantoms, tmp_path):
     rows = list(csv.DictReader((tmp_path / "f/test/predictions.csv").open()))
     assert all(sum(float(row[f"p({name})"]) for name in scores["auc"]) == pytest.approx(1, abs=1e-5) for row in rows)
 
-    run_bundle(
-        NAME, "train.yaml", datalist=datalist, pretrained=str(tmp_path / "p"), transfer="all", learning_rate=0.01,
-        output_dir=str(tmp_path / "a"), **QUICK,
-    )  # fmt: skip
+    train(NAME, datalist, tmp_path / "a", pretrained=tmp_path / "p", transfer="all", learning_rate=0.01, **QUICK)
     moved = weights(tmp_path / "a")
     assert not torch.equal(moved["encoder.ed.features.0.weight"], moved["encoder.es.features.0.weight"])
 
@@ -118,14 +114,14 @@ def test_it_ends_early_and_resumes_to_the_same_end(phantoms, tmp_path):
     settings = QUICK | {"datalist": str(phantoms.cardiac.labelled), "max_epochs": 9, "patience": 2}
     # a learning rate so high that it only does damage: the first epochs are the best
     settings |= {"learning_rate": 3.0}
-    run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "a"), **settings)
+    run_bundle(NAME, "train.yaml", output_dir=tmp_path / "a", **settings)
     epochs = [row["epoch"] for row in read_history(tmp_path / "a/history.csv")]
     losses = [row["val_loss"] for row in read_history(tmp_path / "a/history.csv")]
     best = losses.index(min(losses)) + 1
     assert epochs[-1] == best + 2 < 9
-    interrupted(NAME, "train.yaml", after_epoch=best, output_dir=str(tmp_path / "b"), **settings)
+    interrupted(NAME, "train.yaml", after_epoch=best, output_dir=tmp_path / "b", **settings)
     for _ in range(2):  # the second run has nothing left to do
-        run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "b"), **settings)
+        run_bundle(NAME, "train.yaml", output_dir=tmp_path / "b", **settings)
         assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
@@ -140,16 +136,16 @@ def test_classes_of_a_table_and_exams_without_one(phantoms, tmp_path):
     datalist = tmp_path / "datalist.json"
     datalist.write_text(json.dumps(items))
     settings = {"class_key": "amyloid", "classes": [0, 1]}
-    run_bundle(NAME, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path / "run"), **QUICK | settings)
+    train(NAME, datalist, tmp_path / "run", **QUICK | settings)
     assert weights(tmp_path / "run")["head.bias"].shape == (2,)
     # inference needs no class
-    run_bundle(
-        NAME, "inference.yaml", input=str(datalist), section="training", num_exams=2, weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"), **settings | tiny_size(NAME),
+    infer(
+        NAME, datalist, tmp_path / "run", tmp_path / "out", section="training", num_exams=2,
+        **settings | tiny_size(NAME),
     )  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "out/predictions.csv").open()))
     assert len(rows) == 2 and {row["true"] for row in rows} <= {"0", "1", ""}
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(NAME, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path / "none"), **QUICK)
+        train(NAME, datalist, tmp_path / "none", **QUICK)
     cause = root_cause(caught.value)
     assert isinstance(cause, InputError) and "no class (group)" in str(cause)

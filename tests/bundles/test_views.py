@@ -13,7 +13,7 @@ from planewise.errors import InputError
 from planewise.metrics import effective_rank, retrieval_accuracy
 from planewise.networks import AlexNetEncoder
 
-from tests.bundles.conftest import BUNDLES, run_bundle, tiny_size
+from tests.bundles.conftest import BUNDLES, run_bundle, tiny_size, train_and_evaluate
 from tests.bundles.test_pieces import parser_of, worsened_by_its_loss_turned
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
@@ -124,20 +124,21 @@ def test_knees_by_one_more_config(name, phantoms, tmp_path):
     torch.manual_seed(1)  # with the run's own seed, its random weights would equal those of the file
     alexnet = AlexNetEncoder(tiny_size("pretext_knee_location")["features"]).state_dict()
     torch.save({**alexnet, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
-    settings = {
-        "imagenet": str(tmp_path / "alexnet.pth"),
-        "learning_rate": 0.0,
-        "datalist": str(phantoms.knee.unlabelled),
-        "output_dir": str(tmp_path),
-        "section": "test",
-        "batch_size": 8,
-        "samples_per_epoch": 16,
-        "max_epochs": 1,
-        "val_interval": 1,
-        "projection": [16, 8],
+    train_and_evaluate(
+        name,
+        phantoms.knee.unlabelled,
+        tmp_path,
+        "knee.yaml",
+        imagenet=tmp_path / "alexnet.pth",
+        learning_rate=0.0,
+        section="test",
+        batch_size=8,
+        samples_per_epoch=16,
+        max_epochs=1,
+        val_interval=1,
+        projection=[16, 8],
         **tiny_size("pretext_knee_location"),
-    }
-    run_bundle(name, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate", **settings)
+    )
     metrics = json.loads((tmp_path / "test/metrics.json").read_text())
     assert 0 <= metrics["retrieval"]["top1"] <= metrics["retrieval"]["top5"] <= 1 and metrics["probe"]["slices"] > 0
     assert {"neighbours.png", "probe.csv"} <= {path.name for path in (tmp_path / "test").iterdir()}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from tests.bundles.conftest import PUZZLES_OF_VOLUMES, run_bundle, tiny_size
+from tests.bundles.conftest import PUZZLES_OF_VOLUMES, parser_of, run_bundle, tiny_size, train, train_and_evaluate
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
@@ -25,8 +25,7 @@ SHORT = {"max_epochs": 1, "val_interval": 1, "samples_per_epoch": 8}
 def patches(phantoms, tmp_path_factory) -> Path:
     """A run of relative patch location, with its evaluation."""
     folder = tmp_path_factory.mktemp("patches")
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT}
-    run_bundle(PATCHES, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+    train_and_evaluate(PATCHES, phantoms.volume.heads, folder, **SHORT)
     return folder
 
 
@@ -45,14 +44,9 @@ def test_places_of_queries_are_counted_and_shown(patches):
 def puzzles(phantoms, tmp_path_factory) -> Path:
     """A run of puzzles of volumes, with its evaluation."""
     folder = tmp_path_factory.mktemp("puzzles")
-    settings = {
-        "datalist": str(phantoms.volume.heads),
-        "output_dir": str(folder),
-        **SHORT,
-        **PUZZLES_OF_VOLUMES,
-        "max_epochs": 2,
-    }
-    run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", "3d.yaml", run_id="train_and_evaluate", **settings)
+    train_and_evaluate(
+        JIGSAW, phantoms.volume.heads, folder, "3d.yaml", **SHORT | PUZZLES_OF_VOLUMES | {"max_epochs": 2}
+    )
     return folder
 
 
@@ -79,18 +73,10 @@ def test_puzzles_of_volumes_resume_bit_equal(puzzles, phantoms, tmp_path):
 
 def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_permutations(phantoms, tmp_path):
     """Compare the tiles with a loop over the volume's cells; the permutations are those of the bundle's file."""
-    folder = ROOT / "bundles" / JIGSAW
-    parser = ConfigParser(
-        ConfigParser.load_config_files([str(folder / "configs" / n) for n in ("train.yaml", "3d.yaml")])
-    )
-    small = {
-        **PUZZLES_OF_VOLUMES,
-        "datalist": str(phantoms.volume.heads),
-        "output_dir": str(tmp_path),
-        "bundle_root": str(folder),
-    }
-    parser.update({**small, "tile_gap": 0, "device": "cpu"})
-    rows = json.loads((folder / "configs/permutations_3d.json").read_text())["permutations"]
+    where = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path)}
+    parser = parser_of(JIGSAW, "train.yaml", "3d.yaml", **where | PUZZLES_OF_VOLUMES | {"tile_gap": 0})
+    file = ROOT / "bundles" / JIGSAW / "configs/permutations_3d.json"
+    rows = json.loads(file.read_text())["permutations"]
     batch = parser.get_parsed_content("train#dataset").__getitems__([0, 1, 2])
     made = parser.get_parsed_content("train#pretext")(batch)
     assert made["image"].shape == (3, 27 * 2, 5, 5, 5)
@@ -147,13 +133,7 @@ def test_a_segmentation_takes_the_encoder_by_its_names(pretext, phantoms, tmp_pa
     """From two channels to four, the first layer's weights are copied, and everything else is unchanged."""
     folder = request.getfixturevalue(pretext)
     before = weights(folder)
-    settings = {
-        "datalist": str(phantoms.volume.tumours),
-        "output_dir": str(tmp_path),
-        "pretrained": str(folder),
-        **SHORT,
-    }
-    run_bundle(TUMOURS, "train.yaml", **settings | {"frozen_epochs": 1})
+    train(TUMOURS, phantoms.volume.tumours, tmp_path, pretrained=folder, **SHORT | {"frozen_epochs": 1})
     after = weights(tmp_path)
     assert len(before.keys() & after.keys()) > 20
     for name, value in before.items():
@@ -172,8 +152,7 @@ def test_a_segmentation_takes_the_encoder_by_its_names(pretext, phantoms, tmp_pa
     ],
 )
 def test_the_2d_form_learns_from_slices(name, slices, score, rows, phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT}
-    run_bundle(name, "train.yaml", "evaluate.yaml", "2d.yaml", run_id="train_and_evaluate", **settings)
+    train_and_evaluate(name, phantoms.volume.heads, tmp_path, "2d.yaml", **SHORT)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
     group, key, value = score
     assert scores["slices"] == slices and scores[group][key] == value
@@ -184,7 +163,7 @@ def test_the_2d_form_learns_from_slices(name, slices, score, rows, phantoms, tmp
         "output_dir": str(tmp_path / "out"),
         **tiny_size(name),
     }
-    run_bundle(name, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
+    run_bundle(name, "inference.yaml", "2d.yaml", weights=tmp_path, **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
     assert np.load(features).shape == (rows, 8), "one row of features for each slice of the network's grid"
 

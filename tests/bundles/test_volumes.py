@@ -9,12 +9,21 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from planewise.data import find_volumes, load_datalist
 from planewise.engines import read_history
+from planewise.errors import causes
 from planewise.networks import load_pretrained
 
-from tests.bundles.conftest import VOLUMES, datalist_for, run_bundle, tiny_size
+from tests.bundles.conftest import (
+    VOLUMES,
+    datalist_for,
+    infer,
+    parser_of,
+    run_bundle,
+    tiny_size,
+    train,
+    train_and_evaluate,
+)
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
@@ -27,8 +36,7 @@ SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 def pretext(phantoms, tmp_path_factory) -> Path:
     """A run of the pretext, with its evaluation."""
     folder = tmp_path_factory.mktemp("pretext")
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT}
-    run_bundle(ROTATION, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+    train_and_evaluate(ROTATION, phantoms.volume.heads, folder, **SHORT)
     return folder
 
 
@@ -38,10 +46,9 @@ def parts(state: dict, part: str) -> dict:
 
 @pytest.mark.parametrize("name", VOLUMES)
 def test_training_and_inference_see_the_same_volume(name, phantoms):
-    folder, found, datalist = ROOT / "bundles" / name / "configs", [], datalist_for(name, phantoms)
+    found, datalist = [], datalist_for(name, phantoms)
     for file, key in (("train.yaml", "train#preprocessing"), ("inference.yaml", "preprocessing")):
-        parser = ConfigParser(ConfigParser.load_config_file(str(folder / file)))
-        parser.update(tiny_size(name) | {"bundle_root": str(folder.parent), "device": "cpu"})
+        parser = parser_of(name, file)
         items = load_datalist(datalist, "test") if file == "train.yaml" else find_volumes(datalist)
         found.append(parser.get_parsed_content(key)(items[0])["image"])
         # the phantoms have the orientation of the data sets that they stand for
@@ -64,12 +71,16 @@ def test_an_encoder_that_learned_tissues_is_fine_tuned(phantoms, tmp_path):
     """
     shared = SHORT | {"max_epochs": 1, "samples_per_epoch": 4}
     first, second = tmp_path / "tissues", tmp_path / "tumours"
-    settings = {"datalist": str(phantoms.volume.tissues), "output_dir": str(first), "in_channels": 2}
-    run_bundle(TUMOURS, "train.yaml", "evaluate.yaml", "tissues.yaml", run_id="train_and_evaluate", **shared | settings)
+    train_and_evaluate(TUMOURS, phantoms.volume.tissues, first, "tissues.yaml", in_channels=2, **shared)
     scores = json.loads((first / "test/metrics.json").read_text())
     assert list(scores["structures"]) == ["fluid", "grey matter", "white matter"] and scores["volumes"] > 0
-    settings = {"datalist": str(phantoms.volume.tumours), "output_dir": str(second), "pretrained": str(first)}
-    run_bundle(TUMOURS, "train.yaml", **shared | settings | {"frozen_epochs": 1, "learning_rate": 0.0})
+    train(
+        TUMOURS,
+        phantoms.volume.tumours,
+        second,
+        pretrained=first,
+        **shared | {"frozen_epochs": 1, "learning_rate": 0.0},
+    )
     before, after = weights(first), weights(second)
     assert before.keys() == after.keys()
     for name, value in parts(before, "encoder").items():
@@ -81,8 +92,7 @@ def test_an_encoder_that_learned_tissues_is_fine_tuned(phantoms, tmp_path):
 def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(phantoms, tmp_path):
     shared = SHORT | {"max_epochs": 1}
     first, second = tmp_path / "pretext", tmp_path / "tumours"
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(first)}
-    run_bundle(ROTATION, "train.yaml", "2d.yaml", **shared | settings)
+    train(ROTATION, phantoms.volume.heads, first, "2d.yaml", **shared)
     settings = {"datalist": str(phantoms.volume.tumours), "output_dir": str(second), "pretrained": str(first)}
     configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
     run_bundle(
@@ -99,8 +109,7 @@ def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(phantom
     # inference on a case gives what the evaluation gave
     item = json.loads(phantoms.volume.tumours.read_text())["test"][0]
     folder = (phantoms.volume.tumours.parent / item["image"][0]).parent
-    where = {"input": str(folder), "weights": str(second), "output_dir": str(tmp_path / "out"), **tiny_size(TUMOURS)}
-    run_bundle(TUMOURS, "inference.yaml", "2d.yaml", **where)
+    infer(TUMOURS, folder, second, tmp_path / "out", "2d.yaml")
     (written,) = (nibabel.load(path) for path in (tmp_path / "out").rglob("*_mask.nii.gz"))
     (mask,) = (nibabel.load(path) for path in (second / "test/masks").glob(f"*{item['exam']}*"))
     assert written.shape == nibabel.load(phantoms.volume.tumours.parent / item["image"][0]).shape
@@ -118,10 +127,8 @@ def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(phantom
 )
 def test_every_pretexts_encoder_is_the_segmentations(name, form, tmp_path):
     def network(bundle: str, channels: int) -> torch.nn.Module:
-        files = [str(ROOT / "bundles" / bundle / "configs" / file) for file in dict.fromkeys(("train.yaml", form))]
-        parser = ConfigParser(ConfigParser.load_config_files(files))
-        parser.update(tiny_size(bundle) | {"in_channels": channels})
-        return parser.get_parsed_content("network_def")
+        files = dict.fromkeys(("train.yaml", form))
+        return parser_of(bundle, *files, in_channels=channels).get_parsed_content("network_def")
 
     pretext = network(name, 2)
     torch.save(pretext.state_dict(), tmp_path / "model.pt")
@@ -133,21 +140,14 @@ def test_every_pretexts_encoder_is_the_segmentations(name, form, tmp_path):
 
 def test_masks_of_volumes_in_another_orientation(phantoms, tmp_path):
     """The same case in three orientations, one of which is exactly sagittal: the masks agree, each on its own grid."""
-    run_bundle(
-        TUMOURS,
-        "train.yaml",
-        datalist=str(phantoms.volume.tumours),
-        output_dir=str(tmp_path / "run"),
-        **SHORT | {"learning_rate": 0.01},
-    )
+    train(TUMOURS, phantoms.volume.tumours, tmp_path / "run", **SHORT | {"learning_rate": 0.01})
     item = json.loads(phantoms.volume.tumours.read_text())["test"][0]
     for stored in ("LPS", "RAS", "PSR"):
         (tmp_path / "cases" / stored).mkdir(parents=True)
         for file, channel in zip(item["image"], ("t1", "t1ce", "t2", "flair"), strict=True):
             turned = in_orientation(nibabel.load(phantoms.volume.tumours.parent / file), stored)
             nibabel.save(turned, tmp_path / f"cases/{stored}/{channel}.nii.gz")
-    where = {"input": str(tmp_path / "cases"), "weights": str(tmp_path / "run"), "output_dir": str(tmp_path / "out")}
-    run_bundle(TUMOURS, "inference.yaml", **where, **tiny_size(TUMOURS))
+    infer(TUMOURS, tmp_path / "cases", tmp_path / "run", tmp_path / "out")
     masks = {}
     for stored in ("LPS", "RAS", "PSR"):
         mask = nibabel.load(tmp_path / f"out/{stored}/{stored}_mask.nii.gz")
@@ -167,13 +167,13 @@ def in_orientation(image: nibabel.Nifti1Image, axcodes: str) -> nibabel.Nifti1Im
 def test_frozen_then_released_and_resumed(phantoms, pretext, tmp_path):
     """Two channels become four; after the frozen epoch, the encoder and its batch statistics are still the pretext's."""
     settings = {"datalist": str(phantoms.volume.tumours), "pretrained": str(pretext), "frozen_epochs": 1, **SHORT}
-    interrupted(TUMOURS, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
+    interrupted(TUMOURS, "train.yaml", after_epoch=1, output_dir=tmp_path / "b", **settings)
     frozen, source = weights(tmp_path / "b", "last.ckpt")["network"], weights(pretext)
     for name, value in parts(source, "encoder").items():
         expected = value[:, [0, 0, 1, 1]] if name == "encoder.stem.conv.weight" else value
         assert torch.equal(frozen[name], expected), name
-    run_bundle(TUMOURS, "train.yaml", output_dir=str(tmp_path / "b"), **settings)
-    run_bundle(TUMOURS, "train.yaml", output_dir=str(tmp_path / "a"), **settings)
+    run_bundle(TUMOURS, "train.yaml", output_dir=tmp_path / "b", **settings)
+    run_bundle(TUMOURS, "train.yaml", output_dir=tmp_path / "a", **settings)
     whole, resumed = (weights(tmp_path / name, "last.ckpt") for name in "ab")
     assert same(whole["network"], resumed["network"])
     moved = parts(whole["network"], "encoder")
@@ -206,9 +206,7 @@ def test_masks_come_back_on_the_images_grid(phantoms, tmp_path, own):
     # a case's folder, as in BraTS
     folder = (phantoms.volume.tumours.parent / item["image"][0]).parent
     size = tiny_size(TUMOURS) | own
-    run_bundle(
-        TUMOURS, "inference.yaml", input=str(folder), weights=str(tmp_path), output_dir=str(tmp_path / "out"), **size
-    )
+    infer(TUMOURS, folder, tmp_path, tmp_path / "out", **size)
     (written,) = (tmp_path / "out").rglob("*_mask.nii.gz")
     assert written.name == f"{folder.name}_mask.nii.gz"
     assert np.array_equal(np.asarray(nibabel.load(written).dataobj), np.asarray(mask.dataobj))
@@ -224,20 +222,11 @@ def test_inference_over_a_folder_goes_on_without_bad_volumes(tmp_path, caplog):
     for name, pixels in {"a": noise, "b": np.full_like(noise, 7), "c": noise, "d": noise}.items():
         nibabel.save(nibabel.Nifti1Image(pixels, affine), folder / f"{name}.nii.gz")
     (folder / "c.nii.gz").write_bytes((folder / "c.nii.gz").read_bytes()[:2000])
-    size = tiny_size(PANCREAS)
-    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / PANCREAS / "configs/inference.yaml")))
-    parser.update(size | {"bundle_root": str(tmp_path), "device": "cpu"})
+    parser = parser_of(PANCREAS, "inference.yaml", bundle_root=str(tmp_path))
     (tmp_path / "models").mkdir()
     torch.save(parser.get_parsed_content("network").state_dict(), tmp_path / "models/model.pt")
     out = tmp_path / "out"
-    run_bundle(
-        PANCREAS,
-        "inference.yaml",
-        input=str(folder),
-        weights=str(tmp_path / "models/model.pt"),
-        output_dir=str(out),
-        **size,
-    )
+    infer(PANCREAS, folder, tmp_path / "models/model.pt", out)
     assert sorted(file.name for file in out.rglob("*_mask.nii.gz")) == ["a_mask.nii.gz", "d_mask.nii.gz"]
     told = [record.getMessage() for record in caplog.records if " is left out " in record.getMessage()]
     assert len(told) == 2 and "(2 of 4)" in told[0] and "(3 of 4)" in told[1]
@@ -254,8 +243,7 @@ def test_other_labels_are_counted_explained_and_left_out(phantoms, tmp_path, cap
     del bare["label"]
     datalist = phantoms.volume.tumours.parent / "spoilt.json"
     datalist.write_text(json.dumps(content))
-    settings = {"datalist": str(datalist), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
-    run_bundle(TUMOURS, "train.yaml", **SHORT | settings | {"max_epochs": 1})
+    train(TUMOURS, datalist, tmp_path / "run", cache_dir=tmp_path / "cache", **SHORT | {"max_epochs": 1})
     assert "its values must be 0, 1, 2, 4, got 3" in caplog.text
     assert "the case has no mask" in caplog.text
 
@@ -272,15 +260,11 @@ def test_evaluation_stops_at_other_labels(name, phantoms, tmp_path):
     item["label"] = str(tmp_path / "3.nii.gz")
     spoilt = datalist.parent / f"spoilt_test_{name}.json"
     spoilt.write_text(json.dumps(content | {"test": [item]}))
-    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/train.yaml")))
-    parser.update(tiny_size(name))
+    parser = parser_of(name, "train.yaml")
     torch.save(parser.get_parsed_content("network_def").state_dict(), tmp_path / "model.pt")
     settings = {"datalist": str(spoilt), "output_dir": str(tmp_path / "out"), "weights": str(tmp_path / "model.pt")}
     with pytest.raises(RuntimeError) as caught:
         run_bundle(name, "train.yaml", "evaluate.yaml", **settings)
     wanted = ", ".join(["0", *parser["structures"]])
-    causes = [caught.value]
-    while causes[-1].__cause__:
-        causes.append(causes[-1].__cause__)
-    assert any(f"its values must be {wanted}, got 3" in str(cause) for cause in causes)
+    assert any(f"its values must be {wanted}, got 3" in str(cause) for cause in causes(caught.value))
     assert not (tmp_path / "out/test/metrics.json").exists()

@@ -25,8 +25,6 @@ TRAIN, EVALUATE = ("train.yaml",), ("train.yaml", "evaluate.yaml")
 )
 def test_a_datalist_of_the_other_view_is_refused(name, configs, kind, view, phantoms, tmp_path):
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            name, *configs, datalist=str(getattr(phantoms.cardiac, kind)), output_dir=str(tmp_path), device="cpu"
-        )
+        run_bundle(name, *configs, datalist=getattr(phantoms.cardiac, kind), output_dir=tmp_path, device="cpu")
     error = root_cause(caught.value)
     assert isinstance(error, InputError) and f"`planewise index FOLDER --view {view}`" in str(error), error

@@ -35,7 +35,7 @@ from rich.console import Console
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
-from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
+from tests.bundles.conftest import datalist_for, phantoms, run_bundle, train  # noqa: F401  (a fixture)
 from tests.conftest import ROOT
 from tests.exams.conftest import write_usual_exam
 from tests.exams.test_dicom_segmentation import points_of
@@ -57,16 +57,9 @@ def exam(phantoms):  # noqa: F811
 def runs(tmp_path_factory, phantoms):  # noqa: F811
     """A very short training of both bundles."""
     folder = tmp_path_factory.mktemp("runs")
+    short = {"max_epochs": 1, "samples_per_epoch": 32, "cache_dir": folder / "cache"}
     for name in (PLANS, SEGMENTS):
-        run_bundle(
-            name,
-            "train.yaml",
-            datalist=str(datalist_for(name, phantoms)),
-            output_dir=str(folder / name),
-            cache_dir=str(folder / "cache"),
-            max_epochs=1,
-            samples_per_epoch=32,
-        )
+        train(name, datalist_for(name, phantoms), folder / name, **short)
     return folder
 
 

@@ -19,7 +19,7 @@ import pytest
 from planewise.packaging import package_bundle
 from planewise.preprocessing import LoadStackd
 
-from tests.bundles.conftest import BUNDLES, DECLARED, datalist_for, run_bundle, tiny
+from tests.bundles.conftest import BUNDLES, DECLARED, datalist_for, tiny, train_and_evaluate
 from tests.conftest import ROOT
 from tests.label.label_server import LabelServer
 from tests.packaging.conftest import few_phantoms, source, write_run  # noqa: F401, a fixture
@@ -88,12 +88,7 @@ def dist(few_phantoms, tmp_path_factory) -> Path:  # noqa: F811
     own = {"RUNS": folder, "OMP_NUM_THREADS": "1", "PATH": path, **datalists}
     run_bash([smaller(line) for line in page_commands("planewise package")], folder, own)
     for name in (name for name in SETTINGS if name not in (ORIENTATION, SEGMENTATION)):
-        settings = {
-            "datalist": str(datalist_for(name, few_phantoms)),
-            "output_dir": str(folder / name),
-            **SETTINGS[name],
-        }
-        run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+        train_and_evaluate(name, datalist_for(name, few_phantoms), folder / name, **SETTINGS[name])
         package_bundle(source(name), folder / name, folder / "dist")
     for name in UNTRAINED:
         write_run(name, folder / name, tiny(name), datalist_for(name, few_phantoms))

@@ -15,7 +15,7 @@ import torch
 from planewise.networks import read_weights
 from planewise.packaging import package_bundle
 
-from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, datalist_for, run_bundle, tiny
+from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, datalist_for, infer, tiny, train_and_evaluate
 from tests.label.conftest import page_commands, run_bash
 from tests.label.label_server import LabelServer
 from tests.label.test_in_monai_label import on_the_grid_of, read
@@ -49,8 +49,7 @@ def cases(datalist: Path) -> list[dict]:
 def packaged(few_phantoms, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("volumes")
     for name in (TUMOURS, PANCREAS):
-        settings = {"datalist": str(datalist_for(name, few_phantoms)), "output_dir": str(folder / name), **LEARNED}
-        run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+        train_and_evaluate(name, datalist_for(name, few_phantoms), folder / name, **LEARNED)
     for name in (*PRETEXTS, GRADING):
         write_run(name, folder / name, tiny(name) | SIZES.get(name, {}), datalist_for(name, few_phantoms))
     for name in (TUMOURS, PANCREAS, *PRETEXTS, GRADING):
@@ -90,8 +89,7 @@ def server(label_environment, packaged, studies, tmp_path_factory) -> Iterator[L
 
 def here(name: str, packaged: Path, given: Path, folder: Path, result: str) -> Path:
     """What `monai.bundle run` writes."""
-    settings = {"weights": str(packaged / name), "input": str(given), "output_dir": str(folder)}
-    run_bundle(name, "inference.yaml", **settings | SIZES.get(name, {}))
+    infer(name, given, packaged / name, folder, **SIZES.get(name, {}))
     (written,) = folder.rglob(result)
     return written
 

@@ -79,7 +79,7 @@ def test_a_real_run_and_its_package_predict_the_same(few_phantoms, elsewhere, tm
     datalist.write_bytes(few_phantoms.cardiac.labelled.read_bytes())
     run = tmp_path / "run"
     small = {"samples_per_epoch": 40, "max_epochs": 2, "learning_rate": 0.01, "datalist": str(datalist)}
-    run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(run), **small)
+    run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=run, **small)
     done = package_bundle(source(name), run, tmp_path / "dist")
     scores = json.loads((run / "test/metrics.json").read_text())
     told = json.loads((done.folder / "configs/metadata.json").read_text())["eval_metrics"]
@@ -90,7 +90,7 @@ def test_a_real_run_and_its_package_predict_the_same(few_phantoms, elsewhere, tm
     assert str(tmp_path) not in card and datalist.name not in card
 
     wanted = {"input": str(datalist), "num_exams": 1}
-    run_bundle(name, "inference.yaml", weights=str(run), output_dir=str(tmp_path / "here"), **wanted, **tiny_size(name))
+    run_bundle(name, "inference.yaml", weights=run, output_dir=tmp_path / "here", **wanted, **tiny_size(name))
     folder = unpacked(done.zip, tmp_path / "elsewhere")
     # from another folder, with the path to the bundle
     file = str(folder / "configs/inference.yaml")
