@@ -126,6 +126,7 @@ def test_a_number_of_exams_counts_whole_exams(find, tmp_path, caplog):
         assert [item["exam"] for item in find(tmp_path / "list.json", num_exams=1, **phases)] == expected
         assert caplog.messages[-1] == "--num_exams 1: the first 1 of 2 exams are used"
         assert len(find(tmp_path / "list.json", num_exams=2, **phases)) == len(items)
+        assert "--num_exams 2" not in caplog.text, "no exam is left out"
     for name in ("p1_frame01.nii.gz", "p1_frame12.nii.gz", "p2_ED.nii.gz"):
         volume(tmp_path / name, range(60))
     assert [Path(item["image"]).name[:2] for item in find(tmp_path, num_exams=1)] == ["p1", "p1"]

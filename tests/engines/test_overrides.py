@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -9,11 +10,13 @@ from monai.bundle import ConfigParser
 from planewise.engines import warn_of_unknown_overrides
 from planewise.engines.overrides import (
     config_files,
+    overrides,
     refuse_idle_run,
     refuse_overlay_first,
     unknown_overrides,
     unused_keys,
     warn_of_idle_overrides,
+    with_args_file,
 )
 from planewise.errors import InputError
 
@@ -267,3 +270,14 @@ def test_every_key_of_our_overlays_is_in_use(bundle):
         # a demo config of an anatomy comes after the config of the anatomy
         base = configs / f"{file.stem.removesuffix('_demo')}.yaml"
         assert unused_keys([configs / "train.yaml", *([base] if base.exists() else []), file]) == {}, file
+
+
+def test_a_command_line_comes_before_its_args_file(tmp_path):
+    """As in MONAI; the values of the file become text, as on a command line."""
+    file = tmp_path / "args.json"
+    file.write_text(json.dumps({"rate": 1, "nesterov": False, "decay": None, "config_file": ["a.yaml", "b.yaml"]}))
+    arguments = with_args_file(["run", "--args_file", str(file), "--rate", "2"])
+    expected = {"rate": "2", "nesterov": "false", "decay": "null", "config_file": '["a.yaml", "b.yaml"]'}
+    assert dict(overrides(arguments)) == {"args_file": str(file), **expected}
+    assert config_files(arguments) == ["a.yaml", "b.yaml"]
+    assert config_files(with_args_file([*arguments[:5], "--config_file", "c.yaml"])) == ["c.yaml"]

@@ -55,9 +55,12 @@ def test_the_table_keeps_the_exams_of_earlier_runs(tmp_path, caplog):
     caplog.set_level("INFO")
     assert answer(tmp_path, {"a": 0.5, "b": 0.25, "=c": 1.0, "d": "x, y"})[0] == "exam,answer,note"
     shutil.rmtree(tmp_path / "b")
+    with (tmp_path / "predictions.csv").open("a") as file:
+        file.write("d,cut off\n")
     table = answer(tmp_path, {"e": 0.75, "a": 0.125}, note="b")
     assert table == ["exam,answer,note", "'=c,1,a", 'd,"x, y",a', "e,0.75,b", "a,0.125,b"]
     assert "predictions.csv keeps the rows of 2 exams from earlier runs" in caplog.messages
+    assert answer(tmp_path, {"=c": 0.5}) == ["exam,answer,note", *table[2:], "'=c,0.5,a"]
 
 
 def test_two_runs_that_end_at_the_same_moment_keep_the_rows_of_both(tmp_path):

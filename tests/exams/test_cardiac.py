@@ -292,12 +292,20 @@ def test_the_longer_of_two_short_axis_stacks_is_used_and_the_other_reported():
     assert any("160x160 instead of 200x200 (the longest consistent run is kept)" in why for why in found.left_out)
 
 
-@pytest.mark.parametrize(("slices", "chosen"), [(8, "cine"), (4, "cine"), (3, "sax")])
+@pytest.mark.parametrize(
+    ("slices", "body_part", "turn", "chosen"),
+    [(8, "", 0, "cine"), (4, "", 0, "cine"), (3, "", 0, "sax"), (8, "knee", 0, "sax"), (8, "", 40, "sax")],
+)
 @pytest.mark.parametrize("kind", ["untriggered", "derived"])
-def test_a_gated_cine_is_used_instead_of_a_longer_series(slices, chosen, kind):
-    """Perfusion, real time and copies with overlays may have more phases or another matrix."""
-    stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"))
-    first = replace(stacks["sax"], slices=stacks["sax"].slices[:slices], columns=160, rows=160)
+def test_a_gated_cine_is_used_instead_of_a_longer_series(slices, body_part, turn, chosen, kind):
+    """Perfusion, real time and copies with overlays may have more phases or another matrix. A cine of another organ or in
+    another direction is not used."""
+    stacks, _ = heart(np.random.default_rng(4), () if body_part else ("2ch", "4ch"))
+    main = stacks["sax"]
+    normal = rotation(np.cross(main.normal, [0, 0, 1]), turn) @ main.normal
+    turned = make_stack([main.image_centre(main.slices[3]) + 10 * k * normal for k in range(-4, 4)], normal)
+    first = turned if turn else main
+    first = replace(first, slices=first.slices[:slices], columns=160, rows=160, body_part=body_part)
 
     def triggered(stack, derived):
         changed = [

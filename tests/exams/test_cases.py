@@ -424,13 +424,17 @@ def test_a_missing_channel_and_a_broken_one(tmp_path):
     for name in ("good", "few", "cut", "cine"):
         write_case(tmp_path, name)
     write(tmp_path / "cine_t2.nii.gz", (6, 5, 4, 3))
+    for volumes in (2, 4):
+        write(tmp_path / f"{volumes}.nii.gz", (6, 5, 4, volumes))
     (tmp_path / "few_t1ce.nii.gz").unlink()
     (tmp_path / "cut_flair.nii.gz").write_bytes(b"no NIfTI")
     cases, skipped, _ = cases_of(tmp_path)
     assert [case.case for case in cases] == ["good"]
     wanted = (
         "NIfTI file that cannot be read: its case is left out",
+        "NIfTI file whose name does not end in a channel (t1, t1ce, t2, flair)",
         "NIfTI image of four dimensions (3 volumes",
+        "NIfTI image of four dimensions (4 volumes in one file) among files of one channel each",
         "case with",
     )
     assert all(reason.startswith(start) for reason, start in zip(sorted(skipped), wanted, strict=True))

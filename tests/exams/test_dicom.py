@@ -378,6 +378,7 @@ def test_truncated_compressed_file(tmp_path):
         ({"PixelSpacing": [0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, refusals.BAD_GEOMETRY),
+        ({"ImageOrientationPatient": [1, 0, 0, 0.003, 1, 0]}, refusals.BAD_GEOMETRY),
         ({"PixelSpacing": ["1e308", "1e308"]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"PixelSpacing": ["1e-300", "1e-300"]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"PixelSpacing": ["1.25", "0.001"]}, refusals.IMPOSSIBLE_GEOMETRY),
@@ -757,3 +758,19 @@ def test_items_are_counted_across_the_chunks_they_are_read_in(tmp_path, monkeypa
     assert reason(path) != refusals.TOO_MANY_FRAMES
     monkeypatch.setattr(refusals, "MOST_ITEMS", 199_999)
     assert reason(path) == refusals.TOO_MANY_FRAMES
+
+
+@pytest.mark.parametrize(
+    ("image_type", "derived"),
+    [
+        (["ORIGINAL", "PRIMARY", "M"], False),
+        (["DERIVED", "PRIMARY", "M"], True),
+        (["derived"], True),
+        (["ORIGINAL", "SECONDARY"], True),
+        (["ORIGINAL", "PRIMARY", "DERIVED"], False),
+        (None, False),
+    ],
+)
+def test_images_computed_from_others_are_known_by_their_type(image_type, derived, tmp_path):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, ImageType=image_type))
+    assert frame.derived == derived

@@ -289,6 +289,7 @@ def the_last(run):
     ("spoil", "reason"),
     [
         (without_scores, "these weights have no scores: there is no metrics.json .*include exams of the training"),
+        (lambda run: shutil.rmtree(run / "validation"), "no metrics.json in .*/test or /validation. Evaluate them"),
         (old_scores, "older than the weights"),
         (other_weights, "does not fit network_def: the weights lack 1 tensors of the network .*head.extra"),
         (diverged, "not finite .* its training diverged"),

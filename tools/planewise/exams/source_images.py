@@ -180,8 +180,8 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
 
 
 def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    """The different heights (m) and weights (kg) in the headers of images, ascending, see `_SAME_SIZE`. Zeros, which mean that
-    the value is unknown, are left out unless there is nothing else."""
+    """The different heights (m) and weights (kg) in the headers of images (see `_SAME_SIZE`), ascending. Zeros mean that
+    the value is unknown, so they are left out unless there is nothing else."""
     found: dict[str, set[float]] = {"PatientSize": set(), "PatientWeight": set()}
     for path in dict.fromkeys(str(image["image"]) for image in images):
         header = Dataset()
