@@ -168,7 +168,7 @@ def stacks_in(
         )
     refused = no_short_axes(found, limit, straight)
     for item in found:
-        if item["exam"] in single:
+        if item.get("exam") in single:
             refused[item["exam"]] = "; ".join(["it has no stack, only single slices", *item.get("header", ())])
     if refused and all(exam_of(item) in refused for item in found):
         reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
