@@ -154,6 +154,21 @@ def test_slices_of_a_datalist_that_lack_phases_are_named(tmp_path):
     assert all(entry["lost"] == {lost + "the nearest phase of the same slice is used instead": [2]} for entry in found)
 
 
+@pytest.mark.parametrize(
+    ("keys", "images"),
+    [
+        ([{}], [["0"]]),
+        ([{"exam": "aa", "slice": 0}, {"exam": "aa"}], [["1", "0"]]),
+        ([{"exam": "aa", "slice": 0, "phase": phase} for phase in (0.6, "ES", "ED")], [["2"], ["1"], ["0"]]),
+    ],
+)
+def test_slices_of_a_hand_written_datalist_may_lack_keys(tmp_path, keys, images):
+    items = [{"image": str(number), "affine": np.eye(4).tolist(), **own} for number, own in enumerate(keys)]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+    found = find_inputs(tmp_path / "list.json", "all")
+    assert [[Path(entry["image"]).name for entry in item["image"]] for item in found] == images
+
+
 def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):
     slices = [{"image": "1.dcm", "affine": np.eye(4).tolist()}]
     stacks = [InputStack("7f3a", "sax", number / 25, slices, {}, {}, 1.0, None, []) for number in range(25)]

@@ -10,17 +10,8 @@ from PIL import Image
 from planewise.commands.index import index as command
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.exams.photographs import (
-    COPY,
-    CUT,
-    NO_PHOTOGRAPH,
-    OTHER_FILE,
-    SPREADSHEET,
-    SUBMISSION,
-    THUMBNAIL,
-    photograph_problem,
-    read_photographs,
-)
+from planewise.exams.photograph_files import CUT, NO_PHOTOGRAPH, OTHER_FILE, SPREADSHEET, THUMBNAIL, photograph_problem
+from planewise.exams.photographs import COPY, SUBMISSION, read_photographs
 from planewise.exams.refusals import EMPTY, HIDDEN
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.retina.population import RETINAS

@@ -6,7 +6,7 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 from planewise.errors import InputError
-from planewise.exams.photographs import TOO_LARGE
+from planewise.exams.photograph_files import TOO_LARGE
 from planewise.preprocessing import (
     CropToForegroundd,
     LoadPhotographd,

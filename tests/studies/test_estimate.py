@@ -17,7 +17,7 @@ import yaml
 from planewise.data import load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.exams.photographs import is_photograph
+from planewise.exams.photograph_files import is_photograph
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import tiny

@@ -22,7 +22,7 @@ from planewise.exams.cases import read_cases
 from planewise.exams.files_below import files_below
 from planewise.exams.input_stacks import REPLACED, find_stacks
 from planewise.exams.mask_checks import label_values, refuse_mask
-from planewise.exams.photographs import OTHER_FILE, is_photograph, photograph_problem
+from planewise.exams.photograph_files import OTHER_FILE, is_photograph, photograph_problem
 from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
 from planewise.exams.volume import common_name, nifti_files
 from planewise.exams.volumes import case_and_phase, find_own_volumes
@@ -147,7 +147,7 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
     volumes = []
     for item in items:
         if "affine" in item:
-            stacks[item["exam"], item.get("stack")][item.get("slice")].append(item)
+            stacks[exam_of(item), item.get("stack")][item.get("slice", -1)].append(item)
         else:
             volumes.append(item)
     for (exam, _), slices in stacks.items():
@@ -169,7 +169,9 @@ def _by_time(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A slice's images in order of time. If a phase repeats, as in the slices of `find_inputs`, they are in order already:
     the last phases may show the first image."""
     times = [item.get("phase", 0.0) for item in entries]
-    return entries if len(set(times)) < len(times) else sorted(entries, key=lambda item: item.get("phase", 0.0))
+    if len(set(times)) < len(times):
+        return entries
+    return sorted(entries, key=lambda item: (cycle_fraction(item), str(item.get("phase"))))
 
 
 def _phases_not_used(count: int) -> dict[str, list[str]]:

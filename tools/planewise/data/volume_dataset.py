@@ -17,7 +17,7 @@ from planewise.data.slice_cache import SliceCache
 from planewise.data.slice_dataset import SliceDataset
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
-from planewise.exams.photographs import is_photograph
+from planewise.exams.photograph_files import is_photograph
 from planewise.exams.reserved import VIEWER
 from planewise.exams.words import some_of
 from planewise.preprocessing import LoadSliced

@@ -40,7 +40,8 @@ from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mask, unknown_values
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
-from planewise.exams.photographs import ENDINGS, read_grade_table, read_photographs, unused_table
+from planewise.exams.photograph_files import ENDINGS
+from planewise.exams.photographs import read_grade_table, read_photographs, unused_table
 from planewise.exams.recognition import FoundView
 from planewise.exams.reserved import PREDICTED, is_labelled
 from planewise.exams.scan import Scan, scan_folder

@@ -3,7 +3,8 @@
 The rule
 --------
 - A file that ends in ``.png``, ``.jpg`` or ``.jpeg`` counts as a photograph if it is a complete image in red, green and
-  blue with at least `MIN_SIDE` pixels on each side. Only its header and its last bytes are read, not its pixels.
+  blue with at least `photograph_files.MIN_SIDE` pixels on each side. Only its header and its last bytes are read, not its
+  pixels.
 - Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each
   photograph, with its name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the 2015 set ``trainLabels.csv``
   (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other one (besides the
@@ -27,25 +28,18 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from planewise.checksum import sha256
 from planewise.errors import InputError
-from planewise.exams.refusals import EMPTY
+from planewise.exams.photograph_files import photograph_problem
 from planewise.exams.reserved import RESERVED
 from planewise.exams.volume import FoundVolumes, Volume
 from planewise.exams.words import composed, count_of, listed, some_of
 from planewise.text_files import read_csv
 
-#: Endings of photographs' file names.
-ENDINGS = (".png", ".jpg", ".jpeg")
-#: A photograph whose shorter side has fewer pixels is a thumbnail.
-MIN_SIDE = 64
 #: More photographs of one patient than this, four of each eye, are noted: the name may stand for several people.
 MANY = 8
 #: Names of a column of grades.
@@ -55,12 +49,6 @@ PATIENTS = (
     "patient", "patientid", "patientnumber", "patid", "subject", "subjectid", "participant", "participantid", "mrn",
 )  # fmt: skip
 
-NO_PHOTOGRAPH = "neither PNG nor JPEG, despite its name"
-SPREADSHEET = "spreadsheet: save the table of grades as CSV UTF-8"
-OTHER_FILE = "neither a photograph (.png, .jpg, .jpeg) nor a table of them (.csv)"
-CUT = "truncated: the photograph ends before its pixels do"
-THUMBNAIL = f"fewer than {MIN_SIDE} pixels on a side: a thumbnail"
-TOO_LARGE = "more pixels than any camera has"
 UNGRADED = "without a grade: usable for pretexts only"
 UNKNOWN = "no photograph has this name"
 COPY = "the same photograph as another, byte for byte"
@@ -103,60 +91,6 @@ _PATIENT = re.compile(r"(?:p|pat|patient|sub|subj|subject)[\W_]*\d+", re.IGNOREC
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
 #: The raw identifier of a patient whom a table names begins like this.
 _BY_TABLE = "photograph:patient:"
-#: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
-_TAIL = 2**16
-
-
-def is_photograph(path: str | Path) -> bool:
-    """Whether a file is a photograph by its name."""
-    return str(path).lower().endswith(ENDINGS)
-
-
-def open_photograph(path: str | Path) -> Image.Image:
-    """Open a PNG or JPEG file and read its header, not its pixels. Pillow raises the errors of a file that it cannot open."""
-    with warnings.catch_warnings():
-        # Pillow warns at half of its limit
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path, formats=("PNG", "JPEG"))
-
-
-def photograph_problem(path: Path) -> str:
-    """The reason why a file cannot be used as a photograph, in words; empty if it can. Its pixels are not read."""
-    try:
-        size = path.stat().st_size
-        if not size:
-            return EMPTY
-        with open_photograph(path) as image:
-            kind, mode, sides = image.format, image.mode, image.size
-        with open(path, "rb") as file:
-            file.seek(max(0, size - _TAIL))
-            tail = file.read()
-    except UnidentifiedImageError:
-        return NO_PHOTOGRAPH
-    except Image.DecompressionBombError:
-        return TOO_LARGE
-    except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for broken PNG files
-        return "photograph that cannot be read"
-    if min(sides) < MIN_SIDE:
-        return THUMBNAIL
-    if (b"IEND" if kind == "PNG" else b"\xff\xd9") not in tail:
-        return CUT
-    return colour_problem(mode)
-
-
-def colour_problem(mode: str) -> str:
-    """The reason why a photograph with this colour mode of Pillow cannot be used; empty if it can."""
-    if mode == "RGB":
-        return ""
-    known = {
-        "L": "shades of grey",
-        "1": "black and white",
-        "P": "a palette",
-        "RGBA": "opacity",
-        "CMYK": "printing inks (CMYK)",
-    }
-    what = known.get(mode, "shades of grey" if mode.startswith(("I", "LA", "F")) else mode)
-    return f"photograph with {what}: it must have only red, green and blue; convert it"
 
 
 def read_photographs(

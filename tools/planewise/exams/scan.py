@@ -18,7 +18,7 @@ from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.files_below import files_below
 from planewise.exams.frame import Frame
-from planewise.exams.photographs import OTHER_FILE, SPREADSHEET, is_photograph
+from planewise.exams.photograph_files import OTHER_FILE, SPREADSHEET, is_photograph
 from planewise.exams.refusals import (
     HIDDEN,
     LINKED_FOLDER,

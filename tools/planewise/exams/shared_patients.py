@@ -24,7 +24,7 @@ from planewise.exams.copies import (
     keys_of_place,
     volume_shape,
 )
-from planewise.exams.photographs import ENDINGS, is_photograph, open_photograph
+from planewise.exams.photograph_files import ENDINGS, is_photograph, open_photograph
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of

@@ -15,7 +15,7 @@ from monai.transforms import LoadImaged, Transform
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from planewise.errors import InputError
-from planewise.exams.photographs import CUT, NO_PHOTOGRAPH, TOO_LARGE, colour_problem
+from planewise.exams.photograph_files import CUT, NO_PHOTOGRAPH, TOO_LARGE, colour_problem
 from planewise.preprocessing.exam_name import volume_name
 
 

@@ -17,7 +17,7 @@ from monai.transforms import LoadImaged
 from planewise.errors import InputError
 from planewise.exams.cases import channels_of_case, check_channels
 from planewise.exams.mask_checks import labels_of
-from planewise.exams.photographs import is_photograph
+from planewise.exams.photograph_files import is_photograph
 from planewise.exams.reserved import VIEWER
 from planewise.exams.volume import common_name
 from planewise.exams.volumes import SAME_GRID, corners_apart
