@@ -12,7 +12,8 @@ import pydicom
 import pytest
 from planewise.commands.plan import plan
 from planewise.data import find_inputs
-from planewise.own_exams.heart_bundles import load_stack
+from planewise.own_exams.heart_bundles import PLANS, load_stack
+from planewise.own_exams.load_bundle import bundles_folder
 from planewise.own_exams.plan_exams import (
     MOST_PHASES,
     OPERATOR_DEG,
@@ -23,6 +24,7 @@ from planewise.own_exams.plan_exams import (
     _explained,
     _faults,
     _line,
+    _phase_plans,
     _row,
     _summary,
     _with_remarks,
@@ -235,3 +237,14 @@ def test_a_slice_without_signal_is_found_in_every_planned_phase(tmp_path):
     blank, _ = _faults(load_stack(first), others)
     assert blank == "no signal in slice 1 of 5: all its pixels are equal (in phase67)"
     assert not any("no signal" in said for said in _faults(load_stack(first), others[:1]))
+
+
+def test_remarks_of_the_other_phases_are_not_logged(tmp_path, monkeypatch, caplog):
+    """They are on the page."""
+    module = sys.modules["planewise.own_exams.plan_exams"]
+    monkeypatch.setattr(module, "run_inference", lambda bundle, settings: ["exam aa: no plane"])
+    remarks = {"header": ["two voxel sizes"], "notes": ["only 60 of 120 phases are used"]}
+    item = {"exam": "aa", "image": str(tmp_path / "cine.nii.gz")} | remarks
+    others = [item | {"time": time, "phase": f"phase{time}0"} for time in (2, 4)]
+    assert _phase_plans(others, bundles_folder(None) / PLANS, {}) == {}
+    assert len(caplog.messages) == 2 and all("is not planned" in message for message in caplog.messages)

@@ -235,7 +235,7 @@ def _phase_plans(
             # if the first phase cannot be planned either, the run on the first phases reports the reason
             said = [str(error)]
         # a datalist names the phases by their rank in it
-        for item, named in zip(stacks, find_inputs(datalist, "all", "test"), strict=True):
+        for item, named in zip(stacks, find_inputs(datalist, "all", "test", left_out=[]), strict=True):
             file = folder / volume_name(named) / "plan.json"
             if file.is_file():
                 plans.setdefault(exam_of(item), {})[str(item["phase"])] = json.loads(file.read_text())["views"]
