@@ -203,7 +203,7 @@ def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
 
 @pytest.mark.parametrize(("count", "step"), [(100, 1), (130, 2), (202, 3), (250, 3)])
 def test_of_more_than_100_phases_those_of_different_names_are_used(count, step, tmp_path, caplog):
-    """Names are per cent of the cycle, and files have these names; a mask's name leads back to its phase."""
+    """Phases are named by per cent of the cycle, and so are files; the phase of a mask is known from its name."""
     write_cine(tmp_path / "dicom", (0, 0, 0), (0.6, 0.2, 0.8), phases=count, slices=3)
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 3, count), np.int16), np.eye(4)), tmp_path / "cine.nii.gz")
     ranks = [rank for rank in range(0, count, step) if round(100 * rank / count) < 100]

@@ -85,7 +85,7 @@ def test_a_network_with_a_wrong_number_of_outputs_is_refused_before_a_step(outpu
 
 
 def test_no_step_adds_to_gradients_of_the_step_before():
-    """Adding would take a kernel for each weight."""
+    """Adding to them would take one more kernel for each weight."""
     training, found = trainer(3, batches=[*Batches(2), *Batches(1)]), []
     training.add_event_handler(
         IterationEvents.FORWARD_COMPLETED,

@@ -443,7 +443,7 @@ def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
 @pytest.mark.parametrize("part", ["weights", "optimiser's moments", "auxiliary task's moments"])
 def test_numbers_that_are_not_finite_are_never_written(tmp_path, part, value):
     """The loss of an epoch's last step was finite, but the weights after it were not. A gradient above 1.8e19 has an
-    infinite square; the weights stay finite, and would never move again."""
+    infinite square; the weights stay finite, but would never change again."""
     Run(tmp_path).go(1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     exploding = Run(tmp_path)

@@ -260,7 +260,7 @@ def test_a_run_may_be_made_longer_and_nothing_else(tmp_path, caplog):
 @pytest.mark.parametrize("epochs", [3, 5])
 @pytest.mark.parametrize("other", [{2: "LV", 1: "RV"}, {1: "LV", 2: "RV"}, {1: "RV", 2: "myocardium"}])
 def test_the_order_of_the_structures_is_part_of_the_configuration(other, epochs, tmp_path):
-    """It is that of the network's outputs, also if a run is made longer."""
+    """The order is that of the network's outputs, even if a run is only extended."""
     settings = {"train": {"epochs": "@max_epochs", "names": "@structures"}, "structures": {1: "RV", 2: "LV"}}
     run(tmp_path / "run", max_epochs=3, **settings)
     run(tmp_path / "run", max_epochs=3, **settings | {"structures": {"1": "RV", "2": "LV"}})

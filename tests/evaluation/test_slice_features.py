@@ -52,7 +52,7 @@ def test_beside_another_prediction_they_come_from_the_image():
 
 
 def test_a_network_without_an_encoder_has_no_features(tmp_path, caplog):
-    """BasicUNet in tools/docs/experiments.md is such a network; its restored images are written all the same."""
+    """BasicUNet in tools/docs/experiments.md is such a network; its restored images are still written."""
     given = {"image": volume(), "pred": torch.rand(1, 16, 16, 5)}
     transform = SliceFeaturesd(torch.nn.Conv2d(1, 1, 1), FeatureInferer())
     item = transform(given)

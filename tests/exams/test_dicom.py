@@ -30,7 +30,7 @@ ROW, COLUMN = unit([-0.8, 0.3, -0.2]), None
 COLUMN = unit(np.cross(ROW, [0.1, -0.5, 0.9]))
 CT = {"SOPClassUID": CTImageStorage, "Modality": "CT"}
 PLACE = {"centre": [10, -20, 30], "row": ROW, "column": COLUMN}
-#: Direction cosines that three decimals make far from orthonormal.
+#: Direction cosines that are far from orthonormal if rounded to three decimals.
 WORST = [-0.356490, -0.630497, -0.689484, -0.313977, -0.614205, 0.723997]
 
 
@@ -198,7 +198,7 @@ def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
 @pytest.mark.parametrize("digits", [3, 8])
 @pytest.mark.parametrize("worst", [False, True])
 def test_rounded_direction_cosines_are_taken_as_itk_takes_them(tmp_path, digits, worst):
-    """With three decimals, the corner of this image would be 0.3 mm apart, and loading would refuse the file. In the worst
+    """With three decimals, the corner of this image would be 0.3 mm off, and loading would refuse the file. In the worst
     case, a scalar product is wrong by 0.0016, and the plane by less than 0.1 deg."""
     path = write_image(tmp_path / "a.dcm", **PLACE, size=(200, 200), spacing=2.0)
     dataset = pydicom.dcmread(path)

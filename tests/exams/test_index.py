@@ -296,7 +296,7 @@ def test_exams_with_groups_are_split_alike(tmp_path):
     ],
 )
 def test_patient_identifiers_that_are_nearly_the_same_are_said(first, second, patients, said, tmp_path):
-    """Spreadsheets take leading zeros away."""
+    """Spreadsheets strip leading zeros."""
     for number, patient in enumerate((first, second)):
         write_usual_exam(tmp_path / f"study{number}", PatientID=patient, StudyInstanceUID=f"1.2.{number}")
     result = index_folder(tmp_path)

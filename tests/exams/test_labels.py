@@ -507,7 +507,7 @@ def test_values_that_a_finding_cannot_have_are_said(tmp_path):
     warnings = index_folder(tmp_path, anatomy="knee", classes=tmp_path / "c.csv").warnings
     do = "to train on it, write 1 (present) or 0 (absent), or leave the cell empty"
     assert [each for each in warnings if each.startswith("the column")] == [
-        "the column ACL of --classes differs from the finding acl in capital letters: write acl",
+        "the column ACL of --classes differs from the finding acl in capitalisation: write acl",
         f"the column meniscus of --classes has the values 2, NA: {do}",
         f"the column effusion of --classes has the values no, yes: {do}",
     ]

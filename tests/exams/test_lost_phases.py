@@ -174,7 +174,7 @@ def test_phases_that_somebody_selected_are_not_reported(kept, heartbeat):
 @pytest.mark.parametrize("heartbeat", [0.0, 800.0, 1000.0])
 @pytest.mark.parametrize("kept", [range(10), range(3), range(12, 20)])
 def test_the_heartbeat_tells_a_cine_that_was_cut_off_from_every_second_phase(kept, heartbeat):
-    """Without a heartbeat, a usual one counts."""
+    """If the header has no heartbeat, a usual one is assumed."""
     stack = kept_of_20(kept, heartbeat=heartbeat)
     assert [stack.slices[0].phase(number) for number in range(len(kept))] == [k / 20 for k in kept]
     assert stack.cycle == 20 and stack.absent[0].startswith("no slice has phase")
@@ -185,7 +185,8 @@ def test_the_heartbeat_tells_a_cine_that_was_cut_off_from_every_second_phase(kep
     ("kept", "steps"), [(range(12), 20), (range(8, 20), 20), (range(0, 12, 2), 10), (range(15), 0)]
 )
 def test_the_heartbeat_shows_that_images_cover_a_part_of_it(kept, steps, cycle):
-    """A header of a prospective cine promises the images that there are, or none. Three quarters may be a whole cine."""
+    """The header of a prospective cine gives the number of existing images, or none. A whole cine may cover only three
+    quarters of the heartbeat."""
     stack = kept_of_20(kept, heartbeat=800.0, cycle=cycle * len(kept))
     places = [k / 20 if steps else k / len(kept) for k in kept]
     assert [stack.slices[0].phase(number) for number in range(len(kept))] == pytest.approx(places, abs=1e-6)
@@ -196,7 +197,7 @@ def test_the_heartbeat_shows_that_images_cover_a_part_of_it(kept, steps, cycle):
 @pytest.mark.parametrize("times", [True, False])
 @pytest.mark.parametrize(("step", "said"), [(1, True), (2, False)])
 def test_without_trigger_times_the_numbers_tell_a_cine_that_was_cut_off(step, said, times):
-    """Whoever keeps every second phase keeps its number."""
+    """If somebody keeps every second phase, the images keep their numbers."""
     frames = [
         frame(10.0 * z, trigger=0.0 if times else None, series=str(z), instance=1 + step * k, cycle=20)
         for z in range(4)

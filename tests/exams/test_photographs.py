@@ -400,7 +400,7 @@ def test_numbers_that_lost_their_zeros_and_hidden_files(tmp_path):
 
 
 def test_names_in_other_capital_letters(tmp_path):
-    """They name a photograph unless the names of several photographs differ only in capital letters."""
+    """They name a photograph unless the names of several photographs differ only in capitalisation."""
     for value, name in enumerate(("IMG_0.png", "Img_1.png", "a/DSC_1.png", "b/dsc_1.png")):
         photograph(tmp_path / name, value)
     (tmp_path / "t.csv").write_text("image,grade\nimg_0,1\nIMG_1.PNG,2\nDsc_1,3\n")

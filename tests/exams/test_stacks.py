@@ -84,8 +84,8 @@ CONTRADICTED = (
     "the first phase right?"
 )
 BACKWARDS = (
-    "the images' numbers run backwards against the times of acquisition in 2 slices: phases are sorted by the times of "
-    "acquisition; does the heart beat backwards?"
+    "the images' numbers are in the reverse order of the times of acquisition in 2 slices: phases are sorted by the times "
+    "of acquisition; does the cine play backwards?"
 )
 SCATTERED = (
     "times of acquisition contradict the images' numbers in 2 slices, but are too far apart for one slice: phases are sorted "
@@ -176,7 +176,7 @@ def test_temporal_positions_order_a_cine_without_trigger_times(tmp_path, numbers
 
 
 def test_each_acquisition_of_a_repeated_cine_is_in_order_of_its_times():
-    """The numbers tell the acquisitions apart, so the order of one acquisition is known only then."""
+    """The numbers separate the acquisitions; only then is the order within each acquisition known."""
     frames = [
         frame(instance=number, acquired=(f"{run}{time}", 0, 0, ()), clocks=(f"{run}{time}", ""), sop=f"{run}{time}")
         for run in (1, 2)
@@ -284,7 +284,7 @@ def test_a_broken_off_repeat_does_not_replace_a_whole_slice():
     assert stack.notes == ["1 slice position has additional images in series with too few phases: not used"]
 
 
-REAL_TIME = "series that are no gated cines, such as perfusion, maps or real time"
+REAL_TIME = "series that are not gated cines, such as perfusion, maps or real time"
 OVERLAYS = "series of derived images, such as copies with overlays"
 
 
@@ -333,7 +333,7 @@ def test_a_computed_image_in_the_series_of_a_cine_is_no_phase():
 def test_trigger_times_in_seconds_are_read(unit, said):
     (stack,) = build_stacks([frame(10.0 * z, trigger=unit * 40.0 * k) for z in range(3) for k in range(20)])
     assert [one.trigger for one in stack.slices[0].phases] == pytest.approx([40.0 * k for k in range(20)])
-    assert stack.is_cine and stack.notes == ["trigger times below 10 ms: they count as seconds"] * said
+    assert stack.is_cine and stack.notes == ["all trigger times are below 10 ms: they are taken as seconds"] * said
 
 
 @pytest.mark.parametrize(("time", "said"), [(1.2, False), (4.2, True), (None, False)])
@@ -346,7 +346,7 @@ def test_a_cine_acquired_again_with_another_echo_time_is_doubtful(time, said):
     ]
     (stack,) = build_stacks(frames)
     assert {one.series for entry in stack.slices for one in entry.phases} == {"2"}
-    assert [text.split(":")[0] for text in stack.absent] == ["3 slices acquired again with another echo time"] * said
+    assert [text.split(":")[0] for text in stack.absent] == ["the repetition of 3 slices has another echo time"] * said
 
 
 @pytest.mark.parametrize(("first", "shift", "pairs"), [(0, 3, 11), (0, 5, 11), (2, 3, 4), (0, 8.5, 0)])

@@ -141,7 +141,8 @@ def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
 )
 @pytest.mark.parametrize("kind", ["unsigned char", "short", "float"])
 def test_only_overlapping_segments_of_3d_slicer_are_not_measured(folder, count, overlap, absent, kind):
-    """Layers are along a first axis that is no direction in space. 3D Slicer keeps them when an overlap is removed."""
+    """Layers are stacked along a first axis, which is not a direction in space. 3D Slicer keeps them when an overlap is
+    removed."""
     labels, grid = some_labels(), nibabel.load(folder / "a_mask.nii.gz")
     layers = np.zeros((count, *labels.shape), {"unsigned char": "u1", "short": "<i2", "float": "<f4"}[kind])
     layers[0][labels == 1], layers[0][labels == 2], layers[-1][labels == 3] = 5, 1, 1

@@ -240,7 +240,7 @@ def test_a_slice_without_signal_is_found_in_every_planned_phase(tmp_path):
 
 
 def test_remarks_of_the_other_phases_are_not_logged(tmp_path, monkeypatch, caplog):
-    """They are on the page."""
+    """The page shows them."""
     module = sys.modules["planewise.own_exams.plan_exams"]
     monkeypatch.setattr(module, "run_inference", lambda bundle, settings: ["exam aa: no plane"])
     remarks = {"header": ["two voxel sizes"], "notes": ["only 60 of 120 phases are used"]}

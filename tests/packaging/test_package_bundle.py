@@ -288,7 +288,7 @@ def the_last(run):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (without_scores, "these weights have no scores: there is no metrics.json .*include exams of the training"),
+        (without_scores, "these weights have no scores: there is no metrics.json .*include training exams"),
         (lambda run: shutil.rmtree(run / "validation"), "no metrics.json in .*/test or /validation. Evaluate them"),
         (old_scores, "older than the weights"),
         (other_weights, "does not fit network_def: the weights lack 1 tensors of the network .*head.extra"),
@@ -642,7 +642,7 @@ def test_of_many_weights_that_do_not_fit_three_are_named_and_the_others_counted(
 @pytest.mark.parametrize(
     ("name", "setting", "reason"),
     [
-        (NAME, {"norm": "two"}, r"the settings do not make a network_def .*; correct the run's config\.yaml"),
+        (NAME, {"norm": "two"}, r"network_def cannot be built from the settings .*; correct the run's config\.yaml"),
         (
             "downstream_pancreas_segmentation",
             {"structures": {"1": "pancreas", "300": "tumour"}},

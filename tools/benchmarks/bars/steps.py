@@ -164,7 +164,7 @@ def _kernels(case: Case, trainer: SupervisedTrainer, step: float) -> Bar:
         if event.device_type == torch.autograd.DeviceType.CUDA and "DtoH" not in event.name
     ]
     each = sum(times) / trainer.state.epoch_length
-    note = f"{len(times) / trainer.state.epoch_length:.0f} kernels of {each / 1e3:.2f} ms"
+    note = f"{len(times) / trainer.state.epoch_length:.0f} kernels, {each / 1e3:.2f} ms in total"
     return Bar(f"{case}: kernels / training step", each / 1e6 / step, note=note)
 
 

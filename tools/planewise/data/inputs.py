@@ -86,8 +86,8 @@ def find_inputs(
         partial(_from_files, phases=phases, view=view, contrast=contrast, left_out=left_out, skipped=skipped),
     )
     found = _first_exams(found, num_exams)
-    # a caller that passes left_out shows the remarks itself; so do those that call `run_inference`, which takes only lines
-    # that begin with the exam
+    # callers that pass left_out show the remarks themselves, and so do callers of `run_inference`: it collects only lines
+    # that begin with the exam, which these do not
     said = ((item, text) for item in found if left_out is None for key in _REMARKS for text in item.get(key, ()))
     for remark in dict.fromkeys(f"remark on exam {exam_of(item)}{own_name(item)}: {text}" for item, text in said):
         logger.warning("%s", remark)
@@ -166,8 +166,8 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
 
 
 def _by_time(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A slice's images in order of time. If a phase repeats, as in the slices of `find_inputs`, they are in order already:
-    the last phases may show the first image."""
+    """A slice's images in order of time. Images of which some have the same phase, as in the slices of `find_inputs`, keep
+    their order, because the first image may stand for the last phases."""
     times = [item.get("phase", 0.0) for item in entries]
     if len(set(times)) < len(times):
         return entries

@@ -123,7 +123,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
 
 
 def _log_package(folder: Path) -> bool:
-    """Whether a folder is that of an unpacked package; if it is, log on which data its weights learned."""
+    """Whether a folder is an unpacked package; if so, log which data its weights were trained on."""
     if not (folder / THEIRS).is_dir():
         return False
     with suppress(InputError):

@@ -163,7 +163,7 @@ class HistoryHandler:
 
 
 def _of_best(evaluator: Any) -> str:
-    """Why an epoch is the best so far; the direction is stated, because a new key metric may need the other one."""
+    """Why an epoch is the best so far. This states the direction, because another key metric may need the opposite one."""
     better = evaluator.metric_cmp_fn
     if better(0.0, 1.0) and better(1.0, 0.0):  # see SimSiam's train.yaml
         return "latest, which is kept"

@@ -193,7 +193,7 @@ def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> 
     # MONAI has replaced the macros in the running config
     used = set(_REFERENCE.findall(str(now))).union(*map(_MACRO.findall, contents))
     read = {*NOT_COMPUTED, *FILES, "weights", "tf32"}
-    # overlays of the bundle, such as demo.yaml, set more than one run needs
+    # the bundle's own overlays, such as demo.yaml, may set keys that this run does not use
     outside = [(file, keys) for file, keys in zip(files, loaded, strict=True) if file.parent != files[0].parent]
     given = {name: f"{file}: {name}" for file, keys in outside for name in keys}
     given |= {name: f"--{name}" for name, _ in overrides(arguments)}

@@ -22,8 +22,8 @@ from planewise.reports.tables import write_predictions
 class ClassificationReport(Report):
     """Write the results of an evaluator's pass over exams into a folder.
 
-    - ``predictions.csv``: each exam's features and probabilities, by its hash; without labels, an earlier table's rows of
-      other exams stay;
+    - ``predictions.csv``: each exam's features and probabilities, by its hash; without labels, the rows of other exams in
+      an earlier table are kept;
     - for labelled exams, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
 
     Batches contain ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs contain ``pred``

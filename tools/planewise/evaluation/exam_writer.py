@@ -96,5 +96,5 @@ class PredictionsWriter(ExamWriter):
         write_predictions(self.folder / "predictions.csv", columns, self.note, keep=self._has_folder)
 
     def _has_folder(self, exam: str) -> bool:
-        """Whether an exam of the table still has its folder; the table may have an apostrophe in front of its name."""
+        """Whether an exam of the table still has its folder; the table may put an apostrophe in front of its name."""
         return any((self.folder / name).is_dir() for name in (exam, exam.removeprefix("'")))

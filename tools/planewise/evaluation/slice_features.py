@@ -98,9 +98,7 @@ def lacks_encoder(network: nn.Module) -> bool:
     """Whether a network, such as one of MONAI's, has no ``encoder`` that computes features; if so, log a warning."""
     lacks = not hasattr(network, "encoder")
     if lacks:
-        logger.warning(
-            "the network has no encoder, so there are no frozen features: they are neither written nor scored"
-        )
+        logger.warning("the network has no encoder, so no frozen features are written or scored")
     return lacks
 
 

@@ -39,8 +39,8 @@ _FOLDS = 5
 class TwoPhaseReport(ProbabilitiesReport):
     """Write the results of an evaluator's pass over exams into a folder.
 
-    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known; if no class is known, an earlier
-      table's rows of other exams stay;
+    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known; if no class is known, the
+      rows of other exams in an earlier table are kept;
     - ``metrics.json``, for exams with a known class: macro AUC (Nakashima 2022, Tables 1 to 3), AUC by class, accuracy,
       confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig.
       1); and ``saliency``, for exams with masks: the mean share of each phase's saliency inside the heart, the share of

@@ -74,7 +74,7 @@ MIN_STACK_CONFIDENCE = 0.4
 _CHEST = "heart|card|corona|ventric|atri[au]|herz|chest|thorax|torax|mediast"
 #: Minimum number of slices of a short-axis stack.
 MIN_SLICES = 3
-#: A gated cine replaces a longer series without trigger times, if it has at least this share of its slices.
+#: A gated cine is used instead of a series that is not one if it has at least this share of that series' slices.
 _CINE_SLICES = 0.5
 
 
@@ -110,8 +110,8 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
 
 
 def _cine_instead_of(stacks: list[Stack], first: int, scored: Sequence[tuple[float, list[Candidate], int]]) -> int:
-    """The place in ``scored`` of the first gated cine in the direction of stack ``first``, if that is not a cine (perfusion,
-    real time, a map, derived images); otherwise 0."""
+    """If stack ``first`` is not a gated cine (perfusion, real time, a map, derived images): the place in ``scored`` of the
+    first gated cine in its direction. Otherwise, or if there is none: 0."""
     best = stacks[first]
     if best.is_cine:
         return 0
@@ -303,11 +303,11 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
             result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
     if chosen.is_no_cine:
         said = (
-            "the short axis is not a gated cine but a series such as perfusion, a map or late enhancement (trigger times or "
-            "inversion recovery)"
+            "the short axis is not a gated cine: its trigger times or its inversion recovery show that it is perfusion, a "
+            "map or late enhancement, for example"
         )
         result.left_out.append(said)
-        if "IR" in chosen.sequence.split("/"):  # trigger times may be wrong
+        if "IR" in chosen.sequence.split("/"):  # trigger times alone may be wrong
             result.parts.append(said)
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:

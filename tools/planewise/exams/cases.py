@@ -268,9 +268,12 @@ def _is_brats(files: Sequence[Path]) -> bool:
 
 
 def likely_channels(cases: Sequence[Volume]) -> list[list[str]]:
-    """Endings of file names that may be channels, in alphabetical order: those of the files in most folders, or of the
-    files of most patients in one folder. Empty if there are none. If each first word (``pre``, ``post``) has the same endings
-    after it, these are the first of two possibilities: the cases of a folder may be visits."""
+    """The channels that cases may have: lists of endings of file names, in alphabetical order. They are the endings that most
+    folders have, or those that most patients in one folder have.
+
+    The list is empty if there are none. It has two entries if the same endings follow each first word (``pre``, ``post``),
+    which may name a patient's visits: the endings without the first word (each visit is a case), and with it.
+    """
     folders: dict[Path, list[Path]] = defaultdict(list)
     patients: dict[tuple[Path, str], set[str]] = defaultdict(set)
     for case in cases:
@@ -341,7 +344,7 @@ def _several_channels(path: Path, channels: Sequence[str]) -> str:
         if nibabel.load(path).shape[3:] == (len(channels),):
             return (
                 f"NIfTI image of four dimensions ({len(channels)} volumes in one file) among files of one channel each: "
-                "split it (nibabel.four_to_three); inference also takes it alone, with --input FILE"
+                "split it (nibabel.four_to_three); inference also accepts it by itself, with --input FILE"
             )
     return ""
 

@@ -27,9 +27,10 @@ UNDECODED = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)
 #: A slice with fewer different values, or with fewer pixels that differ from its most frequent value, is not compared: two
 #: black slices with some noise may have the same histogram.
 _LEVELS, _PIXELS = 8, 100
-#: Images in one place have centres that are at most half as far apart along each axis, mm: some programs round positions.
+#: Images are in the same place if their centres differ by at most half of this along each axis, mm: some programs round
+#: positions.
 _CELL = 1.0
-#: An image of more patients than this says nothing about a patient: it is a test image, or a page of text.
+#: An image that is found in more patients than this says nothing about a patient: it is a test image, or a page of text.
 _MOST_PATIENTS = 3
 
 
@@ -180,8 +181,8 @@ def _places_of(place: Exam | Volume) -> Iterator[tuple[Hashable, str]]:
 
 
 def keys_of_place(sides: tuple[int, int], affine: Sequence[Sequence[float]]) -> list[tuple]:
-    """Keys of a DICOM image, of which two images have at least one in common if they have the same sides and are in the same
-    place, up to half of `_CELL`.
+    """Keys of the place of a DICOM image. Two images have at least one key in common if they have the same sides and are in
+    the same place (see `_CELL`).
 
     Args:
         sides: numbers of rows and columns.
@@ -189,6 +190,6 @@ def keys_of_place(sides: tuple[int, int], affine: Sequence[Sequence[float]]) -> 
     """
     rows, columns = sides
     centre = np.asarray(affine)[:3] @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1]
-    # a border between cells that lies between two near images does not do so if the cells are shifted by half
+    # if a border between two cells separates two close centres, both lie in one of the cells that are shifted by half
     shifts = product((0, 0.5), repeat=3)
     return [(*sorted(sides), *shift, *np.floor(centre / _CELL + shift).tolist()) for shift in shifts]

@@ -684,7 +684,7 @@ def _mark_predicted(
 
 
 def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> None:
-    """Warn about PatientIDs that differ only in leading zeros or capital letters: a spreadsheet or an archive may have
+    """Warn about PatientIDs that differ only in leading zeros or capitalisation: a spreadsheet or an archive may have
     changed them, so one patient would be in two sections. Folders stand for the identifiers, which are private."""
     alike: dict[str, dict[str, str]] = defaultdict(dict)
     for exam in exams:
@@ -693,9 +693,9 @@ def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> 
             alike[loose(patient)].setdefault(patient, "/".join(exam.folder.parts[-2:]))
     if several := [" and ".join(folders.values()) for folders in alike.values() if len(folders) > 1]:
         result.warnings.append(
-            "PatientIDs that differ only in leading zeros or capital letters, so they may be of one patient, but count as "
-            f"different patients: {some_of(several)}. If they are of one patient, assign these folders to one section with "
-            "--sections"
+            "PatientIDs that differ only in leading zeros or capitalisation, so they may be of one patient, but count as "
+            f"different patients: {some_of(several)}. If they belong to one patient, assign these folders to one section "
+            "with --sections"
         )
 
 
@@ -740,7 +740,7 @@ def _doubts_of_findings(class_rows: dict[str, dict]) -> list[str]:
         finding = column.lower()
         if finding in mrnet.LABELS and column != finding:
             found.append(
-                f"the column {column} of --classes differs from the finding {finding} in capital letters: write {finding}"
+                f"the column {column} of --classes differs from the finding {finding} in capitalisation: write {finding}"
             )
         if wrong and (finding in mrnet.LABELS or _YES_NO & {value.lower() for value in values}):
             found.append(

@@ -36,8 +36,8 @@ _MOVED = (
 )
 #: Why an exam may lack slices if the headers assign several dates to its study.
 _DATED = (
-    "another exam of this study has another date but the same frame of reference, so this stack may be only a part: were the "
-    "dates changed series by series?"
+    "another exam of this study has another date but the same frame of reference, so this stack may be incomplete; if the "
+    "dates were changed series by series, give all series of the study one date"
 )
 
 
@@ -191,7 +191,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
     if anatomy.inputs == "views":
         if any(not other.localizer and other.is_like(stacks[index]) for other in exam.moved):
             parts.append(_MOVED)
-        # an exam of a few slices is flagged at any distance from the others
+        # an exam with too few slices for a stack gets this reason however far away the other slices are
         if any(flag or other.may_be_part_of(stacks[index]) for other in exam.dated):
             parts.append(_DATED)
             flag = f"{flag}; {_DATED}" if flag else None

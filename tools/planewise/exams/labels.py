@@ -176,7 +176,7 @@ def _typed(column: list[str]) -> list[object]:
 
 class KnownNames:
     """Finds exams by name. An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``) or
-    in capital letters.
+    in capitalisation.
 
     Args:
         known: the names of each exam.

@@ -24,13 +24,14 @@ LATE_START = 0.9
 #: Images are consecutive phases if the time between two of them, times the header's number of phases, is shorter than this
 #: many heartbeats; otherwise, phases between them were left out. Some cines cover only three quarters of a heartbeat.
 SKIPS = 1.5
-#: The heartbeat of a header without one, ms. Longer than this times `SKIPS`, phases of a heart above 57 per minute were left
-#: out, while every second phase of one below 114 per minute lasts longer.
+#: Heartbeat, ms, if the header has none. With `SKIPS`, the limit is 1050 ms: at heart rates above 57 per minute, consecutive
+#: phases stay below it, and at heart rates below 114 per minute, every second phase exceeds it.
 USUAL_HEARTBEAT = 700.0
-#: A cine was cut off if its images cover less than this share of the header's heartbeat. Prospective gating often leaves out
-#: the last fifth, which is noted if the images cover less than the second share.
+#: A cine was cut off if its images cover less than the first share of the header's heartbeat. Prospective gating often
+#: leaves out the last fifth, so a note follows if they cover less than the second share.
 CUT_OFF, PROSPECTIVE = 2 / 3, 0.9
-#: A cine may show several heartbeats if its images cover this many of the header's; more have a wrong header.
+#: A cine shows several heartbeats if its images cover at least the first number of the header's heartbeats. If they cover
+#: more than the second number, the header is wrong.
 SEVERAL_BEATS, MOST_BEATS = 1.5, 20
 #: A heartbeat with more phases than this has a wrong header.
 MOST_PHASES = 100
@@ -39,7 +40,7 @@ OTHER_START = 0.1
 #: The end of a sentence about phases that no slice has.
 GONE = "files are missing or broken, so that end-diastole or end-systole may be missing"
 #: The same if only the header's heartbeat shows this.
-NOT_COVERED = f"by trigger times and heartbeat (NominalInterval), they were not acquired, or {GONE}"
+NOT_COVERED = f"according to trigger times and heartbeat (NominalInterval), some phases were not acquired, or {GONE}"
 
 
 def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
@@ -72,7 +73,7 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str],
 
     Returns:
         The slices, with the true cycle if it is certain; sentences, without a full stop, about absent phases, slices that
-        begin at different moments, and images of several heartbeats; and a note on images of most of a heartbeat.
+        begin at different moments, and images of several heartbeats; and a note if the images cover only most of one.
     """
     if any(frame.phase or frame.time is not None for frame in slices[0].phases):
         return list(slices), [], []
@@ -97,7 +98,7 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str],
 
 
 def _mark_absent(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
-    """`mark_absent_phases` without the moments at which slices begin, and without several heartbeats."""
+    """`mark_absent_phases` without its checks for slices that begin at different moments and for several heartbeats."""
     complete = [entry for entry in slices if not entry.lost]
     usual = usual_count(len(entry.phases) for entry in complete)
     whole = [entry.phases for entry in complete if len(entry.phases) == usual]
@@ -157,7 +158,8 @@ def _covered(phases: Sequence[Frame]) -> float:
 
 def _other_starts(slices: Sequence[Slice]) -> list[str]:
     """A sentence about slices that begin at another moment of the cycle than most: phases of different moments get one name.
-    It needs a difference in ms and in shares of the heartbeat, because either may be the same in all breath-holds."""
+    The moments must differ both in ms and as shares of the heartbeat, because only one of these may be the same in all
+    breath-holds."""
     starts = []
     for entry in slices:
         step = _step(entry.phases)

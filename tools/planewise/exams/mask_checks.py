@@ -128,8 +128,8 @@ def structures_of(mask: np.ndarray) -> list[int]:
 
 
 def unknown_values(mask: np.ndarray, view: str) -> list[int]:
-    """The values of a mask that no structure of its view has. If the view has no known structures: 255, if there is no other
-    value."""
+    """The values of a mask that no structure of its view has. If the view's structures are unknown, only 255 counts, and
+    only if it is the mask's only value."""
     found, known = structures_of(mask), HEART_STRUCTURES.get(view)
     return [value for value in found if value not in known] if known else [255] * (found == [255])
 

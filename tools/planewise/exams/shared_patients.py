@@ -37,7 +37,7 @@ _COMPARED = 2**16
 CHECKSUMS = "compared_files.json"
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
-#: A volume may be a copy of slices in DICOM, and the other way round.
+#: A volume may be a copy of DICOM slices, and vice versa.
 _OTHER_KIND = {"slice of a volume": "DICOM slice", "DICOM slice": "slice of a volume"}
 
 
@@ -46,7 +46,7 @@ class _Item(NamedTuple):
     patient: str
     names: list[str]
     stack: object
-    """what the items of the same stack have in common; None for an item that is no slice"""
+    """the same for all items of a stack; None if the item is not a slice"""
     affine: list[list[float]] | None
     paths: list[str]
     read: list[str]
@@ -177,7 +177,7 @@ def _contents(ours: Sequence[_Item], theirs: Sequence[_Item], kept: Path | None)
         for path, (stat, clues) in here.items():
             if any((_OTHER_KIND.get(kind, kind), value) in known_there for kind, value in clues):
                 compared[path] = stat
-    # a file that was changed is another file, and other code computes other checksums; the path may name a patient
+    # a changed file, or changed code, needs a new checksum; the names are hashed because a path may name a patient
     code = code_sha256(rooms=["exams"]) if kept else ""
     names = {
         path: hashlib.sha256(
@@ -201,10 +201,13 @@ def _contents(ours: Sequence[_Item], theirs: Sequence[_Item], kept: Path | None)
 
 
 def _clues(items: Sequence[_Item]) -> dict[str, tuple[os.stat_result, set[tuple[str, object]]]]:
-    """For each file that exists, what its copies have in common with it: a photograph, the number of pixels, because copies
-    may be turned; a volume, its sides, or those of its middle slices if a copy is DICOM; a DICOM file, the place of its
-    image, or its sides if a copy is a volume. A file that cannot be read has the number of its bytes. Of a stack's DICOM
-    files, one header is read."""
+    """For each file that exists, what its copies have in common with it.
+
+    - A photograph: the number of pixels, because copies may be rotated.
+    - A volume: its sides, or the sides of its middle slices if the copy is DICOM.
+    - A DICOM file: the place of its image, or its sides if the copy is a volume. One header of each stack is read.
+    - A file that cannot be read: the number of its bytes.
+    """
     found: dict[str, tuple[os.stat_result, set[tuple[str, object]]]] = {}
     sides_of: dict[object, tuple[int, int] | None] = {}
     for item in items:

@@ -48,8 +48,8 @@ _OF_MANY_FRAMES = (
 #: WHO counts a weight as implausible beyond 5 standard deviations of weight-for-height, which are at most 27.3 kg/m2 from
 #: 65 to 120 cm, in girls and boys (WHO Child Growth Standards, Geneva 2006; the WHO's R package anthro).
 _CHILD, _CHILDS_INDEX = 120, 28
-#: Heights or weights that agree to this share are one value: archives round them differently, above all pounds. They change
-#: the body surface by less than that.
+#: Heights or weights that differ by at most this share count as one value, because archives round them differently,
+#: especially after a conversion from pounds. The body surface then changes by less than this share.
 _SAME_SIZE = 0.01
 #: Factors that convert a point or a direction from RAS+ to DICOM's LPS coordinates.
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])

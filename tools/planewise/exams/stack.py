@@ -24,10 +24,10 @@ LIKE_ANGLE = 20.0
 #: A stack may be a part of another one if they are parallel up to this angle (degrees), if it has at least this share of its
 #: phases, and if at least this share of its slices lies outside the other's slices.
 PART_ANGLE, PART_PHASES, PART_OUTSIDE = 10.0, 0.5, 0.5
-#: The same angle for a single slice, which may be prescribed for itself, across the aortic valve for example.
+#: The same angle for a single slice, which may be prescribed on its own, across the aortic valve for example.
 SLICE_ANGLE = 5.0
 #: Smallest number of images of a gated cine, the shortest and longest time (ms) between the first and the last, and the
-#: shortest mean time between two. Trigger times of perfusion are constant up to some ms, or they rise over many heartbeats.
+#: shortest mean time between two. Trigger times of perfusion are constant to within a few ms, or rise over many heartbeats.
 CINE_PHASES, CINE_SHORTEST, CINE_LONGEST, CINE_STEP = 5, 150.0, 4000.0, 5.0
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
@@ -228,7 +228,7 @@ class Stack:
 
     def may_be_part_of(self, chosen: Stack) -> bool:
         """Whether this stack has slices where another one, which is like it, has none. A repetition has slices at the same
-        positions, and perfusion or a map with a name of its own is no part of a cine."""
+        positions, and perfusion or a map whose series has another name is not part of a cine."""
         if not self.is_like(chosen, PART_ANGLE if len(self.slices) > 1 else SLICE_ANGLE):
             return False
         if chosen.is_cine and self.is_no_cine and self.description != chosen.description:
@@ -284,7 +284,7 @@ def is_cine(phases: Sequence[Frame]) -> bool | None:
         phases: in order of time.
 
     Returns:
-        None if it is unknown, because there are few images of a short time, or some without trigger times.
+        None if it is unknown, because there are too few images, they cover too short a time, or some lack trigger times.
     """
     times = [frame.trigger for frame in phases]
     if "IR" in phases[0].sequence.split("/"):

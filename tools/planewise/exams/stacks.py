@@ -45,7 +45,8 @@ MIN_PHASES = 0.5
 LONGEST_SLICE = 300
 #: If all trigger times of an exam are below this (ms), they are in seconds.
 IN_SECONDS = 10.0
-#: Images of one slice without numbers that are further apart (s), and further than the others, are of two acquisitions.
+#: Images of one slice without numbers belong to two acquisitions if the pause between them is longer than this (s), and much
+#: longer than between the others.
 LONGEST_PAUSE = 5
 #: What is doubtful about the order of phases in some slices.
 _CONTRADICTED = (
@@ -56,8 +57,8 @@ _SCATTERED = (
     "numbers; is this order right?"
 )
 _BACKWARDS = (
-    "the images' numbers run backwards against the {times} in {slices}: phases are sorted by the {times}; does the heart "
-    "beat backwards?"
+    "the images' numbers are in the reverse order of the {times} in {slices}: phases are sorted by the {times}; does the "
+    "cine play backwards?"
 )
 _UNNUMBERED = (
     "the images of {slices} have neither numbers nor trigger times: phases are sorted by the {times}; is the first "
@@ -89,7 +90,7 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
         for members in _shifted_apart(contrast)
     ]
     for stack in stacks if seconds else ():
-        stack.notes.append(f"trigger times below {IN_SECONDS:g} ms: they count as seconds")
+        stack.notes.append(f"all trigger times are below {IN_SECONDS:g} ms: they are taken as seconds")
     return sorted(stacks, key=lambda stack: (stack.slices[0].acquired, stack.slices[0].phases[0].path))
 
 
@@ -167,8 +168,8 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def _cines_apart(frames: list[Frame]) -> list[list[Frame]]:
-    """The frames of gated cines, and those of perfusion and maps, see `is_cine`. If there are no cines, all frames are
-    together; if it is unknown, frames count as those of cines."""
+    """The frames of gated cines, and separately those of perfusion and maps (see `is_cine`). If there are no cines, all
+    frames stay together; frames of unknown kind count as those of cines."""
     series = defaultdict(list)
     for frame in frames:
         series[frame.series_or_folder, tuple(np.round(np.asarray(frame.affine)[:3, 3], 1))].append(frame)
@@ -319,7 +320,7 @@ def _stack(frames: list[Frame]) -> Stack:
         notes.append(f"{count} acquired more than once: the last acquisition is used")
     for what, others in (
         ("short", "series with too few phases"),
-        ("no cine", "series that are no gated cines, such as perfusion, maps or real time"),
+        ("no cine", "series that are not gated cines, such as perfusion, maps or real time"),
         ("derived", "series of derived images, such as copies with overlays"),
     ):
         if found[what]:
@@ -337,8 +338,8 @@ def _stack(frames: list[Frame]) -> Stack:
     notes += said
     if found["unlike"]:
         absent.append(
-            f"{count_of(found['unlike'], 'slice')} acquired again with another echo time: the last acquisition is used; does "
-            "it show the same contrast?"
+            f"the repetition of {count_of(found['unlike'], 'slice')} has another echo time: the last acquisition is used; "
+            "does it show the same contrast?"
         )
     for (doubt, times), count in Counter(_order(entry.phases)[1:] for entry in slices).items():
         if doubt:
@@ -434,7 +435,7 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 def _at_pauses(run: list[Frame]) -> list[list[Frame]]:
     """The acquisitions in a series of images that have neither numbers nor trigger times, the last one first: they are
-    separated by pauses (`LONGEST_PAUSE`), and have equally many images, at least those of a cine."""
+    separated by pauses (`LONGEST_PAUSE`), and each has the same number of images, enough for a cine."""
     if _order(run)[1] in (_UNNUMBERED, _UNORDERED):
         for clock in range(2):
             ordered = sorted(run, key=lambda frame: frame.clocks[clock])

@@ -42,7 +42,7 @@ def phase_name(share: float) -> str:
 def named_phases(count: int) -> range:
     """The ranks of the phases of a cycle that are used: all, or every second, third, ... if a cycle has more than 100 phases,
     of which several would have the same `phase_name`."""
-    # above 200 phases, the last could be phase100
+    # if there are more than 200 phases, the last one could be named phase100
     return range(0, count - count // 200, max(1, -(-count // 100)))
 
 
@@ -85,7 +85,7 @@ def plain(text: str) -> str:
 
 
 def loose(name: str) -> str:
-    """A name in a form that leading zeros of a number (``7`` for ``007``) and capital letters do not change."""
+    """A form of a name that does not depend on leading zeros of a number (``7`` for ``007``) or on capitalisation."""
     return (name.lstrip("0") or "0") if name.isdecimal() else name.casefold()
 
 

@@ -111,7 +111,7 @@ class Bundle:
                 raise
             reason = " ".join(str(causes(error)[-1]).split())
             raise InputError(
-                f"the settings do not make a network_def ({reason}); correct the run's config.yaml or the bundle's "
+                f"network_def cannot be built from the settings ({reason}); correct the run's config.yaml or the bundle's "
                 "configs/inference.yaml"
             ) from error
 

@@ -191,7 +191,7 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
     else:
         at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run next to {weights}"
         if run and any((run.folder / other / "metrics.json").is_file() for other in ("all", "training")):
-            at += " (the scores of --section all or training include exams of the training)"
+            at += " (the scores of --section all or training include training exams)"
         raise InputError(
             f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with "
             "configs/evaluate.yaml on top), or name a scores file with --scores"

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-#: A score counts as guessing if it is at most this multiple of chance; an error, if this multiple of it is at least chance.
+#: A score is no better than guessing if it is at most this multiple of chance. For an error, this applies if this multiple of
+#: the error is at least chance.
 _GUESSED = 1.1
 #: How some words of the keys in ``metrics.json`` are spelt in a score's name.
 _WORDS = {

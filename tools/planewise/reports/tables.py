@@ -93,8 +93,8 @@ def write_predictions(
         file: the table.
         columns: the columns; the first one names the exams.
         note: the sentence.
-        keep: whether an earlier table's row of an exam stays if ``columns`` does not have this exam. With None, the table is
-            replaced: its rows belong to the scores of this run.
+        keep: tells whether an exam's row in an earlier table is kept if ``columns`` does not have the exam. With None, the
+            table is replaced, because its rows must belong to the scores of this run.
     """
     columns = {**columns, "note": [note] * len(next(iter(columns.values())))}
     if keep is None:

@@ -60,8 +60,8 @@ class Budget:
 
 
 def add_budgets(page: Page, study: StudyFolder) -> None:
-    """Add a note to the main table, and at the top of the page a warning of methods that are not fine-tuned like training
-    from scratch; add nothing if no training has left its settings."""
+    """Add a note to the main table and, at the top of the page, a warning about methods whose fine-tuning settings differ
+    from those of training from scratch; add nothing if no training has left its settings."""
     budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
     elsewhere = _trained_elsewhere(study)
     said = [budgets_in_words(budgets, elsewhere)] if budgets or elsewhere else []
@@ -71,8 +71,8 @@ def add_budgets(page: Page, study: StudyFolder) -> None:
     if others := _together(_other_settings(study)):
         words = "; ".join(f"{listed(settings)} for {_called(names)}" for settings, names in others.items())
         page.lead(
-            "<p class=warning>Some methods were fine-tuned with other settings than training from scratch, so these settings "
-            f"may explain a part of their gain: {html.escape(words, quote=False)}.</p>"
+            "<p class=warning>Some methods were fine-tuned with settings that differ from those of training from scratch and "
+            f"may explain part of their gain: {html.escape(words, quote=False)}.</p>"
         )
 
 
