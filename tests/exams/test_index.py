@@ -303,6 +303,11 @@ def test_patient_identifiers_that_are_nearly_the_same_are_said(first, second, pa
     assert len({item["patient"] for item in items_of(result)}) == patients
     found = [text for text in result.warnings if "may be of one patient" in text]
     assert [re.findall(r"\S+/study0 and \S+/study1\. If", text) != [] for text in found] == [True] * said
+    (tmp_path / "flat").mkdir()
+    for number, path in enumerate(sorted(tmp_path.glob("study*/*/*.dcm"))):
+        path.rename(tmp_path / "flat" / f"{number}.dcm")
+    found = [text for text in index_folder(tmp_path).warnings if "may be of one patient" in text]
+    assert [re.findall(r"flat/\d+\.dcm and flat/\d+\.dcm\. If", text) != [] for text in found] == [True] * said
 
 
 def test_an_empty_training_section_is_said(usual_exam):

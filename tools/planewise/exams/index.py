@@ -685,17 +685,18 @@ def _mark_predicted(
 
 def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> None:
     """Warn about PatientIDs that differ only in leading zeros or capitalisation: a spreadsheet or an archive may have
-    changed them, so one patient would be in two sections. Folders stand for the identifiers, which are private."""
+    changed them, so one patient would be in two sections. Folders or images stand for the identifiers, which are private."""
+    paths = own_places({exam.key: (exam.folder, Path(exam.stacks[0].slices[0].phases[0].path)) for exam in exams})
     alike: dict[str, dict[str, str]] = defaultdict(dict)
     for exam in exams:
         kind, _, patient = exam.patient_key.partition(":")
         if kind == "patient":
-            alike[loose(patient)].setdefault(patient, "/".join(exam.folder.parts[-2:]))
-    if several := [" and ".join(folders.values()) for folders in alike.values() if len(folders) > 1]:
+            alike[loose(patient)].setdefault(patient, "/".join(paths[exam.key].parts[-2:]))
+    if several := [" and ".join(names.values()) for names in alike.values() if len(names) > 1]:
         result.warnings.append(
             "PatientIDs that differ only in leading zeros or capitalisation, so they may be of one patient, but count as "
-            f"different patients: {some_of(several)}. If they belong to one patient, assign these folders to one section "
-            "with --sections"
+            f"different patients: {some_of(several)}. If they belong to one patient, assign these PatientIDs or folders to one "
+            "section with --sections"
         )
 
 
