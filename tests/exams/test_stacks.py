@@ -175,6 +175,20 @@ def test_temporal_positions_order_a_cine_without_trigger_times(tmp_path, numbers
     assert stack.notes == [said] * (order == [0, 1, 2, 3])
 
 
+@pytest.mark.parametrize(("phases", "runs"), [(10, 2), (6, 4), (2, 20)])
+def test_temporal_positions_of_a_repeated_cine_count_as_phases_unless_there_are_few(phases, runs):
+    """A dynamic series may have the number of the acquisition as its temporal position."""
+    frames = [
+        frame(temporal=k + 1, instance=phases * run + 7 * k % phases, sop=str(run))
+        for run in range(runs)
+        for k in range(phases)
+    ]
+    (stack,) = build_stacks(frames[::-1])
+    found = [(one.temporal, one.sop) for one in stack.slices[0].phases]
+    assert phases == 2 or found == [(k + 1, str(runs - 1)) for k in range(phases)]
+    assert len(found) == (40 if phases == 2 else phases)
+
+
 def test_each_acquisition_of_a_repeated_cine_is_in_order_of_its_times():
     """The numbers separate the acquisitions; only then is the order within each acquisition known."""
     frames = [
@@ -193,11 +207,26 @@ def test_images_with_one_number_are_copies(count, number):
     assert stack.notes == ["1 slice position was acquired more than once: the last acquisition is used"]
 
 
-def test_the_times_of_an_image_are_read(tmp_path):
+@pytest.mark.parametrize(
+    ("tags", "clocks"),
+    [
+        ({}, ("20260101100000.5", "110000")),
+        ({"AcquisitionTime": "1000", "ContentTime": "91500"}, ("20260101100000", "091500")),
+        (
+            {"AcquisitionDate": "2026.01.01", "AcquisitionTime": "10:00:01", "ContentTime": "11"},
+            ("20260101100001", "110000"),
+        ),
+        ({"AcquisitionTime": "none", "ContentTime": "1:2:3"}, ("", "")),
+        ({"AcquisitionDateTime": "202512312359+0100"}, ("20251231235900+0100", "110000")),
+        ({"AcquisitionDateTime": "20251231"}, ("20260101100000.5", "110000")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_the_times_of_an_image_are_read(tags, clocks, tmp_path):
     when = {"AcquisitionDate": "20260101", "AcquisitionTime": "100000.5", "ContentTime": "110000"}
-    write_cine(tmp_path, (0, 0, 0), (0, 0, 1), phases=1, **when)
+    write_cine(tmp_path, (0, 0, 0), (0, 0, 1), phases=1, **(when | tags))
     (one,) = scan_folder(tmp_path).frames
-    assert one.clocks == ("20260101100000.5", "110000") and one.acquired[0] == one.clocks[0]
+    assert one.clocks == clocks and one.acquired[0] == next(filter(None, clocks), "")
 
 
 def test_thick_slabs_a_little_apart_are_slices_of_their_own():
@@ -310,6 +339,18 @@ def test_a_later_series_of_another_kind_does_not_replace_a_cine(count, values, t
     assert len(apart) == (others is None) and not stack.absent
     (alone,) = build_stacks(other)
     assert alone.phase_counts == (count, count) and not alone.is_cine and stack.is_cine
+
+
+def test_a_derived_copy_with_trigger_times_does_not_replace_originals_without():
+    frames = [
+        frame(10.0 * z, trigger=60.0 * k if copy else None, instance=k, derived=copy, series=str(copy))
+        for copy in (False, True)
+        for z in range(3)
+        for k in range(10)
+    ]
+    (stack,) = build_stacks(frames)
+    assert not any(one.derived for entry in stack.slices for one in entry.phases)
+    assert stack.notes == [f"3 slice positions have additional images in {OVERLAYS}: not used"]
 
 
 def test_perfusion_between_the_slices_of_a_cine_is_a_stack_of_its_own():

@@ -294,12 +294,18 @@ def _unit(a: list[float]) -> list[float]:
 def _clocks(header: dict) -> tuple[str, str, str]:
     """The times of the acquisition, the image and the series, as texts whose order is that of the times; empty if unknown."""
     acquired, content, series = (
-        f"{header.get(f'{when}Date') or ''}{header[f'{when}Time']}" if header.get(f"{when}Time") else ""
+        f"{str(header.get(f'{when}Date') or '').replace('.', '')}{time}" if (time := _time(header, when)) else ""
         for when in ("Acquisition", "Content", "Series")
     )
-    if header.get("AcquisitionDateTime"):
-        acquired = str(header["AcquisitionDateTime"]).ljust(14, "0")
+    if found := re.match(r"(\d{10,14})(.*)", str(header.get("AcquisitionDateTime") or "")):
+        acquired = found[1].ljust(14, "0") + found[2]
     return acquired, content, series
+
+
+def _time(header: dict, when: str) -> str:
+    """A time as ``HHMMSS.FFFFFF``, which older headers write ``HH:MM:SS`` or without seconds; empty if it is unknown."""
+    found = re.match(r"(\d{1,2}):?(\d\d)?:?(\d\d(\.\d*)?)?$", str(header.get(f"{when}Time") or "").strip())
+    return "{:0>2}{}{}".format(*(part or "00" for part in found.groups()[:3])) if found else ""
 
 
 @lru_cache(maxsize=256)

@@ -295,6 +295,8 @@ def _stack(frames: list[Frame]) -> Stack:
         runs = _runs([frames[index] for index in members])
         # perfusion and real-time series have more images than a cine, and may be acquired after it
         cines = [run for run in runs if is_cine(run)] or runs
+        if all(run[0].derived for run in cines):  # originals may lack the trigger times that their copies have
+            cines = [run for run in runs if is_cine(run) is not False] or runs
         enough = MIN_PHASES * max(len(run) for run in cines)
         whole = [run for run in cines if len(run) >= enough]
         run = max(whole, key=lambda run: (not run[0].derived, _when(run)))
@@ -450,22 +452,22 @@ def _at_pauses(run: list[Frame]) -> list[list[Frame]]:
 def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
     """The order of the phases of one series at one position.
 
-    Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if each image has its own, or
-    by InstanceNumber. Programs that anonymise files may change or remove these numbers. So if every image has its own time
-    of acquisition and the numbers contradict the times, images are sorted by time, unless the times are too far apart for
-    one slice (`LONGEST_SLICE`), because such programs also change times. Numbers that only start at another phase do not
-    contradict the times, which start again at midnight. Images without numbers are sorted by time or, without times, by file
-    name.
+    Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if there are more positions
+    than images of each, or by InstanceNumber. Programs that anonymise files may change or remove these numbers. So if every
+    image has its own time of acquisition and the numbers contradict the times, images are sorted by time, unless the times
+    are too far apart for one slice (`LONGEST_SLICE`), because such programs also change times. Numbers that only start at
+    another phase do not contradict the times, which start again at midnight. Images without numbers are sorted by time or,
+    without times, by file name.
 
     Returns:
         The key to sort images by; a doubt about the order, empty if there is none; and a name of the times that give the
         order, for this doubt.
     """
     numbers, count = {frame.instance for frame in frames}, len(frames)
-    # the images of two acquisitions in one series share trigger times
+    # the images of two acquisitions in one series share their times; some headers count acquisitions as temporal positions
     for times, time, least in (
         ("trigger times", lambda frame: frame.trigger and round(frame.trigger, 1), 2),
-        ("temporal positions", lambda frame: frame.temporal or None, count),
+        ("temporal positions", lambda frame: frame.temporal or None, 1 + count**0.5),
     ):
         known = {time(frame) for frame in frames}
         if None not in known and len(known) >= least:
