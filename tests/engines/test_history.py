@@ -68,28 +68,26 @@ def test_the_learning_rate_is_the_one_that_the_epoch_used(when, rates, tmp_path)
     assert [row["learning_rate"] for row in read_history(tmp_path / "history.csv")] == rates
 
 
-def test_a_long_first_epoch_tells_once_how_long_the_training_takes(tmp_path, caplog, monkeypatch):
-    clock = iter(range(15, 10_000, 15))
-    monkeypatch.setattr("planewise.engines.history.time", SimpleNamespace(monotonic=lambda: next(clock)))
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_a_long_training_states_in_every_epoch_how_much_time_is_left(seconds, tmp_path, caplog, monkeypatch):
+    trainer = Engine(lambda engine, number: {"loss": LOSSES[0, number]})
+    trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])
+    HistoryHandler(tmp_path).attach(trainer)
+    clock = SimpleNamespace(monotonic=lambda: seconds * trainer.state.iteration)
+    monkeypatch.setattr("planewise.engines.history.time", clock)
+    monkeypatch.setattr("planewise.engines.pace.time", clock)
     with caplog.at_level(logging.INFO):
-        run(tmp_path)
-    paces = [record.getMessage() for record in caplog.records if "per step" in record.getMessage()]
-    assert paces == ["step 2 of 4: 15.0 s per step, so the training takes another 2 minutes, not counting validation"]
-
-
-def test_after_the_last_step_no_time_is_left_to_announce(tmp_path, caplog, monkeypatch):
-    clock = iter([0, 5, 10, 15, 30, *range(40, 100)])
-    monkeypatch.setattr("planewise.engines.history.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    with caplog.at_level(logging.INFO):
-        run(tmp_path, epochs=1)
-    assert "per step" not in caplog.text and "epoch 1 of 1" in caplog.text
+        trainer.run([0], max_epochs=8)
+    lines = [line.partition("0 s")[2] for line in caplog.messages if line.startswith("epoch")]
+    left = [f", about {minutes} minutes left" for minutes in (7, 6, 5)]
+    assert lines == ([*left, *[""] * 5] if seconds == 60 else [""] * 8)
 
 
 def test_an_epoch_is_a_line_of_the_log(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         run(tmp_path)
-    first, *epochs = [record.getMessage() for record in caplog.records if record.name == "planewise.engines.history"]
-    assert first == "training epochs 1 to 2, 4 steps each"
+    first, *epochs = [record.getMessage() for record in caplog.records if record.name.startswith("planewise")]
+    assert first == "training epochs 1 to 2, 4 steps each, on the CPU"
     assert [re.sub(r"\d+\.\d s$", "s", line) for line in epochs] == [
         "epoch 1 of 2: train_loss 2.5000, half 1.2500, s",
         "epoch 2 of 2: train_loss 0.5000, half 0.2500, val_loss 0.5000, s",
@@ -250,7 +248,7 @@ def test_only_the_score_that_chooses_the_epoch_is_marked_as_best_with_its_direct
     log._sums, log._begun = {}, 0.0
     with caplog.at_level(logging.INFO):
         for epoch in (2, 3):
-            log._log({"epoch": epoch, "learning_rate": 0.1, "val_mean_dice": 0.8, "val_loss": 0.7}, 3)
+            log._log({"epoch": epoch, "learning_rate": 0.1, "val_mean_dice": 0.8, "val_loss": 0.7}, epoch)
     assert [line.split(": ")[1].rsplit(", ", 1)[0] for line in caplog.messages] == [
         f"val_mean_dice 0.8000 ({said}), val_loss 0.7000",
         "val_mean_dice 0.8000, val_loss 0.7000",

@@ -17,6 +17,7 @@ from planewise.engines.overrides import (
     unused_keys,
     warn_of_idle_overrides,
     with_args_file,
+    with_small_version,
 )
 from planewise.errors import InputError
 
@@ -28,6 +29,23 @@ def test_the_files_of_a_command_line():
     assert config_files(["--config_file", "['a/train.yaml','demo.yaml']"]) == ["a/train.yaml", "demo.yaml"]
     assert config_files(["--config_file=train.yaml,demo.yaml"]) == ["train.yaml", "demo.yaml"]
     assert config_files(["--config_file=a/inference.yaml"]) == ["a/inference.yaml"] and config_files(["--x"]) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "small"),
+    [
+        (["train.yaml"], ["train.yaml", "demo.yaml"]),
+        (["train.yaml", "2d.yaml"], ["train.yaml", "2d.yaml", "demo.yaml"]),
+        (["train.yaml", "photograph.yaml"], ["train.yaml", "photograph.yaml", "photograph_demo.yaml"]),
+        (["train.yaml", "multi_gpu_train.yaml"], ["train.yaml", "demo.yaml", "multi_gpu_train.yaml"]),
+        (["train.yaml", "photograph.yaml", "photograph_demo.yaml"], []),
+        (["../docs/train.yaml"], []),
+        ([], []),
+    ],
+)
+def test_the_small_version_of_a_run(files, small):
+    configs = ROOT / "bundles/pretext_rotation/configs"
+    assert with_small_version([str(configs / file) for file in files]) == [str(configs / file) for file in small]
 
 
 def test_names_at_every_depth():

@@ -15,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from planewise.atomic_write import atomic_write, unwritable
+from planewise.engines.pace import Pace
 from planewise.engines.quiet import log_scores
 from planewise.exams.words import count_of, duration
 from planewise.losses import logged_terms
@@ -22,8 +23,8 @@ from planewise.reports.history import read_history
 
 logger = logging.getLogger(__name__)
 
-#: If the first epoch takes longer than this number of seconds, its pace is logged.
-_QUIET = 20.0
+#: The line of an epoch has an estimate if at least this number of seconds is left.
+_LONG = 300.0
 
 
 class HistoryHandler:
@@ -32,8 +33,8 @@ class HistoryHandler:
     The learning rate is that of the epoch's last step; if parameters have different rates, it is the highest. If a schedule
     steps after every epoch, it is the rate of the whole epoch.
 
-    The same numbers are logged in one line per epoch. During the run, MONAI's and Ignite's own lines for them are
-    switched off.
+    The same numbers are logged in one line per epoch, which also states the time that is left if it is long (`Pace`).
+    During the run, MONAI's and Ignite's own lines for them are switched off.
 
     Attach this handler to the trainer after the validation. The losses are summed on their device, and read once per
     epoch. A row is added to the file after each epoch, and a resumed run keeps the rows up to its checkpoint. With
@@ -53,7 +54,7 @@ class HistoryHandler:
         self._columns: list[str] = []
         self._rate: Any = None
         self._begun = 0.0
-        self._reports_pace = False
+        self._pace = Pace()
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._read_anew)
@@ -61,7 +62,7 @@ class HistoryHandler:
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._say_pace)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._pace.after_step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
         # not on EXCEPTION_RAISED, because Ignite hides a handled exception from the caller
         engine.add_event_handler(Events.COMPLETED, lambda *_: log_scores(True))
@@ -72,11 +73,8 @@ class HistoryHandler:
         log_scores(False)
 
     def _say_what_comes(self, engine: Engine) -> None:
-        """Before a run's first epoch, log the range of its epochs. In a resumed run, it begins after the checkpoint."""
         if not self._begun and idist.get_rank() == 0:
-            steps, first, last = engine.state.epoch_length, engine.state.epoch, engine.state.max_epochs
-            logger.info("training epochs %d to %d, %s each", first, last, count_of(steps, "step"))
-            self._reports_pace = True
+            self._pace.begin(engine)
 
     def _reset(self, engine: Engine) -> None:
         self._sums = {}
@@ -90,21 +88,6 @@ class HistoryHandler:
         values = {"train_loss": engine.state.output["loss"].detach(), **logged_terms(self.loss)}
         for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
-
-    def _say_pace(self, engine: Engine) -> None:
-        """If the first epoch is long, log once how long a step and the rest of the training take."""
-        state, passed = engine.state, time.monotonic() - self._begun
-        if not self._reports_pace or passed < _QUIET:
-            return
-        self._reports_pace = False
-        done = state.iteration - (state.epoch - 1) * state.epoch_length
-        steps_left = state.max_epochs * state.epoch_length - state.iteration
-        if not steps_left:
-            return
-        logger.info(
-            "step %d of %d: %.1f s per step, so the training takes another %s, not counting validation",
-            *(done, state.epoch_length, passed / done, duration(passed / done * steps_left)),
-        )
 
     def _write(self, engine: Engine) -> None:
         steps = engine.state.epoch_length * idist.get_world_size()
@@ -131,7 +114,6 @@ class HistoryHandler:
         self._write_anew(row)
 
     def _log(self, row: Mapping[str, Any], epochs: int) -> None:
-        self._reports_pace = False
         # otherwise a loss with a single term would be logged twice
         same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
         left_out = {"epoch", "learning_rate", *same}
@@ -147,8 +129,10 @@ class HistoryHandler:
             for name in row
             if name not in left_out
         )
-        took = time.monotonic() - self._begun
-        logger.info("epoch %d of %d: %s, %.1f s", row["epoch"], epochs, scores, took)
+        took, left = time.monotonic() - self._begun, self._pace.left(row["epoch"], epochs)
+        ending = f", about {duration(left)} left" if left >= _LONG else ""
+        logger.info("epoch %d of %d: %s, %.1f s%s", row["epoch"], epochs, scores, took, ending)
+        self._pace.name_small_version(left)
 
     def _write_anew(self, row: dict[str, Any]) -> None:
         """Rewrite the whole table with new columns."""

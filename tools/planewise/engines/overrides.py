@@ -35,6 +35,8 @@ _REFERENCE = re.compile(r"[@%](?:#|::)*(\w+)")
 _MACRO = re.compile(r"%(?:#|::)*(\w+)")
 #: A bundle's configs that stand alone, or that every training has.
 _OF_A_BUNDLE = ("train.yaml", "evaluate.yaml", "inference.yaml")
+#: The overlay that comes last, because it changes what others may set.
+_LAST = "multi_gpu_train.yaml"
 #: A key of every config that stands alone, and of no overlay.
 _STANDS_ALONE = "bundle_root"
 #: Keys of config files that are there for YAML's anchors: ``x-sizes: &sizes [16, 32]``, then ``features: *sizes``.
@@ -70,6 +72,24 @@ def config_files(arguments: Sequence[str]) -> list[str]:
     text = dict(overrides(arguments)).get("config_file")
     files = [] if text is None else yaml.safe_load(text)
     return files if isinstance(files, list) else str(files).split(",")
+
+
+def with_small_version(files: Sequence[str]) -> list[str]:
+    """The config files of a run, and the overlay that makes its network and images small: ``demo.yaml``, or
+    ``knee_demo.yaml`` after ``knee.yaml``.
+
+    Args:
+        files: the files of the run.
+
+    Returns:
+        The files in their order, with ``multi_gpu_train.yaml`` last; empty if the bundle has no such overlay, or if it is in
+        use.
+    """
+    if not files or any(file.endswith("demo.yaml") for file in files):
+        return []
+    names = [f"{Path(file).stem}_demo.yaml" for file in files] + ["demo.yaml"]
+    found = [place for name in names if (place := Path(files[0]).with_name(name)).is_file()]
+    return sorted([*files, str(found[0])], key=lambda file: file.endswith(_LAST)) if found else []
 
 
 def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
