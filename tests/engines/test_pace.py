@@ -49,7 +49,7 @@ def said(monkeypatch, caplog):
 
 @pytest.mark.parametrize(
     ("device", "processes", "where"),
-    [("cpu", 1, "the CPU"), ("cuda:0", 1, "the GPU"), ("cuda", 2, "GPUs, in 2 processes"), ("mps", 1, "the MPS")],
+    [("cpu", 1, "the CPU"), ("cpu", 2, "the CPU, in 2 processes"), ("cuda:0", 1, "the GPU"), ("cuda", 2, "2 GPUs")],
 )
 def test_a_training_first_says_what_it_does_and_where(device, processes, where, said, monkeypatch):
     monkeypatch.setattr("planewise.engines.pace.idist.get_world_size", lambda: processes)

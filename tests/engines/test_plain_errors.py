@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -25,7 +26,8 @@ def shown(monkeypatch, capsys) -> Callable[..., str]:
 
     def ended(error: BaseException) -> str:
         plain_errors()
-        sys.excepthook(type(error), error, None)
+        with contextlib.suppress(SystemExit):
+            sys.excepthook(type(error), error, None)
         return capsys.readouterr().err
 
     return ended
@@ -49,6 +51,20 @@ def test_an_input_error_is_shown_by_its_message_alone(error, whole, shown):
         assert text == whole
     else:
         assert "RuntimeError: in an" in text and text.endswith("\nplanewise: ended by ZeroDivisionError: by zero\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "rank", "said"),
+    [
+        (KeyboardInterrupt(), "0", "planewise: interrupted\n"),
+        (KeyboardInterrupt("stopped after epoch 2"), "0", "planewise: stopped after epoch 2\n"),
+        (KeyboardInterrupt("stopped after epoch 2"), "1", ""),
+    ],
+)
+def test_ctrl_c_ends_a_run_with_one_line_from_one_process(error, rank, said, monkeypatch, shown):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert shown(error) == said
 
 
 @pytest.mark.parametrize(

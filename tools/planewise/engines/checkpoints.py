@@ -21,7 +21,7 @@ from torch import nn
 from planewise.engines.auxiliary_task_handler import OTHER_TASK
 from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
 from planewise.engines.fused import fuse
-from planewise.engines.stop_signals import stop_if_asked
+from planewise.engines.stop_signals import stop_during_backward, stop_if_asked
 from planewise.errors import InputError
 from planewise.exams.words import count_of
 from planewise.networks import not_finite
@@ -106,6 +106,7 @@ class CheckpointHandler:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, stop_if_asked)
+        stop_during_backward(self.optimizer)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep)
         engine.add_event_handler(Events.COMPLETED, self._finish)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
@@ -356,9 +357,17 @@ class CheckpointHandler:
             self._wait()
         except InputError as unwritten:
             logger.error("%s", unwritten)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            logger.info("stopped after epoch %d; the same command resumes the run", self.files.epoch)
+        if isinstance(error, KeyboardInterrupt):
+            error.args = (self._how_to_go_on(),)  # `plain_errors` prints it as the only line
+        elif isinstance(error, SystemExit):
+            logger.info("%s", self._how_to_go_on())
         raise error
+
+    def _how_to_go_on(self) -> str:
+        again = "the same command" + ("" if self.resume else " without `--resume false`")
+        if not self.files.epoch:
+            return "stopped before the end of epoch 1; the same command starts the run again"
+        return f"stopped after epoch {self.files.epoch}; {again} resumes the run"
 
 
 def _fits(loaded: Any, own: Any) -> bool:

@@ -35,11 +35,13 @@ class Pace:
         """Before a run's first epoch, log the range of its epochs. In a resumed run, it begins after the checkpoint."""
         state, processes = engine.state, idist.get_world_size()
         device = torch.device(getattr(state, "device", None) or "cpu").type
-        name = "GPU" if device == "cuda" else device.upper()
+        where = f"the {'GPU' if device == 'cuda' else device.upper()}"
+        if processes > 1:
+            where = f"{processes} GPUs" if device == "cuda" else f"{where}, in {processes} processes"
         logger.info(
             "training epochs %d to %d, %s each, on %s",
             *(state.epoch, state.max_epochs, count_of(state.epoch_length, "step")),
-            f"the {name}" if processes == 1 else f"{name}s, in {processes} processes",
+            where,
         )
         self._on_cpu = device == "cpu"
         self._begun = self._timed_from = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -45,7 +46,8 @@ after_refusal: list[Callable[[], None]] = []
 def plain_errors() -> None:
     """If an `InputError` ends the process, print only its message. MONAI would print pages of traceback.
 
-    After the traceback of any other error, the last line names the error that caused it. ``PLANEWISE_DEBUG=1`` keeps the
+    After the traceback of any other error, the last line names the error that caused it. Ctrl-C ends the process with one
+    line and status 130. ``PLANEWISE_DEBUG=1`` keeps the
     traceback. With several processes, the message names the process that failed, and torchrun prints it last. This function
     also filters the log (`keep_quiet`), and makes SIGTERM end the process like Ctrl-C (`planewise.engines.stop_signals`).
     """
@@ -58,15 +60,16 @@ def plain_errors() -> None:
     who = "planewise" if alone else f"planewise, process {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']}"
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            if os.environ.get("RANK", "0") == "0":
+                print(f"planewise: {error if error.args else 'interrupted'}", file=sys.stderr)
+            # otherwise, `python -m` ends with status 1
+            sys.exit(128 + signal.SIGINT)
         chain = causes(error)
-        plain = (
-            "interrupted"
-            if isinstance(error, KeyboardInterrupt)
-            else (refusal(error) or slip_in_config(chain) or beyond_pytorch(chain))
-        )
+        plain = refusal(error) or slip_in_config(chain) or beyond_pytorch(chain)
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
-            for undo in after_refusal if not isinstance(error, KeyboardInterrupt) else ():
+            for undo in after_refusal:
                 undo()
         elif not alone and (lost := next((cause for cause in chain if of_the_machine(cause, _LOST)), None)):
             print(f"{who}: another process has ended or cannot be reached: {lost}", file=sys.stderr, flush=True)

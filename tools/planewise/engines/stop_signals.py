@@ -7,6 +7,8 @@ import sys
 import threading
 from typing import Any
 
+import torch
+
 #: Python's default handler of each signal.
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 _received: list[int] = []
@@ -29,6 +31,18 @@ def stop_if_asked(*_: Any) -> None:
     checks whether an object has an attribute."""
     if _received:
         _raise(_received[-1])
+
+
+def stop_during_backward(optimizer: torch.optim.Optimizer) -> None:
+    """Let signals end a step between the layers of its backward pass on a CPU, which may take half a minute.
+
+    The backward pass is one call to C++, so without this, Python's signal handlers have to wait for its end.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.requires_grad and parameter.device.type == "cpu":
+                # calling any Python function is enough
+                parameter.register_post_accumulate_grad_hook(stop_if_asked)
 
 
 def _stop(number: int, frame: Any) -> None:
