@@ -695,8 +695,8 @@ def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> 
     if several := [" and ".join(names.values()) for names in alike.values() if len(names) > 1]:
         result.warnings.append(
             "PatientIDs that differ only in leading zeros or capitalisation, so they may be of one patient, but count as "
-            f"different patients: {some_of(several)}. If they belong to one patient, assign these PatientIDs or folders to one "
-            "section with --sections"
+            f"different patients: {some_of(several)}. If they belong to one patient, assign these PatientIDs or folders to "
+            "one section with --sections"
         )
 
 
