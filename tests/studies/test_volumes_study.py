@@ -80,7 +80,7 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
         "val_interval": 1,
     }
     config = config_of("volumes") | {"label_counts": [2], "draws": [0], "overlay": None, "out": str(tmp_path / "out")}
-    config["overrides"] = {"pretrain": small | {"in_channels": 2}, "finetune": small}
+    config["overrides"] = {"pretrain": small | {"in_channels": 2}, "finetune": small | {"learning_rate": 0.003}}
     config["methods"] = {name: given or {} for name, given in config["methods"].items()}
     config["phantom"] = {
         "unlabelled": "--layout brats --workers 1 --exams 6 --seed 1 --side 16 --set tumour=0 --set tissues=1",
