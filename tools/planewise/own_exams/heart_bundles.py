@@ -158,7 +158,7 @@ def stacks_in(
                 f"the header of {path} cannot be read ({type(error).__name__}); copy or convert the file again"
             ) from error
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
-    if single and all(item["exam"] in single for item in found):
+    if single and all(item.get("exam") in single for item in found):
         names = ", ".join(sorted(single))
         which = f"exam {names} has" if len(single) == 1 else f"exams {names} have"
         causes = "".join(dict.fromkeys(f"{said}; " for item in found for said in item.get("header", ())))
