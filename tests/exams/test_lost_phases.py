@@ -245,7 +245,7 @@ def shifted(late, beats, cycle=0, kept=20, stated=True):
     ("late", "beats", "said"),
     [
         ((0, 250, 0, 260), (800, 820, 780, 800), "2 of 4 slices begin 250 to 260 ms after the R wave, not 0 ms"),
-        ((250, 250, 0, 250), (800,) * 4, "1 of 4 slices begin 0 ms after the R wave, not 250 ms"),
+        ((250, 250, 0, 250), (800,) * 4, "1 of 4 slices begins 0 ms after the R wave, not 250 ms"),
         ((0, 40, 0, 40), (800,) * 4, ""),
         ((200, 200, 200, 200), (600, 1100, 900, 800), ""),  # the delay of a prospective cine is in ms
         ((0, 150, 0, 300), (500, 800, 500, 1600), "2 of 4 slices begin 150 to 300 ms"),

@@ -213,7 +213,7 @@ def with_words(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[s
 
     - The words true and false, in any case, of overrides at any depth, such as ``--optimizer#amsgrad false``. Switches, and
       arguments that are true or false by default, take the other words of `parse_bool`, too.
-    - The words for null (`NULLS`) of optional settings; below the top level, only null and None, of all overrides.
+    - The words for null (`NULLS`), if the setting is optional; below the top level, null and None of any override.
     - Paths become text again: MONAI converts the 7 of ``--input 7`` to a number.
 
     Args:

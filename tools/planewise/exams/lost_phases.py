@@ -179,8 +179,8 @@ def _other_starts(slices: Sequence[Slice]) -> list[str]:
         f"{min(others):.0f}" if round(min(others)) == round(max(others)) else f"{min(others):.0f} to {max(others):.0f}"
     )
     return [
-        f"{len(others)} of {count_of(len(slices), 'slice')} begin {which} ms after the R wave, not {usual:.0f} ms as the "
-        "others do (trigger times), so that one phase shows different moments of the heartbeat"
+        f"{len(others)} of {count_of(len(slices), 'slice')} {'begins' if len(others) == 1 else 'begin'} {which} ms after the "
+        f"R wave, not {usual:.0f} ms like the others (trigger times), so one phase shows different moments of the heartbeat"
     ]
 
 
