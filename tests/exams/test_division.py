@@ -1,5 +1,6 @@
 """Test that folders, the user's file or the hash divide patients into sections."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -162,6 +163,92 @@ def test_a_patient_in_two_folders_is_in_one_section(tmp_path):
     result = index_folder(root)
     assert exams_of(result) == {"training": {"1", "9"}, "validation": {"2"}, "test": {"2"}}
     assert any("1 patient with exams in several" in warning for warning in result.warnings)
+
+
+def nnunet(root: Path, fold: dict | None, splits="nnUNet_raw/Dataset007_Heart", training=20, labelled=True) -> Path:
+    """Write nnU-Net's folder with ``a0``, ``a1``, ... in ``imagesTr``, and ``t0`` and ``t1`` in ``imagesTs``."""
+    home = root / "nnUNet_raw/Dataset007_Heart"
+    for kind, names in (("Tr", [f"a{n}" for n in range(training)]), ("Ts", ["t0", "t1"])):
+        for name in names:
+            write(home / f"images{kind}/{name}_0000.nii.gz")
+            if labelled or kind == "Tr":
+                write(home / f"labels{kind}/{name}.nii.gz")
+    (home / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "MRI"}, "labels": {"background": 0, "LV": 1}})
+    )
+    if fold:
+        (root / splits).mkdir(parents=True, exist_ok=True)
+        (root / splits / "splits_final.json").write_text(json.dumps([fold, {"train": ["a0"], "val": ["a1"]}]))
+    return home
+
+
+def cases_of(result) -> dict[str, set[str]]:
+    return {
+        section: {Path(item["image"]).name.partition("_")[0] for item in result.datalist[section]}
+        for section in SECTIONS
+    }
+
+
+@pytest.mark.parametrize("anatomy", ["cardiac", "volume", "any"])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_nnunets_test_images_and_first_fold_are_followed(anatomy, labelled, tmp_path):
+    home = nnunet(tmp_path, {"train": ["a0", "a2"], "val": ["a1", "gone"]}, training=3, labelled=labelled)
+    result = index_folder(home, anatomy=anatomy)
+    assert cases_of(result) == {"training": {"a0", "a2"}, "validation": {"a1"}, "test": {"t0", "t1"}}
+    assert all(("label" in item) == labelled for item in result.datalist["test"])
+    assert result.division == (
+        "by nnU-Net's folders (train of fold 0 in splits_final.json is training, val of fold 0 in splits_final.json is "
+        "validation, imagesTs is test)"
+    )
+    assert result.unmatched == [("splits_final.json", "fold 0 names 1 case without an image that is used: gone")]
+    assert not result.skipped
+
+
+def test_the_split_that_nnunet_trains_with_comes_first(tmp_path):
+    home = nnunet(tmp_path, {"train": ["a0"], "val": ["a1"]}, training=2)
+    nnunet(tmp_path, {"train": ["a1"], "val": ["a0"]}, "nnUNet_preprocessed/Dataset007_Heart", training=2)
+    assert cases_of(index_folder(home))["validation"] == {"a0"}
+    assert cases_of(index_folder(home / "imagesTr"))["validation"] == {"a0"}
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_without_a_fold_the_hash_divides_nnunets_training_images(labelled, tmp_path):
+    """If the test images have no masks, the hash takes a test section with masks from the others, as elsewhere."""
+    result = index_folder(nnunet(tmp_path, None, training=40, labelled=labelled), anatomy="volume")
+    found = cases_of(result)
+    assert {"t0", "t1"} <= found["test"] and (found["test"] == {"t0", "t1"}) == labelled
+    assert found["training"] and found["validation"]
+    assert result.division == "by nnU-Net's folders (imagesTs is test); 40 patients elsewhere: by the hash"
+
+
+@pytest.mark.parametrize("asked", ["split", "division", "sections"])
+def test_what_the_user_asks_for_overrides_nnunets_split(asked, tmp_path):
+    home = nnunet(tmp_path, {"no": "fold"}, training=2)
+    with pytest.raises(InputError, match=r"must be nnU-Net's list of folds, .* \(--division hash\)"):
+        index_folder(home)
+    (tmp_path / "s.csv").write_text("imagesTs,training\n")
+    options = {"split": (1, 0, 0), "division": "hash", "sections": tmp_path / "s.csv"}
+    result = index_folder(home, **{asked: options[asked]})
+    assert "nnU-Net" not in result.division
+    assert asked == "division" or {"t0", "t1"} <= cases_of(result)["training"]
+
+
+def test_the_decathlons_folders_have_no_split(tmp_path):
+    home = nnunet(tmp_path, {"train": ["a0"], "val": ["a1"]}, training=2)
+    listed = [
+        {"image": f"./imagesTr/{name}_0000.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in ("a0", "a1")
+    ]
+    (home / "dataset.json").write_text(json.dumps({"training": listed, "test": ["./imagesTs/t0_0000.nii.gz"]}))
+    assert index_folder(home, anatomy="volume").by_hash
+
+
+def test_a_patient_in_two_parts_of_nnunets_split_is_in_one_section(tmp_path):
+    home = nnunet(tmp_path, {"train": ["p_ED", "a0"], "val": ["p_ES", "a1"]}, training=2)
+    for phase in ("ED", "ES"):
+        write(home / f"imagesTr/p_{phase}_0000.nii.gz")
+    result = index_folder(home)
+    assert cases_of(result) == {"training": {"p", "a0"}, "validation": {"a1"}, "test": {"t0", "t1"}}
+    assert any("1 patient with exams in several parts of nnU-Net's split" in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ def export(
     """Write the labelled volumes of a datalist to the folders of nnU-Net (version 2).
 
     The training and validation sections become imagesTr and labelsTr, and the test section becomes imagesTs and
-    labelsTs. The split is written to splits_final.json, so that nnU-Net trains and validates on the same exams. Cases
-    are named by hashes.
+    labelsTs. The split is written to splits_final.json, so that nnU-Net trains and validates on the same exams;
+    `planewise index` reads it, too. Cases are named by hashes.
 
     Example: planewise export work/labelled.json -o work/nnUNet_raw/Dataset101_Heart
     """

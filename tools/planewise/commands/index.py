@@ -90,8 +90,9 @@ def index(
     division: Annotated[
         str,
         typer.Option(
-            help="Rule for the sections. auto: the folders of DSBCC and ACDC if they define sections, otherwise a hash"
-            " of the patient. hash, folders: always that rule; folders also uses MRNet's folders.",
+            help="Rule for the sections. auto: the folders of DSBCC, ACDC and nnU-Net (with splits_final.json) if they "
+            "define sections, otherwise a hash of the patient. hash, folders: always that rule; folders also uses MRNet's "
+            "folders.",
         ),
     ] = "auto",
     sections: Annotated[

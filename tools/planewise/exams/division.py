@@ -8,6 +8,8 @@ The folders that define sections, with the data sets' own names:
 - ACDC, ``{training,testing}/patientXXX``: testing is the test section; a hash takes the validation section out of
   training, stratified by disease group.
 - MRNet, ``{train,valid}/PLANE``: pooled and split again, as in the paper (section 5.1.2), unless folders are requested.
+- nnU-Net, ``{imagesTr,imagesTs}``: imagesTs is the test section, and fold 0 of ``splits_final.json`` gives training and
+  validation; without that file, a hash divides imagesTr.
 """
 
 from __future__ import annotations
@@ -20,26 +22,28 @@ from pathlib import Path
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
 from planewise.exams.labels import RESERVED, KnownNames, exam_names, read_yaml
+from planewise.exams.nnunet import TEST, TRAIN, TRAINING, VAL, cases_without_image, nnunet_part
 from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
 from planewise.exams.volume import Volume
 from planewise.exams.words import composed, count_of
 from planewise.text_files import read_csv
 
-#: Values of ``--division``. ``auto`` uses the folders of DSBCC and ACDC if they define sections, and the hash
+#: Values of ``--division``. ``auto`` uses the folders of DSBCC, ACDC and nnU-Net if they define sections, and the hash
 #: otherwise; ``hash`` always uses the hash, and ``folders`` always uses the folders.
 DIVISIONS = ("auto", "hash", "folders")
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 #: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
 STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
-#: Maps each data set to the sections that its folders define.
+#: Maps each data set to the sections that its folders define; the hash divides a folder without sections.
 OFFICIAL = {
     "DSBCC": {"train": ("training",), "validate": ("training",), "test": ("validation", "test")},
     "ACDC": {"training": ("training",), "testing": ("test",)},
     "MRNet": {"train": ("training",), "valid": ("validation",)},
+    "nnU-Net": {TRAIN: ("training",), VAL: ("validation",), TEST: ("test",), TRAINING: ()},
 }
-#: Data sets whose folders define the sections by default, provided that the folder given here exists.
-_FOLLOWED = {"DSBCC": "test", "ACDC": "testing"}
+#: Data sets whose folders define the sections by default, provided that one of the folders given here exists.
+_FOLLOWED = {"DSBCC": {"test"}, "ACDC": {"testing"}, "nnU-Net": {VAL, TEST}}
 #: Names of the second column of a CSV.
 _HEADINGS = {"section", "split", "set", "division"}
 TESTING = "in ACDC's testing/ folder: the hash divides only training/, as in the paper; index testing/ separately"
@@ -55,6 +59,10 @@ class Division:
     """the rule that was used, in words"""
     by_hash: bool = False
     """whether the rule is the hash alone"""
+    of_nnunet: set[str] = field(default_factory=set)
+    """patients who have their section from nnU-Net's folders, with or without masks"""
+    tested: bool = False
+    """whether nnU-Net's folder of test images has masks, so that no other patient is needed for the test"""
     warnings: list[str] = field(default_factory=list)
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """names in the user's file that match no exam, each with the reason"""
@@ -76,6 +84,12 @@ def official_folder(place: Exam | Volume, folder: Path) -> tuple[str, str] | Non
     return next(((name, part) for part in reversed(above) if part in OFFICIAL[name]), None)
 
 
+def _part(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
+    """The data set and its part that contain an exam or a volume, as in `OFFICIAL`; None otherwise."""
+    part = nnunet_part(place)
+    return ("nnU-Net", part) if part else official_folder(place, folder)
+
+
 def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: str) -> dict[str, set[str]]:
     """Map each data set to its folders that define sections; empty if the hash divides the patients.
 
@@ -85,20 +99,21 @@ def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: 
         division: one of `DIVISIONS`.
 
     Raises:
-        InputError: folders are requested, and there are none.
+        InputError: folders are requested, and there are none; or nnU-Net's ``splits_final.json`` cannot be used.
     """
     there = defaultdict(set)
     for place in places if division != "hash" else ():
-        if found := official_folder(place, folder):
+        if found := _part(place, folder):
             there[found[0]].add(found[1])
+    there = {name: parts for name, parts in there.items() if any(OFFICIAL[name][part] for part in parts)}
     if division == "folders":
         if not there:
             known = "; ".join(f"{name}: {', '.join(folders)}" for name, folders in OFFICIAL.items())
             raise InputError(
                 f"--division folders: {folder} has no folders of a known division ({known}); use --sections instead"
             )
-        return dict(there)
-    return {name: folders for name, folders in there.items() if _FOLLOWED.get(name) in folders and len(folders) > 1}
+        return there
+    return {name: parts for name, parts in there.items() if _FOLLOWED.get(name, set()) & parts and len(parts) > 1}
 
 
 def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
@@ -182,20 +197,22 @@ def divide(
         _follow_folders(result, places, folder, seed, followed, groups)
     rest = {key: group for key, group in groups.items() if key not in result.sections}
     grouped = {key: group for key, group in rest.items() if group}
-    drawn = split_by_hash([key for key in rest if key not in grouped], fractions or DEFAULT_SPLIT, seed)
-    drawn |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
+    alone, alike = (
+        fractions or (*usual[:2], 0 if result.tested else usual[2]) for usual in (DEFAULT_SPLIT, STRATIFIED_SPLIT)
+    )
+    drawn = split_by_hash([key for key in rest if key not in grouped], alone, seed)
+    drawn |= split_stratified(grouped, alike, seed)
     if result.sections:
         result.rule += f"; {count_of(len(rest), 'patient')} elsewhere: by the hash" if rest else ""
     else:
-        shares = fractions or (STRATIFIED_SPLIT if grouped else DEFAULT_SPLIT)
-        alike = " (every group alike)" if grouped else ""
+        said = " (every group alike)" if grouped else ""
         others = (
             f" (without a group: {' '.join(f'{share:g}' for share in DEFAULT_SPLIT)})"
             if not fractions and 0 < len(grouped) < len(rest)
             else ""
         )
-        text = " ".join(f"{share:g}" for share in shares)
-        result.rule = f"by a hash of the patient{alike}: {text}{others}, seed {seed}"
+        text = " ".join(f"{share:g}" for share in (alike if grouped else alone))
+        result.rule = f"by a hash of the patient{said}: {text}{others}, seed {seed}"
         result.by_hash = True
     result.sections |= {key: (section,) for key, section in drawn.items()}
     return result
@@ -234,27 +251,38 @@ def _follow_folders(
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     drawn = {}
     for place in places:
-        name, part = official_folder(place, folder) or ("", "")
+        name, part = _part(place, folder) or ("", "")
         if name not in followed:
             continue
         found[place.patient_key].add(OFFICIAL[name][part])
+        if name == "nnU-Net" and isinstance(place, Volume):
+            result.of_nnunet.add(place.patient_key)
+            result.tested |= part == TEST and place.label is not None
         if (name, part) == ("ACDC", "training"):
             drawn[place.patient_key] = groups[place.patient_key]
     several = [key for key, sections in found.items() if len(sections) > 1]
     if several:
+        where = "parts of nnU-Net's split" if result.of_nnunet.intersection(several) else "official folders"
         result.warnings.append(
-            f"{count_of(len(several), 'patient')} with exams in several official folders: each goes to one section, "
-            "training first"
+            f"{count_of(len(several), 'patient')} with exams in several {where}: each goes to one section, training first"
         )
     for key, sections in found.items():
-        result.sections[key] = ("training",) if ("training",) in sections else next(iter(sections))
+        if any(sections):
+            own = (section or ("training",) for section in sections)
+            result.sections[key] = min(own, key=lambda section: SECTIONS.index(section[0]))
+    result.of_nnunet &= result.sections.keys()
+    result.unmatched += cases_without_image(places) if "nnU-Net" in followed else []
     training, validation, _ = STRATIFIED_SPLIT
     for key, section in split_stratified(drawn, (training, validation, 0), seed).items():
         if result.sections[key] == ("training",) and key not in several:
             result.sections[key] = (section,)
     parts = []
     for name, folders in followed.items():
-        where = [f"{part} is {' and '.join(OFFICIAL[name][part])}" for part in OFFICIAL[name] if part in folders]
+        where = [
+            f"{part} is {' and '.join(sections)}"
+            for part, sections in OFFICIAL[name].items()
+            if part in folders and sections
+        ]
         where += ["validation is drawn from training by the hash"] if drawn and name == "ACDC" else []
         parts.append(f"by {name}'s folders ({', '.join(where)})")
     result.rule = "; ".join(parts)

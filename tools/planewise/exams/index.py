@@ -142,7 +142,7 @@ def index_folder(
             labels.
         stratify: the class, such as a column of ``classes``, by which the hash stratifies the sections; None for the
             data set's own groups.
-        division: ``"auto"`` for the folders of DSBCC and ACDC if they define sections (`planewise.exams.division`),
+        division: ``"auto"`` for the folders of DSBCC, ACDC and nnU-Net if they define sections (`exams.division`),
             otherwise a hash of the patient; ``"hash"`` always uses the hash, and ``"folders"`` always the folders.
         sections: CSV or YAML that assigns exams or folders to sections; exams that it does not name are assigned by the
             hash.
@@ -195,7 +195,7 @@ def index_folder(
     result.unmatched += found.unmatched
     result.warnings += found.warnings
     result.unused = "".join(unused_table(table, found) for table in named_tables)
-    followed = divided_by_folders([*exams, *volumes], scan.folder, "hash" if fractions else division)
+    followed = divided_by_folders([*exams, *volumes], scan.folder, "hash" if fractions or listed else division)
     if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
         scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
         volumes = [volume for volume in volumes if volume not in testing]
@@ -431,7 +431,7 @@ def _train_on_unlabelled(
     """If some patients have masks or grades, put the others into training, because validation and test need labels."""
     what, left_out_by = ("grade", "grading") if of_photographs else ("mask", "segmentation")
     masked = {item["patient"] for item in items if ("grade" in item if of_photographs else is_labelled(item))}
-    rest = {place.patient_key for place in places if place.patient not in masked}
+    rest = {place.patient_key for place in places if place.patient not in masked} - divided.of_nnunet
     if not masked or not rest:
         return
     divided.sections |= dict.fromkeys(rest, ("training",))
