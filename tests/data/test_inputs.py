@@ -73,7 +73,9 @@ def test_an_image_of_few_values_is_no_mask(values, tmp_path):
 def test_files_of_other_forms_are_refused_with_what_to_do(name, tmp_path):
     (tmp_path / name).touch()
     for path, begin in ((tmp_path, r"1 file\n"), (tmp_path / name, f"{name} cannot be used:")):
-        with pytest.raises(InputError, match=f"{begin}.*NRRD or MetaImage file .* save it as NIfTI"):
+        with pytest.raises(
+            InputError, match=f"{begin}.*(NRRD or MetaImage file|3D Slicer segmentation) .* save it as NIfTI"
+        ):
             find_inputs(path)
 
 

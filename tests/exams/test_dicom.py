@@ -268,7 +268,8 @@ def test_system_files_are_told_by_name(tmp_path, name):
             "NOT_DICOM",
         ),
         ("a.zip a.gz a.zst a.tar a.tgz a.7z a.rar a.bz2 a.xz a.ZIP", "ARCHIVE"),
-        ("a.nrrd a.nhdr a.mha a.mhd a.seg.nrrd", "OTHER_IMAGE"),
+        ("a.nrrd a.nhdr a.mha a.mhd", "OTHER_IMAGE"),
+        ("a.seg.nrrd a.SEG.NRRD", "SLICER_SEGMENTATION"),
         ("._a .a.dcm DICOMDIR dicomdir desktop.ini", "HIDDEN"),
     ],
 )

@@ -22,7 +22,7 @@ from planewise.exams.labels import (
     read_grid,
     read_label_map,
 )
-from planewise.exams.refusals import ARCHIVE, OTHER_IMAGE
+from planewise.exams.refusals import ARCHIVE, OTHER_IMAGE, SLICER_SEGMENTATION
 from planewise.exams.stack import Slice
 from planewise.predicted_masks import mark_predicted
 from planewise.preprocessing import LoadSliced, LoadStackd
@@ -543,9 +543,16 @@ def test_a_folder_of_labels_that_has_none(tree, tmp_path):
         index_folder(tree, labels_dir=tmp_path / "empty")
 
 
-def test_masks_of_another_form_are_refused_with_what_to_do(tmp_path):
-    (tmp_path / "Segmentation.seg.nrrd").touch()
-    with pytest.raises(InputError, match="no NIfTI file .* but NRRD .* export a segmentation to a label map first"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Segmentation.seg.nrrd", "3D Slicer segmentation .* Export to files .* image as reference volume"),
+        ("mask.nrrd", "NRRD .* export a segmentation to a label map first"),
+    ],
+)
+def test_masks_of_another_form_are_refused_with_what_to_do(name, said, tmp_path):
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"no NIfTI file .* but {said}"):
         mask_files(tmp_path)
 
 
@@ -556,14 +563,15 @@ def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree
     folder = tmp_path / "labels"
     for name in (f"a/{exam}_frame01", f"b/{exam}_ed", f"c/{exam}_frame02"):
         write_mask(folder / f"{name}.nii.gz", affine, shape)
-    for name in ("a.seg.nrrd", "b.seg.nrrd", "picture.png", "notes", "masks.zip", ".DS_Store", "._a.nii.gz"):
+    for name in ("a.seg.nrrd", "b.seg.nrrd", "c.mha", "picture.png", "notes", "masks.zip", ".DS_Store", "._a.nii.gz"):
         (folder / name).write_text("some text")
     shutil.copy(next(tree.rglob("*.dcm")), folder / "heart_seg")
     result = index_folder(tree, labels_dir=folder)
     assert {Path(item["label"]).parent.name for item in labelled(result)} == {"b", "c"}
     assert result.unmatched == [
         (f"{exam}_frame01.nii.gz", f"{exam}_ed.nii.gz labels the same images, and is used"),
-        ("a.seg.nrrd and 1 more", OTHER_IMAGE),
+        ("a.seg.nrrd and 1 more", SLICER_SEGMENTATION),
+        ("c.mha", OTHER_IMAGE),
         ("heart_seg", DICOM_MASK),
         ("masks.zip", ARCHIVE),
         ("notes and 1 more", NO_MASK),
@@ -578,7 +586,9 @@ def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree
         assert index_folder(tree, labels_dir=named).unmatched == []
     for file in folder.rglob("*.nii.gz"):
         file.unlink()
-    with pytest.raises(InputError, match=r"no NIfTI file .* but NRRD .*; DICOM file: .*segimage2itkimage"):
+    with pytest.raises(
+        InputError, match=r"no NIfTI file .* but 3D Slicer .*; NRRD .*; DICOM file: .*segimage2itkimage"
+    ):
         index_folder(tree, labels_dir=folder)
 
 

@@ -20,8 +20,13 @@ EMPTY = "empty file (0 bytes)"
 NOT_DICOM = "not a DICOM file"
 ARCHIVE = "an archive or compressed file (.zip, .gz, ...): unpack it first"
 OTHER_IMAGE = (
-    "NRRD or MetaImage file (.nrrd, .seg.nrrd, .mha): save it as NIfTI (.nii.gz); in 3D Slicer, export a segmentation to a "
-    "label map first"
+    "NRRD or MetaImage file (.nrrd, .mha): save it as NIfTI (.nii.gz); in 3D Slicer, export a segmentation to a label map "
+    "first"
+)
+SLICER_SEGMENTATION = (
+    "3D Slicer segmentation (.seg.nrrd): save it as NIfTI; in 3D Slicer's Segment Editor, choose Export to files in the menu "
+    "of the button Segmentations, then the file format NIFTI and the image as reference volume, and click Export; the "
+    "segments get the values 1, 2, ... in the order of their list"
 )
 TRUNCATED = "truncated: the file ends before its image does"
 DAMAGED = "damaged: the header cannot be read"
@@ -144,6 +149,8 @@ def refuse_by_name(name: str) -> None:
         name: name of the file, without its folder.
     """
     suffix = os.path.splitext(name)[1].lower()
+    if name.lower().endswith(".seg.nrrd"):
+        raise Refused(SLICER_SEGMENTATION)
     if suffix in OTHER_IMAGES:
         raise Refused(OTHER_IMAGE)
     if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
