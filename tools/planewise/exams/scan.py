@@ -18,7 +18,6 @@ from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.files_below import files_below
 from planewise.exams.frame import Frame
-from planewise.exams.nnunet import SPLITS
 from planewise.exams.photograph_files import OTHER_FILE, SPREADSHEET, is_photograph
 from planewise.exams.refusals import (
     HIDDEN,
@@ -115,7 +114,7 @@ def scan_folder(
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))
         # files of ACDC, the decathlon, nnU-Net, M&Ms-2 and MRNet that are read together with their images
-        elif name in ("Info.cfg", "dataset.json", SPLITS, mnms2.TABLE) or mrnet.is_label_file(path):
+        elif name in ("Info.cfg", "dataset.json", "splits_final.json", mnms2.TABLE) or mrnet.is_label_file(path):
             scan.others += 1
         else:
             paths.append(path)
