@@ -400,20 +400,23 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)
     assert outcome.exit_code == 0, outcome.output
     # 8 mm along a normal that is 30 degrees off: 6.9 mm
-    assert "  2ch: plane, agreement 0.90; 30.0 deg and 6.9 mm from the acquired plane\n" in outcome.output
+    assert "  2ch: plane, agreement 0.90; from the acquired plane: 30.0 deg and 6.9 mm" in outcome.output
     assert "  3ch: plane, agreement 0.90\n" in outcome.output and "agreement -\n" in outcome.output
     rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "out/heart/index.html").read_text(), re.S)
     cells = {each[0]: each[2:4] for row in rows if (each := re.findall(r"<td[^>]*>(.*?)</td>", row))}
     assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
-    # operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm; only what lies beyond these is flagged
+    # operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm; only what lies beyond these is flagged, but both
+    # offsets are marked; the terminal explains the mark
+    outside = "6.9 mm, outside its 90 % bound (!)"
     flag = (
         "rv2ch: the acquired view lies 6.93 mm from the planned one, more than the 6.73 mm by which plan and operator "
         "may err"
     )
-    assert f"  (!) {flag}\n" in outcome.output and outcome.output.count("(!)") == 2
+    assert f"  (!) {flag}\n" in outcome.output and outcome.output.count("(!)") == 4
+    assert outcome.output.count(f"from the acquired plane: 30.0 deg and {outside}\n") == 2
     page = (tmp_path / "out/heart/index.html").read_text()
     page = re.sub(' data-column="[^"]*"', "", page)
-    assert page.count('<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>') == 1
+    assert page.count(f'<td>30.0 deg</td><td class="text flagged">{outside}</td>') == 2
     assert f"<li>(!) {flag}</li>" in page
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from planewise.own_exams.plan_exams import (
     OPERATOR_MM,
     PlannedExam,
     _by_phase,
+    _compared,
     _disorder,
     _explained,
     _faults,
@@ -34,6 +34,7 @@ from planewise.own_exams.plan_exams import (
 )
 from planewise.phantoms import UNLABELLED
 from planewise.preprocessing.exam_name import volume_name
+from planewise.reports.archive_page import TWO_LIMITS
 
 from tests.exams.conftest import write_usual_exam
 
@@ -112,32 +113,47 @@ def test_a_view_is_flagged_beyond_what_plan_and_operator_may_err():
     summary = _summary(planned({"2ch": (13.4, 5.3), "4ch": (1.0, 5.5)}, **{"2ch": {}, "4ch": {}}))
     (flag,) = summary.flags
     assert flag.startswith("4ch: the acquired view lies 5.5 mm from the planned one, more than the 5.39 mm by which")
-    assert summary.severity == pytest.approx(5.5 / math.hypot(2, 5)) and summary.flagged == ["4ch_offset_mm"]
-    assert summary.words == "2ch 13.4 deg and 5.3 mm apart, 4ch 1.0 deg and 5.5 mm apart"
+    assert summary.severity == pytest.approx(5.5 / math.hypot(2, 5))
+    assert summary.flagged == ["2ch_angle_deg", "2ch_offset_mm", "4ch_offset_mm"], (
+        "outside the bounds of 5 deg and 2 mm"
+    )
+    outside = "outside its 90 % bound (!)"
+    said = f"2ch apart by 13.4 deg, {outside} and 5.3 mm, {outside}, 4ch apart by 1.0 deg and 5.5 mm, {outside}"
+    assert summary.words == said
     assert summary.values["2ch_angle_deg"] == 13.4 and summary.values["4ch_bound_mm"] == 2.0
     assert _summary(planned({"2ch": (13.5, 0.0)}, **{"2ch": {}})).flags
     assert not _summary(planned({"2ch": (13.4, 5.3)}, **{"2ch": {}})).flags
 
 
-@pytest.mark.parametrize("apart", [(4.9, 1.9), (13.4, 5.3), (13.5, 5.3), (13.4, 5.4), (40.0, 40.0)])
-def test_an_exams_table_marks_the_numbers_that_its_archive_flags(apart):
+@pytest.mark.parametrize(
+    ("apart", "outside"),
+    [((5.0, 2.0), []), ((5.1, 1.9), ["angle_deg"]), ((4.9, 2.1), ["offset_mm"]), ((40.0, 40.0), ["angle_deg", "offset_mm"])],
+)  # fmt: skip
+def test_a_number_outside_its_bound_is_marked_wherever_it_is(apart, outside):
     view = {"agreement": 0.8, "slices_that_disagree": [], "slices_without_a_line": []}
     exam = planned({"2ch": apart}, **{"2ch": view})
     row = _row("2ch", {**exam.plan, "bounds_measured_on": "9 exams"}, apart)
-    marked = [cell.removesuffix(" (!)") for cell in row[2:4] if cell.endswith("(!)")]
-    flags = _summary(exam).flags
-    assert len(marked) == len(re.findall(r"[\d.]+ (?:deg|mm)", flags[0].split(", more")[0]) if flags else [])
+    marked = [cell.endswith(", outside its 90 % bound (!)") for cell in row[2:4]]
+    assert marked == [name in outside for name in ("angle_deg", "offset_mm")]
+    assert _line(row).count("outside its 90 % bound (!)") == len(outside) == _summary(exam).words.count("(!)")
+    assert (TWO_LIMITS in _explained([row])) == bool(outside)
+    assert _summary(exam).flagged == [f"2ch_{name}" for name in outside]
+    entry = _with_remarks(exam.plan, exam.apart, [], [])["views"]["2ch"]
+    assert entry["outside_bound"] == [f"acquired_{name}" for name in outside]
+    assert [f"2ch: {said}" for said in entry["remarks"]] == _summary(exam).remarks
+    assert sum("is outside its 90 % bound of" in said for said in entry["remarks"]) == len(outside)
+    assert _compared(entry | {"within_deg": None, "within_mm": None}, apart) == [f"{apart[0]} deg", f"{apart[1]} mm"]
 
 
 def test_what_is_no_flag_is_a_remark_of_the_table_and_of_the_plan():
     view = {"agreement": 0.8, "phases_that_disagree": ["phase20", "phase40"], "slices_without_a_line": [2]}
     exam = planned({"2ch": (4.0, 2.39), "4ch": None}, **{"2ch": view, "4ch": {}})
     exam = dataclasses.replace(exam, plan={**exam.plan, "remarks": ["a remark on the stack"]})
-    # the distance is beyond the bounds of 5 degrees and 2 mm, which the columns show
-    said = ["slice 2 has no line", "phase20 and phase40 disagree"]
+    said = ["the offset of 2.39 mm from the acquired plane is outside its 90 % bound of 2 mm"]
+    said += ["slice 2 has no line", "phase20 and phase40 disagree"]
     summary = _summary(exam)
-    assert not summary.flags and list(summary.remarks[:2]) == [f"2ch: {each}" for each in said]
-    assert summary.remarks[2:] == ["a remark on the stack"]
+    assert not summary.flags and list(summary.remarks[:3]) == [f"2ch: {each}" for each in said]
+    assert summary.remarks[3:] == ["a remark on the stack"]
     apart = {**exam.apart, "2ch": (4.0, 2.3949)}
     plan = _with_remarks(exam.plan, apart, ["misnamed"], ["out of order"])
     assert plan["views"]["2ch"]["remarks"] == said and plan["views"]["4ch"]["acquired_angle_deg"] is None
@@ -181,6 +197,7 @@ def test_the_operators_errors_are_the_phantoms():
     population = UNLABELLED
     assert pytest.approx(2.5 * math.hypot(population.turn_error, population.tilt_error)) == OPERATOR_DEG
     assert pytest.approx(2.5 * population.offset_error) == OPERATOR_MM
+    assert f"√(bound² + {OPERATOR_DEG:g}²) deg or √(bound² + {OPERATOR_MM:g}²) mm" in TWO_LIMITS
 
 
 def test_weights_without_error_bounds_are_named():

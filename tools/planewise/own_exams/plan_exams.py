@@ -57,6 +57,7 @@ from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import missing_slices
+from planewise.reports.archive_page import TWO_LIMITS
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.planned_views import bounds_in_words, disagreements_in_words, from_one_phase
@@ -67,7 +68,8 @@ logger = logging.getLogger(__name__)
 #: How far an operator's plane may be from the ideal plane: 2.5 standard deviations of the errors with which views are
 #: prescribed in phantoms. These are 4 degrees of rotation, 3 degrees of tilt and 2 mm of displacement
 #: (`planewise.phantoms.heart.population`). The errors of plan and operator are independent, so an archive flags a view
-#: if its distance exceeds the root of the sum of squares of this value and the plan's error bound.
+#: if its distance exceeds the root of the sum of squares of this value and the plan's error bound. A distance that only
+#: exceeds the bound is marked (`TWO_LIMITS`).
 #: `tools/studies/archive_flags.py` measures how many good views are flagged, and how many misplaced views are found.
 OPERATOR_DEG, OPERATOR_MM = 12.5, 5.0
 
@@ -287,19 +289,20 @@ def _summary(exam: PlannedExam) -> Summary:
         elif angle is None or offset is None:
             words.append(f"{view} planned, none acquired")
         else:
-            words.append(f"{view} {angle:.1f} deg and {offset:.1f} mm apart")
+            words.append(f"{view} apart by {' and '.join(_compared(entry, exam.apart[view]))}")
             severity = max(severity, angle / 90)
             limits = apart_limits(entry)
             if limits is None:
                 continue  # without error bounds of the plan, no limit is known
             severity = max(severity, angle / limits[0], offset / limits[1])
             flags += _too_far(view, entry, exam.apart[view])
-            columns = {"deg": f"{view}_angle_deg", "mm": f"{view}_offset_mm"}
-            flagged += [columns[unit] for unit in _beyond(limits, exam.apart[view])]
+            flagged += [f"{view}_{name}" for name in _outside(entry, exam.apart[view])]
     remarks = [
-        *(f"{view}: {said}" for view, entry in exam.plan["views"].items() for said in disagreements_in_words(entry)),
-        *exam.plan.get("remarks", ()),
+        f"{view}: {said}"
+        for view, entry in exam.plan["views"].items()
+        for said in (*_outside(entry, exam.apart[view]).values(), *disagreements_in_words(entry))
     ]
+    remarks += exam.plan.get("remarks", ())
     return Summary(
         values,
         ", ".join(words),
@@ -352,7 +355,8 @@ def _planned(
         }
         folder = output / stack.name
         remarks = {view: [*_remarks(view, plan), *of_stack] for view in plan["views"]}
-        make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
+        checks = [f"{view}: {said}" for view in apart for said in _outside(plan["views"][view], apart[view]).values()]
+        make = partial(write_plan, folder, item, plan, apart, [*flags, *checks], remarks, provenances[PLANS], note)
         refused, no_dicom = clear_dicom(folder), dicom.write(stack.name, item, make)
         plan |= {"no_dicom": no_dicom[0]} if no_dicom else {}
         write_json(folder / "plan.json", plan)
@@ -399,6 +403,7 @@ def _planned(
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
                     *(f"  {sentence}" for sentence in _without_bounds(plan)),
+                    *([f"  {TWO_LIMITS}"] if checks else []),
                     *(f"  {sentence}" for sentence in of_stack),
                     *(f"  {FLAGGED} {flag}" for flag in flags),
                     *(f"  {sentence}" for sentence in by_hand),
@@ -447,9 +452,12 @@ _HEADER = (
     "agreement",
     "error bounds and remarks",
 )
+#: What is said next to a distance that exceeds the plan's error bound.
+_OUTSIDE = "outside its 90 % bound"
 #: Patterns of the table's terms, and what they mean; a page explains those that it contains.
 _TERMS = {
     "error bounds": "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane.",
+    _OUTSIDE: TWO_LIMITS,
     "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
     # a digit is required, because the text about error bounds contains "phase", too ("measured on exams of five
     # phases")
@@ -475,14 +483,27 @@ _ONE_PHASE = (
 def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
     """A view's row of the table."""
     entry = plan["views"][view]
-    angle, offset = apart or (None, None)
     sure = "; ".join(_remarks(view, plan)) or "-"
-    beyond = _beyond(apart_limits(entry), apart)
-    compared = [
-        text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")
-        for value, unit in ((angle, "deg"), (offset, "mm"))
+    return [view, _verdict(entry), *_compared(entry, apart), text(entry["agreement"], 2), sure]
+
+
+def _compared(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
+    """The distances from the acquired plane, each with a mark if it exceeds the plan's error bound."""
+    beyond = _beyond((entry["within_deg"], entry["within_mm"]), apart)
+    return [
+        text(value, 1, f" {unit}") + (f", {_OUTSIDE} {FLAGGED}" if unit in beyond else "")
+        for value, unit in zip(apart or (None, None), ("deg", "mm"), strict=True)
     ]
-    return [view, _verdict(entry), *compared, text(entry["agreement"], 2), sure]
+
+
+def _outside(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, str]:
+    """Maps ``angle_deg`` and ``offset_mm``, if that distance from the acquired plane exceeds the plan's error bound, to a
+    sentence."""
+    return {
+        f"{name}_{unit}": f"the {name} of {value:.3g} {unit} from the acquired plane is {_OUTSIDE} of {bound:.3g} {unit}"
+        for unit, (value, bound) in _beyond((entry["within_deg"], entry["within_mm"]), apart).items()
+        for name in [{"deg": "angle", "mm": "offset"}[unit]]
+    }
 
 
 def _remarks(view: str, plan: Mapping[str, Any]) -> list[str]:
@@ -501,8 +522,10 @@ def _with_remarks(
     views = {}
     for view, entry in plan["views"].items():
         angle, offset = (round(value, 2) for value in apart[view]) if apart[view] else (None, None)
+        outside = _outside(entry, apart[view])
         compared = {"acquired_angle_deg": angle, "acquired_offset_mm": offset}
-        views[view] = {**entry, **compared, "remarks": disagreements_in_words(entry)}
+        compared |= {"outside_bound": [f"acquired_{name}" for name in outside]}
+        views[view] = {**entry, **compared, "remarks": [*outside.values(), *disagreements_in_words(entry)]}
     return {**plan, "views": views, "flags": list(flags), "remarks": list(of_stack)}
 
 
@@ -559,7 +582,7 @@ def _verdict(entry: Mapping[str, Any]) -> str:
 def _line(row: Sequence[str]) -> str:
     view, verdict, angle, offset, agreement, sure = row
     known = "" if sure == "-" else f"; {sure}"
-    compared = "" if angle == "-" else f"; {angle} and {offset} from the acquired plane"
+    compared = "" if angle == "-" else f"; from the acquired plane: {angle} and {offset}"
     # a verdict may give the agreement as its reason
     agreed = "" if "agreement" in verdict else f", agreement {agreement}"
     return f"  {view}: {verdict}{agreed}{known}{compared}"

@@ -23,12 +23,18 @@ td.flagged { color: var(--flag); white-space: nowrap; } .listed :is(th, td) { pa
 }
 @media (max-width: 700px) { .listed tbody tr + tr { border: 0; } }
 """
+#: What the mark at a distance between two planes means, and which distances are flagged: the numbers are those of
+#: `planewise.own_exams.plan_exams.apart_limits`.
+TWO_LIMITS = (
+    "A distance outside its 90 % bound is marked (!), but flagged only if it exceeds √(bound² + 12.5²) deg or "
+    "√(bound² + 5²) mm, because an operator's view varies, too."
+)
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
     "plan": "Angle and offset: how far the acquired view lies from the planned one. Bounds: how far the plan itself may be "
-    "off (90 % error bounds, measured on phantoms). The exam with the largest distance relative to these bounds and an "
-    "operator's usual error comes first: its series may be misnamed, its view badly prescribed, or its plan wrong. A view "
-    "without a plane and a series whose plane does not fit its name (misnamed) are flagged, too. Open its page to check.",
+    f"off (90 % error bounds, measured on phantoms). {TWO_LIMITS} The exam with the largest distance relative to these "
+    "larger limits comes first: its series may be misnamed, its view badly prescribed, or its plan wrong. A view without a "
+    "plane and a series whose plane does not fit its name (misnamed) are flagged, too. Open its page to check.",
     "segment": "Volumes and function of the left (LV) and right (RV) ventricle. Exams without a heart in their "
     "masks come first, then those with the most implausible numbers. Open an exam's page to check.",
 }
