@@ -53,7 +53,7 @@ def cycle(count, largest=150.0, smallest=60.0, systole=0.4):
     return (largest + smallest) / 2 + (largest - smallest) / 2 * np.cos(2 * np.pi * share)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 10, 15, 25, 30])
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 12, 13, 14, 15, 25, 30])
 @pytest.mark.parametrize(("largest", "smallest"), [(150, 60), (280, 240), (60, 15), (500, 430)])
 def test_a_plausible_heart_has_no_flag(count, largest, smallest):
     assert implausible_volumes(hearts_of(cycle(count, largest, smallest))) == []
@@ -184,10 +184,34 @@ def test_a_jump_is_flagged_where_it_is(jump_at, size, up):
     assert (("RV",), "volume", jump_at) in flagged(cycle(25, 190, 100), curve)
 
 
+@pytest.mark.parametrize("count", [12, 13, 14])
+@pytest.mark.parametrize("begin", [0.0, 0.3, 0.7])
+def test_a_curve_of_fewer_phases_may_bend_more_but_not_jump(count, begin):
+    """Early filling of 60 % within 0.15 of the cycle, and atrial filling of 40 % within 0.15."""
+    at = (begin / count + np.arange(count) / count) % 1
+    moved = [
+        (1 - np.cos(np.pi * np.clip((at - first) / long, 0, 1))) / 2
+        for first, long in ((0, 0.4), (0.45, 0.15), (0.85, 0.15))
+    ]
+    curve = 150 - 90 * moved[0] + 54 * moved[1] + 36 * moved[2]
+    assert not any("jumps" in flag.text for flag in implausible_volumes(hearts_of(curve)))
+    curve[count // 4] += 60
+    assert (("RV",), "volume", count // 4) in flagged(cycle(count), curve)
+
+
+def test_a_ragged_curve_of_twelve_phases_is_flagged():
+    """The curve of an audit: neither the check for few phases nor the one for jumps found it."""
+    ragged = [150, 140, 130, 60, 120, 100, 65, 150, 90, 60, 100, 140]
+    assert [flag.phase for flag in implausible_volumes(hearts_of(ragged)) if flag.text.startswith("LV volume")] == [
+        3,
+        7,
+    ]
+
+
 def test_few_phases_and_noise_are_no_jumps():
-    curve = cycle(14)
+    curve = cycle(11)
     curve[8] += 45
-    assert not any("jumps" in flag.text for flag in implausible_volumes(hearts_of(cycle(14), curve)))
+    assert not any("jumps" in flag.text for flag in implausible_volumes(hearts_of(cycle(11), curve)))
     # a heart that hardly beats: segmentation errors are about 5 % of its volume
     faint = cycle(25, 400, 370) + 9 * (-1) ** np.arange(25)
     assert not any("jumps" in flag.text for flag in implausible_volumes(hearts_of(faint)))
