@@ -199,6 +199,31 @@ def test_a_curve_of_fewer_phases_may_bend_more_but_not_jump(count, begin):
     assert (("RV",), "volume", count // 4) in flagged(cycle(count), curve)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("rv", "lv", "said"),
+    [
+        # the exam that revealed this, mm2
+        ([0, 3253, 1541, 1190, 73, 0], [0, 2565, 2589, 1835, 801, 261], ("from slice {} to slice {} of 6", 2, 3, "by 53 %")),
+        ([0, 3000, 1850, 1190, 73, 0], [0, 2565, 2589, 1835, 801, 261], None),
+        ([0, 3000, 1700, 1190, 73, 0], [0, 2565, 2250, 1835, 801, 261], None),  # the LV shrinks, too
+        ([900, 3000, 2900, 1190, 73, 0], [2500, 2565, 2589, 1835, 801, 261], None),  # towards the base
+    ],
+)  # fmt: skip
+def test_a_right_ventricle_that_shrinks_although_the_left_does_not_is_flagged(rv, lv, said, turned):
+    if turned:
+        rv, lv = rv[::-1], lv[::-1]
+    found = hearts_of([150, 60], rv_areas=rv, lv_areas=lv)
+    shrunk = [flag for flag in implausible_volumes(found) if "a part of the RV may be missing" in flag.text]
+    assert len(shrunk) == (said is not None)
+    if said:
+        where, one, following, fall = said
+        numbers = (7 - one, 7 - following) if turned else (one, following)
+        assert shrunk[0].text.startswith(where.format(*numbers)) and fall in shrunk[0].text
+        assert (shrunk[0].structures, shrunk[0].quantity, shrunk[0].phase) == (("RV",), "volume", 0)
+    assert not any("a part" in flag.text for flag in implausible_volumes(hearts_of([150], rv_areas=rv, lv_areas=lv)))
+
+
 def test_a_ragged_curve_of_twelve_phases_is_flagged():
     """The curve of an audit: neither the check for few phases nor the one for jumps found it."""
     ragged = [150, 140, 130, 60, 120, 100, 65, 150, 90, 60, 100, 140]
