@@ -83,6 +83,7 @@ def test_plan(exam, runs, tmp_path):
     (page,) = tmp_path.glob("*/index.html")
     written = {file.name.removeprefix(page.parent.name) for file in page.parent.iterdir()}
     assert written >= {"plan.json", "planes.mrk.json", "plan.png", "_lines.nii.gz", "_mask.nii.gz", "index.html"}
+    assert (page.parent / "summary.pdf").read_bytes().startswith(b"%PDF") and "summary.pdf" in outcome.output
     plan = json.loads((page.parent / "plan.json").read_text())
     assert f"Exam {page.parent.name}, {plan['slices']} slices, 2 phases" in outcome.output and plan["phases"] == 2
     assert {view["phases"] + len(view["phases_without_a_plane"]) for view in plan["views"].values()} <= {1, 2}
@@ -115,6 +116,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
     name = page.parent.name
     found = json.loads((page.parent / "volumes.json").read_text())
     assert found["phases"] == [f"{name}_phase00", f"{name}_phase50"]
+    assert (page.parent / "summary.pdf").read_bytes().startswith(b"%PDF") and "summary.pdf" in outcome.output
     with open(page.parent / "volumes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for number, phase in enumerate(found["phases"]):

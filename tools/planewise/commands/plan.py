@@ -52,9 +52,9 @@ def plan(
     Writes, for every exam found, into OUT/EXAM/:
 
     index.html (a page for the browser that shows the stack, the planes and the heart, to rotate and scroll; it works
-    offline); plan.json, planes.mrk.json (for 3D Slicer) and plan.png; the image, lines, heatmaps and masks as NIfTI
-    files. A DICOM exam also gets plan.sr.dcm, a DICOM structured report of the planes and their distances from the
-    acquired views.
+    offline); summary.pdf (one page to print: slices, planes and flags); plan.json, planes.mrk.json (for 3D Slicer) and
+    plan.png; the image, lines, heatmaps and masks as NIfTI files. A DICOM exam also gets plan.sr.dcm, a DICOM
+    structured report of the planes and their distances from the acquired views.
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
     page; OUT/exams.csv is the same table. If you start the command again, it continues: it keeps an exam if

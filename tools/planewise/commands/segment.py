@@ -67,11 +67,11 @@ def segment(
     Writes, for every exam found, into OUT/EXAM/:
 
     index.html (a page for the browser that shows the stack and the heart at end-diastole, to rotate and scroll; it
-    works offline); volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass; also each
-    of these per m2 of body surface if a DICOM header has height and weight). A DICOM exam also gets a DICOM SEG of
-    end-diastole and end-systole, and volumes.sr.dcm, a DICOM structured report of the volumes. OUT/masks/ gets the
-    image and a label map of each phase (1 right ventricle, 2 myocardium, 3 left ventricle), as NIfTI and for 3D Slicer
-    (.seg.nrrd).
+    works offline); summary.pdf (one page to print: masks, volumes and flags); volumes.json and volumes.csv (ml in every
+    phase, stroke volumes, ejection fractions, mass; also each of these per m2 of body surface if a DICOM header has
+    height and weight). A DICOM exam also gets a DICOM SEG of end-diastole and end-systole, and volumes.sr.dcm, a DICOM
+    structured report of the volumes. OUT/masks/ gets the image and a label map of each phase (1 right ventricle, 2
+    myocardium, 3 left ventricle), as NIfTI and for 3D Slicer (.seg.nrrd).
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
     page; OUT/exams.csv is the same table. If you start the command again, it continues: it keeps an exam if

@@ -392,6 +392,7 @@ def _one(
             (_moment(found, number, shorts), image.numpy(), mask)
             for number, (image, mask) in enumerate(zip(images, labels, strict=True))
         ],
+        tabled=_shown_phases(found),
     )
     page = write_page(folder, shown)
     of_network = {

@@ -84,12 +84,13 @@ class ShownExam:
         structures: label value to name.
         tables: title, header and rows of text; an implausible number ends with `FLAGGED`.
         flags: sentences, without a full stop, that say what is wrong with the flagged numbers.
-        notes: sentences below the tables that explain their columns.
+        notes: sentences below the tables that explain their columns; the last one names the weights.
         curves: maps each structure to its volume in every phase, ml; drawn if there are two phases or more.
         moments: name of each phase of the curves, as in the files' names; empty numbers them from 1.
         corrected: numbers of the phases whose volumes come from a corrected mask; the curves mark them.
         images: maps each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
         phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
+        tabled: numbers of the phases that the tables show; `planewise.reports.summary_sheet` draws them.
     """
 
     name: str
@@ -107,10 +108,11 @@ class ShownExam:
     corrected: Sequence[int] = ()
     images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
+    tabled: Sequence[int] = ()
 
 
 @dataclass
-class _Plane:
+class ShownPlane:
     """A plane, and the style in which it is drawn."""
 
     name: str
@@ -132,8 +134,9 @@ def exam_page(exam: ShownExam) -> str:
     the slice with the lines of the planes and the outlines of the structures. The page contains Plotly, which draws
     both sides.
     """
-    planes = _planes(exam)
-    image, affines, labels = _cropped(exam, _centre(exam, planes))
+    planes = shown_planes(exam)
+    part, affines = field_around(exam, planes)
+    image, labels = exam.image[part], None if exam.labels is None else exam.labels[part]
     middle = pixels_to_patient((torch.tensor(image.shape[:2], dtype=torch.float64) - 1) / 2, affines).mean(dim=0)
     low, high = np.percentile(image, (0.5, 99.5))
     levels = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).round().astype(np.uint8)
@@ -212,7 +215,8 @@ def _colour_of(exam: ShownExam, structure: str) -> str:
     return structure_colour(value)
 
 
-def _planes(exam: ShownExam) -> list[_Plane]:
+def shown_planes(exam: ShownExam) -> list[ShownPlane]:
+    """The planned planes of an exam, and the acquired ones of the same views, each with its colour."""
     planned = {} if exam.plan is None else exam.plan["views"]
     # an exam may have many views; next to planned planes, only the views that were planned are shown
     acquired = {view: entry for view, entry in exam.acquired.items() if view in (planned or exam.acquired)}
@@ -225,12 +229,12 @@ def _planes(exam: ShownExam) -> list[_Plane]:
     return shown + [_plane(f"{view} acquired", entry, colours[view], False) for view, entry in acquired.items()]
 
 
-def _plane(name: str, entry: Mapping[str, Any], colour: str, planned: bool) -> _Plane:
+def _plane(name: str, entry: Mapping[str, Any], colour: str, planned: bool) -> ShownPlane:
     origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
-    return _Plane(name, origin, normal / normal.norm(), colour, planned)
+    return ShownPlane(name, origin, normal / normal.norm(), colour, planned)
 
 
-def _centre(exam: ShownExam, planes: Sequence[_Plane]) -> np.ndarray:
+def _centre(exam: ShownExam, planes: Sequence[ShownPlane]) -> np.ndarray:
     """The organ's position on the slices, pixels: the structures' middle, the intersection of two planes, or the
     image's middle.
     """
@@ -246,20 +250,20 @@ def _centre(exam: ShownExam, planes: Sequence[_Plane]) -> np.ndarray:
     return (size - 1) / 2
 
 
-def _cropped(exam: ShownExam, centre: np.ndarray) -> tuple[np.ndarray, torch.Tensor, np.ndarray | None]:
-    """Image, affines and labels of a square of `FIELD` about a point."""
+def field_around(exam: ShownExam, planes: Sequence[ShownPlane]) -> tuple[tuple[slice, slice], torch.Tensor]:
+    """The part of the slices that a square of `FIELD` around the organ covers, and the affines of this part."""
+    centre = _centre(exam, planes)
     spacing = exam.affines[0, :3, :2].norm(dim=0).numpy()
     first = np.maximum(np.round(centre - FIELD / 2 / spacing).astype(int), 0)
     last = np.minimum(np.round(centre + FIELD / 2 / spacing).astype(int) + 1, exam.image.shape[:2])
-    part = (slice(first[0], last[0]), slice(first[1], last[1]))
     affines = exam.affines.to(torch.float64).clone()
     affines[:, :3, 3] += affines[:, :3, :2] @ torch.from_numpy(first).to(torch.float64)
-    return exam.image[part], affines, None if exam.labels is None else exam.labels[part]
+    return (slice(first[0], last[0]), slice(first[1], last[1])), affines
 
 
 def _slice(
     exam: ShownExam,
-    planes: Sequence[_Plane],
+    planes: Sequence[ShownPlane],
     levels: np.ndarray,
     affines: torch.Tensor,
     labels: np.ndarray | None,
@@ -300,7 +304,7 @@ def _text(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def _frame(plane: _Plane, levels: np.ndarray, affines: torch.Tensor, middle: torch.Tensor) -> dict[str, Any]:
+def _frame(plane: ShownPlane, levels: np.ndarray, affines: torch.Tensor, middle: torch.Tensor) -> dict[str, Any]:
     """The square of a plane around the organ and, for a planned plane, the stack resampled in this square."""
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
     # the upward direction follows the stack from slice to slice, as closely as the plane allows
