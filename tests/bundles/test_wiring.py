@@ -20,7 +20,7 @@ from PIL import Image
 from planewise.engines import CheckpointHandler, FiniteLossHandler, HistoryHandler, RunHandler
 from planewise.engines.overrides import unknown_overrides
 from planewise.engines.weights_settings import make_the_same
-from planewise.errors import InputError
+from planewise.errors import InputError, refusal
 from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, DECLARED, SECTIONS, SHIPS, TRAINED, anatomy, parser_of
@@ -394,3 +394,12 @@ def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, 
     order = [type(handler) for handler in run.handlers(trainer)]
     later = (ValidationHandler, HistoryHandler, CheckpointHandler)
     assert order.index(FiniteLossHandler) < min(map(order.index, later))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_bundle_checks_its_settings_before_it_reads_its_datalist(name, tmp_path):
+    where = {"datalist": str(tmp_path / "absent.json"), "output_dir": str(tmp_path / "run")}
+    parser = parser_of(name, "train.yaml", device="cuda:99", **where)
+    with pytest.raises(RuntimeError) as caught:
+        parser.get_parsed_content("initialize")
+    assert "--device cuda:99 cannot be used" in str(refusal(caught.value)) and not (tmp_path / "run").exists()
