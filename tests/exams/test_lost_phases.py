@@ -195,11 +195,11 @@ def test_the_heartbeat_shows_that_images_cover_a_part_of_it(kept, steps, cycle):
 
 
 @pytest.mark.parametrize("times", [True, False])
-@pytest.mark.parametrize(("step", "said"), [(1, True), (2, False)])
-def test_without_trigger_times_the_numbers_tell_a_cine_that_was_cut_off(step, said, times):
+@pytest.mark.parametrize(("step", "cycle", "said"), [(1, 20, True), (2, 20, False), (1, 101, False)])
+def test_without_trigger_times_the_numbers_tell_a_cine_that_was_cut_off(step, cycle, said, times):
     """If somebody keeps every second phase, the images keep their numbers."""
     frames = [
-        frame(10.0 * z, trigger=0.0 if times else None, series=str(z), instance=1 + step * k, cycle=20)
+        frame(10.0 * z, trigger=0.0 if times else None, series=str(z), instance=1 + step * k, cycle=cycle)
         for z in range(4)
         for k in range(10)
     ]
