@@ -95,7 +95,7 @@ def test_a_persons_own_photographs(graded, phantoms, tmp_path):
     folder = next((phantoms.photograph.folder / "graded").rglob("*.png")).parent
     infer(GRADING, folder, graded, tmp_path, num_exams=2)
     names = sorted(path.stem for path in folder.glob("*.png"))[:2]
-    assert {path.name for path in tmp_path.iterdir()} == {*names, "predictions.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "predictions.csv", "predictions.lock"}
     for name in names:
         found = json.loads((tmp_path / name / "grade.json").read_text())
         assert found["grade"] == sum(value > 0.5 for value in found["at_least"].values())

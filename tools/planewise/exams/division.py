@@ -268,8 +268,8 @@ def _follow_folders(
         )
     for key, sections in found.items():
         if any(sections):
-            own = (section or ("training",) for section in sections)
-            result.sections[key] = min(own, key=lambda section: SECTIONS.index(section[0]))
+            own = [section or ("training",) for section in sections]
+            result.sections[key] = next(section for name in SECTIONS for section in own if section[0] == name)
     result.of_nnunet &= result.sections.keys()
     result.unmatched += cases_without_image(places) if "nnU-Net" in followed else []
     training, validation, _ = STRATIFIED_SPLIT
