@@ -15,8 +15,6 @@ from planewise.own_exams.heart_bundles import PLANS, load_stack
 from planewise.own_exams.load_bundle import bundles_folder
 from planewise.own_exams.plan_exams import (
     MOST_PHASES,
-    OPERATOR_DEG,
-    OPERATOR_MM,
     PlannedExam,
     _by_phase,
     _compared,
@@ -34,7 +32,7 @@ from planewise.own_exams.plan_exams import (
 )
 from planewise.phantoms import UNLABELLED
 from planewise.preprocessing.exam_name import volume_name
-from planewise.reports.archive_page import TWO_LIMITS
+from planewise.reports.archive_page import OPERATOR_DEG, OPERATOR_MM, TWO_LIMITS
 
 from tests.exams.conftest import write_usual_exam
 

@@ -47,9 +47,9 @@ def plain_errors() -> None:
     """If an `InputError` ends the process, print only its message. MONAI would print pages of traceback.
 
     After the traceback of any other error, the last line names the error that caused it. Ctrl-C ends the process with one
-    line and status 130. ``PLANEWISE_DEBUG=1`` keeps the
-    traceback. With several processes, the message names the process that failed, and torchrun prints it last. This function
-    also filters the log (`keep_quiet`), and makes SIGTERM end the process like Ctrl-C (`planewise.engines.stop_signals`).
+    line and status 130. ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the process
+    that failed, and torchrun prints it last. This function also filters the log (`keep_quiet`), and makes SIGTERM end the
+    process like Ctrl-C (`planewise.engines.stop_signals`).
     """
     keep_quiet()
     listen()

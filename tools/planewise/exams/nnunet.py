@@ -26,8 +26,7 @@ def nnunet_part(place: object) -> str | None:
     Raises:
         InputError: ``splits_final.json`` is not a list of folds.
     """
-    fold = _fold_of(place)
-    if fold is None or not isinstance(place, Volume):
+    if not isinstance(place, Volume) or (fold := _fold_of(place)) is None:
         return None
     if place.folder.name == TEST:
         return TEST
@@ -53,13 +52,11 @@ def _names(volume: Volume) -> tuple[str, str]:
     return case_and_channel(volume.image)[0], stem(volume.image)
 
 
-def _fold_of(place: object) -> Mapping[str, str] | None:
+def _fold_of(volume: Volume) -> Mapping[str, str] | None:
     """The part of each case in fold 0, empty without ``splits_final.json``; None for an image in another layout."""
-    if not isinstance(place, Volume) or not place.key.startswith("nifti:"):
+    if not volume.key.startswith("nifti:") or not IMAGE_FOLDER.fullmatch(volume.folder.name):
         return None
-    if not IMAGE_FOLDER.fullmatch(place.folder.name):
-        return None
-    home = place.folder.absolute().parent
+    home = volume.folder.absolute().parent
     # nnU-Net trains with the file in its folder of preprocessed data
     splits = home.parents[1] / "nnUNet_preprocessed" / home.name / SPLITS if len(home.parents) > 1 else home / SPLITS
     files = [file for file in (home / LISTING, splits, home / SPLITS) if file.is_file()]

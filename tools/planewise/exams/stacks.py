@@ -186,11 +186,12 @@ def _cines_apart(frames: list[Frame]) -> list[list[Frame]]:
 def _is_echo(one: tuple, other: tuple) -> bool:
     """Whether two pairs of series and echo time belong to different echoes of one series."""
     (series, time), (other_series, other_time) = one, other
-    return (
-        series == other_series
-        and bool(time and other_time)
-        and abs(time - other_time) > ANOTHER_ECHO * max(time, other_time)
-    )
+    return series == other_series and _times_differ(time, other_time, ANOTHER_ECHO)
+
+
+def _times_differ(one: float | None, other: float | None, share: float) -> bool:
+    """Whether two echo or repetition times, if both are known, differ by more than a share of the longer one."""
+    return bool(one and other) and abs(one - other) > share * max(one, other)
 
 
 def _shifted_apart(frames: list[Frame]) -> list[list[Frame]]:
@@ -260,7 +261,7 @@ def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
         (one.echo_time, other.echo_time, SAME_ECHO_TIME),
         (one.repetition_time, other.repetition_time, SAME_REPETITION_TIME),
     ):
-        if time and other_time and abs(time - other_time) > tolerance * max(time, other_time):
+        if _times_differ(time, other_time, tolerance):
             return False
     if bool(one.fat_suppressed) != bool(other.fat_suppressed):
         return False
@@ -302,7 +303,7 @@ def _stack(frames: list[Frame]) -> Stack:
         run = max(whole, key=lambda run: (not run[0].derived, _when(run)))
         alike = [other for other in whole if other[0].derived == run[0].derived]
         found["repeated"] += len(alike) > 1
-        found["unlike"] += any(_another_echo_time(run[0], other[0]) for other in alike)
+        found["unlike"] += any(_times_differ(run[0].echo_time, other[0].echo_time, SAME_ECHO_TIME) for other in alike)
         found["derived"] += len(alike) < len(whole)
         found["short"] += any(len(other) < enough for other in runs)
         found["no cine"] += any(len(other) >= enough for other in runs if other not in cines)
@@ -378,12 +379,6 @@ def _stack(frames: list[Frame]) -> Stack:
     )
 
 
-def _another_echo_time(one: Frame, other: Frame) -> bool:
-    """Whether two images have the echo times of different contrasts."""
-    times = one.echo_time or 0, other.echo_time or 0
-    return min(times) > 0 and max(times) - min(times) > SAME_ECHO_TIME * max(times)
-
-
 def _interleaved(slices: Sequence[Slice], thickness: float) -> int:
     """Number of neighbouring slices that overlap although other slices were acquired between them."""
     times = sorted(entry.acquired for entry in slices)
@@ -431,21 +426,23 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
             phase = phase_of(frame)
             split[copies[phase]].append(frame)
             copies[phase] += 1
-        runs += [part for run in split.values() for part in _at_pauses(sorted(run, key=_order(run)[0]))]
+        for run in split.values():
+            time, doubt, _ = _order(run)
+            run = sorted(run, key=time)
+            runs += _at_pauses(run) if doubt in (_UNNUMBERED, _UNORDERED) else [run]
     return runs
 
 
 def _at_pauses(run: list[Frame]) -> list[list[Frame]]:
-    """The acquisitions in a series of images that have neither numbers nor trigger times, the last one first: they are
+    """The acquisitions in a series of images that have neither numbers nor trigger times, the last one first. They are
     separated by pauses (`LONGEST_PAUSE`), and each has the same number of images, enough for a cine."""
-    if _order(run)[1] in (_UNNUMBERED, _UNORDERED):
-        for clock in range(2):
-            ordered = sorted(run, key=lambda frame: frame.clocks[clock])
-            steps = np.diff([_seconds(frame.clocks[clock]) for frame in ordered])
-            pauses = np.flatnonzero(steps > max(LONGEST_PAUSE, 5 * np.median(steps))) + 1
-            parts = [ordered[first:last] for first, last in pairwise([0, *pauses.tolist(), len(run)])]
-            if len(parts) > 1 and len(parts[0]) >= CINE_PHASES and len({*map(len, parts)}) == 1:
-                return parts[::-1]
+    for clock in range(2):
+        ordered = sorted(run, key=lambda frame: frame.clocks[clock])
+        steps = np.diff([_seconds(frame.clocks[clock]) for frame in ordered])
+        pauses = np.flatnonzero(steps > max(LONGEST_PAUSE, 5 * np.median(steps))) + 1
+        parts = [ordered[first:last] for first, last in pairwise([0, *pauses.tolist(), len(run)])]
+        if len(parts) > 1 and len(parts[0]) >= CINE_PHASES and len({*map(len, parts)}) == 1:
+            return parts[::-1]
     return [run]
 
 

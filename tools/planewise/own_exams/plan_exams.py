@@ -57,22 +57,13 @@ from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import missing_slices
-from planewise.reports.archive_page import TWO_LIMITS
+from planewise.reports.archive_page import OPERATOR_DEG, OPERATOR_MM, TWO_LIMITS
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.planned_views import bounds_in_words, disagreements_in_words, from_one_phase
 from planewise.reports.tables import write_json
 
 logger = logging.getLogger(__name__)
-
-#: How far an operator's plane may be from the ideal plane: 2.5 standard deviations of the errors with which views are
-#: prescribed in phantoms. These are 4 degrees of rotation, 3 degrees of tilt and 2 mm of displacement
-#: (`planewise.phantoms.heart.population`). The errors of plan and operator are independent, so an archive flags a view
-#: if its distance exceeds the root of the sum of squares of this value and the plan's error bound. A distance that only
-#: exceeds the bound is marked (`TWO_LIMITS`).
-#: `tools/studies/archive_flags.py` measures how many good views are flagged, and how many misplaced views are found.
-OPERATOR_DEG, OPERATOR_MM = 12.5, 5.0
-
 
 #: Largest number of phases that are planned; further phases of a cine take time and improve little.
 MOST_PHASES = 8
@@ -499,11 +490,13 @@ def _compared(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> li
 def _outside(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, str]:
     """Maps ``angle_deg`` and ``offset_mm``, if that distance from the acquired plane exceeds the plan's error bound, to a
     sentence."""
-    return {
-        f"{name}_{unit}": f"the {name} of {value:.3g} {unit} from the acquired plane is {_OUTSIDE} of {bound:.3g} {unit}"
-        for unit, (value, bound) in _beyond((entry["within_deg"], entry["within_mm"]), apart).items()
-        for name in [{"deg": "angle", "mm": "offset"}[unit]]
-    }
+    found = {}
+    for unit, (value, bound) in _beyond((entry["within_deg"], entry["within_mm"]), apart).items():
+        name = {"deg": "angle", "mm": "offset"}[unit]
+        found[f"{name}_{unit}"] = (
+            f"the {name} of {value:.3g} {unit} from the acquired plane is {_OUTSIDE} of {bound:.3g} {unit}"
+        )
+    return found
 
 
 def _remarks(view: str, plan: Mapping[str, Any]) -> list[str]:
