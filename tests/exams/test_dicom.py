@@ -690,12 +690,20 @@ def test_a_group_of_one_frame_counts_before_the_shared_one():
         position, orientation = Dataset(), Dataset()
         position.ImagePositionPatient, orientation.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
         group.PlanePositionSequence, shared.PlaneOrientationSequence = Sequence([position]), Sequence([orientation])
-        header = {"Rows": 4, "Columns": 5}
+        header = {"SOPClassUID": EnhancedMRImageStorage, "Rows": 4, "Columns": 5}
         groups = {"PerFrameFunctionalGroupsSequence": [group], "SharedFunctionalGroupsSequence": [shared]}
         (frame,) = frames_of(header | groups, "/data/a.dcm")
         return np.linalg.norm(np.array(frame.affine)[:3, :2], axis=0).tolist(), frame.thickness
 
     assert spacing(([2, 1], 6), ([9, 9], 9)) == ([1, 2], 6)
+
+
+def test_a_single_frame_file_may_end_with_an_empty_per_frame_sequence(tmp_path):
+    empty = {"PerFrameFunctionalGroupsSequence": Sequence([Dataset()])}
+    plain, ended = (dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags)) for tags in ({}, empty))
+    assert ended[0].frame is None and [frame.affine for frame in ended] == [frame.affine for frame in plain]
+    enhanced = write_image(tmp_path / "b.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, **empty)
+    assert reason(enhanced) == refusals.NO_POSITION
 
 
 def test_a_thickness_that_is_not_given_is_one(tmp_path):

@@ -64,9 +64,12 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         Refused: the header gives no position for an image, or rescales the frames of a CT file in different ways.
     """
     common = _common(header, path)
-    per_frame = header.get("PerFrameFunctionalGroupsSequence")
-    if per_frame:
-        if len(per_frame) != int(header.get("NumberOfFrames") or 1):
+    count = int(header.get("NumberOfFrames") or 1)
+    # not the sequence: some programs end single-frame files with an empty one. ITK takes no geometry from the header of a
+    # single frame if the SOP class is that of multi-frame files
+    if count > 1 or str(header.get("SOPClassUID") or "") not in SINGLE_FRAME:
+        per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+        if len(per_frame) != count:
             raise Refused(NO_FRAME_POSITIONS)
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
         for scale in {rescale_of(group, shared) for group in per_frame} - {None}:
@@ -77,9 +80,6 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             _whole(common | _enhanced_frame(group, shared, index) | _kind_of(common, group, shared))
             for index, group in enumerate(per_frame)
         ]
-    # ITK takes no geometry from the header of a single frame if the SOP class is that of multi-frame files
-    if int(header.get("NumberOfFrames") or 1) > 1 or str(header.get("SOPClassUID") or "") not in SINGLE_FRAME:
-        raise Refused(NO_FRAME_POSITIONS)
     between = values_of(header.get("SpacingBetweenSlices"))
     if between not in ([], [""]) and not number_of(between[0]):
         raise Refused(NO_GAP)
