@@ -6,9 +6,11 @@ import pytest
 from planewise.data import find_inputs
 from planewise.errors import InputError
 from planewise.exams.dicom_report import Finding, dicom_report
+from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
 from planewise.exams.source_images import body_size, is_dicom, source_images, true_references
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import generate_uid
 
 
 def slices_of(folder, phases="ed"):
@@ -111,6 +113,21 @@ def test_headers_without_a_thickness_get_those_of_the_stack(usual_exam):
         found = float(image.header.SliceThickness), float(image.header.SpacingBetweenSlices)
         assert found == pytest.approx((thickness, apart), abs=1e-3)
     assert thickness != pytest.approx(np.linalg.norm(affines[0, 2, :3]), abs=0.1) and thickness < apart
+
+
+def test_results_have_one_study_and_no_impossible_dates(usual_exam):
+    for file in usual_exam.rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.FrameOfReferenceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
+        dataset.PatientBirthDate, dataset.StudyDate = "00000000", "20120000"
+        dataset.save_as(file)
+    images = source_images(slices_of(usual_exam))
+    labels = np.ones((24, 20, len(images)), np.uint8)
+    heart = Structure(1, "heart", Code("80891009", "SCT", "Heart"), (1, 0, 0))
+    made = dicom_segmentation(images, labels, [heart], "bundle", "", "", "", 1)
+    assert (made.PatientBirthDate, made.StudyDate) == ("", "")
+    references = made.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert {item.ReferencedSOPInstanceUID for item in references} <= {image.uid for image in images}
 
 
 def test_images_that_no_file_can_refer_to(usual_exam):

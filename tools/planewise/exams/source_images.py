@@ -23,7 +23,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage, generate_uid
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import DA, format_number_as_ds
 
 from planewise.errors import InputError
 from planewise.exams.words import listed
@@ -107,6 +107,9 @@ def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) 
         if path not in headers:
             headers[path] = _header(path, hide)
         header = headers[path]
+        # some programs write new ones into each file, but a result has one of each
+        for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+            setattr(header, keyword, headers[str(slices[0]["image"])][keyword].value)
         header.SliceThickness = header.get("SliceThickness") or _number(thickness)
         header.SpacingBetweenSlices = (
             _number(between) if between else header.get("SpacingBetweenSlices") or header.SliceThickness
@@ -260,9 +263,17 @@ def _header(path: str, hide: str | None) -> Dataset:
         kept.DeidentificationMethod = ["planewise --anonymous", "PS3.15 Retain UIDs Option"]
         header = kept
     for keyword in _REQUIRED:
-        if header.get(keyword) is None:
+        if header.get(keyword) is None or (keyword.endswith("Date") and not _is_date(str(header[keyword].value))):
             setattr(header, keyword, "")
     return header
+
+
+def _is_date(text: str) -> bool:
+    """Whether highdicom accepts a date: anonymisers write 20120000, which is not a date."""
+    try:
+        return bool(DA(text))
+    except ValueError:
+        return False
 
 
 def _in_a_known_character_set(header: Dataset) -> None:
