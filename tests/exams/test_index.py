@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import nibabel
@@ -14,6 +15,7 @@ from planewise.exams import find_stacks, index_folder, refusals, scan
 from planewise.exams.input_stacks import _doubts
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.phantoms.heart.defects import DEFECTS
+from pydicom.uid import generate_uid
 
 from tests.exams.conftest import view_normal, write_usual_exam
 from tests.exams.files import write_cine
@@ -45,6 +47,22 @@ def test_real_cardiac_exam(real_data):
     assert stacks["sax"]["spacing"] == pytest.approx(17.7, abs=0.01)
     assert min(stack["confidence"] for stack in stacks.values()) > 0.9
     assert len(items_of(result)) == 30
+
+
+def test_real_files_with_frames_of_reference_of_their_own(real_data):
+    """Sunnybrook: an old OsiriX wrote a frame of reference and an empty Per-Frame Functional Groups Sequence to each file."""
+    result = index_folder(real_data / "sunnybrook" / "dicom")
+    stacks = [exam["stacks"] for exam in result.datalist["exams"].values()]
+    assert sorted((s["sax"]["slices"], s["sax"]["phases"], s["sax"]["spacing"]) for s in stacks) == [
+        (12, [20, 20], pytest.approx(10, abs=0.01)), (13, [20, 20], pytest.approx(10, abs=0.01)),
+    ]  # fmt: skip
+    for item in items_of(result):
+        number = int(Path(item["image"]).stem)
+        assert item["phase"] == pytest.approx((number - 1) % 20 / 20), "files are numbered by slice, then by phase"
+        assert item["location"] == pytest.approx(
+            item["slice"] / (11 if "SCD0000101" in item["image"] else 12), abs=1e-4
+        )
+        assert (number - 1) // 20 == item["slice"], "from base to apex"
 
 
 def test_real_cine_as_nifti(real_data):
@@ -102,10 +120,10 @@ def test_real_folders_without_a_heart_say_what_they_hold(real_data, folder, word
 
 
 def test_all_real_folders_at_once(real_data):
-    """In a folder with all real data, the heart is found, and everything else is listed."""
+    """In a folder with all real data, the hearts are found, and everything else is listed."""
     result = index_folder(real_data)
     exams = result.datalist["exams"].values()
-    assert sum("sax" in exam["stacks"] for exam in exams) == 1
+    assert sum("sax" in exam["stacks"] for exam in exams) == 3, "two of them are from Sunnybrook"
     reasons = {reason for exam in exams for reason in exam["left_out"]}
     assert any("2 frames of reference" in reason for reason in reasons)
     assert "8 images are copies of others" in reasons
@@ -211,6 +229,62 @@ def test_a_series_that_lies_in_two_studies_is_said(usual_exam):
         any(note.startswith("the headers assign one series to 2 studies") for note in exam["left_out"])
         for exam in exams
     )
+
+
+#: Identifiers of an exam that a program may write anew for each file.
+UIDS = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+
+
+def rewrite(folder: Path, keywords: Iterable[str], **tags) -> None:
+    """Write new identifiers into each file, and the ``tags``."""
+    for path in folder.rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        for keyword, value in (tags | {keyword: generate_uid() for keyword in keywords}).items():
+            setattr(header, keyword, value)
+        header.save_as(path)
+
+
+@pytest.mark.parametrize("keywords", [UIDS[:1], UIDS[1:2], UIDS[2:], UIDS[:2], UIDS])
+@pytest.mark.parametrize("folders", ["exam/{series}/{file}", "{number}.dcm", "{number}/{file}"])
+@pytest.mark.parametrize("tags", [{}, {"SeriesNumber": None, "SeriesDescription": ""}])
+def test_identifiers_that_differ_in_every_file_say_nothing(tmp_path, keywords, folders, tags):
+    exam = write_usual_exam(tmp_path / "before")
+    rewrite(exam, keywords, **tags)
+    for number, path in enumerate(sorted(exam.rglob("*.dcm"))):
+        moved = tmp_path / "after" / folders.format(series=path.parent.name, file=path.name, number=number)
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(moved)
+    found = only_exam(index_folder(tmp_path / "after"))
+    counts = {view: (stack["slices"], stack["phases"]) for view, stack in found["stacks"].items()}
+    assert counts == {"sax": (5, [6, 6]), "2ch": (1, [6, 6]), "4ch": (1, [6, 6])}
+    assert sum(all(keyword in said for keyword in keywords) for said in found["left_out"]) == 1
+
+
+@pytest.mark.parametrize("keywords", [UIDS[1:], UIDS])
+def test_patients_and_days_stay_apart_without_studies(tmp_path, keywords):
+    for number, (patient, date) in enumerate([("P-1", "20130101"), ("P-1", "20140101"), ("P-2", "20130101")]):
+        write_usual_exam(tmp_path / str(number), PatientID=patient, StudyDate=date)
+    rewrite(tmp_path, keywords)
+    result = index_folder(tmp_path)
+    assert [exam["stacks"]["sax"]["slices"] for exam in result.datalist["exams"].values()] == [5] * 3
+    assert len({exam["patient"] for exam in result.datalist["exams"].values()}) == 2
+
+
+def test_images_that_share_a_frame_of_reference_are_related_to_no_others(usual_exam):
+    """Frames of reference of the long axes differ in every file; those of the short axis are real."""
+    for view in ("4ch_8", "2ch_9"):
+        rewrite(usual_exam / view, ["FrameOfReferenceUID"])
+    result = index_folder(usual_exam)
+    assert sorted("sax" in exam["stacks"] for exam in result.datalist["exams"].values()) == [False, True]
+    assert all(item["planes"] == {} for item in items_of(result))
+
+
+def test_visits_with_one_image_each_are_not_one_exam(tmp_path):
+    """Each image has identifiers of its own, rightly: they do not continue one another's numbers."""
+    for number in range(4):
+        write_cine(tmp_path / str(number), (0, 0, 10 * number), (0, 0, 1), phases=1)
+    rewrite(tmp_path, UIDS)
+    assert len(find_stacks(tmp_path, left_out=[])) == 4
 
 
 def test_a_repeated_slice_comes_from_the_last_series(flawed):

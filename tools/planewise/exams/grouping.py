@@ -8,6 +8,7 @@ import re
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,12 +17,18 @@ import numpy as np
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
-from planewise.exams.words import natural_order
+from planewise.exams.words import listed, natural_order
 
 #: PatientIDs that anonymisation tools write: they do not identify a patient, so the study takes the patient's place.
 _NOBODY = {
     "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
     "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
+}  # fmt: skip
+#: An identifier says nothing if each of at least this many images of one series has its own.
+_EACH_ITS_OWN = 3
+#: The identifiers that programs write anew for each file, and their keywords.
+_WRITTEN_ANEW = {
+    "series": "SeriesInstanceUID", "study": "StudyInstanceUID", "frame_of_reference": "FrameOfReferenceUID",
 }  # fmt: skip
 #: Replaces the date of a study in which one series has several dates.
 _TORN = "torn"
@@ -43,6 +50,7 @@ def group_exams(
         Exams in the order of their folders, with stacks and notes, but without hashes and before recognition.
     """
     studies, issuers = defaultdict(lambda: defaultdict(list)), defaultdict(set)
+    frames, says_nothing = _without_identifiers_of_files(list(frames))
     for frame in frames:
         issuers[frame.patient] |= {frame.issuer} - {""}
         study = f"study:{frame.study}" if frame.study else f"folder:{exam_folder(frame.path, folder)}"
@@ -60,7 +68,12 @@ def group_exams(
     grouped, studies_of, people = {}, _studies_of_series(exams), defaultdict(set)
     for (study, patient, date, reference), members in exams.items():
         notes, doubts = [], []
-        if not reference:
+        if own := set().union(*(says_nothing.get(frame.path, ()) for frame in members)):
+            names = listed(keyword for name, keyword in _WRITTEN_ANEW.items() if name in own)
+            doubts.append(
+                f"each file has its own {names}: images are grouped by what else agrees; do they belong together?"
+            )
+        if not reference and "frame_of_reference" not in own:
             notes.append(
                 "no frame of reference in the headers: slices are related only because they share a "
                 + ("study" if study.startswith("study:") else "folder")
@@ -133,6 +146,53 @@ def group_exams(
     return sorted(found, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
 
 
+def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dict[str, set[str]]]:
+    """Replace identifiers that say nothing, because a program wrote a new one into each file, by what still agrees.
+
+    There is such a program if each of at least `_EACH_ITS_OWN` images of a series, or of a slice in it, has its own
+    identifier. Here, a series consists of the images of one patient and day that agree in the series' number and
+    description, the matrix, the pixel spacing and the orientation, but not in their numbers and times. Then the
+    identifiers that only one file of this patient and day has are replaced. Those that files share stay, so stacks in
+    different frames of reference are never related.
+
+    Returns:
+        The frames, and the names of the replaced identifiers by path.
+    """
+    replaced: dict[str, set[str]] = defaultdict(set)
+    owners, looks = [_owner(frame) for frame in frames], [_look(frame) for frame in frames]
+    for name in _WRITTEN_ANEW:
+        files, alike = defaultdict(set), defaultdict(set)
+        for frame, owner, (look, place) in zip(frames, owners, looks, strict=True):
+            identifier = getattr(frame, name)
+            files[owner, identifier].add(frame.sop or frame.path)
+            for of_one in ((owner, look), (owner, look, place)):
+                alike[of_one].add(((frame.instance, frame.trigger), identifier))
+        anew = {
+            owner
+            for (owner, *_), images in alike.items()
+            if len(images) >= _EACH_ITS_OWN
+            and all(len({*values}) == len(images) for values in zip(*images, strict=True))
+        }
+        for index, (frame, owner) in enumerate(zip(frames, owners, strict=True)):
+            if owner in anew and len(files[owner, getattr(frame, name)]) == 1:
+                agrees = {"series": repr(looks[index][0][:2]), "study": repr(owner) if _is_named(frame.patient) else ""}
+                frames[index] = replace(frame, **{name: agrees.get(name, "")})
+                replaced[frame.path].add(name)
+    return frames, replaced
+
+
+def _owner(frame: Frame) -> tuple[str, str, int]:
+    """The patient and day of a frame; the folder, if the header does not name the patient."""
+    return frame.patient if _is_named(frame.patient) else frame.folder, frame.issuer, frame.study_day
+
+
+def _look(frame: Frame) -> tuple[tuple, tuple]:
+    """What the images of a series have in common, and what those of a slice also have in common."""
+    rounded = np.round(np.asarray(frame.affine)[:3], 4)
+    series = frame.series_number, frame.description
+    return (series, frame.study_day, frame.rows, frame.columns, *rounded[:, :2].flat), tuple(rounded[:, 3])
+
+
 def _by_date(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
     """The frames of a study by date, because an anonymiser may merge a patient's studies; the date is empty if there is only
     one.
@@ -184,10 +244,13 @@ def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list
     return patients
 
 
-def _patient_key(patient: str, study: str) -> str:
+def _is_named(patient: str) -> bool:
     plain = "".join(character for character in patient.lower() if character.isalnum())
-    named = plain and plain not in _NOBODY and set(plain) != {"0"} and set(plain) != {"x"}
-    return f"patient:{patient}" if named else study
+    return bool(plain) and plain not in _NOBODY and set(plain) != {"0"} and set(plain) != {"x"}
+
+
+def _patient_key(patient: str, study: str) -> str:
+    return f"patient:{patient}" if _is_named(patient) else study
 
 
 def exam_folder(path: str, folder: Path) -> str:
