@@ -46,21 +46,16 @@ def scores(data: Path, masks: Path) -> list[dict]:
         contours = {int(path.name.split("-")[2]): path for path in reader.glob("i-contours/*-icontour-manual.txt")}
         found = defaultdict(lambda: np.zeros(4, int))
         for stack in find_stacks(patient, phases="all"):
-            numbers = [int(Path(entry["image"]).stem) for entry in stack.slices]
-            if not contours.keys() & set(numbers):
-                continue
             phase = phase_name(stack.phase)
             (path,) = masks.glob(f"**/{stack.exam}_{phase}_mask.nii.gz")
             mask = nibabel.load(path)
             labels = np.asarray(mask.dataobj)
-            for index, (entry, number) in enumerate(zip(stack.slices, numbers, strict=True)):
-                if number not in contours:
+            for index, entry in enumerate(stack.slices):
+                contour = contours.pop(int(Path(entry["image"]).stem), None)
+                if contour is None:
                     continue
-                np.testing.assert_allclose(mask.affine[:3, [0, 1]], np.array(entry["affine"])[:3, [0, 1]], atol=1e-3)
-                np.testing.assert_allclose(
-                    (mask.affine @ [0, 0, index, 1])[:3], np.array(entry["affine"])[:3, 3], atol=0.1
-                )
-                true = polygon2mask(labels.shape[:2], np.loadtxt(contours.pop(number)))
+                np.testing.assert_allclose(mask.affine @ [0, 0, index, 1], np.array(entry["affine"])[:, 3], atol=0.1)
+                true = polygon2mask(labels.shape[:2], np.loadtxt(contour))
                 ours = labels[..., index] == LEFT_VENTRICLE
                 for name in (phase, "all"):
                     found[name] += [1, (true & ours).sum(), true.sum(), ours.sum()]
