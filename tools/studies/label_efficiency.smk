@@ -68,7 +68,19 @@ ROOT = Path(workflow.basedir).parent.parent
 BUNDLES = ROOT / "bundles"
 # the path must be absolute, because the jobs run in the folders of their bundles
 OUT = Path(config["out"]).resolve()
+# folder of the real patients that are the labelled exams, which cannot come with the code
+PATIENTS = config.get("patients")
+if PATIENTS:
+    real = Path(os.environ.get("PLANEWISE_REAL_DATA") or ROOT.parent / "shared" / "data")
+    PATIENTS = Path(os.environ.get("PLANEWISE_STUDY_DATA") or real / PATIENTS).expanduser().resolve()
+    if not PATIENTS.is_dir():
+        raise WorkflowError(
+            f"this study needs the patients of {config['patients']}, and there is no folder {PATIENTS}; give yours as "
+            "tools/demo NAME --data DIR"
+        )
 for kind in sorted({datalist_of(config, kind, OUT)[0] for kind in ("labelled", "unlabelled")}):
+    if kind == "labelled" and PATIENTS:
+        continue
     if not config.get("datalists", {}).get(kind) and config.get("phantom", {}).get(kind) is None:
         raise WorkflowError(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
     if (given := config.get("datalists", {}).get(kind)) and not Path(given).is_file():
@@ -169,6 +181,13 @@ if LEFT_OUT:
 # the folder in pretrain of each pretraining, and the folder that each method starts from
 PRETRAININGS = pretrainings_of(config, METHODS)
 STARTS = starts_of(METHODS)
+# the method, number of labelled exams and draw of each fine-tuning
+RUNS = [
+    (name, int(exams), int(draw))
+    for name, method in METHODS.items()
+    for exams in method.label_counts or COUNTS
+    for draw in method.draws or DRAWS
+]
 # encoders whose frozen features are probed: a random one and every pretraining's, if the target has a config for it
 HAS_PROBE = (BUNDLES / TARGET["bundle"] / "configs" / "probe.yaml").is_file()
 PROBED = ["untrained", *PRETRAININGS] if HAS_PROBE else []
@@ -340,7 +359,7 @@ def warn_of_other_probes():
 def warn_of_changed_code():
     """Warn if configs of bundles or the code differ from those of finished trainings, which `refuse_other_settings` does not see."""
     trainings = {f"pretrain/{name}": pretext_bundle(method.pretext) for name, method in PRETRAININGS.items()}
-    trainings |= {f"finetune/{name}/{exams}/{draw}": TARGET["bundle"] for name in METHODS for exams in COUNTS for draw in DRAWS}
+    trainings |= {f"finetune/{name}/{exams}/{draw}": TARGET["bundle"] for name, exams, draw in RUNS}
     if changed := changed_code(OUT, trainings, STARTS, BUNDLES, ROOT / "tools" / "planewise"):
         logger.warning(changed)
 
@@ -615,6 +634,10 @@ def finetuning(wildcards, input):
     """Command line of a fine-tuning: one training, or one for each finding in a folder of its own and then their scores."""
     method = METHODS[wildcards.method]
     folder = f"{OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}"
+    if int(wildcards.exams) == 0:  # the weights as they are
+        configs = files(TARGET["bundle"], "train.yaml", "evaluate.yaml", after=overlays(method, "finetune"))
+        arguments = f"--datalist {input.labels} --weights {method.file} --progress False --output_dir {folder} "
+        return bundle(TARGET["bundle"], configs, arguments + overrides("finetune", method), DEVICE)
 
     def one(output, **always):
         return training(
@@ -651,9 +674,14 @@ def described(kind, method, labels, seed, starts=""):
     return json.dumps(about, sort_keys=True, default=str)
 
 
+def pretext_datalist(name):
+    """The datalist of the images that a pretraining learns from."""
+    return datalist(PRETRAININGS[name].images or "unlabelled")
+
+
 def described_pretraining(name):
     method = PRETRAININGS[name]
-    return described("pretrain", method, datalist("unlabelled"), config.get("seed", 0))
+    return described("pretrain", method, pretext_datalist(name), config.get("seed", 0))
 
 
 def described_finetuning(method, draw):
@@ -822,13 +850,10 @@ wildcard_constraints:
 # while the report exists
 RESULTS = [
     *expand(OUT / "pretrain" / "{name}" / "test" / "metrics.json", name=PRETRAININGS),
-    *expand(
-        OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
-        method=METHODS, exams=COUNTS, draw=DRAWS,
-    ),
-    *expand(
-        OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
-        method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
+    *(OUT / "finetune" / name / str(exams) / str(draw) / "test" / "metrics.json" for name, exams, draw in RUNS),
+    *(
+        OUT / "diagnose" / name / str(exams) / str(draw) / "metrics.json"
+        for name, exams, draw in RUNS if draw in DIAGNOSIS["draws"]
     ),
     *expand(OUT / "probe" / "{encoder}" / "test" / "metrics.json", encoder=PROBED),
     # also without draws: the diagnosis from reference masks
@@ -853,14 +878,15 @@ rule phantom:
 
 
 rule index:
-    input: OUT / "phantom_{kind}.done"
+    input: lambda wildcards: [] if PATIENTS and wildcards.kind == "labelled" else OUT / f"phantom_{wildcards.kind}.done"
     output: OUT / "{kind}.json"
     params:
+        images=lambda wildcards: shlex.quote(str(PATIENTS if PATIENTS and wildcards.kind == "labelled" else OUT / wildcards.kind)),
         settings=lambda wildcards: config.get("index", {}).get(wildcards.kind) or "",
         then=lambda wildcards, output: counted(wildcards.kind, output),
     resources: **resources("index")
     log: OUT / "logs" / "index_{kind}.log"
-    shell: "(" + PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
+    shell: "(" + PLANEWISE + " index {params.images} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
 
 
 rule inspect:
@@ -874,7 +900,7 @@ rule inspect:
 rule pretrain:
     wildcard_constraints: pretraining=pretrainings(awaited=True)
     input:
-        datalist=datalist("unlabelled"),
+        datalist=lambda wildcards: pretext_datalist(wildcards.pretraining),
         imagenet=IMAGENET,
     output: OUT / "pretrain" / "{pretraining}" / "test" / "metrics.json"
     params:
@@ -1026,6 +1052,7 @@ rule report:
     run:
         # the report reads the study from this file
         found = {"pretexts": list(PRETRAININGS), "methods": {name: method.as_config() for name, method in METHODS.items()}}
+        found["label_counts"] = sorted({exams for _, exams, _ in RUNS})
         given = [config.get("overlay"), *(method.overlay_of(kind) for method in METHODS.values() for kind in KINDS)]
         if own := own_files(given):
             found["overlay_files"] = [{"file": path, "content": content} for path, content in own.items()]
