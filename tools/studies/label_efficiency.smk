@@ -22,7 +22,7 @@ yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 from changed_code import changed_code
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
-from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
+from methods import ONE_PER_FINDING, PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
@@ -856,8 +856,12 @@ RESULTS = [
         for name, exams, draw in RUNS if draw in DIAGNOSIS["draws"]
     ),
     *expand(OUT / "probe" / "{encoder}" / "test" / "metrics.json", encoder=PROBED),
-    # also without draws: the diagnosis from reference masks
-    *([OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else []),
+    # also without draws: the diagnosis from reference masks; in a cross-validation, from predicted masks, too
+    *expand(
+        OUT / "diagnose" / "folds" / "{masks}" / "{fold}" / "metrics.json",
+        masks=[REFERENCE, PREDICTED], fold=range(int(DIAGNOSIS.get("folds") or 0)),
+    ),
+    *([OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] and not DIAGNOSIS.get("folds") else []),
     *([OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else []),
     *([OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else []),
 ]
@@ -998,6 +1002,22 @@ rule forest:
         ),
     resources: **resources("forest")
     log: OUT / "logs" / "forest.log"
+    shell: "({params.run}) > {log} 2>&1"
+
+
+rule forest_of_fold:
+    wildcard_constraints: masks=f"{REFERENCE}|{PREDICTED}", fold="[0-9]+"
+    input: lambda wildcards: OUT / "predicted" / "datalist.json" if wildcards.masks == PREDICTED else datalist("labelled")
+    output: OUT / "diagnose" / "folds" / "{masks}" / "{fold}" / "metrics.json"
+    params:
+        run=lambda wildcards, input, output: bundle(
+            DIAGNOSIS["bundle"],
+            files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
+            f"--run_id train_and_evaluate --datalist {input} --fold {wildcards.fold} --folds {DIAGNOSIS['folds']} "
+            f"--section validation --output_dir {Path(output[0]).parent} --report_dir {Path(output[0]).parent}",
+        ),
+    resources: **resources("forest")
+    log: OUT / "logs" / "forest_{masks}_{fold}.log"
     shell: "({params.run}) > {log} 2>&1"
 
 

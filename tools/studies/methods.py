@@ -200,7 +200,8 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
     if method.pretext and method.weights:
         raise InputError(f"methods: {name} starts from both a pretext and weights; give one of them")
     if (method.overrides.get("pretrain") or method.images) and not method.pretext:
-        raise InputError(f"methods: {name} has settings of a pretraining but no pretext; give `pretext: ..`")
+        has = "overrides pretrain" if method.overrides.get("pretrain") else "has images"
+        raise InputError(f"methods: {name} {has} but has no pretext; give `pretext: ..`")
     if 0 in map(int, method.label_counts or ()) and not method.file:
         raise InputError(f"methods: {name} has nothing to score with 0 labelled exams; give the task's `weights: PATH`")
     if method.has_two_tasks and not method.pretext:

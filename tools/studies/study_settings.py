@@ -25,7 +25,7 @@ SETTINGS: Mapping[str, Any] = {
     "anatomy": str,
     "datalists": _BY_BUNDLE,
     "device": str,
-    "diagnose": {"bundle": str, "draws": [int]},
+    "diagnose": {"bundle": str, "draws": [int], "folds": int},
     "draws": [int],
     "expected": {ANY: {ANY: [int]}},
     "imagenet": str,
