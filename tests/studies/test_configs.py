@@ -12,8 +12,10 @@ import yaml
 from tests.conftest import ROOT
 
 CONFIGS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "tools/studies/configs").glob("*.yaml")}
-#: Studies on phantoms; all others are at the papers' size, on real data.
-DEMOS = sorted(name for name, config in CONFIGS.items() if "phantom" in config)
+#: Small studies, on phantoms or on patients at hand; all others are at the papers' size, on real data.
+DEMOS = sorted(name for name, config in CONFIGS.items() if "phantom" in config or "patients" in config)
+#: The patients of ACDC at hand.
+PATIENTS = 79
 
 
 def options(text: str) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def test_studies_are_run_alike(name):
     assert config["device"] == ("cuda:0" if at_full_size else "cpu")
     assert config["threads"] == (4 if name == "paper_width" else 1 if demo else 8)
     assert config["seed"] == 0 and config.get("overlay") == (None if at_full_size else "demo.yaml")
-    assert config.get("salt") == (CONFIGS["heart"]["salt"] if demo else None) and ("time" in config) == demo
+    salt = CONFIGS["acdc" if "patients" in config else "heart"]["salt"]
+    assert config.get("salt") == (salt if demo else None) and ("time" in config) == demo
     assert ("datalists" in config) is ("expected" in config) is not demo
     assert config["pretext_bundle"] == f"pretext_{config['anatomy']}_{{pretext}}"
     assert config["out"] in (f"work/{name}", f"work/{name.replace('_', '-')}", "work/demo" if name == "quick" else "")
@@ -68,9 +71,9 @@ def test_enough_exams_are_labelled(name):
     """All counts of labels but those of folds, which leave out a fifth, are at most the training exams."""
     config = CONFIGS[name]
     if name in DEMOS:
-        splits = {kind: options(text)["split"] for kind, text in config.get("index", {}).items()}
+        splits = {kind: options(text).get("split", [0.8, 0.2]) for kind, text in config.get("index", {}).items()}
         assert all(sum(split) == pytest.approx(1) for split in splits.values())
-        exams = options(config["phantom"]["labelled"])["exams"][0]
+        exams = PATIENTS if "patients" in config else options(config["phantom"]["labelled"])["exams"][0]
         labelled = exams * splits.get("labelled", [0.8])[0]
     else:
         expected = config["expected"]
@@ -94,7 +97,7 @@ def test_methods_are_what_they_are_called(name):
         assert ("2d.yaml" in overlays) == method.endswith("_2d")
         assert (given.get("masks") == "predicted") == method.endswith("_predicted")
         assert (settings.get("pretrain", {}).get("seed") == 1) == method.endswith("_again")
-        assert ("weights" in given) == (method.endswith("_dagger") or "_imagenet_" in method or method == "released")
+        assert "patients" in config or ("weights" in given) == (method.endswith("_dagger") or "_imagenet_" in method or method == "released")
         if method.startswith("ssl_"):
             assert settings["finetune"] == {"transfer": method.removeprefix("ssl_")}
         if method.startswith(("vgg16", "densenet121")):

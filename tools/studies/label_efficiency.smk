@@ -22,7 +22,7 @@ yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 from changed_code import changed_code
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
-from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
+from methods import ONE_PER_FINDING, PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
@@ -68,7 +68,19 @@ ROOT = Path(workflow.basedir).parent.parent
 BUNDLES = ROOT / "bundles"
 # the path must be absolute, because the jobs run in the folders of their bundles
 OUT = Path(config["out"]).resolve()
+# folder of the real patients that are the labelled exams, which cannot come with the code
+PATIENTS = config.get("patients")
+if PATIENTS:
+    real = Path(os.environ.get("PLANEWISE_REAL_DATA") or ROOT.parent / "shared" / "data")
+    PATIENTS = Path(os.environ.get("PLANEWISE_STUDY_DATA") or real / PATIENTS).expanduser().resolve()
+    if not PATIENTS.is_dir():
+        raise WorkflowError(
+            f"this study needs the patients of {config['patients']}, and there is no folder {PATIENTS}; give yours as "
+            "tools/demo NAME --data DIR"
+        )
 for kind in sorted({datalist_of(config, kind, OUT)[0] for kind in ("labelled", "unlabelled")}):
+    if kind == "labelled" and PATIENTS:
+        continue
     if not config.get("datalists", {}).get(kind) and config.get("phantom", {}).get(kind) is None:
         raise WorkflowError(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
     if (given := config.get("datalists", {}).get(kind)) and not Path(given).is_file():
@@ -169,6 +181,13 @@ if LEFT_OUT:
 # the folder in pretrain of each pretraining, and the folder that each method starts from
 PRETRAININGS = pretrainings_of(config, METHODS)
 STARTS = starts_of(METHODS)
+# the method, number of labelled exams and draw of each fine-tuning
+RUNS = [
+    (name, int(exams), int(draw))
+    for name, method in METHODS.items()
+    for exams in method.label_counts or COUNTS
+    for draw in method.draws or DRAWS
+]
 # encoders whose frozen features are probed: a random one and every pretraining's, if the target has a config for it
 HAS_PROBE = (BUNDLES / TARGET["bundle"] / "configs" / "probe.yaml").is_file()
 PROBED = ["untrained", *PRETRAININGS] if HAS_PROBE else []
@@ -340,7 +359,7 @@ def warn_of_other_probes():
 def warn_of_changed_code():
     """Warn if configs of bundles or the code differ from those of finished trainings, which `refuse_other_settings` does not see."""
     trainings = {f"pretrain/{name}": pretext_bundle(method.pretext) for name, method in PRETRAININGS.items()}
-    trainings |= {f"finetune/{name}/{exams}/{draw}": TARGET["bundle"] for name in METHODS for exams in COUNTS for draw in DRAWS}
+    trainings |= {f"finetune/{name}/{exams}/{draw}": TARGET["bundle"] for name, exams, draw in RUNS}
     if changed := changed_code(OUT, trainings, STARTS, BUNDLES, ROOT / "tools" / "planewise"):
         logger.warning(changed)
 
@@ -615,6 +634,10 @@ def finetuning(wildcards, input):
     """Command line of a fine-tuning: one training, or one for each finding in a folder of its own and then their scores."""
     method = METHODS[wildcards.method]
     folder = f"{OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}"
+    if int(wildcards.exams) == 0:  # the weights as they are
+        configs = files(TARGET["bundle"], "train.yaml", "evaluate.yaml", after=overlays(method, "finetune"))
+        arguments = f"--datalist {input.labels} --weights {method.file} --progress False --output_dir {folder} "
+        return bundle(TARGET["bundle"], configs, arguments + overrides("finetune", method), DEVICE)
 
     def one(output, **always):
         return training(
@@ -651,9 +674,14 @@ def described(kind, method, labels, seed, starts=""):
     return json.dumps(about, sort_keys=True, default=str)
 
 
+def pretext_datalist(name):
+    """The datalist of the images that a pretraining learns from."""
+    return datalist(PRETRAININGS[name].images or "unlabelled")
+
+
 def described_pretraining(name):
     method = PRETRAININGS[name]
-    return described("pretrain", method, datalist("unlabelled"), config.get("seed", 0))
+    return described("pretrain", method, pretext_datalist(name), config.get("seed", 0))
 
 
 def described_finetuning(method, draw):
@@ -822,17 +850,18 @@ wildcard_constraints:
 # while the report exists
 RESULTS = [
     *expand(OUT / "pretrain" / "{name}" / "test" / "metrics.json", name=PRETRAININGS),
-    *expand(
-        OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
-        method=METHODS, exams=COUNTS, draw=DRAWS,
-    ),
-    *expand(
-        OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
-        method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
+    *(OUT / "finetune" / name / str(exams) / str(draw) / "test" / "metrics.json" for name, exams, draw in RUNS),
+    *(
+        OUT / "diagnose" / name / str(exams) / str(draw) / "metrics.json"
+        for name, exams, draw in RUNS if draw in DIAGNOSIS["draws"]
     ),
     *expand(OUT / "probe" / "{encoder}" / "test" / "metrics.json", encoder=PROBED),
-    # also without draws: the diagnosis from reference masks
-    *([OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else []),
+    # also without draws: the diagnosis from reference masks; in a cross-validation, from predicted masks, too
+    *expand(
+        OUT / "diagnose" / "folds" / "{masks}" / "{fold}" / "metrics.json",
+        masks=[REFERENCE, PREDICTED], fold=range(int(DIAGNOSIS.get("folds") or 0)),
+    ),
+    *([OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] and not DIAGNOSIS.get("folds") else []),
     *([OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else []),
     *([OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else []),
 ]
@@ -853,14 +882,15 @@ rule phantom:
 
 
 rule index:
-    input: OUT / "phantom_{kind}.done"
+    input: lambda wildcards: [] if PATIENTS and wildcards.kind == "labelled" else OUT / f"phantom_{wildcards.kind}.done"
     output: OUT / "{kind}.json"
     params:
+        images=lambda wildcards: shlex.quote(str(PATIENTS if PATIENTS and wildcards.kind == "labelled" else OUT / wildcards.kind)),
         settings=lambda wildcards: config.get("index", {}).get(wildcards.kind) or "",
         then=lambda wildcards, output: counted(wildcards.kind, output),
     resources: **resources("index")
     log: OUT / "logs" / "index_{kind}.log"
-    shell: "(" + PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
+    shell: "(" + PLANEWISE + " index {params.images} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
 
 
 rule inspect:
@@ -874,7 +904,7 @@ rule inspect:
 rule pretrain:
     wildcard_constraints: pretraining=pretrainings(awaited=True)
     input:
-        datalist=datalist("unlabelled"),
+        datalist=lambda wildcards: pretext_datalist(wildcards.pretraining),
         imagenet=IMAGENET,
     output: OUT / "pretrain" / "{pretraining}" / "test" / "metrics.json"
     params:
@@ -975,6 +1005,22 @@ rule forest:
     shell: "({params.run}) > {log} 2>&1"
 
 
+rule forest_of_fold:
+    wildcard_constraints: masks=f"{REFERENCE}|{PREDICTED}", fold="[0-9]+"
+    input: lambda wildcards: OUT / "predicted" / "datalist.json" if wildcards.masks == PREDICTED else datalist("labelled")
+    output: OUT / "diagnose" / "folds" / "{masks}" / "{fold}" / "metrics.json"
+    params:
+        run=lambda wildcards, input, output: bundle(
+            DIAGNOSIS["bundle"],
+            files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
+            f"--run_id train_and_evaluate --datalist {input} --fold {wildcards.fold} --folds {DIAGNOSIS['folds']} "
+            f"--section validation --output_dir {Path(output[0]).parent} --report_dir {Path(output[0]).parent}",
+        ),
+    resources: **resources("forest")
+    log: OUT / "logs" / "forest_{masks}_{fold}.log"
+    shell: "({params.run}) > {log} 2>&1"
+
+
 rule diagnose:
     input:
         labels=datalist("labelled"),
@@ -1026,6 +1072,7 @@ rule report:
     run:
         # the report reads the study from this file
         found = {"pretexts": list(PRETRAININGS), "methods": {name: method.as_config() for name, method in METHODS.items()}}
+        found["label_counts"] = sorted({exams for _, exams, _ in RUNS})
         given = [config.get("overlay"), *(method.overlay_of(kind) for method in METHODS.values() for kind in KINDS)]
         if own := own_files(given):
             found["overlay_files"] = [{"file": path, "content": content} for path, content in own.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ IMAGENET = "imagenet"
 SHARED, ONE_PER_FINDING = "shared", "one_per_finding"
 #: Values of `Method.masks`.
 REFERENCE, PREDICTED = "reference", "predicted"
+#: Values of `Method.images`.
+UNLABELLED, LABELLED = "unlabelled", "labelled"
 #: The value of `transfer` for a fine-tuning that continues to learn its pretext.
 MULTITASK = "multitask"
 
@@ -35,6 +37,10 @@ class Method:
             network for all; ``"shared"`` becomes None.
         masks: ``"predicted"`` fine-tunes and scores with masks that the segmentation bundle predicts for all labelled
             exams. None uses the masks of the datalist; ``"reference"`` becomes None.
+        images: ``"labelled"`` pretrains on the images of the labelled exams in the training section, without their labels.
+            None pretrains on the unlabelled exams; ``"unlabelled"`` becomes None.
+        label_counts: numbers of labelled exams, instead of the study's; with 0, ``weights`` are scored as they are.
+        draws: draws, instead of the study's.
     """
 
     pretext: str | None = None
@@ -43,11 +49,16 @@ class Method:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     networks: str | None = None
     masks: str | None = None
+    images: str | None = None
+    label_counts: Sequence[int] | None = None
+    draws: Sequence[int] | None = None
 
     @property
     def pretrains(self) -> bool:
         """Whether the method pretrains with its own settings; otherwise it shares its pretext's network with others."""
-        return self.pretext is not None and bool(self.overrides.get("pretrain") or self.overlay_of("pretrain"))
+        return self.pretext is not None and bool(
+            self.overrides.get("pretrain") or self.overlay_of("pretrain") or self.images
+        )
 
     @property
     def has_two_tasks(self) -> bool:
@@ -134,7 +145,7 @@ def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) ->
 def _pretraining(method: Method) -> str:
     """The settings that determine the network that a method pretrains, as text."""
     settings = method.overrides.get("pretrain") or {}
-    return json.dumps([method.pretext, method.overlay_of("pretrain"), settings], sort_keys=True, default=str)
+    return json.dumps([method.pretext, method.overlay_of("pretrain"), settings, method.images], sort_keys=True, default=str)
 
 
 def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -152,8 +163,8 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         )
     if unknown := set(given) - {entry.name for entry in fields(Method)}:
         raise InputError(
-            f"methods: {name} has {', '.join(sorted(unknown))}; give some of pretext, weights, overlay, overrides, "
-            "networks and masks"
+            f"methods: {name} has {', '.join(sorted(unknown))}; give some of "
+            f"{', '.join(entry.name for entry in fields(Method))}"
         )
     networks = given.get("networks") or SHARED
     if networks not in (SHARED, ONE_PER_FINDING):
@@ -161,7 +172,10 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
     masks = given.get("masks") or REFERENCE
     if masks not in (REFERENCE, PREDICTED):
         raise InputError(f"methods: {name} has masks {masks}; give {REFERENCE} or {PREDICTED}")
-    given = {key: value for key, value in given.items() if value and value not in (SHARED, REFERENCE)}
+    images = given.get("images") or UNLABELLED
+    if images not in (UNLABELLED, LABELLED):
+        raise InputError(f"methods: {name} has images {images}; give {UNLABELLED} or {LABELLED}")
+    given = {key: value for key, value in given.items() if value and value not in (SHARED, REFERENCE, UNLABELLED)}
     if not given:
         words = {
             "none": {},
@@ -185,8 +199,11 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         )
     if method.pretext and method.weights:
         raise InputError(f"methods: {name} starts from both a pretext and weights; give one of them")
-    if method.overrides.get("pretrain") and not method.pretext:
-        raise InputError(f"methods: {name} overrides pretrain but has no pretext; give `pretext: ..`")
+    if (method.overrides.get("pretrain") or method.images) and not method.pretext:
+        has = "overrides pretrain" if method.overrides.get("pretrain") else "has images"
+        raise InputError(f"methods: {name} {has} but has no pretext; give `pretext: ..`")
+    if 0 in map(int, method.label_counts or ()) and not method.file:
+        raise InputError(f"methods: {name} has nothing to score with 0 labelled exams; give the task's `weights: PATH`")
     if method.has_two_tasks and not method.pretext:
         raise InputError(f"methods: {name} continues to learn a pretext but has none; give `pretext: ..`")
     if method.pretrains and name in pretexts:

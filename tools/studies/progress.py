@@ -31,6 +31,7 @@ RULES = {
     "probe": ("an encoder's frozen features scored", 1),
     "predict_masks": ("masks of the labelled exams predicted", 3),
     "forest": ("diagnosis fitted to reference masks", 2),
+    "forest_of_fold": ("a fold diagnosed from masks", 2),
     "diagnose": ("test exams diagnosed", 2),
     "plan": ("views planned", 2),
     "report": ("page written", 2),

@@ -17,7 +17,7 @@ ANY = "*"
 _BY_BUNDLE = {"labelled": str, "unlabelled": str}
 _METHOD = {
     "pretext": str, "weights": str, "overlay": (str, {ANY: str}), "overrides": {ANY: {ANY: object}}, "networks": str,
-    "masks": str, ANY: object,
+    "masks": str, "images": str, "label_counts": [int], "draws": [int], ANY: object,
 }  # fmt: skip
 #: The kind of each setting's value: a type, a list ``[kind]``, a mapping ``{key: kind}``, or a tuple of alternatives.
 #: `object` is any value.
@@ -25,7 +25,7 @@ SETTINGS: Mapping[str, Any] = {
     "anatomy": str,
     "datalists": _BY_BUNDLE,
     "device": str,
-    "diagnose": {"bundle": str, "draws": [int]},
+    "diagnose": {"bundle": str, "draws": [int], "folds": int},
     "draws": [int],
     "expected": {ANY: {ANY: [int]}},
     "imagenet": str,
@@ -35,6 +35,7 @@ SETTINGS: Mapping[str, Any] = {
     "out": str,
     "overlay": str,
     "overrides": {ANY: {ANY: object}},
+    "patients": str,
     "phantom": _BY_BUNDLE,
     "plan": (str, {"bundle": str}),
     "pretext_bundle": str,

@@ -20,6 +20,7 @@ def load_fold(
     class_key: str = "group",
     seed: int = 0,
     required: bool = False,
+    view: str | None = None,
 ) -> list[dict[str, Any]]:
     """The items of a section (`load_datalist`). If a fold is given, training and validation exams are divided again.
 
@@ -35,15 +36,16 @@ def load_fold(
         class_key: key of the items' class.
         seed: seed of the division.
         required: whether an empty section is an error.
+        view: the view that the images must show, see `load_datalist`.
 
     Raises:
         InputError: there is no such fold, or there are fewer patients than folds.
     """
     if fold is None or section in ("test", "all"):
-        return load_datalist(path, section, required)
+        return load_datalist(path, section, required, view)
     if folds < 2 or not 0 <= fold < folds:
         raise InputError(f"--folds must be at least 2, and --fold at least 0 and below --folds, got {folds} and {fold}")
-    items = [*load_datalist(path, "training", required), *load_datalist(path, "validation")]
+    items = [*load_datalist(path, "training", required, view), *load_datalist(path, "validation", view=view)]
     patients: dict[str, str] = {}
     for item in items:
         # a patient with several classes (two eyes, two grades) counts as the last class, as in the index

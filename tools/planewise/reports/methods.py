@@ -25,12 +25,16 @@ _COLOURS = {
     "none_2d": "#c7c7c7",
     "full": "#1f77b4",
     "released": "#8c564b",
+    "segmentation": "#e377c2",
     "segmented": "#d62728",
 }
 _NAMES = {
     "none": "from scratch",
     "imagenet": "ImageNet",
     "released": "the weights that ship",
+    "segmentation": "segmentation of phantoms",
+    "segmentation_unchanged": "segmentation of phantoms, as it ships",
+    "multitask_simclr_patients": "multitask, then SimCLR on patients' images",
     "ssl_decoder": "SSL+Decoder",
     "ssl_all": "SSL+All",
     "ssl_multitask": "SSL+MultiTask",
@@ -42,8 +46,9 @@ _NAMES = {
         for images in (*IMAGES, "predicted")
     },
 }
-#: Endings of a method's name: another seed, the pretext on slices, a lower learning rate, weights that others trained.
-_ENDINGS = {"_again": " again", "_2d": " (2D)", "_slow": " (lower rate)", "_dagger": "†"}
+#: Endings of a method's name: another seed, the pretext on slices, a lower learning rate, weights that others trained;
+#: a longer fine-tuning, a pretext on the images of the labelled patients.
+_ENDINGS = {"_long": ", four times the steps", "_patients": " on patients' images", "_again": " again", "_2d": " (2D)", "_slow": " (lower rate)", "_dagger": "†"}
 
 
 def pretext_of(bundle: str) -> str:
@@ -65,7 +70,7 @@ def method_colour(method: str) -> tuple[float, float, float]:
     colour at half strength."""
     if colour := _COLOURS.get(method) or _declared().get(method, {}).get("colour"):
         return to_rgb(colour)
-    for ending in ("_again", "_2d", "_slow"):
+    for ending in ("_long", "_patients", "_unchanged", "_again", "_2d", "_slow"):
         name, found, _ = method.partition(ending)
         if found:
             return tuple((1 + np.array(method_colour(name))) / 2)

@@ -87,6 +87,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     tables = dict.fromkeys(row.published for table in sections.tables for row in table.rows if row.published)
     page = Page()
     kind = "phantom exams" if found.config.get("phantom") else "the exams of the study's datalists"
+    kind = f"real patients ({found.config['patients'].upper()})" if found.has_patients else kind
     page.add("<h1>Label efficiency: {}</h1>", found.title)
     page.add("<p>{}</p>", _what_was_done(found))
     whose = f"{'Numbers in upright type' if tables else 'These numbers'} were measured here, on <b>{kind}</b>."
@@ -183,7 +184,7 @@ def _what_was_done(study: StudyFolder) -> str:
     if study.pretexts:
         several = len(study.pretexts) > 1
         done.append(f"Pretraining method{'s' if several else ''}: {_names(study.pretexts)}.")
-    if runs := list(study.runs("finetune")):
+    if runs := [run for run in study.runs("finetune") if run[1]]:
         *fewer, most = sorted({count for _, count, _, _ in runs})
         counts = listed([*map(str, fewer), count_of(most, study.labelled)])
         drawn_of = {number: len({draw for _, count, draw, _ in runs if count == number}) for _, number, _, _ in runs}
@@ -206,7 +207,8 @@ def _what_was_done(study: StudyFolder) -> str:
             done.append(f"The fine-tunings with {listed(earlier)} are from earlier settings of this study.")
         finished = {(method, count) for method, count, _, path in runs if (path / "test" / "metrics.json").is_file()}
         for count in drawn_of:
-            if missing := [method for method in methods if (method, count) not in finished]:
+            planned = [method for method in methods if study.plans(method, count)]
+            if missing := [method for method in planned if (method, count) not in finished]:
                 done.append(f"With {count_of(count, study.labelled)}, there is no result of {_names(missing)}.")
     return " ".join(done) or "No training has finished yet."
 

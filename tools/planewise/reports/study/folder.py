@@ -87,6 +87,11 @@ class StudyFolder:
         return "graded photograph" if self.config["anatomy"] == "photograph" else "labelled exam"
 
     @property
+    def has_patients(self) -> bool:
+        """Whether the labelled exams are real patients, whose images may not be on a page that others see."""
+        return bool(self.config.get("patients"))
+
+    @property
     def has_folds(self) -> bool:
         """Whether the draws are folds of a cross-validation."""
         return "{draw}" in str((self.config.get("target") or {}).get("arguments", ""))
@@ -116,6 +121,12 @@ class StudyFolder:
                     found[name] = other
                     break
         return found
+
+    def plans(self, method: str, count: int) -> bool:
+        """Whether a method is to be fine-tuned with a number of labelled exams."""
+        methods = self.config["methods"]
+        counts = methods[method].get("label_counts") if isinstance(methods, dict) else None
+        return str(count) in map(str, counts or [count]) and (counts is not None or count > 0)
 
     def lacks(self, key: str, number: int) -> bool:
         """Whether the study's ``"label_counts"`` or ``"draws"`` lack a number, so that its trainings are from earlier

@@ -25,6 +25,8 @@ Scores = Mapping[tuple[str, int], Mapping[int, float]]
 Cases = Mapping[tuple[str, int], Mapping[int, np.ndarray]]
 #: The baselines that methods are compared with. Training from scratch itself is not compared with ``multitask`` again.
 _BASELINES = ("none", "multitask")
+#: The control of methods that are fine-tuned for longer: training from scratch for as long.
+_LONG = "_long"
 #: The verdict on a difference without an interval.
 ONE_DRAW = "no verdict from one draw"
 #: The verdict on a difference over fewer than half of the cases.
@@ -146,6 +148,10 @@ def add_paired(
             continue
         title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {method_name(baseline)}")
         compared = [Compared(count, method, baseline) for method, count in scores if method not in ("none", baseline)]
+        found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
+    if (control := f"none{_LONG}") in methods:
+        title = f"Paired differences in {name} from {method_name(control)}"
+        compared = [Compared(*run[::-1], control) for run in scores if run[0].endswith(_LONG) and run[0] != control]
         found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
     _add_repeats(page, scores, name, repeats or {}, found, cases, labelled)
     if lead:

@@ -42,6 +42,8 @@ _SCORES = {
 _NO_SLICE, _LESS = "no slice in common", "*"
 #: Number of methods that are compared with the first in a picture.
 _BEST = 3
+#: The structures that have an ejection fraction.
+_VENTRICLES = ("RV", "LV")
 #: The scores that are drawn, with the label of their axis.
 _DRAWN = {"dice": "Dice", "contour_mm": "mean contour distance (mm)"}
 
@@ -106,6 +108,7 @@ def add(page: Page, study: StudyFolder) -> None:
     found = add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True, cases=cases)
     if found:
         page.add(f"<p class=note>{_on_distances(found.values())}</p>")
+    _add_ejection_fractions(page, runs)
     _add_structures(page, runs, structures)
     if never := [
         f"{count} labelled, {method_name(method)}, draw {draw}: never predicted {', '.join(content['never_predicted'])}"
@@ -115,7 +118,7 @@ def add(page: Page, study: StudyFolder) -> None:
     ]:
         page.add(f"<p class=note>{'<br>'.join(['{}'] * len(never))}</p>", *never)
     runs.add_curves(page, {"val_mean_dice": "validation Dice, volume by volume"}, "Validation Dice")
-    for count in runs.counts:
+    for count in () if study.has_patients else runs.counts:
         _add_comparison(page, runs, count)
 
 
@@ -187,6 +190,45 @@ def _cases(runs: FineTunings, kind: str, structures: Sequence[str]) -> Cases:
         run: {draw: np.array([volumes.get(name, unknown) for name in names]) for draw, volumes in draws.items()}
         for run, draws in found.items()
     }
+
+
+def _add_ejection_fractions(page: Page, runs: FineTunings) -> None:
+    """Add the errors of the ejection fractions of real patients, and their paired differences."""
+    if not runs.study.has_patients:
+        return
+    cases: dict[tuple[str, int], dict[int, np.ndarray]] = {}
+    for count, method, draws in runs.cells():
+        for draw in draws:
+            rows = _volumes(_folder(runs, method, count, draw) / "test" / "volumes.csv", _VENTRICLES)
+            cases.setdefault((method, count), {})[draw] = _ejection_fraction_errors(rows)
+    table = []
+    for (method, count), draws in cases.items():
+        errors = np.stack([*draws.values()])
+        known = [side[np.isfinite(side)] for side in np.moveaxis(errors, -1, 0)]
+        cells = [f"{abs(side).mean():.1f} ({side.mean():+.1f})" if len(side) else "-" for side in known]
+        table.append(Row.of(f"{count}, {method_name(method)}", *cells, f"{np.isnan(errors).sum()} of {errors.size}"))
+    header = ["labelled exams, method", *_VENTRICLES, "no volume at end-diastole"]
+    page.table("Ejection fraction, mean absolute error (bias), percentage points", header, table)
+    distances = {run: {draw: abs(errors) for draw, errors in draws.items()} for run, draws in cases.items()}
+    means = {
+        run: {draw: float(np.nanmean(errors)) for draw, errors in draws.items() if np.isfinite(errors).any()}
+        for run, draws in distances.items()
+    }
+    add_paired(page, means, "error of the ejection fraction", runs.study.repeats, lower_is_better=True, cases=distances)
+
+
+def _ejection_fraction_errors(rows: Sequence[Mapping[str, str]]) -> np.ndarray:
+    """Predicted minus reference ejection fraction, percentage points, shape ``(exams, ventricles)`` in the exams' order; NaN
+    where the prediction has no volume at end-diastole."""
+    found = []
+    for exam in sorted({row["exam"] for row in rows}):
+        phases = [row for row in rows if row["exam"] == exam]
+        # the reference decides which phase is end-diastole, as in `SegmentationReport`
+        first, last = (choose(phases, key=lambda row: float(row["LV_reference_ml"])) for choose in (max, min))
+        keys = [[f"{name}_{kind}" for name in _VENTRICLES] for kind in ("ml", "reference_ml")]
+        full, empty = (np.array([[float(row[key]) for key in pair] for pair in keys]) for row in (first, last))
+        found.append(100 * np.subtract(*(1 - empty / np.where(full > 0, full, math.nan))))
+    return np.array(found)
 
 
 def _on_distances(differences: Collection[Difference]) -> str:

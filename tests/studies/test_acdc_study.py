@@ -1,0 +1,52 @@
+"""Test the study of real patients, whose images do not come with the code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from planewise.errors import InputError
+from planewise.reports.study.segmentation import _ejection_fraction_errors
+from tests.conftest import ROOT
+from tests.studies.runs import commands, config_of, jobs, option, planned, said_of
+from tools.studies.methods import methods_of
+
+
+def test_a_study_without_its_patients_asks_for_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLANEWISE_STUDY_DATA", str(tmp_path / "absent"))
+    said = said_of(config_of("acdc"), tmp_path)
+    assert f"there is no folder {tmp_path / 'absent'}" in said and "--data DIR" in said and "Traceback" not in said
+
+
+def test_the_study_plans_each_fine_tuning_once(tmp_path, monkeypatch, real_data):
+    monkeypatch.setenv("PLANEWISE_STUDY_DATA", str(real_data / "acdc"))
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")  # paths of weights are relative to the clone
+    config = config_of("acdc")
+    text = planned(config, tmp_path, "--printshellcmds")
+    runs = [
+        (name, count, draw)
+        for name, given in config["methods"].items()
+        for count in (given or {}).get("label_counts", config["label_counts"])
+        for draw in (given or {}).get("draws", config["draws"])
+    ]
+    assert jobs(text)["finetune"] == len(runs)
+    lists = {option(command, "output_dir").split("/")[-1]: option(command, "datalist") for command in commands(text, "pretrain")}
+    for name, path in lists.items():
+        assert path.endswith("/labelled.json" if name.endswith("_patients") else "/unlabelled.json")
+    (unchanged,) = (command for command in commands(text, "finetune") if "/segmentation_unchanged/0/" in command)
+    assert "train_and_evaluate" not in unchanged and option(unchanged, "weights").endswith("/models/model.pt")
+
+
+def test_only_weights_of_the_task_are_scored_without_labels():
+    for given in ({"label_counts": [0]}, {"pretext": "simclr", "label_counts": [0, 1]}):
+        with pytest.raises(InputError, match="nothing to score with 0"):
+            methods_of({"pretexts": ["simclr"], "methods": {"other": given}})
+
+
+def test_ejection_fractions_are_compared_at_the_phases_of_the_reference():
+    def row(exam, volumes):
+        names = ("LV_ml", "LV_reference_ml", "RV_ml", "RV_reference_ml")
+        return {"exam": exam} | {name: str(volume) for name, volume in zip(names, volumes, strict=True)}
+
+    rows = [row("b", (50, 40, 30, 50)), row("a", (0, 50, 25, 50)), row("b", (100, 100, 60, 100)), row("a", (0, 100, 50, 100))]
+    np.testing.assert_allclose(_ejection_fraction_errors(rows), [[0, np.nan], [0, -10]])
