@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from planewise.errors import InputError
 from planewise.reports.study.segmentation import _ejection_fraction_errors
+
 from tests.conftest import ROOT
 from tests.studies.runs import commands, config_of, jobs, option, planned, said_of
 from tools.studies.methods import methods_of
@@ -30,7 +30,10 @@ def test_the_study_plans_each_fine_tuning_once(tmp_path, monkeypatch, real_data)
         for draw in (given or {}).get("draws", config["draws"])
     ]
     assert jobs(text)["finetune"] == len(runs)
-    lists = {option(command, "output_dir").split("/")[-1]: option(command, "datalist") for command in commands(text, "pretrain")}
+    lists = {
+        option(command, "output_dir").split("/")[-1]: option(command, "datalist")
+        for command in commands(text, "pretrain")
+    }
     for name, path in lists.items():
         assert path.endswith("/labelled.json" if name.endswith("_patients") else "/unlabelled.json")
     (unchanged,) = (command for command in commands(text, "finetune") if "/segmentation_unchanged/0/" in command)
@@ -48,5 +51,10 @@ def test_ejection_fractions_are_compared_at_the_phases_of_the_reference():
         names = ("LV_ml", "LV_reference_ml", "RV_ml", "RV_reference_ml")
         return {"exam": exam} | {name: str(volume) for name, volume in zip(names, volumes, strict=True)}
 
-    rows = [row("b", (50, 40, 30, 50)), row("a", (0, 50, 25, 50)), row("b", (100, 100, 60, 100)), row("a", (0, 100, 50, 100))]
+    rows = [
+        row("b", (50, 40, 30, 50)),
+        row("a", (0, 50, 25, 50)),
+        row("b", (100, 100, 60, 100)),
+        row("a", (0, 100, 50, 100)),
+    ]
     np.testing.assert_allclose(_ejection_fraction_errors(rows), [[0, np.nan], [0, -10]])

@@ -97,7 +97,9 @@ def test_methods_are_what_they_are_called(name):
         assert ("2d.yaml" in overlays) == method.endswith("_2d")
         assert (given.get("masks") == "predicted") == method.endswith("_predicted")
         assert (settings.get("pretrain", {}).get("seed") == 1) == method.endswith("_again")
-        assert "patients" in config or ("weights" in given) == (method.endswith("_dagger") or "_imagenet_" in method or method == "released")
+        assert "patients" in config or ("weights" in given) == (
+            method.endswith("_dagger") or "_imagenet_" in method or method == "released"
+        )
         if method.startswith("ssl_"):
             assert settings["finetune"] == {"transfer": method.removeprefix("ssl_")}
         if method.startswith(("vgg16", "densenet121")):

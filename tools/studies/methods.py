@@ -145,7 +145,9 @@ def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) ->
 def _pretraining(method: Method) -> str:
     """The settings that determine the network that a method pretrains, as text."""
     settings = method.overrides.get("pretrain") or {}
-    return json.dumps([method.pretext, method.overlay_of("pretrain"), settings, method.images], sort_keys=True, default=str)
+    return json.dumps(
+        [method.pretext, method.overlay_of("pretrain"), settings, method.images], sort_keys=True, default=str
+    )
 
 
 def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -48,7 +48,14 @@ _NAMES = {
 }
 #: Endings of a method's name: another seed, the pretext on slices, a lower learning rate, weights that others trained;
 #: a longer fine-tuning, a pretext on the images of the labelled patients.
-_ENDINGS = {"_long": ", four times the steps", "_patients": " on patients' images", "_again": " again", "_2d": " (2D)", "_slow": " (lower rate)", "_dagger": "†"}
+_ENDINGS = {
+    "_long": ", four times the steps",
+    "_patients": " on patients' images",
+    "_again": " again",
+    "_2d": " (2D)",
+    "_slow": " (lower rate)",
+    "_dagger": "†",
+}
 
 
 def pretext_of(bundle: str) -> str:

@@ -61,9 +61,9 @@ def _add_folds(page: Page, study: StudyFolder) -> None:
             rows.append(Row.of(f"{masks} masks", auc, accuracy, sum(content["exams"] for content in folds), len(folds)))
     if rows:
         page.add(
-            "<h2>Diagnosis from masks, cross-validated</h2><p>A random forest on ten features (volumes, ejection fractions and "
-            "masses of the masks, height and weight) learns from all folds but one and is scored on this fold. The predicted "
-            "masks are those of the segmentation that ships. Cells are the mean (standard deviation) over the folds, which are "
-            "those of the networks above.</p>"
+            "<h2>Diagnosis from masks, cross-validated</h2><p>A random forest on ten features (volumes, ejection fractions "
+            "and masses of the masks, height and weight) learns from all folds but one and is scored on this fold. The "
+            "predicted masks are those of the segmentation that ships. Cells are the mean (standard deviation) over the "
+            "folds, which are those of the networks above.</p>"
         )
         page.table("Macro AUC by the masks", ["masks", "macro AUC", "accuracy", "exams", "folds"], rows)
