@@ -38,7 +38,8 @@ class Population(Scan):
         (0.28, 0.42), "slope of the right ventricle's base, which is higher in front, at the pulmonary valve"
     )
     right_end: tuple[float, float] = setting(
-        (66.0, 66.0), "elevation above the equator at which the right ventricle ends on average, degrees; 90 is the apex"
+        (66.0, 66.0),
+        "elevation above the equator at which the right ventricle ends on average, degrees; 90 is the apex",
     )
     right_dents: float = setting(0.0, "relative deviation of the right ventricle's free wall from a smooth form")
     apical_thinning: tuple[float, float] = setting(
@@ -83,7 +84,8 @@ class Population(Scan):
     flow: tuple[float, float] = setting((1.0, 1.0), "factor on the unevenness of blood, dark where it swirls")
     strands: tuple[float, float] = setting((1.0, 1.0), "factor on the depth of the trabeculae in both ventricles")
     sponge: tuple[float, float] = setting(
-        (0.0, 0.0), "thickness of the sponge of trabeculae and blood inside the ventricles' walls, which readers count as blood, mm"
+        (0.0, 0.0),
+        "thickness of the sponge of trabeculae along the ventricles' walls, which readers count as blood, mm",
     )
     sponge_blood: tuple[float, float] = setting((0.5, 0.5), "share of blood in that sponge")
     right_strands: tuple[float, float] = setting(

@@ -118,7 +118,11 @@ class HeartShape:
             right_shortening=0.3,
             papillary=np.array(
                 [
-                    [np.radians(rng.normal(angle, 9 * spread)), rng.uniform(0.68, 0.80), rng.uniform(*population.papillary)]
+                    [
+                        np.radians(rng.normal(angle, 9 * spread)),
+                        rng.uniform(0.68, 0.80),
+                        rng.uniform(*population.papillary),
+                    ]
                     for angle in (-128, 118)
                 ]
             ),
