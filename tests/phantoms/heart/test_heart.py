@@ -101,3 +101,46 @@ def test_a_blunt_right_ventricle_is_wide_at_the_apex_and_has_its_patients_volume
 
     (basal, apical), (blunt_basal, blunt_apical) = areas(1.1), areas(0.4)
     assert blunt_apical > 1.3 * apical and blunt_basal < basal
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_reader_of_whole_slices_draws_a_ventricle_entirely_or_not_at_all(heart, share):
+    # sections tilted against the valve planes, from beyond the base to the middle
+    across = np.arange(-90, 90, 2.0)
+    x, y = np.meshgrid(across, across, indexing="ij")
+    drawn = {"lv": set(), "rv": set()}
+    for level in np.arange(-heart.shape.basal_length - 30, 0, 3.0):
+        points = heart.to_patient(np.stack([x, y, level + 0.4 * x], axis=-1)).astype(np.float32)
+        cut, whole = (heart.label(points, 0.0, whole_slices=each) for each in (0.0, share))
+        entire = heart.label(points, 0.0, whole_slices=1e-6)
+        for name, kinds in drawn.items():
+            parts = [(labels == LABELS[name]).sum() for labels in (cut, whole, entire)]
+            if parts[0]:
+                wanted = parts[2] if parts[0] >= share * parts[2] else 0
+                assert parts[1] == wanted, (name, level)
+                kinds.add(parts[1] == 0)
+    assert True in drawn["rv"] or share < 0.5
+    assert all(False in kinds for kinds in drawn.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "grows"),
+    [
+        ("right_end", (84.0, 84.0), "rv"),
+        ("apical_thinning", (0.0, 0.0), "myocardium"),
+        ("right_taper", (0.4, 0.4), "rv"),
+    ],
+)
+def test_settings_of_form_change_the_apex(setting, value, grows):
+    hearts = [
+        Heart.sample(np.random.default_rng(3), "NOR", UNLABELLED.with_values(**values))
+        for values in ({}, {setting: value})
+    ]
+    across = np.arange(-90, 90, 2.0)
+    x, y = np.meshgrid(across, across, indexing="ij")
+    sizes = []
+    for heart in hearts:
+        level = 0.7 * heart.shape.apical_length
+        points = heart.to_patient(np.stack([x, y, np.full_like(x, level)], axis=-1)).astype(np.float32)
+        sizes.append((heart.label(points, 0.0) == LABELS[grows]).sum())
+    assert sizes[1] > 1.15 * sizes[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planewise.phantoms.heart.heart import LABELS
 from planewise.phantoms.scanner.imaging import image_points
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import binary_dilation, binary_erosion, map_coordinates
 
 
 def _clean(exam, **values):
@@ -126,3 +126,31 @@ def test_strands_darken_and_roughen_the_right_ventricle_most_at_its_apex(exam):
         darker.append(dark[0] - meshed[0])
         rougher.append(meshed[1] - dark[1])
     assert 0.02 < darker[0] < darker[1] and rougher[0] > 0
+
+
+def test_readers_count_the_sponge_of_trabeculae_as_cavity(exam):
+    pose = exam.poses["sax"][4]
+    points = image_points(pose, exam.scanner.spacing, exam.scanner.matrix)[0]
+    labels = exam.heart.label(points, 0.0)
+    images = {
+        (thickness, blood): _slice(
+            exam,
+            _clean(
+                exam,
+                thickness=0.1,
+                contrast=replace(exam.scanner.contrast, sponge=(thickness,) * 2, sponge_blood=blood),
+            ),
+            pose,
+        )[0]
+        for thickness, blood in ((0.0, 0.5), (4.0, 0.0), (4.0, 0.5))
+    }
+    plain, dark, grey = images.values()
+    for name in ("lv", "rv"):
+        inside = labels == LABELS[name]
+        assert dark[inside].mean() < grey[inside].mean() < plain[inside].mean(), name
+        # it lies along the wall, so the middle of the cavity stays as it is
+        assert np.allclose(plain[binary_erosion(inside, iterations=5)], dark[binary_erosion(inside, iterations=5)]), (
+            name
+        )
+    outside = ~binary_dilation(labels > 0, iterations=3)
+    assert np.allclose(plain[outside], dark[outside])

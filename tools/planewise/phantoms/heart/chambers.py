@@ -54,7 +54,7 @@ class Chambers:
         left_side = surfaces.left_base.height(*canvas.at)
         right_side = surfaces.right_base.height(*canvas.at)
         # blood is brightest if it has just entered the slice, and dark if it swirls
-        blood = contrast.blood * (1 + 0.055 * self._flow + 0.025 * self._grain)
+        blood = contrast.blood * (1 + contrast.flow * (0.055 * self._flow + 0.025 * self._grain))
         muscle = contrast.myocardium * (1 + 0.10 * self._grain)
 
         groove = np.maximum(left_side, right_side) + 13
@@ -65,14 +65,15 @@ class Chambers:
 
         # coarse strands protrude into the cavities, more of them towards the apex
         rough = np.maximum(self._strands, 0) * (1 + np.clip(where.z * np.float32(1 / 40), 0, 1.2))
+        rough *= np.float32(contrast.strands)
         canvas.paint(rounded(depths["right_wall"], right_side + 5, 4), muscle)
         if contrast.right_strands:
             apical = np.clip(where.z / self.heart.shape.apical_length, 0, 1)
             meshwork = np.clip(0.4 + 0.6 * self._strands, 0, 1) * (0.3 + 0.7 * apical)
             right_blood += (muscle - right_blood) * np.minimum(contrast.right_strands * meshwork, 1)
-        canvas.paint(np.minimum(depths["right"] - 1.6 * rough, right_side + 4), right_blood)
+        self._paint_cavity(canvas, depths["right"], 1.6 * rough, right_side + 4, 1, muscle, right_blood)
         canvas.paint(rounded(depths["epicardium"], left_side, 4), muscle)
-        canvas.paint(np.minimum(depths["endocardium"] - 1.2 * rough, left_side + 4), blood)
+        self._paint_cavity(canvas, depths["endocardium"], 1.2 * rough, left_side + 4, 0, muscle, blood)
         self._paint_papillary(canvas, squeeze, surfaces.left_base.level, muscle)
         if squeeze > 0.1:
             # the closed leaflets of the mitral and the tricuspid valve; open leaflets are hardly visible
@@ -81,6 +82,24 @@ class Chambers:
             # a leaflet is thinner than a voxel, so it dims the blood instead of hiding it
             sheet = np.clip(np.maximum(mitral, tricuspid) * np.float32(1 / edge) + np.float32(0.5), 0, 1)
             signal += (muscle - signal) * sheet * np.float32(0.55)
+
+    def _paint_cavity(
+        self,
+        canvas: Canvas[Contrast],
+        depth: np.ndarray,
+        rough: np.ndarray,
+        side: np.ndarray,
+        ventricle: int,
+        muscle: np.ndarray,
+        blood: np.ndarray,
+    ) -> None:
+        """Paint a ventricle's cavity: a sponge of trabeculae and blood along the wall, and blood inside it."""
+        contrast = canvas.contrast
+        if sponge := contrast.sponge[ventricle]:
+            share = np.clip(contrast.sponge_blood + 0.25 * self._strands, 0, 1)
+            canvas.paint(np.minimum(depth, side), muscle + (blood - muscle) * share)
+            rough = rough + np.float32(sponge) * (1 + 0.3 * self._flow)
+        canvas.paint(np.minimum(depth - rough, side), blood)
 
     def _paint_atria(
         self, canvas: Canvas[Contrast], squeeze: float, blood: np.ndarray, right_blood: np.ndarray, muscle: np.ndarray

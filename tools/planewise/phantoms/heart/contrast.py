@@ -23,6 +23,14 @@ class Contrast:
     right_strands: float
     """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator, the share is 0.3 times
     as large"""
+    flow: float
+    """Factor on the unevenness of blood"""
+    strands: float
+    """Factor on the depth of trabeculae"""
+    sponge: tuple[float, float]
+    """Thickness of the sponge of trabeculae in the left and in the right ventricle, mm"""
+    sponge_blood: float
+    """Share of blood in it"""
     myocardium: float
     fat: float
     muscle: float
@@ -46,6 +54,10 @@ class Contrast:
             blood=1.0,
             right_blood=right.uniform(*population.right_blood),
             right_strands=right.uniform(*population.right_strands),
+            flow=right.uniform(*population.flow),
+            strands=right.uniform(*population.strands),
+            sponge=(right.uniform(*population.sponge), right.uniform(*population.sponge)),
+            sponge_blood=right.uniform(*population.sponge_blood),
             myocardium=rng.uniform(*population.myocardium),
             fat=-fat if opposed else fat,
             muscle=rng.uniform(*population.muscle),

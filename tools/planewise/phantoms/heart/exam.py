@@ -141,4 +141,4 @@ class Exam(Scanned):
     def mask(self, pose: ImagePose, stream: int, phase: float, with_atria: bool = False) -> np.ndarray:
         """Labels of a slice as acquired, uint8, shape ``(rows, columns)``. They are drawn in the slice's middle plane."""
         points = image_points(pose.moved(-self.breath(stream)), self.scanner.spacing, self.scanner.matrix)
-        return self.heart.label(points[0], phase, with_atria)
+        return self.heart.label(points[0], phase, with_atria, self.scanner.whole_slices)

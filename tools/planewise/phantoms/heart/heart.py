@@ -54,7 +54,7 @@ class Heart:
     ) -> Heart:
         """Sample a heart of a disease group or of a given patient. The population defines how its form and pose vary."""
         patient = group if isinstance(group, Patient) else Patient.sample(rng, group)
-        shape = HeartShape.sample(rng, patient, population.shape, population.right_taper)
+        shape = HeartShape.sample(rng, patient, population)
         axes = _turned_axes(rng, population)
         return cls(patient, shape, USUAL_CENTRE + rng.normal(0, population.position, 3), axes)
 
@@ -90,13 +90,17 @@ class Heart:
             self._surfaces[squeeze] = self.shape.surfaces(squeeze)
         return self._surfaces[squeeze]
 
-    def label(self, points: np.ndarray, phase: float, with_atria: bool = False) -> np.ndarray:
+    def label(
+        self, points: np.ndarray, phase: float, with_atria: bool = False, whole_slices: float = 0.0
+    ) -> np.ndarray:
         """The labels that a reader would draw at points in patient space.
 
         Args:
             points: shape ``(..., 3)``, RAS+, mm.
             phase: phase of the cycle, in [0, 1).
             with_atria: whether the atria are drawn, too, up to the valve planes.
+            whole_slices: if above 0, the points are a slice, in which a ventricle is drawn entirely if at least this share
+                of its section is on its side of the valve plane, and otherwise not at all.
 
         Returns:
             0 or one of `LABELS` and `ATRIA`, uint8, shape ``(...)``. Papillary muscles belong to the cavity, as in ACDC.
@@ -107,6 +111,9 @@ class Heart:
         endocardium, epicardium, right = surfaces.depths(where)[:3]
         left_side = surfaces.left_base.height(where.x, where.y, where.z) > 0
         right_side = surfaces.right_base.height(where.x, where.y, where.z) > 0
+        if whole_slices:
+            left_side = _whole(left_side, endocardium > 0, whole_slices)
+            right_side = _whole(right_side, (right > 0) & (epicardium <= 0), whole_slices)
         labels = np.zeros(len(where.x), dtype=np.uint8)
         if with_atria:
             left, right_atrium = atria(self.patient, self.shape, (where.x, where.y, where.z), self.squeeze(phase))
@@ -125,6 +132,11 @@ class Heart:
             "myocardium": enclosed_volume(surfaces.epicardium, surfaces.endocardium, surfaces.left_base),
             "lv": enclosed_volume(surfaces.endocardium, 0.0, surfaces.left_base),
         }
+
+
+def _whole(side: np.ndarray, region: np.ndarray, share: float) -> np.ndarray:
+    """True at all points or at none: whether at least a share of a region is on a side; an empty region is."""
+    return np.full(side.shape, not region.any() or np.mean(side[region]) >= share)
 
 
 def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray:

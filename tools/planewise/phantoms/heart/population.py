@@ -34,6 +34,27 @@ class Population(Scan):
         "power with which the right ventricle narrows towards the apex; below 1, it narrows only near the apex",
     )
 
+    right_tilt: tuple[float, float] = setting(
+        (0.28, 0.42), "slope of the right ventricle's base, which is higher in front, at the pulmonary valve"
+    )
+    right_end: tuple[float, float] = setting(
+        (66.0, 66.0),
+        "elevation above the equator at which the right ventricle ends on average, degrees; 90 is the apex",
+    )
+    right_dents: float = setting(0.0, "relative deviation of the right ventricle's free wall from a smooth form")
+    apical_thinning: tuple[float, float] = setting(
+        (0.38, 0.38), "share of its thickness that the left ventricle's wall loses from the equator to the apex"
+    )
+    papillary: tuple[float, float] = setting((4.0, 6.0), "thickness of the papillary muscles, mm")
+    heart_fat: tuple[float, float] = setting((1.0, 1.0), "factor on the thickness of the fat around the heart")
+
+    # the reader
+    whole_slices: float = setting(
+        0.0,
+        "share of a ventricle's section that must be on its side of the valve plane for readers to draw the whole section, "
+        "otherwise nothing, as in ACDC; 0: they draw up to the valve plane",
+    )
+
     # the technologist
     turn_error: float = setting(4.0, "rotation of long-axis planes about the long axis, degrees")
     tilt_error: float = setting(3.0, "tilt of any plane from its anatomical direction, degrees")
@@ -60,6 +81,13 @@ class Population(Scan):
     # contrast, as shares of the blood's signal
     myocardium: tuple[float, float] = setting((0.20, 0.36), "signal of heart muscle")
     right_blood: tuple[float, float] = setting((0.97, 0.97), "signal of blood in the right heart")
+    flow: tuple[float, float] = setting((1.0, 1.0), "factor on the unevenness of blood, dark where it swirls")
+    strands: tuple[float, float] = setting((1.0, 1.0), "factor on the depth of the trabeculae in both ventricles")
+    sponge: tuple[float, float] = setting(
+        (0.0, 0.0),
+        "thickness of the sponge of trabeculae along the ventricles' walls, which readers count as blood, mm",
+    )
+    sponge_blood: tuple[float, float] = setting((0.5, 0.5), "share of blood in that sponge")
     right_strands: tuple[float, float] = setting(
         (0.0, 0.0), "share of muscle in the strands across the right ventricle, highest at its apex"
     )

@@ -40,6 +40,8 @@ class Scanner:
     breath: float
     """Spread of the heart's height between breath-holds, mm"""
     contrast: Contrast
+    whole_slices: float = 0.0
+    """See `Population`"""
 
     @property
     def distance(self) -> float:
@@ -74,4 +76,5 @@ class Scanner:
             field_strength=float(rng.choice([1.5, 3.0])),
             breath=population.breath,
             contrast=Contrast.sample(rng, population),
+            whole_slices=population.whole_slices,
         )

@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from planewise.phantoms.heart import tables
 from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.patient import Patient
+from planewise.phantoms.heart.population import UNLABELLED, Population
 from planewise.phantoms.heart.surfaces import (
     APICAL,
     DEPTH,
@@ -69,23 +70,24 @@ class HeartShape:
         cls,
         rng: np.random.Generator,
         patient: Patient,
-        spread: float = 1.0,
-        right_taper: tuple[float, float] = (1.1, 1.1),
+        population: Population = UNLABELLED,
     ) -> HeartShape:
         """Sample a shape with the patient's volumes and ejection fractions.
 
         Args:
             rng: generator, which is used in a fixed order.
             patient: the patient, with group, volumes and wall thickness.
-            spread: factor on the variation of shape.
-            right_taper: range of the power with which the right ventricle narrows towards the apex.
+            population: how shapes vary.
         """
         # a separate generator, so that the draws for the rest of the shape stay the same
-        taper = rng.spawn(1)[0].uniform(*right_taper)
+        own = rng.spawn(1)[0]
+        taper = own.uniform(*population.right_taper)
+        ends = np.radians(own.uniform(*population.right_end))
+        spread = population.shape
         roundness = GROUPS[patient.group].roundness * np.exp(rng.normal(0, 0.06 * spread))
         length = 88 * (patient.lv_edv / 135) ** (1 / 3) / roundness
         basal = length * rng.uniform(0.24, 0.32)
-        thinning = (1 - 0.38 * np.sin(ELEVATION) ** 2)[:, None]
+        thinning = (1 - own.uniform(*population.apical_thinning) * np.sin(ELEVATION) ** 2)[:, None]
         unevenness = 1 + 0.06 * spread * np.cos(PHI) + tables.harmonics(rng, range(1, 4), 0.05 * spread)
         wall = patient.wall * thinning * unevenness
         strength = 1 + tables.harmonics(rng, range(1, 3), 0.08 * spread)
@@ -105,17 +107,22 @@ class HeartShape:
             dents=tables.harmonics(rng, range(2, 5), 0.025 * spread),
             right_depth=35.0,
             right_angle=angle,
-            right_form=tables.right_form(rng, angle, spread, taper),
-            fat=tables.fat(rng, patient),
+            right_form=tables.right_form(rng, angle, ends, spread, taper)
+            * (1 + tables.harmonics(own, range(2, 6), population.right_dents)),
+            fat=own.uniform(*population.heart_fat) * tables.fat(rng, patient),
             left_tilt=(rng.normal(0, 0.07 * spread), rng.normal(0, 0.07 * spread)),
-            right_tilt=rng.uniform(0.28, 0.42),
+            right_tilt=rng.uniform(*population.right_tilt),
             left_descent=length * (0.03 + 0.20 * patient.lv_ef),
             right_descent=6 + 27 * patient.rv_ef,
             radial_shortening=0.3,
             right_shortening=0.3,
             papillary=np.array(
                 [
-                    [np.radians(rng.normal(angle, 9 * spread)), rng.uniform(0.68, 0.80), rng.uniform(4.0, 6.0)]
+                    [
+                        np.radians(rng.normal(angle, 9 * spread)),
+                        rng.uniform(0.68, 0.80),
+                        rng.uniform(*population.papillary),
+                    ]
                     for angle in (-128, 118)
                 ]
             ),

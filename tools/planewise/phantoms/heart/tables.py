@@ -63,13 +63,13 @@ def scar(rng: np.random.Generator) -> np.ndarray:
     return np.clip(1.15 * around * along, 0, 1)
 
 
-def right_form(rng: np.random.Generator, angle: float, spread: float, taper: float = 1.1) -> np.ndarray:
+def right_form(rng: np.random.Generator, angle: float, end: float, spread: float, taper: float) -> np.ndarray:
     """Depth of the right ventricle, as a table: 0 outside the ventricle, and about 1 at its deepest point.
 
     At mid level, the ventricle spans the septum between the two insertions, and is deepest at its lowest part (the acute
     margin). Towards the base, it extends around the front (the outflow tract). It ends before the left ventricle's apex.
     """
-    end = np.radians(rng.normal(66, 3 * spread))
+    end = end + np.radians(rng.normal(0, 3 * spread))
     insertions = np.radians(rng.normal(0, 4 * spread, 2))
     basal = np.clip(-DEPTH / 40, 0, 1)
     apical = np.clip(ELEVATION / end, 0, 1)
