@@ -131,6 +131,9 @@ def test_errors_of_volumes_and_ejection_fractions_by_hand(tmp_path):
         "sd": None,
         "median": pytest.approx(50),
     }
+    assert scores["RV"]["ejection_fraction_distance_pct"] == scores["RV"]["ejection_fraction_error_pct"]
+    assert scores["RV"]["diastole_volume_error_ml"]["mean"] == pytest.approx(across, abs=1e-5)
+    assert (scores["RV"]["diastole_dice"]["mean"], scores["RV"]["systole_dice"]["mean"]) == pytest.approx((2 / 3, 0))
     assert "ejection_fraction_error_pct" not in scores["myocardium"]
 
 

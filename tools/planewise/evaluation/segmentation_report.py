@@ -38,8 +38,9 @@ class SegmentationReport(Report):
       contour distance either, so ``contours`` counts the existing distances.
       ``volume_error_ml`` is the predicted volume minus the reference's. ``ejection_fraction_error_pct`` is the same for
       ejection fractions, in percentage points; end-diastole and end-systole are the phases in which the reference's LV is
-      largest and smallest. Mean and standard deviation are the bias and the spread of Bland and Altman. A single slice has
-      no volume;
+      largest and smallest. Mean and standard deviation are the bias and the spread of Bland and Altman;
+      ``ejection_fraction_distance_pct`` is the same without the sign. ``diastole_dice``, ``systole_dice`` and
+      ``diastole_volume_error_ml`` are of these two phases alone. A single slice has no volume;
     - ``volumes.csv``: the same for each volume, with exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
 
@@ -118,21 +119,33 @@ class SegmentationReport(Report):
         ]
         return {"assd_missed_1_mm": summary_over_structures(distances), "missed_share": share}
 
-    def _ejection_fraction_errors(self, name: str) -> list[float]:
-        """Predicted minus reference ejection fraction of each exam with several phases, percentage points."""
+    def _heartbeat_scores(self, name: str) -> dict[str, Any]:
+        """Scores of a structure at end-diastole and end-systole of each exam with several phases, and of a ventricle's
+        volume at end-diastole and ejection fraction (predicted minus reference, percentage points)."""
         exams: dict[str, list[dict[str, Any]]] = {}
         for row in self._rows:
             exams.setdefault(row["exam"], []).append(row)
-        errors = []
-        for phases in exams.values():
-            if len(phases) > 1:
-                first, last = (choose(phases, key=lambda row: row["LV_reference_ml"]) for choose in (max, min))
-                found, true = (
-                    100 * (1 - last[key] / first[key]) if first[key] else math.nan
-                    for key in (f"{name}_ml", f"{name}_reference_ml")
-                )
-                errors.append(found - true)
-        return errors
+        beats = [
+            [choose(phases, key=lambda row: row["LV_reference_ml"]) for choose in (max, min)]
+            for phases in exams.values()
+            if len(phases) > 1
+        ]
+        if not beats:
+            return {}
+        found, true = f"{name}_ml", f"{name}_reference_ml"
+        scores = {
+            "diastole_dice": summary([first[f"{name}_dice"] for first, _ in beats]),
+            "systole_dice": summary([last[f"{name}_dice"] for _, last in beats]),
+        }
+        if name in ("LV", "RV"):
+            left = [
+                [last[key] / first[key] if first[key] else math.nan for key in (found, true)] for first, last in beats
+            ]
+            scores["diastole_volume_error_ml"] = summary([first[found] - first[true] for first, _ in beats])
+            errors = [100 * (reference - predicted) for predicted, reference in left]
+            scores["ejection_fraction_error_pct"] = summary(errors)
+            scores["ejection_fraction_distance_pct"] = summary([abs(error) for error in errors])
+        return scores
 
     def write(self) -> dict[str, Any]:
         names = list(self.scored.values())
@@ -155,8 +168,8 @@ class SegmentationReport(Report):
                 structures[name]["volume_error_ml"] = summary(
                     [found - true for found, true in zip(*sizes, strict=True)]
                 )
-                if "LV" in names and name in ("LV", "RV") and (errors := self._ejection_fraction_errors(name)):
-                    structures[name]["ejection_fraction_error_pct"] = summary(errors)
+                if "LV" in names:
+                    structures[name] |= self._heartbeat_scores(name)
         predicted = {value for row in self._rows for value in row["predicted"]}
         mean: dict[str, Any] = {
             kind: summary_over_structures([[row[f"{name}_{kind}"] for name in names] for row in self._rows])
