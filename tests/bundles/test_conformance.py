@@ -128,7 +128,7 @@ def test_the_readme_has_the_scores_of_the_metadata_and_of_the_heads_of_configs(n
     ] == []
     for path in sorted((folder / "configs").glob("*.yaml")):
         comment = re.match(r"(#.*\n)+", path.read_text())[0]
-        heads = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# )*.*)", comment)
+        heads = re.findall(r"# Score on (?:phantoms|patients) \((.*?)\): ((?:.*\n# )*.*)", comment)
         assert len(heads) == 1 or (not heads and path.name != "train.yaml"), (
             f"the first comment of {path.name} needs a line that begins `# Score on phantoms (the README's commands): `, "
             "with the main scores"

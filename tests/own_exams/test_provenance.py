@@ -1,6 +1,7 @@
 """Test that results name the weights that made them, without a path."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,25 @@ def test_the_weights_that_ship_have_seen_only_phantoms(bundle):
     )
     assert str(note) == f"{note.made_by} planewise has not measured the error of these volumes."
     assert shipped.content()["trained_on"] == "phantoms"
+
+
+def test_scores_on_patients_stand_in_place_of_what_nobody_has_measured(bundle):
+    entry = {
+        "dice": {"mean": 0.9},
+        "ejection_fraction_distance_pct": {"mean": 3.54},
+        "diastole_volume_error_ml": {"mean": -8},
+    }
+    scores = {"mean": {"dice": {"mean": 0.85}}, "structures": {"LV": entry, "myocardium": {"dice": {"mean": 0.8}}}}
+    record = json.loads((bundle / "models" / "record.json").read_text())
+    record["patients"] = {"data": "20 patients", "scores": scores}
+    (bundle / "models" / "record.json").write_text(json.dumps(record))
+    measured, unknown = Provenance.of(bundle, bundle), Provenance("planes", "1", "ab" * 32, True)
+    found = made_by([("masks", measured)], "their error").errors
+    assert re.findall(r"-?\d+(?:\.\d+)?", found) == ["0.850", "0.900", "0.800", "20", "3.5", "-8.0"]
+    both = made_by([("planes", unknown), ("masks", measured)], "their error").errors
+    assert both == f"planewise has not measured their error. {found}"
+    (bundle / "models" / "model.pt").write_bytes(b"retrained in place")
+    assert Provenance.of(bundle, bundle).patients == ""
 
 
 def test_own_weights_are_named_by_their_checksum(bundle, tmp_path):

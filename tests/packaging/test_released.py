@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging.model_card import RELEASE_BEGIN, RELEASE_END, with_release, without_release
-from planewise.packaging.released import LARGEST_RELEASED, card_rows, record_of_release, save_in_half, score_sentence
+from planewise.packaging.released import (
+    LARGEST_RELEASED,
+    card_rows,
+    card_scores,
+    measured_on,
+    record_of_release,
+    save_in_half,
+    score_sentence,
+)
 from planewise.packaging.run import Run
 
 
@@ -130,6 +139,28 @@ def test_a_config_says_the_scores_that_matter_most(scores, said, tmp_path):
     (weights.parent / "record.json").write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
     with pytest.raises(InputError, match=r"no sentence is known for the scores .*\(mae\)"):
         score_sentence(Run.of_weights(weights))
+
+
+def test_scores_on_patients_come_before_those_on_phantoms(tmp_path):
+    def found(mean):
+        return {"mean": mean, "sd": 0.12345, "median": 0}
+
+    left = {
+        "dice": found(0.91234),
+        "ejection_fraction_distance_pct": found(3.54),
+        "diastole_volume_error_ml": found(-8.96),
+    }
+    scores = {"exams": 20, "mean": {"dice": found(0.85678), "missed": 3}, "structures": {"LV": left}}
+    patients = {"data": "20 patients of a set", "source": "A set.", "scores": scores}
+    weights, _ = shipped(tmp_path, patients=patients, scores={"mean_dice": 0.95})
+    run = Run.of_weights(weights)
+    rows = card_rows(run)
+    assert rows.index("| dice | 0.912 ± 0.123 | 0.857 ± 0.123 |") < rows.index("| mean_dice | 0.95 |") == len(rows) - 1
+    assert "| diastole_volume_error_ml | -9.0 ± 0.1 |  |" in rows
+    assert [*card_scores(run).values()][:2] == [0.8568, 0.1235] and len(card_scores(run)) == 9
+    numbers = re.findall(r"-?\d+\.\d+", score_sentence(run))
+    assert numbers == ["0.857", "0.912", "3.5", "-9.0", "0.95"]
+    assert measured_on(run).startswith("20 patients of a set") and measured_on(run).endswith("phantoms")
 
 
 def test_a_page_says_how_far_off_planes_may_be(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from planewise.text_files import read_json, read_yaml
 RELEASED = "record.json"
 #: Key of the record that contains the SHA-256 of the weights file.
 WEIGHTS_SUM = "weights_sha256"
+#: Key of the record that contains the scores on real patients, from whom the weights have not learned: ``data`` (the patients
+#: in words), ``source`` and ``scores``.
+PATIENTS = "patients"
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,21 @@ class RunRecord:
                 settings = _with_our_names(_table(read_yaml(config), config), config)
                 return cls(folder, weights, settings, read_table(record))
         return None
+
+
+def scores_in_words(patients: Mapping[str, Any]) -> str:
+    """The most important scores of a segmentation on patients, from the record of its weights (`PATIENTS`)."""
+    scores = patients["scores"]
+
+    def each(name: str, digits: int, unit: str) -> str:
+        known = {key: entry[name]["mean"] for key, entry in scores["structures"].items() if name in entry}
+        return ", ".join(f"{key} {value:.{digits}f}{unit}" for key, value in known.items() if value is not None)
+
+    return (
+        f"mean Dice {scores['mean']['dice']['mean']:.3f} ({each('dice', 3, '')}) on {patients['data']}; mean error of the "
+        f"ejection fraction: {each('ejection_fraction_distance_pct', 1, ' points')}; mean difference of the end-diastolic "
+        f"volume: {each('diastole_volume_error_ml', 1, ' ml')}"
+    )
 
 
 def in_our_names(value: Any) -> Any:

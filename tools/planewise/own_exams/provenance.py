@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from planewise.checksum import sha256
-from planewise.engines.run_record import RELEASED, WEIGHTS_SUM, read_table
+from planewise.engines.run_record import PATIENTS, RELEASED, WEIGHTS_SUM, read_table, scores_in_words
 from planewise.errors import InputError
 from planewise.exams.words import as_sentence
 from planewise.networks import weights_path
@@ -27,12 +27,14 @@ class Provenance:
         version: the bundle's version; empty if its metadata cannot be read.
         sha256: checksum of the weights file. The results contain no path, because a path may name a person.
         ships: whether these are the weights that ship with the bundle; those were trained on phantoms only.
+        patients: the scores of these weights on real patients, in words; empty if none were measured.
     """
 
     bundle: str
     version: str
     sha256: str
     ships: bool
+    patients: str = ""
 
     @classmethod
     def of(cls, bundle: Path, weights: str | Path) -> Provenance:
@@ -43,12 +45,14 @@ class Provenance:
             weights: a checkpoint, or the folder of a run or a bundle.
         """
         checksum = sha256(Path(weights_path(weights)))
-        version, released = "", None
+        version, record = "", {}
         with suppress(InputError):
             version = str(read_table(bundle / "configs" / "metadata.json").get("version", ""))
         with suppress(InputError):
-            released = read_table(bundle / "models" / RELEASED).get(WEIGHTS_SUM)
-        return cls(bundle.name, version, checksum, checksum == released)
+            record = read_table(bundle / "models" / RELEASED)
+        ships = checksum == record.get(WEIGHTS_SUM)
+        patients = scores_in_words(record[PATIENTS]) if ships and PATIENTS in record else ""
+        return cls(bundle.name, version, checksum, ships, patients)
 
     @property
     def short(self) -> str:
@@ -82,12 +86,12 @@ class Provenance:
 
 
 class Note(NamedTuple):
-    """The note of a result, in two sentences."""
+    """The note of a result, in two parts."""
 
     made_by: str
     """which weights made it; tables, which repeat the note in each row, have only this sentence"""
-    unmeasured: str
-    """what nobody has measured"""
+    errors: str
+    """what was measured on patients, and what was not"""
 
     def __str__(self) -> str:
         return " ".join(self)
@@ -98,7 +102,10 @@ def made_by(steps: Sequence[tuple[str, Provenance]], unmeasured: str) -> Note:
 
     Args:
         steps: pairs of what was made (``masks``) and the weights that made it.
-        unmeasured: the unknown error, as the object of a sentence.
+        unmeasured: the error of what the first step made, as the object of a sentence. It is unknown unless the weights of
+            this step were scored on patients.
     """
     said = "; ".join(f"{what} by {provenance.algorithm}" for what, provenance in steps)
-    return Note(as_sentence(said), f"planewise has not measured {unmeasured}.")
+    errors = [] if steps[0][1].patients else [f"planewise has not measured {unmeasured}."]
+    errors += [f"{as_sentence(what)[:-1]} of these weights: {by.patients}." for what, by in steps if by.patients]
+    return Note(as_sentence(said), " ".join(errors))

@@ -16,7 +16,7 @@ from planewise.own_names import OURS, THEIRS
 #: Width of a line of a config's comments.
 WIDTH = 120
 #: The paragraph about scores in a config's opening comment, which ends at an empty comment line or the first key.
-_SCORE = re.compile(r"^# Score on phantoms .*\n(?:# .*\n)*", re.MULTILINE)
+_SCORE = re.compile(r"^# Score on (?:phantoms|patients) .*\n(?:# .*\n)*", re.MULTILINE)
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 

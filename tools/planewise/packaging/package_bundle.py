@@ -19,6 +19,7 @@ from monai.bundle import verify_net_in_out
 from torch import nn
 
 from planewise.checksum import sha256
+from planewise.engines.run_record import PATIENTS
 from planewise.engines.settings_check import check_plain_settings
 from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
@@ -188,6 +189,8 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
         section, measured = run.scores
         file = run.folder / section / "metrics.json"
         scored = None if run.ships else read_scored(file)
+        if run.ships and PATIENTS in run.record:
+            measured = {PATIENTS: run.record[PATIENTS]["scores"]} | measured
     else:
         at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run next to {weights}"
         if run and any((run.folder / other / "metrics.json").is_file() for other in ("all", "training")):
@@ -209,6 +212,8 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
         where = _measured_on(scored, run, text, data)
     elif section is not None:
         where = f"section {section} of {text}"
+        if run is not None and run.ships and PATIENTS in measured:
+            where = f"{run.record[PATIENTS]['data']} (scores {PATIENTS}_...); the other scores: {where}"
         if run is None or not run.ships:
             where += ", by the folder's name: the scores do not say which weights and exams they belong to"
     else:

@@ -10,7 +10,7 @@ import torch
 
 from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
-from planewise.engines.run_record import WEIGHTS_SUM
+from planewise.engines.run_record import PATIENTS, WEIGHTS_SUM, scores_in_words
 from planewise.engines.weights_settings import MEASURED
 from planewise.errors import InputError
 from planewise.networks import not_finite, read_weights
@@ -76,18 +76,32 @@ def record_of_release(
     }
 
 
+def measured_on(run: Run) -> str | None:
+    """The exams on which weights that ship were scored, in words; scores on patients come first."""
+    if PATIENTS not in run.record:
+        return run.data
+    return f"{run.record[PATIENTS]['data']} (scores {PATIENTS}_...); the other scores: {run.data}"
+
+
 def card_scores(run: Run) -> dict[str, float]:
     """Scores of weights that ship, for metadata.json and the model card: the task's scores, without counts and derived
-    values."""
+    values. Scores on patients come first."""
+    patients = {PATIENTS: run.record[PATIENTS]["scores"]} if PATIENTS in run.record else {}
     _, scores = run.scores or ("", {})
-    task = {name: value for name, value in scores.items() if name != "probe"}
-    flat = flat_scores(task)
+    return _kept(patients | {name: value for name, value in scores.items() if name != "probe"})
+
+
+def _kept(scores: Mapping[str, Any]) -> dict[str, float]:
+    flat = flat_scores(scores)
     return {name: value for name, value in flat.items() if not isinstance(value, int) and "missed" not in name}
 
 
 def card_rows(run: Run) -> list[str]:
     """Lines about weights that ship, for a model card: the training data and the scores of the weights."""
-    rows = [f"| {name} | {value} |" for name, value in card_scores(run).items()]
+    scores = card_scores(run).items()
+    rows = [f"| {name} | {value} |" for name, value in scores if not name.startswith(f"{PATIENTS}_")]
+    if PATIENTS in run.record:
+        return [*_patients_rows(run), *rows]
     return [
         "### The weights in `models/`",
         "",
@@ -120,12 +134,47 @@ def score_sentence(run: Run) -> str:
         )
     elif "mean_dice" in scores:
         said = f"mean Dice {scores['mean_dice']}"
+        if PATIENTS in run.record:
+            said = f"{scores_in_words(run.record[PATIENTS])}. On phantoms: {said}"
     elif "macro_auc" in scores:
         each = [f"{name.removeprefix('auc_')} {value}" for name, value in scores.items() if name.startswith("auc_")]
         said = f"mean AUC {scores['macro_auc']} ({', '.join(each)})"
     else:
         raise InputError(f"no sentence is known for the scores of {run.folder} ({', '.join(scores)}); add one here")
-    return f"Score on phantoms ({run.record['made_by']}): with the weights that ship, {said}."
+    whom = PATIENTS if PATIENTS in run.record else "phantoms"
+    return f"Score on {whom} ({run.record['made_by']}): with the weights that ship, {said}."
+
+
+def _patients_rows(run: Run) -> list[str]:
+    """The first lines of a model card whose weights were scored on patients, up to the rows of the table of phantoms."""
+    patients = run.record[PATIENTS]
+    structures = patients["scores"]["structures"]
+    columns = [_kept(scores) for scores in (*structures.values(), patients["scores"]["mean"])]
+    names = [name for name in dict.fromkeys(name for column in columns for name in column) if not name.endswith("_sd")]
+
+    def cell(column: Mapping[str, float], name: str) -> str:
+        digits = 3 if "dice" in name else 1
+        return " ± ".join(f"{column[key]:.{digits}f}" for key in (name, f"{name}_sd") if key in column)
+
+    return [
+        "### The weights in `models/`",
+        "",
+        f"Made by `{run.record['made_by']}`: trained on phantoms only, and measured on {patients['data']} and on phantoms.",
+        f"Source of the patients: {patients['source']}",
+        "",
+        f"On {patients['data']} (mean ± standard deviation). Errors are predicted minus reference, and",
+        "`ejection_fraction_distance_pct` has no sign. `diastole_` and `systole_` are of one phase.",
+        "",
+        f"| score | {' | '.join(structures)} | mean |",
+        f"|---|{'---|' * len(columns)}",
+        *(f"| {name} | {' | '.join(cell(column, name) for column in columns)} |" for name in names),
+        "",
+        f"On the test exams of {run.data}; `models/record.json` holds the rest: configuration, seed, versions, commit",
+        "and the settings of the phantoms of each section. `_sd` is the standard deviation.",
+        "",
+        "| score | |",
+        "|---|---|",
+    ]
 
 
 def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
