@@ -164,12 +164,14 @@ def test_the_scripts_help_installs_nothing(script, option, tmp_path):
 
 def test_the_weights_script_gets_as_far_as_its_recipes(tmp_path):
     """The environment already exists, so the script does not make it."""
-    (tmp_path / "tools/released").mkdir(parents=True)
+    for folder in ("released", "studies"):
+        (tmp_path / "tools" / folder).mkdir(parents=True)
     for file in (
         "tools/environment.sh",
         "tools/constraints.txt",
         "tools/train_released_weights",
         "tools/released/train.py",
+        "tools/studies/patients.py",
     ):
         shutil.copy(ROOT / file, tmp_path / file)
     shutil.copy(ROOT / "setup.cfg", tmp_path)

@@ -22,7 +22,7 @@ SMALL = {
 
 
 def recipe() -> dict:
-    """The heart's recipe with few exams and small networks."""
+    """The heart's recipe with few exams, small networks and no patients, whose images may be absent."""
     content = yaml.safe_load((ROOT / "tools/released/heart.yaml").read_text())
     for kind in content["phantoms"].values():
         if "trees" in kind:
@@ -34,6 +34,7 @@ def recipe() -> dict:
             section["trees"] = {name: f"{options} --exams {2 if number == 0 else 1}"}
     for asked in content["weights"].values():
         asked["settings"] = SMALL | {"val_interval": 1}
+        asked.pop("patients", None)
     return content
 
 
@@ -123,8 +124,12 @@ def test_one_bundle_alone_starts_from_the_weights_that_ship_or_from_those_made_h
     assert started[0] == (SEGMENTATION, made)
 
 
-def test_the_weights_that_ship_are_scored_without_a_training(tmp_path, monkeypatch):
-    bundles, runs = tmp_path / "bundles", []
+@pytest.mark.parametrize("present", [True, False])
+def test_the_weights_that_ship_are_scored_without_a_training(present, tmp_path, monkeypatch):
+    bundles, runs, indexed = tmp_path / "bundles", [], []
+    monkeypatch.setenv("PLANEWISE_REAL_DATA", str(tmp_path))
+    if present:
+        (tmp_path / "acdc").mkdir()
     for name in (MULTITASK, SEGMENTATION):
         shutil.copytree(ROOT / "bundles" / name, bundles / name, ignore=shutil.ignore_patterns("eval"))
     monkeypatch.setattr(train.Maker, "_write_trees", lambda self, trees, folder: None)
@@ -133,14 +138,34 @@ def test_the_weights_that_ship_are_scored_without_a_training(tmp_path, monkeypat
 
     def run(self, bundle, configs, **given):
         runs.append((configs[1], given["weights"]))
-        write_json(given["output_dir"] / "test/metrics.json", {"exams": 40, "mean": {"dice": 0.5}})
+        folder, dice = given.get("report_dir"), {"dice": {"mean": 0.75, "sd": 0.125, "median": 0.5}}
+        on_patients = {"exams": 20, "mean": dice, "structures": {"LV": dice}}
+        write_json(
+            (folder or given["output_dir"] / "test") / "metrics.json",
+            on_patients if folder else {"exams": 40, "mean": {"dice": 0.5}},
+        )
 
     monkeypatch.setattr(train.Maker, "_bundle_run", run)
-    before = read_table(bundles / SEGMENTATION / "models/record.json")
+    monkeypatch.setattr(train.Maker, "_planewise", lambda self, *words: indexed.append(words))
+    record = bundles / SEGMENTATION / "models/record.json"
+    before = read_table(record)
+    before.pop("patients", None)
+    record.write_text(json.dumps(before))
     command = ["heart", "--score", "--only", SEGMENTATION, "--out", str(tmp_path / "out"), "--bundles", str(bundles)]
     assert train.main(command) == 0
-    assert runs == [("configs/evaluate.yaml", bundles / SEGMENTATION / "models/model.pt")]
-    after = read_table(bundles / SEGMENTATION / "models/record.json")
+    assert runs == [("configs/evaluate.yaml", bundles / SEGMENTATION / "models/model.pt")] * (1 + present)
+    after = read_table(record)
+    patients = after.pop("patients", None)
+    assert (patients is not None) == present == bool(indexed)
+    metadata = read_table(bundles / SEGMENTATION / "configs/metadata.json")["eval_metrics"]
+    if present:
+        assert indexed[0][1] == tmp_path / "acdc" and indexed[0][-1].endswith("acdc_sections.csv")
+        assert patients["data"] == "20 patients of ACDC" and patients["scores"]["mean"]["dice"]["mean"] == 0.75
+        assert [*metadata][:2] == ["measured_on", "patients_mean_dice"] and metadata["patients_mean_dice"] == 0.75
+        assert "0.750" in (bundles / SEGMENTATION / "configs/inference.yaml").read_text()
+        # without the images, scores on patients stay with the same weights
+        monkeypatch.setenv("PLANEWISE_REAL_DATA", str(tmp_path / "absent"))
+        assert train.main(command) == 0 and read_table(record)["patients"] == patients
     assert after.pop("scores")["mean"] == {"dice": 0.5}
     assert before | {"scores": None} == after | {"scores": None}
     assert "| mean_dice | 0.5 |" in (bundles / SEGMENTATION / "docs/README.md").read_text()

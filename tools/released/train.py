@@ -6,7 +6,7 @@ settings for each bundle. Finished steps are kept, so the command resumes. In ``
 - ``models/model.pt``: the best epoch's weights, with convolutions in float16;
 - ``models/record.json``: the SHA-256 of that file; the run's configuration, seed, versions and commit; the settings of the
   phantoms; the scores of exactly these weights on phantoms that were not used for any choice; and the error bounds of their
-  planes, measured on a further set of phantoms;
+  planes, measured on a further set of phantoms; and the scores on the recipe's patients, if their images are here;
 - the settings of these weights in ``configs/inference.yaml``, and their scores in the opening comment of that file, in
   ``configs/metadata.json`` and, between two marks, in ``docs/README.md``.
 """
@@ -28,7 +28,7 @@ import yaml
 from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
 from planewise.data import read_datalist
-from planewise.engines.run_record import read_table
+from planewise.engines.run_record import PATIENTS, WEIGHTS_SUM, read_table
 from planewise.engines.weights_settings import MEASURED, plain, settings_of
 from planewise.errors import InputError
 from planewise.evaluation.plane_bounds import kept_bounds
@@ -38,11 +38,25 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_score, with_values
 from planewise.packaging.model_card import with_release
 from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.released import card_rows, card_scores, record_of_release, save_in_half, score_sentence
+from planewise.packaging.released import (
+    card_rows,
+    card_scores,
+    measured_on,
+    record_of_release,
+    save_in_half,
+    score_sentence,
+)
 from planewise.packaging.run import Run
+
+from tools.studies.patients import patients_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+#: Licence and citation of data sets of patients.
+SOURCES = {
+    "acdc": "ACDC (O. Bernard et al., IEEE Transactions on Medical Imaging 37(11), 2018), CC BY-NC-SA 4.0. No weights have "
+    "learned from its images."
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,6 +147,7 @@ class Maker:
         own = {"PLANEWISE_SALT_FILE": str(salt), "OMP_NUM_THREADS": threads}
         self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
         self.made: dict[str, Path] = {}
+        self.patients: dict[str, dict[str, Any]] = {}
         self.shipped, self.score = shipped, score
 
     def release(self, command: str) -> None:
@@ -189,6 +204,12 @@ class Maker:
             if part in asked:
                 options |= {"datalist": self.datalist(asked[part]), "report_dir": run / part}
                 self._bundle_run(bundle, configs, **options, **settings)
+        if (study := asked.get(PATIENTS)) and (patients := self._patients(study)):
+            folder = run / PATIENTS
+            self._bundle_run(bundle, configs, **options | {"datalist": patients, "report_dir": folder}, **settings)
+            scores = read_table(folder / "metrics.json")
+            data = f"{scores['exams']} patients of {study.upper()}"
+            self.patients[bundle] = {"data": data, "source": SOURCES[study], "scores": scores}
         self.made[bundle] = ships
 
     def datalist(self, kind: str) -> Path:
@@ -215,6 +236,21 @@ class Maker:
             merged["exams"] |= found["exams"]
         with atomic_write(path) as part:
             part.write_text(json.dumps(merged))
+        return path
+
+    def _patients(self, name: str) -> Path | None:
+        """Index the patients of a study, with the study's own sections; None if their images are not here."""
+        folder = patients_folder(name)
+        if not folder.is_dir():
+            print(
+                f"not scored on the patients of {name.upper()}: there is no folder {folder}; set PLANEWISE_REAL_DATA to the "
+                "folder above it. Earlier scores on patients stay only if the weights are the same"
+            )
+            return None
+        study = yaml.safe_load((ROOT / "tools" / "studies" / "configs" / f"{name}.yaml").read_text())
+        path = self.out / f"{name}.json"
+        sections = shlex.split(study["index"]["labelled"])
+        self._planewise("index", folder, "-o", path, "--anatomy", self.recipe["anatomy"], *sections)
         return path
 
     def _write_trees(self, trees: Mapping[str, Any], folder: Path) -> None:
@@ -251,8 +287,13 @@ class Maker:
         if "trained_on" in inference:
             about[MEASURED] = about.get(MEASURED, {}) | {"trained_on": "phantoms"}
         models, scores = folder / "models", read_table(run / "test" / "metrics.json")
+        earlier = read_table(models / "record.json") if (models / "record.json").is_file() else {}
+        if bundle in self.patients:
+            about[PATIENTS] = self.patients[bundle]
+        elif PATIENTS in earlier and earlier[WEIGHTS_SUM] == sha256(ships):
+            about[PATIENTS] = earlier[PATIENTS]
         if self.score:
-            record = read_table(models / "record.json") | about | {"scores": scores}
+            record = earlier | about | {"scores": scores}
         else:
             record = record_of_release(Run.of_weights(run / "models" / "model.pt"), ships, train, scores, about)
             with atomic_write(models / "model.pt") as part:
@@ -266,7 +307,7 @@ class Maker:
         _rewrite(folder / "configs" / "inference.yaml", lambda text: with_score(with_values(text, changes), score))
         after = onnx_options(Bundle(folder))
         metadata = read_table(folder / "configs" / "metadata.json")
-        metadata["eval_metrics"] = {"measured_on": record["data"], **card_scores(released)}
+        metadata["eval_metrics"] = {"measured_on": measured_on(released), **card_scores(released)}
         _rewrite(
             folder / "configs" / "metadata.json", lambda _: json.dumps(metadata, indent=4, ensure_ascii=False) + "\n"
         )

@@ -23,6 +23,7 @@ from changed_code import changed_code
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
+from patients import patients_folder
 from planewise.errors import InputError
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
@@ -71,8 +72,7 @@ OUT = Path(config["out"]).resolve()
 # folder of the real patients that are the labelled exams, which cannot come with the code
 PATIENTS = config.get("patients")
 if PATIENTS:
-    real = Path(os.environ.get("PLANEWISE_REAL_DATA") or ROOT.parent / "shared" / "data")
-    PATIENTS = Path(os.environ.get("PLANEWISE_STUDY_DATA") or real / PATIENTS).expanduser().resolve()
+    PATIENTS = patients_folder(PATIENTS)
     if not PATIENTS.is_dir():
         raise WorkflowError(
             f"this study needs the patients of {config['patients']}, and there is no folder {PATIENTS}; give yours as "
