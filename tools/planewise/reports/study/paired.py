@@ -150,7 +150,11 @@ def add_paired(
         if baseline == "multitask" and not methods.keys() - _BASELINES:
             continue
         title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {method_name(baseline)}")
-        compared = [Compared(count, method, baseline) for method, count in scores if method not in ("none", baseline) and (method, count) not in controlled]
+        compared = [
+            Compared(count, method, baseline)
+            for method, count in scores
+            if method not in ("none", baseline) and (method, count) not in controlled
+        ]
         found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
     if controlled:
         title = f"Paired differences in {name} from {method_name(control)}"
