@@ -279,6 +279,18 @@ def test_images_that_share_a_frame_of_reference_are_related_to_no_others(usual_e
     assert all(item["planes"] == {} for item in items_of(result))
 
 
+def test_nameless_people_of_one_folder_are_not_mixed(tmp_path):
+    """Their identifiers differ in every file, and only their birth dates tell them apart."""
+    for number, born in enumerate(("19500101", "19600101")):
+        place, tags = (0, 0, 200 * number), {"PatientID": "anonymous", "PatientBirthDate": born}
+        for path in write_cine(tmp_path / str(number) / "sax", place, (0, 0, 1), slices=3, **tags):
+            path.rename(tmp_path / f"{number}_{path.name}")
+    rewrite(tmp_path, UIDS)
+    for stack in find_stacks(tmp_path, left_out=[]):
+        assert len({Path(entry["image"]).name[0] for entry in stack.slices}) == 1
+    assert len(find_stacks(tmp_path, left_out=[])) == 36
+
+
 def test_visits_with_one_image_each_are_not_one_exam(tmp_path):
     """Each image has identifiers of its own, rightly: they do not continue one another's numbers."""
     for number in range(4):

@@ -201,7 +201,7 @@ def test_a_changed_overlay_of_ones_own_stops_a_study(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("gamma: 0.3\nrotate: 20.0\n")
     lists = {"unlabelled": str(tmp_path / "labelled.json"), "labelled": str(tmp_path / "labelled.json")}
-    methods = {"none": None, "mine": {"overlay": {"finetune": str(own)}}}
+    methods = {"none": None, "mine": {"overlay": {"finetune": str(own)}, "draws": [3]}}
     file = tiny_study(tmp_path, 5, 1, pretexts=[], methods=methods, datalists=lists)
 
     def said():
@@ -214,16 +214,16 @@ def test_a_changed_overlay_of_ones_own_stops_a_study(tmp_path):
     own.write_text("# a comment\nrotate: 20.0\ngamma: 0.3\n")
     assert "Job stats" in said(), "the content is the same"
     own.write_text("gamma: 0.9\nrotate: 20.0\n")
-    changed = f"had other settings than this study has now ({own}: gamma: 0.3 -> 0.9): finetune/mine/1/0. Set"
+    changed = f"had other settings than this study has now ({own}: gamma: 0.3 -> 0.9): finetune/mine/1/3. Set"
     assert changed in said()
     # a training that was stopped
-    mine = tmp_path / "out/finetune/mine/1/0"
+    mine = tmp_path / "out/finetune/mine/1/3"
     (mine / "test/metrics.json").unlink()
     assert "Job stats" in said(), "it left nothing, so it starts over"
     (mine / "history.csv").touch()
     assert changed in said()
     # a study of an earlier version, which did not record the content
-    job = tmp_path / "out/finetune/mine/1/0/job.json"
+    job = tmp_path / "out/finetune/mine/1/3/job.json"
     job.write_text(
         json.dumps({key: value for key, value in json.loads(job.read_text()).items() if key != "overlay files"})
     )

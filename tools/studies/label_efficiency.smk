@@ -620,7 +620,7 @@ def auxiliary_task(name):
         configs.append(str(OUT / "other_task" / f"{name}.yaml"))
         Path(configs[-1]).parent.mkdir(parents=True, exist_ok=True)
         Path(configs[-1]).write_text(yaml.safe_dump(settings))
-    return f"--pretext_datalist {datalist('unlabelled')} --pretext_config {shlex.quote(str(configs))} "
+    return f"--pretext_datalist {datalist(method.images or 'unlabelled')} --pretext_config {shlex.quote(str(configs))} "
 
 
 def findings(method):
@@ -718,8 +718,7 @@ def refuse_other_settings():
     the others would refuse to go on."""
     wanted = {f"pretrain/{name}": described_pretraining(name) for name in PRETRAININGS}
     wanted |= {
-        f"finetune/{method}/{exams}/{draw}": described_finetuning(method, draw)
-        for method in METHODS for exams in COUNTS for draw in DRAWS
+        f"finetune/{method}/{exams}/{draw}": described_finetuning(method, draw) for method, exams, draw in RUNS
     }
     stale, longer, keys = [], set(), set()
     for place, now in wanted.items():

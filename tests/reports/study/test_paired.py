@@ -116,6 +116,14 @@ def test_one_draw_has_no_interval_and_measures_nothing():
     assert "<img" in page.html("")
 
 
+def test_longer_trainings_are_compared_with_a_control_of_the_same_length():
+    long = {(f"{method}_long", count): draws for (method, count), draws in SCORES.items() if method != "simclr"}
+    page = Page()
+    found = paired.add_paired(page, SCORES | long, "mean Dice")
+    assert [one.other for one in found if one.method == "multitask_long"] == ["none_long"]
+    assert {one.other for one in found if one.method == "none_long"} == {"none", "multitask"}
+
+
 def test_more_draws_narrow_an_interval_only_where_there_is_one():
     def lead(scores):
         page = Page()

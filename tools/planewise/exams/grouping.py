@@ -160,6 +160,9 @@ def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dic
     """
     replaced: dict[str, set[str]] = defaultdict(set)
     owners, looks = [_owner(frame) for frame in frames], [_look(frame) for frame in frames]
+    people = defaultdict(set)
+    for frame, owner in zip(frames, owners, strict=True):
+        people[owner] |= set() if _is_named(frame.patient) else {frame.person}
     for name in _WRITTEN_ANEW:
         files, alike = defaultdict(set), defaultdict(set)
         for frame, owner, (look, place) in zip(frames, owners, looks, strict=True):
@@ -171,6 +174,7 @@ def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dic
             owner
             for (owner, *_), images in alike.items()
             if len(images) >= _EACH_ITS_OWN
+            and len(people[owner]) < 2  # else nothing but the identifiers keeps nameless patients of one folder apart
             and all(len({*values}) == len(images) for values in zip(*images, strict=True))
         }
         for index, (frame, owner) in enumerate(zip(frames, owners, strict=True)):

@@ -143,15 +143,22 @@ def add_paired(
     """
     found: dict[Compared, Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)
+    control = f"none{_LONG}"
+    # with a control of as many steps, longer fine-tunings are compared with nothing else
+    controlled = [run for run in scores if control in methods and run[0].endswith(_LONG) and run[0] != control]
     for baseline in _BASELINES:
         if baseline == "multitask" and not methods.keys() - _BASELINES:
             continue
         title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {method_name(baseline)}")
-        compared = [Compared(count, method, baseline) for method, count in scores if method not in ("none", baseline)]
+        compared = [
+            Compared(count, method, baseline)
+            for method, count in scores
+            if method not in ("none", baseline) and (method, count) not in controlled
+        ]
         found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
-    if (control := f"none{_LONG}") in methods:
+    if controlled:
         title = f"Paired differences in {name} from {method_name(control)}"
-        compared = [Compared(*run[::-1], control) for run in scores if run[0].endswith(_LONG) and run[0] != control]
+        compared = [Compared(*run[::-1], control) for run in controlled]
         found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
     _add_repeats(page, scores, name, repeats or {}, found, cases, labelled)
     if lead:
@@ -162,7 +169,8 @@ def add_paired(
             f"{name[0].upper()}{name[1:]} of each draw, minus training from scratch with the same {labelled}s (dots); "
             "their mean (diamonds) and its 95 % interval (bars)."
         )
-        page.figure(paired_draws(scores, f"{name} on test exams"), caption, main=True, lead=lead)
+        equal = {run: draws for run, draws in scores.items() if run not in controlled}
+        page.figure(paired_draws(equal, f"{name} on test exams"), caption, main=True, lead=lead)
     return found
 
 
