@@ -31,6 +31,14 @@ def test_a_picture_that_is_not_there_is_left_out(tmp_path):
     assert "<figure>" not in page.html("")
 
 
+def test_a_page_that_shows_no_exams_keeps_the_plots_of_runs(tmp_path):
+    page = Page(shows_exams=False)
+    for name in ("inspect.png", "heatmaps.png", "saliency.png", "plan.png", "roc.png"):
+        (tmp_path / name).write_bytes(name.encode())
+        page.figure(tmp_path / name, name, main=True)
+    assert [picture.png for picture in page.pictures] == [b"roc.png"]
+
+
 def test_markdown_has_the_same_in_the_same_order_but_for_pictures_that_are_not_main_ones():
     page = Page()
     theirs = Published(Paper("Somebody 2031", "Somebody. Planes & views. 2031."), "Table 1, patients", {})

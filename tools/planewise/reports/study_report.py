@@ -69,7 +69,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         InputError: there is no study in the folder, or a file cannot be written; then all files stay unchanged.
     """
     found, output = StudyFolder.read(Path(study).expanduser()), Path(output).expanduser()
-    sections = Page()
+    sections = Page(shows_exams=not found.has_patients)
     for section in SECTIONS:
         try:
             section.add(sections, found)

@@ -22,6 +22,9 @@ body { max-width: 1080px; } h2 { border-bottom: 1px solid var(--lines); margin-t
 td.paper, th.paper { color: var(--dim); font-style: italic; } code { background: var(--note); padding: 0 .25em; }
 """
 
+#: Pictures of a run that show scores alone, and no image of an exam.
+PLOTS = ("regression.png", "roc.png", "confusion.png")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -75,10 +78,12 @@ class Page:
     """The content so far, in order.
 
     Attributes:
+        shows_exams: whether the page may show images of exams; if not, it leaves out every picture of a run but `PLOTS`.
         differences: the numbers of the tables of paired differences, one row per comparison.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shows_exams: bool = True) -> None:
+        self.shows_exams = shows_exams
         self._parts: list[str | Table | Picture] = []
         self.differences: list[dict[str, Any]] = []
 
@@ -105,9 +110,9 @@ class Page:
         self._parts.append(Table(title, [str(cell) for cell in header], list(rows)))
 
     def figure(self, picture: Figure | Path, caption: str, main: bool = False, lead: bool = False) -> None:
-        """Add a picture that was drawn, or a PNG file; a missing file is left out."""
+        """Add a picture that was drawn, or a run's PNG file; a file is left out if it is missing, or not allowed."""
         if isinstance(picture, Path):
-            if not picture.is_file():
+            if not picture.is_file() or not (self.shows_exams or picture.name in PLOTS):
                 return
             png = picture.read_bytes()
         else:

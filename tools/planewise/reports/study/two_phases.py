@@ -117,8 +117,7 @@ def add(page: Page, study: StudyFolder) -> None:
         runs.add_curves(page, {"val_loss": "validation loss", "val_auc": "validation, macro AUC"})
     most = max(runs.counts)
     runs.show(page, "roc.png", ": ROC curves and confusion", at_least=most)
-    if not study.has_patients:
-        runs.show(page, "saliency.png", ": where the network looked", at_least=most)
+    runs.show(page, "saliency.png", ": where the network looked", at_least=most)
 
 
 def _introduction(runs: FineTunings) -> str:
