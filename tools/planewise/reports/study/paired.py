@@ -157,7 +157,7 @@ def add_paired(
         ]
         found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
     if controlled:
-        title = f"Paired differences in {name} from {method_name(control)}"
+        title = f"Paired differences in {name}, four times the steps"
         compared = [Compared(*run[::-1], control) for run in controlled]
         found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
     _add_repeats(page, scores, name, repeats or {}, found, cases, labelled)
