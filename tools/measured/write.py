@@ -44,6 +44,16 @@ verdicts and a picture. A study with `files: []` is left out of them; the bundle
       of: [volumes, retinopathy]
       files: [bundles/pretext_rotation/docs/README.md]
 
+The mean scores of a study's main methods are a small table, in which what the study has not measured yet is "-"::
+
+    - study: acdc
+      files: [README.md]
+      scores:
+        table: Dice
+        head: mean Dice by labelled patients
+        columns: {"4": [4, ""], "4, four times the steps": [4, ", four times the steps"]}
+        rows: {from scratch: [from scratch], after location: [location]}
+
 The findings of studies are a list on their pages. Each finding names the verdicts that support it (``because``), by study,
 table and row, scores that descend (``order``), or the verdict on a row's draws from a certain one on (``new_draws``). ``*``
 stands for any text; a row that several patterns match belongs to the first. A record that contradicts a finding is an error.
@@ -87,11 +97,13 @@ from planewise.reports.study.paired import Difference  # noqa: E402
 
 from tools.benchmarks.page import END, with_block  # noqa: E402
 from tools.measured import gains, phantom_commands  # noqa: E402
+from tools.measured.scores import score_table  # noqa: E402
 
 #: Marker line above the number of verdicts, over all studies.
 ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
-#: Marks before the table of bundles, and before a table of the gains of some methods.
+#: Marks before the table of bundles, before a study's scores, and before a table of the gains of some methods.
 BUNDLES = "<!-- bundles: written by tools/measured/write.py; do not edit -->"
+SCORES = "<!-- scores: written by tools/measured/write.py; do not edit -->"
 METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
 #: Mark before the tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
@@ -225,6 +237,18 @@ def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] 
     return "\n".join(lines)
 
 
+def gains_as_markdown(study: str, entry: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
+    """The headline and the table of a study's gains; without a record, a sentence that it has not been measured yet.
+
+    Raises:
+        ValueError: see `gains.Study.of`.
+    """
+    if record is None:
+        return f"**{entry['title']}**: not measured yet.\n"
+    found = gains.Study.of(record, entry)
+    return f"{found.headline()}\n\n{found.table()}"
+
+
 def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> None:
     """Check a sentence (``says``) against its evidence (``because``, ``order``, ``new_draws``).
 
@@ -321,9 +345,10 @@ def documents(
                 if "methods" in entry:
                     chosen = [found for name, found in all_gains(texts, records).items() if name in entry["of"]]
                     document = with_block(document, METHODS, gains.of_methods(chosen, entry["methods"]))
+                if "scores" in entry:
+                    document = with_block(document, SCORES, score_table(records.get(study), entry["scores"]))
                 if "gains" in entry:
-                    found = gains.Study.of(records[study], entry["gains"])
-                    block = f"{found.headline()}\n\n{found.table()}"
+                    block = gains_as_markdown(study, entry["gains"], records.get(study))
                     document = with_block(document, BEGIN.format(study=study), block)
                 if "findings" in entry:
                     document = with_findings(document, findings_as_markdown(entry["findings"], records))
@@ -384,13 +409,15 @@ def shown_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, 
 
 
 def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> dict[str, gains.Study]:
-    """The gains of every study with an entry for them, by the name of its record, in the order of the entries.
+    """The gains of every recorded study with an entry for them, by the name of its record, in the order of the entries.
 
     Raises:
         ValueError: see `gains.Study.of`.
     """
     return {
-        entry["study"]: gains.Study.of(records[entry["study"]], entry["gains"]) for entry in texts if "gains" in entry
+        entry["study"]: gains.Study.of(records[entry["study"]], entry["gains"])
+        for entry in texts
+        if "gains" in entry and entry["study"] in records
     }
 
 
