@@ -182,7 +182,10 @@ def _from_scratch(tables: Mapping[str, Any], path: str) -> dict[int, str]:
 
 def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
     """A table of the gains of some methods, with a row for each study that has the method, in Markdown."""
-    lines = ["| fine-tuned on phantoms for | method | gain over scratch by the number of labels |", "|---|---|---|"]
+    lines = [
+        "| fine-tuned for (on phantoms unless it says patients) | method | gain over scratch by the number of labels |"
+    ]
+    lines += ["|---|---|---|"]
     for study in studies:
         for method in methods:
             found = {gain.count: gain for gain in study.gains if gain.method == method}
