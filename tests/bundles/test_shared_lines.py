@@ -624,11 +624,11 @@ def test_a_preprocessing_draws_nothing(name):
 def test_a_forests_exams_are_loaded_alike(name):
     blocks = read(name) | read(name, "evaluate.yaml")
     loaded = [
-        re.search(r"load_datalist\([^()]*\)", blocks[block]["dataset"]["data"])[0]
+        re.search(r"load_fold\([^()]*\)", blocks[block]["dataset"]["data"])[0]
         for block in ("train", "validate", "evaluate")
     ]
     assert ["required=True" in text for text in loaded] == [True, False, False]
-    assert [read_by(text) for text in loaded] == ["load_datalist(@datalist, SECTION, view='sax')"] * 3
+    assert len({read_by(text) for text in loaded}) == 1 and "view='sax'" in loaded[0]
 
 
 @pytest.mark.parametrize("anatomy", ["cardiac", "knee"])

@@ -333,8 +333,8 @@ def test_real_folders(real_data):
     result = index(real_data)
     names = Counter(Path(item["image"]).relative_to(real_data).parts[0] for item in items_of(result))
     assert names == {
-        "cardiac_cine_exam": 30, "cardiac_cine_nifti": 12, "no_frame_of_reference": 32, "phantom_philips": 11,
-        "spine_nifti": 149,
+        "acdc": 158, "cardiac_cine_exam": 30, "cardiac_cine_nifti": 12, "no_frame_of_reference": 32, "phantom_philips": 11,
+        "spine_nifti": 149, "sunnybrook": 500,
     }  # fmt: skip
     spines = {
         Path(item["image"]).name: item for item in items_of(result) if "spine" in item["image"] and item["slice"] == 0
