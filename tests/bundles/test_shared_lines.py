@@ -124,6 +124,7 @@ OTHERWISE: dict[str, set[str]] = {
     "network": {"@learner", "@network_def", "@learner_def"},
     "labelled.structures": {"@scored"},
     "SegmentationReport.structures": {"@scored"},
+    "load_fold.class_key": {"@class_key", "@class_key or 'group'"},
     "StepLR.gamma": {"@lr_gamma"},
     "CorruptImagesd.flip_prob": {"@pretext_flip_prob"},
     "KeepHeartd.crop": {"@mask_crop"},
