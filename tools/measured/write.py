@@ -237,7 +237,7 @@ def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] 
     return "\n".join(lines)
 
 
-def gains_as_markdown(study: str, entry: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
+def gains_as_markdown(entry: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
     """The headline and the table of a study's gains; without a record, a sentence that it has not been measured yet.
 
     Raises:
@@ -348,7 +348,7 @@ def documents(
                 if "scores" in entry:
                     document = with_block(document, SCORES, score_table(records.get(study), entry["scores"]))
                 if "gains" in entry:
-                    block = gains_as_markdown(study, entry["gains"], records.get(study))
+                    block = gains_as_markdown(entry["gains"], records.get(study))
                     document = with_block(document, BEGIN.format(study=study), block)
                 if "findings" in entry:
                     document = with_findings(document, findings_as_markdown(entry["findings"], records))
