@@ -30,8 +30,8 @@ def test_each_score_has_the_interval_of_its_gain_over_scratch_with_as_many_steps
     long = {"4, location, longer minus from scratch, longer": row("-0.010 to +0.030", "inconclusive")}
     tables = {
         "Dice": {name: {"mean": f"{value} (0.1)"} for name, value in scores.items()},
-        "Paired differences in Dice": differences,
-        "Paired differences in Dice, longer": long,
+        "Paired differences in mean Dice": differences,
+        "Paired differences in mean Dice, longer": long,
     }
     assert score_table({"tables": tables}, ENTRY).splitlines()[2:] == [
         "| scratch | - | 0.5 | - |",
@@ -43,6 +43,6 @@ def test_without_a_record_or_an_interval_there_is_none():
     assert score_table(None, ENTRY).splitlines()[2:] == ["| scratch | - | - | - |", "| pretrained | - | - | - |"]
     tables = {
         "Dice": {"4, location": {"mean": "0.7 (0.1)"}},
-        "Paired": {"4, location minus scratch": row("-", "one draw")},
+        "Paired differences in mean Dice": {"4, location minus scratch": row("-", "one draw")},
     }
     assert "| pretrained | - | 0.7 | - |" in score_table({"tables": tables}, ENTRY)

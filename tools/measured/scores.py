@@ -22,7 +22,10 @@ def score_table(record: Mapping[str, Any] | None, entry: Mapping[str, Any]) -> s
     """
     tables = record["tables"] if record else {}
     differences = {
-        name: row for title, rows in tables.items() if title.startswith("Paired") for name, row in rows.items()
+        name: row
+        for title, rows in tables.items()
+        if title.startswith(f"Paired differences in mean {entry['table']}")
+        for name, row in rows.items()
     }
     lines = [f"| {entry['head']} | {' | '.join(entry['columns'])} |", "|---|" + "--:|" * len(entry["columns"])]
     for start, methods in entry["rows"].items():
