@@ -86,7 +86,10 @@ def scores_in_words(patients: Mapping[str, Any]) -> str:
 
     def each(name: str, digits: int, unit: str) -> str:
         known = {key: entry[name]["mean"] for key, entry in scores["structures"].items() if name in entry}
-        return ", ".join(f"{key} {value:.{digits}f}{unit}" for key, value in known.items() if value is not None)
+        # rounded to four digits first, as in metadata.json, so that the model card has the same digits
+        return ", ".join(
+            f"{key} {round(value, 4):.{digits}f}{unit}" for key, value in known.items() if value is not None
+        )
 
     return (
         f"mean Dice {scores['mean']['dice']['mean']:.3f} ({each('dice', 3, '')}) on {patients['data']}; mean error of the "
