@@ -38,6 +38,16 @@ def test_cross_entropy_and_l1_on_the_convolutions_weights(reduction):
     )
 
 
+def test_each_class_has_its_weight():
+    logits, label = torch.randn(2, 4, 5, 5), torch.arange(50).reshape(2, 1, 5, 5) % 4
+    weights = [1.0, 1.5, 0.5, 0.0]
+    pixels = -logits.log_softmax(1).gather(1, label)
+    chosen = torch.tensor(weights)[label]
+    (term,) = SegmentationLoss(net(), l1=0, class_weights=weights).terms(logits, label)
+    assert float(term.mean) == pytest.approx(float((pixels * chosen).sum() / chosen.sum()))
+    assert float(term.count) == float(chosen.sum())
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_convolutions_of_any_number_of_axes_are_penalised(axes):
     kinds = [getattr(nn, f"{kind}{axes}d") for kind in ("Conv", "ConvTranspose")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -27,12 +28,19 @@ class SegmentationLoss(TermLoss):
         network: the network whose convolutions are penalised.
         l1: factor of the penalty (the paper's 5e-5); 0 switches it off.
         l1_reduction: ``"mean"`` or ``"sum"`` of the absolute weights.
+        class_weights: weight of each class in the cross-entropy, background first; None weights all alike.
 
     It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``; for volumes, both have a further axis ``D``. In the
     log, its terms are ``cross_entropy`` and ``l1``, which is the penalty multiplied by its factor.
     """
 
-    def __init__(self, network: nn.Module, l1: float = 5e-5, l1_reduction: Literal["mean", "sum"] = "mean") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        l1: float = 5e-5,
+        l1_reduction: Literal["mean", "sum"] = "mean",
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         if l1_reduction not in ("mean", "sum"):
             raise ValueError(f"l1_reduction must be 'mean' or 'sum', got {l1_reduction!r}")
@@ -41,12 +49,15 @@ class SegmentationLoss(TermLoss):
         self._weights = [module.weight for module in network.modules() if isinstance(module, convolutions)]
         self.l1 = float(l1)
         self.l1_reduction = l1_reduction
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
 
     def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
         if target.shape[1] != 1:
             raise ValueError(f"the label has shape {tuple(target.shape)}; it must have one channel of class numbers")
         label = target[:, 0].long()
-        entropy = Term(cross_entropy(prediction, label), label.numel(), name="cross_entropy")
+        weights = None if self.class_weights is None else self.class_weights.to(prediction)
+        count = label.numel() if weights is None else weights[label].sum()
+        entropy = Term(cross_entropy(prediction, label, weight=weights), count, name="cross_entropy")
         if not self.l1 or not torch.is_grad_enabled():
             return [entropy]
         trained = [weight for weight in self._weights if weight.requires_grad]
