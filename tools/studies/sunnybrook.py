@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -25,7 +24,8 @@ from planewise.exams import find_stacks
 from planewise.exams.words import natural_order, phase_name
 from skimage.draw import polygon2mask
 
-ROOT = Path(__file__).parents[2]
+from tools.studies.patients import patients_folder
+
 #: Value of the left ventricle in a label map.
 LEFT_VENTRICLE = 3
 
@@ -72,8 +72,9 @@ def scores(data: Path, masks: Path) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    real = Path(os.environ.get("PLANEWISE_REAL_DATA") or ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=real / "sunnybrook", help="the data folder (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=patients_folder("sunnybrook"), help="the data folder (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=Path("work/sunnybrook"), help="folder for the results of segment")
     parser.add_argument("--weights", help="weights for segment; default: those that ship")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
@@ -83,16 +84,7 @@ def main() -> None:
             f"{options.data} must contain Sunnybrook's folders dicom and contours; name its folder with --data"
         )
     weights = ["--weights", options.weights] if options.weights else []
-    command = [
-        sys.executable,
-        "-m",
-        "planewise",
-        "segment",
-        str(options.data / "dicom"),
-        "-o",
-        str(options.out),
-        *weights,
-    ]
+    command = [sys.executable, "-m", "planewise", "segment", options.data / "dicom", "-o", options.out, *weights]
     subprocess.run(command, check=True)
     rows = scores(options.data, options.out / "masks")
     print("| patient | phase | slices | Dice LV |\n|---|---|--:|--:|")

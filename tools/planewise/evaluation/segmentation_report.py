@@ -20,7 +20,13 @@ from planewise.preprocessing.exam_name import loaded_name
 from planewise.preprocessing.load_stack import own_thickness
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
-from planewise.reports.tables import summary, summary_over_structures, write_csv
+from planewise.reports.tables import (
+    ejection_fraction_error,
+    heartbeats,
+    summary,
+    summary_over_structures,
+    write_csv,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -122,27 +128,17 @@ class SegmentationReport(Report):
     def _heartbeat_scores(self, name: str) -> dict[str, Any]:
         """Scores of a structure at end-diastole and end-systole of each exam with several phases, and of a ventricle's
         volume at end-diastole and ejection fraction (predicted minus reference, percentage points)."""
-        exams: dict[str, list[dict[str, Any]]] = {}
-        for row in self._rows:
-            exams.setdefault(row["exam"], []).append(row)
-        beats = [
-            [choose(phases, key=lambda row: row["LV_reference_ml"]) for choose in (max, min)]
-            for phases in exams.values()
-            if len(phases) > 1
-        ]
-        if not beats:
+        if not (beats := [*heartbeats(self._rows).values()]):
             return {}
-        found, true = f"{name}_ml", f"{name}_reference_ml"
         scores = {
             "diastole_dice": summary([first[f"{name}_dice"] for first, _ in beats]),
             "systole_dice": summary([last[f"{name}_dice"] for _, last in beats]),
         }
         if name in ("LV", "RV"):
-            left = [
-                [last[key] / first[key] if first[key] else math.nan for key in (found, true)] for first, last in beats
-            ]
-            scores["diastole_volume_error_ml"] = summary([first[found] - first[true] for first, _ in beats])
-            errors = [100 * (reference - predicted) for predicted, reference in left]
+            errors = [ejection_fraction_error(*beat, name) for beat in beats]
+            scores["diastole_volume_error_ml"] = summary(
+                [first[f"{name}_ml"] - first[f"{name}_reference_ml"] for first, _ in beats]
+            )
             scores["ejection_fraction_error_pct"] = summary(errors)
             scores["ejection_fraction_distance_pct"] = summary([abs(error) for error in errors])
         return scores

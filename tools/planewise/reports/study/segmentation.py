@@ -26,7 +26,7 @@ from planewise.reports.study.numbers import pooled, published, spread
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Cases, Difference, Scores, add_paired
 from planewise.reports.study_figures import scores_by_count
-from planewise.reports.tables import summary_over_structures
+from planewise.reports.tables import ejection_fraction_error, heartbeats, summary_over_structures
 from planewise.text_files import read_yaml
 
 #: The title of each score's table, and the papers' results.
@@ -220,15 +220,8 @@ def _add_ejection_fractions(page: Page, runs: FineTunings) -> None:
 def _ejection_fraction_errors(rows: Sequence[Mapping[str, str]]) -> np.ndarray:
     """Predicted minus reference ejection fraction, percentage points, shape ``(exams, ventricles)`` in the exams' order; NaN
     where the prediction has no volume at end-diastole."""
-    found = []
-    for exam in sorted({row["exam"] for row in rows}):
-        phases = [row for row in rows if row["exam"] == exam]
-        # the reference decides which phase is end-diastole, as in `SegmentationReport`
-        first, last = (choose(phases, key=lambda row: float(row["LV_reference_ml"])) for choose in (max, min))
-        keys = [[f"{name}_{kind}" for name in _VENTRICLES] for kind in ("ml", "reference_ml")]
-        full, empty = (np.array([[float(row[key]) for key in pair] for pair in keys]) for row in (first, last))
-        found.append(100 * np.subtract(*(1 - empty / np.where(full > 0, full, math.nan))))
-    return np.array(found)
+    beats = sorted(heartbeats(rows).items())
+    return np.array([[ejection_fraction_error(*beat, name) for name in _VENTRICLES] for _, beat in beats])
 
 
 def _on_distances(differences: Collection[Difference]) -> str:
