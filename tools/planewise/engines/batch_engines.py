@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from traceback import walk_tb
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from monai import metrics
+from monai.data import decollate_batch
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.handlers import IgniteMetricHandler
@@ -36,6 +38,41 @@ _OF_MASKS = (
 _BROADCAST = "Using a target size"
 
 
+class BatchOutput(list):
+    """The output of an engine for one batch, as a list of its items, which is what handlers of MONAI and users expect:
+    ``output[0]["loss"]`` or ``from_engine(["pred", "label"])``. A name gives the whole batch's value: ``output["pred"]``.
+
+    Items are taken apart when they are first asked for, because that waits for the device: scalars become numbers.
+
+    Args:
+        whole: the output for the whole batch; tensors ``(B, ...)``, and the scalar ``loss``.
+        items: the items, if they exist already.
+    """
+
+    def __init__(self, whole: dict[str, Any], items: list[Any] | None = None) -> None:
+        super().__init__()
+        self.whole, self._items = whole, items
+
+    @property
+    def items(self) -> list[Any]:
+        """One dictionary for each of the B items."""
+        if self._items is None:
+            self._items = decollate_batch(self.whole)
+        return self._items
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.whole[key] if isinstance(key, str) else self.items[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.whole
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
 class BatchTrainer(SupervisedTrainer):
     """MONAI's ``SupervisedTrainer`` for whole batches, with non-blocking copies and, if ``amp`` needs it, scaled gradients.
 
@@ -46,6 +83,7 @@ class BatchTrainer(SupervisedTrainer):
             default. MONAI's default sets them to zero and adds to them: one more kernel for each weight.
         amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients. The
             inferer casts to the precision (`planewise.engines.AutocastInferer`).
+        decollate: whether items are processed one by one; by default, if there is a ``postprocessing``.
     """
 
     def __init__(
@@ -53,10 +91,12 @@ class BatchTrainer(SupervisedTrainer):
         device: str | torch.device,
         amp: bool | str = "auto",
         non_blocking: bool = True,
-        decollate: bool = False,
+        decollate: bool | None = None,
         optim_set_to_none: bool = True,
         **arguments: Any,
     ) -> None:
+        if decollate is None:
+            decollate = arguments.get("postprocessing") is not None
         own = {"non_blocking": non_blocking, "decollate": decollate, "optim_set_to_none": optim_set_to_none}
         super().__init__(device=device, amp=precision(amp, device) == "float16", **own, **arguments)
         if isinstance(self.loss_function, nn.Module):
@@ -64,8 +104,8 @@ class BatchTrainer(SupervisedTrainer):
         self._outputs_fit = False
         self.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._check_outputs)
 
-    def _iteration(self, engine: Any, batchdata: Any) -> dict:
-        """One step.
+    def _iteration(self, engine: Any, batchdata: Any) -> Any:
+        """One step, with a `BatchOutput`.
 
         Raises:
             InputError: the network has another number of outputs than the config's ``structures`` need; a mask has a value
@@ -75,10 +115,13 @@ class BatchTrainer(SupervisedTrainer):
         engine.state.output = None
         try:
             if self._outputs_fit:
-                return super()._iteration(engine, batchdata)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", _BROADCAST)
-                return super()._iteration(engine, batchdata)
+                output: Any = super()._iteration(engine, batchdata)
+            else:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", _BROADCAST)
+                    output = super()._iteration(engine, batchdata)
+            whole, self._whole = self._whole, {}
+            return BatchOutput(whole, output if isinstance(output, list) else None)
         except IndexError as error:
             named = _with_exam(error, batchdata, self.data_loader)
             if named is error:
@@ -91,6 +134,7 @@ class BatchTrainer(SupervisedTrainer):
     def _check_outputs(self, engine: Engine) -> None:
         """Before the first step, compare the network's outputs with the classes: the background and the config's
         ``structures``."""
+        self._whole = engine.state.output
         if self._outputs_fit:
             return
         self._outputs_fit = True
@@ -116,7 +160,7 @@ class BatchTrainer(SupervisedTrainer):
 
     def _explain(self, output: dict | None, error: Exception) -> None:
         """If the network failed in the first step, or the loss, raise an error whose message says in one line what it got."""
-        if output is None or CommonKeys.LOSS in output or _has_remedy(error):
+        if not isinstance(output, dict) or CommonKeys.LOSS in output or _has_remedy(error):
             return
         if CommonKeys.PRED not in output:
             # an error of the compiler does not come from the images
@@ -176,6 +220,8 @@ def _shape(value: Any) -> str:
     """The shape of a tensor, or of each tensor in a dictionary or list."""
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, BatchOutput):
+        value = value.whole
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_shape(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, (list, tuple)):
@@ -224,6 +270,11 @@ class BatchEvaluator(SupervisedEvaluator):
         self._metrics = {**(arguments.get("key_val_metric") or {}), **(arguments.get("additional_metrics") or {})}
         self.add_event_handler(Events.EXCEPTION_RAISED, self._refused)
         self.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._check_masks)
+
+    def _iteration(self, engine: Any, batchdata: Any) -> Any:
+        """One batch, with a `BatchOutput` unless the items were processed one by one."""
+        output: Any = super()._iteration(engine, batchdata)
+        return BatchOutput(output) if isinstance(output, dict) else output
 
     def _refused(self, engine: Any, error: BaseException) -> None:
         """Name the exam or the metric in the error of a step or of a metric, as `BatchTrainer` names the loss. This handler
