@@ -1,11 +1,13 @@
 """Test the errors of the engines for whole batches."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import monai
 import pytest
 import torch
+from ignite.engine import Events
 from ignite.metrics import Loss
 from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
@@ -26,7 +28,7 @@ from planewise.engines import BatchEvaluator, BatchTrainer, batch_engines
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.errors import InputError
 from planewise.losses import SegmentationLoss
-from planewise.metrics import pred_and_label
+from planewise.metrics import EpochScore, pred_and_label
 
 
 class Batches(list):
@@ -308,3 +310,30 @@ def test_handlers_of_monai_read_the_output_of_a_step(more, tmp_path, monkeypatch
     assert [value for key, value in logged if key == "train_loss"] == losses
     assert {path.name for path in tmp_path.glob("*.pt")} >= {"network_final_iteration=2.pt"}
     assert training.state.output["loss"].item() == losses[1] and len(training.state.output) == 2
+
+
+def correlation(prediction, target):
+    if not prediction.isfinite().all():
+        raise ValueError("Input X contains NaN")  # as scikit-learn does
+    return 1.0
+
+
+@pytest.mark.parametrize(("value", "diverged"), [(float("nan"), True), (1e30, True), (0.1, False)])
+@pytest.mark.parametrize("score", [correlation, lambda prediction, target: 0.5])
+def test_a_diverged_network_is_refused_before_anything_is_scored(value, diverged, score):
+    network, scored = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.Conv2d(2, 1, 1)), []
+    for weights in network.parameters():
+        torch.nn.init.constant_(weights, value)
+    note = SimpleNamespace(attach=lambda engine: engine.add_event_handler(Events.EPOCH_COMPLETED, scored.append))
+    evaluator = BatchEvaluator(
+        device="cpu",
+        val_data_loader=Batches(1),
+        network=network,
+        key_val_metric={
+            "val_score": EpochScore(score, lambda output: (output["pred"].mean((1, 2, 3)), output["label"][:, 0, 0, 0]))
+        },
+        val_handlers=[note],
+    )
+    with pytest.raises(InputError, match="diverged") if diverged else nullcontext():
+        evaluator.run()
+    assert scored == ([] if diverged else [evaluator])

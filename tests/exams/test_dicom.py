@@ -185,7 +185,7 @@ def test_a_text_of_zero_bytes_is_refused(tmp_path, keyword):
 
 
 @pytest.mark.parametrize("number", [b"1_0 ", b"1_0.5 ", "\uff11 ".encode()])
-@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept", "SliceThickness"])
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
     placeholder = "+" + "7" * (len(number) - 1)  # which is in no identifier
     path = write_image(
@@ -193,6 +193,26 @@ def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
     )
     replace_once(path, placeholder.encode(), number)
     assert reason(path).startswith(refusals.DAMAGED)
+
+
+@pytest.mark.parametrize("number", [b"inf ", b"nan ", b"one ", b"1e999 ", b"\xfe\xff", b"7_0 "])
+@pytest.mark.parametrize(
+    ("keyword", "name", "absent"),
+    [
+        ("SeriesNumber", "series_number", 0),
+        ("InstanceNumber", "instance", 0),
+        ("AcquisitionNumber", "acquisition", 0),
+        ("CardiacNumberOfImages", "cycle", 0),
+        ("TriggerTime", "trigger", None),
+        ("EchoTime", "echo_time", None),
+    ],
+)
+def test_a_broken_number_that_nobody_needs_is_as_good_as_absent(tmp_path, keyword, name, absent, number):
+    placeholder = "+" + "7" * (len(number) - 1)  # which is in no identifier
+    path = write_image(tmp_path / "a.dcm", **PLACE | {keyword: placeholder})
+    replace_once(path, placeholder.encode(), number)
+    (frame,) = dicom.read_header(path)
+    assert getattr(frame, name) == absent
 
 
 @pytest.mark.parametrize("digits", [3, 8])
@@ -391,7 +411,10 @@ def test_truncated_compressed_file(tmp_path):
         # images of 1 mm, and of 4.8 m
         ({"PixelSpacing": ["0.05", "0.05"]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"PixelSpacing": [49, 49], "Rows": 100, "PixelData": bytes(100 * 24 * 2)}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"SliceThickness": 0}, refusals.NO_THICKNESS),
+        ({"ImagePositionPatient": [0, "nan", 0]}, refusals.NO_POSITION),
+        ({"ImagePositionPatient": [0, 0, "inf"]}, refusals.NO_POSITION),
+        ({"ImageOrientationPatient": ["nan", 0, 0, 0, 1, 0]}, refusals.NO_POSITION),
+        ({"PixelSpacing": ["nan", 1]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"Rows": 0}, refusals.NO_PIXELS),
         ({"Rows": None}, refusals.TRUNCATED),
         ({"Columns": None}, refusals.TRUNCATED),
@@ -706,8 +729,10 @@ def test_a_single_frame_file_may_end_with_an_empty_per_frame_sequence(tmp_path):
     assert reason(enhanced) == refusals.NO_POSITION
 
 
-def test_a_thickness_that_is_not_given_is_one(tmp_path):
-    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, SliceThickness=None))
+@pytest.mark.parametrize("given", [None, 0, -5, "nan", "1_0"])
+def test_a_thickness_that_is_not_given_is_one(tmp_path, given):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, SliceThickness=given))
+    assert frame.thickness is None
     assert np.linalg.norm(np.array(frame.affine)[:3, 2]) == pytest.approx(1)
 
 

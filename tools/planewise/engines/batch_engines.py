@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from traceback import walk_tb
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ from monai.data import decollate_batch
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.handlers import IgniteMetricHandler
-from monai.utils import CommonKeys
+from monai.utils import CommonKeys, ensure_tuple
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from planewise.engines.plain_errors import beyond_classes, beyond_pytorch, not_a_class, of_the_machine
 from planewise.engines.precision import precision
@@ -266,6 +268,11 @@ class BatchEvaluator(SupervisedEvaluator):
         if lower_is_better:
             arguments.setdefault("metric_cmp_fn", lambda current, best: current < best)
         scaled = precision(amp, device) == "float16"
+        self._finite: list[Tensor] = []
+        first = SimpleNamespace(
+            attach=lambda engine: engine.add_event_handler(Events.EPOCH_COMPLETED, self._check_finite)
+        )
+        arguments["val_handlers"] = [first, *ensure_tuple(arguments.get("val_handlers") or ())]
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
         self._metrics = {**(arguments.get("key_val_metric") or {}), **(arguments.get("additional_metrics") or {})}
         self.add_event_handler(Events.EXCEPTION_RAISED, self._refused)
@@ -274,13 +281,27 @@ class BatchEvaluator(SupervisedEvaluator):
     def _iteration(self, engine: Any, batchdata: Any) -> Any:
         """One batch, with a `BatchOutput` unless the items were processed one by one."""
         output: Any = super()._iteration(engine, batchdata)
-        return BatchOutput(output) if isinstance(output, dict) else output
+        if not isinstance(output, dict):
+            return output
+        predictions = [each for each in tree_leaves(output[CommonKeys.PRED]) if isinstance(each, Tensor)]
+        self._finite += [each.isfinite().all() for each in predictions]
+        return BatchOutput(output)
+
+    def _check_finite(self, engine: Any) -> None:
+        """Refuse predictions of a diverged network, before they are scored."""
+        finite, self._finite = self._finite, []
+        if finite and not torch.stack(finite).all():
+            raise InputError(
+                "the network's predictions are NaN or infinite, so its training has diverged; train it again with `--resume "
+                "false` and a smaller --learning_rate, or with --amp false; if the result is the same, check the images"
+            )
 
     def _refused(self, engine: Any, error: BaseException) -> None:
         """Name the exam or the metric in the error of a step or of a metric, as `BatchTrainer` names the loss. This handler
         is the first, so it runs before MONAI's, which would log a traceback."""
         named = _with_exam(error, engine.state.batch, self.data_loader)
         if named is error and isinstance(error, Exception) and not _has_remedy(error):
+            self._check_finite(engine)
             self._explain_metric(engine.state.output, error)
         raise named
 

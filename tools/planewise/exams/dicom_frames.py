@@ -20,7 +20,6 @@ from planewise.exams.refusals import (
     NO_FRAME_POSITIONS,
     NO_GAP,
     NO_POSITION,
-    NO_THICKNESS,
     SINGLE_FRAME,
     Refused,
     refuse_scale,
@@ -92,7 +91,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             header.get("PixelSpacing"),
             header.get("SliceThickness"),
         ),
-        "thickness": number_of(header.get("SliceThickness")),
+        "thickness": _thickness(header.get("SliceThickness")),
         "trigger": number_of(header.get("TriggerTime")),
         "instance": int(number_of(header.get("InstanceNumber")) or 0),
         "temporal": int(number_of(header.get("TemporalPositionIdentifier")) or 0),
@@ -185,7 +184,7 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
             first("PixelMeasuresSequence", "PixelSpacing"),
             thickness,
         ),
-        "thickness": number_of(thickness),
+        "thickness": _thickness(thickness),
         "trigger": number_of(trigger),
         # scanners write a delay of zero if the scan is not triggered
         "gated": (number_of(trigger) or 0) > 0,
@@ -236,11 +235,11 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         position: ImagePositionPatient: centre of the first voxel, LPS, mm.
         orientation: ImageOrientationPatient: directions of a row and of a column, LPS.
         spacing: PixelSpacing, mm: between rows, between columns.
-        thickness: thickness of the slice, mm; 1 if unknown.
+        thickness: thickness of the slice, mm; 1 if it is unknown or not above zero.
 
     Raises:
-        Refused: a value is missing, the orientation is not a rotation, a spacing or the thickness is not above zero, or
-            a value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `LARGEST_RATIO`, `THICKEST` or `FARTHEST`.
+        Refused: a value is missing or not a number, the orientation is not a rotation, a spacing is not above zero, or a
+            value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `LARGEST_RATIO`, `THICKEST` or `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
@@ -250,15 +249,14 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     numbers = [float(value) for value in (*orientation, *position, *spacing)]
     row, column, origin, (between_rows, between_columns) = numbers[:3], numbers[3:6], numbers[6:9], numbers[9:]
     deviation = max(abs(_dot(row, row) - 1), abs(_dot(column, column) - 1), abs(_dot(row, column)))
-    rotation = deviation < LARGEST_DEVIATION
-    if not all(map(math.isfinite, numbers)) or not rotation or between_rows <= 0 or between_columns <= 0:
+    if not all(map(math.isfinite, numbers[:9])):
+        raise Refused(NO_POSITION)
+    if deviation >= LARGEST_DEVIATION or between_rows <= 0 or between_columns <= 0:
         raise Refused(BAD_GEOMETRY)
-    thick = number_of(thickness)
-    if thick is not None and thick <= 0:
-        raise Refused(NO_THICKNESS)
-    depth = 1.0 if thick is None else thick
+    depth = _thickness(thickness) or 1.0
     if (
-        min(between_rows, between_columns, depth) < SMALLEST_SPACING
+        math.isnan(between_rows + between_columns)
+        or min(between_rows, between_columns, depth) < SMALLEST_SPACING
         or max(between_rows, between_columns) > LARGEST_RATIO * min(between_rows, between_columns)
         or max(between_rows, between_columns) > LARGEST_SPACING
         or depth > THICKEST
@@ -276,6 +274,12 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     ]
     # LPS to RAS+
     return [*([-value for value in line] for line in affine[:2]), affine[2], [0.0, 0.0, 0.0, 1.0]]
+
+
+def _thickness(value: Any) -> float | None:
+    """A thickness in mm; None if it is unknown. Some programs write zero for an unknown thickness."""
+    number = number_of(value)
+    return number if number and number > 0 else None
 
 
 def _dot(a: list[float], b: list[float]) -> float:
