@@ -13,6 +13,7 @@ from planewise.errors import InputError
 from planewise.exams import dicom, refusals
 from planewise.exams.dicom_frames import frames_of
 from planewise.exams.scan import scan_folder
+from planewise.exams.stacks import build_stacks
 from planewise.exams.words import natural_order
 from planewise.preprocessing import LoadSliced
 from pydicom.dataset import Dataset
@@ -586,13 +587,20 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
 
 def test_frames_of_an_enhanced_file_go_by_their_time_first(tmp_path):
     """All frames of the first time point, even the twelfth, come before those of the second."""
-    frames = []
-    for index in range(12):
-        content, group = Dataset(), Dataset()
-        content.TemporalPositionIndex = 2 if index == 0 else 1
-        group.FrameContentSequence = Sequence([content])
-        frames.append(group)
-    shared = Dataset()
+    groups = [{"FrameContent": {"TemporalPositionIndex": 2 if index == 0 else 1}} for index in range(12)]
+    found = sorted(dicom.read_header(enhanced(tmp_path, groups)), key=lambda frame: frame.instance)
+    assert [frame.frame for frame in found] == [*range(1, 12), 0]
+
+
+def enhanced(folder, groups):
+    """An enhanced file with one slice, whose frames have these functional groups."""
+    frames, shared = [], Dataset()
+    for group in groups:
+        frames.append(Dataset())
+        for name, tags in group.items():
+            part = Dataset()
+            part.update(tags)
+            setattr(frames[-1], f"{name}Sequence", Sequence([part]))
     for name, tags in {
         "PlanePosition": {"ImagePositionPatient": [0, 0, 5]},
         "PlaneOrientation": {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
@@ -601,13 +609,50 @@ def test_frames_of_an_enhanced_file_go_by_their_time_first(tmp_path):
         part = Dataset()
         part.update(tags)
         setattr(shared, f"{name}Sequence", Sequence([part]))
-    path = write_image(
-        tmp_path / "a.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=12, ImagePositionPatient=None,
+    return write_image(
+        folder / "a.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=12, ImagePositionPatient=None,
         ImageOrientationPatient=None, PixelSpacing=None, PixelData=bytes(12 * 24 * 20 * 2),
         SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames),
     )  # fmt: skip
-    found = sorted(dicom.read_header(path), key=lambda frame: frame.instance)
-    assert [frame.frame for frame in found] == [*range(1, 12), 0]
+
+
+#: The phases of an enhanced file's frames.
+RANKS = [3, 0, 7, 11, 1, 5, 2, 10, 4, 9, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        (lambda rank: {"FrameContent": {"TemporalPositionIndex": rank + 1}}, True),
+        (lambda rank: {"FrameContent": {"DimensionIndexValues": [1, 4, rank + 1]}}, True),
+        (lambda rank: {"FrameContent": {"TemporalPositionIndex": 1, "DimensionIndexValues": [1, rank + 1, 4]}}, True),
+        (lambda rank: {"CardiacSynchronization": {"NominalPercentageOfCardiacPhase": rank / 0.12}}, True),
+        (lambda rank: {"CardiacSynchronization": {"ActualCardiacTriggerDelayTime": 40.0 * rank}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"TriggerTime": 9 * rank, "InstanceNumber": -rank}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"TemporalPositionIdentifier": rank + 1}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"InstanceNumber": rank + 1}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"ContentTime": f"1011{rank:02}.5"}}, True),
+        (lambda rank: {"FrameContent": {"FrameAcquisitionDateTime": f"2012071110{rank:02}00.5"}}, True),
+        (lambda rank: {"FrameContent": {"FrameReferenceDateTime": f"20120711101000.{rank:02}"}}, True),
+        (lambda rank: {"FrameContent": {"DimensionIndexValues": [1, 4]}}, False),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"TriggerTime": 0}}, False),
+        (lambda rank: {}, False),
+    ],
+)  # fmt: skip
+def test_frames_of_an_enhanced_file_are_phases_in_the_order_that_it_gives(tmp_path, said, known):
+    """If it gives none, they stay in the file's order, with a doubt."""
+    (stack,) = build_stacks(dicom.read_header(enhanced(tmp_path, [said(rank) for rank in RANKS])))
+    assert [frame.frame for frame in stack.slices[0].phases] == (np.argsort(RANKS).tolist() if known else [*range(12)])
+    assert bool(stack.absent) is not known
+
+
+def test_the_heartbeat_of_an_enhanced_file_shows_that_it_was_cut_off(tmp_path):
+    groups = [
+        {"CardiacSynchronization": {"NominalCardiacTriggerDelayTime": 30.0 * rank, "RRIntervalTimeNominal": 900.0}}
+        for rank in range(12)
+    ]
+    (stack,) = build_stacks(dicom.read_header(enhanced(tmp_path, groups)))
+    assert stack.cycle == 30 and stack.slices[0].missing == tuple(range(12, 30)) and len(stack.absent) == 1
 
 
 @pytest.mark.parametrize("frames", [1, 3])
