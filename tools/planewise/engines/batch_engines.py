@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from traceback import walk_tb
 from types import SimpleNamespace
 from typing import Any
@@ -41,26 +42,21 @@ _BROADCAST = "Using a target size"
 
 
 class BatchOutput(list):
-    """The output of an engine for one batch, as a list of its items, which is what handlers of MONAI and users expect:
-    ``output[0]["loss"]`` or ``from_engine(["pred", "label"])``. A name gives the whole batch's value: ``output["pred"]``.
+    """An engine's output for one batch as a list of its B items, which MONAI's handlers expect: ``output[0]["loss"]``.
+    A name gives the whole batch's value: ``output["pred"]``, ``(B, ...)``, or the scalar ``output["loss"]``.
 
     Items are taken apart when they are first asked for, because that waits for the device: scalars become numbers.
-
-    Args:
-        whole: the output for the whole batch; tensors ``(B, ...)``, and the scalar ``loss``.
-        items: the items, if they exist already.
     """
 
     def __init__(self, whole: dict[str, Any], items: list[Any] | None = None) -> None:
         super().__init__()
-        self.whole, self._items = whole, items
+        self.whole = whole
+        if items is not None:
+            self.items = items
 
-    @property
+    @cached_property
     def items(self) -> list[Any]:
-        """One dictionary for each of the B items."""
-        if self._items is None:
-            self._items = decollate_batch(self.whole)
-        return self._items
+        return decollate_batch(self.whole)
 
     def __getitem__(self, key: Any) -> Any:
         return self.whole[key] if isinstance(key, str) else self.items[key]
@@ -222,8 +218,7 @@ def _shape(value: Any) -> str:
     """The shape of a tensor, or of each tensor in a dictionary or list."""
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-    if isinstance(value, BatchOutput):
-        value = value.whole
+    value = getattr(value, "whole", value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_shape(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, (list, tuple)):

@@ -192,8 +192,7 @@ def _numbered(frames: list[dict]) -> list[Frame]:
     ]
     for frame, place in zip(frames, places, strict=True):
         alike[place].add(frame["instance"])
-    counts = Counter(places)
-    numbers = {row: number for number, row in enumerate(ordered, 1)}
+    counts, numbers = Counter(places), {row: number for number, row in enumerate(ordered, 1)}
     return [
         _whole(frame | {"instance": numbers[row] if counts[place] == 1 or len(alike[place]) > 1 else 0})
         for row, (frame, place) in enumerate(zip(frames, places, strict=True))
