@@ -1,19 +1,34 @@
 """Test the errors of the engines for whole batches."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import monai
 import pytest
 import torch
+from ignite.engine import Events
 from ignite.metrics import Loss
 from monai.bundle import ConfigParser
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.engines.utils import IterationEvents
-from monai.handlers import MeanDice, MeanIoUHandler, MeanSquaredError
+from monai.handlers import (
+    CheckpointSaver,
+    MeanDice,
+    MeanIoUHandler,
+    MeanSquaredError,
+    MetricLogger,
+    StatsHandler,
+    TensorBoardImageHandler,
+    TensorBoardStatsHandler,
+    ValidationHandler,
+)
 from monai.losses import DiceLoss
 from planewise.engines import BatchEvaluator, BatchTrainer, batch_engines
+from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.errors import InputError
 from planewise.losses import SegmentationLoss
-from planewise.metrics import pred_and_label
+from planewise.metrics import EpochScore, pred_and_label
 
 
 class Batches(list):
@@ -235,3 +250,90 @@ def test_an_error_with_a_remedy_of_its_own_is_not_blamed_on_the_loss(error):
     with pytest.raises(type(error)) as caught:
         trainer(4, loss).run()
     assert caught.value is error
+
+
+def logging_handlers(folder):
+    """MONAI's handlers that read an output, with their defaults and with the transforms that MONAI's users write."""
+    mlflow = ConfigParser(DEFAULT_MLFLOW_SETTINGS["configs"] | {"bundle_root": str(folder), "is_not_rank0": False})
+    loss = [None, monai.handlers.from_engine(["loss"], first=True), lambda output: output[0]["loss"]]
+    settings = [{"output_transform": transform} if transform else {} for transform in loss]
+    return [
+        mlflow.get_parsed_content("trainer"),
+        *(StatsHandler(**each) for each in settings),
+        *(TensorBoardStatsHandler(log_dir=str(folder), **each) for each in settings),
+        TensorBoardImageHandler(
+            log_dir=str(folder),
+            batch_transform=monai.handlers.from_engine(["image", "label"]),
+            output_transform=monai.handlers.from_engine(["pred"]),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("more", [{}, {"decollate": True}, {"postprocessing": lambda item: item}])
+def test_handlers_of_monai_read_the_output_of_a_step(more, tmp_path, monkeypatch):
+    """MLflow itself is replaced, as it is not installed; its handler is MONAI's."""
+    client = MagicMock()
+    monkeypatch.setattr("monai.handlers.mlflow_handler.mlflow", client)
+    client.entities.Metric = lambda key, value, *_: (key, value)
+    client.entities.LifecycleStage.ACTIVE = client.MlflowClient().get_experiment_by_name().lifecycle_stage
+    logger, pairs = MetricLogger(), monai.handlers.from_engine(["pred", "label"])
+    network = torch.nn.Conv2d(1, 1, 1)
+    settings = {"device": "cpu", "network": network, **more}
+    evaluator = BatchEvaluator(
+        val_data_loader=Batches(1),
+        val_handlers=logging_handlers(tmp_path)[4:5],
+        key_val_metric={"val_error": MeanSquaredError(output_transform=pairs)},
+        **settings,
+    )
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    training = BatchTrainer(
+        max_epochs=2,
+        train_data_loader=Batches(1),
+        optimizer=optimizer,
+        loss_function=torch.nn.MSELoss(),
+        key_train_metric={"train_error": MeanSquaredError(output_transform=pairs)},
+        train_handlers=[
+            FiniteLossHandler(1),
+            ValidationHandler(1, evaluator),
+            *logging_handlers(tmp_path),
+            logger,
+            CheckpointSaver(str(tmp_path), {"network": network}, save_final=True, save_key_metric=True),
+        ],
+        **settings,
+    )
+    training.run()
+    losses = [loss for _, loss in logger.loss]
+    assert losses[0] > losses[1] > 0
+    assert training.state.metrics["train_error"] == pytest.approx(losses[1])
+    assert evaluator.state.metrics["val_error"] < losses[1]
+    logged = [metric for call in client.MlflowClient().log_batch.call_args_list for metric in call.kwargs["metrics"]]
+    assert [value for key, value in logged if key == "train_loss"] == losses
+    assert {path.name for path in tmp_path.glob("*.pt")} >= {"network_final_iteration=2.pt"}
+    assert training.state.output["loss"].item() == losses[1] and len(training.state.output) == 2
+
+
+def correlation(prediction, target):
+    if not prediction.isfinite().all():
+        raise ValueError("Input X contains NaN")  # as scikit-learn does
+    return 1.0
+
+
+@pytest.mark.parametrize(("value", "diverged"), [(float("nan"), True), (1e30, True), (0.1, False)])
+@pytest.mark.parametrize("score", [correlation, lambda prediction, target: 0.5])
+def test_a_diverged_network_is_refused_before_anything_is_scored(value, diverged, score):
+    network, scored = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.Conv2d(2, 1, 1)), []
+    for weights in network.parameters():
+        torch.nn.init.constant_(weights, value)
+    note = SimpleNamespace(attach=lambda engine: engine.add_event_handler(Events.EPOCH_COMPLETED, scored.append))
+    evaluator = BatchEvaluator(
+        device="cpu",
+        val_data_loader=Batches(1),
+        network=network,
+        key_val_metric={
+            "val_score": EpochScore(score, lambda output: (output["pred"].mean((1, 2, 3)), output["label"][:, 0, 0, 0]))
+        },
+        val_handlers=[note],
+    )
+    with pytest.raises(InputError, match="diverged") if diverged else nullcontext():
+        evaluator.run()
+    assert scored == ([] if diverged else [evaluator])

@@ -23,6 +23,7 @@ from planewise.engines import (
     read_history,
     run_handler,
 )
+from planewise.engines.batch_engines import BatchOutput
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.run_handler import ProgressBar
 from planewise.errors import InputError
@@ -210,7 +211,7 @@ def test_an_evaluator_with_a_postprocessing_takes_items_one_by_one(postprocessed
     )
     evaluator.run()
     assert [len(item["image"]) for item in taken] == ([1, 1] if one_by_one else [2] if postprocessed else [])
-    assert isinstance(evaluator.state.output, list) == one_by_one
+    assert type(evaluator.state.output) is (list if one_by_one else BatchOutput)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,32 @@ def test_paths_are_text_again():
 
 
 @pytest.mark.parametrize(
+    ("word", "path"),
+    [
+        *(
+            (word, word)
+            for word in ("run#1", "runs/run#1", "/pacs/JANE #2", "me@home#1", "it's#1", "#1", "1e3", "0x10")
+        ),
+        *((word, word) for word in ("a,b", "(run)", "True", "a::b", "{a}", "run # 1")),
+        ("'run#1'", "run#1"),
+        ('"7"', "7"),
+        ("$'r' + 'un'", "run"),
+    ],
+)
+def test_a_path_is_what_was_typed(word, path):
+    """Fire takes `#1` for a comment, and MONAI replaces `#` by `::`, whenever it parses a config."""
+    parser = ConfigParser(
+        {"output_dir": DefaultParseValue(word), "ckpt_dir": "$@output_dir + '/models'", "masks": "a#1"}
+    )
+    words = ["--config_file", "train.yaml", "--output_dir", word]
+    for _ in range(2):
+        parser.parse()
+        parser = ConfigParser(dict(with_words(parser.get(), words)))
+    found = [parser.get_parsed_content(name) for name in ("output_dir", "ckpt_dir", "masks")]
+    assert found == [path, f"{path}/models", "a#1"]
+
+
+@pytest.mark.parametrize(
     "bundle", sorted(path.parent.parent.name for path in (ROOT / "bundles").glob("*/configs/train.yaml"))
 )
 @pytest.mark.parametrize("name", ["datalist", "bundle_root"])

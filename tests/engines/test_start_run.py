@@ -56,6 +56,16 @@ def test_a_run_that_ended_before_its_first_checkpoint_blocks_nothing(tmp_path):
     assert "learning_rate: 0.3 -> 0.1" in refused(tmp_path / "run", ckpt_dir=str(tmp_path / "weights"))
 
 
+def test_runs_whose_names_differ_after_a_number_sign_are_two_runs(tmp_path):
+    (tmp_path / "set#1").mkdir()
+    (tmp_path / "set#1/datalist.json").write_text("{}")
+    for name, rate in (("run#1", 0.1), ("run#2", 0.3)):
+        run(tmp_path / "set#1" / name, learning_rate=rate)
+        written = yaml.safe_load((tmp_path / "set#1" / name / "config.yaml").read_text())
+        assert written["learning_rate"] == rate and written["output_dir"] == str(tmp_path / "set#1" / name)
+    assert {path.name for path in tmp_path.rglob("run*") if path.is_dir()} == {"run#1", "run#2"}
+
+
 @pytest.mark.parametrize("left", ["history.csv", "models/model.pt", "models/last.ckpt"])
 def test_a_trained_run_is_kept_wherever_the_next_one_keeps_its_weights(left, tmp_path):
     run(tmp_path / "run", trains=False)

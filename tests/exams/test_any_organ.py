@@ -176,7 +176,7 @@ def test_what_is_no_stack_of_mr_is_counted_and_explained(tmp_path):
     result = index(tmp_path / "all")
     assert len(items_of(result)) == 15
     assert {reason: count for reason, (count, _) in result.skipped.items()} == {
-        "not MR (CT)": 5, "colour image": 5, "no position or orientation in the header": 5,
+        "not MR (CT)": 5, "colour image": 5, "no usable position or orientation in the header": 5,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from planewise.errors import InputError
 from planewise.exams import dicom, refusals
 from planewise.exams.dicom_frames import frames_of
 from planewise.exams.scan import scan_folder
+from planewise.exams.stacks import build_stacks
 from planewise.exams.words import natural_order
 from planewise.preprocessing import LoadSliced
 from pydicom.dataset import Dataset
@@ -185,7 +186,7 @@ def test_a_text_of_zero_bytes_is_refused(tmp_path, keyword):
 
 
 @pytest.mark.parametrize("number", [b"1_0 ", b"1_0.5 ", "\uff11 ".encode()])
-@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept", "SliceThickness"])
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
     placeholder = "+" + "7" * (len(number) - 1)  # which is in no identifier
     path = write_image(
@@ -193,6 +194,26 @@ def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
     )
     replace_once(path, placeholder.encode(), number)
     assert reason(path).startswith(refusals.DAMAGED)
+
+
+@pytest.mark.parametrize("number", [b"inf ", b"nan ", b"one ", b"1e999 ", b"\xfe\xff", b"7_0 "])
+@pytest.mark.parametrize(
+    ("keyword", "name", "absent"),
+    [
+        ("SeriesNumber", "series_number", 0),
+        ("InstanceNumber", "instance", 0),
+        ("AcquisitionNumber", "acquisition", 0),
+        ("CardiacNumberOfImages", "cycle", 0),
+        ("TriggerTime", "trigger", None),
+        ("EchoTime", "echo_time", None),
+    ],
+)
+def test_a_broken_number_that_nobody_needs_is_as_good_as_absent(tmp_path, keyword, name, absent, number):
+    placeholder = "+" + "7" * (len(number) - 1)  # which is in no identifier
+    path = write_image(tmp_path / "a.dcm", **PLACE | {keyword: placeholder})
+    replace_once(path, placeholder.encode(), number)
+    (frame,) = dicom.read_header(path)
+    assert getattr(frame, name) == absent
 
 
 @pytest.mark.parametrize("digits", [3, 8])
@@ -391,7 +412,10 @@ def test_truncated_compressed_file(tmp_path):
         # images of 1 mm, and of 4.8 m
         ({"PixelSpacing": ["0.05", "0.05"]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"PixelSpacing": [49, 49], "Rows": 100, "PixelData": bytes(100 * 24 * 2)}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"SliceThickness": 0}, refusals.NO_THICKNESS),
+        ({"ImagePositionPatient": [0, "nan", 0]}, refusals.NO_POSITION),
+        ({"ImagePositionPatient": [0, 0, "inf"]}, refusals.NO_POSITION),
+        ({"ImageOrientationPatient": ["nan", 0, 0, 0, 1, 0]}, refusals.NO_POSITION),
+        ({"PixelSpacing": ["nan", 1]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"Rows": 0}, refusals.NO_PIXELS),
         ({"Rows": None}, refusals.TRUNCATED),
         ({"Columns": None}, refusals.TRUNCATED),
@@ -563,13 +587,20 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
 
 def test_frames_of_an_enhanced_file_go_by_their_time_first(tmp_path):
     """All frames of the first time point, even the twelfth, come before those of the second."""
-    frames = []
-    for index in range(12):
-        content, group = Dataset(), Dataset()
-        content.TemporalPositionIndex = 2 if index == 0 else 1
-        group.FrameContentSequence = Sequence([content])
-        frames.append(group)
-    shared = Dataset()
+    groups = [{"FrameContent": {"TemporalPositionIndex": 2 if index == 0 else 1}} for index in range(12)]
+    found = sorted(dicom.read_header(enhanced(tmp_path, groups)), key=lambda frame: frame.instance)
+    assert [frame.frame for frame in found] == [*range(1, 12), 0]
+
+
+def enhanced(folder, groups):
+    """An enhanced file with one slice, whose frames have these functional groups."""
+    frames, shared = [], Dataset()
+    for group in groups:
+        frames.append(Dataset())
+        for name, tags in group.items():
+            part = Dataset()
+            part.update(tags)
+            setattr(frames[-1], f"{name}Sequence", Sequence([part]))
     for name, tags in {
         "PlanePosition": {"ImagePositionPatient": [0, 0, 5]},
         "PlaneOrientation": {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
@@ -578,13 +609,50 @@ def test_frames_of_an_enhanced_file_go_by_their_time_first(tmp_path):
         part = Dataset()
         part.update(tags)
         setattr(shared, f"{name}Sequence", Sequence([part]))
-    path = write_image(
-        tmp_path / "a.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=12, ImagePositionPatient=None,
+    return write_image(
+        folder / "a.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=12, ImagePositionPatient=None,
         ImageOrientationPatient=None, PixelSpacing=None, PixelData=bytes(12 * 24 * 20 * 2),
         SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames),
     )  # fmt: skip
-    found = sorted(dicom.read_header(path), key=lambda frame: frame.instance)
-    assert [frame.frame for frame in found] == [*range(1, 12), 0]
+
+
+#: The phases of an enhanced file's frames.
+RANKS = [3, 0, 7, 11, 1, 5, 2, 10, 4, 9, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        (lambda rank: {"FrameContent": {"TemporalPositionIndex": rank + 1}}, True),
+        (lambda rank: {"FrameContent": {"DimensionIndexValues": [1, 4, rank + 1]}}, True),
+        (lambda rank: {"FrameContent": {"TemporalPositionIndex": 1, "DimensionIndexValues": [1, rank + 1, 4]}}, True),
+        (lambda rank: {"CardiacSynchronization": {"NominalPercentageOfCardiacPhase": rank / 0.12}}, True),
+        (lambda rank: {"CardiacSynchronization": {"ActualCardiacTriggerDelayTime": 40.0 * rank}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"TriggerTime": 9 * rank, "InstanceNumber": -rank}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"TemporalPositionIdentifier": rank + 1}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"InstanceNumber": rank + 1}}, True),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"ContentTime": f"1011{rank:02}.5"}}, True),
+        (lambda rank: {"FrameContent": {"FrameAcquisitionDateTime": f"2012071110{rank:02}00.5"}}, True),
+        (lambda rank: {"FrameContent": {"FrameReferenceDateTime": f"20120711101000.{rank:02}"}}, True),
+        (lambda rank: {"FrameContent": {"DimensionIndexValues": [1, 4]}}, False),
+        (lambda rank: {"UnassignedPerFrameConvertedAttributes": {"TriggerTime": 0}}, False),
+        (lambda rank: {}, False),
+    ],
+)  # fmt: skip
+def test_frames_of_an_enhanced_file_are_phases_in_the_order_that_it_gives(tmp_path, said, known):
+    """If it gives none, they stay in the file's order, with a doubt."""
+    (stack,) = build_stacks(dicom.read_header(enhanced(tmp_path, [said(rank) for rank in RANKS])))
+    assert [frame.frame for frame in stack.slices[0].phases] == (np.argsort(RANKS).tolist() if known else [*range(12)])
+    assert bool(stack.absent) is not known
+
+
+def test_the_heartbeat_of_an_enhanced_file_shows_that_it_was_cut_off(tmp_path):
+    groups = [
+        {"CardiacSynchronization": {"NominalCardiacTriggerDelayTime": 30.0 * rank, "RRIntervalTimeNominal": 900.0}}
+        for rank in range(12)
+    ]
+    (stack,) = build_stacks(dicom.read_header(enhanced(tmp_path, groups)))
+    assert stack.cycle == 30 and stack.slices[0].missing == tuple(range(12, 30)) and len(stack.absent) == 1
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -706,8 +774,10 @@ def test_a_single_frame_file_may_end_with_an_empty_per_frame_sequence(tmp_path):
     assert reason(enhanced) == refusals.NO_POSITION
 
 
-def test_a_thickness_that_is_not_given_is_one(tmp_path):
-    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, SliceThickness=None))
+@pytest.mark.parametrize("given", [None, 0, -5, "nan", "1_0"])
+def test_a_thickness_that_is_not_given_is_one(tmp_path, given):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, SliceThickness=given))
+    assert frame.thickness is None
     assert np.linalg.norm(np.array(frame.affine)[:3, 2]) == pytest.approx(1)
 
 

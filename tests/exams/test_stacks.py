@@ -96,7 +96,7 @@ UNNUMBERED = (
     "first phase right?"
 )
 UNORDERED = (
-    "the images of 2 slices have neither numbers nor times: phases are sorted by file name; is this order right?"
+    "the images of 2 slices have neither numbers nor times: phases are in the order of the files; is this order right?"
 )
 
 

@@ -122,7 +122,7 @@ def test_regions_are_scored_as_evaluation_scores_them():
     assert found == pytest.approx(sum(expected) / 9)
 
 
-@pytest.mark.parametrize("transform", [lambda output: output, lambda output: [each[0] for each in output]])
+@pytest.mark.parametrize("transform", [lambda output: output, lambda output: [list(each) for each in output]])
 def test_an_output_transform_that_returns_no_label_values_is_explained(transform):
     """The default transform, and MONAI's `from_engine`, which is for batches that were taken apart."""
     metric = VolumeDice(dataset(("a", "ED", 2)), num_classes=2, output_transform=transform)

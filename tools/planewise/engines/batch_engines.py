@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from functools import cached_property
 from traceback import walk_tb
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from monai import metrics
+from monai.data import decollate_batch
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.handlers import IgniteMetricHandler
-from monai.utils import CommonKeys
+from monai.utils import CommonKeys, ensure_tuple
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from planewise.engines.plain_errors import beyond_classes, beyond_pytorch, not_a_class, of_the_machine
 from planewise.engines.precision import precision
@@ -36,6 +41,36 @@ _OF_MASKS = (
 _BROADCAST = "Using a target size"
 
 
+class BatchOutput(list):
+    """An engine's output for one batch as a list of its B items, which MONAI's handlers expect: ``output[0]["loss"]``.
+    A name gives the whole batch's value: ``output["pred"]``, ``(B, ...)``, or the scalar ``output["loss"]``.
+
+    Items are taken apart when they are first asked for, because that waits for the device: scalars become numbers.
+    """
+
+    def __init__(self, whole: dict[str, Any], items: list[Any] | None = None) -> None:
+        super().__init__()
+        self.whole = whole
+        if items is not None:
+            self.items = items
+
+    @cached_property
+    def items(self) -> list[Any]:
+        return decollate_batch(self.whole)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.whole[key] if isinstance(key, str) else self.items[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.whole
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
 class BatchTrainer(SupervisedTrainer):
     """MONAI's ``SupervisedTrainer`` for whole batches, with non-blocking copies and, if ``amp`` needs it, scaled gradients.
 
@@ -46,6 +81,7 @@ class BatchTrainer(SupervisedTrainer):
             default. MONAI's default sets them to zero and adds to them: one more kernel for each weight.
         amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients. The
             inferer casts to the precision (`planewise.engines.AutocastInferer`).
+        decollate: whether items are processed one by one; by default, if there is a ``postprocessing``.
     """
 
     def __init__(
@@ -53,10 +89,12 @@ class BatchTrainer(SupervisedTrainer):
         device: str | torch.device,
         amp: bool | str = "auto",
         non_blocking: bool = True,
-        decollate: bool = False,
+        decollate: bool | None = None,
         optim_set_to_none: bool = True,
         **arguments: Any,
     ) -> None:
+        if decollate is None:
+            decollate = arguments.get("postprocessing") is not None
         own = {"non_blocking": non_blocking, "decollate": decollate, "optim_set_to_none": optim_set_to_none}
         super().__init__(device=device, amp=precision(amp, device) == "float16", **own, **arguments)
         if isinstance(self.loss_function, nn.Module):
@@ -64,8 +102,8 @@ class BatchTrainer(SupervisedTrainer):
         self._outputs_fit = False
         self.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._check_outputs)
 
-    def _iteration(self, engine: Any, batchdata: Any) -> dict:
-        """One step.
+    def _iteration(self, engine: Any, batchdata: Any) -> Any:
+        """One step, with a `BatchOutput`.
 
         Raises:
             InputError: the network has another number of outputs than the config's ``structures`` need; a mask has a value
@@ -75,10 +113,13 @@ class BatchTrainer(SupervisedTrainer):
         engine.state.output = None
         try:
             if self._outputs_fit:
-                return super()._iteration(engine, batchdata)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", _BROADCAST)
-                return super()._iteration(engine, batchdata)
+                output: Any = super()._iteration(engine, batchdata)
+            else:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", _BROADCAST)
+                    output = super()._iteration(engine, batchdata)
+            whole, self._whole = self._whole, {}
+            return BatchOutput(whole, output if isinstance(output, list) else None)
         except IndexError as error:
             named = _with_exam(error, batchdata, self.data_loader)
             if named is error:
@@ -91,6 +132,7 @@ class BatchTrainer(SupervisedTrainer):
     def _check_outputs(self, engine: Engine) -> None:
         """Before the first step, compare the network's outputs with the classes: the background and the config's
         ``structures``."""
+        self._whole = engine.state.output
         if self._outputs_fit:
             return
         self._outputs_fit = True
@@ -116,7 +158,7 @@ class BatchTrainer(SupervisedTrainer):
 
     def _explain(self, output: dict | None, error: Exception) -> None:
         """If the network failed in the first step, or the loss, raise an error whose message says in one line what it got."""
-        if output is None or CommonKeys.LOSS in output or _has_remedy(error):
+        if not isinstance(output, dict) or CommonKeys.LOSS in output or _has_remedy(error):
             return
         if CommonKeys.PRED not in output:
             # an error of the compiler does not come from the images
@@ -176,6 +218,7 @@ def _shape(value: Any) -> str:
     """The shape of a tensor, or of each tensor in a dictionary or list."""
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    value = getattr(value, "whole", value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_shape(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, (list, tuple)):
@@ -220,16 +263,40 @@ class BatchEvaluator(SupervisedEvaluator):
         if lower_is_better:
             arguments.setdefault("metric_cmp_fn", lambda current, best: current < best)
         scaled = precision(amp, device) == "float16"
+        self._finite: list[Tensor] = []
+        first = SimpleNamespace(
+            attach=lambda engine: engine.add_event_handler(Events.EPOCH_COMPLETED, self._check_finite)
+        )
+        arguments["val_handlers"] = [first, *ensure_tuple(arguments.get("val_handlers") or ())]
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
         self._metrics = {**(arguments.get("key_val_metric") or {}), **(arguments.get("additional_metrics") or {})}
         self.add_event_handler(Events.EXCEPTION_RAISED, self._refused)
         self.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._check_masks)
+
+    def _iteration(self, engine: Any, batchdata: Any) -> Any:
+        """One batch, with a `BatchOutput` unless the items were processed one by one."""
+        output: Any = super()._iteration(engine, batchdata)
+        if not isinstance(output, dict):
+            return output
+        predictions = [each for each in tree_leaves(output[CommonKeys.PRED]) if isinstance(each, Tensor)]
+        self._finite += [each.isfinite().all() for each in predictions]
+        return BatchOutput(output)
+
+    def _check_finite(self, engine: Any) -> None:
+        """Refuse predictions of a diverged network, before they are scored."""
+        finite, self._finite = self._finite, []
+        if finite and not torch.stack(finite).all():
+            raise InputError(
+                "the network's predictions are NaN or infinite, so its training has diverged; train it again with `--resume "
+                "false` and a smaller --learning_rate, or with --amp false; if the result is the same, check the images"
+            )
 
     def _refused(self, engine: Any, error: BaseException) -> None:
         """Name the exam or the metric in the error of a step or of a metric, as `BatchTrainer` names the loss. This handler
         is the first, so it runs before MONAI's, which would log a traceback."""
         named = _with_exam(error, engine.state.batch, self.data_loader)
         if named is error and isinstance(error, Exception) and not _has_remedy(error):
+            self._check_finite(engine)
             self._explain_metric(engine.state.output, error)
         raise named
 

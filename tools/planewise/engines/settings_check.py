@@ -12,6 +12,7 @@ from pydoc import locate
 from typing import Any
 
 import torch
+from fire.parser import DefaultParseValue  # `monai.bundle run` reads its options with fire
 from monai.bundle import ConfigParser
 from torch import nn
 
@@ -214,7 +215,7 @@ def with_words(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[s
     - The words true and false, in any case, of overrides at any depth, such as ``--optimizer#amsgrad false``. Switches, and
       arguments that are true or false by default, take the other words of `parse_bool`, too.
     - The words for null (`NULLS`), if the setting is optional; below the top level, null and None of any override.
-    - Paths become text again: MONAI converts the 7 of ``--input 7`` to a number.
+    - Paths become what was written: MONAI converts the 7 of ``--input 7`` to a number, and reads ``run`` for ``run#1``.
 
     Args:
         config: a config, overrides included. It stays unchanged.
@@ -283,18 +284,32 @@ def _is_switch(above: Sequence[str], place: Any, key: str, value: Any) -> bool:
 
 
 def _path(name: str, value: Any, given: Mapping[str, str]) -> Any:
-    """The value of a setting that is a path, as text if MONAI made a number or a list of it.
+    """The value of a setting that is a path, as the person wrote it: MONAI makes a number or a list of some words, and takes
+    ``#`` on a command line for the beginning of a comment, and elsewhere for ``::``.
 
     Args:
         name: the setting.
         value: its value.
         given: the settings of the command line, as written.
     """
+    folder, text = name in ("bundle_root", "input", "output_dir"), given.get(name, "")
+    same = str(DefaultParseValue(text)).replace("#", "::") == str(value).replace("#", "::")
+    same = same and text != "" and (folder or not isinstance(value, bool))
     # MONAI sets an option without a value to true; an empty path would be the working folder, or the root of the disk
-    if value is True or (value == "" and name in ("bundle_root", "input", "output_dir")):
+    if (value is True and not same) or (value == "" and folder):
         raise InputError(f"--{name} must be a path, but none follows it; write one, or leave --{name} out")
-    kinds = (str, Path, bool, list, tuple) if name == "pretext_config" else (str, Path, bool)
-    return value if value is None or isinstance(value, kinds) else given.get(name, str(value))
+    if name == "pretext_config" and isinstance(value, (list, tuple)):
+        return type(value)(_path("datalist", file, {}) for file in value)
+    if not same and (value is None or isinstance(value, (Path, bool)) or _has_expression(value)):
+        return value
+    if not same:
+        text = str(value).replace("::", "#")
+    elif text.startswith(("$", "@", "%")):
+        return value
+    elif text[0] in "'\"":
+        text = DefaultParseValue(text)
+    # an expression, because MONAI would replace the character in a text
+    return "$" + repr(text).replace("#", r"\x23").replace("@", r"\x40") if "#" in text else text
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -377,14 +392,11 @@ def planned_config(files: Sequence[str | Path], given: Mapping[str, str], bundle
     Args:
         files, given, bundle_root: see `check_planned_run`.
     """
-    # `monai.bundle run` reads its options with fire
-    from fire.parser import DefaultParseValue
-
     parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
     parser["bundle_root"] = str(bundle_root)
     for name, text in given.items():
         if name in parser.get():
-            parser[name] = DefaultParseValue(text)
+            parser[name] = text if name in PATHS else DefaultParseValue(text)
     return ConfigParser(dict(with_words(parser.get(), ())))
 
 

@@ -42,6 +42,7 @@ from planewise.engines.written_weights import refuse_unwritten_weights
 from planewise.errors import InputError
 from planewise.exams.sections import channels_in
 from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.not_computed import PATHS
 from planewise.old_names import with_new_names
 from planewise.running_parser import running_folder, running_parser
 
@@ -86,9 +87,14 @@ def start_run(
     """
     plain_errors()
     refuse_strangers()
+    parser = running_parser() or ConfigParser({})
+    before = {str(parser.get_parsed_content(name)): name for name in ("output_dir", "datalist") if name in parser.get()}
     parser = _checked_parser(follow_pretrained)
-    if parser is not None and not isinstance(output_dir, (str, Path)):
-        output_dir = parser.get_parsed_content("output_dir")  # MONAI made a number of --output_dir 7
+    # MONAI made a number of --output_dir 7, and another path of --datalist 'set#1.json'
+    output_dir, *depends_on = (
+        parser.get_parsed_content(before[str(path)]) if str(path) in before else path
+        for path in (output_dir, *depends_on)
+    )
     # this also turns off cuDNN's search for the fastest algorithm: on an H100, it saves 2 to 4 % of a step, but takes 10 to
     # 13 s of each run, and a resumed run could choose other algorithms
     set_determinism(seed)
@@ -100,7 +106,10 @@ def start_run(
         warn_of_seen_patients(parser)
         if parser.get("pretrained", "not a setting") in NO_WEIGHTS:
             logger.info("--pretrained is not set: no weights of an earlier training are copied")
-        config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key}
+        paths = {
+            key: parser.get_parsed_content(key) for key in PATHS & parser.get().keys() if r"\x23" in str(parser[key])
+        }
+        config = {key: value for key, value in (parser.get() | paths).items() if key != ConfigParser.meta_key}
         files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
         weights = parser.get_parsed_content("ckpt_dir", default=None)
         channels = next(filter(None, map(channels_in, depends_on)), None)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pydicom
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
@@ -33,6 +33,7 @@ from planewise.exams.refusals import (
     NOT_DICOM,
     NULL_VALUE,
     OTHER_SYNTAX,
+    READ_BY_ITK,
     REPEATED,
     TRUNCATED,
     Refused,
@@ -211,5 +212,12 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
         raw = dataset.get_item(tag).value
         if isinstance(raw, bytes) and b"\0" in raw and not raw.strip(b"\0 "):
             raise Refused(NULL_VALUE)
-    header = {_WANTED[tag]: value_of(dataset, tag) for tag in sorted(dataset.keys()) if tag in _WANTED}
+    header = {}
+    for tag in sorted(_WANTED.keys() & dataset.keys()):
+        try:
+            header[_WANTED[tag]] = value_of(dataset, tag)
+        except Exception:
+            # a number that nobody needs, such as a broken SeriesNumber, is as good as absent
+            if tag in READ_BY_ITK or dictionary_VR(tag) not in ("DS", "IS", "FD"):
+                raise
     return header, dataset.file_meta, ended_at[-1] if ended_at else None

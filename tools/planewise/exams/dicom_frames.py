@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter, defaultdict
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -20,7 +22,6 @@ from planewise.exams.refusals import (
     NO_FRAME_POSITIONS,
     NO_GAP,
     NO_POSITION,
-    NO_THICKNESS,
     SINGLE_FRAME,
     Refused,
     refuse_scale,
@@ -49,6 +50,11 @@ _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
 _FLOW = re.compile(
     r"[234]d[ _-]*flow|venc|phase[ _-]?contrast|fl[23]d\w*_v\d|flow_encoded|velocity|\bpca\b", re.IGNORECASE
 )
+#: Attributes of classic images that converted files keep, and that say when a frame was acquired.
+_CONVERTED = (
+    "TriggerTime", "NominalInterval", "CardiacNumberOfImages", "TemporalPositionIdentifier", "InstanceNumber",
+    "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime",
+)  # fmt: skip
 #: Values of enhanced files that mean fat suppression; suppression of water or silicone has other purposes.
 _SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
 
@@ -76,10 +82,12 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             refuse_scale(dict(zip(("RescaleSlope", "RescaleIntercept"), scale, strict=True)), False)
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
             raise Refused(FRAMES_RESCALED)
-        return [
-            _whole(common | _enhanced_frame(group, shared, index) | _kind_of(common, group, shared))
-            for index, group in enumerate(per_frame)
-        ]
+        return _numbered(
+            [
+                common | _enhanced_frame(header, group, shared, index) | _kind_of(common, group, shared)
+                for index, group in enumerate(per_frame)
+            ]
+        )
     between = values_of(header.get("SpacingBetweenSlices"))
     if between not in ([], [""]) and not number_of(between[0]):
         raise Refused(NO_GAP)
@@ -92,7 +100,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             header.get("PixelSpacing"),
             header.get("SliceThickness"),
         ),
-        "thickness": number_of(header.get("SliceThickness")),
+        "thickness": _thickness(header.get("SliceThickness")),
         "trigger": number_of(header.get("TriggerTime")),
         "instance": int(number_of(header.get("InstanceNumber")) or 0),
         "temporal": int(number_of(header.get("TemporalPositionIdentifier")) or 0),
@@ -169,13 +177,58 @@ def _common(header: dict, path: str) -> dict:
     }
 
 
-def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
-    """One frame of an enhanced multi-frame file."""
+def _numbered(frames: list[dict]) -> list[Frame]:
+    """The frames of an enhanced file, numbered from 1 in the order that their headers give. Images of one place that the
+    headers do not tell apart get the number 0: their order is unknown.
+
+    Args:
+        frames: values of the frames, from `_enhanced_frame`.
+    """
+    ordered = sorted(range(len(frames)), key=lambda row: (frames[row]["instance"], row))
+    alike = defaultdict(set)
+    places = [
+        (frame["kind"], frame["echo_time"], frame["b_value"], *(round(line[3], 1) for line in frame["affine"]))
+        for frame in frames
+    ]
+    for frame, place in zip(frames, places, strict=True):
+        alike[place].add(frame["instance"])
+    counts, numbers = Counter(places), {row: number for number, row in enumerate(ordered, 1)}
+    return [
+        _whole(frame | {"instance": numbers[row] if counts[place] == 1 or len(alike[place]) > 1 else 0})
+        for row, (frame, place) in enumerate(zip(frames, places, strict=True))
+    ]
+
+
+def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, index: int) -> dict:
+    """One frame of an enhanced multi-frame file. Its ``instance`` is a tuple whose order is that of the frames' times, as far
+    as the file says."""
     first = partial(_first, group, shared)
-    trigger = first("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
-    if trigger is None:
-        trigger = first("CardiacSynchronizationSequence", "ActualCardiacTriggerDelayTime")
-    temporal = first("FrameContentSequence", "TemporalPositionIndex")
+    # converted files keep the attributes of the classic images
+    classic: dict[str, Any] = {}
+    for source, kind in ((shared, "Shared"), (group, "PerFrame")):
+        for item in (source.get(f"Unassigned{kind}ConvertedAttributesSequence") or [])[:1]:
+            for keyword in _CONVERTED:
+                with suppress(Exception):  # an element that is absent or broken
+                    classic[keyword] = item[keyword].value
+    heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
+    triggers = (
+        heart("NominalCardiacTriggerDelayTime"),
+        heart("ActualCardiacTriggerDelayTime"),
+        classic.get("TriggerTime"),
+    )
+    trigger = next((time for time in map(number_of, triggers) if time is not None), None)
+    heartbeat = number_of(
+        heart("RRIntervalTimeNominal") or classic.get("NominalInterval") or header.get("NominalInterval")
+    )
+    cycle = number_of(classic.get("CardiacNumberOfImages") or header.get("CardiacNumberOfImages"))
+    percentage = heart("NominalPercentageOfCardiacPhase")
+    order = (
+        content("TemporalPositionIndex") or classic.get("TemporalPositionIdentifier"),
+        percentage,
+        *values_of(content("DimensionIndexValues")),
+        classic.get("InstanceNumber"),
+    )
+    acquired, made, _ = _clocks(header | classic)
     thickness = first("PixelMeasuresSequence", "SliceThickness")
     return {
         "frame": index,
@@ -185,11 +238,17 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
             first("PixelMeasuresSequence", "PixelSpacing"),
             thickness,
         ),
-        "thickness": number_of(thickness),
-        "trigger": number_of(trigger),
+        "thickness": _thickness(thickness),
+        "trigger": trigger,
+        "heartbeat": heartbeat or 0.0,
+        "cycle": int(cycle or 0),
+        "clocks": (
+            str(content("FrameAcquisitionDateTime") or acquired),
+            str(content("FrameReferenceDateTime") or made),
+        ),
         # scanners write a delay of zero if the scan is not triggered
-        "gated": (number_of(trigger) or 0) > 0,
-        "instance": int(temporal) * 100_000 + index if temporal else index,
+        "gated": (trigger or 0) > 0 or percentage is not None,
+        "instance": tuple(number_of(value) or 0 for value in order),
         "echo_time": number_of(first("MREchoSequence", "EffectiveEchoTime")),
         "repetition_time": number_of(first("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
         "fat_suppressed": _SUPPRESSIONS.get(str(first("MRModifierSequence", "SpectrallySelectedSuppression"))),
@@ -236,11 +295,11 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         position: ImagePositionPatient: centre of the first voxel, LPS, mm.
         orientation: ImageOrientationPatient: directions of a row and of a column, LPS.
         spacing: PixelSpacing, mm: between rows, between columns.
-        thickness: thickness of the slice, mm; 1 if unknown.
+        thickness: thickness of the slice, mm; 1 if it is unknown or not above zero.
 
     Raises:
-        Refused: a value is missing, the orientation is not a rotation, a spacing or the thickness is not above zero, or
-            a value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `LARGEST_RATIO`, `THICKEST` or `FARTHEST`.
+        Refused: a value is missing or not a number, the orientation is not a rotation, a spacing is not above zero, or a
+            value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `LARGEST_RATIO`, `THICKEST` or `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
@@ -250,15 +309,14 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     numbers = [float(value) for value in (*orientation, *position, *spacing)]
     row, column, origin, (between_rows, between_columns) = numbers[:3], numbers[3:6], numbers[6:9], numbers[9:]
     deviation = max(abs(_dot(row, row) - 1), abs(_dot(column, column) - 1), abs(_dot(row, column)))
-    rotation = deviation < LARGEST_DEVIATION
-    if not all(map(math.isfinite, numbers)) or not rotation or between_rows <= 0 or between_columns <= 0:
+    if not all(map(math.isfinite, numbers[:9])):
+        raise Refused(NO_POSITION)
+    if deviation >= LARGEST_DEVIATION or between_rows <= 0 or between_columns <= 0:
         raise Refused(BAD_GEOMETRY)
-    thick = number_of(thickness)
-    if thick is not None and thick <= 0:
-        raise Refused(NO_THICKNESS)
-    depth = 1.0 if thick is None else thick
+    depth = _thickness(thickness) or 1.0
     if (
-        min(between_rows, between_columns, depth) < SMALLEST_SPACING
+        math.isnan(between_rows + between_columns)
+        or min(between_rows, between_columns, depth) < SMALLEST_SPACING
         or max(between_rows, between_columns) > LARGEST_RATIO * min(between_rows, between_columns)
         or max(between_rows, between_columns) > LARGEST_SPACING
         or depth > THICKEST
@@ -276,6 +334,12 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     ]
     # LPS to RAS+
     return [*([-value for value in line] for line in affine[:2]), affine[2], [0.0, 0.0, 0.0, 1.0]]
+
+
+def _thickness(value: Any) -> float | None:
+    """A thickness in mm; None if it is unknown. Some programs write zero for an unknown thickness."""
+    number = number_of(value)
+    return number if number and number > 0 else None
 
 
 def _dot(a: list[float], b: list[float]) -> float:

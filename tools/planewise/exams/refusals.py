@@ -51,12 +51,11 @@ COLOUR = "colour image"
 MOSAIC = "mosaic: many slices tiled into one image, without a position for each"
 PHASE_IMAGE = "velocity or phase image (flow, field map): its pixels do not show anatomy"
 PROJECTION = "projection or reformat (MIP, MPR): not an acquired plane"
-NO_POSITION = "no position or orientation in the header"
+NO_POSITION = "no usable position or orientation in the header"
 BAD_GEOMETRY = "broken geometry: the pixel spacing is zero or the orientation is not a rotation"
 IMPOSSIBLE_GEOMETRY = (
     "impossible geometry: a pixel spacing, image size, slice thickness or position beyond what a scanner can have"
 )
-NO_THICKNESS = "slice thickness of zero or less in the header"
 NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
 SMALL_MATRIX = "more pixel data than the header's rows and columns describe: its matrix is wrong"
 BAD_BITS = "contradictory bits of the pixels: the high bit must be the bits stored minus one"
@@ -107,7 +106,7 @@ _ITEMS = 0xFFFE
 #: Value representations of elements that need not state their length.
 _OPEN = {b"SQ", b"UN"}
 #: Elements that ITK reads; it fails if their value representation is not that of DICOM's dictionary.
-_READ_BY_ITK = {
+READ_BY_ITK = {
     tag_for_keyword(keyword): {dictionary_VR(keyword), "UN"}
     for keyword in (
         "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "PlanarConfiguration",
@@ -128,8 +127,8 @@ _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
 #: Reasons of damaged images, and of images whose header is wrong: an exam may lack their slices.
 _BROKEN = {
-    EMPTY, TRUNCATED, NO_POSITION, BAD_GEOMETRY, IMPOSSIBLE_GEOMETRY, NO_THICKNESS, NO_PIXELS, SMALL_MATRIX, BAD_BITS,
-    NO_BITS, NO_GAP, OTHER_GREY, BAD_SCALE,
+    EMPTY, TRUNCATED, NO_POSITION, BAD_GEOMETRY, IMPOSSIBLE_GEOMETRY, NO_PIXELS, SMALL_MATRIX, BAD_BITS, NO_BITS, NO_GAP,
+    OTHER_GREY, BAD_SCALE,
 }  # fmt: skip
 
 
@@ -269,7 +268,7 @@ def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None)
         raise Refused(BAD_SEQUENCE)
     if vr is None:
         return
-    if vr not in _READ_BY_ITK.get(tag, (vr,)) or not (vr.encode() in _SHORT or vr.encode() in _LONG):
+    if vr not in READ_BY_ITK.get(tag, (vr,)) or not (vr.encode() in _SHORT or vr.encode() in _LONG):
         raise Refused(WRONG_VR)
     if length == _UNDEFINED and vr.encode() not in _OPEN:
         raise Refused(NO_LENGTH)

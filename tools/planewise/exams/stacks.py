@@ -65,7 +65,7 @@ _UNNUMBERED = (
     "phase right?"
 )
 _UNORDERED = (
-    "the images of {slices} have neither numbers nor times: phases are sorted by file name; is this order right?"
+    "the images of {slices} have neither numbers nor times: phases are in the order of the files; is this order right?"
 )
 
 
@@ -276,7 +276,7 @@ def still(stack: Stack) -> Stack:
     slices = [
         replace(entry, phases=[frame], affine=np.asarray(frame.affine), cycle=0, missing=())
         for entry in stack.slices
-        for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
+        for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance, frame.frame or 0))]
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
     notes = [note for note in stack.notes if "phases are sorted" not in note and not note.startswith("slices have")]
@@ -454,7 +454,7 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
     image has its own time of acquisition and the numbers contradict the times, images are sorted by time, unless the times
     are too far apart for one slice (`LONGEST_SLICE`), because such programs also change times. Numbers that only start at
     another phase do not contradict the times, which start again at midnight. Images without numbers are sorted by time or,
-    without times, by file name.
+    without times, by file name and place in the file.
 
     Returns:
         The key to sort images by; a doubt about the order, empty if there is none; and a name of the times that give the
@@ -483,7 +483,7 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
             doubt = _UNNUMBERED if unnumbered else _BACKWARDS if falls == count - 1 else _CONTRADICTED
             return lambda frame, clock=clock: frame.clocks[clock], doubt, "times of acquisition"
     if unnumbered:
-        return lambda frame: natural_order(frame.path), _UNORDERED, ""
+        return lambda frame: (natural_order(frame.path), frame.frame or 0), _UNORDERED, ""
     return lambda frame: frame.instance, "", ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 def pred_and_label(output: Any) -> Any:
     """The prediction and the target in an engine's output. If the output does not come from an engine, it is returned
     unchanged."""
-    return (output["pred"], output["label"]) if isinstance(output, Mapping) else output
+    return output if type(output) in (tuple, list) else (output["pred"], output["label"])
 
 
 class KeptMetric(Metric):

@@ -68,7 +68,7 @@ class VolumeDice(Metric):
         if (
             not isinstance(values, (tuple, list))
             or len(values) != 2
-            or any(len(each) != len(batch["index"]) for each in values)
+            or not all(isinstance(each, Tensor) and len(each) == len(batch["index"]) for each in values)
         ):
             raise InputError(
                 "VolumeDice needs an output_transform that returns the label values (B, 1, ...) of prediction and reference; "
