@@ -475,17 +475,3 @@ def test_bounds_of_the_command_line_win(tmp_path):
     bounds = {"measured_on": "mine"}
     parser = a_parser(MULTITASK, "inference.yaml", weights=str(tmp_path / "other.pt"), plane_bounds=bounds)
     assert follow_weights(parser, []) == {"joint_bounds": None} and parser["plane_bounds"] == bounds
-
-
-def test_a_run_of_the_previous_version_is_read_with_its_old_names(tmp_path, caplog):
-    """It still counts as a run of this bundle, although all its settings and arguments are compared."""
-    changed = {"background_prob": 0.9, "zoom": [0.7, 1.3], "features": [4, 8]}
-    run = a_run(SEGMENTATION, tmp_path, **changed)
-    text = (run / "config.yaml").read_text()
-    for new, old in (("background_prob", "background"), ("zoom", "scale")):
-        assert new in text
-        text = text.replace(new, old)
-    (run / "config.yaml").write_text(text)
-    parser = a_parser(SEGMENTATION, "train.yaml", "evaluate.yaml", output_dir=str(run), ckpt_dir=str(run / "models"))
-    assert follow_weights(parser, []) == changed
-    assert f"old names in {run}/config.yaml: background is now background_prob, scale is now zoom; " in caplog.text

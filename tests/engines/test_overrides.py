@@ -162,23 +162,6 @@ def test_an_unknown_name_below_a_number_is_named(tmp_path, caplog):
     assert "--tissues#4#nme is not a setting of this config and has no effect" in caplog.text
 
 
-def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):
-    part = "part:\n  _target_: planewise.augmentation.RandBlurBatchd\n"
-    (tmp_path / "train.yaml").write_text(f"zoom: [1, 2]\n{part}")
-    arguments = [
-        "--config_file",
-        str(tmp_path / "train.yaml"),
-        "--crop",
-        "[1, 3]",
-        "--part#probability",
-        "0.1",
-        "--flip",
-        "0",
-    ]
-    assert warn_of_unknown_overrides(arguments) == ["flip"], "this config has no flip_prob"
-    assert "--crop" not in caplog.text
-
-
 @pytest.mark.parametrize(
     ("given", "own", "idle"),
     [
@@ -223,9 +206,9 @@ def _two_files(folder, text: str, bundle: str = "pretext_cardiac_multitask") -> 
 
 def test_a_key_of_a_file_that_nothing_uses_is_found(tmp_path, caplog):
     text = "gama: 0.3\n'train#trainer#max_epoch': 3\nsigma: 4\nsection: test\n'train#trainer#max_epochs': 3\n"
-    # keys that expressions of the file use, a list to run, a key to extend and an old name
+    # keys that expressions of the file use, a list to run and a key to extend
     text += "width: 2\nhalf: {a: 1}\nsigma_2: $@width * 2 + @half#a\nline_width: '%sigma_2'\nlook: [$print(1)]\n"
-    text += "+train#handlers: []\nblur: 0.1\n"
+    text += "+train#handlers: []\n"
     files = _two_files(tmp_path, text)
     odd = {"gama": "gamma", "train#trainer#max_epoch": "train#trainer#max_epochs"}
     assert unused_keys(files) == {files[1]: odd}

@@ -85,18 +85,6 @@ def test_the_run_is_written_down(tmp_path):
     assert all(record["packages"].values()), "each is the name of an installed distribution"
 
 
-@pytest.mark.parametrize(("words", "expected"), [((), 0.7), (("--blur_prob", "0.2"), 0.2)])
-def test_old_names_are_recorded_and_used_as_the_new_ones(words, expected, tmp_path, monkeypatch, caplog):
-    """Old names come from `--blur 0.7` or an overlay; the new name on the command line takes precedence."""
-    monkeypatch.setattr(sys, "argv", ["run", *words])
-    settings = {"blur_prob": 0.2, "blur": 0.7, "transform": {"prob": "@blur"}}
-    run(tmp_path / "run", **settings)
-    written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
-    assert written["blur_prob"] == expected and written["transform"] == {"prob": "@blur_prob"} and "blur" not in written
-    assert "old names in the settings of this run: blur is now blur_prob; " in caplog.text
-    run(tmp_path / "run", blur_prob=expected, transform={"prob": "@blur_prob"})  # the same run, so nothing is refused
-
-
 TRAINER = {"_target_": "planewise.engines.BatchTrainer", "train_handlers": "@train#handlers"}
 EARLY = {"_target_": "planewise.engines.EarlyStopHandler", "patience": 1}
 OWN = {"_target_": "tests.engines.test_start_run.OwnHandler"}
@@ -149,12 +137,14 @@ def test_a_training_that_may_write_weights_runs(handlers, trainer, warned, tmp_p
 
 
 def test_false_from_the_command_line_takes_effect(tmp_path, monkeypatch):
-    """Otherwise, 'false' would count as true. This includes an argument with its old name."""
+    """Otherwise, 'false' would count as true."""
     monkeypatch.setattr(
-        sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), "--train#jigsaw#permutations", "false"]
+        sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), "--train#jigsaw#num_permutations", "false"]
     )
     (tmp_path / "train.yaml").write_text("train: {}\n")
-    run(tmp_path / "run", train={"jigsaw": {"_target_": "planewise.pretexts.JigsawTilesd", "permutations": "false"}})
+    run(
+        tmp_path / "run", train={"jigsaw": {"_target_": "planewise.pretexts.JigsawTilesd", "num_permutations": "false"}}
+    )
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["train"]["jigsaw"]["num_permutations"] is False
 
 
@@ -173,10 +163,6 @@ def test_a_folder_may_have_a_number_for_a_name(tmp_path, monkeypatch):
     (tmp_path / "train.yaml").write_text("output_dir: run\n")
     run(tmp_path / "2026_11", output_dir=202611)
     assert (tmp_path / "2026_11/run.json").exists()
-
-
-def test_an_old_name_does_not_hide_a_wrong_value(tmp_path):
-    assert "--blur_prob must be a number from 0 to 1, got 1.7" in refused(tmp_path / "run", blur_prob=0.2, blur=1.7)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_no_import_of_planewise_is_left(bundle):
 def test_only_what_is_reached():
     source = Source(["planewise.networks.SliceNet"])
     assert "planewise.networks.slice_net" in source.modules
-    assert not [module for module in source.modules if module.split(".")[1] not in ("networks", "errors", "old_names")]
+    assert not [module for module in source.modules if module.split(".")[1] not in ("networks", "errors")]
     files = source.files()
     assert '"SliceNet",' in files["networks/__init__.py"] and '"StackClassifier",' not in files["networks/__init__.py"]
     assert "networks/stack_classifier.py" not in files

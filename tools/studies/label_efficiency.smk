@@ -30,7 +30,6 @@ from planewise.exams.shared_patients import CHECKSUMS, seen_before
 from planewise.exams.words import did_you_mean, nearest
 from planewise.locks import claim_folder
 from planewise.not_computed import NOT_COMPUTED, only_longer
-from planewise.old_names import SETTINGS
 from planewise.reports.study.folder import datalist_of
 from planewise.text_files import read_json, read_yaml
 from pretext_bundles import bundle_of, overlays_of, pretexts_of, settings_for_steps
@@ -273,9 +272,9 @@ def shorter(method):
 
 
 def has(setting, kind, name, method):
-    """Whether a training's configs have a setting at the top; old names have a warning of their own."""
+    """Whether a training's configs have a setting at the top."""
     known = {key for path in configs_of(kind, name, method) for key in read_config(path)}
-    return setting in known or SETTINGS.get(setting) in known
+    return setting in known
 
 
 def misspelt(kind, given, name, method):

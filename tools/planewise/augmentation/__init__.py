@@ -20,7 +20,6 @@ from planewise.augmentation.rand_crop import RandCropBatchd
 from planewise.augmentation.rand_flip_rotate90 import RandFlipRotate90Batchd
 from planewise.augmentation.rand_intensity import RandIntensityBatchd
 from planewise.augmentation.rand_rotate_zoom import RandRotateZoomBatchd
-from planewise.old_names import old_names
 
 __all__ = [
     "EachImaged",
@@ -35,11 +34,3 @@ __all__ = [
     "own_draws",
     "whole_batches",
 ]
-
-__getattr__ = old_names(
-    __name__,
-    {
-        "RandPoseBatchd": "RandRotateZoomBatchd",
-        "RandTurnBatchd": "RandFlipRotate90Batchd",
-    },
-)

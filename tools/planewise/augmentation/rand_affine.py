@@ -15,7 +15,6 @@ from torch.nn.functional import grid_sample
 from planewise.augmentation.draws import own_draws
 from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
-from planewise.old_names import old_arguments
 
 #: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes per pixel, so they fit into
 #: the second-level cache of a core (a megabyte or more). With fewer pixels, the overhead of calls would dominate. At
@@ -50,7 +49,6 @@ class RandAffineBatchd(Transform, RandomizableTrait):
         ValueError: a setting is invalid, or the batch does not contain images or volumes as declared.
     """
 
-    @old_arguments
     def __init__(
         self,
         rotate: float | Sequence[float] = 15.0,

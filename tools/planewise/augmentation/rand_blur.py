@@ -12,7 +12,6 @@ from torch.nn.functional import conv2d, pad
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
-from planewise.old_names import old_arguments
 
 #: Half-width of the kernel in standard deviations; 0.05 % of a Gaussian is beyond it.
 _REACH = 3.5
@@ -29,7 +28,6 @@ class RandBlurBatchd(Transform, RandomizableTrait):
         sigma: smallest and largest standard deviation of the Gaussian, pixels.
     """
 
-    @old_arguments
     def __init__(self, prob: float = 0.5, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
         if not 0 <= prob <= 1:
             raise ValueError(f"prob must be a probability from 0 to 1, got {prob}")

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
-from planewise.old_names import old_arguments
 
 
 class RandBrightnessBatchd(Transform, RandomizableTrait):
@@ -30,7 +29,6 @@ class RandBrightnessBatchd(Transform, RandomizableTrait):
         channel_wise: whether each channel of an image has its own amounts, so that colours change (Chen 2020, section 3.1).
     """
 
-    @old_arguments
     def __init__(
         self,
         prob: float = 0.5,

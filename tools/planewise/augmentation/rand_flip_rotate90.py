@@ -13,7 +13,6 @@ from torch import Tensor
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, flip_matrix, rotate90, rotate90_matrix
-from planewise.old_names import old_arguments
 
 
 class RandFlipRotate90Batchd(Transform, RandomizableTrait):
@@ -32,7 +31,6 @@ class RandFlipRotate90Batchd(Transform, RandomizableTrait):
         ValueError: a probability is outside [0, 1], or rotations are requested for images whose sides differ.
     """
 
-    @old_arguments
     def __init__(
         self, flip_prob: float = 0.5, rotate90_prob: float = 0.0, label_keys: Sequence[str] = ("label",)
     ) -> None:

@@ -12,7 +12,6 @@ from torch.nn.functional import interpolate
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
-from planewise.old_names import old_arguments
 
 #: Number of knots along each axis, between which the shading is interpolated. Few knots make the shading as smooth as
 #: that of a coil.
@@ -42,7 +41,6 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
         noise: largest standard deviation of the noise, as a share of the image's standard deviation; 0 adds no noise.
     """
 
-    @old_arguments
     def __init__(self, gamma: float = 0.0, bias_field: float = 0.0, noise: float = 0.0) -> None:
         for name, value in (("gamma", gamma), ("bias_field", bias_field), ("noise", noise)):
             if not 0 <= float(value) < float("inf"):

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
 from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
-from planewise.old_names import old_arguments
 
 
 class RandRotateZoomBatchd(RandAffineBatchd):
@@ -29,7 +28,6 @@ class RandRotateZoomBatchd(RandAffineBatchd):
         ValueError: a setting is invalid, or the batch does not contain images or volumes as declared.
     """
 
-    @old_arguments
     def __init__(
         self,
         rotate: float = 180.0,

@@ -36,7 +36,6 @@ from planewise.engines.start_run import check_run, start_run
 from planewise.engines.views_inferer import ViewsInferer
 from planewise.engines.weights_loader import WeightsLoader
 from planewise.engines.window_inferer import WindowInferer
-from planewise.old_names import old_names
 
 __all__ = [
     "AutocastInferer",
@@ -80,8 +79,3 @@ __all__ = [
     "start_run",
     "warn_of_unknown_overrides",
 ]
-
-__getattr__ = old_names(
-    __name__,
-    {"OtherTaskHandler": "AuxiliaryTaskHandler", "PretextTask": "AuxiliaryTask"},
-)

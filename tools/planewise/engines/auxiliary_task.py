@@ -16,7 +16,6 @@ from planewise.engines.processes import parallel_network
 from planewise.engines.settings_check import check_settings, evaluated_settings
 from planewise.errors import InputError
 from planewise.networks import TwoHeadLearner
-from planewise.old_names import with_new_names
 
 
 class AuxiliaryTask:
@@ -52,8 +51,8 @@ class AuxiliaryTask:
             raise InputError(
                 f"there is no pretext configuration at {absent[0]}; name its configs/train.yaml with --pretext_config"
             )
-        self._parser = ConfigParser(with_new_names(ConfigParser.load_config_files(files), files[0]))
-        settings = with_new_names(settings or {}, "--pretext_settings")
+        self._parser = ConfigParser(ConfigParser.load_config_files(files))
+        settings = settings or {}
         if unknown := [name for name in settings if name not in self._parser]:
             raise InputError(
                 f"unknown setting in --pretext_settings: {', '.join(unknown)}; the pretext of {files[0]} does not have"

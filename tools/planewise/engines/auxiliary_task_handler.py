@@ -12,7 +12,6 @@ from ignite.engine import Engine, Events
 
 from planewise.engines.auxiliary_task import AuxiliaryTask
 from planewise.engines.seeding import SeedHandler, epoch_sampler
-from planewise.old_names import old_arguments
 
 #: A key in the optimiser's state. Its entry maps the number of each weight to Adam's averages for the other task.
 OTHER_TASK = "other_task"
@@ -36,7 +35,6 @@ class AuxiliaryTaskHandler:
         seed: seed of the run.
     """
 
-    @old_arguments
     def __init__(
         self, task: AuxiliaryTask, optimizer: torch.optim.Optimizer, interval: int = 10, seed: int = 0
     ) -> None:

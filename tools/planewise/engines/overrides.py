@@ -23,7 +23,6 @@ from monai.bundle.utils import merge_kv
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
 from planewise.not_computed import FILES, NOT_COMPUTED
-from planewise.old_names import ARGUMENTS, SETTINGS
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +148,6 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
         return []
     config = ConfigParser.load_config_files(files)
     unknown = unknown_overrides(arguments, config)
-    # old names have a warning of their own
-    unknown = {name: near for name, near in unknown.items() if SETTINGS.get(name) not in config}
     for name, near in unknown.items():
         hint = did_you_mean(near and f"--{near}")
         logger.warning("--%s %s%s", name, _fate(name, _with_targets(arguments, config)), hint)
@@ -270,9 +267,7 @@ def unused_keys(
     contents = {file: ConfigParser.load_config_file(file) for file in (first, *later)}
     neighbours = [Path(first).with_name(name) for name in _OF_A_BUNDLE]
     known = {key: None for file in neighbours if file.is_file() for key in ConfigParser.load_config_file(str(file))}
-    named = set(SETTINGS).union(
-        *(_REFERENCE.findall(str(content)) for content in (*contents.values(), dict(given or {})))
-    )
+    named = {name for content in (*contents.values(), dict(given or {})) for name in _REFERENCE.findall(str(content))}
     # a target acts on the arguments next to it, in any order
     every = [*(pair for file in later for pair in contents[file].items()), *(given or {}).items()]
     targets = [f"--{name}={value}" for name, value in every if path_of(name)[-1] == "_target_"]
@@ -345,7 +340,7 @@ def _taken_by(place: Any) -> set[str] | None:
     try:
         while target is not None:
             parameters = inspect.signature(target).parameters.values()
-            names |= {parameter.name for parameter in parameters} | ARGUMENTS.get(target.__name__, {}).keys()
+            names |= {parameter.name for parameter in parameters}
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 return names
             # our own engines accept further arguments and pass them to their base class

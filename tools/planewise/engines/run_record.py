@@ -10,7 +10,6 @@ from typing import Any
 
 from planewise.checksum import digest, sha256
 from planewise.errors import InputError
-from planewise.old_names import with_new_names
 from planewise.own_names import OURS, THEIRS
 from planewise.text_files import read_json, read_yaml
 
@@ -70,12 +69,12 @@ class RunRecord:
             record = read_table(models / RELEASED)
             if record.get(WEIGHTS_SUM) == sha256(weights):
                 config = _table(record.pop("config", None), models / RELEASED)
-                return cls(models, weights, _with_our_names(config, models / RELEASED), record)
+                return cls(models, weights, _with_axcodes(in_our_names(config)), record)
         # the weights are in the run's own folder, or else in the bundle's folder, next to eval/
         for folder in (models.parent, models.parent / "eval"):
             config, record = folder / "config.yaml", folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
-                settings = _with_our_names(_table(read_yaml(config), config), config)
+                settings = _with_axcodes(in_our_names(_table(read_yaml(config), config)))
                 return cls(folder, weights, settings, read_table(record))
         return None
 
@@ -111,10 +110,6 @@ def in_our_names(value: Any) -> Any:
         return value
     value = re.sub(rf"(?<![\w.]){THEIRS}(?=\.\w)|(?<=^\$import ){THEIRS}$", OURS, value)
     return re.sub(r"@\w+(::\w+)+", lambda reference: reference[0].replace("::", "#"), value)
-
-
-def _with_our_names(settings: dict[str, Any], source: Path) -> dict[str, Any]:
-    return _with_axcodes(dict(with_new_names(in_our_names(settings), str(source))))
 
 
 def _with_axcodes(value: Any, given: str | None = None) -> Any:

@@ -26,7 +26,6 @@ from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import PATHS
-from planewise.old_names import SETTINGS
 from planewise.parse_bool import parse_bool
 
 #: A function that tests whether a value is valid, and a description of valid values.
@@ -236,7 +235,7 @@ def with_words(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[s
             continue
         value, absent = walk(place, [key])
         word = given.get(name, value)
-        optional = not absent and SETTINGS.get(key, key) in OPTIONAL
+        optional = not absent and key in OPTIONAL
         if isinstance(word, str) and word in (("null", "None") if above else NULLS if optional else ()):
             new = None
         elif absent:

@@ -43,7 +43,6 @@ from planewise.errors import InputError
 from planewise.exams.sections import channels_in
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import PATHS
-from planewise.old_names import with_new_names
 from planewise.running_parser import running_folder, running_parser
 
 logger = logging.getLogger(__name__)
@@ -139,8 +138,8 @@ def check_run(tf32: bool | str | None = None) -> None:
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser:
-    """Rename old names in the running parser, apply the settings of the weights, check all settings, and return the parser,
-    which is empty outside a config."""
+    """Apply the settings of the weights to the running parser, check all settings, and return the parser, which is empty
+    outside a config."""
     parser = running_parser() or ConfigParser({})
     if "evaluate" in parser and "train" not in parser:
         raise InputError(
@@ -153,7 +152,7 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
     if first:
         warn_of_unknown_overrides(arguments)
     _find_bundle(parser, arguments)
-    _rename(parser, arguments)
+    _parse_words(parser, arguments)
     refuse_idle_run(arguments, parser.get())
     if first:
         _warned.add(parser)
@@ -178,14 +177,12 @@ def _find_bundle(parser: ConfigParser, arguments: Sequence[str]) -> None:
         parser.update({"bundle_root": str(folder)})
 
 
-def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
-    """Parse the words true, false and null of the command line, and give settings and arguments with old names their new
-    names. New names on the command line take precedence."""
-    named = {name for name, _ in overrides(arguments)}
+def _parse_words(parser: ConfigParser, arguments: Sequence[str]) -> None:
+    """Parse the words true, false and null of the command line."""
     config = parser.get()
-    renamed = with_new_names(with_words(config, arguments), "the settings of this run", named)
-    if renamed is not config:
-        parser.set(renamed)  # this also drops its cached objects
+    parsed = with_words(config, arguments)
+    if parsed is not config:
+        parser.set(parsed)  # this also drops its cached objects
 
 
 def _hardware(parser: ConfigParser) -> dict[str, Any]:

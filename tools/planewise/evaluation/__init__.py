@@ -26,7 +26,6 @@ from planewise.evaluation.slice_features import FeaturesWriter, SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
 from planewise.evaluation.two_phase_report import TwoPhaseReport
 from planewise.evaluation.volume_writer import VolumeWriter
-from planewise.old_names import old_names
 
 __all__ = [
     "AsNumbersd",
@@ -69,10 +68,3 @@ __all__ = [
     "VolumeWriter",
     "probe_labels",
 ]
-
-__getattr__ = old_names(
-    __name__,
-    {
-        "TurnScores": ("RotationScores", {"key": "turn"}),
-    },
-)

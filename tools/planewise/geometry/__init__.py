@@ -64,7 +64,6 @@ from planewise.geometry.tolerances import (
     MIN_SPACING,
     PARALLEL_ANGLE,
 )
-from planewise.old_names import old_names
 
 __all__ = [
     "MIN_BASE_APEX_COSINE",
@@ -123,11 +122,3 @@ __all__ = [
     "squares_on_lines",
     "to_left_front_or_head",
 ]
-
-__getattr__ = old_names(
-    __name__,
-    {
-        "PLANE_TURNS": "PLANE_ROTATIONS",
-        "VOLUME_TURNS": "VOLUME_ROTATIONS",
-    },
-)

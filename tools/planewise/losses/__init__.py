@@ -20,7 +20,6 @@ from planewise.losses.pretext import (
 )
 from planewise.losses.segmentation import SegmentationLoss, SoftDiceLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
-from planewise.old_names import old_names
 
 __all__ = [
     "BYOLLoss",
@@ -49,16 +48,3 @@ __all__ = [
     "predicted_location",
     "weighted_sum",
 ]
-
-__getattr__ = old_names(
-    __name__,
-    {
-        "BootstrapLoss": "BYOLLoss",
-        "ContrastiveLoss": "NTXentLoss",
-        "FindingsLoss": "MultiLabelBCELoss",
-        "GradeLoss": "OrdinalLoss",
-        "JigsawLoss": ("CrossEntropyLoss", {"key": "permutation"}),
-        "PatchLocationLoss": ("CrossEntropyLoss", {"key": "place"}),
-        "RotationLoss": ("CrossEntropyLoss", {"key": "turn"}),
-    },
-)

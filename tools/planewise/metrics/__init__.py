@@ -17,7 +17,6 @@ from planewise.metrics.predicted_patches import candidates_told, found_first, pa
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.volume_dice import VolumeDice
-from planewise.old_names import old_names
 
 __all__ = [
     "EpochScore",
@@ -58,13 +57,3 @@ __all__ = [
     "triplet_accuracy",
     "volume_scores",
 ]
-
-__getattr__ = old_names(
-    __name__,
-    {
-        "ClassesAuc": ("EpochScore", {"score": macro_auc}),
-        "FindingsAuc": ("EpochScore", {"score": mean_auc}),
-        "GradeKappa": ("EpochScore", {"score": grade_kappa}),
-        "triplets_told": "triplet_accuracy",
-    },
-)

@@ -10,7 +10,6 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
 
 from planewise.errors import InputError
-from planewise.old_names import old_arguments
 
 
 class ForestNet(nn.Module):
@@ -28,7 +27,6 @@ class ForestNet(nn.Module):
     `forward` takes ``(B, num_features)`` and returns ``(B, num_classes)``.
     """
 
-    @old_arguments
     def __init__(
         self, num_features: int, num_classes: int, num_trees: int = 100, max_nodes: int = 511, max_depth: int = 64
     ) -> None:

@@ -9,7 +9,6 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 
 from planewise.networks.named_parts import NamedParts
-from planewise.old_names import old_arguments
 
 
 class SliceNet(NamedParts):
@@ -37,7 +36,6 @@ class SliceNet(NamedParts):
         >>> SliceNet(encoder, UNetDecoder(features=(16, 32, 64)), num_maps=2, location=LocationHead(64))
     """
 
-    @old_arguments
     def __init__(
         self,
         encoder: nn.Module,

@@ -13,7 +13,6 @@ from monai.transforms import Transform
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.mask_checks import labels_of
-from planewise.old_names import old_arguments
 from planewise.preprocessing.load_stack import own_thickness
 from planewise.unreadable import UNREADABLE
 
@@ -115,7 +114,6 @@ class CardiacFeaturesd(Transform):
             masks, or the group is not one of the classes, unless ``other_groups``.
     """
 
-    @old_arguments
     def __init__(self, classes: tuple[str, ...], other_groups: bool = False) -> None:
         self.classes = tuple(map(str, classes))
         self.other_groups = other_groups

@@ -21,7 +21,6 @@ from monai.transforms import (
 )
 
 from planewise.errors import InputError
-from planewise.old_names import old_arguments
 
 #: Interpolation of images (False) and masks (True).
 _SPACING_MODES = {False: "bilinear", True: "nearest"}
@@ -112,7 +111,6 @@ class CropToForegroundd(CropForegroundd):
         InputError: no voxel is above the threshold.
     """
 
-    @old_arguments
     def __init__(
         self,
         keys: KeysCollection,

@@ -1,6 +1,5 @@
 """Compute the inputs and targets of a pretext for an item or a batch, from geometry or from the image itself."""
 
-from planewise.old_names import old_names
 from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.exemplar_views import ExemplarViewsd
@@ -37,10 +36,3 @@ __all__ = [
     "permutations_as_text",
     "read_permutations",
 ]
-
-__getattr__ = old_names(
-    __name__,
-    {
-        "QuarterTurnsd": ("RotationTargetsd", {"key": "turn"}),
-    },
-)

@@ -12,7 +12,6 @@ from torch import Tensor
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
-from planewise.old_names import old_arguments
 
 #: Maximum number of windows per image, and the probability that each window is followed by another one. If noise is painted
 #: outside the windows, there is always a first window.
@@ -57,7 +56,6 @@ class CorruptImagesd(Transform, RandomizableTrait):
         InputError: the image is too small to be corrupted in windows.
     """
 
-    @old_arguments
     def __init__(
         self,
         flip_prob: float = 0.4,

@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
-from planewise.old_names import old_arguments
 from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
 from planewise.pretexts.permutations import choose_permutations, read_permutations
 
@@ -53,7 +52,6 @@ class JigsawTilesd(Transform, RandomizableTrait):
 
     input_name, input_remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
 
-    @old_arguments
     def __init__(
         self,
         tiles_per_side: int = 3,

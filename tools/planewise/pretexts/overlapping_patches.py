@@ -14,7 +14,6 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.geometry import predicted_patches
-from planewise.old_names import old_arguments
 from planewise.pretexts.grid_patches import cut_patches
 
 
@@ -50,7 +49,6 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
 
     input_name, input_remedy = "patches", "raise --image_size, or lower --patches_per_side"
 
-    @old_arguments
     def __init__(
         self,
         patches_per_side: int = 4,

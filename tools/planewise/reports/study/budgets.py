@@ -15,7 +15,6 @@ from typing import Any
 from planewise.engines.run_record import RELEASED
 from planewise.exams.words import listed
 from planewise.not_computed import FILES, NOT_COMPUTED
-from planewise.old_names import with_new_names
 from planewise.reports.history import read_history
 from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
@@ -196,7 +195,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     config, history = folder / "config.yaml", read_history(folder / "history.csv")
     if not config.is_file() or not history:
         return None
-    run, settings = read_json(folder / "run.json") or {}, with_new_names(read_yaml(config), str(config))
+    run, settings = read_json(folder / "run.json") or {}, read_yaml(config)
     steps = steps_in_words(
         settings, history[-1]["epoch"], run.get("processes", 1), photographs=study.config["anatomy"] == "photograph"
     )
@@ -239,7 +238,7 @@ def _other_settings(study: StudyFolder) -> dict[str, tuple[str, ...]]:
         scratch = runs.get(("none", *run))
         if method in ("none", *found) or not scratch or not (scratch.is_file() and config.is_file()):
             continue
-        one, other = (with_new_names(read_yaml(path), str(path)) for path in (config, scratch))
+        one, other = read_yaml(config), read_yaml(scratch)
         compared = (one.keys() & other.keys()) - {*NOT_COMPUTED, *FILES, *_OF_WEIGHTS}
         found[method] = tuple(name for key in sorted(compared) for name in _differing(key, one[key], other[key]))
     return {method: names for method, names in found.items() if names}
