@@ -431,7 +431,7 @@ def test_a_missing_channel_and_a_broken_one(tmp_path):
     cases, skipped, _ = cases_of(tmp_path)
     assert [case.case for case in cases] == ["good"]
     wanted = (
-        "NIfTI file that cannot be read: its case is left out",
+        "NIfTI file that cannot be read",
         "NIfTI file whose name does not end in a channel (t1, t1ce, t2, flair)",
         "NIfTI image of four dimensions (3 volumes",
         "NIfTI image of four dimensions (4 volumes in one file) among files of one channel each",

@@ -140,7 +140,10 @@ def test_affines_that_are_not_finite(tmp_path):
     write(tmp_path / "b.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
     assert [(volume.case, volume.label) for volume in volumes] == [("b", None)]
-    assert set(skipped) == {"NIfTI image whose affine is not finite", "mask left out: its affine is not finite"}
+    assert set(skipped) == {
+        "NIfTI image whose affine is not finite",
+        "mask left out: NIfTI image whose affine is not finite",
+    }
 
 
 def test_masks_beside_images(tmp_path):

@@ -1,7 +1,8 @@
-"""Recognise NIfTI files, and write arrays as NIfTI files in millimetres."""
+"""Recognise and open NIfTI files, and write arrays as NIfTI files in millimetres."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,68 @@ import nibabel
 import numpy as np
 
 from planewise.atomic_write import atomic_write
+from planewise.errors import InputError
+from planewise.exams.frame import FARTHEST, LARGEST_SPACING, THICKEST
 
 #: Largest share by which the voxel sizes of sform and qform may differ, and largest distance, mm, between the corners of an
 #: image according to both. Rounding differences are far smaller.
 SAME_SIZE, SAME_PLACE = 0.01, 1.0
+#: Smallest side of a voxel, mm, and smallest volume of a voxel as a share of a box with the same sides: below them, an affine
+#: has an axis of zero length, or three axes in one plane, so it has no inverse.
+_SHORTEST, _FLATTEST = 1e-3, 0.01
+#: Maximum number of bytes to which one byte of a ``.nii.gz`` can expand; this is a limit of the deflate format.
+_MOST_PACKED = 1032
+#: NIfTI's codes of units of length other than millimetres; nibabel and ITK take all lengths as millimetres.
+_OTHER_UNITS = {1: "metres", 3: "micrometres"}
 
 
 def is_nifti(path: str | Path) -> bool:
     """Whether a file is NIfTI by its name; the ending may be in capitals."""
     return str(path).lower().endswith((".nii", ".nii.gz"))
+
+
+def open_nifti(path: str | Path, **loading: Any) -> Any:
+    """Open a NIfTI file as a nibabel image whose voxels are not read yet.
+
+    Index, loaders and masks open their files here, so that they share one geometry and refuse the same files. The geometry is
+    ``affine``, RAS+, mm: the sform if it has a code, else the qform if it has one, else the voxel sizes alone. (MONAI's
+    `NibabelReader` takes a qform without a code if pixdim is rounded.)
+
+    Args:
+        path: path of the file.
+        loading: further arguments of `nibabel.load`.
+
+    Raises:
+        InputError: no reader could use the file (`_problem`).
+        OSError and others of `planewise.unreadable.UNREADABLE`: the header cannot be read.
+    """
+    image: Any = nibabel.load(path, **loading)
+    if problem := _problem(image):
+        raise InputError(f"NIfTI image {problem}")
+    return image
+
+
+def _problem(image: Any) -> str:
+    """Why an image or a mask cannot be read or measured, in words; empty if it can."""
+    if min(image.shape) < 1:
+        return "without voxels"
+    # readers would allocate memory for all of them
+    file = Path(str(image.get_filename()))
+    held = file.stat().st_size * (_MOST_PACKED if file.suffix.lower() == ".gz" else 1)
+    if math.prod(image.shape) * image.get_data_dtype().itemsize > held:
+        return "whose header claims more voxels than the file can hold"
+    if image.get_data_dtype().kind not in "iuf":
+        return "of colours or complex numbers: it must have one number per voxel"
+    if not np.isfinite(image.affine).all():
+        return "whose affine is not finite"
+    sides = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if sides.min() < _SHORTEST or abs(np.linalg.det(image.affine[:3, :3] / sides)) < _FLATTEST:
+        return "whose affine gives its voxels no extent"
+    if unit := _OTHER_UNITS.get(int(image.header["xyzt_units"]) & 7):
+        return f"with lengths in {unit}: convert them to mm, or correct xyzt_units in its header"
+    if max(sides[:2]) > LARGEST_SPACING or sides[2] > THICKEST or np.abs(image.affine[:3, 3]).max() > FARTHEST:
+        return "of impossible geometry: a voxel size or position beyond what a scanner can have"
+    return ""
 
 
 def states_orientation(header: Mapping[str, Any]) -> bool:
@@ -28,9 +82,7 @@ def states_orientation(header: Mapping[str, Any]) -> bool:
 
 
 def two_geometries(path: str | Path) -> tuple[str, str]:
-    """Remarks on a NIfTI header whose sform and qform disagree.
-
-    `monai.data.NibabelReader` uses the qform if the voxel sizes differ, otherwise the sform.
+    """Remarks on a NIfTI header whose sform and qform disagree; `open_nifti` uses the sform.
 
     Returns:
         A remark on different voxel sizes, which change volumes; and a remark on different places. Empty strings if they
@@ -39,7 +91,7 @@ def two_geometries(path: str | Path) -> tuple[str, str]:
     Raises:
         OSError and others of `planewise.unreadable.UNREADABLE`: the header cannot be read.
     """
-    image: Any = nibabel.load(path)
+    image = open_nifti(path)
     if not image.header["sform_code"]:
         return "", ""
     sform, qform = image.get_sform(), image.get_qform()
@@ -48,7 +100,7 @@ def two_geometries(path: str | Path) -> tuple[str, str]:
         first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
         return (
             f"the header contains two voxel sizes, {first} mm (sform) and {second} mm (qform), and one of them is wrong: the "
-            "qform is used",
+            "sform is used",
             "",
         )
     last = np.array(image.shape[:3]) - 1

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import torch
 
@@ -53,6 +51,7 @@ from planewise.exams.volumes import grid_problem, mask_as_image, read_volumes
 from planewise.exams.words import composed, count_of, loose, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
+from planewise.nifti_files import open_nifti
 from planewise.predicted_masks import BY_HAND, MASK, is_predicted, network_mask
 
 VERSION = 1
@@ -625,7 +624,7 @@ def _unlike_the_network_s(file: Path, mask: np.ndarray, view: str) -> list[str]:
     network = network_mask(file)
     if view not in HEART_STRUCTURES or network == file or not is_predicted(network):
         return []
-    grid: Any = nibabel.load(network)
+    grid = open_nifti(network)
     if grid_problem(file, grid.shape, grid.affine):
         return []
     return [text for _, text in correction_doubts(mask, np.asarray(grid.dataobj), HEART_STRUCTURES[view])]
@@ -702,9 +701,7 @@ def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> 
 
 def _warn_of_other_volumes(result: IndexResult, volumes: Sequence[Volume]) -> None:
     """Warn about volumes whose direction is not that of a short axis: among DICOM hearts, they may show another organ."""
-    other = {
-        volume.image: volume.name for volume in volumes if not _may_be_short_axis(nibabel.load(volume.image).affine)
-    }
+    other = {volume.image: volume.name for volume in volumes if not _may_be_short_axis(open_nifti(volume.image).affine)}
     if other:
         names = [f"{file.name} (exam {exam})" for file, exam in other.items()]
         result.warnings.append(

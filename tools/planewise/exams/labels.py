@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from planewise import text_files
@@ -30,7 +29,7 @@ from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, mask_on_grid
 from planewise.exams.words import composed, count_of, is_text, listed, loose, named_phases, some_of
-from planewise.nifti_files import is_nifti
+from planewise.nifti_files import is_nifti, open_nifti
 from planewise.predicted_masks import (
     BY_HAND,
     IMAGE,
@@ -333,7 +332,7 @@ def read_grid(path: Path, renamed: Mapping[str, int] | None = None) -> tuple[tup
         return str(error)
     if mask.ndim != 3:
         return f"it has {mask.ndim} dimensions; each phase needs one 3D mask"
-    return (mask.shape, affine) if np.isfinite(affine).all() else "its affine is not finite"
+    return mask.shape, affine
 
 
 def match_mask(
@@ -591,7 +590,7 @@ def _fits(grid: tuple[tuple[int, ...], np.ndarray] | str, exams: Sequence[Exam],
 
 def _add_to_volume(path: Path, item: dict, turned: bool, renamed: Mapping[str, int] | None) -> str:
     """Assign a mask to a whole-volume item; returns the reason if the mask does not fit, otherwise an empty string."""
-    image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
+    image = open_nifti(item["image"] if isinstance(item["image"], str) else item["image"][0])
     problem, axes = mask_on_grid(path, image.shape[:3] if "time" in item else image.shape, image.affine, turned)
     problem = problem or why_unusable(path, renamed)
     if not problem:

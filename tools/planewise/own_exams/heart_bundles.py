@@ -15,7 +15,6 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -33,7 +32,7 @@ from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
-from planewise.nifti_files import is_nifti, two_geometries
+from planewise.nifti_files import is_nifti, open_nifti, two_geometries
 from planewise.own_exams.provenance import Note
 from planewise.predicted_masks import BY_HAND, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
@@ -42,7 +41,7 @@ from planewise.preprocessing.load_stack import slice_thickness
 from planewise.reports.archive_page import PAGE, Summary
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.reports.summary_sheet import summary_sheet
-from planewise.unreadable import UNREADABLE, refuse_claims
+from planewise.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +153,8 @@ def stacks_in(
         left_out[stack.exam] = LeftOut.of(stack.flag or "", [{"image": stack.slices, "exam": stack.exam}])
     if {str(item["image"]) for item in found} == {str(path)}:
         try:
-            refuse_claims(path)
+            if is_nifti(path):
+                open_nifti(path)
         except InputError:
             raise
         except UNREADABLE as error:
@@ -276,7 +276,7 @@ def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
     if isinstance(item["image"], list):
         return None
     try:
-        return torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))[None]
+        return torch.from_numpy(np.asarray(open_nifti(item["image"]).affine, dtype=np.float64))[None]
     except UNREADABLE:
         return None
 
@@ -421,7 +421,7 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     file = mask_file(folder, name)
     if not file.is_file():
         return None
-    mask = nib.load(file)
+    mask = open_nifti(file)
     return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
 
 

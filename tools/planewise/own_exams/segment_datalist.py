@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
@@ -27,6 +26,7 @@ from planewise.exams.split import SECTIONS
 from planewise.exams.volumes import SAME_GRID
 from planewise.exams.words import some_of
 from planewise.locks import claim_folder
+from planewise.nifti_files import open_nifti
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
@@ -273,12 +273,12 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
     """Whether a file contains the complete mask of an image: it must not be truncated, nor belong to an exam with other
     slices."""
     try:
-        file = nibabel.load(mask)
+        file = open_nifti(mask)
         shape = np.asarray(file.dataobj).shape
         if isinstance(item["image"], list):
             depth, affine = len(item["image"]), np.asarray(item["image"][0]["affine"], dtype=float)
         else:
-            image = nibabel.load(item["image"])
+            image = open_nifti(item["image"])
             depth, affine = (*image.shape, 1)[2], image.affine
     except UNREADABLE:
         return False

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, PathLike
 from monai.data import ITKReader, MetaTensor, NibabelReader
 from monai.transforms import MapTransform
+from monai.utils import ensure_tuple
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
@@ -20,9 +21,9 @@ from planewise.exams.dicom import read_frames
 from planewise.exams.mask_checks import labels_of
 from planewise.exams.mrnet import is_array, read_array
 from planewise.exams.reserved import PREDICTED
-from planewise.nifti_files import is_nifti, states_orientation
+from planewise.nifti_files import is_nifti, open_nifti, states_orientation
 from planewise.preprocessing.exam_name import slice_name
-from planewise.unreadable import NO_FILE, UNREADABLE, refuse_claims
+from planewise.unreadable import NO_FILE, UNREADABLE
 
 #: Largest distance, mm, between the corners of an image according to the file and according to the datalist. Headers
 #: round direction cosines to about six digits, which moves a corner by micrometres; a swapped axis or a wrong frame moves
@@ -34,7 +35,7 @@ class LoadSliced(MapTransform):
     """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that contains pixels, affine and shape.
 
     MONAI's `ITKReader` reads DICOM, one file at a time; given a whole folder, it would stack three orientations into one
-    volume with only a warning. `NibabelReader` reads NIfTI, because ITK refuses affines that are not orthonormal.
+    volume with only a warning. `NiftiReader` reads NIfTI, because ITK refuses affines that are not orthonormal.
     `read_array` reads MRNet's ``.npy``. Everything else in a file, especially the DICOM tags, is dropped. The metadata of an
     image whose file does not state its orientation have ``oriented: False``.
 
@@ -155,6 +156,14 @@ def refuse_not_finite(pixels: torch.Tensor) -> None:
         )
 
 
+class NiftiReader(NibabelReader):
+    """MONAI's reader, with the geometry and the refusals of `open_nifti`."""
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
+        (name,) = self.filenames = ensure_tuple(data)
+        return open_nifti(name, **self.kwargs | kwargs)
+
+
 class _ImageReader(ITKReader):
     """ITK's reader without the file's tags. They may name the patient, and converting them takes a millisecond."""
 
@@ -172,9 +181,8 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     """
     if is_array(path):
         return *read_array(path, field), True, False
-    refuse_claims(path)
     is_volume = is_nifti(path)
-    reader = NibabelReader() if is_volume else _ImageReader()
+    reader = NiftiReader() if is_volume else _ImageReader()
     try:
         array, meta = reader.get_data(reader.read(path))
     except RuntimeError:

@@ -20,10 +20,10 @@ from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
 from planewise.exams.mask_checks import labels_of
 from planewise.exams.mrnet import is_array, read_array
-from planewise.nifti_files import states_orientation
+from planewise.nifti_files import is_nifti, states_orientation
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, turn_mask
-from planewise.unreadable import NO_FILE, UNREADABLE, refuse_claims
+from planewise.preprocessing.load_slice import LoadSliced, NiftiReader, refuse_not_finite, turn_mask
+from planewise.unreadable import NO_FILE, UNREADABLE
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -115,8 +115,7 @@ class LoadStackd(LoadImaged):
                         volume = _volume(torch.from_numpy(array.astype(np.float32)), torch.from_numpy(affine))
                         volume.meta["oriented"] = False
                     else:
-                        refuse_claims(value)
-                        loaded = self._loader(value, reader)
+                        loaded = self._loader(value, NiftiReader() if is_nifti(value) else reader)
                         volume = loaded[0] if isinstance(loaded, tuple) else loaded
                     if key not in self.label_keys:
                         refuse_not_finite(volume)
