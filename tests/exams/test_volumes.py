@@ -260,6 +260,18 @@ def test_a_cine_is_a_volume_for_each_time(tmp_path):
     assert skipped == {}
 
 
+@pytest.mark.parametrize("drawn", [[], [0], [0, 7], range(12)])
+def test_an_empty_frame_of_a_4d_mask_is_no_label(tmp_path, drawn):
+    """M&Ms draws end-diastole and end-systole only."""
+    write(tmp_path / "a_sa.nii.gz", (6, 5, 4, 12))
+    mask = np.zeros((6, 5, 4, 12), np.uint8)
+    mask[2, 3, 1, list(drawn)] = 3
+    nibabel.save(nibabel.Nifti1Image(mask, nibabel.load(tmp_path / "a_sa.nii.gz").affine), tmp_path / "a_sa_gt.nii.gz")
+    volumes, _ = volumes_of(tmp_path)
+    assert len(volumes) == 12
+    assert [volume.time for volume in volumes if volume.label is not None] == list(drawn)
+
+
 @pytest.mark.parametrize(("cine", "frame"), [("p1_4d", "p1_frame01"), ("001_SA_CINE", "001_SA_ED")])
 def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
     """ACDC without Info.cfg, and M&Ms-2: no image may occur twice."""

@@ -15,7 +15,7 @@ from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation, ornt
 
 from planewise.errors import InputError
 from planewise.exams import mnms2, ukbb
-from planewise.exams.mask_checks import label_values
+from planewise.exams.mask_checks import label_values, read_mask
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.nifti_files import open_nifti, states_orientation
 from planewise.predicted_masks import BY_HAND, corrections, has_mark
@@ -318,7 +318,21 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
     ):
         skipped[mnms2.CINE_OF_FRAMES].append(str(volume.image))
         return []
-    return [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
+    drawn = set(range(times[0])) if volume.label is None else _drawn(volume.label, times[0])
+    if len(drawn) < times[0]:
+        skipped["4D mask with frames in which nothing is drawn: these frames have no label"].append(str(volume.label))
+    frames = [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
+    return [frame if frame.time in drawn else replace(frame, label=None) for frame in frames]
+
+
+def _drawn(mask: Path, count: int) -> set[int]:
+    """The frames of a 4D mask, from 0, in which something is drawn: M&Ms draws end-diastole and end-systole only, and the
+    other frames are 0. All frames if the mask cannot be read, which is reported later."""
+    try:
+        labels, _ = read_mask(mask)
+    except InputError:
+        return set(range(count))
+    return set(np.flatnonzero(labels.reshape(-1, count).any(axis=0)).tolist())
 
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
