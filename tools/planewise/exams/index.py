@@ -245,6 +245,7 @@ def index_folder(
             # with --labels, the mapping is for the masks in that folder, not for those with their data set's label map
             if "label" in item and (labels_dir is None or "label_map" not in item):
                 item["label_map"] = mapping
+    result.unmatched += labels.leave_out_ignored(items)
     _mark_predicted(result, items, is_unchecked, checked)
     if sought.inputs not in ("volumes", "photographs"):
         _check_masks(result, items, learned.stack)

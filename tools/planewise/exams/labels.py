@@ -14,6 +14,7 @@ import numpy as np
 
 from planewise import text_files
 from planewise.errors import InputError
+from planewise.exams.cases import LISTING, names_of_labels
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.files_below import files_below
 from planewise.exams.mask_checks import LARGEST_LABEL, read_mask, why_unusable
@@ -604,6 +605,39 @@ def _set_mask(item: dict, path: Path, axes: list[list[int]]) -> None:
     for key in OF_A_MASK:
         item.pop(key, None)
     item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
+
+
+def leave_out_ignored(items: Sequence[dict]) -> list[tuple[str, str]]:
+    """Remove masks that contain the value that nnU-Net's ``dataset.json`` calls ignore: nobody said what is there, so it is
+    neither a structure nor background. A label map that names the value decides what it becomes.
+
+    Returns:
+        The removed masks: file name and reason.
+    """
+    names = cache(names_of_labels)
+
+    @cache
+    def ignored(file: Path, renamed: frozenset[int]) -> int | None:
+        values = [value for value, name in names(file.parents[1] / LISTING).items() if name == "ignore"]
+        try:
+            return next(
+                (value for value in values if value not in renamed and (read_mask(file)[0] == value).any()), None
+            )
+        except InputError:
+            return None  # those who read the mask report it
+
+    removed = {}
+    for item in items:
+        if "label" not in item:
+            continue
+        file = Path(item["label"])
+        if (value := ignored(file, frozenset(map(int, item.get("label_map", ()))))) is not None:
+            removed[file] = (
+                f"contains nnU-Net's label ignore ({value}); to use it as background, give --label-map `{value}: 0`"
+            )
+            for key in OF_A_MASK:
+                item.pop(key, None)
+    return [(file.name, reason) for file, reason in removed.items()]
 
 
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
