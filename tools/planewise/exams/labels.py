@@ -7,6 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -607,37 +608,22 @@ def _set_mask(item: dict, path: Path, axes: list[list[int]]) -> None:
     item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
 
 
-def leave_out_ignored(items: Sequence[dict]) -> list[tuple[str, str]]:
-    """Remove masks that contain the value that nnU-Net's ``dataset.json`` calls ignore: nobody said what is there, so it is
-    neither a structure nor background. A label map that names the value decides what it becomes.
-
-    Returns:
-        The removed masks: file name and reason.
-    """
+def ignored_masks(items: Sequence[dict]) -> dict[str, str]:
+    """Maps each mask that contains the value that nnU-Net's ``dataset.json`` calls ignore to the reason why it is no label:
+    nobody said what is there. A label map that names the value decides what it becomes."""
     names = cache(names_of_labels)
-
-    @cache
-    def ignored(file: Path, renamed: frozenset[int]) -> int | None:
-        values = [value for value, name in names(file.parents[1] / LISTING).items() if name == "ignore"]
-        try:
-            return next(
-                (value for value in values if value not in renamed and (read_mask(file)[0] == value).any()), None
-            )
-        except InputError:
-            return None  # those who read the mask report it
-
-    removed = {}
-    for item in items:
-        if "label" not in item:
-            continue
-        file = Path(item["label"])
-        if (value := ignored(file, frozenset(map(int, item.get("label_map", ()))))) is not None:
-            removed[file] = (
-                f"contains nnU-Net's label ignore ({value}); to use it as background, give --label-map `{value}: 0`"
-            )
-            for key in OF_A_MASK:
-                item.pop(key, None)
-    return [(file.name, reason) for file, reason in removed.items()]
+    found = {}
+    for file, item in {item["label"]: item for item in items if "label" in item}.items():
+        named = names(Path(file).parents[1] / LISTING).items()
+        for value in (
+            value for value, name in named if name == "ignore" and str(value) not in item.get("label_map", ())
+        ):
+            with suppress(InputError):  # those who read the mask report it
+                if (read_mask(file)[0] == value).any():
+                    found[file] = (
+                        f"contains nnU-Net's label ignore ({value}); give --label-map `{value}: 0` for background"
+                    )
+    return found
 
 
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:

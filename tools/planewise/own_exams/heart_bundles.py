@@ -31,7 +31,7 @@ from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
 from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
-from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
+from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import is_nifti, open_nifti, two_geometries
 from planewise.own_exams.provenance import Note
 from planewise.predicted_masks import BY_HAND, MASK
@@ -50,8 +50,6 @@ PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentat
 KNEES = "pretext_knee_multitask"
 #: Label values of the segmentation bundle.
 STRUCTURES = HEART_STRUCTURES["sax"]
-#: A file whose axes agree with the body axes within this many degrees may have lost its orientation.
-_NO_ORIENTATION = 0.01
 #: Name of the page of an exam to print or to file.
 SUMMARY = "summary.pdf"
 #: Number of exams that an error message lists.
@@ -239,7 +237,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
     if affine is None:
         return ""
     obliquity, across = stack_obliquity(affine)
-    if straight and obliquity < _NO_ORIENTATION:
+    if straight and obliquity < NO_ORIENTATION:
         return ""
     return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affine)))
 
@@ -261,7 +259,7 @@ def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> list[
     if affine is None:
         return []
     obliquity, across = stack_obliquity(affine)
-    if obliquity >= _NO_ORIENTATION:
+    if obliquity >= NO_ORIENTATION:
         return []
     return [
         f"the header says that the slices are exactly {across}: either it has lost its orientation (as in ACDC), "
