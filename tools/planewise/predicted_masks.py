@@ -14,8 +14,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from planewise.nifti_files import open_nifti
-from planewise.unreadable import UNREADABLE
+from planewise.nifti_files import UNREADABLE, open_nifti
 
 #: Beginning of the header's ``descrip`` in a predicted mask; the voxels' checksum follows.
 _PREDICTED = "planewise predicted "

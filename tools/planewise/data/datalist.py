@@ -22,9 +22,8 @@ from planewise.exams.reserved import is_labelled
 from planewise.exams.sections import parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, listed, phase_name
-from planewise.nifti_files import is_nifti, open_nifti
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti
 from planewise.preprocessing.exam_name import exam_of
-from planewise.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 

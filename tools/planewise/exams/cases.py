@@ -37,9 +37,8 @@ from planewise.exams.volumes import (
     name_cases,
     open_image,
 )
-from planewise.nifti_files import open_nifti, states_orientation
+from planewise.nifti_files import UNREADABLE, open_nifti, states_orientation
 from planewise.text_files import read_json
-from planewise.unreadable import UNREADABLE
 
 #: Endings of the files of a BraTS case, in the order in which they become channels.
 BRATS = ("t1", "t1ce", "t2", "flair")

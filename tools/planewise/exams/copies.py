@@ -18,8 +18,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.mrnet import is_array, open_volume
 from planewise.exams.volume import Volume
 from planewise.exams.words import count_of, some_of
-from planewise.nifti_files import is_nifti, open_nifti
-from planewise.unreadable import UNREADABLE
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti
 
 #: Errors of Pillow and nibabel about a broken image, which training reports, and of NumPy about voxels that are colours.
 UNDECODED = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)

@@ -722,27 +722,25 @@ def _other_organs(volumes: Sequence[Volume], items: Sequence[dict], hearts: bool
     Slices a few degrees from a plane of the body belong to another organ. Slices exactly along the body may have lost their
     orientation, and others may be mirrored, as in M&Ms-2: next to hearts, they are kept only with a mask of a heart's volume.
     """
+    from planewise.data.hearts import HEART_VOLUMES
+
     oriented, other = {str(volume.image) for volume in volumes if volume.oriented}, set()
     whole = (item for item in sorted(items, key=is_labelled) if "affine" not in item and item["image"] in oriented)
     for image, item in {item["image"]: item for item in whole}.items():  # of the phases of a cine, one with a label
-        affines = torch.from_numpy(np.asarray(open_nifti(image).affine, dtype=np.float64))[None]
-        obliquity = stack_obliquity(affines)[0]
-        if obliquity >= SHORT_AXIS_OBLIQUITY and degrees_off_axis(affines) <= OFF_AXIS:
+        affine = np.asarray(open_nifti(image).affine, dtype=np.float64)
+        obliquity, off_axis = (
+            measure(torch.from_numpy(affine)[None]) for measure in (stack_obliquity, degrees_off_axis)
+        )
+        if obliquity[0] >= SHORT_AXIS_OBLIQUITY and off_axis <= OFF_AXIS:
             continue
-        if NO_ORIENTATION <= obliquity < SHORT_AXIS_OBLIQUITY or (hearts and not _has_heart(item)):
+        ml = np.zeros(1)
+        if hearts and is_labelled(item):
+            mask = read_mask(item["label"], item.get("label_map"))[0]
+            ml = (mask.reshape(*mask.shape[:3], -1) > 0).sum(axis=(0, 1, 2)) * abs(np.linalg.det(affine)) / 1000
+        heart = not hearts or ((ml >= HEART_VOLUMES[0]) & (ml <= HEART_VOLUMES[1])).any()
+        if NO_ORIENTATION <= obliquity[0] < SHORT_AXIS_OBLIQUITY or not heart:
             other.add(image)
     return other
-
-
-def _has_heart(item: dict) -> bool:
-    """Whether the mask of a whole volume, in any of its phases, has the volume of a heart."""
-    from planewise.data.hearts import HEART_VOLUMES
-
-    if not is_labelled(item):
-        return False
-    mask, affine = read_mask(item["label"], item.get("label_map"))
-    volumes = (mask > 0).reshape(*mask.shape[:3], -1).sum(axis=(0, 1, 2)) * abs(np.linalg.det(affine[:3, :3])) / 1000
-    return bool(((volumes >= HEART_VOLUMES[0]) & (volumes <= HEART_VOLUMES[1])).any())
 
 
 def _warn_of_no_class(result: IndexResult, class_rows: dict[str, dict], items: Sequence[dict]) -> None:

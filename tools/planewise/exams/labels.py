@@ -29,9 +29,9 @@ from planewise.exams.refusals import (
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
-from planewise.exams.volumes import SAME_GRID, case_and_phase, mask_on_grid
+from planewise.exams.volumes import SAME_GRID, case_and_phase, corners_apart, mask_on_grid
 from planewise.exams.words import composed, count_of, is_text, listed, loose, named_phases, some_of
-from planewise.nifti_files import is_nifti, open_nifti
+from planewise.nifti_files import grid_of_slices, is_nifti, open_nifti, written_affine
 from planewise.predicted_masks import (
     BY_HAND,
     IMAGE,
@@ -353,6 +353,11 @@ def match_mask(
         `nibabel.orientations.apply_orientation` (``[[0, 1], [1, 1]]`` is no change). If the mask does not fit: no
         pairs, and the reason in words.
     """
+    written = (*shape, len(slices))
+    if tuple(mask_shape) == written:  # on the grid that planewise writes, slices are matched by number
+        grid = written_affine(grid_of_slices(np.array([entry.affine for entry in slices])), written)
+        if corners_apart(written, grid, mask_affine) <= SAME_GRID:
+            return [(rank, rank) for rank in range(len(slices))], [[0, 1], [1, 1]]
     pairs, axes = [], None
     closest = np.inf
     for rank, entry in enumerate(slices):

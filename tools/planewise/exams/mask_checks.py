@@ -13,8 +13,7 @@ import numpy as np
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.words import listed, some_of
-from planewise.nifti_files import open_nifti
-from planewise.unreadable import UNREADABLE
+from planewise.nifti_files import UNREADABLE, open_nifti
 
 #: Largest value of a mask: caches and results store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -82,10 +81,8 @@ def read_mask(path: str | Path, renamed: Mapping[str, int] | None = None) -> tup
     try:
         image = open_nifti(path)
         voxels = np.asarray(image.dataobj)
-    except InputError:
-        raise
-    except Exception as error:  # nibabel raises many kinds of errors for broken files
-        raise InputError("it cannot be read") from error
+    except UNREADABLE as error:
+        raise InputError(str(error) if isinstance(error, InputError) else "it cannot be read") from error
     voxels = voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
     return labels_of(voxels[..., 0] if voxels.shape[3:] == (1,) else voxels, renamed), image.affine
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from planewise.exams.mask_checks import read_mask
 from planewise.exams.mnms2 import CINE_OF_FRAMES
 from planewise.exams.volume import Volume, stem
-from planewise.unreadable import UNREADABLE
+from planewise.nifti_files import UNREADABLE
 
 #: Maps the files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right
 #: atrium.

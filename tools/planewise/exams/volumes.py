@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -293,10 +294,8 @@ def open_image(path: Path) -> tuple[Any, str]:
     """A NIfTI image, and the reason why it cannot be used, in words; the reason is empty if it can."""
     try:
         image = open_nifti(path)
-    except InputError as error:
+    except (OSError, InputError) as error:
         return None, str(error)
-    except Exception:  # nibabel raises many kinds of errors for broken files
-        return None, "NIfTI file that cannot be read"
     if len(image.shape) not in (3, 4):
         return image, f"NIfTI image with {len(image.shape)} dimensions: it must be a volume (3D) or a cine (4D)"
     return image, PREDICTED_AS_IMAGE if has_mark(image) else ""
@@ -318,21 +317,17 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
     ):
         skipped[mnms2.CINE_OF_FRAMES].append(str(volume.image))
         return []
-    drawn = set(range(times[0])) if volume.label is None else _drawn(volume.label, times[0])
-    if len(drawn) < times[0]:
-        skipped["4D mask with frames in which nothing is drawn: these frames have no label"].append(str(volume.label))
     frames = [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
-    return [frame if frame.time in drawn else replace(frame, label=None) for frame in frames]
-
-
-def _drawn(mask: Path, count: int) -> set[int]:
-    """The frames of a 4D mask, from 0, in which something is drawn: M&Ms draws end-diastole and end-systole only, and the
-    other frames are 0. All frames if the mask cannot be read, which is reported later."""
-    try:
-        labels, _ = read_mask(mask)
-    except InputError:
-        return set(range(count))
-    return set(np.flatnonzero(labels.reshape(-1, count).any(axis=0)).tolist())
+    with suppress(InputError):  # who reads an unusable mask reports it
+        # M&Ms draws end-diastole and end-systole only, so nothing is drawn in the other frames of its masks
+        labels = np.ones(times) if volume.label is None else read_mask(volume.label)[0]
+        if len(empty := np.flatnonzero(~labels.reshape(-1, *times).any(axis=0))):
+            skipped["4D mask with frames in which nothing is drawn: these frames have no label"].append(
+                str(volume.label)
+            )
+        for frame in empty:
+            frames[frame].label = None
+    return frames
 
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
@@ -351,18 +346,16 @@ def mask_on_grid(
     """
     try:
         header = open_nifti(mask)
-    except InputError as error:
+    except (OSError, InputError) as error:
         return str(error), []
-    except Exception:
-        return "it cannot be read", []
     # a fourth axis of length 1 does not count
     own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
-    problem = _other_grid(own, header.affine, wanted, affine)
+    problem = other_grid(own, header.affine, wanted, affine)
     directions = np.array([io_orientation(each) for each in (header.affine, affine)])
     if problem and len(own) == 3 and states_orientation(header.header) and np.isfinite(directions).all():
         turn = ornt_transform(*directions).astype(int)
         sizes = tuple(own[axis] for axis in turn[:, 0].argsort())
-        if not _other_grid(sizes, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
+        if not other_grid(sizes, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
             if turned:
                 return "", turn.tolist()
             codes = ("".join(aff2axcodes(each)) for each in (header.affine, affine))
@@ -372,7 +365,8 @@ def mask_on_grid(
     return problem, []
 
 
-def _other_grid(own: tuple[int, ...], own_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> str:
+def other_grid(own: tuple[int, ...], own_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> str:
+    """The reason why a volume of one shape and affine is not on the grid of an image, in words; empty if it is."""
     if own != shape:
         return f"its shape is {own}, the image's {shape}"
     apart = corners_apart(shape, own_affine, affine)

@@ -17,13 +17,12 @@ from planewise.exams.mask_checks import correction_doubts, label_values, labels_
 from planewise.exams.volumes import grid_problem
 from planewise.exams.words import count_of, listed
 from planewise.metrics.implausible_volumes import ENOUGH_PHASES, Flag
-from planewise.nifti_files import is_nifti, open_nifti, write_nifti
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti, write_nifti
 from planewise.own_exams.dicom_results import NAMES, REPORT, SEGMENTATION, is_own
 from planewise.own_exams.heart_bundles import STRUCTURES, mask_file
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, by_hand_name, is_corrected, oldest_first
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.slicer_segmentation import is_edited, read_slicer_segmentation
-from planewise.unreadable import UNREADABLE
 
 #: Maps the ending of each kind of mask that is read to a function that tells whether a person changed a file.
 _KINDS = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited, SEGMENTATION: lambda file: not is_own(file)}

@@ -32,7 +32,7 @@ from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
-from planewise.nifti_files import is_nifti, open_nifti, two_geometries
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti, two_geometries
 from planewise.own_exams.provenance import Note
 from planewise.predicted_masks import BY_HAND, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
@@ -41,7 +41,6 @@ from planewise.preprocessing.load_stack import slice_thickness
 from planewise.reports.archive_page import PAGE, Summary
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.reports.summary_sheet import summary_sheet
-from planewise.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -149,16 +148,8 @@ def stacks_in(
     left_out: dict[str, LeftOut] = {}
     for stack in unrecognised:
         left_out[stack.exam] = LeftOut.of(stack.flag or "", [{"image": stack.slices, "exam": stack.exam}])
-    if {str(item["image"]) for item in found} == {str(path)}:
-        try:
-            if is_nifti(path):
-                open_nifti(path)
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            raise InputError(
-                f"the header of {path} cannot be read ({type(error).__name__}); copy or convert the file again"
-            ) from error
+    if is_nifti(path) and path.is_file():
+        open_nifti(path)
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
     if single and all(item.get("exam") in single for item in found):
         names = ", ".join(sorted(single))
@@ -271,12 +262,10 @@ def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> list[
 def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
     """The affine of a volume, ``(1, 4, 4)``; None if it cannot be read, which the bundle reports, and for DICOM files, which
     were already recognised by their geometry and names."""
-    if isinstance(item["image"], list):
-        return None
-    try:
-        return torch.from_numpy(np.asarray(open_nifti(item["image"]).affine, dtype=np.float64))[None]
-    except UNREADABLE:
-        return None
+    with suppress(*UNREADABLE):
+        if not isinstance(item["image"], list):
+            return torch.from_numpy(np.asarray(open_nifti(item["image"]).affine, dtype=np.float64))[None]
+    return None
 
 
 @dataclass(frozen=True)

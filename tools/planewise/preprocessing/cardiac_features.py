@@ -12,10 +12,9 @@ from monai.transforms import Transform
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.mask_checks import labels_of
-from planewise.nifti_files import open_nifti
+from planewise.nifti_files import UNREADABLE, open_nifti
 from planewise.old_names import old_arguments
 from planewise.preprocessing.load_stack import own_thickness
-from planewise.unreadable import UNREADABLE
 
 #: The features in the order of Khened 2017 (the winner of the challenge), as used by Zhang 2024, section 5.3. ("Patient
 #: height and width" in that section is a misprint for height and weight.)
