@@ -55,7 +55,7 @@ def test_a_sheared_volume_is_written_with_one_geometry(shear, tmp_path):
     saving(tmp_path, output_dtype="uint8")(
         MetaTensor(values, affine=torch.from_numpy(affine), meta={"filename_or_obj": "heart"})
     )
-    write_nifti(tmp_path / "heart_image.nii.gz", values[0].numpy(), affine)
+    write_nifti(tmp_path / "heart_image.nii.gz", values[0].numpy(), torch.from_numpy(affine))
     for name in ("heart_mask", "heart_image"):
         written = nibabel.load(tmp_path / f"{name}.nii.gz")
         assert np.allclose(written.get_sform(), written.get_qform(), atol=1e-4)

@@ -121,13 +121,13 @@ def written_affine(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     It has no shear, because the qform, which ITK reads, cannot be sheared. The slices of a sheared stack move along their
     planes; sizes, distances and the centre of the volume stay.
     """
-    middle = (np.array(shape[:3]) - 1) / 2
-    directions, sides = np.linalg.qr(np.asarray(affine, dtype=float)[:3, :3])
+    affine, middle = np.asarray(affine, dtype=float), (np.array(shape[:3]) - 1) / 2
+    directions, sides = np.linalg.qr(affine[:3, :3])
     upright = np.eye(4)
     upright[:3, :3] = directions * np.diag(sides)
     upright[:3, 3] = affine[:3] @ [*middle, 1] - upright[:3, :3] @ middle
     moved = np.abs(affine[:3, :3] - upright[:3, :3]) @ middle
-    return upright if moved.max() > SHEARED else np.asarray(affine, dtype=float)
+    return upright if moved.max() > SHEARED else affine
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
