@@ -281,7 +281,7 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
             depth, affine = (*image.shape, 1)[2], image.affine
     except UNREADABLE:
         return False
-    apart = np.abs(file.affine - written_affine(affine, shape)).max()
+    apart = np.abs((file.affine - written_affine(affine, shape))[:3, [0, 1, 3]]).max()
     return len(shape) == 3 and shape[2] == depth and bool(apart <= SAME_GRID)
 
 
