@@ -238,6 +238,36 @@ def test_nnunets_cases_of_one_channel_have_their_masks(tmp_path):
     assert skipped == {}
 
 
+def test_nnunets_label_ignore_is_no_structure(tmp_path):
+    """Nobody said what is in the voxels with this value, so a mask that contains it needs a person's decision."""
+    drawn = {"whole": [0, 1, 2], "partly": [0, 2, 3]}
+    for name, values in drawn.items():
+        write(tmp_path / f"imagesTr/{name}_0000.nii.gz", (6, 5, 4))
+        mask = np.resize(np.uint8(values), (6, 5, 4))
+        affine = nibabel.load(tmp_path / f"imagesTr/{name}_0000.nii.gz").affine
+        (tmp_path / "labelsTr").mkdir(exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(mask, affine), tmp_path / f"labelsTr/{name}.nii.gz")
+    content = {
+        "labels": {"background": 0, "liver": 1, "tumour": [1, 2], "vessel": 2, "ignore": 3},
+        "file_ending": ".nii.gz",
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+
+    def labelled(anatomy, **options):
+        result = index_folder(tmp_path, anatomy=anatomy, **options)
+        unmatched = [name for name, _ in result.unmatched]
+        items = [item for section in SECTIONS for item in result.datalist[section] if "label" in item]
+        return {Path(item["label"]).name for item in items}, unmatched
+
+    for anatomy in ("volume", "cardiac"):
+        assert labelled(anatomy) == ({"whole.nii.gz"}, ["partly.nii.gz"])
+    everything = {f"{name}.nii.gz" for name in drawn}
+    assert labelled("volume", label_map={1: 1, 2: 2, 3: 0}) == (everything, [])
+    content["labels"]["bone"] = content["labels"].pop("ignore")
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert labelled("volume") == (everything, [])
+
+
 def test_nnunets_cases_of_several_channels_are_found(tmp_path):
     (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T1", "1": "FLAIR"}, "numTraining": 2}')
     for name in ("a", "b_1", "c"):
@@ -431,7 +461,7 @@ def test_a_missing_channel_and_a_broken_one(tmp_path):
     cases, skipped, _ = cases_of(tmp_path)
     assert [case.case for case in cases] == ["good"]
     wanted = (
-        "NIfTI file that cannot be read: its case is left out",
+        "NIfTI file that cannot be read",
         "NIfTI file whose name does not end in a channel (t1, t1ce, t2, flair)",
         "NIfTI image of four dimensions (3 volumes",
         "NIfTI image of four dimensions (4 volumes in one file) among files of one channel each",

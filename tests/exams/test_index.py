@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder, refusals, scan
+from planewise.exams.index import OTHER_ORGAN
 from planewise.exams.input_stacks import _doubts
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.phantoms.heart.defects import DEFECTS
@@ -72,34 +73,63 @@ def test_real_cine_as_nifti(real_data):
     assert len({item["exam"] for item in items_of(result)}) == 1
 
 
-def test_files_of_another_organ_next_to_hearts_are_named(tmp_path):
-    """NIfTI files are not recognised by their contents, so a spine becomes an item like a heart."""
-    write_usual_exam(tmp_path / "heart")
+@pytest.mark.parametrize(
+    ("heart", "kept"),
+    [
+        (True, {"sax", "lost", "big", "mirrored"}),
+        (False, {"sax", "straight", "small", "big", "lost", "mirrored", "across"}),
+    ],
+)
+def test_what_cannot_be_a_heart_is_left_out_of_a_heart_s_datalist(tmp_path, heart, kept):
+    """Without hearts next to them, straight files may have lost their orientation, and oblique ones may be mirrored."""
+    if heart:
+        write_usual_exam(tmp_path / "heart")
     sax = np.eye(4)
     sax[:3, 2] = 8 * USUAL_AXIS
     sax[:3, 0] = np.cross([0, 0, 1], USUAL_AXIS)
     sax[:3, 1] = np.cross(USUAL_AXIS, sax[:3, 0])
-    tilted = np.eye(4)
+    tilted, across, straight = np.eye(4), np.eye(4), np.diag([1.5, 1.5, 8, 1])
     tilted[:3, :3] = rotation(np.array([1.0, 0, 0]), 5)
-    across = np.eye(4)
     across[:3, :3] = rotation(np.array([1.0, 0, 0]), -45)
-    for name, affine in (("sax", sax), ("spine", np.eye(4)), ("tilted", tilted), ("across", across)):
-        (tmp_path / "nifti").mkdir(exist_ok=True)
-        image = nibabel.Nifti1Image(np.zeros((20, 24, 6), "i2"), affine)
-        nibabel.save(image, tmp_path / f"nifti/{name}.nii.gz")
-    (warning,) = [text for text in index_folder(tmp_path).warnings if "short axis, judging" in text]
-    assert warning.startswith("3 NIfTI files in the sections, next to DICOM hearts, may not be a short axis")
-    assert re.findall(r"(\w+)\.nii\.gz \(exam \w{10}\)", warning) == ["across", "spine", "tilted"]
-    # without hearts, all files may have lost their orientation
-    assert not any("short axis, judging" in text for text in index_folder(tmp_path / "nifti").warnings)
+    mirrored = np.diag([1, 1, -1, 1]) @ sax
+    # name, affine, drawn voxels along i and j, codes of sform and qform
+    for name, affine, drawn, code in (
+        ("sax", sax, 0, 1), ("straight", straight, 0, 1), ("small", straight, 6, 1), ("big", straight, 20, 1),
+        ("lost", straight, 0, 0), ("tilted", tilted, 0, 1), ("labelled", tilted, 20, 1), ("mirrored", mirrored, 20, 1),
+        ("across", across, 0, 1),
+    ):  # fmt: skip
+        mask = np.zeros((20, 24, 6), "u1")
+        mask[:drawn, :drawn] = 1
+        for file, voxels in ((f"{name}.nii.gz", np.zeros((20, 24, 6), "i2")), (f"{name}_gt.nii.gz", mask)):
+            (tmp_path / "nifti").mkdir(exist_ok=True)
+            image = nibabel.Nifti1Image(voxels, affine)
+            image.set_sform(affine, code=code)
+            image.set_qform(affine, code=code)
+            if drawn or "_gt" not in file:
+                nibabel.save(image, tmp_path / "nifti" / file)
+    result = index_folder(tmp_path)
+    whole = {item["exam"]: Path(item["image"]).name[:-7] for item in items_of(result) if "affine" not in item}
+    assert set(whole.values()) == kept
+    assert result.skipped[OTHER_ORGAN][0] == 9 - len(kept)
+    # those that are left out are in no section
+    assert len(result.datalist["exams"]) == len(kept) + heart
+
+
+def test_real_spines_are_no_hearts(real_data, tmp_path):
+    for name in ("spine_nifti", "cardiac_cine_nifti", "cardiac_cine_exam"):
+        (tmp_path / name).symlink_to(real_data / name)
+    items = items_of(index_folder(tmp_path))
+    assert {Path(item["image"]).name for item in items if "affine" not in item} == {
+        "patient1_frame01.nii.gz",
+        "patient1_frame02.nii.gz",
+    }
 
 
 def test_real_spine_as_nifti(real_data):
-    items = items_of(index_folder(real_data / "spine_nifti"))
+    items = items_of(index_folder(real_data / "spine_nifti", anatomy="any"))
     pairs = {Path(item["image"]).name: Path(item.get("label", "")).name for item in items}
     assert pairs["t2s.nii.gz"] == "t2s_seg.nii.gz"
     assert pairs["t2s_uncropped.nii.gz"] == "t2s_uncropped_gmseg_manual.nii.gz"
-    assert all("phase" not in item for item in items)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,10 @@ def test_affines_that_are_not_finite(tmp_path):
     write(tmp_path / "b.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
     assert [(volume.case, volume.label) for volume in volumes] == [("b", None)]
-    assert set(skipped) == {"NIfTI image whose affine is not finite", "mask left out: its affine is not finite"}
+    assert set(skipped) == {
+        "NIfTI image whose affine is not finite",
+        "mask left out: NIfTI image whose affine is not finite",
+    }
 
 
 def test_masks_beside_images(tmp_path):
@@ -255,6 +258,18 @@ def test_a_cine_is_a_volume_for_each_time(tmp_path):
     (single,) = [volume for volume in volumes if volume.case == "one"]
     assert (single.time, single.phase, single.label.name) == (None, None, "one_seg.nii.gz")
     assert skipped == {}
+
+
+@pytest.mark.parametrize("drawn", [[], [0], [0, 7], range(12)])
+def test_an_empty_frame_of_a_4d_mask_is_no_label(tmp_path, drawn):
+    """M&Ms draws end-diastole and end-systole only."""
+    write(tmp_path / "a_sa.nii.gz", (6, 5, 4, 12))
+    mask = np.zeros((6, 5, 4, 12), np.uint8)
+    mask[2, 3, 1, list(drawn)] = 3
+    nibabel.save(nibabel.Nifti1Image(mask, nibabel.load(tmp_path / "a_sa.nii.gz").affine), tmp_path / "a_sa_gt.nii.gz")
+    volumes, _ = volumes_of(tmp_path)
+    assert len(volumes) == 12
+    assert [volume.time for volume in volumes if volume.label is not None] == list(drawn)
 
 
 @pytest.mark.parametrize(("cine", "frame"), [("p1_4d", "p1_frame01"), ("001_SA_CINE", "001_SA_ED")])

@@ -8,7 +8,6 @@ import pydicom
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.exams.reserved import PREDICTED
 from planewise.geometry import angle_between_planes, plane_from_affine
 from planewise.preprocessing import LoadSliced, LoadStackd
 
@@ -75,18 +74,17 @@ def test_a_spacing_that_disagrees_shows_at_the_far_corners(axis, apart, tmp_path
         LoadSliced("image")({"image": tmp_path / "v.nii.gz", "affine": listed})
 
 
-def test_slices_of_a_predicted_mask_are_those_of_the_same_number(tmp_path):
+def test_slices_of_a_mask_are_those_of_the_numbers_that_the_index_gives(tmp_path):
     """A mask has a single spacing, so in a stack with a gap, its slices lie elsewhere than the images'."""
     nibabel.save(
         nibabel.Nifti1Image(np.ones((4, 5, 3), np.uint8), np.diag([1.5, 1.5, 8.0, 1.0])), tmp_path / "m.nii.gz"
     )
     listed = np.diag([1.5, 1.5, 8.0, 1.0])
     listed[2, 3] = 24.0
-    item = {"label": tmp_path / "m.nii.gz", "label_frame": 2, "affine": listed, "exam": "7f3a"}
+    item = {"label": tmp_path / "m.nii.gz", "frame": 2, "affine": listed, "exam": "7f3a"}
     with pytest.raises(InputError, match=r"exam 7f3a, mask: the geometries .* differ by 8\.0 mm"):
         LoadSliced("label")(item)
-    predicted = LoadSliced("label")(item | {"label_origin": PREDICTED})["label"]
-    assert np.array_equal(predicted.affine, listed)
+    assert np.array_equal(LoadSliced("label")(item | {"label_frame": 2})["label"].affine, listed)
 
 
 def test_a_file_that_was_written_again_is_read_again(tmp_path):
@@ -228,7 +226,7 @@ def test_a_cine_is_read_at_its_time_and_more_dimensions_are_refused(tmp_path):
 def test_a_file_that_is_no_volume_is_refused_without_its_path(tmp_path):
     file = tmp_path / "jane_doe.nii.gz"
     file.write_bytes(b"nothing of an image")
-    with pytest.raises(InputError, match="^exam e1, image: the file is not a gzip file$"):
+    with pytest.raises(InputError, match="^exam e1, image: [^/]+$"):
         LoadSliced("image")({"image": str(file), "frame": 0, "exam": "e1"})
 
 

@@ -93,19 +93,19 @@ def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
         ),
         (
             {"t2": np.zeros((6, 5, 5), np.int16)},
-            r"channel 2 has the shape \(6, 5, 5\), but the first channel has \(6, 5, 4\)",
+            r"channel 2 .* \(6, 5, 5\).* \(6, 5, 4\)",
         ),
         (
             {"t2_affine": np.diag([-2.0, -2.0, 4.0, 1.0])},
-            "channel 2 is displaced from the first channel by up to 4.0 mm",
+            "channel 2 .* 4.0 mm",
         ),
         (
             {"t2_affine": np.diag([-2.0, -2.0, 3.05, 1.0])},
-            "channel 2 is displaced from the first channel by up to 0.2 mm",
+            "channel 2 .* 0.2 mm",
         ),
         (
             {"seg_affine": np.diag([2.0, -2.0, 3.0, 1.0])},
-            "the mask is displaced from the first channel by up to 24.0 mm",
+            "the mask .* 24.0 mm",
         ),
         ({"t1": np.zeros((6, 5, 4, 3), np.int16)}, "it must be a 3D volume, and each channel needs its own file"),
         ({"t2": np.full((6, 5, 4), np.nan, np.float32)}, "the volume cannot be read .*NaN or infinite"),

@@ -14,7 +14,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from planewise.unreadable import UNREADABLE
+from planewise.nifti_files import UNREADABLE, open_nifti
 
 #: Beginning of the header's ``descrip`` in a predicted mask; the voxels' checksum follows.
 _PREDICTED = "planewise predicted "
@@ -36,7 +36,7 @@ def is_predicted(path: str | Path) -> bool:
     keep the header of a mask that a person corrects.
     """
     try:
-        image: Any = nibabel.load(path)
+        image = open_nifti(path)
         return has_mark(image) and _mark(image) == _PREDICTED + _checksum(image)
     except (*UNREADABLE, KeyError):
         return False

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import torch
 
 from planewise.early_checks import refuse_no_datalist
@@ -23,9 +22,8 @@ from planewise.exams.reserved import is_labelled
 from planewise.exams.sections import parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, listed, phase_name
-from planewise.nifti_files import is_nifti
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti
 from planewise.preprocessing.exam_name import exam_of
-from planewise.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -490,7 +488,7 @@ def _depth(path: str) -> int:
     try:
         if is_array(path):
             return open_volume(path).shape[0]
-        shape = nibabel.load(path).shape
+        shape = open_nifti(path).shape
     except UNREADABLE:
         return 1
     return shape[2] if len(shape) > 2 else 1

@@ -12,8 +12,6 @@ from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nibabel
-
 from planewise.data.datalist import gather_stacks, is_whole_volume, load_datalist
 from planewise.data.phases import cycle_fraction
 from planewise.data.readable_items import own_name
@@ -27,10 +25,9 @@ from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
 from planewise.exams.volume import common_name, nifti_files
 from planewise.exams.volumes import case_and_phase, find_own_volumes
 from planewise.exams.words import count_of, named_phases, phase_name, phases_not_used, some_of
-from planewise.nifti_files import is_nifti
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti
 from planewise.preprocessing.exam_name import exam_of, stem
 from planewise.preprocessing.load_stack import recognition_remarks
-from planewise.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -268,8 +265,7 @@ def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
     count = 1
     if is_nifti(path):
         with suppress(*UNREADABLE):  # `LoadStackd` reports it
-            shape = nibabel.load(path).shape
-            count = shape[3] if len(shape) == 4 else 1
+            count = (*open_nifti(path).shape[3:], 1)[0]
     if count == 1:
         return [{"image": str(path)}]
     if phases != "all":

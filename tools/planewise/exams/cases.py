@@ -23,8 +23,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import nibabel
-
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, common_name, nifti_files, stem
@@ -37,11 +35,10 @@ from planewise.exams.volumes import (
     grid_problem,
     mask_on_grid,
     name_cases,
-    voxel_problem,
+    open_image,
 )
-from planewise.nifti_files import states_orientation
+from planewise.nifti_files import UNREADABLE, open_nifti, states_orientation
 from planewise.text_files import read_json
-from planewise.unreadable import UNREADABLE
 
 #: Endings of the files of a BraTS case, in the order in which they become channels.
 BRATS = ("t1", "t1ce", "t2", "flair")
@@ -341,7 +338,7 @@ def _channel_cases(
 def _several_channels(path: Path, channels: Sequence[str]) -> str:
     """The reason if a file among files of one channel each has as many volumes as there are channels; otherwise empty."""
     with suppress(*UNREADABLE):
-        if nibabel.load(path).shape[3:] == (len(channels),):
+        if open_nifti(path).shape[3:] == (len(channels),):
             return (
                 f"NIfTI image of four dimensions ({len(channels)} volumes in one file) among files of one channel each: "
                 "split it (nibabel.four_to_three); inference also accepts it by itself, with --input FILE"
@@ -363,12 +360,8 @@ def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
     """Whether a case can be used; a mask on another grid is removed."""
     reference = None
     for path in case.channels or (case.image,):
-        try:
-            image = nibabel.load(path)
-        except Exception:  # nibabel raises many kinds of errors for broken files
-            skipped["NIfTI file that cannot be read: its case is left out"].append(str(path))
-            return False
-        problem = voxel_problem(image) or _not_a_volume(image.shape)
+        image, problem = open_image(path)
+        problem = problem or _not_a_volume(image.shape)
         if not problem and reference is not None:
             apart = grid_problem(path, reference.shape, reference.affine)
             problem = f"case whose channels lie on different grids: {apart.replace('the image', 'the first channel')}"

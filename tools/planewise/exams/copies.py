@@ -10,7 +10,6 @@ from contextlib import suppress
 from itertools import pairwise, product
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pydicom
 from PIL import Image
@@ -19,8 +18,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.mrnet import is_array, open_volume
 from planewise.exams.volume import Volume
 from planewise.exams.words import count_of, some_of
-from planewise.nifti_files import is_nifti
-from planewise.unreadable import UNREADABLE, claims_too_much
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti
 
 #: Errors of Pillow and nibabel about a broken image, which training reports, and of NumPy about voxels that are colours.
 UNDECODED = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)
@@ -77,10 +75,7 @@ def fingerprints(path: str | Path) -> list[str]:
 def _voxels(path: str | Path):
     if is_array(path):
         return open_volume(path)
-    image = nibabel.load(path)
-    if claims_too_much(image):
-        raise ValueError("the header claims more voxels than the file can contain")
-    return image.dataobj
+    return open_nifti(path).dataobj
 
 
 def _middle_slices(path: str | Path) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from planewise.exams.dicom_values import number_of, values_of
-from planewise.exams.frame import Frame
+from planewise.exams.frame import FARTHEST, LARGEST_SPACING, SMALLEST_SPACING, THICKEST, Frame
 from planewise.exams.refusals import (
     BAD_GEOMETRY,
     FRAMES_RESCALED,
@@ -28,10 +28,6 @@ from planewise.exams.refusals import (
 )
 from planewise.exams.words import natural_order
 
-#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm). Clinical
-#: pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long. Values beyond these limits
-#: come from a broken header, and would corrupt the whole exam's geometry.
-SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
 #: Smallest and largest side of an image (mm), and largest ratio of a pixel's sides. A microscopy coil has a field of 10 mm,
 #: a whole body 2 m; rectangular pixels have a ratio of 4 at most.
 SMALLEST_SIDE, LARGEST_SIDE, LARGEST_RATIO = 5.0, 2500.0, 8.0

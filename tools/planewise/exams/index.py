@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import torch
 
@@ -52,10 +50,16 @@ from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import grid_problem, mask_as_image, read_volumes
 from planewise.exams.words import composed, count_of, loose, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
-from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
+from planewise.geometry.tolerances import NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
+from planewise.nifti_files import open_nifti
 from planewise.predicted_masks import BY_HAND, MASK, is_predicted, network_mask
 
 VERSION = 1
+#: Why a NIfTI file is left out of a heart's datalist.
+OTHER_ORGAN = (
+    "NIfTI file that cannot be a heart's short axis, judging by the direction of its slices and by its mask: if it is one, "
+    "its header has lost the orientation; set the codes of sform and qform to 0 (as in ACDC)"
+)
 #: Words for a finding, or for its absence, in tables.
 _YES_NO = {"yes", "no", "true", "false", "y", "n", "positive", "negative", "ja", "nein"}
 
@@ -246,9 +250,19 @@ def index_folder(
             # with --labels, the mapping is for the masks in that folder, not for those with their data set's label map
             if "label" in item and (labels_dir is None or "label_map" not in item):
                 item["label_map"] = mapping
+    _leave_out_masks(result, items, labels.ignored_masks(items))
     _mark_predicted(result, items, is_unchecked, checked)
     if sought.inputs not in ("volumes", "photographs"):
         _check_masks(result, items, learned.stack)
+    if learned.inputs == "views" and learned.stack == "sax":
+        hearts = any(not exam.case and exam.found.stack is not None for exam in exams)
+        other = _other_organs(whole, items, hearts)
+        scan.skipped |= {OTHER_ORGAN: sorted(other)} if other else {}
+        items = [item for item in items if item["image"] not in other]
+        volumes, whole = ([each for each in kept if str(each.image) not in other] for kept in (volumes, whole))
+        places = [*exams, *volumes]
+        there = {place.name for place in places}
+        entries = {name: entry for name, entry in entries.items() if name in there}
     _warn_of_two_origins(result, masks, items)
     not_used, warnings = labels.add_classes(class_rows, places, items, scan.folder)
     result.unmatched += not_used
@@ -306,9 +320,6 @@ def index_folder(
             f"each file is a case of its own, but most cases have files ending in {', '.join(possible[-1])}: if these are "
             f"the channels of one case, add {each}"
         )
-    hearts = any(not exam.case and exam.found is not None and exam.found.stack is not None for exam in exams)
-    if learned.inputs == "views" and learned.stack == "sax" and hearts:
-        _warn_of_other_volumes(result, whole)
     result.warnings += divided.warnings
     _warn(result, learned, fractions, divided, len(lacking))
     return result
@@ -590,13 +601,12 @@ def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
             covered.setdefault(item["label"], (place, set()))[1].add(item.get("slice", 0))
     found: dict[str, list[str]] = defaultdict(list)
     unknown: dict[str, list[int]] = {}
-    unusable = set()
+    unusable: dict[str, str] = {}
     for file, item in used.items():
         try:
             mask = read_mask(file, item.get("label_map"))[0]
         except InputError as error:
-            result.unmatched.append((Path(file).name, str(error)))
-            unusable.add(file)
+            unusable[file] = str(error)
             continue
         doubts = mask_doubts(mask, view)
         if values := unknown_values(mask, view):
@@ -612,12 +622,18 @@ def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
         f"{'1 mask' if len(files) == 1 else f'each of {len(files)} masks'} {doubt}: {some_of(files)}"
         for doubt, files in found.items()
     ]
+    _leave_out_masks(result, items, unusable)
     for item in items:
-        if (file := item.get("label")) in unusable:
-            for key in labels.OF_A_MASK:
-                item.pop(key, None)
-        elif file in unknown:
+        if (file := item.get("label")) in unknown:
             item["unknown_labels"] = unknown[file]
+
+
+def _leave_out_masks(result: IndexResult, items: Sequence[dict], reasons: Mapping[str, str]) -> None:
+    """Remove masks that are no labels; ``reasons`` maps each file to the reason."""
+    result.unmatched += [(Path(file).name, reason) for file, reason in reasons.items()]
+    for item in (item for item in items if item.get("label") in reasons):
+        for key in labels.OF_A_MASK:
+            item.pop(key, None)
 
 
 def _unlike_the_network_s(file: Path, mask: np.ndarray, view: str) -> list[str]:
@@ -625,7 +641,7 @@ def _unlike_the_network_s(file: Path, mask: np.ndarray, view: str) -> list[str]:
     network = network_mask(file)
     if view not in HEART_STRUCTURES or network == file or not is_predicted(network):
         return []
-    grid: Any = nibabel.load(network)
+    grid = open_nifti(network)
     if grid_problem(file, grid.shape, grid.affine):
         return []
     return [text for _, text in correction_doubts(mask, np.asarray(grid.dataobj), HEART_STRUCTURES[view])]
@@ -700,24 +716,31 @@ def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> 
         )
 
 
-def _warn_of_other_volumes(result: IndexResult, volumes: Sequence[Volume]) -> None:
-    """Warn about volumes whose direction is not that of a short axis: among DICOM hearts, they may show another organ."""
-    other = {
-        volume.image: volume.name for volume in volumes if not _may_be_short_axis(nibabel.load(volume.image).affine)
-    }
-    if other:
-        names = [f"{file.name} (exam {exam})" for file, exam in other.items()]
-        result.warnings.append(
-            f"{count_of(len(other), 'NIfTI file')} in the sections, next to DICOM hearts, may not be a short axis, judging "
-            f"by the direction of the slices: {some_of(names)}. Take such a file out of the folder, unless it shows a heart "
-            "and its header has lost the orientation (as in ACDC)"
+def _other_organs(volumes: Sequence[Volume], items: Sequence[dict], hearts: bool) -> set[str]:
+    """The images of whole volumes that cannot show a heart in its short axis. Files without orientation are kept.
+
+    Slices a few degrees from a plane of the body belong to another organ. Slices exactly along the body may have lost their
+    orientation, and others may be mirrored, as in M&Ms-2: next to hearts, they are kept only with a mask of a heart's volume.
+    """
+    from planewise.data.hearts import HEART_VOLUMES
+
+    oriented, other = {str(volume.image) for volume in volumes if volume.oriented}, set()
+    whole = (item for item in sorted(items, key=is_labelled) if "affine" not in item and item["image"] in oriented)
+    for image, item in {item["image"]: item for item in whole}.items():  # of the phases of a cine, one with a label
+        affine = np.asarray(open_nifti(image).affine, dtype=np.float64)
+        obliquity, off_axis = (
+            measure(torch.from_numpy(affine)[None]) for measure in (stack_obliquity, degrees_off_axis)
         )
-
-
-def _may_be_short_axis(affine: np.ndarray) -> bool:
-    """Whether slices are oblique in the body, and across the usual long axis of a heart, like a short axis."""
-    affines = torch.from_numpy(np.asarray(affine, dtype=np.float64))[None]
-    return stack_obliquity(affines)[0] >= SHORT_AXIS_OBLIQUITY and degrees_off_axis(affines) <= OFF_AXIS
+        if obliquity[0] >= SHORT_AXIS_OBLIQUITY and off_axis <= OFF_AXIS:
+            continue
+        ml = np.zeros(1)
+        if hearts and is_labelled(item):
+            mask = read_mask(item["label"], item.get("label_map"))[0]
+            ml = (mask.reshape(*mask.shape[:3], -1) > 0).sum(axis=(0, 1, 2)) * abs(np.linalg.det(affine)) / 1000
+        heart = not hearts or ((ml >= HEART_VOLUMES[0]) & (ml <= HEART_VOLUMES[1])).any()
+        if NO_ORIENTATION <= obliquity[0] < SHORT_AXIS_OBLIQUITY or not heart:
+            other.add(image)
+    return other
 
 
 def _warn_of_no_class(result: IndexResult, class_rows: dict[str, dict], items: Sequence[dict]) -> None:

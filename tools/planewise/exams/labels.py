@@ -7,14 +7,15 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from planewise import text_files
 from planewise.errors import InputError
+from planewise.exams.cases import LISTING, names_of_labels
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.files_below import files_below
 from planewise.exams.mask_checks import LARGEST_LABEL, read_mask, why_unusable
@@ -28,9 +29,9 @@ from planewise.exams.refusals import (
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
-from planewise.exams.volumes import SAME_GRID, case_and_phase, mask_on_grid
+from planewise.exams.volumes import SAME_GRID, case_and_phase, corners_apart, mask_on_grid
 from planewise.exams.words import composed, count_of, is_text, listed, loose, named_phases, some_of
-from planewise.nifti_files import is_nifti
+from planewise.nifti_files import grid_of_slices, is_nifti, open_nifti, written_affine
 from planewise.predicted_masks import (
     BY_HAND,
     IMAGE,
@@ -333,7 +334,7 @@ def read_grid(path: Path, renamed: Mapping[str, int] | None = None) -> tuple[tup
         return str(error)
     if mask.ndim != 3:
         return f"it has {mask.ndim} dimensions; each phase needs one 3D mask"
-    return (mask.shape, affine) if np.isfinite(affine).all() else "its affine is not finite"
+    return mask.shape, affine
 
 
 def match_mask(
@@ -352,6 +353,11 @@ def match_mask(
         `nibabel.orientations.apply_orientation` (``[[0, 1], [1, 1]]`` is no change). If the mask does not fit: no
         pairs, and the reason in words.
     """
+    written = (*shape, len(slices))
+    if tuple(mask_shape) == written:  # on the grid that planewise writes, slices are matched by number
+        grid = written_affine(grid_of_slices(np.array([entry.affine for entry in slices])), written)
+        if corners_apart(written, grid, mask_affine) <= SAME_GRID:
+            return [(rank, rank) for rank in range(len(slices))], [[0, 1], [1, 1]]
     pairs, axes = [], None
     closest = np.inf
     for rank, entry in enumerate(slices):
@@ -591,7 +597,7 @@ def _fits(grid: tuple[tuple[int, ...], np.ndarray] | str, exams: Sequence[Exam],
 
 def _add_to_volume(path: Path, item: dict, turned: bool, renamed: Mapping[str, int] | None) -> str:
     """Assign a mask to a whole-volume item; returns the reason if the mask does not fit, otherwise an empty string."""
-    image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
+    image = open_nifti(item["image"] if isinstance(item["image"], str) else item["image"][0])
     problem, axes = mask_on_grid(path, image.shape[:3] if "time" in item else image.shape, image.affine, turned)
     problem = problem or why_unusable(path, renamed)
     if not problem:
@@ -605,6 +611,24 @@ def _set_mask(item: dict, path: Path, axes: list[list[int]]) -> None:
     for key in OF_A_MASK:
         item.pop(key, None)
     item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
+
+
+def ignored_masks(items: Sequence[dict]) -> dict[str, str]:
+    """Maps each mask that contains the value that nnU-Net's ``dataset.json`` calls ignore to the reason why it is no label:
+    nobody said what is there. A label map that names the value decides what it becomes."""
+    names = cache(names_of_labels)
+    found = {}
+    for file, item in {item["label"]: item for item in items if "label" in item}.items():
+        named = names(Path(file).parents[1] / LISTING).items()
+        for value in (
+            value for value, name in named if name == "ignore" and str(value) not in item.get("label_map", ())
+        ):
+            with suppress(InputError):  # those who read the mask report it
+                if (read_mask(file)[0] == value).any():
+                    found[file] = (
+                        f"contains nnU-Net's label ignore ({value}); give --label-map `{value}: 0` for background"
+                    )
+    return found
 
 
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:

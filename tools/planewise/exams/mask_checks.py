@@ -7,15 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.words import listed, some_of
-from planewise.unreadable import UNREADABLE, claims_too_much, refuse_claims
+from planewise.nifti_files import UNREADABLE, open_nifti
 
 #: Largest value of a mask: caches and results store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -81,13 +79,10 @@ def read_mask(path: str | Path, renamed: Mapping[str, int] | None = None) -> tup
         InputError: the mask cannot be used. The message is a clause about the mask, to follow its name.
     """
     try:
-        refuse_claims(path)
-        image: Any = nibabel.load(path)
+        image = open_nifti(path)
         voxels = np.asarray(image.dataobj)
-    except InputError:
-        raise
-    except Exception as error:  # nibabel raises many kinds of errors for broken files
-        raise InputError("it cannot be read") from error
+    except UNREADABLE as error:
+        raise InputError(str(error) if isinstance(error, InputError) else "it cannot be read") from error
     voxels = voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
     return labels_of(voxels[..., 0] if voxels.shape[3:] == (1,) else voxels, renamed), image.affine
 
@@ -181,9 +176,7 @@ def label_values(path: str | Path) -> list[int]:
     one value, and if the file cannot be read."""
     values = np.empty(0)
     try:
-        volume: Any = nibabel.load(path, keep_file_open=True)  # so that a compressed file is decompressed once
-        if claims_too_much(volume) or volume.get_data_dtype().kind not in "iuf":
-            return []  # colours and complex numbers are no labels
+        volume = open_nifti(path, keep_file_open=True)  # so that a compressed file is decompressed once
         # slice by slice, because the first slice is enough for nearly all images
         for place in np.ndindex(volume.shape[:1:-1]):
             values = np.union1d(values, np.unique(volume.dataobj[(..., *place[::-1])]))

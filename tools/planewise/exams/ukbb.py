@@ -12,12 +12,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
-
+from planewise.exams.mask_checks import read_mask
 from planewise.exams.mnms2 import CINE_OF_FRAMES
 from planewise.exams.volume import Volume, stem
-from planewise.unreadable import UNREADABLE
+from planewise.nifti_files import UNREADABLE
 
 #: Maps the files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right
 #: atrium.
@@ -85,5 +83,5 @@ def _largest_value(labels: Iterable[Path | None]) -> int:
     values = [0]
     for path in labels:
         with suppress(*UNREADABLE):
-            values.append(int(np.asarray(nib.load(path).dataobj).max()) if path else 0)
+            values.append(int(read_mask(path)[0].max()) if path else 0)
     return max(values)

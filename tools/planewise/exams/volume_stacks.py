@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from planewise.exams.exam import Exam
@@ -15,6 +14,7 @@ from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
 from planewise.exams.volume import Volume, stem
 from planewise.exams.words import natural_order
+from planewise.nifti_files import open_nifti
 
 
 def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
@@ -76,7 +76,7 @@ def _frames(volume: Volume, number: int) -> list[Frame]:
 @lru_cache(maxsize=1)  # the phases of a cine share a file
 def _geometry(path: Path) -> tuple[tuple[int, int], float, list[list[list[float]]]]:
     """Voxels along i and j, the slices' thickness (mm), and each slice's affine."""
-    image = nibabel.load(path)
+    image = open_nifti(path)
     affines = np.repeat(np.asarray(image.affine, dtype=np.float64)[None], image.shape[2], axis=0)
     affines[:, :3, 3] += np.arange(len(affines))[:, None] * affines[0, :3, 2]
     return image.shape[:2], float(np.linalg.norm(affines[0, :3, 2])), affines.tolist()

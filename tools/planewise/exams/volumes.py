@@ -6,21 +6,20 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import nibabel
 import numpy as np
 from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation, ornt_transform
 
+from planewise.errors import InputError
 from planewise.exams import mnms2, ukbb
-from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
-from planewise.exams.mask_checks import label_values
+from planewise.exams.mask_checks import label_values, read_mask
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
-from planewise.geometry import MIN_SPACING
-from planewise.nifti_files import states_orientation
+from planewise.nifti_files import open_nifti, states_orientation
 from planewise.predicted_masks import BY_HAND, corrections, has_mark
-from planewise.unreadable import claims_too_much, other_unit
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
@@ -267,12 +266,8 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
 
 def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
     """Whether a volume can be read and used; a mask on another grid is removed."""
-    try:
-        image = nibabel.load(volume.image)
-    except Exception:  # nibabel raises many kinds of errors for broken files
-        skipped["NIfTI file that cannot be read"].append(str(volume.image))
-        return False
-    problem = voxel_problem(image) or _wrong_depth(image, volume.view, of_one_slice) or mask_as_image(volume)
+    image, problem = open_image(volume.image)
+    problem = problem or _wrong_depth(image, volume.view, of_one_slice) or mask_as_image(volume)
     if problem:
         skipped[problem].append(str(volume.image))
         return False
@@ -283,7 +278,7 @@ def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
     return True
 
 
-def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> str:
+def _wrong_depth(image: Any, view: str, of_one_slice: bool) -> str:
     """The reason if an image has too many or too few slices, in words; otherwise empty."""
     if view and view != "sax":
         return ""
@@ -295,28 +290,15 @@ def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> s
     return f"NIfTI {what} of one slice: a stack is needed"
 
 
-def voxel_problem(image: nibabel.Nifti1Image) -> str:
-    """The reason why an image cannot be used, in words; empty if it can."""
+def open_image(path: Path) -> tuple[Any, str]:
+    """A NIfTI image, and the reason why it cannot be used, in words; the reason is empty if it can."""
+    try:
+        image = open_nifti(path)
+    except (OSError, InputError) as error:
+        return None, str(error)
     if len(image.shape) not in (3, 4):
-        return f"NIfTI image with {len(image.shape)} dimensions: it must be a volume (3D) or a cine (4D)"
-    if has_mark(image):
-        return PREDICTED_AS_IMAGE
-    if min(image.shape) < 1:
-        return "NIfTI image without voxels"
-    if claims_too_much(image):
-        return "NIfTI image whose header claims more voxels than the file can hold"
-    if image.get_data_dtype().kind not in "iuf":
-        return "NIfTI image of colours or complex numbers: it must have one number per voxel"
-    if not np.isfinite(image.affine).all():
-        return "NIfTI image whose affine is not finite"
-    if (np.linalg.norm(image.affine[:3, :3], axis=0) < MIN_SPACING).any():
-        return "NIfTI image whose affine gives its voxels no extent"
-    if unit := other_unit(image):
-        return f"NIfTI image with lengths in {unit}: convert them to mm, or correct xyzt_units in its header"
-    *in_plane, depth = np.linalg.norm(image.affine[:3, :3], axis=0)
-    if max(in_plane) > LARGEST_SPACING or depth > THICKEST or np.abs(image.affine[:3, 3]).max() > FARTHEST:
-        return "NIfTI image of impossible geometry: a voxel size or position beyond what a scanner can have"
-    return ""
+        return image, f"NIfTI image with {len(image.shape)} dimensions: it must be a volume (3D) or a cine (4D)"
+    return image, PREDICTED_AS_IMAGE if has_mark(image) else ""
 
 
 def mask_as_image(volume: Volume) -> str:
@@ -326,7 +308,7 @@ def mask_as_image(volume: Volume) -> str:
 
 def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Volume]:
     """A volume for each time of a cine; an empty list if the cine's frames are also volumes of their own."""
-    times = nibabel.load(volume.image).shape[3:]
+    times = open_nifti(volume.image).shape[3:]
     if not times or times == (1,):
         return [volume]
     case = _CINE_TAIL.sub("", volume.case)
@@ -335,7 +317,17 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
     ):
         skipped[mnms2.CINE_OF_FRAMES].append(str(volume.image))
         return []
-    return [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
+    frames = [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
+    with suppress(InputError):  # who reads an unusable mask reports it
+        # M&Ms draws end-diastole and end-systole only, so nothing is drawn in the other frames of its masks
+        labels = np.ones(times) if volume.label is None else read_mask(volume.label)[0]
+        if len(empty := np.flatnonzero(~labels.reshape(-1, *times).any(axis=0))):
+            skipped["4D mask with frames in which nothing is drawn: these frames have no label"].append(
+                str(volume.label)
+            )
+        for frame in empty:
+            frames[frame].label = None
+    return frames
 
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
@@ -353,19 +345,17 @@ def mask_on_grid(
         the image's axes. Both are empty if it is on the grid as it is stored.
     """
     try:
-        header = nibabel.load(mask)
-    except Exception:
-        return "it cannot be read", []
+        header = open_nifti(mask)
+    except (OSError, InputError) as error:
+        return str(error), []
     # a fourth axis of length 1 does not count
     own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
-    if not np.isfinite(header.affine).all():
-        return "its affine is not finite", []
-    problem = _other_grid(own, header.affine, wanted, affine)
+    problem = other_grid(own, header.affine, wanted, affine)
     directions = np.array([io_orientation(each) for each in (header.affine, affine)])
     if problem and len(own) == 3 and states_orientation(header.header) and np.isfinite(directions).all():
         turn = ornt_transform(*directions).astype(int)
         sizes = tuple(own[axis] for axis in turn[:, 0].argsort())
-        if not _other_grid(sizes, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
+        if not other_grid(sizes, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
             if turned:
                 return "", turn.tolist()
             codes = ("".join(aff2axcodes(each)) for each in (header.affine, affine))
@@ -375,7 +365,8 @@ def mask_on_grid(
     return problem, []
 
 
-def _other_grid(own: tuple[int, ...], own_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> str:
+def other_grid(own: tuple[int, ...], own_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> str:
+    """The reason why a volume of one shape and affine is not on the grid of an image, in words; empty if it is."""
     if own != shape:
         return f"its shape is {own}, the image's {shape}"
     apart = corners_apart(shape, own_affine, affine)

@@ -32,6 +32,8 @@ MIN_END_COSINE = 0.3
 
 #: Default of the smallest obliquity of a short-axis stack in the body, degrees.
 SHORT_AXIS_OBLIQUITY = 15.0
+#: A file whose axes agree with the body axes within this many degrees may have lost its orientation.
+NO_ORIENTATION = 0.01
 #: Largest accepted angle between a stack's normal and the usual long axis of the left ventricle, degrees. The long axes of
 #: hearts are within 35 degrees of it; the remaining degrees allow for the tilt of the stack. The largest angle among 600
 #: phantoms is 27 degrees. Of the stacks at 16 to 30 degrees from the body's planes, 70 % exceed the limit.

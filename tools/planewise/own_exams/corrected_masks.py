@@ -17,13 +17,12 @@ from planewise.exams.mask_checks import correction_doubts, label_values, labels_
 from planewise.exams.volumes import grid_problem
 from planewise.exams.words import count_of, listed
 from planewise.metrics.implausible_volumes import ENOUGH_PHASES, Flag
-from planewise.nifti_files import is_nifti, write_nifti
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti, write_nifti
 from planewise.own_exams.dicom_results import NAMES, REPORT, SEGMENTATION, is_own
 from planewise.own_exams.heart_bundles import STRUCTURES, mask_file
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, by_hand_name, is_corrected, oldest_first
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.slicer_segmentation import is_edited, read_slicer_segmentation
-from planewise.unreadable import UNREADABLE, refuse_claims
 
 #: Maps the ending of each kind of mask that is read to a function that tells whether a person changed a file.
 _KINDS = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited, SEGMENTATION: lambda file: not is_own(file)}
@@ -60,7 +59,7 @@ def _is_checked(file: Path) -> bool:
     """Whether a file is an unchanged copy of the network's mask in its folder, which means that a person checked it."""
     network: Any = file.with_name(f"{file.parent.name}{MASK}.nii.gz")
     try:
-        return _may_be_a_copy(file, network) and np.array_equal(nib.load(file).dataobj, nib.load(network).dataobj)
+        return _may_be_a_copy(file, network) and np.array_equal(open_nifti(file).dataobj, open_nifti(network).dataobj)
     except UNREADABLE:
         return False
 
@@ -147,7 +146,7 @@ def corrected_masks(
             labels = next(iter(read.values()))
             same = [file for file, own in read.items() if np.array_equal(own, labels)]
             copies = [file for file in read if _may_be_a_copy(file, network)]
-            nifti, grid = copies[0] if copies else None, nib.load(network)
+            nifti, grid = copies[0] if copies else None, open_nifti(network)
             if nifti is None or nifti not in same:
                 nifti = by_hand_name(network, ".nii.gz")
                 write_nifti(nifti, labels, grid.affine)
@@ -160,7 +159,7 @@ def corrected_masks(
 def _may_be_a_copy(file: Path, network: Path) -> bool:
     """Whether `planewise index --labels` can use a corrected mask: it is a NIfTI file with the network's grid, and a name
     that says who made it."""
-    grid: Any = nib.load(network)
+    grid = open_nifti(network)
     return is_nifti(file) and BY_HAND in file.name and not grid_problem(file, grid.shape, grid.affine)
 
 
@@ -175,7 +174,7 @@ def read_labels(file: Path, network: Path) -> np.ndarray:
         InputError: the file cannot be read, has other values, lacks a structure of the network's mask, or has other voxels
             than that mask.
     """
-    grid: Any = nib.load(network)
+    grid = open_nifti(network)
     try:
         if file.name.endswith(SEGMENTATION):
             voxels, affine = read_dicom_segmentation(file, _VALUES)
@@ -183,8 +182,7 @@ def read_labels(file: Path, network: Path) -> np.ndarray:
         elif file.name.endswith(".nrrd"):
             voxels, affine = read_slicer_segmentation(file, STRUCTURES)
         else:
-            refuse_claims(file)
-            image: Any = nib.load(file)
+            image = open_nifti(file)
             voxels, affine = np.asarray(image.dataobj), image.affine
     except InputError:
         raise

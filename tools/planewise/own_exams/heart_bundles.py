@@ -15,7 +15,6 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -32,8 +31,8 @@ from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
 from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
-from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
-from planewise.nifti_files import is_nifti, two_geometries
+from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
+from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti, two_geometries
 from planewise.own_exams.provenance import Note
 from planewise.predicted_masks import BY_HAND, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
@@ -42,7 +41,6 @@ from planewise.preprocessing.load_stack import slice_thickness
 from planewise.reports.archive_page import PAGE, Summary
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.reports.summary_sheet import summary_sheet
-from planewise.unreadable import UNREADABLE, refuse_claims
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +49,6 @@ PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentat
 KNEES = "pretext_knee_multitask"
 #: Label values of the segmentation bundle.
 STRUCTURES = HEART_STRUCTURES["sax"]
-#: A file whose axes agree with the body axes within this many degrees may have lost its orientation.
-_NO_ORIENTATION = 0.01
 #: Name of the page of an exam to print or to file.
 SUMMARY = "summary.pdf"
 #: Number of exams that an error message lists.
@@ -152,15 +148,8 @@ def stacks_in(
     left_out: dict[str, LeftOut] = {}
     for stack in unrecognised:
         left_out[stack.exam] = LeftOut.of(stack.flag or "", [{"image": stack.slices, "exam": stack.exam}])
-    if {str(item["image"]) for item in found} == {str(path)}:
-        try:
-            refuse_claims(path)
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            raise InputError(
-                f"the header of {path} cannot be read ({type(error).__name__}); copy or convert the file again"
-            ) from error
+    if is_nifti(path) and path.is_file():
+        open_nifti(path)
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
     if single and all(item.get("exam") in single for item in found):
         names = ", ".join(sorted(single))
@@ -239,7 +228,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
     if affine is None:
         return ""
     obliquity, across = stack_obliquity(affine)
-    if straight and obliquity < _NO_ORIENTATION:
+    if straight and obliquity < NO_ORIENTATION:
         return ""
     return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affine)))
 
@@ -261,7 +250,7 @@ def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> list[
     if affine is None:
         return []
     obliquity, across = stack_obliquity(affine)
-    if obliquity >= _NO_ORIENTATION:
+    if obliquity >= NO_ORIENTATION:
         return []
     return [
         f"the header says that the slices are exactly {across}: either it has lost its orientation (as in ACDC), "
@@ -273,12 +262,10 @@ def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> list[
 def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
     """The affine of a volume, ``(1, 4, 4)``; None if it cannot be read, which the bundle reports, and for DICOM files, which
     were already recognised by their geometry and names."""
-    if isinstance(item["image"], list):
-        return None
-    try:
-        return torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))[None]
-    except UNREADABLE:
-        return None
+    with suppress(*UNREADABLE):
+        if not isinstance(item["image"], list):
+            return torch.from_numpy(np.asarray(open_nifti(item["image"]).affine, dtype=np.float64))[None]
+    return None
 
 
 @dataclass(frozen=True)
@@ -421,7 +408,7 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     file = mask_file(folder, name)
     if not file.is_file():
         return None
-    mask = nib.load(file)
+    mask = open_nifti(file)
     return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
@@ -27,6 +26,7 @@ from planewise.exams.split import SECTIONS
 from planewise.exams.volumes import SAME_GRID
 from planewise.exams.words import some_of
 from planewise.locks import claim_folder
+from planewise.nifti_files import UNREADABLE, grid_of_slices, open_nifti, written_affine
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
@@ -42,7 +42,6 @@ from planewise.predicted_masks import is_corrected, said_of_a_kept, set_aside
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
 from planewise.text_files import read_json
-from planewise.unreadable import UNREADABLE
 
 #: File in the results folder that records the weights of its masks.
 RECORD = "segmentation.json"
@@ -273,17 +272,16 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
     """Whether a file contains the complete mask of an image: it must not be truncated, nor belong to an exam with other
     slices."""
     try:
-        file = nibabel.load(mask)
+        file = open_nifti(mask)
         shape = np.asarray(file.dataobj).shape
         if isinstance(item["image"], list):
-            depth, affine = len(item["image"]), np.asarray(item["image"][0]["affine"], dtype=float)
+            depth, affine = len(item["image"]), grid_of_slices(np.array([entry["affine"] for entry in item["image"]]))
         else:
-            image = nibabel.load(item["image"])
+            image = open_nifti(item["image"])
             depth, affine = (*image.shape, 1)[2], image.affine
     except UNREADABLE:
         return False
-    # the third column of a slice's own affine is its thickness
-    apart = np.abs((file.affine - affine)[:3, [0, 1, 3]]).max()
+    apart = np.abs((file.affine - written_affine(affine, shape))[:3, [0, 1, 3]]).max()
     return len(shape) == 3 and shape[2] == depth and bool(apart <= SAME_GRID)
 
 

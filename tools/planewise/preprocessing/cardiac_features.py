@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import NibabelReader
 from monai.transforms import Transform
 
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.mask_checks import labels_of
+from planewise.nifti_files import UNREADABLE, open_nifti
 from planewise.preprocessing.load_stack import own_thickness
-from planewise.unreadable import UNREADABLE
 
 #: The features in the order of Khened 2017 (the winner of the challenge), as used by Zhang 2024, section 5.3. ("Patient
 #: height and width" in that section is a misprint for height and weight.)
@@ -154,14 +153,13 @@ class CardiacFeaturesd(Transform):
 
 def _volumes(path: str, label_map: Mapping[str, int] | None, affines: Mapping[int, Any]) -> dict[str, float]:
     """Volume of each structure, ml; ``affines`` maps the slices of a DICOM stack to their affines."""
-    reader = NibabelReader()
-    array, meta = reader.get_data(reader.read(path))
-    array = labels_of(np.asarray(array), label_map)
+    image = open_nifti(path)
+    array = labels_of(np.asarray(image.dataobj), label_map)
     thickness = None
     # a mask with other slices than the stack has its own positions, which are even
     if sorted(affines) == list(range(array.shape[2])):
         thickness = own_thickness(torch.tensor([affines[frame] for frame in sorted(affines)], dtype=torch.float64))
-    return volumes_ml(array, np.asarray(meta["affine"]), HEART_STRUCTURES["sax"], thickness)
+    return volumes_ml(array, image.affine, HEART_STRUCTURES["sax"], thickness)
 
 
 class RequirePhased(Transform):

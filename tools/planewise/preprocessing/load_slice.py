@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, PathLike
 from monai.data import ITKReader, MetaTensor, NibabelReader
 from monai.transforms import MapTransform
+from monai.utils import ensure_tuple
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
 from planewise.exams.mask_checks import labels_of
 from planewise.exams.mrnet import is_array, read_array
-from planewise.exams.reserved import PREDICTED
-from planewise.nifti_files import is_nifti, states_orientation
+from planewise.nifti_files import NO_FILE, UNREADABLE, is_nifti, open_nifti, states_orientation
 from planewise.preprocessing.exam_name import slice_name
-from planewise.unreadable import NO_FILE, UNREADABLE, refuse_claims
 
 #: Largest distance, mm, between the corners of an image according to the file and according to the datalist. Headers
 #: round direction cosines to about six digits, which moves a corner by micrometres; a swapped axis or a wrong frame moves
@@ -33,23 +32,19 @@ GEOMETRY_TOLERANCE = 0.1
 class LoadSliced(MapTransform):
     """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that contains pixels, affine and shape.
 
-    MONAI's `ITKReader` reads DICOM, one file at a time; given a whole folder, it would stack three orientations into one
-    volume with only a warning. `NibabelReader` reads NIfTI, because ITK refuses affines that are not orthonormal.
-    `read_array` reads MRNet's ``.npy``. Everything else in a file, especially the DICOM tags, is dropped. The metadata of an
-    image whose file does not state its orientation have ``oriented: False``.
+    MONAI's `ITKReader` reads DICOM, `NiftiReader` NIfTI, and `read_array` MRNet's ``.npy``. Everything else in a file,
+    especially the DICOM tags, is dropped. The metadata of an image without a stated orientation have ``oriented: False``.
 
     Reads from the item, in addition to the path under each key:
 
     - ``frame``: frame of a multi-frame file, or index along the third axis of a volume; required if there are several.
-      For a key other than ``image``, ``<key>_frame`` takes precedence.
+      For a key other than ``image``, ``<key>_frame`` takes precedence; the slice then has the datalist's affine.
     - ``time``: index along the fourth axis of a NIfTI cine; default 0.
-    - ``affine``: the datalist's affine, 4x4, RAS+, mm. For a single-frame file or a NIfTI volume, the file's own affine
-      is used, and must agree with the datalist's affine. For a multi-frame DICOM file, the datalist's affine is used,
-      because ITK gives a single affine for all frames.
+    - ``affine``: the datalist's affine, 4x4, RAS+, mm. The affine of a single-frame file or a NIfTI volume must agree with
+      it. For a multi-frame DICOM file, it is used, because ITK gives a single affine for all frames.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
     - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients the slices of a mask, or
       the whole mask of a volume; needed if the axes of the mask and of its image differ.
-    - ``label_origin``: ``predicted`` for a mask whose slices match the slices of the segmented stack by number.
 
     Args:
         keys: keys of paths.
@@ -126,9 +121,9 @@ class LoadSliced(MapTransform):
         if is_volume or frames == 1:
             affine = affine.copy()
             affine[:3, 3] += frame * affine[:3, 2]
-            if listed is not None and key in self.label_keys and item.get("label_origin") == PREDICTED:
-                # a NIfTI mask has a single spacing, so in unevenly spaced stacks its slices are matched by number, not
-                # by position
+            if listed is not None and key in self.label_keys and f"{key}_frame" in item:
+                # a NIfTI mask has a single spacing and no shear, so the index matches its slices to those of uneven and
+                # sheared stacks by number, not by position
                 affine = np.asarray(listed, dtype=np.float64)
             elif listed is not None:
                 _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
@@ -155,6 +150,14 @@ def refuse_not_finite(pixels: torch.Tensor) -> None:
         )
 
 
+class NiftiReader(NibabelReader):
+    """MONAI's reader, with the geometry and the refusals of `open_nifti`."""
+
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
+        (name,) = self.filenames = ensure_tuple(data)
+        return open_nifti(name, **self.kwargs | kwargs)
+
+
 class _ImageReader(ITKReader):
     """ITK's reader without the file's tags. They may name the patient, and converting them takes a millisecond."""
 
@@ -172,9 +175,8 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     """
     if is_array(path):
         return *read_array(path, field), True, False
-    refuse_claims(path)
     is_volume = is_nifti(path)
-    reader = NibabelReader() if is_volume else _ImageReader()
+    reader = NiftiReader() if is_volume else _ImageReader()
     try:
         array, meta = reader.get_data(reader.read(path))
     except RuntimeError:

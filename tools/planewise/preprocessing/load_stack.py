@@ -20,10 +20,9 @@ from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
 from planewise.exams.mask_checks import labels_of
 from planewise.exams.mrnet import is_array, read_array
-from planewise.nifti_files import states_orientation
+from planewise.nifti_files import NO_FILE, UNREADABLE, grid_of_slices, is_nifti, states_orientation, written_affine
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, turn_mask
-from planewise.unreadable import NO_FILE, UNREADABLE, refuse_claims
+from planewise.preprocessing.load_slice import LoadSliced, NiftiReader, refuse_not_finite, turn_mask
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -115,8 +114,7 @@ class LoadStackd(LoadImaged):
                         volume = _volume(torch.from_numpy(array.astype(np.float32)), torch.from_numpy(affine))
                         volume.meta["oriented"] = False
                     else:
-                        refuse_claims(value)
-                        loaded = self._loader(value, reader)
+                        loaded = self._loader(value, NiftiReader() if is_nifti(value) else reader)
                         volume = loaded[0] if isinstance(loaded, tuple) else loaded
                     if key not in self.label_keys:
                         refuse_not_finite(volume)
@@ -196,14 +194,14 @@ def load_slices(
         loaded = list(pool.map(lambda entry: load({"exam": exam, "label_map": renamed, **entry})["image"], slices))
     affines = torch.stack([image.affine for image in loaded])
     pixels = torch.cat([image.as_tensor()[0] for image in loaded], dim=-1)
-    affine = affines[0].clone()
+    affine = torch.from_numpy(grid_of_slices(affines.numpy()))
     if len(loaded) > 1:
-        affine[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(loaded) - 1)
-        even = affine[:3, 3] + torch.arange(len(loaded), dtype=affine.dtype)[:, None] * affine[:3, 2]
+        written = torch.from_numpy(written_affine(affine.numpy(), pixels.shape))
+        even = written[:3, 3] + torch.arange(len(loaded), dtype=affine.dtype)[:, None] * written[:3, 2]
         uneven = (affines[:, :3, 3] - even).norm(dim=-1).max()
         if remarks and uneven > EVEN_SPACING:
             logger.warning(
-                "exam %s: %sslices deviate by up to %.1f mm from even spacing; the volume is written as if evenly spaced",
+                "exam %s: %sslices deviate by up to %.1f mm from even spacing along their normal, but are written with it",
                 exam,
                 f"{gap}; " if (gap := missing_slices(affines, slice_thickness(slices))) else "",
                 uneven,

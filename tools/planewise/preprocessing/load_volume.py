@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import torch
 from monai.config import KeysCollection
@@ -20,7 +20,8 @@ from planewise.exams.mask_checks import labels_of
 from planewise.exams.photograph_files import is_photograph
 from planewise.exams.reserved import VIEWER
 from planewise.exams.volume import common_name
-from planewise.exams.volumes import SAME_GRID, corners_apart
+from planewise.exams.volumes import other_grid
+from planewise.nifti_files import open_nifti
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_stack import LoadStackd, load_slices
@@ -73,16 +74,13 @@ class LoadVolumed(LoadImaged):
         channels: int | None = None,
         channel_names: Sequence[str] = (),
     ) -> None:
-        super().__init__(keys, reader="NibabelReader", allow_missing_keys=allow_missing_keys)
+        super().__init__(keys, allow_missing_keys=allow_missing_keys)
         self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
         self.label_values = None if label_values is None else tuple(label_values)
         self.channels = channels
         names = check_channels(channel_names)
         self.channel_names = names if len(names) == channels else ()
-        # ITK refuses affines that are not orthonormal
-        self.load, self.load_mask = (
-            LoadStackd("image", view="volume", label_keys=masks, reader="NibabelReader") for masks in ((), "image")
-        )
+        self.load, self.load_mask = (LoadStackd("image", view="volume", label_keys=masks) for masks in ((), "image"))
         self.load_photograph = LoadPhotographd("image")
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
@@ -192,22 +190,13 @@ class LoadVolumed(LoadImaged):
 
 
 def _is_one_volume(path: Path) -> bool:
-    """Whether a file is a NIfTI volume with one channel. It is false for an unreadable file; the reader later reports the
-    reason."""
-    try:
-        return np.prod(nibabel.load(path).shape[3:]) == 1
-    except Exception:  # nibabel raises many kinds of errors for broken files
-        return False
+    """Whether a file is a NIfTI volume with one channel; False for an unreadable file, which the reader reports."""
+    with suppress(OSError, InputError):
+        return np.prod(open_nifti(path).shape[3:]) == 1
+    return False
 
 
 def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:
-    if volume.shape != first.shape:
-        raise InputError(
-            f"{what} has the shape {tuple(volume.shape)}, but the first channel has {tuple(first.shape)}; resample all "
-            "files of the case to one grid"
-        )
-    apart = corners_apart(volume.shape, *(np.asarray(each.affine, dtype=np.float64) for each in (volume, first)))
-    if not apart <= SAME_GRID:
-        raise InputError(
-            f"{what} is displaced from the first channel by up to {apart:.1f} mm; resample all files of the case to one grid"
-        )
+    own, wanted = ((tuple(each.shape), np.asarray(each.affine, dtype=np.float64)) for each in (volume, first))
+    if problem := other_grid(*own, *wanted).replace("the image", "the first channel"):
+        raise InputError(f"{what} has another grid than the first channel: {problem}; resample all files of the case")
