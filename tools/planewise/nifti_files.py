@@ -95,7 +95,7 @@ def two_geometries(path: str | Path) -> tuple[str, str]:
     image = open_nifti(path)
     sform, qform = image.get_sform(), image.get_qform()
     sizes = [nibabel.affines.voxel_sizes(form) for form in (sform, qform)]
-    same_size = np.allclose(*sizes, rtol=SAME_SIZE, atol=0)
+    same_size = np.allclose(sizes[0], sizes[1], rtol=SAME_SIZE, atol=0)
     corners = np.array([[*place, 1] for place in np.ndindex(2, 2, 2)]) * [*np.array(image.shape[:3]) - 1, 1]
     apart = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()
     if not image.header["sform_code"] or (same_size and (not image.header["qform_code"] or apart <= SAME_PLACE)):
