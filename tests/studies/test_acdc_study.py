@@ -18,10 +18,11 @@ def test_a_study_without_its_patients_asks_for_them(tmp_path, monkeypatch):
     assert f"there is no folder {tmp_path / 'absent'}" in said and "--data DIR" in said and "Traceback" not in said
 
 
-def test_the_study_plans_each_fine_tuning_once(tmp_path, monkeypatch, real_data):
+@pytest.mark.parametrize("study", ["acdc", "acdc_pretexts"])
+def test_the_study_plans_each_fine_tuning_once(study, tmp_path, monkeypatch, real_data):
     monkeypatch.setenv("PLANEWISE_STUDY_DATA", str(real_data / "acdc"))
     (tmp_path / "bundles").symlink_to(ROOT / "bundles")  # paths of weights are relative to the clone
-    config = config_of("acdc")
+    config = config_of(study)
     text = planned(config, tmp_path, "--printshellcmds")
     runs = [
         (name, count, draw)
