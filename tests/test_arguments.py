@@ -35,7 +35,7 @@ KEPT = {
     ("plane_from_lines", "fit_plane", "weights"), ("write_places", "index_folder", "seed"),
 }  # fmt: skip
 #: Attributes that a library reads.
-READ_BY_OTHERS = {"train_handlers"}
+READ_BY_OTHERS = {"filenames", "train_handlers"}
 
 Code = dict[Path, ast.Module]
 

@@ -41,7 +41,7 @@ def test_what_came_in_stays_as_it_was():
     assert torch.equal(before["image"], copy)
 
 
-@pytest.mark.parametrize("options", [{"probability": 2}, {"brightness": -0.1}, {"contrast": (1.5, 0.5)}])
+@pytest.mark.parametrize("options", [{"prob": 2}, {"brightness": -0.1}, {"contrast": (1.5, 0.5)}])
 def test_what_makes_no_sense(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         RandBrightnessBatchd(**options)

@@ -41,7 +41,7 @@ def test_files_that_are_called_dicom_but_are_none_are_broken(tmp_path):
 def test_images_whose_header_is_damaged_or_wrong_are_broken(tmp_path):
     """A segmentation must not lose such a slice without a word."""
     paths = write_cine(tmp_path / "sax_1", [0, 0, 0], [0.1, 0.2, 1], phases=4)
-    wrong = [{"SliceThickness": "1_0"}, {"PixelSpacing": [0, 0]}, {"HighBit": 3}]
+    wrong = [{"ImagePositionPatient": ["0", "0", "nan"]}, {"PixelSpacing": [0, 0]}, {"HighBit": 3}]
     for path, tags in zip(paths, wrong, strict=False):
         dataset = pydicom.dcmread(path)
         with pydicom.config.disable_value_validation():

@@ -14,15 +14,13 @@ from scipy.ndimage import generate_binary_structure, label
 
 from planewise.errors import InputError
 from planewise.exams.mask_checks import read_mask
+from planewise.geometry.tolerances import HEART_VOLUMES
 from planewise.preprocessing.exam_name import exam_of
 
 logger = logging.getLogger(__name__)
 
 #: Values of `images`.
 IMAGES = ("full", "segmented")
-#: Volume of ventricles and myocardium together, ml. A newborn's heart exceeds the lower limit; the largest dilated
-#: hearts are below the upper limit.
-HEART_VOLUMES = (10.0, 2500.0)
 #: The largest connected piece must be at least this share of a heart.
 ONE_PIECE = 0.8
 #: Minimum number of slices that must show a heart; a stack with fewer slices must show it in all of them.

@@ -50,7 +50,7 @@ from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import grid_problem, mask_as_image, read_volumes
 from planewise.exams.words import composed, count_of, loose, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
-from planewise.geometry.tolerances import NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
+from planewise.geometry.tolerances import HEART_VOLUMES, NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import open_nifti
 from planewise.predicted_masks import BY_HAND, MASK, is_predicted, network_mask
 
@@ -722,8 +722,6 @@ def _other_organs(volumes: Sequence[Volume], items: Sequence[dict], hearts: bool
     Slices a few degrees from a plane of the body belong to another organ. Slices exactly along the body may have lost their
     orientation, and others may be mirrored, as in M&Ms-2: next to hearts, they are kept only with a mask of a heart's volume.
     """
-    from planewise.data.hearts import HEART_VOLUMES
-
     oriented, other = {str(volume.image) for volume in volumes if volume.oriented}, set()
     whole = (item for item in sorted(items, key=is_labelled) if "affine" not in item and item["image"] in oriented)
     for image, item in {item["image"]: item for item in whole}.items():  # of the phases of a cine, one with a label

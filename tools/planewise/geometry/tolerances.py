@@ -38,3 +38,6 @@ NO_ORIENTATION = 0.01
 #: hearts are within 35 degrees of it; the remaining degrees allow for the tilt of the stack. The largest angle among 600
 #: phantoms is 27 degrees. Of the stacks at 16 to 30 degrees from the body's planes, 70 % exceed the limit.
 OFF_AXIS = 45.0
+#: Volume of ventricles and myocardium together, ml. A newborn's heart exceeds the lower limit; the largest dilated
+#: hearts are below the upper limit.
+HEART_VOLUMES = (10.0, 2500.0)
