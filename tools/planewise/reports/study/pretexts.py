@@ -94,6 +94,10 @@ def _scored_on(study: StudyFolder) -> str:
     their own, and whether pretexts learned from them."""
     path = study.datalist("unlabelled")
     of = "" if path == study.datalist("labelled") else " of the unlabelled images"
+    methods = study.config.get("methods")
+    settings = methods.values() if isinstance(methods, dict) else ()
+    if any((method or {}).get("images") == "labelled" for method in settings):
+        of = " of each one's images"
     # the test exams of DSBCC are for validation, too
     seen, count = seen_tests(path, path) if path.is_file() else (0, 0)
     if seen:
