@@ -34,6 +34,8 @@ class SegmentationLoss(TermLoss):
     log, its terms are ``cross_entropy`` and ``l1``, which is the penalty multiplied by its factor.
     """
 
+    class_weights: Tensor | None
+
     def __init__(
         self,
         network: nn.Module,
@@ -49,7 +51,8 @@ class SegmentationLoss(TermLoss):
         self._weights = [module.weight for module in network.modules() if isinstance(module, convolutions)]
         self.l1 = float(l1)
         self.l1_reduction = l1_reduction
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
         if target.shape[1] != 1:
