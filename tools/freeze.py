@@ -90,8 +90,11 @@ def write_inputs(folder: Path, shared: Path) -> None:
 
 def inputs(folder: Path, shared: Path) -> dict[str, tuple[Path, list[str]]]:
     """The folder of each input and the options of `planewise index`."""
-    found = {f"{to.parent.name}/{to.name}": (to, TREES) for to in sorted(folder.glob("*/*")) if to.parent.name in TREES}
-    found = {name: (to, shlex.split(TREES[to.parent.name][1])) for name, (to, _) in found.items()}
+    found = {
+        f"{tree}/{to.name}": (to, shlex.split(options))
+        for tree, (_, options) in TREES.items()
+        for to in sorted((folder / tree).glob("*"))
+    }
     volumes = {"brats_2023", "nnunet"}
     for to in sorted((folder / "cases").glob("*/*")):
         options = ["--anatomy", "volume"] if to.parent.name in volumes else []
@@ -150,7 +153,7 @@ def only_numbers(value: Any) -> Any:
 
 
 def record(folder: Path, shared: Path, only: str) -> dict[str, Any]:
-    """What this clone makes of the inputs whose name fits the pattern ``only``."""
+    """Run this clone on the inputs whose names match the pattern ``only``, and return its results by name."""
     salt = folder / "salt"
     salt.write_text("these exams are phantoms and nobody is to be hidden")
     fixed = {"PLANEWISE_SALT_FILE": str(salt)}
