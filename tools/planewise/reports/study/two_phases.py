@@ -106,13 +106,14 @@ def add(page: Page, study: StudyFolder) -> None:
             " its chance variation. It has also seen the images of most validation folds, without their classes."
             " Of twenty intervals, one is expected to exclude zero by chance.</p>"
         )
-        page.figure(
-            convergence_curves(_panels(runs), "val_loss", "validation loss"),
-            "Validation while the classifier is trained (as Nakashima 2022, Fig. 1): each draw (pale) and the median of the "
-            "draws. The colour shows the pretraining: full means SimCLR on whole images, and segmented means SimCLR on "
-            "hearts alone.",
-            main=True,
-        )
+        if panels := _panels(runs):
+            page.figure(
+                convergence_curves(panels, "val_loss", "validation loss"),
+                "Validation while the classifier is trained (as Nakashima 2022, Fig. 1): each draw (pale) and the median of "
+                "the draws. The colour shows the pretraining: full means SimCLR on whole images, and segmented means SimCLR "
+                "on hearts alone.",
+                main=True,
+            )
     else:
         runs.add_curves(page, {"val_loss": "validation loss", "val_auc": "validation, macro AUC"})
     most = max(runs.counts)
@@ -304,6 +305,8 @@ def _panels(runs: FineTunings) -> dict[str, dict[str, list]]:
     most = max(runs.counts)
     panels: dict[str, dict[str, list]] = {}
     for backbone, images, name in product(BACKBONES, IMAGES, PRETRAININGS):
-        if found := runs.histories.get((f"{backbone}_{name}_{images}", most)):
+        draws = runs.histories.get((f"{backbone}_{name}_{images}", most), ())
+        # a single validation is no curve
+        if found := [draw for draw in draws if sum("val_loss" in row for row in draw) > 1]:
             panels.setdefault(f"{_BACKBONES[backbone]}, {_IMAGES[images]}", {})[name] = found
     return panels
