@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ import pytest
 from planewise.geometry import Bound
 from planewise.phantoms import UNLABELLED
 
-from tools.studies import archive_flags, federated, joint_plans, knee_signal, no_plane
+from tools.studies import archive_flags, joint_plans, knee_signal, no_plane
 from tools.studies.joint_plans import Planned
 
 
@@ -227,58 +226,3 @@ def test_signal_of_knees(capsys, monkeypatch):
 def test_five_numbers_of_a_structures_pixels():
     assert knee_signal._five(np.arange(101.0)[::-1]).tolist() == [50, 10, 50, 90, 100]
     assert knee_signal._five(np.zeros(0)).tolist() == [0] * 5, "no slice cuts it"
-
-
-@pytest.mark.parametrize(("dice", "status"), [(0.45, 0), (0.35, 1)])
-def test_federated_averaging(dice, status, capsys, monkeypatch, tmp_path):
-    """The averaged network may not be worse than the worse of the two sites, whose Dice is 0.4."""
-    name, asked = "downstream_cardiac_sax_segmentation", []
-    table = {
-        "north alone": {"mean Dice": 0.4, "mean ASSD, mm": 5.0}, "south alone": {"mean Dice": 0.6, "mean ASSD, mm": 3.0},
-        "rounds": [{"north": 0.1, "south": 0.2}, {"north": 0.3, "south": 0.4}],
-        "averaged": {"mean Dice": dice, "mean ASSD, mm": 4.0},
-    }  # fmt: skip
-    monkeypatch.setattr(federated, "write_places", lambda task, *given: asked.append((task.bundle, *given)) or "lists")
-    monkeypatch.setattr(federated, "study", lambda task, *given: asked.append((task.bundle, *given)) or table)
-    monkeypatch.setattr(federated.logging, "disable", lambda level: None)
-    monkeypatch.setattr(federated.warnings, "simplefilter", lambda action: None)
-    monkeypatch.setenv("PLANEWISE_SALT_FILE", "")
-    words = ["federated", "--out", tmp_path, "--bundle", name, "--rounds", 2, "--local-epochs", 3, "--seed", 5]
-    monkeypatch.setattr(sys, "argv", list(map(str, words)))
-    with pytest.raises(SystemExit) as ended:
-        federated.main()
-    assert ended.value.code == status
-    assert asked == [(name, tmp_path, 6, 5), (name, "lists", tmp_path, 2, 3)]
-    assert capsys.readouterr().out.splitlines() == [
-        f"| {name} | mean Dice | mean ASSD, mm |",
-        "|---|---|---|",
-        "| north alone | 0.4000 | 5.0000 |",
-        "| south alone | 0.6000 | 3.0000 |",
-        f"| averaged | {dice:.4f} | 4.0000 |",
-        f"| no worse than the worse site | {'NO' if status else 'yes'} | yes |",
-        "key metric on an exam of north, round by round: 0.100 0.300",
-        "key metric on an exam of south, round by round: 0.200 0.400",
-        "",
-    ]
-
-
-def test_the_scores_of_a_federated_task_are_in_its_report(tmp_path, monkeypatch):
-    """The scored weights are those that were given, on the test section; a score that a report does not have is NaN."""
-    asked = {}
-
-    def run(**given):
-        asked.update(given)
-        (tmp_path / "test").mkdir()
-        (tmp_path / "test/metrics.json").write_text(
-            json.dumps({"mean": {"dice": {"mean": 0.5}, "assd_mm": {"mean": None}}})
-        )
-
-    monkeypatch.setattr(federated.monai.bundle, "run", run)
-    report = federated.score(
-        Path("bundles/x"), ["configs/train.yaml"], {}, tmp_path, {"device": "cpu", "output_dir": "no"}
-    )
-    assert asked["section"] == "test" and asked["weights"] == asked["output_dir"] == str(tmp_path)
-    assert asked["config_file"] == ["bundles/x/configs/train.yaml", "bundles/x/configs/evaluate.yaml"]
-    scores = federated.TASKS["downstream_cardiac_sax_segmentation"].scores
-    found = {name: federated._at(report, where) for name, (where, _) in scores.items()}
-    assert found["mean Dice"] == 0.5 and np.isnan(found["mean ASSD, mm"])

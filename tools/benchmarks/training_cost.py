@@ -8,7 +8,6 @@
 
 The output is GFLOP per slice, or per volume for a network of volumes (forward and backward), the number of steps, PFLOP, and
 hours at a sustained rate of float32 operations; with ``--memory``, also the peak memory of a step.
-`tools/studies/estimate.py` does the same for a whole study.
 """
 
 from __future__ import annotations

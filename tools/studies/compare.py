@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
@@ -17,10 +15,9 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.checksum import sha256
-from planewise.cores import own_cores
 from planewise.data import absolute_datalist, checked_masks, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
-from planewise.errors import InputError, causes
+from planewise.errors import InputError
 from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING, names_of_labels
 from planewise.exams.files_below import files_below
@@ -33,7 +30,6 @@ from planewise.preprocessing import LoadVolumed
 from planewise.text_files import read_json, read_yaml
 
 from tools.benchmarks import training_cost
-from tools.studies.estimate import sections
 from tools.studies.label_counts import wrong_count
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
@@ -613,87 +609,6 @@ def _read_record(file: Path) -> Any:
         return None
 
 
-def disk_needed(study: Mapping[str, Any], trainings: int) -> float:
-    """Approximate size of a study's checkpoints, GB: weights, their best copy, and Adam's two moments."""
-    config = _config(study["target"]["bundle"], study, "finetune")
-    weights = sum(weight.numel() for weight in config.get_parsed_content("network_def").parameters())
-    return trainings * weights * 4 * 4 / 1e9
-
-
-def cache_needed(study: Mapping[str, Any], file: Path) -> float:
-    """Approximate size of the caches of preprocessed images, GB: two bytes per pixel and channel, one per pixel of a mask.
-    The result is too large if pretexts share a cache.
-
-    Args:
-        study: config of a study with datalists.
-        file: its file, for error messages.
-    """
-    size = 0.0
-    pretexts = {bundle_of(name, study["pretext_bundle"], BUNDLES) for name in study["pretexts"]}
-    for kind, job, bundles in (
-        ("unlabelled", "pretrain", pretexts),
-        ("labelled", "finetune", {study["target"]["bundle"]}),
-    ):
-        found = sections(study, kind, file)
-        images = sum(found[name].slices for name in SECTIONS)
-        for bundle in bundles:
-            config = _config(bundle, study, job)
-            pixels = int(config["image_size"]) ** int(config.get("spatial_dims", 2))
-            size += images * pixels * (2 * int(config.get("in_channels", 1)) + (kind == "labelled"))
-    return size / 1e9
-
-
-def refuse_full(study: Mapping[str, Any], file: Path, out: Path) -> str:
-    """Check that the disks have room for a study, and describe what it needs.
-
-    Args:
-        study, file: see `cache_needed`.
-        out: folder of the study's results.
-
-    Raises:
-        InputError: the study has impossible settings, or there is too little space for the weights, or for the cache,
-            which may be on another disk.
-    """
-    # as in label_efficiency.smk
-    home = Path(os.environ.get("PLANEWISE_CACHE") or out / "cache")
-    try:
-        weights, cache = disk_needed(study, trainings(study)), cache_needed(study, file)
-    except InputError:
-        raise
-    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, OSError, ArithmeticError) as error:
-        raise InputError(
-            f"the settings in {file} cannot be used ({causes(error)[-1]}); correct them, or delete the file to start again"
-        ) from error
-    one_disk = _existing(home).stat().st_dev == _existing(out).stat().st_dev
-    wanted = [(out, weights, "weights"), (home, cache, "the cache")]
-    if one_disk:
-        wanted = [(out, weights + cache, "weights and the cache")]
-    for folder, needed, what in wanted:
-        if needed > free(folder):
-            raise InputError(
-                f"the study needs about {needed:.1f} GB for {what}, but {free(folder):.1f} GB are free at {folder}; "
-                "free some space, or name folders on another disk with -o and PLANEWISE_CACHE"
-            )
-    return (
-        f"{_gigabytes(weights)} for weights in {out} and {_gigabytes(cache)} for a cache of the images in {home}; "
-        f"{free(out):.0f} GB are free"
-    )
-
-
-def _gigabytes(size: float) -> str:
-    return f"about {size:.1f} GB" if size >= 0.05 else "less than 0.1 GB"
-
-
-def free(folder: Path) -> float:
-    """Free space on the disk where a folder is or will be, GB."""
-    return shutil.disk_usage(_existing(folder)).free / 1e9
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or its nearest parent that exists."""
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
-
-
 def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:
     """A bundle's config as a study runs it; ``kind`` is ``"pretrain"`` or ``"finetune"``."""
     overlays = overlays_of(bundle, study.get("anatomy", ""), study.get("overlay"), BUNDLES)
@@ -731,9 +646,3 @@ def finished(study: Mapping[str, Any]) -> bool:
 def device() -> str:
     """The device that a study trains on: a GPU if there is one."""
     return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
-def side_by_side(study: Mapping[str, Any]) -> str:
-    """Numbers of simultaneous trainings for the estimate: one, and one per core or GPU."""
-    many = own_cores() if study["device"] == "cpu" else torch.cuda.device_count()
-    return ",".join(map(str, sorted({1, many})))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -67,15 +66,12 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    measure: Annotated[
-        bool, typer.Option(help="Time a few training steps (minutes) and print how long the study takes.")
-    ] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:
     """Compare pretexts on your own images and labels: does pretraining help, and which pretext helps most?
 
     Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
-    trainings and the time and disk space that they take. If you agree, it runs the study: each pretext is trained on
+    trainings. If you agree, it runs the study: each pretext is trained on
     the unlabelled images; then the task is trained from scratch and from each pretext, on a few labelled exams, which
     are drawn several times. The two folders may be the same: a patient in both is kept
     out of the pretexts' training section if its labelled exam is for validation or test. The result is a page,
@@ -157,15 +153,8 @@ def compare(
         # without a question, the study itself prints this note
         if not yes and (note := counted.draws_of_all(study["label_counts"], len(study["draws"]), exams)):
             typer.echo(note)
-        estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
-        estimate += ["--gpus", studies.side_by_side(study)]
-        finished = studies.finished(study)
-        measure = measure and not finished
-        if measure:
-            typer.echo("Timing a few training steps (some minutes; longer while other programs run) ...")
-        if measure and subprocess.run(estimate, cwd=root).returncode:
-            raise InputError("the study cannot run; see above")
-        typer.echo("All trainings are finished." if finished else f"disk: {studies.refuse_full(study, file, out)}")
+        if finished := studies.finished(study):
+            typer.echo("All trainings are finished.")
         later = f"tools/demo --configfile {file}"
         try:
             starts = yes or finished or typer.confirm("Start?")

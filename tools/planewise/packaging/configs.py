@@ -20,8 +20,8 @@ _SCORE = re.compile(r"^# Score on (?:phantoms|patients) .*\n(?:# .*\n)*", re.MUL
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 
-#: Configs that a package also contains as ``.json``, because `monai.bundle.load` and federated learning look only for
-#: that.
+#: Configs that a package also contains as ``.json``, because `monai.bundle.load` and MONAI's federated client look
+#: only for that.
 TWINS = ("inference.yaml", "train.yaml")
 #: First lines of ``initialize`` in a packaged config, which make ``scripts/`` importable; MONAI searches the bundle's
 #: folder only after initialisation. They need the imports in `_IMPORTS`.
