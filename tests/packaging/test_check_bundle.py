@@ -241,7 +241,7 @@ def result(shape, **item):
         ("stand_alone", [with_text("a: '@_meta_#version'")], "inference.yaml refers to metadata.json"),
         ("_check_handlers", [{}, "train.yaml", "train"], "train.yaml: train handlers must be a list"),
         ("_check_handlers", [["x"], "train.yaml", "train"], "train.yaml: every entry of the train handlers must be"),
-        ("_check_result", result((1, 6, 5, 3), image_path=None), None),
+        ("_check_result", result((1, 6, 5, 3)), None),
         ("_check_result", result((2, 6, 5, 3)), "2 channels are left; MONAI Label writes one"),
         ("_transforms", [abs], "a single transform is neither a Compose nor a list"),
     ],
