@@ -143,7 +143,7 @@ def test_a_run_brings_its_weights_and_settings(tmp_path):
         patch.setattr(sys, "path", sys.path[:])
         package_bundle(folder, dist=tmp_path / "dist")
         packaged = planewise.load_bundle(tmp_path / "dist" / name)
-        assert type(packaged.network).__module__.startswith("scripts.")
+        assert type(packaged.network).__module__.startswith("planewise_")
     fresh = planewise.load_bundle("pretext_rotation")
     assert fresh.weights is None and fresh.config["bundle_root"] == str(ROOT / "bundles/pretext_rotation")
 

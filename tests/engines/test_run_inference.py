@@ -7,7 +7,6 @@ import logging
 import shutil
 import sys
 import warnings
-from types import ModuleType
 
 import pytest
 import torch
@@ -124,14 +123,12 @@ def test_who_watches_is_called_after_every_input(bundle):
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_process_is_as_it_was(fails, bundle):
     root, own = logging.getLogger(), logging.getLogger("monai.bundle.workflows")
-    (bundle / "scripts").mkdir()
-    (bundle / "scripts/__init__.py").write_text("")
     changes = ["$setattr(sys, 'excepthook', print)", "$warnings.simplefilter('error')", *["$1 / 0"] * fails]
-    write(bundle, imports=["scripts"], run=changes)
+    write(bundle, run=changes)
 
     def state():
         logs = [(logger.level, logger.handlers[:]) for logger in (root, own)]
-        return sys.argv, sys.excepthook, sys.path[:], logs, warnings.filters[:], "scripts" in sys.modules
+        return sys.argv, sys.excepthook, sys.path[:], logs, warnings.filters[:]
 
     before = state()
     try:
@@ -141,24 +138,15 @@ def test_the_process_is_as_it_was(fails, bundle):
     assert state() == before
 
 
-def test_packaged_bundles_run_the_code_that_each_brings(bundle, tmp_path, monkeypatch):
-    """Every package is called ``scripts``, and this process may have imported another one; each has its own `InputError`
-    class.
-    """
-    before = ModuleType("scripts")
-    monkeypatch.setitem(sys.modules, "scripts", before)
-    for name in ("one", "two"):
-        shutil.copytree(bundle, tmp_path / name)
-        (tmp_path / name / "scripts").mkdir()
-        (tmp_path / name / "scripts/__init__.py").write_text(
-            f"class InputError(ValueError): ...\nname = {name!r}\ndef refuse(): raise InputError(name)\n"
-        )
-        write(tmp_path / name, imports=["scripts"], run=["$@log.info('exam ' + scripts.name)"])
-        assert run_inference(tmp_path / name, {}) == [f"exam {name}"]
-    write(tmp_path / "two", imports=["scripts"], run=["$scripts.refuse()"])
+def test_a_refusal_of_a_packaged_bundle_is_a_refusal(bundle, monkeypatch):
+    """A package has its own `InputError` class."""
+    (bundle / "own").mkdir()
+    (bundle / "own/__init__.py").write_text(
+        "class InputError(ValueError): ...\ndef refuse(): raise InputError('two')\n"
+    )
+    write(bundle, imports=["own"], run=["$own.refuse()"])
     with pytest.raises(InputError, match="^two$"):
-        run_inference(tmp_path / "two", {})
-    assert sys.modules["scripts"] is before
+        run_inference(bundle, {})
 
 
 def test_weights_are_loaded_as_data(bundle):

@@ -396,7 +396,7 @@ def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypa
         identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
 
-    code = tmp_path / "scripts" / "write_run.py"
+    code = tmp_path / "code" / "write_run.py"
     code.parent.mkdir()
     code.touch()
     (tmp_path / "theirs").touch()
@@ -411,7 +411,7 @@ def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypa
     git("commit", "-m", "ours")
     run(tmp_path / "kept")
     assert len(json.loads((tmp_path / "kept/run.json").read_text())["commit"]) == 40
-    (tmp_path / "scripts/own_loss.py").touch()
+    (tmp_path / "code/own_loss.py").touch()
     run(tmp_path / "own")
     assert json.loads((tmp_path / "own/run.json").read_text())["commit"].endswith("-dirty")
 

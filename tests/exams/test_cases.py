@@ -266,6 +266,8 @@ def test_nnunets_label_ignore_is_no_structure(tmp_path):
     content["labels"]["bone"] = content["labels"].pop("ignore")
     (tmp_path / "dataset.json").write_text(json.dumps(content))
     assert labelled("volume") == (everything, [])
+    # a label map that does not name every value
+    assert labelled("volume", label_map={1: 1, 2: 2}) == ({"whole.nii.gz"}, ["partly.nii.gz"])
 
 
 def test_nnunets_cases_of_several_channels_are_found(tmp_path):

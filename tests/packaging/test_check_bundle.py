@@ -22,6 +22,7 @@ from planewise.commands.check import check
 from planewise.commands.package import package
 from planewise.errors import InputError
 from planewise.networks import read_weights
+from planewise.own_names import own_code
 from planewise.packaging import Finding, archive, check_bundle, checks, package_bundle
 from planewise.packaging.bundle import SCHEMA, Bundle
 from planewise.packaging.check_bundle import checks_for
@@ -213,7 +214,7 @@ def test_the_schema_asks_for_what_the_published_one_asks_for():
 
 def with_channels(names):
     form = {"inputs": {"image": {}}, "outputs": {"pred": {"channel_def": names}}}
-    return SimpleNamespace(bundle=SimpleNamespace(metadata={"network_data_format": form}))
+    return SimpleNamespace(bundle=SimpleNamespace(name="segmentation", metadata={"network_data_format": form}))
 
 
 def with_text(text):
@@ -223,18 +224,24 @@ def with_text(text):
 def result(shape, **item):
     """An item as postprocessing returns it for an image of 6 x 5 pixels, three slices."""
     image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"spatial_shape": np.array([6, 5, 3])})
-    return SimpleNamespace(name="segmentation"), {"image_path": "a", "image": image, "pred": torch.ones(shape)} | item
+    return SimpleNamespace(name="segmentation"), {
+        "image_path": "a.nii.gz",
+        "image": image,
+        "pred": torch.ones(shape),
+    } | item
 
 
 @pytest.mark.parametrize(
     ("check", "given", "said"),
     [
         ("channels", [with_channels({"0": "LV", "1": "lv"})], "two names in channel_def are equal in lower case"),
+        ("channels", [with_channels({"0": "LV", "1": "RV"})], "call it background"),
+        ("_check_result", result((1, 6, 5, 3), image_path="a.png"), "png cannot hold the labels"),
         ("channels", [with_channels({"first": "LV"})], "the keys of channel_def must be numbers"),
         ("stand_alone", [with_text("a: '@_meta_#version'")], "inference.yaml refers to metadata.json"),
         ("_check_handlers", [{}, "train.yaml", "train"], "train.yaml: train handlers must be a list"),
         ("_check_handlers", [["x"], "train.yaml", "train"], "train.yaml: every entry of the train handlers must be"),
-        ("_check_result", result((1, 6, 5, 3), image_path=None), None),
+        ("_check_result", result((1, 6, 5, 3)), None),
         ("_check_result", result((2, 6, 5, 3)), "2 channels are left; MONAI Label writes one"),
         ("_transforms", [abs], "a single transform is neither a Compose nor a list"),
     ],
@@ -430,14 +437,17 @@ def test_a_packaged_bundle(tmp_path):
     with pytest.raises(InputError, match="is already packaged; name the bundle in the repository"):
         package_bundle(done.folder, dist=tmp_path / "again")
     # nothing remains of it, in memory or on disk
-    assert "scripts" not in sys.modules and not list(done.folder.rglob("__pycache__"))
+    code = own_code(done.folder)
+    assert code.name not in sys.modules and not list(done.folder.rglob("__pycache__"))
     config = done.folder / "configs/inference.yaml"
     config.write_text(
         edited(
-            config.read_text(), "scripts.preprocessing.StandardizeSliced", "planewise.preprocessing.StandardizeSliced"
+            config.read_text(),
+            f"{code.name}.preprocessing.StandardizeSliced",
+            "planewise.preprocessing.StandardizeSliced",
         )
     )
-    (done.folder / "scripts/errors.py").unlink()
+    (code / "errors.py").unlink()
     (done.folder / "models/model.pt").unlink()
     found = findings(done.folder)
     assert {found[name].status for name in ("code", "sums", "weights")} == {"FAIL"}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from planewise.errors import InputError
-from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_score, with_values, without_shipped_score
+from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_score, with_values
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -68,22 +68,14 @@ def test_the_sentence_on_scores_changes_and_nothing_else():
         with_score(rest, words)
 
 
-def test_the_score_of_other_weights_is_left_out():
-    rest = "#\n# For research.\nimports: []\n"
-    shipped = "# Of a task.\n# Score on phantoms (a): with the\n# weights that ship, 0.9.\n"
-    assert without_shipped_score(shipped + rest) == f"# Of a task.\n# Scores of these weights: docs/README.md.\n{rest}"
-    recipe = "# Score on phantoms (the README's commands): 0.9.\n"
-    assert without_shipped_score(recipe + rest) == recipe + rest and without_shipped_score(rest) == rest
-
-
 def test_a_config_for_a_bundle_names_its_own_code():
-    changed = for_a_bundle(TEXT)
+    changed = for_a_bundle(TEXT, "own_code")
     content = yaml.safe_load(changed)
-    assert content["network_def"]["_target_"] == "scripts.networks.SliceNet"
-    assert content["after"] == "$scripts.data.find_inputs(@title, 'planewise')"
+    assert content["network_def"]["_target_"] == "own_code.networks.SliceNet"
+    assert content["after"] == "$own_code.data.find_inputs(@title, 'planewise')"
     assert content["title"] == "planewise.networks is text here" and "# planewise.engines in a comment" in changed
-    assert content["imports"] == ["$import inspect", "$import os", "$import sys", "$import scripts"]
-    assert content["initialize"][-1] == "$scripts.engines.plain_errors()"
+    assert content["imports"] == ["$import inspect", "$import os", "$import sys", "$import own_code"]
+    assert content["initialize"][-1] == "$own_code.engines.plain_errors()"
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -92,10 +84,10 @@ def test_every_config_keeps_its_meaning(name):
     assert len(paths) >= 3
     for path in paths:
         text = path.read_text()
-        before, after = yaml.safe_load(text), yaml.safe_load(for_a_bundle(text))
-        assert not names_in(for_a_bundle(text))
+        before, after = yaml.safe_load(text), yaml.safe_load(for_a_bundle(text, "own_code"))
+        assert not names_in(for_a_bundle(text, "own_code"))
         for key in before.keys() - {"imports", "initialize", "bundle_root"}:
-            assert str(after[key]) == str(before[key]).replace("planewise.", "scripts."), (path.name, key)
+            assert str(after[key]) == str(before[key]).replace("planewise.", "own_code."), (path.name, key)
         assert len(after.get("initialize", [])) == (len(before["initialize"]) + 3 if "initialize" in before else 0)
 
 
@@ -115,9 +107,9 @@ def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
     """The config's path may be absolute or relative."""
     bundle = tmp_path / "some where" / "bundle"
     (bundle / "configs").mkdir(parents=True)
-    (bundle / "scripts").mkdir()
-    (bundle / "scripts" / "__init__.py").write_text("there = 'found'")
-    text = for_a_bundle(SELF)
+    (bundle / "own_code").mkdir()
+    (bundle / "own_code" / "__init__.py").write_text("there = 'found'")
+    text = for_a_bundle(SELF, "own_code")
     (bundle / "configs" / f"run.{suffix}").write_text(as_json(text) if suffix == "json" else text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
@@ -127,18 +119,18 @@ def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
         workflow = ConfigWorkflow(str(config), **options)
         workflow.initialize()
         assert workflow.run() == [str(bundle)]
-        monkeypatch.delitem(sys.modules, "scripts")
+        monkeypatch.delitem(sys.modules, "own_code")
     elsewhere = ConfigWorkflow(str(config), **options, bundle_root=str(tmp_path))
-    with pytest.raises(SystemExit, match="there is no scripts/ in .*; name the bundle with --bundle_root"):
+    with pytest.raises(SystemExit, match="there is no own_code/ in .*; name the bundle with --bundle_root"):
         elsewhere.initialize()
 
 
 def test_a_bundles_folder_is_found_before_anything_of_it_is_used(tmp_path, monkeypatch):
     """MONAI evaluates imports before everything else; nothing may remain of a failed import."""
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "__init__.py").write_text("there = 'found'")
+    (tmp_path / "own_code").mkdir()
+    (tmp_path / "own_code" / "__init__.py").write_text("there = 'found'")
     text = "imports:\n- $import planewise\nbundle_root: .\ninitialize:\n- $planewise.there\n"
-    parser = ConfigParser(yaml.safe_load(for_a_bundle(text)))
+    parser = ConfigParser(yaml.safe_load(for_a_bundle(text, "own_code")))
     parser["bundle_root"] = str(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -147,4 +139,4 @@ def test_a_bundles_folder_is_found_before_anything_of_it_is_used(tmp_path, monke
         last = parser.get_parsed_content(f"initialize::{number}")
         parser.ref_resolver.remove_resolved_content(f"initialize::{number}")
     assert last == "found"
-    monkeypatch.delitem(sys.modules, "scripts")
+    monkeypatch.delitem(sys.modules, "own_code")

@@ -134,8 +134,7 @@ def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
 )
 def test_a_config_says_the_scores_that_matter_most(scores, said, tmp_path):
     weights, content = shipped(tmp_path, scores=scores)
-    expected = f"Score on phantoms (a recipe): with the weights that ship, {said}."
-    assert score_sentence(Run.of_weights(weights)) == expected
+    assert score_sentence(Run.of_weights(weights)).endswith(f", {said}.")
     (weights.parent / "record.json").write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
     with pytest.raises(InputError, match=r"no sentence is known for the scores .*\(mae\)"):
         score_sentence(Run.of_weights(weights))

@@ -11,6 +11,7 @@ from pathlib import Path
 import planewise
 import pytest
 from planewise.errors import InputError
+from planewise.own_names import forget
 from planewise.packaging.configs import names_in
 from planewise.packaging.source import Source, rewrite_imports
 
@@ -71,7 +72,7 @@ def left_of_ours(text: str) -> list[str]:
     for node in ast.walk(ast.parse(text)):
         named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        left += [entry for entry in named if entry.startswith("planewise")]
+        left += [entry for entry in named if entry.partition(".")[0] == "planewise"]
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("planewise."):
             left.append(node.value)
     return left
@@ -98,24 +99,24 @@ def test_only_what_is_reached():
 def test_every_module_can_be_imported_where_planewise_cannot(tmp_path, monkeypatch):
     """All names that any bundle needs, starting from each room in turn: no circular imports, and nothing missing."""
     source = Source({name for bundle in BUNDLES for name in names_of(bundle)})
-    write(source.files(), tmp_path / "scripts")
+    write(source.files(), tmp_path / source.name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "planewise"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "planewise", None)
     monkeypatch.syspath_prepend(tmp_path)
-    modules = sorted(module.replace("planewise", "scripts", 1) for module in source.modules)
+    modules = sorted(module.replace("planewise", source.name, 1) for module in source.modules)
     try:
         for first in sorted({name.rpartition(".")[0] for name in modules}):
-            forget_scripts()
+            forget(source.name)
             import_module(first)
         for name in modules:
             import_module(name)
-        scripts = import_module("scripts")
+        code = import_module(source.name)
         # functions that have the same names as their modules
-        assert callable(scripts.networks.place_network) and callable(scripts.engines.precision)
-        assert scripts.__version__ == planewise.__version__ and not hasattr(scripts, "phantoms")
+        assert callable(code.networks.place_network) and callable(code.engines.precision)
+        assert code.__version__ == planewise.__version__ and not hasattr(code, "phantoms")
     finally:
-        forget_scripts()
+        forget(source.name)
 
 
 def write(files: dict[str, str], folder: Path) -> None:
@@ -175,25 +176,14 @@ def test_a_name_is_followed_through_two_rooms(nested, tmp_path, monkeypatch):
     source = Source(["planewise.bodies.Heart", "planewise.bodies.pulse"])
     assert source.exports == {"planewise.bodies": {"Heart", "pulse"}, "planewise.bodies.heart": {"Heart"}}
     files = source.files()
-    assert "from scripts.bodies.heart.beat import beat as pulse\n" in files["bodies/__init__.py"]
-    write(files, tmp_path / "elsewhere/scripts")
+    assert f"from {source.name}.bodies.heart.beat import beat as pulse\n" in files["bodies/__init__.py"]
+    write(files, tmp_path / "elsewhere" / source.name)
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
-    forget_scripts()
-    try:
-        scripts = import_module("scripts")
-        bone = import_module("scripts.bodies.bone").Bone
-        assert scripts.bodies.Heart().rest() == (60, bone) and scripts.bodies.pulse() == 60
-    finally:
-        forget_scripts()
-
-
-def test_imports_in_functions_are_refused(nested):
-    """A server may have unloaded the package when the function is called."""
-    (nested / "bodies/bone.py").write_text(
-        "class Bone:\n    def marrow(self):\n        from planewise.bodies.heart.beat import beat\n\n        return beat()\n"
-    )
-    with pytest.raises(InputError, match=r"bone imports planewise.bodies.heart.beat.beat in a function \(line 3\)"):
-        Source(["planewise.bodies.bone.Bone"])
+    code = import_module(source.name)
+    bone = import_module(f"{source.name}.bodies.bone").Bone
+    assert code.bodies.Heart().rest() == (60, bone) and code.bodies.pulse() == 60
+    (nested / "bodies/bone.py").write_text("class Bone:\n    marrow = 1\n")
+    assert Source(["planewise.bodies.Heart", "planewise.bodies.pulse"]).name != source.name
 
 
 def test_relative_imports_are_refused(nested):
@@ -203,11 +193,6 @@ def test_relative_imports_are_refused(nested):
     (nested / "bodies/skin.py").write_text("from .bone import Bone\n")
     with pytest.raises(InputError, match=r"planewise.bodies.skin has a relative import \(line 1\)"):
         Source(["planewise.bodies.skin.Skin"])
-
-
-def forget_scripts():
-    for name in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
-        del sys.modules[name]
 
 
 def test_imports_are_rewritten_and_nothing_else():
@@ -224,13 +209,13 @@ names = "é", "planewise.networks.SliceNet", "see planewise.networks.SliceNet", 
 other.planewise = 1
 '''
     assert rewrite_imports(text) == (
-        text.replace("from planewise.e", "from scripts.e")
-        .replace("import planewise.g", "import scripts.g")
-        .replace("import planewise.d", "import scripts.d")
-        .replace("from planewise.n", "from scripts.n")
-        .replace("\nplanewise.geometry", "\nscripts.geometry")
-        .replace('"planewise.networks.SliceNet"', '"scripts.networks.SliceNet"')
-        .replace('r"planewise', 'r"scripts')
+        text.replace("from planewise.e", "from planewise_00000000.e")
+        .replace("import planewise.g", "import planewise_00000000.g")
+        .replace("import planewise.d", "import planewise_00000000.d")
+        .replace("from planewise.n", "from planewise_00000000.n")
+        .replace("\nplanewise.geometry", "\nplanewise_00000000.geometry")
+        .replace('"planewise.networks.SliceNet"', '"planewise_00000000.networks.SliceNet"')
+        .replace('r"planewise', 'r"planewise_00000000')
     )
 
 

@@ -7,18 +7,20 @@ import subprocess
 import sys
 import zipfile
 
+import monai.bundle
 import nibabel
 import numpy as np
 import planewise
 import pytest
 import torch
 import yaml
-from monai.bundle import ConfigParser
+from monai.bundle import create_workflow
+from planewise.own_names import own_code
 from planewise.packaging import check_bundle, package_bundle
 
-from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny_size
+from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size
 from tests.kinds import PRETEXT_AND_TASK, others_slow
-from tests.packaging.conftest import arguments, source
+from tests.packaging.conftest import arguments, source, write_run
 
 
 def unpacked(zip_file, folder):
@@ -68,7 +70,7 @@ def test_it_infers_and_trains(name, packaged, elsewhere, few_phantoms, tmp_path)
     assert record["seed"] == 0 and record["packages"]["planewise"] == planewise.__version__
     # the runs left nothing in the bundle
     assert {path.name for path in folder.iterdir()} == {
-        "LICENSE", "SHA256SUMS", "configs", "docs", "models", "scripts",
+        "LICENSE", "SHA256SUMS", "configs", "docs", "models", own_code(folder).name,
     }  # fmt: skip
 
 
@@ -107,18 +109,25 @@ def masks(folder):
     }
 
 
-def test_a_server_may_forget_scripts_between_building_transforms_and_calling_them(packaged, few_phantoms, monkeypatch):
-    """MONAI Label does this. To read a folder of DICOM files, the loader then still needs the indexer from these scripts."""
-    name = "pretext_cardiac_location"
-    done = packaged(name)
-    folder = str(done.folder)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    parser = ConfigParser(yaml.safe_load((done.folder / "configs/inference.yaml").read_text()))
-    load = parser.get_parsed_content("preprocessing").transforms[0]
-    for module in [module for module in sys.modules if module.partition(".")[0] == "scripts"]:
-        monkeypatch.delitem(sys.modules, module)
-    sys.path.remove(folder)
-    items = json.loads(few_phantoms.cardiac.unlabelled.read_text())["training"]
-    exam = (few_phantoms.cardiac.unlabelled.parent / items[0]["image"]).parent.parent
-    assert load({"image": str(exam)})["image"].ndim == 3
+def test_two_packages_work_in_one_process(few_phantoms, tmp_path, monkeypatch):
+    """Each has its own code and weights, whichever was loaded last."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    networks, workflows = {}, {}
+    for name in PRETEXT_AND_TASK:
+        run = write_run(name, tmp_path / "runs" / name, tiny(name), datalist_for(name, few_phantoms))
+        folder = package_bundle(source(name), run, tmp_path / "dist").folder
+        networks[folder] = monai.bundle.load(
+            name, bundle_dir=tmp_path / "dist", workflow_type="inference", device="cpu"
+        )
+        given = infers_from(name, str(datalist_for(name, few_phantoms))) | {"output_dir": str(tmp_path / name)}
+        file = str(folder / "configs/inference.json")
+        workflows[folder] = create_workflow(config_file=file, workflow_type="infer", logging_file=False, **given)
+    for folder, network in networks.items():
+        code, saved = own_code(folder), torch.load(folder / "models/model.pt", weights_only=True)
+        workflows[folder].run()
+        assert list((tmp_path / folder.name).rglob("*.json"))
+        for each in (network, workflows[folder].parser.get_parsed_content("network")):
+            assert type(each).__module__.startswith(f"{code.name}.")
+            assert sys.modules[type(each).__module__].__file__.startswith(str(code))
+            assert all(torch.equal(value.cpu(), saved[key]) for key, value in each.state_dict().items())
+    assert len({own_code(folder).name for folder in networks}) == 2

@@ -18,7 +18,7 @@ line-length = 120
 target-version = "py310"
 lint.select = ["E", "F", "I", "W"]
 lint.ignore = ["E203", "E501", "E741"]
-lint.isort.known-third-party = ["scripts"]
+lint.isort.known-third-party = ["planewise_00000000"]
 lint.isort.split-on-trailing-comma = false
 lint.per-file-ignores = {"__init__.py" = ["F401"]}
 """
@@ -30,9 +30,9 @@ def test_packaged_code_passes_the_zoos_formatters(tmp_path):
         pytest.skip("ruff, which knows isort's, black's and flake8's rules, is not installed")
     (tmp_path / "zoo.toml").write_text(ZOO)
     # bundles share most files; the same text in the same place is checked once
-    files = {(file, text): name for name in BUNDLES for file, text in Bundle(source(name)).source.files().items()}
+    files = {(file, text): name for name in BUNDLES for file, text in Bundle(source(name)).source._files.items()}
     for (file, text), name in files.items():
-        path = tmp_path / name / "scripts" / file
+        path = tmp_path / name / "planewise_00000000" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     for command in (["check"], ["format", "--check"]):

@@ -22,11 +22,12 @@ def digest(path: str | Path) -> str | None:
     return sha256(path) if path.is_file() else None
 
 
+_PACKAGE = Path(__file__).parent
 #: The subpackages that determine what a training learns.
 _ROOMS = ("augmentation", "data", "engines", "geometry", "losses", "networks", "preprocessing", "pretexts")
 
 
-def code_sha256(package: Path = Path(__file__).parent, rooms: Sequence[str] = _ROOMS, modules: bool = False) -> str:
+def code_sha256(package: Path = _PACKAGE, rooms: Sequence[str] = _ROOMS, modules: bool = False) -> str:
     """SHA-256 of the names and contents of the files in some subpackages (``rooms``), by default those that determine what a
     training learns; with ``modules``, also of the package's top-level modules."""
     found = hashlib.sha256()

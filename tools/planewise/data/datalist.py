@@ -338,9 +338,8 @@ def checked_masks(
         if lacking:
             kept = {str(value): name for value, name in structures.items() if int(value) in known}
             first = kept and list(kept) == [str(number + 1) for number in range(len(kept))]
-            remedy = (
-                f'name the structures that they have with --structures "{kept}"' if first else "leave such exams out"
-            )
+            remedy = 'name the structures that they have with --structures "' + str(kept) + '"'
+            remedy = remedy if first else "leave such exams out"
             named = ", ".join(f"{old}: {new}" for old, new in item["label_map"].items())
             raise InputError(
                 f"exam {exam_of(item)}: no value of its mask becomes {' or '.join(lacking)} (label map: {named}); name it in "

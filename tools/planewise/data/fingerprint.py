@@ -114,7 +114,7 @@ def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict
         transform: transform that makes the rows of a cache from the items.
     """
     stamps = hashlib.sha256()
-    for path in sorted({path for item in items for key in ("image", "label") for path in _files(item.get(key, []))}):
+    for path in sorted({file for item in items for key in ("image", "label") for file in _files(item.get(key, []))}):
         try:
             status = os.stat(path)
             stamps.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())

@@ -292,9 +292,9 @@ class CheckpointHandler:
         return Snapshot(state, before.best_epoch, before.best, before.best_learner, copied)
 
     def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
-        """Raise an error if any weight, or any of the optimiser's moments, is not finite. The loss of the last step cannot
-        show this, because it was computed before they changed."""
-        values = dict(self._trained_state())
+        """Raise an error if the square of any weight, or any of the optimiser's moments, is not finite. The loss of the last
+        step cannot show this, because it was computed before they changed."""
+        values = {name: value.float() ** 2 for name, value in self._trained_state().items()}
         for number, (weight, state) in enumerate(self._kept_moments()):
             # counters of steps stay on the CPU, as do an auxiliary task's moments until its first step after resuming
             there = {name: value for name, value in state.items() if getattr(value, "device", None) == weight.device}
@@ -302,8 +302,8 @@ class CheckpointHandler:
         if wrong := not_finite(values):
             what = "the optimiser's moments" if wrong[0].startswith("optimizer.") else "the weights"
             raise InputError(
-                f"{what} are not finite after epoch {engine.state.epoch}, so the epoch is not written; start again with "
-                "`--resume false` and a smaller --learning_rate, or with --amp false"
+                f"{what} are too large or not finite after epoch {engine.state.epoch}, so the epoch is not written; start "
+                "again with `--resume false` and a smaller --learning_rate, or with --amp false"
             )
 
     def _write_latest(self) -> None:

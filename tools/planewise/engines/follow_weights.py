@@ -31,7 +31,7 @@ from planewise.errors import InputError
 from planewise.exams.cases import BRATS
 from planewise.exams.sections import channels_in
 from planewise.not_computed import FILES, NOT_COMPUTED
-from planewise.own_names import THEIRS
+from planewise.own_names import own_code
 from planewise.text_files import read_yaml
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
 
 def _log_package(folder: Path) -> bool:
     """Whether a folder is an unpacked package; if so, log which data its weights were trained on."""
-    if not (folder / THEIRS).is_dir():
+    if own_code(folder) is None:
         return False
     with suppress(InputError):
         source = read_table(folder / "configs" / "metadata.json").get("data_source")
@@ -256,7 +256,7 @@ def _packaged(parser: ConfigParser, setting: str) -> RunRecord | None:
         return None
     folder = file.absolute().parent.parent
     own = Path(str(parser.get_parsed_content("bundle_root") if "bundle_root" in parser else ".")).expanduser()
-    if not (folder / THEIRS).is_dir() or folder.resolve() == own.resolve():
+    if own_code(folder) is None or folder.resolve() == own.resolve():
         return None
     configs = configs_beside(ConfigParser({"bundle_root": str(folder)}))
     if configs is None:

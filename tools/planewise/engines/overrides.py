@@ -123,7 +123,7 @@ def refuse_overlay_first(arguments: Sequence[str]) -> None:
     files = config_files(arguments)
     whole = next((file for file in files if _STANDS_ALONE in ConfigParser.load_config_file(file)), None)
     if whole is not None and whole != files[0]:
-        right = ",".join(f"'{file}'" for file in dict.fromkeys([whole, *files]))
+        right = ",".join(map(repr, dict.fromkeys([whole, *files])))
         raise InputError(
             f"{whole} comes after {files[0]} and would replace its settings, because later files take precedence; name "
             f'{whole} first: --config_file "[{right}]"'

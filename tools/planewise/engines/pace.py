@@ -80,5 +80,5 @@ class Pace:
             return
         self._names_small = False
         if files := with_small_version(config_files(with_args_file(sys.argv))):
-            option = ",".join(f"'{file}'" for file in files)
+            option = ",".join(map(repr, files))
             logger.info('on a CPU, a small version trains in minutes: --config_file "[%s]"', option)

@@ -16,7 +16,6 @@ from monai.bundle import ConfigWorkflow
 
 from planewise.engines.plain_errors import slip_in_config
 from planewise.errors import InputError, causes, refusal
-from planewise.own_names import forget_theirs
 
 _SAID = re.compile(r"exam .*")
 
@@ -93,15 +92,13 @@ class _Heard(logging.Handler):
 
 @contextmanager
 def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handler) -> Iterator[None]:
-    """Give a run its own command line, log and modules, as in a separate process, and restore the earlier ones afterwards."""
+    """Give a run its own command line and log, as in a separate process, and restore the earlier ones afterwards."""
     # MONAI's own logger of workflows writes to the standard output, bypassing the root logger
     loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
     logged = [(logger.level, logger.handlers[:]) for logger in loggers]
     argv, hook, path = sys.argv, sys.excepthook, sys.path[:]
     # settings on the command line take precedence over those of the weights (`planewise.engines.follow_weights`)
     sys.argv = [argv[0], *(f"--{name}" for name in given)]
-    # the code of a packaged bundle is in `scripts`, like that of any other packaged bundle that this process has loaded
-    others = forget_theirs()
     sys.path.insert(0, str(bundle))
     for logger in loggers:
         logger.setLevel(logging.INFO)
@@ -115,7 +112,3 @@ def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handl
         for logger, (level, handlers) in zip(loggers, logged, strict=True):
             logger.setLevel(level)
             logger.handlers[:] = handlers
-        for name, module in list(sys.modules.items()):
-            if (getattr(module, "__file__", None) or "").startswith(f"{bundle}{os.sep}"):
-                del sys.modules[name]
-        sys.modules.update(others)

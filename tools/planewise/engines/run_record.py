@@ -100,7 +100,7 @@ def scores_in_words(patients: Mapping[str, Any]) -> str:
 def in_our_names(value: Any) -> Any:
     """Convert a config to the form of a bundle's own files, in which code has this package's name and references use ``#``.
 
-    The config of a packaged bundle uses ``scripts`` as the name of the package.
+    The config of a packaged bundle uses another name of the package.
     """
     if isinstance(value, dict):
         return {key: in_our_names(entry) for key, entry in value.items() if key != "initialize"}

@@ -517,7 +517,7 @@ def _refuse_text_numbers(content: Any, key: str) -> None:
         for name, value in content.items() if isinstance(content, dict) else enumerate(content):
             _refuse_text_numbers(value, f"{key}#{name}")
     elif hint := _hint(content):
-        raise InputError(f"{key} is '{content}'{hint}")
+        raise InputError(f"{key} is {content!r}{hint}")
 
 
 def _check_device(device: Any) -> None:

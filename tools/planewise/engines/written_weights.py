@@ -19,8 +19,8 @@ _HANDLERS = "train#handlers"
 _ARGUMENT = "train_handlers"
 #: Classes whose objects write weights; the last two are MONAI's and Ignite's.
 _WRITERS = frozenset(("RunHandler", "CheckpointHandler", "CheckpointSaver", "Checkpoint"))
-#: Top modules whose handlers are known: the last one is planewise inside a packaged bundle.
-_KNOWN = ("monai", "ignite", "planewise", "scripts")
+#: Top modules whose handlers are known: the last one is this package, also inside a packaged bundle.
+_KNOWN = ("monai", "ignite", __name__.partition(".")[0])
 _REMEDY = (
     "to add handlers to the bundle's own, write `+train#handlers:` instead of `train#handlers:` in a file of --config_file; "
     "a list that replaces them needs planewise.engines.RunHandler, as in train.yaml"

@@ -161,7 +161,7 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
     lines = [f'"planewise": {_json(content["planewise"])}']
     for section in SECTIONS:
         items = ",\n".join(_json(item) for item in content[section])
-        lines.append(f'"{section}": [\n{items}\n]' if items else f'"{section}": []')
+        lines.append(f"{_json(section)}: [\n{items}\n]" if items else f"{_json(section)}: []")
     exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
     lines.append(f'"exams": {{\n{exams}\n}}')
     # neither file replaces its old version until both are on disk

@@ -27,8 +27,8 @@ def files_below(
     top = os.path.realpath(folder)
     entered: set[str] = set()
     starts = [os.fspath(folder)]
-    for start in starts:  # grows while the loop finds links
-        for root, folders, files in os.walk(start, onerror=refuse):
+    while starts:  # grows while the loop finds links
+        for root, folders, files in os.walk(starts.pop(0), onerror=refuse):
             place = os.path.realpath(root)
             if place in entered:
                 folders.clear()

@@ -61,7 +61,7 @@ def group_exams(
             for date, dated in _by_date(members).items():
                 for frame in dated:
                     exams[study, patient, date, frame.frame_of_reference].append(frame)
-    references, dates = defaultdict(int), defaultdict(set)
+    references, dates = Counter(), defaultdict(set)
     for study, patient, date, _ in exams:
         references[study, patient, date] += 1
         dates[study, patient].add(date)

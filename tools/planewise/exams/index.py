@@ -36,7 +36,7 @@ from planewise.exams.division import (
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
-from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mask, unknown_values
+from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mask, unknown_values, why_unusable
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photograph_files import ENDINGS
 from planewise.exams.photographs import read_grade_table, read_photographs, unused_table
@@ -250,6 +250,9 @@ def index_folder(
             # with --labels, the mapping is for the masks in that folder, not for those with their data set's label map
             if "label" in item and (labels_dir is None or "label_map" not in item):
                 item["label_map"] = mapping
+    if mapping is not None and sought.inputs == "volumes":
+        named = {item["label"] for item in items if item.get("label_map") == mapping}
+        _leave_out_masks(result, items, {file: why for file in sorted(named) if (why := why_unusable(file, mapping))})
     _leave_out_masks(result, items, labels.ignored_masks(items))
     _mark_predicted(result, items, is_unchecked, checked)
     if sought.inputs not in ("volumes", "photographs"):

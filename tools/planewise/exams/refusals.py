@@ -137,7 +137,7 @@ def is_broken(reason: str) -> bool:
     return reason in _BROKEN or reason.startswith("damaged: ")
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818
     """Raised for a file without usable frames; the text is the reason."""
 
 

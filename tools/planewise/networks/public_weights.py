@@ -68,7 +68,7 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
     if len(prefixes) > 1:
         raise InputError(
             f"{path} contains {len(prefixes)} networks that fit, with the prefixes {', '.join(prefixes)}; save only one of "
-            f"them: torch.save({{name: value for name, value in weights.items() if name.startswith('{prefixes[0]}')}}, ..)"
+            f"them: torch.save({{name: value for name, value in weights.items() if name.startswith({prefixes[0]!r})}}, ..)"
         )
     (prefix,) = prefixes
     found = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -17,7 +17,7 @@ from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
 from planewise.networks import weights_path
 from planewise.networks.pretrained import read_weights
-from planewise.own_names import THEIRS, forget_theirs
+from planewise.own_names import own_code
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def load_bundle(
     """Load a bundle's network.
 
     Args:
-        bundle: name of the bundle, or its folder in a clone or in an unpacked zip. The code in an unpacked zip
-            replaces code loaded from another zip, as in ``monai.bundle.load``.
+        bundle: name of the bundle, or its folder in a clone or in an unpacked zip.
         weights: a run's folder or a checkpoint; None uses the weights that ship with the bundle, if any.
         bundles: folder that contains the named bundle; None uses planewise's own.
         device: device for the network.
@@ -69,8 +68,7 @@ def load_bundle(
             f"there is no bundle {bundle} in {folder.parent}{did_you_mean(near)}; name its folder, or the folder of the "
             "bundles"
         )
-    if (folder / THEIRS).is_dir():
-        forget_theirs()
+    if own_code(folder):
         sys.path.insert(0, str(folder))
     config = ConfigParser(ConfigParser.load_config_file(str(file)))
     config.update({"bundle_root": str(folder), "device": str(device)})

@@ -19,7 +19,7 @@ from monai.bundle import ConfigParser, verify_metadata
 from torch import nn
 
 from planewise.errors import InputError, causes, refusal
-from planewise.own_names import THEIRS, forget_theirs
+from planewise.own_names import forget, own_code
 from planewise.packaging.configs import names_in
 from planewise.packaging.source import Source, foreign_imports
 from planewise.packaging.versions import PINS, canonical
@@ -52,7 +52,7 @@ class Bundle:
     @property
     def is_packaged(self) -> bool:
         """Whether the bundle contains its own code."""
-        return (self.folder / THEIRS / "__init__.py").is_file()
+        return own_code(self.folder) is not None
 
     @property
     def weights(self) -> Path:
@@ -124,9 +124,10 @@ class Bundle:
     def requirements(self) -> dict[str, str]:
         """Distributions that the code imports but metadata.json does not name, each with its version in `PINS` or else
         the installed version."""
-        if self.is_packaged:
-            files = (self.folder / THEIRS).rglob("*.py")
-            imported = foreign_imports(node for path in files for node in ast.walk(ast.parse(path.read_text())))
+        if code := own_code(self.folder):
+            imported = foreign_imports(
+                node for path in code.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+            )
         else:
             imported = self.source.foreign_imports()
         named = {canonical(name) for name in (*self.metadata.get("required_packages_version", {}), *_NAMED_APART)}
@@ -140,13 +141,14 @@ class Bundle:
 
     @contextmanager
     def importable(self) -> Iterator[None]:
-        """Make the code that the configs name importable. A packaged bundle's own code replaces the code of any other
-        bundle."""
-        if not self.is_packaged:
+        """Make the code that the configs name importable. Other files with the same code may be gone later, so the code is
+        loaded again each time."""
+        code = own_code(self.folder)
+        if code is None:
             yield
             return
         written = sys.dont_write_bytecode
-        forget_theirs()
+        forget(code.name)
         sys.path.insert(0, str(self.folder))
         sys.dont_write_bytecode = True  # no bytecode may be left in the bundle's folder
         importlib.invalidate_caches()
@@ -155,7 +157,7 @@ class Bundle:
         finally:
             sys.path.remove(str(self.folder))
             sys.dont_write_bytecode = written
-            forget_theirs()
+            forget(code.name)
 
 
 def check_metadata(bundle: Bundle) -> None:

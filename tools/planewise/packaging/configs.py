@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from planewise.errors import InputError
-from planewise.own_names import OURS, THEIRS
+from planewise.own_names import OURS
 
 #: Width of a line of a config's comments.
 WIDTH = 120
@@ -23,14 +23,14 @@ _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 #: Configs that a package also contains as ``.json``, because `monai.bundle.load` and MONAI's federated client look
 #: only for that.
 TWINS = ("inference.yaml", "train.yaml")
-#: First lines of ``initialize`` in a packaged config, which make ``scripts/`` importable; MONAI searches the bundle's
+#: First lines of ``initialize`` in a packaged config, which make the bundle's code importable; MONAI searches the bundle's
 #: folder only after initialisation. They need the imports in `_IMPORTS`.
-_FIND_SCRIPTS = (
-    f"# finds {THEIRS}/ from any folder",
-    f"- $os.path.isdir(os.path.join(@bundle_root, '{THEIRS}')) or sys.exit('there is no {THEIRS}/ in ' + "
+_FIND_CODE = (
+    "# finds {name}/ from any folder",
+    "- $os.path.isdir(os.path.join(@bundle_root, '{name}')) or sys.exit('there is no {name}/ in ' + "
     "os.path.abspath(@bundle_root) + '; name the bundle with --bundle_root')",
     "- $sys.path.insert(1, os.path.abspath(@bundle_root))",
-    f"- $import {THEIRS}",
+    "- $import {name}",
 )
 _IMPORTS = ("- $import inspect", "- $import os", "- $import sys")
 #: Expression for the bundle's folder, which is the parent of the config's folder. An expression has no access to the path of
@@ -47,18 +47,18 @@ def names_in(text: str) -> set[str]:
     return {name for _, node in _code(text) for name in _DOTTED.findall(node.value)}
 
 
-def for_a_bundle(text: str) -> str:
-    """The config as it is in a package, where it finds the bundle's folder and uses the code in ``scripts/``."""
+def for_a_bundle(text: str, name: str) -> str:
+    """The config as it is in a package, where it finds the bundle's folder and uses the code in the folder ``name``."""
     text = _with_blocks(text, ("imports", "initialize"))
     edits = []
     for _, node in _code(text):
         start, end = node.start_mark.index, node.end_mark.index
-        written = re.sub(rf"^(\W*import ){OURS}\b", rf"\g<1>{THEIRS}", _NAME.sub(THEIRS, text[start:end]))
+        written = re.sub(rf"^(\W*import ){OURS}\b", rf"\g<1>{name}", _NAME.sub(name, text[start:end]))
         edits.append((start, end, written))
     top = _top_level(text)
     given = {node.value for node in top["imports"][1].value} if "imports" in top else set()
     imports = [line for line in _IMPORTS if line.removeprefix("- ") not in given]
-    for key, lines in (("imports", imports), ("initialize", _FIND_SCRIPTS)):
+    for key, lines in (("imports", imports), ("initialize", [line.format(name=name) for line in _FIND_CODE])):
         if key in top:
             first = top[key][1].start_mark
             edits.append((first.index, first.index, "".join(f"{line}\n{' ' * first.column}" for line in lines)))
@@ -93,14 +93,6 @@ def with_score(text: str, score: str) -> str:
     if not found:
         raise InputError("the config's opening comment has no line `# Score on phantoms`; add one for its scores")
     return changed
-
-
-def without_shipped_score(text: str) -> str:
-    """The config for other weights than the bundle's own: its opening comment refers to the model card for their scores."""
-    found = _SCORE.search(text)
-    if not found or "the weights that ship" not in re.sub(r"\n# ", " ", found[0]):
-        return text
-    return f"{text[: found.start()]}# Scores of these weights: docs/README.md.\n{text[found.end() :]}"
 
 
 def with_overlay(text: str, values: Mapping[str, Any]) -> str:

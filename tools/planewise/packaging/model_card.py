@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,54 +10,57 @@ from typing import Any
 import yaml
 
 from planewise.checksum import sha256
-from planewise.engines.references import reached
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.own_names import OURS
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run import Run, flat_scores
-
-#: Marks around the packager's text.
-BEGIN, END = f"<!-- written by `{OURS} package` -->", f"<!-- end of what `{OURS} package` wrote -->"
 
 #: Marks around the text of `tools/train_released_weights`.
 RELEASE_BEGIN = "<!-- written by `tools/train_released_weights` -->"
 RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 
-#: Settings that give a network and its images their size.
-_SIZES = ("features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks")
-#: Those of them that belong to the images; the others count only if the network refers to them.
-_OF_IMAGES = ("image_size", "spacing", "in_channels")
-#: Settings of a run that a description of its training does not need.
-_NOT_OF_TRAINING = ("seed", "num_subjects", "subject_seed", "val_interval")
-#: Words of a bundle's name, introduction and description that say that its weights were pretrained.
-_PRETRAINED_NAME = re.compile(r", pretrained [^,\n]*$", re.M)
-_PRETRAINED_START = re.compile(r"weights\s+that\s+were\s+pretrained\s+without\s+\w+")
-_PRETRAINED_WORDS = re.compile(r"It is pretrained to .*?, then fine-tuned with")
-#: Words about the pretraining, and transforms: the words are true if the pretext has one of these.
-_CLAIMS = {
-    "imaging planes": ("PlaneHeatmapsd", "PlaneSquaresd", "SliceLocationd"),
-    "where the planes of other views cut a slice": ("PlaneHeatmapsd",),
-    "lies in its stack": ("SliceLocationd",),
-    "anatomical positions": ("PlaneSquaresd",),
-}
-#: Texts about the weights that ship with a bundle, which are not true of other people's weights.
-_OUR_WEIGHTS = re.compile(r"code\s+and\s+weights\s+are\s+ours\.")
-_SHIPPED_FILE = re.compile(r"(`models/model\.pt`\s+holds\s+the\s+weights) that\s+ship;")
-_NONE_SHIP = "No weights ship with this bundle. The scores"
-_RELEASED_LIMIT = re.compile(r"^- The released weights come from phantoms.*\n(?:  .*\n)*", re.M)
-_OUR_LICENCE = re.compile(r"^Code and weights: (.*?)\. Data sets: ", re.M)
-_RELEASED_SOURCE = " Weights released with this bundle are trained on planewise phantoms only."
-#: The commands of a bundle's README, which need the repository.
-_COMMANDS = re.compile(r"(?<=^## Commands\n).*?(?=^## |\Z)", re.M | re.S)
+#: Below the introduction of a packaged README. The rest of the page is that of the repository.
+_NOTE = f"""**This is a package**: see "The weights in this folder" under Performance for their origin, scores and settings.
+The rest of this page describes the bundle in the repository of {OURS}: its default settings, training and weights.
+"""
+_COMMANDS = f"""
+The code that the configs name is in this folder; {OURS} need not be installed. The settings at the top of the configs are
+those of `models/model.pt`. `{OURS} index` writes `/data/datalist.json` for your own exams.
+
+```bash
+pip install {{packages}}
+python -m monai.bundle run --config_file configs/inference.yaml {{source}} --output_dir out
+python -m monai.bundle run --config_file configs/train.yaml --datalist /data/datalist.json --output_dir runs/mine
+{{evaluate}}```
+
+For a program that reads ONNX (it needs the package `onnx`):
+
+```bash
+{{onnx}}
+```
+
+The same as TorchScript:
+
+```bash
+python -m monai.bundle ckpt_export --net_id network_def --filepath models/model.ts \\
+  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml
+```
+
+This page in the repository has more commands: training at the paper's size, on phantoms, and studies.
+"""
+_EVALUATE = (
+    "python -m monai.bundle run --config_file \"['configs/train.yaml','configs/evaluate.yaml']\" --weights models/model.pt "
+    "--datalist /data/datalist.json --output_dir scores\n"
+)
 #: The meaning of a segmentation's scores with 1.0 mm for missed structures.
-_OF_MISSED = [
-    "`assd_missed_1_mm` counts a structure that was missed as 1.0 mm, like the paper's implementation, which flatters a",
-    "failure: do not compare it between networks that missed many (`missed_share`). It is left out if more than half were",
-    "missed.",
-]
+_OF_MISSED = """
+`assd_missed_1_mm` counts a structure that was missed as 1.0 mm, like the paper's implementation, which flatters a
+failure: do not compare it between networks that missed many (`missed_share`). It is left out if more than half were
+missed.
+"""
 _CHECKSUM = "SHA-256 of the weights' file before packaging, by which results of `planewise` name these weights"
-#: Heading below which the text of a packaged README may need the repository.
-FROM_REPOSITORY = "### From the repository"
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,8 @@ class Provenance:
     """Description of the training and test data"""
     run: Run | None
     """The run that made the weights; None if it no longer exists"""
-    sha256: str = ""
+    sha256: str
     """Checksum of the weights' file before packaging; the package has the same values in another file"""
-
-    @property
-    def on_phantoms(self) -> bool:
-        """Whether the training data is described as phantoms."""
-        return "phantom" in self.data.lower()
 
     @property
     def ours(self) -> bool:
@@ -96,108 +93,87 @@ class Provenance:
         return {"measured_on": self.measured_on, **flat_scores(self.scores)}
 
 
-def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any]) -> str:
-    """A bundle's README with the scores and the origin of its weights under Performance. They replace the text about the
-    weights that ship with the bundle in the repository. If the weights have another size than the method in its paper, the
-    description of the model says so first. Sentences that are true only of weights from phantoms are changed for other
-    weights.
+def model_card(readme: str, provenance: Provenance, train: Mapping[str, Any], packaged: Bundle) -> str:
+    """A bundle's README for a package: the scores and the origin of its weights under Performance, in place of the text about
+    the weights in the repository, and the commands for people who have only the package's folder.
 
     Args:
         readme: the text.
         provenance: origin of the weights and scores.
         train: the bundle's training config, to list the settings that the run changed.
+        packaged: the package.
     """
-    rows = [f"| {name} | {value} |" for name, value in flat_scores(provenance.scores).items()]
+    introduction, mark, rest = without_release(readme).partition("\n## ")
+    card = f"{introduction}\n{_NOTE}{mark}{rest}"
+    before, heading, rest = _divided(card, "Commands")
+    _, mark, rest = rest.partition("\n## ")
+    card = f"{before}{heading}{_commands(packaged)}{mark}{rest}"
+    before, heading, rest = _divided(card, "Performance")
+    return f"{before}{heading}\n{_weights(provenance, train)}{rest}"
+
+
+def _divided(text: str, heading: str) -> tuple[str, str, str]:
+    """The text before a heading, the heading, which is added at the end if it is missing, and the text below it."""
+    line = f"\n## {heading}\n"
+    before, _, rest = text.partition(line)
+    return before, line, rest
+
+
+def _commands(packaged: Bundle) -> str:
+    metadata = packaged.metadata
+    versions = {"monai": metadata["monai_version"], "torch": metadata["pytorch_version"]}
+    versions |= {"numpy": metadata["numpy_version"], **metadata["required_packages_version"]}
+    # a pretext may need a part of its network for its scores that a package lacks
+    evaluates = str(packaged.config("evaluate.yaml").get("weights")).endswith("/model.pt'")
+    return _COMMANDS.format(
+        packages=" ".join(f'"{name}=={version}"' for name, version in versions.items()),
+        source="--input /data/exam"
+        if "input" in packaged.config("inference.yaml")
+        else "--datalist /data/datalist.json",
+        evaluate=_EVALUATE if evaluates else "",
+        onnx=onnx_options(packaged).command,
+    )
+
+
+def _weights(provenance: Provenance, train: Mapping[str, Any]) -> str:
+    """The lines about a package's weights."""
+    scores, network = flat_scores(provenance.scores), train.get("network_def")
     facts = [
+        ("network", f"`{network.get('_target_') if isinstance(network, Mapping) else network}`"),
         ("measured on", provenance.measured_on),
         ("training and test data", provenance.data),
-        *([(_CHECKSUM, provenance.sha256)] if provenance.sha256 else []),
+        (_CHECKSUM, provenance.sha256),
         *_facts(provenance.run),
     ]
     text = ["### The weights in this folder", ""]
-    text += [f"- {name}: {value}" for name, value in facts] + ["", "| score | |", "|---|---|", *rows]
+    text += [f"- {name}: {value}" for name, value in facts]
+    text += ["", "| score | |", "|---|---|", *(f"| {name} | {value} |" for name, value in scores.items())]
     if provenance.never_predicted:
         text += ["", f"**Never predicted in these exams: {', '.join(provenance.never_predicted)}.**"]
-    if any("missed_share" in row for row in rows):
-        text += ["", *_OF_MISSED]
-    network = train.get("network_def")
-    sizes = {*_OF_IMAGES, *(_SIZES if network is None else reached(network, train))}
-    changed = provenance.run.settings_unlike(train) if provenance.run else {}
-    # a config may name a size elsewhere, for a task that it does not use
-    changed = {name: value for name, value in changed.items() if name not in _SIZES or name in sizes}
-    if changed:
-        text += [
-            "",
-            "The run's settings that differ from those of the bundle's `configs/train.yaml`:",
-            "",
-            "```yaml",
-        ]
-        text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
-    text += ["", "The rest of this section describes the method with other weights."]
-    if not provenance.ours and RELEASE_BEGIN in readme:
-        text[-1] += ' "These weights" in it are the weights of the repository, which were trained on phantoms.'
-    found = _under(without_release(readme), "Performance", text)
-    about = _unlike_the_page(provenance.run, changed, train)
-    if about and _heading("Model Description", found):
-        found = _under(found, "Model Description", about)
-    title, rest = found.split("\n", 1)
-    if _is_false(title, provenance.run):
-        title = _PRETRAINED_NAME.sub("", title)
-    if provenance.run and provenance.run.from_scratch:
-        introduction, heading, rest = rest.partition("\n## ")
-        rest = f"{_PRETRAINED_START.sub('random weights', introduction)}{heading}{rest}"
-    found = f"{title}\n{rest}".replace(_NONE_SHIP, "The bundle's own scores")
-    return found if provenance.ours else _of_others(found, provenance.on_phantoms)
-
-
-def _of_others(readme: str, on_phantoms: bool) -> str:
-    """A bundle's README without the sentences that are true only of the weights that ship."""
-    readme = _OUR_WEIGHTS.sub("the code is ours, the weights in this folder are not.", readme)
-    readme = _SHIPPED_FILE.sub(r"\1 in this folder;", readme)
-    readme = _RELEASED_LIMIT.sub(
-        lambda limit: limit[0].replace("The released weights", "The weights in this folder") if on_phantoms else "",
-        readme,
-    )
-    return _OUR_LICENCE.sub(r"Code: \1. Weights and data sets: ", readme)
+    if any("missed_share" in name for name in scores):
+        text += [_OF_MISSED.rstrip()]
+    if changed := provenance.run.settings_unlike(train) if provenance.run else {}:
+        written = yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip()
+        text += ["", "The run's settings that differ from those of the bundle's `configs/train.yaml`:", ""]
+        text += ["```yaml", written, "```"]
+    return "\n".join([*text, "", "### The weights in the repository", "", ""])
 
 
 def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[str, Any]:
-    """A bundle's metadata with the training data of its weights. Its name and description keep their words about the
-    pretraining only if they are true of these weights."""
-    metadata, run = dict(metadata), provenance.run
-    if not provenance.ours:
-        source = metadata["data_source"].replace(_RELEASED_SOURCE, "")
-        metadata["copyright"] += " (code, not weights)"
-        metadata["data_source"] = f"{source} Training and test data of the weights in this bundle: {provenance.data}."
-    if _is_false(metadata["name"], run):
-        metadata["name"] = _PRETRAINED_NAME.sub("", metadata["name"])
-        if run and run.from_scratch:
-            description = _PRETRAINED_WORDS.sub("It is trained with", metadata["description"])
-            metadata["description"] = f"{description} These weights were trained from scratch, without pretraining."
-    if (found := _PRETRAINED_WORDS.search(metadata["description"])) and _is_false(found[0], run):
-        metadata["description"] = _PRETRAINED_WORDS.sub("It is fine-tuned with", metadata["description"])
-        metadata["description"] += f" These weights started from {_start(run)}."
-    if run and run.pretrained is None and run.config.get("pretrained") not in NO_WEIGHTS:
-        metadata["description"] += " It is not known how the weights that these weights started from were trained."
-    if network := run and _other_network(run.config):
-        metadata["description"] += f" In this package, the network is {network} instead."
-    return metadata
+    """A bundle's metadata with the training data of its weights."""
+    source = f"{metadata['data_source']} Training and test data of the weights in this bundle: {provenance.data}."
+    rights = "" if provenance.ours else " (code, not weights)"
+    return {**metadata, "copyright": metadata["copyright"] + rights, "data_source": source}
 
 
-def _is_false(claim: str, run: Run | None) -> bool:
-    """Whether a run's weights were not pretrained as a text says. If it is not known how they were pretrained, the text is
-    left as it is."""
-    if run is None or run.ships:
-        return False
-    if run.from_scratch:
-        return _PRETRAINED_NAME.search(claim) is not None
-    lineage = [run]
-    while (start := lineage[-1].pretrained) and start.weights not in [earlier.weights for earlier in lineage]:
-        lineage.append(start)
-    if lineage[-1].config.get("pretrained") not in NO_WEIGHTS or "started_from" in lineage[-1].record:
-        return False
-    pretexts = str([start.config.get("train") for start in lineage[1:]])
-    return any(words in claim and not any(name in pretexts for name in names) for words, names in _CLAIMS.items())
+def with_training_data(licence: str, provenance: Provenance) -> str:
+    """A bundle's data_license.txt with the origin of the packaged weights."""
+    if provenance.ours:
+        return licence
+    return (
+        f"Training and test data of the weights in models/: {provenance.data}.\n"
+        "If these data have terms, they apply to the weights. Add the terms here before you publish the bundle.\n\n"
+    ) + licence
 
 
 def _start(run: Run | None) -> str:
@@ -211,53 +187,6 @@ def _start(run: Run | None) -> str:
     if origin.ships:
         return f"the weights that ship with {origin.weights.resolve().parent.parent.name}"
     return f"weights trained with {names}" if names else "weights of another training"
-
-
-def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping[str, Any]) -> list[str]:
-    """Sentences about the weights for the description of the model, which is of the bundle's default training."""
-    about = []
-    if other := _other_network(train):
-        about.append(
-            f"The network in this folder is {other}; what this page says about a network is about another one."
-        )
-    if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed]:
-        about.append(f"The weights in this folder have {', '.join(sizes)}. Other sizes on this page are the paper's.")
-    if training := [
-        f"`{name}: {_short(value)}`"
-        for name, value in changed.items()
-        if name not in (*_SIZES, *_NOT_OF_TRAINING) and not name.lstrip("+").startswith("validate#")
-    ]:
-        about.append(
-            "This page describes the bundle's default training. The training of these weights differs in "
-            f"{', '.join(training)}. Performance lists these settings in full."
-        )
-    if run and run.from_scratch and about:
-        about.append("The run started from random weights, not from pretrained ones.")
-    return [*about, "", "### The bundle's default network and training"] if about else []
-
-
-def _other_network(config: Mapping[str, Any]) -> str | None:
-    """The network of a config in words, if it is not one of this package's networks."""
-    network = config.get("network_def")
-    target = str(network.get("_target_") or "") if isinstance(network, Mapping) else ""
-    return f"{_short(network)}, `{target}`" if target and not target.startswith(f"{OURS}.") else None
-
-
-def _short(value: Any) -> str:
-    """A setting's value in a sentence: of an object, its class and its plain arguments."""
-    if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-        return ", ".join(map(_short, value))
-    if not isinstance(value, Mapping):
-        return str(value)
-    if "_target_" not in value:
-        return "(another)"
-    plain = {
-        key: entry
-        for key, entry in value.items()
-        if key != "_target_" and isinstance(entry, (int, float, str)) and not str(entry).startswith(("$", "@"))
-    }
-    name = str(value["_target_"]).rpartition(".")[2]
-    return f"{name} ({', '.join(f'{key} {entry}' for key, entry in plain.items())})" if plain else name
 
 
 def with_release(readme: str, rows: Sequence[str]) -> str:
@@ -274,78 +203,10 @@ def with_release(readme: str, rows: Sequence[str]) -> str:
     return f"{before}{heading}{block}\n\n{rest}"
 
 
-def with_training_data(licence: str, provenance: Provenance) -> str:
-    """A bundle's data_license.txt with the origin of the packaged weights. Its first paragraph is about the weights that
-    ship, so it is kept only for them."""
-    if provenance.ours:
-        return licence
-    _, _, rest = licence.partition("\n\n")
-    terms = "Phantoms hold no data of any patient. Add the terms of the weights"
-    if not provenance.on_phantoms:
-        terms = "The terms of these data apply to the weights. Add these terms"
-    origin = (
-        f"Training and test data of the weights in models/: {provenance.data}.\n{terms} here before you publish the "
-        "bundle.\n\n"
-    )
-    return origin + re.sub(r";\s+nothing\s+of\s+them\s+is\s+in\s+this\s+bundle:", ":", rest)
-
-
 def without_release(readme: str) -> str:
     """A bundle's README without the lines of `with_release`."""
     before, _, rest = readme.partition(RELEASE_BEGIN)
     return before + rest.partition(RELEASE_END)[2].removeprefix("\n\n") if rest else readme
-
-
-def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any], onnx: str) -> str:
-    """A bundle's README with the commands for people who have only this folder, instead of its own.
-
-    Args:
-        readme: the text.
-        metadata, inference: metadata.json and the inference config.
-        onnx: the command that exports to ONNX.
-    """
-    packages = {
-        "monai": metadata["monai_version"],
-        "torch": metadata["pytorch_version"],
-        "numpy": metadata["numpy_version"],
-        **metadata["required_packages_version"],
-    }
-    run = "python -m monai.bundle run --config_file"
-    source = "--input /data/exam" if "input" in inference else "--datalist /data/datalist.json"
-    text = [
-        "### From this folder",
-        "",
-        f"`scripts/` holds the code that the configs name; {OURS} need not be installed.",
-        "",
-        "```bash",
-        "pip install " + " ".join(f'"{name}=={version}"' for name, version in packages.items()),
-        f"{run} configs/inference.yaml {source} --output_dir out",
-        f"{run} configs/train.yaml --datalist /data/datalist.json --output_dir runs/mine",
-        f"{run} \"['configs/train.yaml','configs/evaluate.yaml']\" --weights models/model.pt "
-        "--datalist /data/datalist.json --output_dir scores",
-        "```",
-        "",
-        f"`{OURS} index` writes `/data/datalist.json` for your own exams. The settings at the top of the configs are those",
-        "of the weights in `models/`.",
-        "",
-        "For a program that reads ONNX (it needs the package `onnx`):",
-        "",
-        "```bash",
-        onnx,
-        "```",
-        "",
-        "The same as TorchScript:",
-        "",
-        "```bash",
-        "python -m monai.bundle ckpt_export --net_id network_def --filepath models/model.ts \\",
-        "  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml",
-        "```",
-        "",
-        FROM_REPOSITORY,
-        "",
-        f"This page in the repository of {OURS} has more commands: training at the paper's size, on phantoms, and studies.",
-    ]
-    return _under(_COMMANDS.sub("\n", readme), "Commands", text)
 
 
 def _facts(run: Run | None) -> list[tuple[str, str]]:
@@ -387,16 +248,3 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
 def _versions(record: Mapping[str, Any]) -> str:
     packages = {"python": record.get("python"), **record.get("packages", {})}
     return ", ".join(f"{name} {version}" for name, version in packages.items() if version)
-
-
-def _under(readme: str, heading: str, lines: list[str]) -> str:
-    """Insert lines right below a heading, or at the end of the text if there is no such heading."""
-    block = "\n".join([BEGIN, *lines, END])
-    found = _heading(heading, readme)
-    if found is None:
-        return f"{readme.rstrip()}\n\n## {heading}\n\n{block}\n"
-    return f"{readme[: found.start()]}## {heading}\n\n{block}\n\n{readme[found.end() :]}"
-
-
-def _heading(heading: str, readme: str) -> re.Match[str] | None:
-    return re.search(rf"^## {heading}\n+", readme, re.M)

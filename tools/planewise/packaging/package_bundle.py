@@ -24,13 +24,12 @@ from planewise.engines.settings_check import check_plain_settings
 from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
 from planewise.networks import read_weights, weights_path
-from planewise.own_names import OURS, THEIRS
+from planewise.own_names import OURS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
-from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values, without_shipped_score
-from planewise.packaging.model_card import Provenance, with_commands, with_provenance, with_training, with_training_data
+from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values
+from planewise.packaging.model_card import Provenance, model_card, with_training, with_training_data
 from planewise.packaging.network_overlays import PHOTOGRAPHS, bundle_of_run
-from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run import MEASURED_ON, Run, read_scores
 from planewise.packaging.shapes import check_shapes, size_of
 from planewise.packaging.weights import check_weights, save_weights, strip_script
@@ -115,8 +114,7 @@ def package_bundle(
         check_metadata(source)
         check_shapes(packaged.metadata)
         _write_format(packaged, say, changed.get("inference.yaml", {}), overlay == PHOTOGRAPHS)
-        onnx = onnx_options(packaged).command
-        card = with_commands(packaged.readme, packaged.metadata, packaged.config("inference.yaml"), onnx)
+        card = model_card(source.readme, provenance, source.config("train.yaml"), packaged)
         (built / "docs" / "README.md").write_text(card)
         _verify_network(packaged)
         if torchscript:
@@ -205,8 +203,8 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
             f"the training and test data of {weights} is not known; describe it, for example with --data '100 "
             "exams of ...'"
         )
-    if run is not None and run.on_phantoms and "phantom" not in text.lower():
-        text = f"phantoms: {text}"
+    if data and run is not None and run.on_phantoms:
+        text = f"phantoms: {data}"
     if scored is not None:
         _check_scored(scored, file, weights, run)
         where = _measured_on(scored, run, text, data)
@@ -268,10 +266,8 @@ def _write_files(
     texts = {name: with_values(text, changed.get(name, {})) for name, text in source.texts.items()}
     if "demo.yaml" in texts and not _fits_the_weights(source.config("demo.yaml"), source, changed):
         del texts["demo.yaml"]
-    if provenance.run is None or not provenance.run.ships:
-        texts = {name: without_shipped_score(text) for name, text in texts.items()}
     for name, text in texts.items():
-        own = for_a_bundle(text)
+        own = for_a_bundle(text, source.source.name)
         (built / "configs" / name).write_text(own)
         if name in TWINS:
             (built / "configs" / name).with_suffix(".json").write_text(as_json(own))
@@ -280,8 +276,9 @@ def _write_files(
 
     code = source.source.files()
     for name, text in code.items():
-        (built / THEIRS / name).parent.mkdir(parents=True, exist_ok=True)
-        (built / THEIRS / name).write_text(text)
+        path = built / source.source.name / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     say(f"{len(code)} files of code that the configs need")
 
     metadata = with_training(source.metadata, provenance)
@@ -292,9 +289,6 @@ def _write_files(
     if missing:
         say(f"added to metadata.json: {', '.join(f'{name} {version}' for name, version in missing.items())}")
 
-    # `package_bundle` adds the commands, which depend on the form of the network's input
-    card = with_provenance(source.readme, provenance, source.config("train.yaml"))
-    (built / "docs" / "README.md").write_text(card)
     if provenance.never_predicted:
         say(
             f"warning: these weights never predicted {', '.join(provenance.never_predicted)} in the exams of their scores"

@@ -142,7 +142,7 @@ def score_sentence(run: Run) -> str:
     else:
         raise InputError(f"no sentence is known for the scores of {run.folder} ({', '.join(scores)}); add one here")
     whom = PATIENTS if PATIENTS in run.record else "phantoms"
-    return f"Score on {whom} ({run.record['made_by']}): with the weights that ship, {said}."
+    return f"Score on {whom} ({run.record['made_by']}): with the repository's weights, {said}."
 
 
 def _patients_rows(run: Run) -> list[str]:

@@ -1,11 +1,12 @@
 """Extract the part of this package that a bundle's configs need, and rewrite it under another package name.
 
-The part goes into ``scripts/`` of a packaged bundle, where MONAI's tools and MONAI Label look for a bundle's own code.
+The part goes into a folder of a packaged bundle, which MONAI's tools and MONAI Label put on the import path.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import re
 import sys
@@ -19,6 +20,8 @@ from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 
 _LINE = 120
+#: Stands for the name of a bundle's package. It has the same length and the same place among sorted imports.
+_NAMELESS = f"{OURS}_00000000"
 _DOTTED = re.compile(rf"{OURS}(\.\w+)+")
 #: Matches this package's name in a replacement field of an f-string.
 _INSIDE = re.compile(rf"{{[^}}\"']*\b{OURS}\b")
@@ -35,7 +38,7 @@ class Source:
         names: dotted names from configs: ``planewise.networks.SliceNet``.
 
     Raises:
-        InputError: a name of this package does not exist, or a module imports this package in a function.
+        InputError: a name of this package does not exist.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -46,21 +49,29 @@ class Source:
         for name in sorted(names):
             self._reach(name, f"the configs name {name}")
 
+    @cached_property
+    def name(self) -> str:
+        """The package's name in a bundle: packages with different code have different names."""
+        return f"{OURS}_{hashlib.sha256(repr(self._files).encode()).hexdigest()[:8]}"
+
     def files(self) -> dict[str, str]:
-        """Text of each file by its path below ``scripts/``, sorted: modules, and ``__init__.py`` of the package and its
-        subpackages."""
-        written = {"__init__.py": self._package_init()}
-        for room in self._rooms:
-            written[f"{_below(room)}/__init__.py"] = self._room_init(room)
-        for module in self.modules:
-            written[f"{_below(module)}.py"] = sorted_imports(rewrite_imports(_file(module).read_text()))
-        return dict(sorted(written.items()))
+        """Text of each file by its path below the package's folder, sorted: modules, and ``__init__.py`` of the package and
+        its subpackages."""
+        return {path: text.replace(_NAMELESS, self.name) for path, text in self._files.items()}
 
     def foreign_imports(self) -> set[str]:
         """Top-level names of the other packages that the modules import, except Python's standard library."""
         return foreign_imports(node for module in self.modules for node in _imports(_tree(module)))
 
     # following names
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        """The files before the package's name is known, which depends on them."""
+        written = {"__init__.py": self._package_init()}
+        written |= {f"{_below(room)}/__init__.py": self._room_init(room) for room in self._rooms}
+        written |= {f"{_below(module)}.py": _file(module).read_text() for module in self.modules}
+        return {path: sorted_imports(rewrite_imports(text)) for path, text in sorted(written.items())}
 
     @cached_property
     def _rooms(self) -> list[str]:
@@ -88,11 +99,6 @@ class Source:
             return
         self.modules.add(module)
         tree = _tree(module)
-        if late := _imports_in_functions(tree):
-            raise InputError(
-                f"{module} imports {_imported(late[0])[0]} in a function (line {late[0].lineno}); import it at the top, "
-                "because MONAI Label may have unloaded a bundle's code before it calls the function"
-            )
         for node in _imports(tree):
             if isinstance(node, ast.ImportFrom) and node.level:
                 raise InputError(
@@ -111,7 +117,7 @@ class Source:
             "from importlib import import_module\nfrom types import ModuleType\n\n"
             f'__version__ = "{planewise.__version__}"\n\n_ROOMS = (\n{rooms})\n\n\n'
             "def __getattr__(name: str) -> ModuleType:\n"
-            f"    # a config says `$import {THEIRS}` and then names any subpackage\n"
+            "    # a config imports the package and then names any subpackage\n"
             "    if name in _ROOMS:\n"
             '        return import_module(f"{__name__}.{name}")\n'
             '    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")\n'
@@ -125,14 +131,14 @@ class Source:
         if kept:
             text += "\n" + "".join(_import_line(name, homes[name]) for name in kept)
             text += "\n__all__ = [\n" + "".join(f'    "{name}",\n' for name in kept) + "]\n"
-        return sorted_imports(rewrite_imports(text))
+        return text
 
 
 @cache
 def sorted_imports(text: str) -> str:
     """The text of a module with its imports sorted as the Model Zoo's isort expects.
 
-    Imports of this package come after all others, but imports of ``scripts`` are sorted among the third-party packages.
+    Imports of this package come after all others, but those of a bundle's package are sorted among the third-party ones.
 
     Raises:
         InputError: isort is not installed.
@@ -142,13 +148,13 @@ def sorted_imports(text: str) -> str:
     except ImportError:
         raise InputError("packaging needs isort: pip install isort") from None
     return isort.code(
-        text, profile="black", line_length=_LINE, known_third_party=[THEIRS], split_on_trailing_comma=False
+        text, profile="black", line_length=_LINE, known_third_party=[_NAMELESS], split_on_trailing_comma=False
     )
 
 
 @cache
 def rewrite_imports(text: str) -> str:
-    """The text of a module with `OURS` replaced by `THEIRS`. It is replaced only as the name of the package, and in
+    """The text of a module with `OURS` replaced by `_NAMELESS`. It is replaced only as the name of the package, and in
     strings that consist of a dotted name, such as a ``_target_`` that the code looks for."""
     lines = text.splitlines(keepends=True)
     places: list[tuple[int, int]] = []  # line and column of the name
@@ -166,14 +172,16 @@ def rewrite_imports(text: str) -> str:
                 raise InputError(f"cannot rewrite {word}: use the name {OURS} outside the f-string")
         before = word
     for line, column in reversed(places):
-        lines[line] = lines[line][:column] + THEIRS + lines[line][column + len(OURS) :]
+        lines[line] = lines[line][:column] + _NAMELESS + lines[line][column + len(OURS) :]
     return "".join(lines)
 
 
 def foreign_imports(nodes: Iterable[ast.AST]) -> set[str]:
     """Top-level names that statements import, except Python's standard library, this package and its copy."""
     names = {imported.partition(".")[0] for node in nodes for imported in _imported(node) if imported}
-    return names - set(sys.stdlib_module_names) - {OURS, THEIRS}
+    return {
+        name for name in names if name not in sys.stdlib_module_names and not re.fullmatch(f"{OURS}|{THEIRS}", name)
+    }
 
 
 def _homes(room: str) -> dict[str, str]:
@@ -208,17 +216,6 @@ def _offered(room: str) -> list[tuple[str, str]]:
 def _imports(tree: ast.Module) -> list[ast.stmt]:
     """All import statements of a module, including those inside functions."""
     return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-
-
-@cache
-def _imports_in_functions(tree: ast.Module) -> list[ast.stmt]:
-    """Imports of this package inside functions.
-
-    MONAI Label removes ``scripts`` from `sys.modules` and `sys.path` between building transforms and calling them, so such
-    an import would fail.
-    """
-    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return [node for function in functions for node in ast.walk(function) if any(map(_is_ours, _imported(node)))]
 
 
 def _imported(node: ast.AST) -> list[str]:

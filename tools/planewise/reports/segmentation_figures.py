@@ -21,6 +21,7 @@ _MARGIN = 16
 #: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue. Labels above the last reuse the
 #: colours.
 STRUCTURE_COLOURS = {1: "#d62728", 2: "#2ca02c", 3: "#1f77b4", 4: "#9467bd", 5: "#ff7f0e"}
+_COLOURS = tuple(STRUCTURE_COLOURS.values())
 
 
 def structure_colour(value: int) -> str:
@@ -28,9 +29,7 @@ def structure_colour(value: int) -> str:
     return STRUCTURE_COLOURS[(value - 1) % len(STRUCTURE_COLOURS) + 1]
 
 
-def overlay_labels(
-    axes, labels: np.ndarray, colours: Sequence[str] = tuple(STRUCTURE_COLOURS.values()), opacity: float = 0.5
-) -> None:
+def overlay_labels(axes, labels: np.ndarray, colours: Sequence[str] = _COLOURS, opacity: float = 0.5) -> None:
     """Draw label values ``(i, j)`` over a slice; the background, values of 0 or below, is transparent."""
     from matplotlib.colors import to_rgb
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import itk
 import nibabel
 import numpy as np
 import torch
@@ -54,6 +55,10 @@ def channels(candidate: Candidate) -> str:
         len(set(names)) == len(names),
         "two names in channel_def are equal in lower case, which MONAI Label uses; rename one of them",
     )
+    if "classification" not in candidate.bundle.name:
+        need(
+            not names or names[0] == "background", "MONAI Label takes channel 0 for the background; call it background"
+        )
     return ", ".join(names)
 
 
@@ -298,6 +303,15 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
         tuple(prediction.shape[1:]) == given[: prediction.ndim - 1],
         f"the result has shape {tuple(prediction.shape[1:])}, but the image has {given}: postprocessing lacks Invertd",
     )
+    # the answer has the format of the image
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / Path(item["image_path"]).name
+        try:
+            itk.imwrite(itk.image_from_array(np.ascontiguousarray(prediction[0].numpy().T)), str(file))
+        except RuntimeError as error:
+            raise InputError(
+                f"MONAI Label answers 500: {file.suffix} cannot hold the labels ({reason(error)})"
+            ) from None
 
 
 def _restored(item: Mapping[str, Any]) -> Any:

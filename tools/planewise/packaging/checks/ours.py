@@ -13,14 +13,13 @@ from monai.bundle import ConfigParser, onnx_export
 
 from planewise.engines.overrides import config_files, unknown_overrides
 from planewise.exams.words import did_you_mean
-from planewise.own_names import OURS, THEIRS
+from planewise.own_names import OURS, own_code
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, need, reason
 from planewise.packaging.checks.zoo import SAME
 from planewise.packaging.documented_runs import documented_runs
-from planewise.packaging.model_card import FROM_REPOSITORY
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.source import foreign_imports
 
@@ -101,9 +100,9 @@ def onnx(candidate: Candidate) -> str:
 
 
 def code(candidate: Candidate) -> str:
-    """Neither ``scripts/`` of a packaged bundle nor its configs use modules of the installed package."""
+    """Neither the code of a packaged bundle nor its configs use modules of the installed package."""
     bundle = candidate.bundle
-    files = sorted((bundle.folder / THEIRS).rglob("*.py"))
+    files = sorted(own_code(bundle.folder).rglob("*.py"))
     imports = []
     for path in files:
         here = [
@@ -136,8 +135,7 @@ def sums(candidate: Candidate) -> str:
 def documented_commands(candidate: Candidate) -> str:
     """Every override in the commands of docs/README.md is a setting of a config."""
     bundle = candidate.bundle
-    # the other commands of a packaged README need the repository
-    runs = documented_runs(bundle.readme.partition(FROM_REPOSITORY)[0], bundle.name)
+    runs = documented_runs(bundle.readme, bundle.name)
     if not runs:
         raise Remark("docs/README.md documents no `python -m monai.bundle run`")
     odd = [text for arguments in runs for text in _unknown(bundle, arguments)]
