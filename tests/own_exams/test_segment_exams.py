@@ -18,7 +18,7 @@ import pydicom
 import pytest
 from planewise.data import find_inputs, hearts
 from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag
+from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, is_marked
 from planewise.own_exams.heart_bundles import load_stack
 from planewise.own_exams.plan_exams import remarks_on_files
 from planewise.own_exams.segment_exams import (
@@ -558,7 +558,10 @@ def test_slices_that_are_far_apart_or_repeated_are_said_wherever_volumes_are(tmp
     made = segment_by_hand(tmp_path, slices=3)
     text = "slices are 20.0 mm apart (usual: at most 12 mm), so volumes and mass are coarse"
     assert reported(made, text)
-    assert "  LV: end-diastole" in made.lines[1] and " (!)" not in made.lines[1], "a coarse number may be used"
+    (flag,) = [flag for flag in made.flags if flag.text == text]
+    number = Number("LV", "volume", made.volumes.end_diastole)
+    assert not is_marked(number, [flag], made.volumes), "a coarse number may be used"
+    assert is_marked(number, [replace(flag, usable=False)], made.volumes)
     assert f"all: {text}" in _summary(made).flags and _summary(made).severity == len(made.flags)
     repeated = "3 slice positions were acquired more than once: the last acquisition is used"
     assert f"  {repeated}" in made.lines and f"{repeated}." in made.page.read_text()
