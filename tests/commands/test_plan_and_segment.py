@@ -83,7 +83,6 @@ def test_plan(exam, runs, tmp_path):
     (page,) = tmp_path.glob("*/index.html")
     written = {file.name.removeprefix(page.parent.name) for file in page.parent.iterdir()}
     assert written >= {"plan.json", "planes.mrk.json", "plan.png", "_lines.nii.gz", "_mask.nii.gz", "index.html"}
-    assert (page.parent / "summary.pdf").read_bytes().startswith(b"%PDF") and "summary.pdf" in outcome.output
     plan = json.loads((page.parent / "plan.json").read_text())
     assert f"Exam {page.parent.name}, {plan['slices']} slices, 2 phases" in outcome.output and plan["phases"] == 2
     assert {view["phases"] + len(view["phases_without_a_plane"]) for view in plan["views"].values()} <= {1, 2}
@@ -116,7 +115,6 @@ def test_segment_measures_every_phase(exam, tmp_path):
     name = page.parent.name
     found = json.loads((page.parent / "volumes.json").read_text())
     assert found["phases"] == [f"{name}_phase00", f"{name}_phase50"]
-    assert (page.parent / "summary.pdf").read_bytes().startswith(b"%PDF") and "summary.pdf" in outcome.output
     with open(page.parent / "volumes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for number, phase in enumerate(found["phases"]):
@@ -243,8 +241,7 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
         "no RV was found",
         "the header says that the slices are exactly axial: either it has lost its orientation",
     ):
-        assert f"  (!) {reason}" in outcome.output
-        assert f"<li>(!) {reason}" in (tmp_path / "out/heart/index.html").read_text()
+        assert reason in outcome.output and reason in (tmp_path / "out/heart/index.html").read_text()
     assert "a doubt" in outcome.output and "nothing" not in outcome.output
     found = json.loads((tmp_path / "out/heart/volumes.json").read_text())
     assert found["volumes_ml"]["LV"] == pytest.approx([1.44])
@@ -407,19 +404,17 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "out/heart/index.html").read_text(), re.S)
     cells = {each[0]: each[2:4] for row in rows if (each := re.findall(r"<td[^>]*>(.*?)</td>", row))}
     assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
-    # operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm; only what lies beyond these is flagged, but both
-    # offsets are marked; the terminal explains the mark
-    outside = "6.9 mm, outside its 90 % bound (!)"
+    # operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm; only what lies beyond these is marked and flagged
+    outside = "6.9 mm, outside its 90 % bound"
     flag = (
         "rv2ch: the acquired view lies 6.93 mm from the planned one, more than the 6.73 mm by which plan and operator "
         "may err"
     )
-    assert f"  (!) {flag}\n" in outcome.output and outcome.output.count("(!)") == 4
-    assert outcome.output.count(f"from the acquired plane: 30.0 deg and {outside}\n") == 2
+    assert flag in outcome.output and outcome.output.count(f"from the acquired plane: 30.0 deg and {outside}\n") == 1
+    assert outcome.output.count(f"from the acquired plane: 30.0 deg and {outside} (!)\n") == 1
     page = (tmp_path / "out/heart/index.html").read_text()
     page = re.sub(' data-column="[^"]*"', "", page)
-    assert page.count(f'<td>30.0 deg</td><td class="text flagged">{outside}</td>') == 2
-    assert f"<li>(!) {flag}</li>" in page
+    assert page.count(f'<td>30.0 deg</td><td class="text flagged">{outside} (!)</td>') == 1 and flag in page
 
 
 @pytest.mark.usefixtures("any_weights")

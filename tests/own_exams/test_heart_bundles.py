@@ -13,12 +13,11 @@ from planewise.errors import InputError
 from planewise.exams.input_stacks import InputStack
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
-from planewise.own_exams.heart_bundles import load_stack, stacks_in, write_page
+from planewise.own_exams.heart_bundles import load_stack, stacks_in
 from planewise.own_exams.load_bundle import bundles_folder
 from planewise.own_exams.plan_exams import planning
 from planewise.own_exams.segment_exams import segmenting
 from planewise.preprocessing.exam_name import exam_of
-from planewise.reports.exam_page import ShownExam
 from scipy.spatial.transform import Rotation
 
 from tests.exams.conftest import USUAL_AXIS
@@ -235,15 +234,3 @@ def test_a_private_datalist_keeps_the_images_of_each_phase(tmp_path):
     for own, other in zip(found, given, strict=True):
         assert own["phase"] == other["phase"]
         assert [entry["image"] for entry in own["image"]] == [entry["image"] for entry in other["image"]]
-
-
-def test_an_earlier_summary_does_not_stay_next_to_new_results(tmp_path, monkeypatch, caplog):
-    shown = ShownExam("aa", np.zeros((4, 4, 3)), torch.eye(4).repeat(3, 1, 1))
-    write_page(tmp_path, shown)
-    first = (tmp_path / "summary.pdf").read_bytes()
-    write_page(tmp_path, shown)
-    assert (tmp_path / "summary.pdf").read_bytes() == first, "it has no date"
-    monkeypatch.setattr(heart_bundles, "summary_sheet", lambda shown: 1 / 0)
-    write_page(tmp_path, shown)
-    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
-    assert "summary.pdf is not drawn: division by zero" in caplog.text

@@ -181,16 +181,19 @@ def test_what_is_not_there_is_left_out():
 
 
 def test_implausible_numbers_are_marked_and_explained(shown):
-    marked = dataclasses.replace(
-        shown, tables=[("a & b", ["RV"], [["59 ml (!)"], ["60 ml"]])], flags=["too <small>"], notes=["RV < LV"]
-    )
+    flags = {"mask": ["too <small>", "odd"], "RV": ["alpha", "beta", "gamma"], "none": []}
+    tables = [("a & b", ["RV"], [["59 ml (!)"], ["60 ml"]])]
+    marked = dataclasses.replace(shown, tables=tables, folded=[("c", ["x"], [["y"]])], flags=flags, notes=["RV < LV"])
     text = exam_page(marked)
     assert '<td class="flagged">59 ml (!)</td>' in text and "<td>60 ml</td>" in text
-    assert "<li>(!) too &lt;small&gt;</li>" in text
+    entries = re.findall("<li>(.*?)</li>", text)
+    assert [entry.split("</b>")[0] for entry in entries] == ["<b>", "<b>mask: ", "<b>RV: "], "a line for each cause"
+    assert "too &lt;small&gt;; odd" in entries[1] and "beta" not in entries[2] and text.count("beta") == 1
     assert 'class="flagged"' not in exam_page(shown)
-    # the numbers come before the pictures, in a box that scrolls
+    # the pictures come first, then the numbers in a box that scrolls; the rest is folded
     assert 'tabindex="0" aria-label="a &amp; b"><table>' in text and '<p class="note">RV &lt; LV</p>' in text
-    assert text.index("59 ml") < text.index("too &lt;small") < text.index("RV &lt; LV") < text.index('id="exam"')
+    order = ['id="exam"', "59 ml", "too &lt;small", "<details>", "beta", "<caption>c<", "RV &lt; LV", "</details>"]
+    assert sorted(order, key=text.index) == order
 
 
 def test_a_column_of_sentences_reads_from_the_left(shown):

@@ -242,7 +242,7 @@ def test_methods_that_are_not_fine_tuned_like_scratch_are_named_at_the_top(tmp_p
     add_budgets(page, study)
     whole = Page()
     whole.extend(page)
-    (words,) = re.findall("<p class=warning>(.*)</p>\n<h2>", whole.html(""))
+    (words,) = re.findall("<p class=warning>(.*)</p>\n<details>", whole.html(""))
     assert words == (
         "Some methods were fine-tuned with settings that differ from those of training from scratch and may explain part "
         "of their gain: loss and train#handlers for SimCLR and jigsaw; gamma for BYOL."

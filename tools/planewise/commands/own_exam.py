@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,8 +60,6 @@ Anonymous = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
-#: The terminal gives the reasons for at most this many exams that are left out from the beginning; `exams.csv` gives all.
-_MOST_LEFT_OUT = 10
 
 
 def show_pages(
@@ -122,9 +121,7 @@ def _say_if_others_only(work: ExamWork, output: Path, console: Console) -> None:
 
 
 def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
-    from planewise.own_exams.archive import work_through
-    from planewise.reports.archive_page import shared_flags
-    from planewise.reports.page_style import FLAGGED
+    from planewise.own_exams.archive import SHORT, work_through
 
     def tell(line: str) -> None:
         say(console, line)
@@ -132,22 +129,19 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     tell(
         f"{count_of(len(work.exams), 'exam')} found; results go to {output}. Stop at any time: the next run continues."
     )
-    for exam, left in [*work.left_out.items()][:_MOST_LEFT_OUT]:
-        tell(f"Exam {exam} is left out: {left.why}.")
+    for exam, left in work.left_out.items():
+        tell(f"Exam {exam} is left out: {shorten(left.why, SHORT, placeholder=' ...')}")
     try:
         done = work_through(work, output, tell)
     except KeyboardInterrupt:
         tell(f"Stopped. {output / 'index.html'} lists the finished exams; start the command again to continue.")
         raise
-    why = f"; {done.table.name} gives the reasons" if done.left_out else ""
+    why = f"; {done.table.name} gives the reasons" if done.left_out or done.flagged or done.no_dicom else ""
     tell(
         f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out{why}."
     )
-    for flag, count in shared_flags(done.finished).items():
-        tell(f"{FLAGGED} {count} of {len(done.finished)} exams: {flag}.")
     if done.no_dicom:
-        why = f"; {done.table.name} gives the reasons"
-        tell(f"{count_of(len(done.no_dicom), 'exam')} without DICOM files: {some_of(done.no_dicom)}{why}.")
+        tell(f"{count_of(len(done.no_dicom), 'exam')} without DICOM files: {some_of(done.no_dicom)}.")
     if done.by_hand:
         unused = [name for name in done.by_hand if not done.finished[name].corrected]
         of_them = f"; not used: {some_of(unused)}" if unused else ""

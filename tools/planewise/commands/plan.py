@@ -51,8 +51,8 @@ def plan(
 
     Writes, for every exam found, into OUT/EXAM/:
 
-    index.html (a page for the browser that shows the stack, the planes and the heart, to rotate and scroll; it works
-    offline); summary.pdf (one page to print: slices, planes and flags); plan.json, planes.mrk.json (for 3D Slicer) and
+    index.html (a page for the browser that shows the stack, the planes and the heart, to rotate, scroll and print; it
+    works offline); plan.json, planes.mrk.json (for 3D Slicer) and
     plan.png; the image, lines, heatmaps and masks as NIfTI files. A DICOM exam also gets plan.sr.dcm, a DICOM
     structured report of the planes and their distances from the acquired views.
 

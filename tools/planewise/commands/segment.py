@@ -21,6 +21,7 @@ from planewise.commands.own_exam import (
 from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals, say
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
 from planewise.exams.words import as_sentence, count_of
+from planewise.reports.research_only import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from planewise.own_exams import SegmentedDatalist
@@ -59,6 +60,7 @@ def segment(
         ),
     ] = False,
     anonymous: Anonymous = False,
+    view: Annotated[str, typer.Option(help="sax, or 4ch for masks of the 4-chamber views.")] = "sax",
     bundles: BundlesFolder = None,
     device: Device = None,
 ) -> None:
@@ -66,8 +68,8 @@ def segment(
 
     Writes, for every exam found, into OUT/EXAM/:
 
-    index.html (a page for the browser that shows the stack and the heart at end-diastole, to rotate and scroll; it
-    works offline); summary.pdf (one page to print: masks, volumes and flags); volumes.json and volumes.csv (ml in every
+    index.html (a page for the browser that shows the stack and the heart at end-diastole, to rotate, scroll and print;
+    it works offline); volumes.json and volumes.csv (ml in every
     phase, stroke volumes, ejection fractions, mass; also each of these per m2 of body surface if a DICOM header has
     height and weight). A DICOM exam also gets a DICOM SEG of end-diastole and end-systole, and volumes.sr.dcm, a DICOM
     structured report of the volumes. OUT/masks/ gets the image and a label map of each phase (1 right ventricle, 2
@@ -97,6 +99,11 @@ def segment(
     heart, are listed with the reason, and have no masks in the datalist. If you start the command again, it continues
     where it stopped.
 
+    With --view 4ch, the command segments the ventricles, the myocardium and the atria in the 4-chamber views instead.
+    Without a short axis, no view is recognised: name the series' folder, and add --min_obliquity 0. It writes masks/ as
+    above, with a picture of each, and areas.csv: cm2 of each structure in every phase. There are no DICOM files and no
+    flags.
+
     Exit code: 0 if at least one exam has results (OUT/exams.csv also lists exams that are left out), 1 if none has or
     the folders cannot be used (the error stream says why), 2 for a wrong option, 130 after Ctrl-C, 143 after kill.
 
@@ -105,6 +112,9 @@ def segment(
 
     Example: planewise segment work/exams/study_1 -o work/volumes
     """
+    if view != "sax":
+        _segment_view(exam, output, view, weights, keep_names, min_obliquity == 0, bundles, device)
+        return
     if exam.suffix == ".json":
         _segment_datalist(exam, output, weights, min_obliquity, bundles, device)
         return
@@ -126,6 +136,39 @@ def segment(
         )
 
     show_pages("segment", "segmenting", exam, find, output, anonymous)
+
+
+def _segment_view(
+    exam: Path,
+    output: Path,
+    view: str,
+    weights: Path | None,
+    keep_names: bool,
+    unrecognised: bool,
+    bundles: Path | None,
+    device: str | None,
+) -> None:
+    console = Console()
+    with refusals("segment"):
+        refuse_missing(exam, EXAM)
+        refuse_unwritable(output.expanduser().absolute())
+        begin(f"Looking for {view} views")
+        from planewise.own_exams.segment_view import segment_view
+
+        done = segment_view(
+            exam,
+            output,
+            view,
+            weights=weights,
+            keep_names=keep_names,
+            unrecognised=unrecognised,
+            bundles=bundles,
+            device=device,
+        )
+    for line in (*done.said, f"{count_of(done.images, 'image')} segmented", f"Wrote {done.table} and {done.masks}"):
+        say(console, line)
+    say(console, str(done.note))
+    console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
 
 
 def _segment_datalist(

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
 
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
@@ -23,6 +25,8 @@ from planewise.text_files import cell
 
 #: Keys of an item whose values are paths.
 PATH_KEYS = ("image", "label")
+#: What a PACS needs to find an exam.
+_STUDY = ("StudyInstanceUID", "StudyDate")
 
 
 def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
@@ -175,18 +179,31 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
     return path
 
 
-def write_folders(path: Path, folders: Mapping[str, Path]) -> Path:
+def write_folders(path: Path, folders: Mapping[str, Path], images: Mapping[str, Path] | None = None) -> Path:
     """Write the private table of exams' hashes and folders next to a file, `folders_table`; only its owner can read it.
 
     Args:
         path: path of the file.
         folders: maps the hash of each exam to its folder.
+        images: maps the hash of each exam to one of its images, for the StudyInstanceUID and the StudyDate with which a PACS
+            finds it; None leaves these two columns out.
     """
     with _written_whole(folders_table(path)) as table:
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("exam", "folder"))
-        writer.writerows((name, cell(_relative(str(folder), path.parent))) for name, folder in folders.items())
+        writer.writerow(("exam", "folder", *(_STUDY if images else ())))
+        for name, folder in folders.items():
+            study = _study_of(images[name]) if images else ()
+            writer.writerow((name, cell(_relative(str(folder), path.parent)), *map(cell, study)))
     return folders_table(path)
+
+
+def _study_of(image: Path) -> list[str]:
+    """The values of `_STUDY` in a file; empty texts if it is not a DICOM file."""
+    try:
+        header = pydicom.dcmread(image, stop_before_pixels=True, specific_tags=[*_STUDY])
+    except (OSError, InvalidDicomError):
+        return [""] * len(_STUDY)
+    return [str(header.get(keyword) or "") for keyword in _STUDY]
 
 
 def own_places(places: Mapping[str, tuple[Path, Path]]) -> dict[str, Path]:

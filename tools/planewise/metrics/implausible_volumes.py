@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -85,12 +85,23 @@ class Flag:
         quantity: ``volume``, ``stroke volume``, ``ejection fraction``, ``mass`` or ``body surface``.
         phase: number of the phase; for a value from two phases, that of end-systole; None for every phase.
         text: what is wrong, as a sentence without a full stop.
+        usable: whether the number is only coarse; otherwise, it is marked: nobody should use it unchecked.
+        cause: where to look; empty means at the flag's only structure, or else at the acquisition.
     """
 
     structures: tuple[str, ...]
     quantity: str
     phase: int | None
     text: str
+    usable: bool = field(default=False, compare=False)
+    cause: str = field(default="", compare=False)
+
+    @property
+    def about(self) -> str:
+        """The cause in words: people see one line for each."""
+        if self.cause or len(self.structures) > 1:
+            return self.cause or "acquisition"
+        return {"LV": "left ventricle", "RV": "right ventricle"}.get(self.structures[0], self.structures[0])
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,11 @@ def flags_of(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list
         and flag.quantity in quantities
         and (flag.phase is None or flag.phase in phases)
     ]
+
+
+def is_marked(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> bool:
+    """Whether a flag says that nobody should use a number unchecked."""
+    return any(not flag.usable for flag in flags_of(number, flags, found))
 
 
 def in_sentences(flags: Iterable[Flag], found: HeartVolumes) -> list[str]:
@@ -258,7 +274,7 @@ def _stroke_volumes(found: HeartVolumes) -> Iterator[Flag]:
         # the text leaves out the difference itself, because 25.3 % would read "25 %, more than 25 %"
         most = f"{100 * STROKE_VOLUMES_APART:.0f} %"
         text = f"stroke volumes of {left:.0f} ml (LV) and {right:.0f} ml (RV) differ by more than {most}"
-        yield Flag(("LV", "RV"), "stroke volume", found.end_systole, text)
+        yield Flag(("LV", "RV"), "stroke volume", found.end_systole, text, cause="right ventricle")
 
 
 def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
@@ -363,7 +379,7 @@ def _late_end_systole(found: HeartVolumes) -> Iterator[Flag]:
             f"end-systole is {100 * share:.0f} % of the cycle after end-diastole, but after {100 * LATEST_END_SYSTOLE:.0f} % "
             "a heart is already filling"
         )
-        yield Flag(("LV", "RV"), "volume", systole, text)
+        yield Flag(("LV", "RV"), "volume", systole, text, cause="end-systole")
     way = [phase for phase in way if phase in found.comparable(systole)]
     for ventricle in ("LV", "RV"):
         curve = np.asarray(found.volumes[ventricle])
@@ -393,11 +409,12 @@ def _emptied_end(found: HeartVolumes) -> Iterator[Flag]:
         if share >= EMPTIED:
             ml, fraction = share * found.volumes[ventricle][found.end_diastole], found.ejection_fraction(ventricle)
             text = (
-                f"{_slices([number], len(full))} has {ml:.0f} ml of the {ventricle} at end-diastole and none at end-systole, "
-                f"which accounts for {100 * share:.0f} of the {fraction:.0f} points of the ejection fraction: see whether "
-                "the heart has moved out of this slice"
+                f"{_slices([number], len(full))} has {ml:.0f} ml of the {ventricle} at end-diastole and none at end-systole: "
+                f"{100 * share:.0f} of the {fraction:.0f} points of the ejection fraction"
             )
-            yield Flag((ventricle,), "volume", found.end_systole, text)
+            half = len(full) // 2
+            end = "basal" if (number < half) == (full[:half].sum() > full[-half:].sum()) else "apical"
+            yield Flag((ventricle,), "volume", found.end_systole, text, cause=f"{end} slice")
 
 
 def image_faults(images: Sequence[np.ndarray], found: HeartVolumes, names: Sequence[str]) -> list[Flag]:
@@ -486,11 +503,8 @@ def few_phases(found: HeartVolumes) -> list[Flag]:
     count = round(1 / np.median(np.diff(found.times)))  # phases that are absent are counted, too
     if count >= ENOUGH_PHASES:
         return []
-    text = (
-        f"a heartbeat has only {count} phases, which may miss end-systole (usual: 20 or more), so end-systolic volumes may "
-        "be too large, and stroke volumes and ejection fractions too small"
-    )
-    return [Flag(("LV", "RV"), "volume", found.end_systole, text)]
+    text = f"a heartbeat has only {count} phases (usual: 20 or more), so end-systole may be missed"
+    return [Flag(("LV", "RV"), "volume", found.end_systole, text, usable=True)]
 
 
 def missed_moments(found: HeartVolumes, replaced: Mapping[int, Sequence[int]], names: Sequence[str]) -> list[Flag]:

@@ -19,7 +19,7 @@ from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import check_output, folders_table, own_places, write_folders
-from planewise.exams.words import duration
+from planewise.exams.words import count_of, duration
 from planewise.locks import claim_folder
 from planewise.own_exams.corrected_masks import by_hand_in, changed_since, mask_folders
 from planewise.own_exams.heart_bundles import (
@@ -31,13 +31,12 @@ from planewise.own_exams.heart_bundles import (
     slices_of,
 )
 from planewise.reports.archive_page import archive_page
-from planewise.reports.page_style import FLAGGED
 from planewise.reports.tables import write_csv, write_json
 from planewise.text_files import read_json
 
 _TABLE = "exams.csv"
-#: Length to which each part of a flag is shortened if the terminal has already printed the flag for another exam.
-_SHORT_FLAG = 50
+#: Most letters of a reason on the terminal, where each exam has one line; the table has the whole reason.
+SHORT = 150
 
 
 @dataclass
@@ -114,10 +113,10 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     if again := sum(_record(output, name, work.command).is_file() for name in todo):
         changed = "files, masks, weights, options or planewise's version have changed"
         tell(f"{again} of {len(exams)} exams are finished and will be done again: {changed}")
-    began, told = time.monotonic(), dict[str, str]()
+    began = time.monotonic()
     try:
         for number, name in enumerate(todo, start=1):
-            line = _one(work, name, exams[name], output, made_from[name], done, told)
+            line = _one(work, name, exams[name], output, made_from[name], done)
             left = (time.monotonic() - began) / number * (len(todo) - number)
             rest = f" (about {duration(left)} left)" if left >= 1 else ""
             tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{rest}")
@@ -136,10 +135,8 @@ def _one(
     output: Path,
     made_from: str,
     done: Archive,
-    told: dict[str, str],
 ) -> str:
-    """Make the results of one exam, and return one line about the exam for the user. The line shortens flags that earlier
-    lines show; ``told`` maps each of these flags to the first exam that has it."""
+    """Make the results of one exam, and return one line about the exam for the user."""
     record = _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
@@ -156,16 +153,8 @@ def _one(
             done.left_out[name] = f"it cannot be used ({type(error).__name__})"
     else:
         done.finished[name] = summary
-        notes = items[0].get("notes", ())
-        flags = [f"{FLAGGED} {flag}" for flag in summary.flags if flag not in told]
-        for flag in summary.flags:
-            if flag in told:
-                # a flag names the numbers that it concerns, and then what is wrong with them
-                parts = (shorten(part, _SHORT_FLAG, placeholder=" ...") for part in flag.split(": ", 1))
-                flags.append(f"{FLAGGED} as in exam {told[flag]}: {': '.join(parts)}")
-            told.setdefault(flag, name)
-        return "; ".join([summary.words, *flags, *notes, *summary.by_hand, *summary.no_dicom])
-    return f"left out: {done.left_out[name]}"
+        return "; ".join([summary.words, *([count_of(len(summary.flags), "flag")] if summary.flags else [])])
+    return shorten(f"left out: {done.left_out[name]}", SHORT, placeholder=" ...")
 
 
 def _is_full(error: BaseException | None) -> bool:
@@ -235,7 +224,7 @@ def _write_folders(work: ExamWork, output: Path) -> None:
     places = {name: (folder_of(items), Path(slices_of(items)[0]["image"])) for name, items in work.exams.items()}
     places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
     beside = _beside(work, output)
-    write_folders(beside, own_places(places))
+    write_folders(beside, own_places(places), {name: image for name, (_, image) in places.items()})
     if beside != output / _TABLE:
         folders_table(output / _TABLE).unlink(missing_ok=True)  # of an earlier run
 

@@ -35,6 +35,7 @@ _VALUES = {name: value for value, short in STRUCTURES.items() for name in (short
 #: A corrected LV seems to belong to another phase if its Dice coefficient with the network's LV of that phase is at least the
 #: first number, and exceeds those with the LVs of its own phase and of the phases next to it by more than the second.
 _OTHER_PHASE, _FITS_BETTER = 0.85, 0.15
+_CAUSE = "corrected mask"
 
 
 @dataclass(frozen=True)
@@ -243,10 +244,10 @@ def doubts_of(
                 f"the LV of {mask.file.name} fits the network's LV of {names[other]} much better than that of "
                 f"{names[phase]}: was the mask saved under the wrong phase?"
             )
-            flags.append(Flag(tuple(STRUCTURES.values()), "volume", phase, text))
+            flags.append(Flag(tuple(STRUCTURES.values()), "volume", phase, text, cause=_CAUSE))
             continue
         flags += [
-            Flag(tuple(concerned), "volume", phase, f"{mask.file.name} {text}")
+            Flag(tuple(concerned), "volume", phase, f"{mask.file.name} {text}", cause=_CAUSE)
             for concerned, text in correction_doubts(mask.labels, networks[phase], STRUCTURES)
         ]
     return flags

@@ -24,7 +24,6 @@ from planewise.data import find_inputs
 from planewise.data.readable_items import left_out
 from planewise.early_checks import EXAM, refuse_missing
 from planewise.errors import InputError
-from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import slice_affines
 from planewise.evaluation.why_no_plane import why_no_short_axis
 from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
@@ -40,7 +39,6 @@ from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume
 from planewise.preprocessing.load_stack import slice_thickness
 from planewise.reports.archive_page import PAGE, Summary
 from planewise.reports.exam_page import ShownExam, exam_page
-from planewise.reports.summary_sheet import summary_sheet
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +47,6 @@ PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentat
 KNEES = "pretext_knee_multitask"
 #: Label values of the segmentation bundle.
 STRUCTURES = HEART_STRUCTURES["sax"]
-#: Name of the page of an exam to print or to file.
-SUMMARY = "summary.pdf"
 #: Number of exams that an error message lists.
 _NAMED = 10
 
@@ -420,15 +416,11 @@ def written_in(folder: Path, by_hand: Collection[str]) -> list[Path]:
 
 
 def write_page(folder: Path, shown: ShownExam) -> Path:
-    """Write ``index.html`` and ``summary.pdf`` of an exam; returns the first."""
+    """Write ``index.html`` of an exam."""
     folder.mkdir(parents=True, exist_ok=True)
-    page, summary = folder / PAGE, folder / SUMMARY
+    page = folder / PAGE
     with atomic_write(page) as part:
         part.write_text(exam_page(shown), encoding="utf-8")
-    summary.unlink(missing_ok=True)  # if it cannot be drawn, no earlier one must stay next to new results
-    with only_a_picture(SUMMARY), atomic_write(summary) as part:
-        about = {"Title": f"Exam {shown.name}", "CreationDate": None}
-        summary_sheet(shown).savefig(part, format="pdf", dpi=150, metadata=about)
     return page
 
 

@@ -287,7 +287,7 @@ def _summary(exam: PlannedExam) -> Summary:
                 continue  # without error bounds of the plan, no limit is known
             severity = max(severity, angle / limits[0], offset / limits[1])
             flags += _too_far(view, entry, exam.apart[view])
-            flagged += [f"{view}_{name}" for name in _outside(entry, exam.apart[view])]
+            flagged += [f"{view}_{_NAMED[unit]}" for unit in _beyond(limits, exam.apart[view])]
     remarks = [
         f"{view}: {said}"
         for view, entry in exam.plan["views"].items()
@@ -338,7 +338,8 @@ def _planned(
         }
         rows = [_row(view, plan, apart[view]) for view in plan["views"]]
         far = {view: _too_far(view, entry, apart[view]) for view, entry in plan["views"].items()}
-        flags = [*remarks_on_files(item), *chain(*far.values())]
+        causes = {"acquisition": remarks_on_files(item), "views": [*chain(*far.values())]}
+        flags = [*chain(*causes.values())]
         of_stack = [*item.get("notes", ()), *_disorder(plan.get("locations", ()))]
         plan = _with_remarks(plan, apart, flags, of_stack) | {
             "made_by": note,
@@ -362,8 +363,9 @@ def _planned(
             images=stack.views,
             labels=None if mask is None else mask[0],
             structures=STRUCTURES,
-            tables=[("Planned from the short axis alone", _HEADER, rows)],
-            flags=flags,
+            tables=[("Planned from the short axis alone", _HEADER[:4], [row[:4] for row in rows])],
+            folded=[("How sure the plan is", _HEADER[:1] + _HEADER[4:], [row[:1] + row[4:] for row in rows])],
+            flags=causes,
             notes=[
                 " ".join(
                     [
@@ -394,9 +396,8 @@ def _planned(
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
                     *(f"  {sentence}" for sentence in _without_bounds(plan)),
-                    *([f"  {TWO_LIMITS}"] if checks else []),
                     *(f"  {sentence}" for sentence in of_stack),
-                    *(f"  {FLAGGED} {flag}" for flag in flags),
+                    *(f"  {cause}: {'; '.join(sentences)}" for cause, sentences in causes.items() if sentences),
                     *(f"  {sentence}" for sentence in by_hand),
                     *heard,
                     *refused,
@@ -443,6 +444,8 @@ _HEADER = (
     "agreement",
     "error bounds and remarks",
 )
+#: The distances by unit.
+_NAMED = {"deg": "angle_deg", "mm": "offset_mm"}
 #: What is said next to a distance that exceeds the plan's error bound.
 _OUTSIDE = "outside its 90 % bound"
 #: Patterns of the table's terms, and what they mean; a page explains those that it contains.
@@ -479,10 +482,10 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
 
 
 def _compared(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
-    """The distances from the acquired plane, each with a mark if it exceeds the plan's error bound."""
-    beyond = _beyond((entry["within_deg"], entry["within_mm"]), apart)
+    """The distances from the acquired plane, each with a mark if plan and operator together cannot explain it."""
+    outside, far = _beyond((entry["within_deg"], entry["within_mm"]), apart), _beyond(apart_limits(entry), apart)
     return [
-        text(value, 1, f" {unit}") + (f", {_OUTSIDE} {FLAGGED}" if unit in beyond else "")
+        text(value, 1, f" {unit}") + f", {_OUTSIDE}" * (unit in outside) + f" {FLAGGED}" * (unit in far)
         for value, unit in zip(apart or (None, None), ("deg", "mm"), strict=True)
     ]
 
@@ -492,8 +495,8 @@ def _outside(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dic
     sentence."""
     found = {}
     for unit, (value, bound) in _beyond((entry["within_deg"], entry["within_mm"]), apart).items():
-        name = {"deg": "angle", "mm": "offset"}[unit]
-        found[f"{name}_{unit}"] = (
+        name = _NAMED[unit].split("_")[0]
+        found[_NAMED[unit]] = (
             f"the {name} of {value:.3g} {unit} from the acquired plane is {_OUTSIDE} of {bound:.3g} {unit}"
         )
     return found

@@ -29,11 +29,11 @@ from planewise.metrics.implausible_volumes import (
     Flag,
     Number,
     few_phases,
-    flags_of,
     flags_with_numbers,
     image_faults,
     implausible_volumes,
     in_sentences,
+    is_marked,
     missed_moments,
     numbers_by_flag,
 )
@@ -71,7 +71,7 @@ from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices, own_thickness, unevenly_spaced
 from planewise.reports.exam_page import ShownExam
-from planewise.reports.page_style import CORRECTED, FLAGGED
+from planewise.reports.page_style import CORRECTED, DO_NOT_USE, FLAGGED
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
 from planewise.reports.tables import write_csv, write_json
@@ -81,6 +81,7 @@ ALL = tuple(STRUCTURES.values())
 #: The two phases of the table of phases.
 _MOMENTS = ("end-diastole", "end-systole")
 _RV_SMALLEST = "RV smallest"
+_NO_HEART = "this may not be a heart: its mask {}"
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
@@ -227,7 +228,7 @@ def _summary(exam: SegmentedExam) -> Summary:
     values["myocardial_mass_g"] = found.mass
     numbers["myocardial_mass_g"] = Number("myocardium", "mass", found.end_diastole)
     flagged, corrected = (
-        [key for key, number in numbers.items() if flags_of(number, flags, found)]
+        [key for key, number in numbers.items() if is_marked(number, flags, found)]
         for flags in (exam.flags, exam.corrected)
     )
 
@@ -325,14 +326,14 @@ def _one(
         title = f"{names[number]}, corrected in {mask.file.name}"
         draw_segmentation(masks / names[number], images[number].numpy(), labels[number], STRUCTURES, title)
     places = stacks[0].affines
-    of_places = far_apart(places), missing_slices(places, stacks[0].thickness), unevenly_spaced(places)
-    of_stack = [*filter(None, of_places), *items[0].get("header", ())]
+    coarse = [*filter(None, [far_apart(places), unevenly_spaced(places)])]
+    of_stack = [*filter(None, [missing_slices(places, stacks[0].thickness)]), *items[0].get("header", ())]
     heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
     problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
     size, about_size, no_size = body_size(items[0])
     flags = [
-        *([Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")] if problem else []),
-        *(Flag(ALL, "volume", None, remark) for remark in of_stack),
+        *([Flag(ALL, "volume", found.end_diastole, _NO_HEART.format(problem), cause="mask")] if problem else []),
+        *(Flag(ALL, "volume", None, remark, usable=remark in coarse) for remark in (*coarse, *of_stack)),
         *_lost_phases(items, found, shorts),
         *image_faults([image.numpy() for image in images], found, shorts),
         *few_phases(found),
@@ -340,7 +341,7 @@ def _one(
         *implausible_volumes(found),
         *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
     ]
-    reasons = _shown_reasons(found, flags, [*of_stack, *items[0].get("lost", ())])
+    reasons = _shown_reasons(found, flags, [*coarse, *of_stack, *items[0].get("lost", ())])
     header, rows = _rows(found, flags, corrected=marks)
     surface = None if size is None else body_surface(*size)
     indexed = _indexed(found, flags, surface, marks)
@@ -377,7 +378,8 @@ def _one(
         images={view: image for view, image in stack.views.items() if view in ("2ch", "4ch")},
         labels=labels[found.end_diastole],
         structures=STRUCTURES,
-        tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
+        tables=[(count, header, rows)],
+        folded=[(_INDEXED.format(surface), *indexed)] if indexed else [],
         flags=reasons,
         curves={name: found.volumes[name] for name in VENTRICLES},
         corrected=[*corrected],
@@ -392,7 +394,6 @@ def _one(
             (_moment(found, number, shorts), image.numpy(), mask)
             for number, (image, mask) in enumerate(zip(images, labels, strict=True))
         ],
-        tabled=_shown_phases(found),
     )
     page = write_page(folder, shown)
     of_network = {
@@ -412,7 +413,8 @@ def _one(
     if surface and indexed:
         lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
     lines += [f"  {sentence}" for sentence in (*by_hand, *_smaller_rv(found, shorts), *notes)]
-    lines += [f"  {FLAGGED} {reason}" for reason in reasons]
+    lines += [f"  {cause}: {'; '.join(sentences)}" for cause, sentences in reasons.items()]
+    lines += [f"  {FLAGGED}: {DO_NOT_USE}"] * any(FLAGGED in line for line in lines)
     remarks = [line for line in said if line.startswith(f"exam {exam}:")]
     files = [
         corrected[number].nifti if number in corrected else mask_file(masks, name) for number, name in enumerate(names)
@@ -560,7 +562,7 @@ def _flagged_columns(found: HeartVolumes, flags: Sequence[Flag], phase: int, sur
     return [
         f"{number.structure}_{units[number.quantity]}"
         for number in _numbers(found, phase)
-        if flags_of(number, flags, found)
+        if is_marked(number, flags, found)
     ] + (["body_surface_m2"] if surface and _of_body_surface(flags) else [])
 
 
@@ -597,6 +599,7 @@ def _content(
         "flags": [
             {
                 **asdict(flag),
+                "cause": flag.about,
                 "phase": None if flag.phase is None else names[flag.phase],
                 # flags of other phases may have the same text
                 "numbers": numbers_by_flag(every, [flag], found).get(flag.text, {}),
@@ -628,19 +631,20 @@ def _times(items: Sequence[Mapping[str, Any]]) -> list[float] | None:
     return [int(share[1]) / 100 for share in shares if share] if all(shares) else None
 
 
-def _shown_phases(found: HeartVolumes) -> list[int]:
-    """The phases whose volumes the table shows."""
-    return list(dict.fromkeys((found.end_diastole, found.end_systole)))
-
-
-def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag], of_the_stack: Sequence[str] = ()) -> list[str]:
-    """The remarks on the stack, the flags of the numbers that the table shows, and the number of other phases with flags."""
-    shown = _shown_phases(found)
+def _shown_reasons(
+    found: HeartVolumes, flags: Sequence[Flag], of_the_stack: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """By cause, the remarks on the stack, the flags of the numbers that the table shows, and the number of other phases with
+    flags."""
+    shown = {found.end_diastole, found.end_systole, None}
     own = [flag for flag in flags if flag.text not in of_the_stack]
-    reasons = in_sentences([flag for flag in own if flag.phase in (*shown, None)], found)
-    others = len({flag.phase for flag in own} - {*shown, None})
-    more = [f"volumes of {count_of(others, 'other phase')} are flagged too: see volumes.csv"] if others else []
-    return [*of_the_stack, *reasons, *more]
+    reasons: dict[str, list[str]] = {"acquisition": [*of_the_stack]}
+    for cause in dict.fromkeys(flag.about for flag in own):
+        of_cause = [flag for flag in own if flag.about == cause and flag.phase in shown]
+        reasons.setdefault(cause, []).extend(in_sentences(of_cause, found))
+    if others := len({flag.phase for flag in own} - shown):
+        reasons["other phases"] = [f"volumes of {count_of(others, 'phase')} are flagged: see volumes.csv"]
+    return {cause: sentences for cause, sentences in reasons.items() if sentences}
 
 
 def _rows(
@@ -656,7 +660,7 @@ def _rows(
         shown = text(value, 0, unit) if unit == " %" else text(value / share, 0, unit + per)
         marks = ((CORRECTED, corrected), (FLAGGED, flags))
         of = Number(*number, indexed=surface is not None)
-        return shown + "".join(f" {mark}" for mark, why in marks if shown != "-" and flags_of(of, why, found))
+        return shown + "".join(f" {mark}" for mark, why in marks if shown != "-" and is_marked(of, why, found))
 
     rows = []
     for name in VENTRICLES:

@@ -26,14 +26,13 @@ td.flagged { color: var(--flag); white-space: nowrap; } .listed :is(th, td) { pa
 #: How far an operator's plane may be from the ideal plane: 2.5 standard deviations of the errors with which views are
 #: prescribed in phantoms. These are 4 degrees of rotation, 3 degrees of tilt and 2 mm of displacement
 #: (`planewise.phantoms.heart.population`). The errors of plan and operator are independent, so an archive flags a view
-#: if its distance exceeds the root of the sum of squares of this value and the plan's error bound. A distance that only
-#: exceeds the bound is marked (`TWO_LIMITS`).
+#: if its distance exceeds the root of the sum of squares of this value and the plan's error bound (`TWO_LIMITS`).
 #: `tools/studies/archive_flags.py` measures how many good views are flagged, and how many misplaced views are found.
 OPERATOR_DEG, OPERATOR_MM = 12.5, 5.0
-#: What the mark at a distance between two planes means, and which distances are flagged.
+#: What the mark at a distance between two planes means.
 TWO_LIMITS = (
-    f"A distance outside its 90 % bound is marked (!), but flagged only if it exceeds √(bound² + {OPERATOR_DEG:g}²) deg or "
-    f"√(bound² + {OPERATOR_MM:g}²) mm, because an operator's view varies, too."
+    f"A distance is marked (!) if it exceeds √(bound² + {OPERATOR_DEG:g}²) deg or √(bound² + {OPERATOR_MM:g}²) mm, because "
+    "an operator's view varies, too."
 )
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {

@@ -31,7 +31,7 @@ from planewise.geometry import (
 )
 from planewise.reports.cine import cine_of
 from planewise.reports.label_surfaces import label_distances
-from planewise.reports.page_style import FLAGGED, page_head, scrolling
+from planewise.reports.page_style import DO_NOT_USE, FLAGGED, page_head, scrolling
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
@@ -41,20 +41,23 @@ from planewise.reports.view_pictures import Volume, direction_letters, view_pict
 FIELD = 180.0
 #: Pixel size of a plane's cut through the stack, mm.
 _CUT_SPACING = 1.5
+#: A cause with more flags than this shows only its first.
+_FLAGS = 2
 #: A table's cell counts as a sentence if it is longer than this.
 _LONGEST = 24
 #: Approximate distance between vertices of a structure's surface, mm.
 _MESH_SPACING = 2.0
 #: CSS of this page; a phone shows the slice below the 3D view.
 _STYLE = """
-/* as high as the slice, which has two fifths of the width, so that no empty space is left below it */
-#exam { height: min(80vh, 47vw, 680px); min-height: 460px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
+/* at most as high as the slice, which has two fifths of the width, and so that the numbers fit below it */
+#exam { height: min(52vh, 47vw, 680px); min-height: 380px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
 #curve { height: 260px; max-width: 640px; }
-@media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
+@media print { #scroll, #cine p, summary { display: none; } }
+@media (max-width: 700px) { #exam { height: 180vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
   /* a table of numbers fits a phone's width */
   body { padding: .8em .5em; } table:not(:has(.text)) :is(th, td) { padding: .25em .2em; font-size: .75em; }
   table:not(:has(.text)) td.flagged { white-space: normal; } }
-#slice { flex: 1; min-width: 6em; } #which { white-space: nowrap; } summary { cursor: pointer; }
+#slice { flex: 1; min-width: 6em; } #which { white-space: nowrap; }
 #cine svg { width: 100%; max-width: 960px; background: #000; }
 #cine input { vertical-align: middle; width: 14em; max-width: 50%; }
 .pictures { display: flex; flex-wrap: wrap; gap: .8em; max-width: 960px; }
@@ -64,7 +67,7 @@ figure path, #cine path { fill: none; stroke-width: 1.2px; vector-effect: non-sc
 figure text, #cine text { fill: #fff; stroke: #000; stroke-width: .25em; paint-order: stroke;
   text-anchor: middle; dominant-baseline: middle; }
 figure text { font-size: 7px; } .flagged { color: var(--flag); } td.flagged:not(.text) { white-space: nowrap; }
-ul.flagged { list-style: none; padding: 0; margin: .4em 0; }
+ul.causes { list-style: none; padding: 0; margin: .4em 0; } .causes b { text-transform: capitalize; }
 """
 #: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
@@ -83,14 +86,14 @@ class ShownExam:
         labels: a label map on the image's grid, ``(i, j, slices)``.
         structures: label value to name.
         tables: title, header and rows of text; an implausible number ends with `FLAGGED`.
-        flags: sentences, without a full stop, that say what is wrong with the flagged numbers.
-        notes: sentences below the tables that explain their columns; the last one names the weights.
+        folded: further tables, under Details.
+        flags: maps each cause, such as ``acquisition``, to sentences without a full stop about what is wrong.
+        notes: sentences under Details that explain the columns; the last one names the weights.
         curves: maps each structure to its volume in every phase, ml; drawn if there are two phases or more.
         moments: name of each phase of the curves, as in the files' names; empty numbers them from 1.
         corrected: numbers of the phases whose volumes come from a corrected mask; the curves mark them.
         images: maps each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
         phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
-        tabled: numbers of the phases that the tables show; `planewise.reports.summary_sheet` draws them.
     """
 
     name: str
@@ -101,14 +104,14 @@ class ShownExam:
     labels: np.ndarray | None = None
     structures: Mapping[int, str] = field(default_factory=dict)
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
-    flags: Sequence[str] = ()
+    folded: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
+    flags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     moments: Sequence[str] = ()
     corrected: Sequence[int] = ()
     images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
-    tabled: Sequence[int] = ()
 
 
 @dataclass
@@ -129,10 +132,10 @@ class ShownPlane:
 def exam_page(exam: ShownExam) -> str:
     """The page as HTML that works without a network connection and without any other file.
 
-    The tables come first. Below them, the left side shows patient space (RAS+, mm): a slice, the planned and the
-    acquired planes, the stack's image in each planned plane, and the surfaces of the structures. The right side shows
-    the slice with the lines of the planes and the outlines of the structures. The page contains Plotly, which draws
-    both sides.
+    The pictures come first. The left side shows patient space (RAS+, mm): a slice, the planned and the acquired planes,
+    the stack's image in each planned plane, and the surfaces of the structures. The right side shows the slice with the
+    lines of the planes and the outlines of the structures. The page contains Plotly, which draws both sides. Below stand
+    the tables, a line for each cause of flags, and everything else under Details.
     """
     planes = shown_planes(exam)
     part, affines = field_around(exam, planes)
@@ -165,7 +168,8 @@ def exam_page(exam: ShownExam) -> str:
         title=html.escape(f"Exam {exam.name}"),
         note=html.escape(RESEARCH_ONLY),
         views=_view_pictures(exam, image, affines, labels),
-        tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags), "".join(notes)]),
+        tables="\n".join([*(_table(*table) for table in exam.tables), _causes(exam)]),
+        details="\n".join([*_all_flags(exam.flags), *(_table(*table) for table in exam.folded), *notes]),
         version=version("plotly"),
         plotly=_plotly(),
         # a name must not end the script or begin a comment in it
@@ -413,9 +417,18 @@ def _class(cell: str, words: bool) -> str:
     return f' class="{" ".join(names)}"' if names else ""
 
 
-def _flags(flags: Sequence[str]) -> str:
-    """The flags as an HTML list, which stands next to the tables."""
-    if not flags:
-        return ""
-    entries = "".join(f"<li>{FLAGGED} {html.escape(flag)}</li>" for flag in flags)
-    return f'<ul class="flagged" aria-label="what to check">{entries}</ul>'
+def _causes(exam: ShownExam) -> str:
+    """What a mark means, and a line for each cause of flags; of many flags, it has the first."""
+    marked = any(str(cell).endswith(FLAGGED) for _, _, rows in exam.tables for row in rows for cell in row)
+    lines = [("", [f"{FLAGGED}: {DO_NOT_USE}"])] * marked
+    for cause, flags in exam.flags.items():
+        shown = flags if len(flags) <= _FLAGS else [flags[0], f"{len(flags) - 1} more under Details"]
+        lines += [(f"{cause}: ", shown)] if flags else []
+    entries = "".join(f"<li><b>{html.escape(cause)}</b>{html.escape('; '.join(flags))}</li>" for cause, flags in lines)
+    return f'<ul class="causes" aria-label="what to check">{entries}</ul>' if entries else ""
+
+
+def _all_flags(flags: Mapping[str, Sequence[str]]) -> list[str]:
+    """The flags of causes that have more than their line shows."""
+    many = (f"{cause}: {flag}." for cause, each in flags.items() if len(each) > _FLAGS for flag in each)
+    return [f"<p>{html.escape(flag)}</p>" for flag in many]

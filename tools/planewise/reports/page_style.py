@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 from importlib.resources import files
 
-#: Mark next to an implausible number.
+#: Mark next to an implausible number, and what it means.
 FLAGGED = "(!)"
+DO_NOT_USE = "do not use this number before you have checked it"
 #: Mark next to a number that comes from a mask that a person corrected.
 CORRECTED = "(*)"
 

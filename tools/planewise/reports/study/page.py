@@ -18,7 +18,8 @@ from planewise.reports.paper_tables import Published
 from planewise.reports.small_png import small_png
 
 _STYLE = """\
-body { max-width: 1080px; } h2 { border-bottom: 1px solid var(--lines); margin-top: 2em; }
+body { max-width: 1080px; overflow-wrap: anywhere; } details { border-top: 1px solid var(--lines); }
+summary h2 { display: inline-block; margin: .5em 0; } td, th { overflow-wrap: normal; }
 td.paper, th.paper { color: var(--dim); font-style: italic; } code { background: var(--note); padding: 0 .25em; }
 """
 
@@ -127,8 +128,12 @@ class Page:
         self._parts += sorted(other._parts, key=_follows)  # a stable sort
 
     def html(self, title: str) -> str:
-        """The whole page."""
-        return page_head(title, _STYLE) + "\n".join(map(_as_html, self._parts))
+        """The whole page: what stands before the first section, and each section folded under its heading."""
+        start, *sections = re.split(r"(?=<h2>)", "\n".join(map(_as_html, self._parts)))
+        folded = (
+            f"<details><summary>{section.replace('</h2>', '</h2></summary>', 1)}</details>\n" for section in sections
+        )
+        return page_head(title, _STYLE) + start + "".join(folded)
 
     def markdown(self, folder: str) -> tuple[str, dict[str, bytes]]:
         """The page as Markdown with its main pictures, which are few and small because a repository keeps them forever.

@@ -1,0 +1,96 @@
+"""Segment the 4-chamber views of the exams in a folder: run the long-axis bundle, and list the areas of its label maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from planewise.data import find_inputs
+from planewise.engines.quiet import keep_quiet
+from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
+from planewise.exams.cardiac_views import HEART_STRUCTURES
+from planewise.own_exams.heart_bundles import asked_for, of_the_run, read_exams, read_mask
+from planewise.own_exams.load_bundle import bundles_folder, needed_weights
+from planewise.own_exams.provenance import Note, Provenance, made_by
+from planewise.preprocessing.exam_name import exam_of, volume_name
+from planewise.reports.tables import write_csv
+
+#: The bundle of each view that `segment_view` segments.
+VIEWS = {"4ch": "downstream_cardiac_lax_segmentation"}
+
+
+@dataclass(frozen=True)
+class SegmentedView:
+    """The label maps of a view.
+
+    Attributes:
+        table: ``areas.csv``, the area of each structure in each image, cm2.
+        masks: folder of the label maps and their pictures.
+        images: number of images with a label map.
+        note: note on the weights.
+        said: remarks of the run, as sentences.
+    """
+
+    table: Path
+    masks: Path
+    images: int
+    note: Note
+    said: list[str]
+
+
+def segment_view(
+    path: str | Path,
+    output: str | Path,
+    view: str,
+    *,
+    weights: str | Path | None = None,
+    keep_names: bool = False,
+    unrecognised: bool = False,
+    bundles: str | Path | None = None,
+    device: str | None = None,
+) -> SegmentedView:
+    """Run the bundle of a view on every phase, and write ``areas.csv`` and ``masks/`` into a folder.
+
+    Args:
+        path, output, weights, keep_names, bundles, device: as for `segment_exams`.
+        view: a key of `VIEWS`.
+        unrecognised: whether to take images that are not recognised as the view, as in exams without a short axis.
+
+    Raises:
+        InputError: the view is unknown, there are no weights, or no exam has the view.
+    """
+    if view not in VIEWS:
+        raise InputError(f"--view must be sax or {' or '.join(VIEWS)}, got {view}")
+    keep_quiet()
+    path, masks = Path(path).expanduser().resolve(), Path(output).expanduser().resolve() / "masks"
+    bundle = bundles_folder(bundles) / VIEWS[view]
+    used = needed_weights(bundle, weights)
+    found = find_inputs(path, "all", view=view, left_out=[])
+    items = [item for item in found if unrecognised or "not_recognised" not in item]
+    if not items:
+        why = "; ".join(dict.fromkeys(str(item["not_recognised"]) for item in found)) or f"no {view} view"
+        raise InputError(
+            f"no exam can be used: {why}; name the folder of a {view} series, and add --min_obliquity 0 to take "
+            "its images as they are"
+        )
+    items = items if keep_names else [{**item, "exam": exam_of(item)} for item in items]
+    with asked_for(items, path, whole=False) as input:
+        given = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all", "view": view}
+        said = run_inference(bundle, given)
+    kept = read_exams(items, said)
+    rows: dict[str, list[object]] = {key: [] for key in ("exam", "phase", *HEART_STRUCTURES[view].values())}
+    for item in kept:
+        labels, affine = read_mask(masks, volume_name(item)) or (np.zeros(0), np.eye(4))
+        cm2 = np.linalg.norm(np.cross(affine[:3, 0], affine[:3, 1])) / 100
+        areas = {name: round(float((labels == value).sum() * cm2), 2) for value, name in HEART_STRUCTURES[view].items()}
+        for key, value in {"exam": exam_of(item), "phase": item.get("phase", ""), **areas}.items():
+            rows[key].append(value)
+    table = masks.parent / "areas.csv"
+    units = {name: f"{name}_cm2" for name in HEART_STRUCTURES[view].values()}
+    note = made_by([("masks", Provenance.of(bundle, used))], "the error of these areas on patients")
+    columns = {units.get(key, key): cells for key, cells in rows.items()}
+    write_csv(table, columns | {"note": [note.made_by] * len(kept)})
+    return SegmentedView(table, masks, len(kept), note, of_the_run(said))
