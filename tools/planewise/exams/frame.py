@@ -52,6 +52,8 @@ class Frame:
     sop: str = ""
     time: int | None = None
     """index along the fourth axis of a NIfTI cine, from 0; None elsewhere"""
+    view: str = ""
+    """view that the names of the data set give it (M&Ms-2, UK Biobank); empty if the data set names none"""
     phase: str | None = None
     """``"ED"`` or ``"ES"``, if the file is named by its phase; otherwise None"""
     b_value: float | None = None

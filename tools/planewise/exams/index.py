@@ -40,7 +40,6 @@ from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mas
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photograph_files import ENDINGS
 from planewise.exams.photographs import read_grade_table, read_photographs, unused_table
-from planewise.exams.recognition import FoundView
 from planewise.exams.reserved import PREDICTED, is_labelled
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
@@ -215,7 +214,6 @@ def index_folder(
     for exam in exams:
         exam.stacks = prepare(exam.stacks, sought)
         exam.found = sought.recognise(exam.stacks)
-    _take_named(exams, volumes, sought, learned.stack)
     apply_overrules(overrules, exams, sought, scan.folder)
     if learned.seen_from is not None:
         for exam in exams:
@@ -401,28 +399,6 @@ def _place(
         scan.skipped.setdefault(f"NIfTI {volume.view} image {reason}", []).append(str(volume.image))
     named = [volume for volume in volumes if volume.view and volume.oriented]
     return [*exams, *exams_of_volumes(named)], [*named, *whole], whole
-
-
-def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatomy, view: str) -> None:
-    """If geometry does not find the view to learn from in labelled images, find it by the data set's names."""
-    labelled = {str(volume.image) for volume in volumes if volume.view == view and volume.label is not None}
-    for exam in exams if labelled else ():
-        found = exam.found
-        if view in found.views or (view == sought.stack and found.stack is not None):
-            continue
-        for index, stack in enumerate(exam.stacks):
-            if not any(frame.path in labelled for entry in stack.slices for frame in entry.phases):
-                continue
-            other = next((found.views[name].view for name in found.views if found.views[name].stack == index), None)
-            if other is not None:
-                exam.notes.append(f"images named {view} have the geometry of a {other} view: not used")
-            elif view == sought.stack:
-                found.stack, found.axis, found.confidence = index, sought.axis(stack), 1.0
-                exam.notes.append(f"the {view} stack is known by its name alone")
-            else:
-                found.views[view] = FoundView(view, index, 0, confidence=1.0, named=view)
-                exam.notes.append(f"the {view} view is known by its name alone")
-            break
 
 
 def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], named: bool, scan: Scan) -> None:

@@ -111,6 +111,12 @@ class Stack:
     whose order is uncertain, and about slices that were acquired again with another echo time"""
 
     @property
+    def view(self) -> str:
+        """View that the data set's names give all images; empty if there is none."""
+        named = {frame.view for entry in self.slices for frame in entry.phases}
+        return named.pop() if len(named) == 1 else ""
+
+    @property
     def gaps(self) -> np.ndarray:
         """True distances (mm) between neighbouring slices, shape (slices - 1,): from positions, not from the header's
         SpacingBetweenSlices."""
