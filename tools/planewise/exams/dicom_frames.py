@@ -78,9 +78,10 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             refuse_scale(dict(zip(("RescaleSlope", "RescaleIntercept"), scale, strict=True)), False)
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
             raise Refused(FRAMES_RESCALED)
+        classic = _converted(shared, "Shared")
         return _numbered(
             [
-                common | _enhanced_frame(header, group, shared, index) | _kind_of(common, group, shared)
+                common | _enhanced_frame(header, group, shared, classic, index) | _kind_of(common, group, shared)
                 for index, group in enumerate(per_frame)
             ]
         )
@@ -195,17 +196,21 @@ def _numbered(frames: list[dict]) -> list[Frame]:
     ]
 
 
-def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, index: int) -> dict:
-    """One frame of an enhanced multi-frame file. Its ``instance`` is a tuple whose order is that of the frames' times, as far
-    as the file says."""
+def _converted(source: Dataset, kind: str) -> dict[str, Any]:
+    """The attributes of classic images that converted files keep, ``"Shared"`` or ``"PerFrame"``."""
+    found = {}
+    for item in (source.get(f"Unassigned{kind}ConvertedAttributesSequence") or [])[:1]:
+        for keyword in _CONVERTED:
+            with suppress(Exception):  # an element that is absent or broken
+                found[keyword] = item[keyword].value
+    return found
+
+
+def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict[str, Any], index: int) -> dict:
+    """One frame of an enhanced multi-frame file; ``classic`` are its shared converted attributes. Its ``instance`` is a tuple
+    whose order is that of the frames' times, as far as the file says."""
     first = partial(_first, group, shared)
-    # converted files keep the attributes of the classic images
-    classic: dict[str, Any] = {}
-    for source, kind in ((shared, "Shared"), (group, "PerFrame")):
-        for item in (source.get(f"Unassigned{kind}ConvertedAttributesSequence") or [])[:1]:
-            for keyword in _CONVERTED:
-                with suppress(Exception):  # an element that is absent or broken
-                    classic[keyword] = item[keyword].value
+    classic = classic | _converted(group, "PerFrame")
     heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
     triggers = (
         heart("NominalCardiacTriggerDelayTime"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -589,6 +589,10 @@ def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
             unknown[file] = values
         elif "label_map" not in item:
             doubts += _unlike_the_network_s(Path(file), mask, view)
+        if mask.ndim == 4 and (empty := set(np.flatnonzero(~mask.any(axis=(0, 1, 2))))):
+            # M&Ms draws end-diastole and end-systole only
+            doubts.append("has frames in which nothing is drawn: these have no label")
+            _remove_masks(each for each in items if each.get("label") == file and each.get("time") in empty)
         place, own = covered[file]
         if len(own) < len(slices[place]):
             doubts.append(f"covers {len(own)} of {len(slices[place])} slices: the others have no mask")
@@ -607,7 +611,11 @@ def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
 def _leave_out_masks(result: IndexResult, items: Sequence[dict], reasons: Mapping[str, str]) -> None:
     """Remove masks that are no labels; ``reasons`` maps each file to the reason."""
     result.unmatched += [(Path(file).name, reason) for file, reason in reasons.items()]
-    for item in (item for item in items if item.get("label") in reasons):
+    _remove_masks(item for item in items if item.get("label") in reasons)
+
+
+def _remove_masks(items: Iterable[dict]) -> None:
+    for item in items:
         for key in labels.OF_A_MASK:
             item.pop(key, None)
 
