@@ -329,12 +329,11 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
             result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
     if chosen.is_no_cine:
         said = (
-            "the short axis is not a gated cine: its trigger times or its inversion recovery show that it is perfusion, a "
-            "map or late enhancement, for example"
+            "the short axis is not a gated cine by its header: its trigger times do not rise within one heartbeat, or it has "
+            "an inversion recovery, as in perfusion, maps and late enhancement"
         )
-        result.left_out.append(said)
-        if "IR" in chosen.sequence.split("/"):  # trigger times alone may be wrong
-            result.parts.append(said)
+        # trigger times alone may be wrong
+        (result.flag if "IR" in chosen.sequence.split("/") else result.left_out.append)(said)
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
         result.left_out.append(

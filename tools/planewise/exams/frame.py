@@ -78,6 +78,8 @@ class Frame:
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
     derived: bool = False
     """whether ImageType says that the pixels were computed from other images, such as a copy with an overlay"""
+    uncorrected: bool = False
+    """whether ImageType says that the image has no distortion correction (Siemens' ND)"""
     clocks: tuple[str, str] = ("", "")
     """when the image was acquired, and when it was made, as texts whose order is that of the times; empty if unknown"""
     temporal: int = 0

@@ -19,7 +19,7 @@ from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
-from planewise.exams.cases import check_channels, likely_channels, read_cases
+from planewise.exams.cases import check_channels, read_cases
 from planewise.exams.copies import join_copies
 from planewise.exams.datalist import own_places, plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
@@ -309,15 +309,6 @@ def index_folder(
     _warn_of_patients(result, volumes)
     if sought.inputs in ("volumes", "knees"):
         _warn_of_no_orientation(result, whole)
-    if sought.inputs == "volumes" and not wanted and (possible := likely_channels(volumes)):
-        each = " or ".join(
-            f"--channels {','.join(endings)}" + f" (cases of {len(endings)} files)" * (len(possible) > 1)
-            for endings in possible
-        )
-        result.warnings.append(
-            f"each file is a case of its own, but most cases have files ending in {', '.join(possible[-1])}: if these are "
-            f"the channels of one case, add {each}"
-        )
     result.warnings += divided.warnings
     _warn(result, learned, fractions, divided, len(lacking))
     return result
