@@ -193,7 +193,9 @@ class SliceCache:
                 continue
             if not arrays.keys() >= result.keys():
                 arrays |= self._allocate({name: value for name, value in result.items() if name not in arrays})
-            if result["image"].min() == result["image"].max():
+            image = result["image"]
+            centre, padding = image[tuple(side // 2 for side in image.shape)], image.flat[0]
+            if ((image == centre) | (image == padding)).all():
                 plain.append(str(self.items[index].get("exam", "?")))
             for name, value in result.items():
                 if arrays[name].shape[1:] != value.shape:
