@@ -74,7 +74,7 @@ def test_files_of_other_forms_are_refused_with_what_to_do(name, tmp_path):
     (tmp_path / name).touch()
     for path, begin in ((tmp_path, r"1 file\n"), (tmp_path / name, f"{name} cannot be used:")):
         with pytest.raises(
-            InputError, match=f"{begin}.*(NRRD or MetaImage file|3D Slicer segmentation) .* save it as NIfTI"
+            InputError, match=f"{begin}.*(NRRD, MetaImage or Analyze file|3D Slicer segmentation) .* save it as NIfTI"
         ):
             find_inputs(path)
 
@@ -151,7 +151,7 @@ def test_slices_of_a_datalist_that_lack_phases_are_named(tmp_path):
     items = [item(number, phase) for number, phases in times.items() for phase in phases]
     (tmp_path / "list.json").write_text(json.dumps({"test": items}))
     found = find_inputs(tmp_path / "list.json", "all")
-    lost = "slice 2 lacks 2 phases (phase25, phase50: files are missing or broken); "
+    lost = "slice 2 lacks 2 phases (phase25, phase50: no usable image of its kind); "
     assert len(found) == 4
     assert all(entry["lost"] == {lost + "the nearest phase of the same slice is used instead": [2]} for entry in found)
 

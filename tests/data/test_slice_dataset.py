@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import psutil
 import pytest
@@ -120,6 +121,13 @@ def test_the_cache_is_built_once_and_again_when_something_changes(volumes, prepr
     monkeypatch.setattr(fingerprint_module, "code_sha256", lambda *given, **options: "changed")
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 44
+
+
+def test_slices_of_one_grey_value_are_said(volumes, preprocessing, tmp_path, caplog):
+    image = nibabel.load(volumes[1]["image"])
+    nibabel.save(nibabel.Nifti1Image(np.full(image.shape, 7, np.int16), image.affine), volumes[1]["image"])
+    assert len(dataset(volumes, preprocessing, tmp_path)) == 12
+    assert [record.args for record in caplog.records if record.levelname == "WARNING"] == [(4, "slice", "e1")]
 
 
 def test_refused_slices_are_left_out_counted_and_named(volumes, preprocessing, tmp_path, caplog):

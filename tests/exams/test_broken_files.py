@@ -66,7 +66,7 @@ def test_a_broken_file_that_is_a_known_phase_is_not_reported_twice(archive):
     stack, notes = remarks(archive, 2)
     assert stack == []
     assert [note for note in notes if "broken" in note] == [
-        "slice 3 lacks a phase (phase17: files are missing or broken)"
+        "slice 3 lacks a phase (phase17: no usable image of its kind)"
     ]
 
 

@@ -358,32 +358,17 @@ def test_masks_of_ones_own_go_by_the_case(tmp_path):
     assert [Path(item["label"]).name for item in items_of(result) if "label" in item] == ["p1.nii.gz"]
 
 
-@pytest.mark.parametrize(
-    ("names", "endings"),
-    [
-        (("{0}/T1", "{0}/T1_KM", "{0}/FLAIR"), "flair,t1,t1_km"),
-        (("GLI-{0}-0/GLI-{0}-0-t1n", "GLI-{0}-0/GLI-{0}-0-t2f"), "t1n,t2f"),
-        (("all/p{0}_adc", "all/p{0}_dwi"), "adc,dwi"),
-        (
-            [f"P{{0}}/P{{0}}_{visit}_{contrast}" for visit in ("pre", "post") for contrast in ("FLAIR", "T1_Gd")],
-            "flair,t1_gd (cases of 2 files) or --channels post_flair,post_t1_gd,pre_flair,pre_t1_gd (cases of 4 files)",
-        ),
-        (("all/liver_{0}", "all/spleen_{0}"), ""),
-        (("{0}/{0}",), ""),
-    ],
-)
-def test_files_that_look_like_channels_get_a_hint(names, endings, tmp_path):
-    for number in ("1", "2", "3"):
-        for name in names:
-            write(tmp_path / f"{name.format(number)}.nii.gz", (6, 5, 4))
-    (tmp_path / f"{names[0].format(3)}.nii.gz").unlink()
-    hints = [text for text in index(tmp_path).warnings if "--channels" in text]
-    assert bool(hints) == bool(endings) and all(hint.endswith(f"add --channels {endings}") for hint in hints)
-    if endings:
-        chosen = endings.partition(" ")[0]
-        found = index(tmp_path, channels=chosen)
-        assert {len(item["image"]) for item in items_of(found)} == {chosen.count(",") + 1}
-        assert not any("--channels" in text for text in found.warnings)
+def test_names_of_brats_since_2023_are_channels(tmp_path):
+    channels = ["t1n", "t1c", "t2w", "t2f"]
+    for number in range(3):
+        for end in (*channels, "seg"):
+            write(tmp_path / f"BraTS-GLI-0000{number}-000/BraTS-GLI-0000{number}-000-{end}.nii.gz", (6, 5, 4))
+    result = index(tmp_path)
+    assert result.datalist["planewise"]["channels"] == channels
+    for item in items_of(result):
+        assert [Path(image).name[-10:-7] for image in item["image"]] == channels and item["label"].endswith(
+            "-seg.nii.gz"
+        )
 
 
 # --- DICOM -------------------------------------------------------------------------------------------------------------

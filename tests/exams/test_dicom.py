@@ -289,7 +289,7 @@ def test_system_files_are_told_by_name(tmp_path, name):
             "NOT_DICOM",
         ),
         ("a.zip a.gz a.zst a.tar a.tgz a.7z a.rar a.bz2 a.xz a.ZIP", "ARCHIVE"),
-        ("a.nrrd a.nhdr a.mha a.mhd", "OTHER_IMAGE"),
+        ("a.nrrd a.nhdr a.mha a.mhd a.hdr", "OTHER_IMAGE"),
         ("a.seg.nrrd a.SEG.NRRD", "SLICER_SEGMENTATION"),
         ("._a .a.dcm DICOMDIR dicomdir desktop.ini", "HIDDEN"),
     ],
@@ -318,6 +318,12 @@ def test_files_are_refused_by_their_names(names, why):
 def test_an_image_is_gated_if_a_value_of_its_header_says_so(tags, gated, tmp_path):
     (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags))
     assert frame.gated is gated
+
+
+@pytest.mark.parametrize(("time", "trigger"), [("-320.5", -320.5), ("90000", 90_000.0), ("7.23e75", None)])
+def test_a_trigger_time_of_hours_is_unknown(time, trigger, tmp_path):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, TriggerTime=time))
+    assert frame.trigger == trigger
 
 
 def test_files_that_are_not_dicom(tmp_path):

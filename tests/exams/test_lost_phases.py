@@ -62,15 +62,15 @@ def test_the_other_phases_keep_their_time(times, series, cycle, gone):
     assert phases_of(stack) == {f"/{rank}/{phase}": pytest.approx(phase) for rank, phase in left}
     how_many = "a phase" if len(gone) == 1 else "2 phases"
     which = ", ".join(f"phase{20 * phase:02d}" for phase in sorted(gone))
-    assert list(stack.lost_phases) == [f"slice 3 lacks {how_many} ({which}: files are missing or broken)"]
+    assert list(stack.lost_phases) == [f"slice 3 lacks {how_many} ({which}: no usable image of its kind)"]
 
 
 def test_slices_that_lack_the_same_phase_are_reported_together():
     frames = cine(slices=6)
     (stack,) = build_stacks([one for place, one in frames.items() if place not in {(0, 1), (4, 1), (5, 2)}])
     assert stack.lost_phases == {
-        "slices 1 and 5 lack a phase (phase20: files are missing or broken)": [1, 5],
-        "slice 6 lacks a phase (phase40: files are missing or broken)": [6],
+        "slices 1 and 5 lack a phase (phase20: no usable image of its kind)": [1, 5],
+        "slice 6 lacks a phase (phase40: no usable image of its kind)": [6],
     }
 
 
@@ -138,7 +138,7 @@ def test_a_slice_may_lack_another_phase_in_addition():
     left = {place: one for place, one in frames.items() if place[1] != 0 and place != (2, 3)}
     (stack,) = build_stacks(list(left.values()))
     assert "no slice has phase00" in stack.absent[0]
-    assert list(stack.lost_phases) == ["slice 3 lacks a phase (phase60: files are missing or broken)"]
+    assert list(stack.lost_phases) == ["slice 3 lacks a phase (phase60: no usable image of its kind)"]
     assert phases_of(stack) == {f"/{rank}/{phase}": pytest.approx(phase) for rank, phase in left}
 
 
@@ -315,8 +315,8 @@ def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
     (exam,) = result.datalist["exams"].values()
     (remark,) = (note for note in exam["left_out"] if "lack" in note)
     number = int(remark.split()[1])
-    assert remark == f"slice {number} lacks a phase (phase{(0, 33)[lost]:02d}: files are missing or broken)"
-    why = f"not used for slice {number}, which may lack this phase: a file is missing or broken"
+    assert remark == f"slice {number} lacks a phase (phase{(0, 33)[lost]:02d}: no usable image of its kind)"
+    why = f"not used for slice {number}, which may lack this phase"
     assert result.unmatched == [(f"case7_frame{lost + 1:02d}.nii.gz", why)]
 
     # inference takes the nearest phase where there is none, and the right ones elsewhere, from files and from the datalist

@@ -56,16 +56,16 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
             assert moved.doubts == ["1 image displaced sideways by more than 10 mm: is the position wrong?"] * said
     # images that drift by as much as they are apart, and one that does not
     sheared = [10 * step * (NORMAL + COLUMN) for step in range(6)]
-    assert wide(sheared).doubts == []
-    assert len(wide([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 1
+    (sheared_by,) = wide(sheared).doubts
+    assert " 50 mm " in sheared_by
+    assert len(wide([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 2
 
 
 def test_another_slice_thickness_is_doubted():
     stack = wide([10 * step * NORMAL for step in range(4)])
     for thickness, said in ((8.5, 0), (9.0, 1), (0.8, 1), (None, 1)):
         stack.slices[1].phases = [make_frame(affine=stack.slices[1].affine.tolist(), thickness=thickness)]
-        doubt = "1 image without the slice thickness of the others, 8 mm: is the header wrong?"
-        assert stack.doubts == [doubt] * said
+        assert len(stack.doubts) == said
     # if no header has a thickness, there is nothing to compare
     for entry in stack.slices:
         entry.phases = [make_frame(affine=entry.affine.tolist(), thickness=None)]

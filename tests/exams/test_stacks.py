@@ -353,6 +353,19 @@ def test_a_derived_copy_with_trigger_times_does_not_replace_originals_without():
     assert stack.notes == [f"3 slice positions have additional images in {OVERLAYS}: not used"]
 
 
+def test_of_two_copies_the_one_with_distortion_correction_is_used():
+    frames = [
+        frame(10.0 * z, trigger=60.0 * k, instance=k, uncorrected=nd, series=str(nd), acquired=("", nd, 0, ()))
+        for nd in (False, True)
+        for z in range(3)
+        for k in range(10)
+    ]
+    (stack,) = build_stacks(frames)
+    assert not any(one.uncorrected for entry in stack.slices for one in entry.phases) and len(stack.notes) == 1
+    (alone,) = build_stacks([one for one in frames if one.uncorrected])
+    assert alone.is_cine and not alone.notes
+
+
 def test_perfusion_between_the_slices_of_a_cine_is_a_stack_of_its_own():
     cine = [frame(20.0 * z, trigger=60.0 * k, series=str(z)) for z in range(3) for k in range(12)]
     perfusion = [frame(20.0 * z + 10, trigger=150.0, instance=k, series="9") for z in range(3) for k in range(40)]
@@ -411,7 +424,7 @@ def test_unequal_phases_stay_unequal_and_are_said():
     (stack,) = build_stacks(frames)
     assert sorted(len(entry.phases) for entry in stack.slices) == [8, 10, 10, 10]
     assert stack.notes == []
-    assert list(stack.lost_phases) == ["slice 1 lacks 2 phases (phase80, phase90: files are missing or broken)"]
+    assert list(stack.lost_phases) == ["slice 1 lacks 2 phases (phase80, phase90: no usable image of its kind)"]
 
 
 def test_a_slice_with_hardly_any_phases_is_left_out():

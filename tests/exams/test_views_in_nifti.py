@@ -7,13 +7,16 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
 from planewise.data import pair_phases
 from planewise.data.datalist import labelled
 from planewise.errors import InputError
 from planewise.exams import index_folder, mnms2, ukbb
 from planewise.exams.volume import stem
+from planewise.geometry import intersection_lines
 from planewise.phantoms import LABELLED, VOLUNTEERS, Recipe, write_exams
 from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS, UKBB_DEFECTS
+from planewise.phantoms.layouts.mnms2 import MIRROR
 from planewise.preprocessing import CardiacFeaturesd, LoadSliced
 
 from tests.exams.test_volumes import write
@@ -44,6 +47,23 @@ def only(result) -> dict:
     return exam
 
 
+def assert_true_lines(item: dict, exam) -> None:
+    """The lines of an item's planes are those of the phantom's, although M&Ms-2 mirrors the headers of all."""
+    for view, plane in item["planes"].items():
+        laid = exam.poses[view]
+        middle = laid[(len(laid) - 1) // 2]
+        truth = (MIRROR if "/dataset/" in item["image"] else np.eye(4)) @ item["affine"]
+        lines = [
+            intersection_lines(*map(torch.as_tensor, three)).numpy()
+            for three in (
+                (item["affine"], plane["origin"], plane["normal"]),
+                (truth, middle.centre, middle.normal),
+            )
+        ]
+        assert abs(lines[0][:2] @ lines[1][:2]) == pytest.approx(1, abs=1e-6)
+        assert abs(lines[0][2]) == pytest.approx(abs(lines[1][2]), abs=1e-3)
+
+
 def test_items_of_4ch(indexed):
     for layout, planes, codes in (("mnms2", {"sax"}, [0, 1, 2, 3]), ("ukbb", {"sax", "2ch"}, [0, 1, 2, 3, 4, 5])):
         result = indexed(layout)
@@ -63,11 +83,7 @@ def test_items_of_4ch(indexed):
             pose = exam.poses["4ch"][0]
             truth = exam.mask(pose, 100, exam.phases[rank], with_atria=layout == "ukbb").T
             np.testing.assert_array_equal(mask, truth)  # codes are ours: 1 RV, 2 myocardium, 3 LV, 4 LA, 5 RA
-            for view, plane in item["planes"].items():
-                laid = exam.poses[view]
-                middle = laid[(len(laid) - 1) // 2]
-                assert abs(middle.normal @ plane["normal"]) == pytest.approx(1, abs=1e-6)
-                assert (np.array(plane["origin"]) - middle.centre) @ middle.normal == pytest.approx(0, abs=1e-3)
+            assert_true_lines(item, exam)
 
 
 def test_items_of_the_short_axis(indexed):
@@ -81,6 +97,7 @@ def test_items_of_the_short_axis(indexed):
         exam = RECIPES[layout].exam(1)
         load = LoadSliced(keys="label")
         for rank, item in enumerate(by_phase["ES"]):
+            assert_true_lines(item, exam)
             truth = exam.mask(exam.poses["sax"][rank], rank, exam.phases[exam.end_systole]).T
             np.testing.assert_array_equal(load(item)["label"][0, :, :, 0].numpy(), truth)
 
@@ -143,12 +160,27 @@ def test_a_cine_alone_gives_every_phase(indexed):
     assert all(set(item["planes"]) == {"2ch", "sax"} and "label" not in item for item in items)
 
 
-def test_geometry_outvotes_names(indexed):
-    swapped, sound = indexed("ukbb", "4ch", "swapped_names"), indexed("ukbb", "4ch", "unlabelled")
-    first, other = swapped.datalist["training"][0], sound.datalist["training"][0]
-    assert first["image"].endswith("la_2ch.nii.gz") and other["image"].endswith("la_4ch.nii.gz")
-    assert first["affine"] == other["affine"]
-    assert only(swapped)["stacks"]["4ch"]["named"] == "2ch"
+def test_names_of_a_data_set_outvote_geometry(indexed):
+    for flaws, flags in (("swapped_names",), {"2ch", "4ch"}), (("unlabelled",), set()):
+        result = indexed("ukbb", "4ch", *flaws)
+        assert {item["image"][-14:] for item in result.datalist["training"]} == {"/la_4ch.nii.gz"}
+        assert {note[:3] for note in only(result)["left_out"] if "data set's name" in note} == flags
+
+
+def test_a_real_header_of_mnms2(tmp_path):
+    """A stack that points left, forward and up to the apex, and the 4ch view that geometry alone would call 3ch."""
+    rows = {
+        "SA": [[-0.48, 0.68, -5.56, 81.42], [-0.0, 0.63, 7.74, -149.34], [-0.88, -0.37, 3.02, 93.79], [0, 0, 0, 1]],
+        "LA": [[-0.04, 1.0, 0.07, -62.85], [0.87, 0.0, 0.5, -142.62], [0.5, 0.08, -0.86, -70.39], [0, 0, 0, 1]],
+    }
+    for short, shape in (("SA", (192, 192, 12)), ("LA", (256, 256, 1))):
+        write(tmp_path / f"dataset/007/007_{short}_ED.nii.gz", shape, np.array(rows[short]))
+    long, short = (index_folder(tmp_path, view=view, split=(1, 0, 0)) for view in ("4ch", "sax"))
+    (item,) = long.datalist["training"]
+    assert item["image"].endswith("007_LA_ED.nii.gz") and set(item["planes"]) == {"sax"}
+    places = {item["frame"]: item["location"] for item in short.datalist["training"]}
+    assert [places[rank] for rank in range(12)] == pytest.approx(np.linspace(0, 1, 12))
+    assert all(set(item["planes"]) == {"4ch"} for item in short.datalist["training"])
 
 
 def test_atria_alone_are_not_taken_for_ventricles(indexed):
@@ -173,7 +205,7 @@ EXPECTED = {
     ("mnms2", "sax", "no_orientation"): (2, 2, None, "NIfTI sax image without orientation"),
     ("ukbb", "4ch", "no_2ch"): (2, 2, {"sax"}, None),
     ("ukbb", "4ch", "no_4ch"): (0, 0, set(), "no 4ch view: no plane has its orientation"),
-    ("ukbb", "4ch", "no_short_axis"): (2, 2, set(), "the 4ch view is known by its name alone"),
+    ("ukbb", "4ch", "no_short_axis"): (2, 2, {"2ch"}, "4ch: known by its data set's name alone"),
     ("ukbb", "4ch", "cine_labels"): (2, 2, {"2ch", "sax"}, "labels of a whole cine"),
     ("ukbb", "4ch", "only_atria"): (2, 2, {"2ch", "sax"}, None),
     ("ukbb", "4ch", "predictions"): (2, 2, {"2ch", "sax"}, "mask that a network predicted"),

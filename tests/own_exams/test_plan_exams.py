@@ -167,7 +167,7 @@ def test_series_whose_plane_does_not_fit_their_name_are_flagged():
     assert _summary(exam).severity < 1 and not _summary(exam).flags
     summary = _summary(dataclasses.replace(exam, item={"doubts": doubts}))
     assert summary.flags == doubts and summary.severity == 1
-    lost = ["slice 9 lacks a phase (phase20: files are missing or broken)"]
+    lost = ["slice 9 lacks a phase (phase20: no usable image of its kind)"]
     assert _summary(dataclasses.replace(exam, item={"doubts": doubts, "lost": lost})).flags == [*lost, *doubts]
 
 

@@ -316,7 +316,7 @@ def test_slices_that_lack_a_phase_are_named(segmented, bundle, exams):
             item for item in content[section] if (item["exam"], item.get("slice"), item["phase"]) != ("aaaa", 2, 0.5)
         ]
     exams.write_text(json.dumps(content))
-    lost = "slice 3 lacks a phase (phase50: files are missing or broken); the nearest phase of the same slice is used instead"
+    lost = "slice 3 lacks a phase (phase50: no usable image of its kind); the nearest phase of the same slice is used instead"
     assert [line for line in segmented().said if "lack" in line] == [f"exam aaaa: {lost}"]
 
 

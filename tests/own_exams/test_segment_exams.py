@@ -465,7 +465,7 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
     write_exam(tmp_path / "exam")
     (tmp_path / "exam/sax_1/IM-0001-0003.dcm").unlink()
     made = segment_by_hand(tmp_path)
-    text = "slice 5 lacks a phase (phase50: files are missing or broken); the nearest phase of the same slice is used instead"
+    text = "slice 5 lacks a phase (phase50: no usable image of its kind); the nearest phase of the same slice is used instead"
     assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(2, "volume")]
     assert reported(made, text)
     (said,) = [flag for flag in _summary(made).flags if flag.endswith(text)]

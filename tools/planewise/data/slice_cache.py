@@ -182,6 +182,7 @@ class SliceCache:
             generator=torch.Generator(),
         )
         refused: list[tuple[str, str]] = []
+        plain: list[str] = []
         if todo and not self.progress:
             logger.info("preprocessing %d %ss once; later runs read them from the cache", len(todo), self.noun)
         bar = tqdm(loader, total=len(todo), desc="preprocessing", unit=self.noun, disable=not self.progress)
@@ -192,6 +193,10 @@ class SliceCache:
                 continue
             if not arrays.keys() >= result.keys():
                 arrays |= self._allocate({name: value for name, value in result.items() if name not in arrays})
+            image = result["image"]
+            centre, padding = image[tuple(side // 2 for side in image.shape)], image.flat[0]
+            if ((image == centre) | (image == padding)).all():
+                plain.append(str(self.items[index].get("exam", "?")))
             for name, value in result.items():
                 if arrays[name].shape[1:] != value.shape:
                     raise InputError(
@@ -200,6 +205,9 @@ class SliceCache:
                     )
                 arrays[name][index] = value
             state[index] = DONE
+        if plain:
+            exams = some_of([*dict.fromkeys(plain)])
+            logger.warning("%d %ss with a single grey value: exam %s", len(plain), self.noun, exams)
         if not (state == DONE).any():
             shutil.rmtree(self.folder, ignore_errors=True)
             raise InputError(f"none of the {len(self.items)} {self.noun}s can be used: {in_a_line(refused)}")

@@ -22,7 +22,7 @@ middle (`VIEWS`). All planes of the exam share two unknowns: the roll of the hea
 the middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are
 scored, with both unknowns integrated out. The confidence in a plane's view is the total probability of all assignments
 that give the plane this view. The series' name is only a hint: it shifts the odds by a factor of 4, or of 20 if it
-mentions the right ventricle.
+mentions the right ventricle. M&Ms-2 and UK Biobank, whose files are named by their view, are believed.
 
 The angles are means over four real exams. The pictures of one exam are part of this project; the slice geometry of the
 other three is public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114,
@@ -91,22 +91,28 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
     """
     if short_axis is not None:
         return _recognise_views(stacks, short_axis, 1.0, _score_stack(stacks, short_axis)[1])
+    large = [index for index, stack in enumerate(stacks) if len(stack.slices) >= MIN_SLICES]
+    named = [index for index in large if stacks[index].view == "sax"]
     scored = sorted(
-        (
-            (*_score_stack(stacks, index), index)
-            for index, stack in enumerate(stacks)
-            if len(stack.slices) >= MIN_SLICES
-        ),
+        ((*_score_stack(stacks, index), index) for index in named or large),
         key=lambda entry: (-entry[0], -stacks[entry[2]].phase_counts[1], -len(stacks[entry[2]].slices)),
     )
     if not scored:
         most = max((len(stack.slices) for stack in stacks), default=0)
-        return Recognition(left_out=[f"no stack of {MIN_SLICES} or more parallel slices (the largest has {most})"])
+        result = Recognition(left_out=[f"no stack of {MIN_SLICES} or more parallel slices (the largest has {most})"])
+        _believe_names(result, stacks)
+        return result
     odds, planes, best = scored[_cine_instead_of(stacks, scored[0][2], scored)]
     confidence = float(1 / (1 + np.exp(-odds)))
-    if confidence < MIN_STACK_CONFIDENCE:
-        return Recognition(candidate=best, confidence=confidence, left_out=[_why_no_short_axis(stacks[best])])
-    return _recognise_views(stacks, best, confidence, planes)
+    if named or confidence >= MIN_STACK_CONFIDENCE:
+        result = _recognise_views(stacks, best, 1.0 if named else confidence, planes)
+        if confidence < MIN_STACK_CONFIDENCE:
+            why = _why_no_short_axis(stacks[best])
+            result.flag(f"sax: known by its data set's name alone, not by its geometry: {why}")
+        return result
+    result = Recognition(candidate=best, confidence=confidence, left_out=[_why_no_short_axis(stacks[best])])
+    _believe_names(result, stacks)
+    return result
 
 
 def _cine_instead_of(stacks: list[Stack], first: int, scored: Sequence[tuple[float, list[Candidate], int]]) -> int:
@@ -127,8 +133,24 @@ def _cine_instead_of(stacks: list[Stack], first: int, scored: Sequence[tuple[flo
 def _recognise_views(stacks: list[Stack], chosen: int, confidence: float, planes: list[Candidate]) -> Recognition:
     result = Recognition(stack=chosen, candidate=chosen, confidence=confidence, axis=long_axis(stacks[chosen]))
     _choose_views(result, planes)
+    _believe_names(result, stacks)
     _tell_what_is_left(result, stacks, planes)
     return result
+
+
+def _believe_names(result: Recognition, stacks: Sequence[Stack]) -> None:
+    """Give each view that the data set names one of the stacks of that name: the one that geometry finds, else the last."""
+    for view in VIEWS:
+        named = [index for index, stack in enumerate(stacks) if stack.view == view and index != result.stack]
+        if not named or (view in result.views and result.views[view].stack in named):
+            continue
+        chosen = max(named, key=lambda index: stacks[index].slices[0].acquired)
+        seen = [other.view for other in (*result.views.values(), *result.undecided) if other.stack == chosen]
+        result.views = {name: other for name, other in result.views.items() if other.stack != chosen}
+        result.undecided = [other for other in result.undecided if other.stack != chosen]
+        result.views[view] = FoundView(view, chosen, len(stacks[chosen].slices) // 2, confidence=1.0, named=view)
+        unlike = f", which resembles a {seen[0]} view" if seen else ""
+        result.flag(f"{view}: known by its data set's name alone, not by its geometry{unlike}")
 
 
 def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
@@ -161,9 +183,13 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
 
 
 def long_axis(stack: Stack) -> np.ndarray | None:
-    """Unit vector from base to apex along a stack's normal, RAS+; None if base and apex cannot be distinguished."""
-    axis = base_to_apex(stack.normal).numpy()
-    return None if np.isnan(axis).any() else axis
+    """Unit vector from base to apex along a stack's normal, RAS+; None if base and apex cannot be distinguished. The headers
+    of M&Ms-2 are mirrored from head to foot, so a stack that its data set names is also looked at in the mirror."""
+    for mirror in ([1, 1, 1], [1, 1, -1])[: 1 + bool(stack.view)]:
+        axis = base_to_apex(stack.normal * mirror).numpy() * mirror
+        if not np.isnan(axis).any():
+            return axis
+    return None
 
 
 def angle_to_usual_axis(stack: Stack) -> float:
@@ -303,12 +329,11 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
             result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
     if chosen.is_no_cine:
         said = (
-            "the short axis is not a gated cine: its trigger times or its inversion recovery show that it is perfusion, a "
-            "map or late enhancement, for example"
+            "the short axis is not a gated cine by its header: its trigger times do not rise within one heartbeat, or it has "
+            "an inversion recovery, as in perfusion, maps and late enhancement"
         )
-        result.left_out.append(said)
-        if "IR" in chosen.sequence.split("/"):  # trigger times alone may be wrong
-            result.parts.append(said)
+        # trigger times alone may be wrong
+        (result.flag if "IR" in chosen.sequence.split("/") else result.left_out.append)(said)
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
         result.left_out.append(
@@ -323,9 +348,9 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
             count = count_of(len(stack.slices), "slice")
             said = f"{count} like the short axis, {stack.difference_from(chosen)}: not used"
             if stack.may_be_part_of(chosen):
-                said += ", although the stack has no slices there, so it may be incomplete"
-                result.parts.append(said)
-            result.left_out.append(said)
+                result.flag(f"{said}, although the stack has no slices there, so it may be incomplete")
+            else:
+                result.left_out.append(said)
         else:
             others.append((turned, len(stack.slices)))
     if others:

@@ -18,14 +18,14 @@ The rule
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
-from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, common_name, nifti_files, stem
+from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, nifti_files, stem
 from planewise.exams.volumes import (
     IMAGE_FOLDER,
     MASK_FOLDER,
@@ -42,6 +42,8 @@ from planewise.text_files import read_json
 
 #: Endings of the files of a BraTS case, in the order in which they become channels.
 BRATS = ("t1", "t1ce", "t2", "flair")
+#: The same since 2023.
+BRATS_2023 = ("t1n", "t1c", "t2w", "t2f")
 
 #: BraTS' folders of high and low grade.
 GRADES = ("HGG", "LGG")
@@ -56,7 +58,7 @@ BROKEN_LISTING = (
     f"{LISTING} that cannot be read as a list of images and masks: files are matched by their names instead"
 )
 
-#: Files whose names have more different endings than this are not likely to be the channels of a case.
+#: Files with more different numbers than this are not likely to be the channels of a case.
 _MOST_CHANNELS = 10
 _MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
 #: BraTS names that end in the number of the scan: Brats18_TCIA01_201_1 (up to 2019) and BraTS-GLI-00000-000 (since 2023). In
@@ -114,10 +116,8 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
         except InputError:
             listings[home] = None
             skipped[BROKEN_LISTING].append(str(home / LISTING))
-    found = check_channels(channels)
-    if not found and any(_is_brats(files) for files in images.values()):
-        found = BRATS
-    elif not found:
+    found = check_channels(channels) or next(filter(None, map(_brats_channels, images.values())), ())
+    if not found:
         # files that have their own masks are cases, not channels: pancreas_0000 and pancreas_0001
         unlisted = [
             (home, files)
@@ -257,42 +257,14 @@ def _listed_cases(
     return cases
 
 
-def _is_brats(files: Sequence[Path]) -> bool:
-    """Whether a folder contains a case with BraTS' four channels."""
+def _brats_channels(files: Sequence[Path]) -> tuple[str, ...]:
+    """BraTS' four channels, by their names until 2021 or since 2023, if a folder has a case with all; otherwise empty."""
     names = {stem(path).lower() for path in files}
-    firsts = (name.removesuffix(BRATS[0]) for name in names if name.endswith(f"_{BRATS[0]}"))
-    return any(all(f"{first}{channel}" in names for channel in BRATS) for first in firsts)
-
-
-def likely_channels(cases: Sequence[Volume]) -> list[list[str]]:
-    """The channels that cases may have: lists of endings of file names, in alphabetical order. They are the endings that most
-    folders have, or those that most patients in one folder have.
-
-    The list is empty if there are none. It has two entries if the same endings follow each first word (``pre``, ``post``),
-    which may name a patient's visits: the endings without the first word (each visit is a case), and with it.
-    """
-    folders: dict[Path, list[Path]] = defaultdict(list)
-    patients: dict[tuple[Path, str], set[str]] = defaultdict(set)
-    for case in cases:
-        name = stem(case.image).lower()
-        folders[case.folder].append(case.image)
-        beginning = re.sub(r"[^_-]*$", "", name)
-        patients[case.folder, beginning].add(name[len(beginning) :])
-    in_folders = []
-    for files in folders.values():
-        shared = common_name(files)
-        in_folders.append({stem(file).removeprefix(shared).lstrip("_- ").lower() for file in files})
-    for groups in (in_folders, patients.values()):
-        for endings, count in Counter(map(frozenset, groups)).most_common(1):
-            if 1 < len(endings) <= _MOST_CHANNELS and "" not in endings and 1 < count > len(groups) / 2:
-                after: dict[str, set[str]] = defaultdict(set)
-                for ending in endings:
-                    first, *rest = re.split("[_-]", ending, maxsplit=1)
-                    after[first].update(rest)
-                shared, *others = after.values()
-                same = others and len(shared) > 1 and all(other == shared for other in others)
-                return [sorted(shared)] * bool(same) + [sorted(endings)]
-    return []
+    for channels in ([f"_{name}" for name in BRATS], [f"-{name}" for name in BRATS_2023]):
+        firsts = (name.removesuffix(channels[0]) for name in names if name.endswith(channels[0]))
+        if any(all(f"{first}{channel}" in names for channel in channels) for first in firsts):
+            return tuple(channel[1:] for channel in channels)
+    return ()
 
 
 def _nnunet_channels(home: Path, files: Sequence[Path]) -> tuple[str, ...]:

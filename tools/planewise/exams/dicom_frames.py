@@ -37,6 +37,8 @@ ROUNDED = 1e-5
 #: Largest deviation of direction cosines, as differences of their scalar products from those of orthonormal axes. Rounding
 #: to three decimals changes a scalar product by up to 0.001 x sqrt(3), and turns the plane by less than 0.1 deg.
 LARGEST_DEVIATION = 1.75e-3
+#: Trigger times beyond this, ms, are not times: a series takes minutes, even if its times count from its first heartbeat.
+LONGEST_TRIGGER = 3.6e6
 #: ScanOptions that mean fat suppression: FS is DICOM's own term; manufacturers write the others.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files use one word where classic files use ScanningSequence.
@@ -78,9 +80,10 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             refuse_scale(dict(zip(("RescaleSlope", "RescaleIntercept"), scale, strict=True)), False)
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
             raise Refused(FRAMES_RESCALED)
+        classic = _converted(shared, "Shared")
         return _numbered(
             [
-                common | _enhanced_frame(header, group, shared, index) | _kind_of(common, group, shared)
+                common | _enhanced_frame(header, group, shared, classic, index) | _kind_of(common, group, shared)
                 for index, group in enumerate(per_frame)
             ]
         )
@@ -97,7 +100,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             header.get("SliceThickness"),
         ),
         "thickness": _thickness(header.get("SliceThickness")),
-        "trigger": number_of(header.get("TriggerTime")),
+        "trigger": _trigger(header.get("TriggerTime")),
         "instance": int(number_of(header.get("InstanceNumber")) or 0),
         "temporal": int(number_of(header.get("TemporalPositionIdentifier")) or 0),
         "echo_time": number_of(header.get("EchoTime")),
@@ -142,6 +145,7 @@ def _common(header: dict, path: str) -> dict:
         "sequence": sequence or _PULSE_SEQUENCES.get(str(header.get("EchoPulseSequence") or ""), ""),
         "localizer": "LOCALIZER" in image_type,
         "derived": "DERIVED" in image_type[:1] or "SECONDARY" in image_type[1:2],
+        "uncorrected": "ND" in image_type,
         "gated": (number_of(header.get("CardiacNumberOfImages")) or 0) > 1
         or (number_of(header.get("NominalInterval")) or 0) > 0
         or (number_of(header.get("TriggerTime")) or 0) > 0,
@@ -195,24 +199,28 @@ def _numbered(frames: list[dict]) -> list[Frame]:
     ]
 
 
-def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, index: int) -> dict:
-    """One frame of an enhanced multi-frame file. Its ``instance`` is a tuple whose order is that of the frames' times, as far
-    as the file says."""
+def _converted(source: Dataset, kind: str) -> dict[str, Any]:
+    """The attributes of classic images that converted files keep, ``"Shared"`` or ``"PerFrame"``."""
+    found = {}
+    for item in (source.get(f"Unassigned{kind}ConvertedAttributesSequence") or [])[:1]:
+        for keyword in _CONVERTED:
+            with suppress(Exception):  # an element that is absent or broken
+                found[keyword] = item[keyword].value
+    return found
+
+
+def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict[str, Any], index: int) -> dict:
+    """One frame of an enhanced multi-frame file; ``classic`` are its shared converted attributes. Its ``instance`` is a tuple
+    whose order is that of the frames' times, as far as the file says."""
     first = partial(_first, group, shared)
-    # converted files keep the attributes of the classic images
-    classic: dict[str, Any] = {}
-    for source, kind in ((shared, "Shared"), (group, "PerFrame")):
-        for item in (source.get(f"Unassigned{kind}ConvertedAttributesSequence") or [])[:1]:
-            for keyword in _CONVERTED:
-                with suppress(Exception):  # an element that is absent or broken
-                    classic[keyword] = item[keyword].value
+    classic = classic | _converted(group, "PerFrame")
     heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
     triggers = (
         heart("NominalCardiacTriggerDelayTime"),
         heart("ActualCardiacTriggerDelayTime"),
         classic.get("TriggerTime"),
     )
-    trigger = next((time for time in map(number_of, triggers) if time is not None), None)
+    trigger = next((time for time in map(_trigger, triggers) if time is not None), None)
     heartbeat = number_of(
         heart("RRIntervalTimeNominal") or classic.get("NominalInterval") or header.get("NominalInterval")
     )
@@ -330,6 +338,12 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     ]
     # LPS to RAS+
     return [*([-value for value in line] for line in affine[:2]), affine[2], [0.0, 0.0, 0.0, 1.0]]
+
+
+def _trigger(value: Any) -> float | None:
+    """A time after the R wave, ms; None if it is unknown or longer than any series."""
+    time = number_of(value)
+    return time if time is not None and abs(time) <= LONGEST_TRIGGER else None
 
 
 def _thickness(value: Any) -> float | None:

@@ -52,6 +52,8 @@ class Frame:
     sop: str = ""
     time: int | None = None
     """index along the fourth axis of a NIfTI cine, from 0; None elsewhere"""
+    view: str = ""
+    """view that the names of the data set give it (M&Ms-2, UK Biobank); empty if the data set names none"""
     phase: str | None = None
     """``"ED"`` or ``"ES"``, if the file is named by its phase; otherwise None"""
     b_value: float | None = None
@@ -76,6 +78,8 @@ class Frame:
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
     derived: bool = False
     """whether ImageType says that the pixels were computed from other images, such as a copy with an overlay"""
+    uncorrected: bool = False
+    """whether ImageType says that the image has no distortion correction (Siemens' ND)"""
     clocks: tuple[str, str] = ("", "")
     """when the image was acquired, and when it was made, as texts whose order is that of the times; empty if unknown"""
     temporal: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
-from planewise.exams.cases import check_channels, likely_channels, read_cases
+from planewise.exams.cases import check_channels, read_cases
 from planewise.exams.copies import join_copies
 from planewise.exams.datalist import own_places, plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
@@ -40,7 +40,6 @@ from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mas
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photograph_files import ENDINGS
 from planewise.exams.photographs import read_grade_table, read_photographs, unused_table
-from planewise.exams.recognition import FoundView
 from planewise.exams.reserved import PREDICTED, is_labelled
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
@@ -215,7 +214,6 @@ def index_folder(
     for exam in exams:
         exam.stacks = prepare(exam.stacks, sought)
         exam.found = sought.recognise(exam.stacks)
-    _take_named(exams, volumes, sought, learned.stack)
     apply_overrules(overrules, exams, sought, scan.folder)
     if learned.seen_from is not None:
         for exam in exams:
@@ -314,15 +312,6 @@ def index_folder(
     _warn_of_patients(result, volumes)
     if sought.inputs in ("volumes", "knees"):
         _warn_of_no_orientation(result, whole)
-    if sought.inputs == "volumes" and not wanted and (possible := likely_channels(volumes)):
-        each = " or ".join(
-            f"--channels {','.join(endings)}" + f" (cases of {len(endings)} files)" * (len(possible) > 1)
-            for endings in possible
-        )
-        result.warnings.append(
-            f"each file is a case of its own, but most cases have files ending in {', '.join(possible[-1])}: if these are "
-            f"the channels of one case, add {each}"
-        )
     result.warnings += divided.warnings
     _warn(result, learned, fractions, divided, len(lacking))
     return result
@@ -404,28 +393,6 @@ def _place(
         scan.skipped.setdefault(f"NIfTI {volume.view} image {reason}", []).append(str(volume.image))
     named = [volume for volume in volumes if volume.view and volume.oriented]
     return [*exams, *exams_of_volumes(named)], [*named, *whole], whole
-
-
-def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatomy, view: str) -> None:
-    """If geometry does not find the view to learn from in labelled images, find it by the data set's names."""
-    labelled = {str(volume.image) for volume in volumes if volume.view == view and volume.label is not None}
-    for exam in exams if labelled else ():
-        found = exam.found
-        if view in found.views or (view == sought.stack and found.stack is not None):
-            continue
-        for index, stack in enumerate(exam.stacks):
-            if not any(frame.path in labelled for entry in stack.slices for frame in entry.phases):
-                continue
-            other = next((found.views[name].view for name in found.views if found.views[name].stack == index), None)
-            if other is not None:
-                exam.notes.append(f"images named {view} have the geometry of a {other} view: not used")
-            elif view == sought.stack:
-                found.stack, found.axis, found.confidence = index, sought.axis(stack), 1.0
-                exam.notes.append(f"the {view} stack is known by its name alone")
-            else:
-                found.views[view] = FoundView(view, index, 0, confidence=1.0, named=view)
-                exam.notes.append(f"the {view} view is known by its name alone")
-            break
 
 
 def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], named: bool, scan: Scan) -> None:
@@ -616,6 +583,10 @@ def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
             unknown[file] = values
         elif "label_map" not in item:
             doubts += _unlike_the_network_s(Path(file), mask, view)
+        if mask.ndim == 4 and (empty := set(np.flatnonzero(~mask.any(axis=(0, 1, 2))))):
+            # M&Ms draws end-diastole and end-systole only
+            doubts.append("has frames in which nothing is drawn: these have no label")
+            _remove_masks(each for each in items if each.get("label") == file and each.get("time") in empty)
         place, own = covered[file]
         if len(own) < len(slices[place]):
             doubts.append(f"covers {len(own)} of {len(slices[place])} slices: the others have no mask")
@@ -634,7 +605,11 @@ def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
 def _leave_out_masks(result: IndexResult, items: Sequence[dict], reasons: Mapping[str, str]) -> None:
     """Remove masks that are no labels; ``reasons`` maps each file to the reason."""
     result.unmatched += [(Path(file).name, reason) for file, reason in reasons.items()]
-    for item in (item for item in items if item.get("label") in reasons):
+    _remove_masks(item for item in items if item.get("label") in reasons)
+
+
+def _remove_masks(items: Iterable[dict]) -> None:
+    for item in items:
         for key in labels.OF_A_MASK:
             item.pop(key, None)
 

@@ -53,9 +53,6 @@ DICOM_MASK = (
 NO_MASK = "not a NIfTI file (.nii, .nii.gz)"
 #: Axes of a mask are parallel to those of the images if they differ by less than this fraction of a pixel per pixel.
 _IN_PLANE = 1e-3
-#: Number of masks that do not fit the exam of their name for which a fitting exam is looked for: each of these masks is
-#: compared with every exam, which takes minutes for hundreds of exams.
-_MOST_SEARCHES = 3
 #: Why a mask whose name belongs to several images is not used.
 _SEVERAL_OF_THE_NAME = "{} images have this name; put it into a folder with the name of its image's folder"
 
@@ -450,7 +447,6 @@ def add_masks(
     """
     unmatched = []
     by_grid: dict[str, str] = {}
-    searches = 0
     volumes: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for item in items:
         if "affine" not in item:
@@ -512,14 +508,14 @@ def add_masks(
                 unmatched.append((path.name, _fits_several([usable[index].name for index in fitting], phase)))
                 continue
             fitting = [fitting[chosen]]
-        problem, used = "no exam has this name, and its grid matches no exam's slices", 0
+        problem = grid if isinstance(grid, str) else "no exam has this name, and its grid matches no exam's slices"
+        used = 0
         for index in fitting or named:
             exam = usable[index]
             stack = exam.main_stack
             pairs, orientation = matches[index]
             if not pairs:
-                problem = f"{orientation}{_fits(grid, usable, named) if searches < _MOST_SEARCHES else ''}"
-                searches += 1
+                problem = str(orientation)
                 continue
             of_first = phase is None and case == exam.name
             rank_of_phase = 0 if of_first else _phase_rank(phase, stack, row_of(index))
@@ -543,7 +539,7 @@ def add_masks(
             problem = f"its phase ({phase}) is beyond the {stack.cycle} phases of the exam"
             if lacking:
                 which = f"slice{'s' * (len(lacking) > 1)} {listed(lacking)}"
-                problem = f"not used for {which}, which may lack this phase: a file is missing or broken"
+                problem = f"not used for {which}, which may lack this phase"
                 unmatched.append((path.name, problem))
             break
         if used and not named:
@@ -581,18 +577,6 @@ def _in_the_same_folders(mask: Path, homes: Sequence[Sequence[str]]) -> int | No
     shared = [len((set(home) - set.intersection(*map(set, homes))) & set(mask.parent.parts)) for home in homes]
     best = max(shared)
     return shared.index(best) if best and shared.count(best) == 1 else None
-
-
-def _fits(grid: tuple[tuple[int, ...], np.ndarray] | str, exams: Sequence[Exam], named: Sequence[int]) -> str:
-    """A hint for a mask that does not fit the exam of its name, but another one; empty if it fits none."""
-    for index, exam in enumerate(exams):
-        stack = exam.main_stack
-        # NIfTI exams may share one grid, so a grid that fits says nothing
-        if index in named or exam.case or stack is None:
-            continue
-        if _match(grid, stack)[0]:
-            return f"; it fits exam {exam.name}: was the file renamed?"
-    return ""
 
 
 def _add_to_volume(path: Path, item: dict, turned: bool, renamed: Mapping[str, int] | None) -> str:

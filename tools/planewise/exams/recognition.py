@@ -57,9 +57,15 @@ class Recognition:
     left_out: list[str] = field(default_factory=list)
     """reasons in words"""
     parts: list[str] = field(default_factory=list)
-    """those of ``left_out`` that are flags: other stacks may be parts of the stack to learn from, or it is not a cine"""
+    """those of ``left_out`` that are flags: other stacks may be parts of the stack to learn from, it is not a cine, or
+    geometry does not show the views that the data set names"""
     remarks: dict[int, str] = field(default_factory=dict)
     """descriptions of stacks in words, by the index of the stack"""
+
+    def flag(self, said: str) -> None:
+        """Add a sentence to ``left_out`` and to ``parts``."""
+        self.left_out.append(said)
+        self.parts.append(said)
 
     def learned(self, stacks: Sequence[Stack], index: int) -> Stack:
         """A stack of the exam as a network learns from it: with all its slices in order, or with one of them."""

@@ -20,8 +20,8 @@ EMPTY = "empty file (0 bytes)"
 NOT_DICOM = "not a DICOM file"
 ARCHIVE = "an archive or compressed file (.zip, .gz, ...): unpack it first"
 OTHER_IMAGE = (
-    "NRRD or MetaImage file (.nrrd, .mha): save it as NIfTI (.nii.gz); in 3D Slicer, export a segmentation to a label map "
-    "first"
+    "NRRD, MetaImage or Analyze file (.nrrd, .mha, .hdr): save it as NIfTI (.nii.gz); in 3D Slicer, export a segmentation to "
+    "a label map first"
 )
 SLICER_SEGMENTATION = (
     "3D Slicer segmentation (.seg.nrrd): save it as NIfTI; in 3D Slicer's Segment Editor, choose Export to files in the menu "
@@ -122,7 +122,7 @@ _NOT_DICOM_SUFFIXES = {
 }  # fmt: skip
 _ARCHIVES = {".zip", ".gz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
 #: Formats that 3D Slicer and ITK-SNAP write instead of NIfTI.
-OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")
+OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
 #: Reasons of damaged images, and of images whose header is wrong: an exam may lack their slices.

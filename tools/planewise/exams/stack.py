@@ -111,6 +111,12 @@ class Stack:
     whose order is uncertain, and about slices that were acquired again with another echo time"""
 
     @property
+    def view(self) -> str:
+        """View that the data set's names give all images; empty if there is none."""
+        named = {frame.view for entry in self.slices for frame in entry.phases}
+        return named.pop() if len(named) == 1 else ""
+
+    @property
     def gaps(self) -> np.ndarray:
         """True distances (mm) between neighbouring slices, shape (slices - 1,): from positions, not from the header's
         SpacingBetweenSlices."""
@@ -128,16 +134,15 @@ class Stack:
         frames = [frame for entry in self.slices for frame in entry.phases]
         odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
         if odd:
-            found.append(
-                f"{count_of(len(odd), 'image')} without the slice thickness of the others, {self.thickness:g} mm: is the "
-                "header wrong?"
-            )
+            known = [frame.thickness for frame in frames if frame.thickness]
+            range_of = f"{min(known):g} to {max(known):g} mm" if min(known) < max(known) else "or unknown"
+            found.append(f"slice thickness differs between images ({range_of}): is the header wrong?")
         return found + self.header_doubts
 
     @property
     def header_doubts(self) -> list[str]:
         """Sentences about signs that planes and volumes are wrong because of a wrong header or another kind of image: images
-        displaced sideways or inverted, a field of view that no scanner has, and the name of a flow series."""
+        displaced sideways or inverted, a shear, a field of view that no scanner has, and the name of a flow series."""
         found = []
         frames = [frame for entry in self.slices for frame in entry.phases]
         origins = np.array([frame.affine for frame in frames])[:, :3, 3]
@@ -145,7 +150,13 @@ class Stack:
         # the drift is subtracted, because the origins of a sheared stack move sideways from slice to slice
         steps = [(after.affine - before.affine)[:3, 3] for before, after in pairwise(self.slices)]
         drifts = [step @ axes / (step @ self.normal) for step in steps]
-        places = origins @ axes - np.outer(origins @ self.normal, np.median(drifts, axis=0) if drifts else (0, 0))
+        drift, depths = np.median(drifts, axis=0) if drifts else np.zeros(2), origins @ self.normal
+        places = origins @ axes - np.outer(depths, drift)
+        if (shear := np.linalg.norm(drift) * np.ptp(depths)) > SIDEWAYS:
+            found.append(
+                f"each slice is displaced from the one before, {shear:.0f} mm in all (gantry tilt?): NIfTI results are "
+                "written without this shear"
+            )
         beside = int((np.linalg.norm(places - np.median(places, axis=0), axis=1) > SIDEWAYS).sum())
         if beside:
             found.append(
@@ -340,7 +351,7 @@ def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> dict[st
             else f"slices {listed([str(number) for number in numbers])} lack"
         )
         which = some_of([phase_name(rank / cycle) for rank in missing])
-        why = "files are missing or broken" if which else UNKNOWN_PHASES
+        why = "no usable image of its kind" if which else UNKNOWN_PHASES
         found[f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})"] = numbers
     return found
 

@@ -300,11 +300,13 @@ def _stack(frames: list[Frame]) -> Stack:
             cines = [run for run in runs if is_cine(run) is not False] or runs
         enough = MIN_PHASES * max(len(run) for run in cines)
         whole = [run for run in cines if len(run) >= enough]
-        run = max(whole, key=lambda run: (not run[0].derived, _when(run)))
-        alike = [other for other in whole if other[0].derived == run[0].derived]
+        best = min((run[0].derived, run[0].uncorrected) for run in whole)
+        alike = [run for run in whole if (run[0].derived, run[0].uncorrected) == best]
+        run = max(alike, key=_when)
         found["repeated"] += len(alike) > 1
         found["unlike"] += any(_times_differ(run[0].echo_time, other[0].echo_time, SAME_ECHO_TIME) for other in alike)
-        found["derived"] += len(alike) < len(whole)
+        for kind in ("derived", "uncorrected"):
+            found[kind] += len({getattr(other[0], kind) for other in whole}) > 1
         found["short"] += any(len(other) < enough for other in runs)
         found["no cine"] += any(len(other) >= enough for other in runs if other not in cines)
         slices.append(
@@ -325,6 +327,7 @@ def _stack(frames: list[Frame]) -> Stack:
         ("short", "series with too few phases"),
         ("no cine", "series that are not gated cines, such as perfusion, maps or real time"),
         ("derived", "series of derived images, such as copies with overlays"),
+        ("uncorrected", "series without distortion correction"),
     ):
         if found[what]:
             count = "1 slice position has" if found[what] == 1 else f"{found[what]} slice positions have"
@@ -415,7 +418,7 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     """The acquisitions at one slice position, each with its phases in order (see `_order`)."""
     series = defaultdict(list)
     for frame in frames:
-        series[frame.series_or_folder, frame.derived].append(frame)
+        series[frame.series_or_folder, frame.derived, frame.uncorrected].append(frame)
     runs = []
     for members in series.values():
         phase_of = _order(members)[0]

@@ -67,6 +67,7 @@ def _frames(volume: Volume, number: int) -> list[Frame]:
             gated=volume.time is not None or bool(volume.view),
             series=f"{volume.key} {volume.view}".strip(),
             time=volume.time,
+            view=volume.view,
             phase=volume.phase if volume.phase in ("ED", "ES") else None,
         )
         for depth, affine in enumerate(affines)

@@ -6,7 +6,6 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation, ornt
 
 from planewise.errors import InputError
 from planewise.exams import mnms2, ukbb
-from planewise.exams.mask_checks import label_values, read_mask
+from planewise.exams.mask_checks import label_values
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.nifti_files import open_nifti, states_orientation
 from planewise.predicted_masks import BY_HAND, corrections, has_mark
@@ -317,17 +316,7 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
     ):
         skipped[mnms2.CINE_OF_FRAMES].append(str(volume.image))
         return []
-    frames = [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
-    with suppress(InputError):  # who reads an unusable mask reports it
-        # M&Ms draws end-diastole and end-systole only, so nothing is drawn in the other frames of its masks
-        labels = np.ones(times) if volume.label is None else read_mask(volume.label)[0]
-        if len(empty := np.flatnonzero(~labels.reshape(-1, *times).any(axis=0))):
-            skipped["4D mask with frames in which nothing is drawn: these frames have no label"].append(
-                str(volume.label)
-            )
-        for frame in empty:
-            frames[frame].label = None
-    return frames
+    return [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
 
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:

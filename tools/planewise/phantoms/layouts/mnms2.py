@@ -1,8 +1,12 @@
-"""Exams in the layout of the M&Ms-2 challenge: short-axis and 4ch volumes with masks at ED and ES, and a table."""
+"""Exams in the layout of the M&Ms-2 challenge: short-axis and 4ch volumes with masks at ED and ES, and a table. Their
+headers are mirrored from head to foot, as those of both real samples that are public."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import LABELS
@@ -17,6 +21,9 @@ TABLE_HEADER = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
 
 #: Maps our labels to the labels of the data set, where 1 is the left and 3 the right ventricle. Atria are not labelled.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
+
+#: Turns positions in the patient, RAS+, to those in the data set's headers.
+MIRROR = np.diag([1.0, 1.0, -1.0, 1.0])
 
 #: Maps our views to their names in the data set.
 _NAMES = {"sax": "SA", "4ch": "LA"}
@@ -43,7 +50,7 @@ def exam_files(exam: Exam, name: str) -> list[NiftiFile]:
     """All files of an exam without defects."""
     stems = {view: f"{name}_{short}" for view, short in _NAMES.items()}
     return [
-        file
+        replace(file, affine=MIRROR @ file.affine)
         for view, stem in stems.items()
         for file in view_files(exam, view, CODES, f"{stem}_CINE", f"{stem}_{{0}}", f"{stem}_{{0}}_gt")
     ]
