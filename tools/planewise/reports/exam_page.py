@@ -67,7 +67,8 @@ figure path, #cine path { fill: none; stroke-width: 1.2px; vector-effect: non-sc
 figure text, #cine text { fill: #fff; stroke: #000; stroke-width: .25em; paint-order: stroke;
   text-anchor: middle; dominant-baseline: middle; }
 figure text { font-size: 7px; } .flagged { color: var(--flag); } td.flagged:not(.text) { white-space: nowrap; }
-ul.causes { list-style: none; padding: 0; margin: .4em 0; } .causes b { text-transform: capitalize; }
+ul.causes { list-style: none; padding: 0; margin: .4em 0; }
+.causes b { display: inline-block; margin-right: .3em; } .causes b::first-letter { text-transform: uppercase; }
 """
 #: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
