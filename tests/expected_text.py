@@ -144,10 +144,10 @@ def _columns(items: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 def text_of_page(page: str) -> str:
     """The text of an HTML page, with a line for each row of a table, and what its scripts draw; without pictures, styles and
-    explanations in ``<details>``.
+    explanations in ``<details>`` (but not the folded sections of a study).
     """
     drawn = re.search(r"const exam = (.*?);</script>", page, re.S)
-    page = re.sub(r"<(script|style|details)\b.*?</\1>", "", page, flags=re.S)
+    page = re.sub(r"<(script|style|details)\b(?!><summary><h2).*?</\1>", "", page, flags=re.S)
     page = re.sub(r"\s+", " ", page)
     page = re.sub(r"</t[dh]>\s*(?=<t[dh])", " | ", page)
     flagged = re.sub(r'<(\w+)[^>]* class="?(\w+)"?[^>]*>', r"[\2] ", page)

@@ -62,7 +62,7 @@ def test_pretraining_ends_early(phantoms, tmp_path):
     """A learning rate so high that it only does damage: the first epochs are the best."""
     train(
         SIMCLR, phantoms.cardiac.labelled, tmp_path, "vgg16.yaml", batch_size=8, samples_per_epoch=8, max_epochs=9,
-        val_interval=1, patience=2, learning_rate=1.0, projection=[16, 8], **SMALL["vgg16.yaml"],
+        val_interval=1, patience=2, learning_rate=0.1, projection=[16, 8], **SMALL["vgg16.yaml"],
     )  # fmt: skip
     rows = read_history(tmp_path / "history.csv")
     best = min(rows, key=lambda row: row["val_loss"])["epoch"]

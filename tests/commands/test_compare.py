@@ -407,6 +407,8 @@ def test_few_labelled_knees_have_every_finding_in_every_section():
         ("methods: [", "study.yaml cannot be read as a study"),
         ("", "study.yaml has no str of device, so it is not a study; correct it, or delete it"),
         ({"methods": ["none"]}, "study.yaml has no dict of methods"),
+        ({"overrides": {"finetune": {"features": [1, "x"]}}}, "the settings in .*study.yaml cannot be used"),
+        ({"overlay": "other.yaml"}, "the settings in .*study.yaml cannot be used .*other.yaml"),
     ],
 )
 def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed, message):
@@ -415,7 +417,7 @@ def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed, messag
     compare.write(study, file)
     file.write_text(changed if isinstance(changed, str) else yaml.safe_dump(study | changed))
     with pytest.raises(InputError, match=message):
-        compare.write(study, file)
+        compare.refuse_impossible(compare.write(study, file), file)
 
 
 def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkeypatch, capsys):

@@ -65,6 +65,14 @@ EVERY_OPTION = [
         },
     ),
     (
+        "segment in -o out --weights w --min_obliquity 0 --keep-names --view 4ch --bundles b --device cpu",
+        "planewise.own_exams.segment_view.segment_view",
+        {
+            0: Path("in"), 1: Path("out"), 2: "4ch", "weights": Path("w"), "keep_names": True, "unrecognised": True,
+            "bundles": Path("b"), "device": "cpu",
+        },
+    ),
+    (
         "segment in.json -o out --weights w --bundles b --device cpu",
         "planewise.own_exams.segment_datalist",
         {0: Path("in.json"), 1: Path("out"), "weights": Path("w"), "bundles": Path("b"), "device": "cpu"},

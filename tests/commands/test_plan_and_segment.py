@@ -402,7 +402,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     assert "  2ch: plane, agreement 0.90; from the acquired plane: 30.0 deg and 6.9 mm" in outcome.output
     assert "  3ch: plane, agreement 0.90\n" in outcome.output and "agreement -\n" in outcome.output
     rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "out/heart/index.html").read_text(), re.S)
-    cells = {each[0]: each[2:4] for row in rows if (each := re.findall(r"<td[^>]*>(.*?)</td>", row))}
+    cells = {each[0]: each[2:4] for row in reversed(rows) if (each := re.findall(r"<td[^>]*>(.*?)</td>", row))}
     assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
     # operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm; only what lies beyond these is marked and flagged
     outside = "6.9 mm, outside its 90 % bound"

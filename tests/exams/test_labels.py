@@ -550,7 +550,7 @@ def test_a_folder_of_labels_that_has_none(tree, tmp_path):
     ("name", "said"),
     [
         ("Segmentation.seg.nrrd", "3D Slicer segmentation .* Export to files .* image as reference volume"),
-        ("mask.nrrd", "NRRD .* export a segmentation to a label map first"),
+        ("mask.nrrd", "NRRD.* export a segmentation to a label map first"),
     ],
 )
 def test_masks_of_another_form_are_refused_with_what_to_do(name, said, tmp_path):
@@ -589,9 +589,7 @@ def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree
         assert index_folder(tree, labels_dir=named).unmatched == []
     for file in folder.rglob("*.nii.gz"):
         file.unlink()
-    with pytest.raises(
-        InputError, match=r"no NIfTI file .* but 3D Slicer .*; NRRD .*; DICOM file: .*segimage2itkimage"
-    ):
+    with pytest.raises(InputError, match=r"no NIfTI file .* but 3D Slicer .*; NRRD.*; DICOM file: .*segimage2itkimage"):
         index_folder(tree, labels_dir=folder)
 
 

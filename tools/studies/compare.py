@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 from planewise.checksum import sha256
 from planewise.data import absolute_datalist, checked_masks, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
-from planewise.errors import InputError
+from planewise.errors import InputError, causes
 from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING, names_of_labels
 from planewise.exams.files_below import files_below
@@ -607,6 +607,18 @@ def _read_record(file: Path) -> Any:
         return read_json(file)
     except (InputError, OSError):
         return None
+
+
+def refuse_impossible(study: Mapping[str, Any], file: Path) -> None:
+    """Raise an `InputError` if the task's network cannot be made with a study's settings, which a person may have edited."""
+    try:
+        _config(study["target"]["bundle"], study, "finetune").get_parsed_content("network_def")
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, OSError) as error:
+        raise InputError(
+            f"the settings in {file} cannot be used ({causes(error)[-1]}); correct them, or delete the file to start again"
+        ) from error
 
 
 def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:

@@ -71,12 +71,11 @@ def compare(
     """Compare pretexts on your own images and labels: does pretraining help, and which pretext helps most?
 
     Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
-    trainings. If you agree, it runs the study: each pretext is trained on
-    the unlabelled images; then the task is trained from scratch and from each pretext, on a few labelled exams, which
-    are drawn several times. The two folders may be the same: a patient in both is kept
-    out of the pretexts' training section if its labelled exam is for validation or test. The result is a page,
-    OUT/report/index.html: gains over scratch with intervals, and a verdict for each pretext. You can stop it with
-    Ctrl-C; the same command resumes it.
+    trainings. If you agree, it runs the study: each pretext is trained on the unlabelled images; then the task is
+    trained from scratch and from each pretext, on a few labelled exams, which are drawn several times. The two folders
+    may be the same: a patient in both is kept out of the pretexts' training section if its labelled exam is for
+    validation or test. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict
+    for each pretext. You can stop it with Ctrl-C; the same command resumes it.
 
     The task depends on the images: segmentation of the short axis for hearts, classification of injuries for knees,
     grading for photographs of retinas, and, for whole volumes of any organ, segmentation of the structures in their
@@ -153,6 +152,7 @@ def compare(
         # without a question, the study itself prints this note
         if not yes and (note := counted.draws_of_all(study["label_counts"], len(study["draws"]), exams)):
             typer.echo(note)
+        studies.refuse_impossible(study, file)
         if finished := studies.finished(study):
             typer.echo("All trainings are finished.")
         later = f"tools/demo --configfile {file}"

@@ -113,6 +113,10 @@ def segment(
     Example: planewise segment work/exams/study_1 -o work/volumes
     """
     if view != "sax":
+        if anonymous or per_series or all_phases or dicom is not None or min_obliquity not in (None, 0):
+            raise typer.BadParameter(
+                "with --view, leave out --anonymous, --per-series, --all-phases, --dicom and any --min_obliquity but 0"
+            )
         _segment_view(exam, output, view, weights, keep_names, min_obliquity == 0, bundles, device)
         return
     if exam.suffix == ".json":

@@ -14,7 +14,6 @@ from typing import TextIO
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
@@ -200,10 +199,10 @@ def write_folders(path: Path, folders: Mapping[str, Path], images: Mapping[str, 
 def _study_of(image: Path) -> list[str]:
     """The values of `_STUDY` in a file; empty texts if it is not a DICOM file."""
     try:
-        header = pydicom.dcmread(image, stop_before_pixels=True, specific_tags=[*_STUDY])
-    except (OSError, InvalidDicomError):
+        header = pydicom.dcmread(image, stop_before_pixels=True, specific_tags=[*_STUDY], force=True)
+        return [str(header.get(keyword) or "") for keyword in _STUDY]
+    except Exception:  # a broken header raises errors of any kind
         return [""] * len(_STUDY)
-    return [str(header.get(keyword) or "") for keyword in _STUDY]
 
 
 def own_places(places: Mapping[str, tuple[Path, Path]]) -> dict[str, Path]:

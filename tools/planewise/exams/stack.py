@@ -135,7 +135,9 @@ class Stack:
         odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
         if odd:
             known = [frame.thickness for frame in frames if frame.thickness]
-            range_of = f"{min(known):g} to {max(known):g} mm" if min(known) < max(known) else "or unknown"
+            range_of = (
+                f"{min(known):g} to {max(known):g} mm" if min(known) < max(known) else f"{min(known):g} mm or unknown"
+            )
             found.append(f"slice thickness differs between images ({range_of}): is the header wrong?")
         return found + self.header_doubts
 

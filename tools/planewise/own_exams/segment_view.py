@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +15,9 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
-from planewise.own_exams.heart_bundles import asked_for, of_the_run, read_exams, read_mask
+from planewise.exams.datalist import own_places, write_folders
+from planewise.nifti_files import is_nifti, open_nifti
+from planewise.own_exams.heart_bundles import asked_for, folder_of, of_the_run, read_exams, read_mask, slices_of
 from planewise.own_exams.load_bundle import bundles_folder, needed_weights
 from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.preprocessing.exam_name import exam_of, volume_name
@@ -68,10 +73,14 @@ def segment_view(
     path, masks = Path(path).expanduser().resolve(), Path(output).expanduser().resolve() / "masks"
     bundle = bundles_folder(bundles) / VIEWS[view]
     used = needed_weights(bundle, weights)
-    found = find_inputs(path, "all", view=view, left_out=[])
-    items = [item for item in found if unrecognised or "not_recognised" not in item]
+    found = find_inputs(path, "all", "all", view=view, left_out=[])
+    flat = [item for item in found if _count_slices(item) == 1]
+    items = [item for item in flat if unrecognised or "not_recognised" not in item]
     if not items:
-        why = "; ".join(dict.fromkeys(str(item["not_recognised"]) for item in found)) or f"no {view} view"
+        reasons = [str(item["not_recognised"]) for item in flat] or ["a stack of slices is no view of one plane"] * len(
+            found
+        )
+        why = "; ".join(dict.fromkeys(reasons)) or f"no {view} view"
         raise InputError(
             f"no exam can be used: {why}; name the folder of a {view} series, and add --min_obliquity 0 to take "
             "its images as they are"
@@ -83,7 +92,9 @@ def segment_view(
     kept = read_exams(items, said)
     rows: dict[str, list[object]] = {key: [] for key in ("exam", "phase", *HEART_STRUCTURES[view].values())}
     for item in kept:
-        labels, affine = read_mask(masks, volume_name(item)) or (np.zeros(0), np.eye(4))
+        if (mask := read_mask(masks, volume_name(item))) is None:
+            continue
+        labels, affine = mask
         cm2 = np.linalg.norm(np.cross(affine[:3, 0], affine[:3, 1])) / 100
         areas = {name: round(float((labels == value).sum() * cm2), 2) for value, name in HEART_STRUCTURES[view].items()}
         for key, value in {"exam": exam_of(item), "phase": item.get("phase", ""), **areas}.items():
@@ -92,5 +103,14 @@ def segment_view(
     units = {name: f"{name}_cm2" for name in HEART_STRUCTURES[view].values()}
     note = made_by([("masks", Provenance.of(bundle, used))], "the error of these areas on patients")
     columns = {units.get(key, key): cells for key, cells in rows.items()}
-    write_csv(table, columns | {"note": [note.made_by] * len(kept)})
-    return SegmentedView(table, masks, len(kept), note, of_the_run(said))
+    write_csv(table, columns | {"note": [note.made_by] * len(rows["exam"])})
+    places = {exam_of(item): (folder_of([item]), Path(slices_of([item])[0]["image"])) for item in kept}
+    write_folders(table, own_places(places), {name: image for name, (_, image) in places.items()})
+    return SegmentedView(table, masks, len(rows["exam"]), note, of_the_run(said))
+
+
+def _count_slices(item: Mapping[str, Any]) -> int:
+    """Number of slices of an item: the areas of several slices are not the area of a view."""
+    if isinstance(item["image"], list):
+        return len(item["image"])
+    return math.prod(open_nifti(item["image"]).shape[2:3]) if is_nifti(item["image"]) else 1

@@ -24,7 +24,6 @@ from planewise.exams.datalist import PATH_KEYS
 from planewise.exams.identity import in_phantom_trees
 from planewise.exams.sections import exams_in
 from planewise.exams.split import SECTIONS
-from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.reports.methods import method_name, pretext_of
 from planewise.text_files import read_json, read_yaml
@@ -141,13 +140,6 @@ class Run(RunRecord):
             return []
         folders = [*([self.bundle] if self.bundle else []), Path(), self.folder, *self.folder.parents]
         return [folder / Path(path).expanduser() for folder in folders]
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether a run that could start from other weights started from random ones."""
-        starts = [self.config.get(name) for name in ("pretrained", "imagenet")]
-        started = "started_from" in self.record or any(start not in NO_WEIGHTS for start in starts)
-        return "pretrained" in self.config and not started
 
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of a training config that the run changed, or added, and used, except those with paths or about the
