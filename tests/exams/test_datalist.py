@@ -12,7 +12,7 @@ from monai.data import load_decathlon_datalist
 from planewise.data import load_datalist
 from planewise.errors import InputError
 from planewise.exams import dicom, index_folder, write_datalist
-from planewise.exams.datalist import check_output, plane_of, slice_items, stack_summary
+from planewise.exams.datalist import check_output, plane_of, slice_items, stack_summary, write_folders
 from planewise.preprocessing import LoadSliced
 
 from tests.exams.conftest import write_usual_exam
@@ -258,3 +258,14 @@ def test_the_plane_of_a_slice():
     assert plane["origin"] == [4, 5, 6]
     assert plane["normal"] == pytest.approx(list(NORMAL))
     assert np.linalg.norm(plane["normal"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", bytes(128) + b"DICM\x08\x00 \x00ZZ\x08\x00", b"\x08\x00 \x00ZZ\x08\x0020200101"]
+)
+def test_an_image_with_a_broken_header_leaves_its_study_empty(content, tmp_path):
+    (tmp_path / "broken.dcm").write_bytes(content)
+    table = write_folders(tmp_path / "exams.csv", {"a": tmp_path}, {"a": tmp_path / "broken.dcm"})
+    with open(table, newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert [row["StudyInstanceUID"], row["StudyDate"]] == ["", ""]
