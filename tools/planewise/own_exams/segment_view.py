@@ -77,10 +77,8 @@ def segment_view(
     flat = [item for item in found if _count_slices(item) == 1]
     items = [item for item in flat if unrecognised or "not_recognised" not in item]
     if not items:
-        reasons = [str(item["not_recognised"]) for item in flat] or ["a stack of slices is no view of one plane"] * len(
-            found
-        )
-        why = "; ".join(dict.fromkeys(reasons)) or f"no {view} view"
+        none = "a stack of slices is no view of one plane" if found else f"no {view} view"
+        why = "; ".join(dict.fromkeys(str(item["not_recognised"]) for item in flat)) or none
         raise InputError(
             f"no exam can be used: {why}; name the folder of a {view} series, and add --min_obliquity 0 to take "
             "its images as they are"
