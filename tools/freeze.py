@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
+os.environ["OMP_NUM_THREADS"] = "1"
 #: Options of `planewise phantom` for each input, with the kinds of its defects and the options of `planewise index`.
 TREES = {
     "dsbcc": ("cardiac --exams 3 --phases 3", ""),
@@ -65,11 +67,24 @@ ITEM = ("image", "images", "frame", "affine", "planes", "location", "label", "ph
 TOLERANCE = 1e-4
 
 
-def run(*words: Any, **environment: str) -> int:
-    """Run planewise from this clone; returns its exit status."""
-    paths = {"PYTHONPATH": f"{ROOT / 'tools'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "planewise", *map(str, words)]
-    return subprocess.run(command, env=os.environ | paths | environment, stdout=subprocess.DEVNULL).returncode
+def run(*words: Any) -> int:
+    """Run planewise from this clone in a fork, which saves the imports; returns its exit status."""
+    import monai.transforms  # noqa: F401
+    import planewise.commands  # noqa: F401
+    from planewise.__main__ import main
+
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status: Any = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.argv = ["planewise", *map(str, words)]
+        main()
+        status = 0
+    except SystemExit as end:
+        status = end.code
+    finally:
+        os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def write_inputs(folder: Path, shared: Path) -> None:
@@ -156,13 +171,13 @@ def record(folder: Path, shared: Path, only: str) -> dict[str, Any]:
     """Run this clone on the inputs whose names match the pattern ``only``, and return its results by name."""
     salt = folder / "salt"
     salt.write_text("these exams are phantoms and nobody is to be hidden")
-    fixed = {"PLANEWISE_SALT_FILE": str(salt)}
+    os.environ["PLANEWISE_SALT_FILE"] = str(salt)
     found: dict[str, Any] = {}
     for name, (to, options) in inputs(folder, shared).items():
         if fnmatch.fnmatch(name, only):
             with tempfile.TemporaryDirectory() as temporary:
                 datalist = Path(temporary) / "datalist.json"
-                status = run("index", to, "-o", datalist, *options, **fixed)
+                status = run("index", to, "-o", datalist, *options)
                 found[name] = {"status": status, "items": items(datalist, to) if datalist.is_file() else None}
             print(name, status, flush=True)
     exams = {"archive": folder / "archive"}
@@ -171,7 +186,7 @@ def record(folder: Path, shared: Path, only: str) -> dict[str, Any]:
         for command in ("plan", "segment"):
             if to.is_dir() and fnmatch.fnmatch(f"{command}/{name}", only):
                 with tempfile.TemporaryDirectory() as temporary:
-                    status = run(command, to, "-o", temporary, **fixed)
+                    status = run(command, to, "-o", temporary)
                     found[f"{command}/{name}"] = {"status": status, "numbers": numbers(Path(temporary))}
                 print(command, name, status, flush=True)
     return found
