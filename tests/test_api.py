@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 import re
 import shlex
 import subprocess
@@ -57,76 +54,6 @@ def test_what_the_functions_return(tmp_path):
     assert planned.labels.shape == segmented.labels[0].shape == segmented.labels[1].shape == shape
     assert planned.stack.affines.shape == (shape[2], 4, 4) and {"2ch", "4ch"} <= planned.stack.acquired.keys()
     assert not planned.page.exists() and not segmented.masks[0].exists()
-
-
-#: Other defaults, such as functions, are left out.
-_PLAIN = (bool, int, float, str, tuple, list, type(None))
-
-
-def test_the_defaults_of_everything_public(assert_expected):
-    """Most tests pass these arguments, so they would not notice a changed default."""
-    lines = []
-    for found in pkgutil.walk_packages(planewise.__path__, "planewise."):
-        if found.name.endswith("__main__") or ".commands" in found.name:  # options.txt has those
-            continue
-        module = importlib.import_module(found.name)
-        for name, item in sorted(vars(module).items()):
-            public = not name.startswith("_") and getattr(item, "__module__", "") == module.__name__
-            if not public or not (inspect.isfunction(item) or inspect.isclass(item)):
-                continue
-            members = vars(item).items() if inspect.isclass(item) else ()
-            methods = [(f"{name}.{key}", each) for key, each in members if inspect.isfunction(each) and key[0] != "_"]
-            for title, function in [(name, item), *methods]:
-                defaults = {
-                    key: parameter.default
-                    for key, parameter in signature_of(function).items()
-                    if parameter.default is not inspect.Parameter.empty and isinstance(parameter.default, _PLAIN)
-                }
-                if defaults and not re.search(" at 0x|'/", repr(defaults)):
-                    given = ", ".join(f"{key}={value!r}" for key, value in defaults.items())
-                    lines.append(f"{module.__name__.removeprefix('planewise.')}.{title}: {given}")
-    assert len(lines) > 250
-    assert_expected("defaults.txt", "\n".join(lines), relative=None, may_grow=True)
-
-
-def test_the_numbers_that_modules_name(assert_expected):
-    """Tolerances, limits and sizes: most tests use values far from them, so they would not notice a small change."""
-    lines = []
-    for found in pkgutil.walk_packages(planewise.__path__, "planewise."):
-        if found.name.endswith("__main__") or ".phantoms" in found.name:  # numbers/phantoms.json has what those make
-            continue
-        module = importlib.import_module(found.name)
-        for assigned in re.findall(
-            r"^(_?[A-Z][A-Z0-9_]*(?:, _?[A-Z][A-Z0-9_]*)*)(?:: [^=\n]+)? = ", source(module), re.M
-        ):
-            values = {name: vars(module)[name] for name in assigned.split(", ")}
-            numbers = {name: value for name, value in values.items() if has_numbers(value)}
-            lines += [f"{found.name.removeprefix('planewise.')}.{name}: {value!r}" for name, value in numbers.items()]
-    assert len(lines) > 150
-    assert_expected("numbers.txt", "\n".join(sorted(lines)), relative=None, may_grow=True)
-
-
-def source(module: object) -> str:
-    try:
-        return inspect.getsource(module)
-    except OSError:  # an empty file
-        return ""
-
-
-def has_numbers(value: object) -> bool:
-    """Whether a value is a number, or a table of numbers and texts with at least one number."""
-    if isinstance(value, dict):
-        return any(map(has_numbers, value.values())) and all(isinstance(key, (str, int, tuple)) for key in value)
-    if type(value) in (tuple, list):
-        return any(map(has_numbers, value))
-    return type(value) in (int, float)
-
-
-def signature_of(function: object) -> dict[str, inspect.Parameter]:
-    try:
-        return dict(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # classes of C, and enumerations
-        return {}
 
 
 def test_a_run_brings_its_weights_and_settings(tmp_path):

@@ -1,13 +1,12 @@
 """Test that a single record defines everything that is specific to an anatomy."""
 
-import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 from planewise.commands import app
 from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES, HEART, HEART_4CH, KNEE, anatomy_of_stack, choose_anatomy, prepare
+from planewise.exams.anatomies import ANATOMIES, HEART, KNEE, anatomy_of_stack, choose_anatomy, prepare
 from planewise.exams.anatomy import Anatomy, Look, Words
 from planewise.exams.overrules import read_overrules
 from planewise.exams.recognition import Recognition
@@ -15,7 +14,6 @@ from typer.testing import CliRunner
 
 from tests.conftest import ROOT
 from tests.exams.hearts import make_stack
-from tests.expected_text import readable
 
 
 def test_names_and_stacks_lead_to_one_record_each():
@@ -38,15 +36,6 @@ def test_the_page_of_datalists_has_a_row_for_each_anatomy():
         (name,): ([anatomy.stack], set(anatomy.targets), set(anatomy.views) - set(anatomy.targets))
         for name, anatomy in ANATOMIES.items()
     }
-
-
-def test_what_people_read_of_each_anatomy(assert_expected):
-    """Names, words, sizes and options; the functions are tested elsewhere."""
-    shown = {}
-    for name, anatomy in {**ANATOMIES, "cardiac, 4ch": HEART_4CH}.items():
-        record = {key: value for key, value in asdict(anatomy).items() if not callable(value)}
-        shown[name] = record | {"whole": anatomy.whole, "one_slice": anatomy.one_slice}
-    assert_expected("anatomies.txt", readable(json.loads(json.dumps(shown))))
 
 
 def test_the_ends_of_a_stack_are_named_in_the_order_of_its_axis():

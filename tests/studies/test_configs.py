@@ -34,20 +34,6 @@ def options(text: str) -> dict[str, Any]:
     return found
 
 
-def with_options(content: Any) -> Any:
-    """A config in which options of commands are numbers."""
-    if isinstance(content, str):
-        return options(content) if "--" in content else content
-    if isinstance(content, dict):
-        return {key: with_options(value) for key, value in content.items()}
-    return [with_options(value) for value in content] if isinstance(content, list) else content
-
-
-@pytest.mark.parametrize("name", sorted(CONFIGS))
-def test_a_study_has_the_numbers_that_are_stored(name, assert_numbers):
-    assert_numbers("studies", name, with_options(CONFIGS[name]))
-
-
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_studies_are_run_alike(name):
     config, demo = CONFIGS[name], name in DEMOS

@@ -1,4 +1,4 @@
-"""Compare the options of all commands, with their defaults, with a stored list; test that each option reaches the work."""
+"""Test that each option of all commands reaches the work."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ from planewise.commands import app
 from planewise.errors import InputError
 from typer.main import get_command
 from typer.testing import CliRunner
-
-
-def test_options_and_their_defaults(assert_expected):
-    lines: list[str] = []
-
-    def describe(name: str, command: Any) -> None:
-        for part, sub in getattr(command, "commands", {}).items():
-            describe(f"{name} {part}", sub)
-        for option in command.params if not hasattr(command, "commands") else ():
-            required = ", required" if option.required else ""
-            names = "/".join([*option.opts, *option.secondary_opts])
-            lines.append(f"{name} {names}: default {option.default}{required}")
-
-    describe("planewise", get_command(app))
-    assert_expected("options.txt", "\n".join(lines))
-
 
 #: Command lines with every option, the function that does the work, and the arguments that it must get.
 EVERY_OPTION = [
