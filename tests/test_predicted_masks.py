@@ -55,4 +55,4 @@ def test_files_that_are_set_aside_have_names_of_their_own(tmp_path):
         (tmp_path / "a.seg.nrrd").touch()
         set_aside(tmp_path / "a.seg.nrrd", ".seg.nrrd")
     names = {file.name for file in tmp_path.iterdir()}
-    assert names == {f"a_by_hand{number}.seg.nrrd" for number in ("", "_2", "_3")}
+    assert names == {f"a_corrected{number}.seg.nrrd" for number in ("", "_2", "_3")}

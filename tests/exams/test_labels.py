@@ -107,31 +107,20 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     plain = index_folder(tree)
     affine, shape = stack_affine(plain)
     (exam,) = plain.datalist["exams"]
-    for kind in ("mask", "mask_by_hand", "mask_by_hand_2"):
+    for kind in ("mask", "mask_corrected", "mask_corrected_2"):
         write_mask(tmp_path / "labels" / f"{exam}_phase33_{kind}.nii.gz", affine, shape, predicted=kind == "mask")
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
-    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
+    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_corrected_2.nii.gz"}
     # the newest, which `planewise segment` measures, too
-    os.utime(tmp_path / "labels" / f"{exam}_phase33_mask_by_hand_2.nii.gz", (1, 1))
+    os.utime(tmp_path / "labels" / f"{exam}_phase33_mask_corrected_2.nii.gz", (1, 1))
     result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand.nii.gz"}
+    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_corrected.nii.gz"}
     # a truncated one is not used
-    file = tmp_path / "labels" / f"{exam}_phase33_mask_by_hand.nii.gz"
+    file = tmp_path / "labels" / f"{exam}_phase33_mask_corrected.nii.gz"
     file.write_bytes(file.read_bytes()[:-20])
     result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
-    # then the network's own file is corrected, too
-    newest = write_mask(tmp_path / "labels" / f"{exam}_phase33_mask.nii.gz", affine, shape, [(1, 2, 3)])
-    result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert {item["label"] for item in labelled(result)} == {str(newest)}
-    assert result.unmatched == [
-        (f"{exam}_phase33_mask_by_hand.nii.gz", "it cannot be read"),
-        (f"{exam}_phase33_mask_by_hand_2.nii.gz", f"{newest.name} labels the same images, and is used"),
-    ]
-    newest.write_bytes(newest.read_bytes()[:-20])
-    result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
+    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_corrected_2.nii.gz"}
 
 
 @pytest.mark.parametrize(
@@ -149,11 +138,11 @@ def test_a_networks_mask_does_not_take_the_place_of_a_corrected_one_that_does_no
     affine, shape = stack_affine(plain)
     name = f"{next(iter(plain.datalist['exams']))}_phase33_mask"
     file = write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape, predicted=True)
-    nibabel.save(change(nibabel.load(file)), tmp_path / "labels" / f"{name}_by_hand.nii.gz")
+    nibabel.save(change(nibabel.load(file)), tmp_path / "labels" / f"{name}_corrected.nii.gz")
     result = index_folder(tree, labels_dir=tmp_path / "labels", checked=True)
     assert labelled(result) == []
     said = dict(result.unmatched)
-    assert why in said[f"{name}_by_hand.nii.gz"]
+    assert why in said[f"{name}_corrected.nii.gz"]
     assert said[file.name] == "a person corrected it in another file of its folder"
 
 
@@ -165,7 +154,7 @@ def test_of_a_folder_of_results_only_masks_that_a_person_corrected_or_checked_ar
         write_mask(tmp_path / "masks" / name / f"{name}.nii.gz", affine, shape, predicted=True)
     result = index_folder(tree, labels_dir=tmp_path / "masks")
     assert {item["label_origin"] for item in labelled(result)} == {"predicted"}, "a network made all of them"
-    files = [tmp_path / "masks" / name / f"{name}_by_hand.nii.gz" for name in names[:3]]
+    files = [tmp_path / "masks" / name / f"{name}_corrected.nii.gz" for name in names[:3]]
     shutil.copy(files[0].with_name(f"{names[0]}.nii.gz"), files[0])
     for file in files[1:]:
         write_mask(file, affine, shape, [(1, 2, 3)])
@@ -186,21 +175,9 @@ def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):
     affine, shape = stack_affine(plain)
     name = f"{next(iter(plain.datalist['exams']))}_phase33"
     write_mask(tmp_path / "labels" / f"{name}_mask.nii.gz", affine, shape, predicted=True)
-    (tmp_path / "labels" / f"{name}_by_hand.seg.nrrd").touch()
+    (tmp_path / "labels" / f"{name}_corrected.seg.nrrd").touch()
     found = index_folder(tree, labels_dir=tmp_path / "labels")
-    why = f"a person corrected it in {name}_by_hand.seg.nrrd; save that as {name}_mask_by_hand.nii.gz"
-    assert labelled(found) == [] and (f"{name}_mask.nii.gz", why) in found.unmatched
-    # only `planewise segment` can read the newest correction
-    by_hand = tmp_path / "labels" / f"{name}_mask_by_hand.nii.gz"
-    write_mask(by_hand, affine, shape)
-    for seconds in (10, -10):
-        os.utime(
-            tmp_path / "labels" / f"{name}_by_hand.seg.nrrd", ns=(by_hand.stat().st_mtime_ns + seconds * 10**9,) * 2
-        )
-        found = index_folder(tree, labels_dir=tmp_path / "labels")
-        newer = [file for file, why in found.unmatched if why.startswith(f"newer than {by_hand.name}, which is used")]
-        assert newer == [f"{name}_by_hand.seg.nrrd"] * (seconds > 0)
-        assert {Path(item["label"]) for item in labelled(found)} == {by_hand}
+    assert labelled(found) == [] and f"{name}_mask.nii.gz" in dict(found.unmatched)
 
 
 def test_shares_of_the_cycle_are_those_of_most_slices(tree, tmp_path):
@@ -259,9 +236,9 @@ def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
     assert mask.shape == (24, 20)
     assert np.argwhere(mask).tolist() == [[5, 3]]
     # a corrected mask in the image's own axes is not mirrored
-    write_mask(tmp_path / "labels" / "case7_ed_by_hand.nii.gz", affine, shape, [(5, 3, 2)])
+    write_mask(tmp_path / "labels" / "case7_ed_corrected.nii.gz", affine, shape, [(5, 3, 2)])
     found = labelled(index_folder(tree, labels_dir=tmp_path / "labels"))
-    assert {Path(item["label"]).name for item in found} == {"case7_ed_by_hand.nii.gz"}
+    assert {Path(item["label"]).name for item in found} == {"case7_ed_corrected.nii.gz"}
     assert not any("label_axes" in item for item in found)
 
 
@@ -706,8 +683,8 @@ def test_a_folder_of_many_masks_is_listed_once(tmp_path, monkeypatch):
     masks = [
         write_mask(tmp_path / f"{number}_mask.nii.gz", np.eye(4), (2, 2, 2), predicted=True) for number in range(9)
     ]
-    (tmp_path / "3_by_hand.seg.nrrd").touch()
-    write_mask(tmp_path / "4_mask_by_hand.nii.gz", np.eye(4), (2, 2, 2))
+    (tmp_path / "3_corrected.seg.nrrd").touch()
+    write_mask(tmp_path / "4_mask_corrected.nii.gz", np.eye(4), (2, 2, 2))
     glob, listed = Path.glob, []
     monkeypatch.setattr(Path, "glob", lambda folder, *pattern: listed.append(folder) or glob(folder, *pattern))
     kept, left_out = not_corrected_elsewhere(masks)

@@ -131,35 +131,6 @@ def test_the_index_notes_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "doubt"),
-    [
-        (lambda mask: mask[::-1], "fits the network's mask better when it is flipped: is it mirrored?"),
-        (
-            lambda mask: np.roll(mask, 10, axis=1),
-            "hardly overlaps with the network's RV, myocardium or LV: is it shifted, or are two of its values swapped?",
-        ),
-        (lambda mask: np.where(np.arange(5) < 4, mask, 0), None),
-    ],
-    ids=["mirrored", "shifted", "right"],
-)
-def test_a_correction_unlike_the_network_s_mask_is_noted(tmp_path, change, doubt):
-    """`planewise segment` doubts the same masks, with the same words."""
-    names = {"frame01_mask": (heart(), True), "frame01_mask_by_hand": (change(heart()), False)}
-    folder, masks = exam_with_masks(tmp_path, **names)
-    result = index_folder(folder, labels_dir=masks)
-    (name,) = result.datalist["exams"]
-    notes = [text for text in result.warnings if "mask" in text and "nobody has changed" not in text]
-    assert notes == ([f"1 mask {doubt}: case7_frame01_mask_by_hand.nii.gz (exam {name})"] if doubt else [])
-
-
-def test_a_correction_that_is_renamed_is_not_compared_with_the_network_s_values(tmp_path):
-    names = {"frame01_mask": (heart(), True), "frame01_mask_by_hand": (heart(), False)}
-    folder, masks = exam_with_masks(tmp_path, **names)
-    result = index_folder(folder, labels_dir=masks, label_map={1: 3, 2: 2, 3: 1})
-    assert not [text for text in result.warnings if "network's" in text]
-
-
-@pytest.mark.parametrize(
     ("change", "value"),
     [
         (lambda mask: mask / 2, "0.5"),
@@ -168,13 +139,13 @@ def test_a_correction_that_is_renamed_is_not_compared_with_the_network_s_values(
     ],
 )
 def test_a_mask_with_such_values_replaces_no_other_one(tmp_path, change, value):
-    names = {"frame01": (heart(), False), "frame01_by_hand": (change(heart()), False)}
+    names = {"frame01": (heart(), False), "frame01_corrected": (change(heart()), False)}
     folder, masks = exam_with_masks(tmp_path, **names)
     result = index_folder(folder, labels_dir=masks)
     items = [item for section in ("training", "validation", "test") for item in result.datalist[section]]
     assert {item["label"] for item in items if "label" in item} == {str(masks / "case7_frame01.nii.gz")}
     ((name, why),) = result.unmatched
-    assert name == "case7_frame01_by_hand.nii.gz" and why.startswith(
+    assert name == "case7_frame01_corrected.nii.gz" and why.startswith(
         f"it contains the value {value}; the values of a mask"
     )
 
@@ -213,7 +184,7 @@ def test_predicted_masks_are_counted_apart(tmp_path):
     (masks / "case7_frame02.nii.gz").unlink()
     counts = "with a predicted mask (not a label): 5 training, 0 validation, 0 test"
     assert f"Items: 30 training, 0 validation, 0 test; {counts}." in said()
-    assert "copy those that are right to NAME_mask_by_hand.nii.gz, and index again" in said()
+    assert "copy those that are right to NAME_mask_corrected.nii.gz, and index again" in said()
     with pytest.raises(InputError, match="--stratify label: no exam has a mask that is a label"):
         index_folder(folder, labels_dir=masks, stratify="label")
     assert index_folder(folder, labels_dir=masks, stratify="label", checked=True).items == 30

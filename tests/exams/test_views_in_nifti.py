@@ -108,14 +108,14 @@ def test_the_data_sets_numbers_do_not_hold_for_masks_of_labels(indexed, tmp_path
     for item in own:
         mask = nibabel.load(item["label"])
         ours = np.array([0, 3, 2, 1], np.uint8)[np.asarray(mask.dataobj).astype(int)]
-        file = tmp_path / f"{item['exam']}_{item['phase']}_mask_by_hand.nii.gz"
+        file = tmp_path / f"{item['exam']}_{item['phase']}_mask_corrected.nii.gz"
         nibabel.save(nibabel.Nifti1Image(ours, mask.affine), file)
     result = indexed("mnms2", "sax", labels_dir=tmp_path)
     assert not any("label_map" in item for item in result.datalist["training"]) and "swapped" not in str(
         result.warnings
     )
     # if only one phase was corrected, each phase keeps the label map of its own mask
-    (tmp_path / f"{own[0]['exam']}_ES_mask_by_hand.nii.gz").unlink()
+    (tmp_path / f"{own[0]['exam']}_ES_mask_corrected.nii.gz").unlink()
     features = CardiacFeaturesd(("DCM",))
     (usual,) = [features(exam | {"height": 180, "weight": 75}) for exam in pair_phases(own)]
     for options in ({}, {"label_map": {1: 1, 2: 2, 3: 3}}):

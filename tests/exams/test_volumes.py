@@ -183,18 +183,16 @@ def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
 
 def test_a_mask_that_a_person_corrected_is_used_and_is_no_image(tmp_path):
     """`segment` keeps it next to the network's new mask. The newest correction counts, as in `segment`."""
-    for name in ("a", "a_mask_by_hand", "a_mask_by_hand_2", "a_mask"):
+    for name in ("a", "a_mask_corrected", "a_mask_corrected_2", "a_mask"):
         write(tmp_path / f"{name}.nii.gz")
     network = nibabel.load(tmp_path / "a_mask.nii.gz")
     mark_predicted(network)
     nibabel.save(network, tmp_path / "a_mask.nii.gz")
-    write(tmp_path / "alone/b_mask_by_hand_2.nii.gz")
-    for age, name in enumerate(("a_mask_by_hand_2", "a_mask_by_hand")):
+    write(tmp_path / "alone/b_mask_corrected_2.nii.gz")
+    for age, name in enumerate(("a_mask_corrected_2", "a_mask_corrected")):
         os.utime(tmp_path / f"{name}.nii.gz", (age, age))
-    assert volumes_of(tmp_path)[0][0].label == tmp_path / "a_mask_by_hand.nii.gz"
-    write(tmp_path / "a_mask.nii.gz")
-    (volume,), skipped = volumes_of(tmp_path)
-    assert volume.label == tmp_path / "a_mask.nii.gz", "corrected in place"
+    assert volumes_of(tmp_path)[0][0].label == tmp_path / "a_mask_corrected.nii.gz"
+    _, skipped = volumes_of(tmp_path)
     assert [reason for reason in skipped if "named like a mask, without its image" in reason]
 
 
@@ -285,10 +283,10 @@ def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
 
 def test_a_second_readers_mask_is_listed(tmp_path):
     """A mask that was corrected is not listed, because its correction replaces it."""
-    for name in ("p1/a", "p1/a_gt", "p1/a_gt_reader2", "p2/b", "p2/b_mask", "p2/b_mask_by_hand"):
+    for name in ("p1/a", "p1/a_gt", "p1/a_gt_reader2", "p2/b", "p2/b_mask", "p2/b_mask_corrected"):
         write(tmp_path / f"{name}.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
-    assert {volume.label.name for volume in volumes} == {"a_gt.nii.gz", "b_mask_by_hand.nii.gz"}
+    assert {volume.label.name for volume in volumes} == {"a_gt.nii.gz", "b_mask_corrected.nii.gz"}
     assert list(skipped.values()) == [[str(tmp_path / "p1/a_gt_reader2.nii.gz")]]
     assert "further mask" in next(iter(skipped))
 

@@ -190,7 +190,7 @@ def test_an_exam_whose_masks_a_person_corrected_is_made_again(files, tmp_path):
         os.utime(mask, ns=(when, when))
         assert again() == made
     # the mask is kept, corrected further, and removed
-    kept = mask.rename(mask.with_name("aaaa_mask_by_hand.nii.gz"))
+    kept = mask.rename(mask.with_name("aaaa_mask_corrected.nii.gz"))
     os.utime(kept, ns=(1, 1))
     assert again() == ["aaaa"] and again() == []
     when = (out / "aaaa/plan.done.json").stat().st_mtime_ns + 1

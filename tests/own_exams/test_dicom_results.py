@@ -192,7 +192,7 @@ def test_a_segmentation_of_each_series(write, tmp_path, items):
     assert phases == {1, 2, 3}
     write(
         per_series=True,
-        corrected=marks_of({1: CorrectedMask(Path("phase33_mask_by_hand.nii.gz"), Path(), np.empty(0))}),
+        corrected=marks_of({1: CorrectedMask(Path("phase33_mask_corrected.nii.gz"), Path(), np.empty(0))}),
     )
     cine = pydicom.dcmread(tmp_path / "series1.seg.dcm")
     assert cine.SeriesDescription == f"heart, series {series}, corrected, research only"
@@ -318,10 +318,10 @@ def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_pa
     assert comments() == "None"
     # another program saved a corrected mask
     save("phase33.seg.dcm", "QIICR")
-    said = "  phase33.seg.dcm was changed after planewise wrote it; it is kept as phase33_by_hand.seg.dcm"
+    said = "  phase33.seg.dcm was changed after planewise wrote it; it is kept as phase33_corrected.seg.dcm"
     for told in ([said], []):
         assert clear_dicom(tmp_path) == told and DicomOut(wanted=False).write("abc", items[0], make) == []
-        assert [file.name for file in tmp_path.glob("*.dcm")] == ["phase33_by_hand.seg.dcm"]
+        assert [file.name for file in tmp_path.glob("*.dcm")] == ["phase33_corrected.seg.dcm"]
 
 
 def test_nifti_is_said_only_if_somebody_asks(items, tmp_path):

@@ -241,10 +241,8 @@ def test_a_mask_that_a_person_corrected_is_kept_if_its_exam_is_segmented_again(s
     assert segmented().kept == 6 and corrected.read_bytes() == content
     (first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz").unlink()
     done = segmented()
-    assert corrected.with_name("aaaa_phase00_mask_by_hand.nii.gz").read_bytes() == content and done.kept == 4
-    said = (
-        "aaaa_phase00_mask.nii.gz was changed after planewise wrote it; it is kept as aaaa_phase00_mask_by_hand.nii.gz"
-    )
+    assert corrected.with_name("aaaa_phase00_mask_corrected.nii.gz").read_bytes() == content and done.kept == 4
+    said = "aaaa_phase00_mask.nii.gz was changed after planewise wrote it; it is kept as aaaa_phase00_mask_corrected.nii.gz"
     assert f"exam aaaa: {said}" in done.said
     # the exam cannot be read any more
     save(corrected, heart(1))
@@ -252,7 +250,7 @@ def test_a_mask_that_a_person_corrected_is_kept_if_its_exam_is_segmented_again(s
     bundle.unread = {"aaaa": "no"}
     segmented()
     assert sorted(file.name for file in corrected.parent.iterdir()) == [
-        "aaaa_phase00_mask_by_hand.nii.gz", "aaaa_phase00_mask_by_hand_2.nii.gz"
+        "aaaa_phase00_mask_corrected.nii.gz", "aaaa_phase00_mask_corrected_2.nii.gz"
     ]  # fmt: skip
 
 

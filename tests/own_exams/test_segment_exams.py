@@ -220,16 +220,14 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     voxels = itk.array_view_from_image(edited)
     voxels[(voxels == 3) & (np.cumsum(voxels == 3).reshape(voxels.shape) % 2 == 0)] = 0
     itk.imwrite(edited, str(masks / diastole / f"{diastole}.seg.nrrd"))
-    (tmp_path / "out" / first.name / "phase25_by_hand.seg.dcm").write_text("by another program")
     made = segment_by_hand(tmp_path)
     half, found = first.volumes.volumes["LV"][2] / 2, made.volumes
     assert (found.volumes["LV"][2], found.end_diastole, found.end_systole) == (pytest.approx(half), 2, 1)
     assert half < found.volumes["LV"][0] and found.volumes["RV"] == first.volumes.volumes["RV"]
     assert (made.labels[2] == 3).sum() * 2 == (first.labels[1] == 3).sum() * PIXELS[2][0] / PIXELS[1][0]
     said = [
-        f"(*) from a mask that a person corrected: {diastole}_by_hand.seg.nrrd",
+        f"(*) from a mask that a person corrected: {diastole}_corrected.seg.nrrd",
         "stroke volumes and ejection fractions mix the corrected mask of end-diastole with the network's of end-systole",
-        "phase25_by_hand.seg.dcm is not measured: it cannot be read",
     ]
     assert made.by_hand == said == _summary(made).by_hand and {f"  {line}" for line in said} < set(made.lines)
     page, folder = made.page.read_text(), made.page.parent
@@ -244,9 +242,8 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     content = json.loads((folder / "volumes.json").read_text())
     of_both = ["volume", "stroke volume", "ejection fraction"]
     numbers = {"LV": of_both, "RV": of_both, "myocardium": ["volume", "mass"]}
-    assert content["corrected"] == [{"phase": diastole, "mask": f"{diastole}_by_hand.seg.nrrd", "numbers": numbers}]
-    copy = f"{diastole}_mask_by_hand.nii.gz"
-    assert content["masks_changed_by_hand"] == [f"{diastole}_by_hand.seg.nrrd", copy, "phase25_by_hand.seg.dcm"]
+    assert content["corrected"] == [{"phase": diastole, "mask": f"{diastole}_corrected.seg.nrrd", "numbers": numbers}]
+    copy = f"{diastole}_mask_corrected.nii.gz"
     assert np.array_equal(nibabel.load(masks / diastole / copy).dataobj, made.labels[2]), "a label for an index"
     with open(folder / "volumes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -254,7 +251,7 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     volumes = ["RV_ml", "myocardium_ml", "LV_ml", "myocardium_g"]
     assert [row["corrected"] for row in rows] == ["", "; ".join(of_both), "; ".join(volumes), ""]
     assert [row["name"] for row in rows] == content["phases"] == [*first.phases], "how to join them"
-    assert [row["mask"] for row in rows] == [*first.phases[:2], f"{diastole}_by_hand.seg.nrrd", first.phases[3]]
+    assert [row["mask"] for row in rows] == [*first.phases[:2], f"{diastole}_corrected.seg.nrrd", first.phases[3]]
     # the network's volumes of the corrected phase are kept
     networks = {name: ["", "", pytest.approx(ml[2]), ""] for name, ml in first.volumes.volumes.items()}
     for name, ml in networks.items():
@@ -271,16 +268,6 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     report = (folder / "volumes.sr.dcm").read_bytes()
     # 3 volumes at end-diastole, and the function of 2 ventricles
     assert report.count(b"from a mask that a person corrected") == 5
-    # a mask of which only one slice was saved does not choose the phases
-    file = masks / diastole / f"{diastole}_mask_by_hand.nii.gz"
-    mask = nibabel.load(masks / diastole / f"{diastole}_mask.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.where(np.arange(5) == 2, mask.dataobj, 0).astype("u1"), mask.affine), file)
-    made = segment_by_hand(tmp_path)
-    assert made.volumes.volumes["LV"][2] == pytest.approx(2 * half / 5)
-    assert (made.volumes.end_diastole, made.volumes.end_systole) == (2, 1)
-    doubt = "has no RV, myocardium or LV in 4 of the 5 slices that show it in the network's mask: is it complete?"
-    assert reported(made, f"{file.name} {doubt} (end-diastole)")
-    assert "LV is largest and smallest in the network&#x27;s masks. Both" in made.page.read_text()
 
 
 def test_the_content_for_programs(segmented):

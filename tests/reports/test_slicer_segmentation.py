@@ -46,6 +46,6 @@ def test_a_file_that_slicer_saved_is_kept(tmp_path):
     itk.imwrite(itk.image_from_array(labels[1:, 2:]), str(file))
     second = file.read_bytes()
     write_slicer_segmentation(file, labels, affine, names)
-    assert (tmp_path / "heart_by_hand.seg.nrrd").read_bytes() == first
-    assert (tmp_path / "heart_by_hand_2.seg.nrrd").read_bytes() == second
+    assert (tmp_path / "heart_corrected.seg.nrrd").read_bytes() == first
+    assert (tmp_path / "heart_corrected_2.seg.nrrd").read_bytes() == second
     assert np.array_equal(itk.array_from_image(itk.imread(str(file))), labels.transpose(2, 1, 0))

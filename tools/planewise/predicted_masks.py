@@ -5,8 +5,7 @@ people corrected.
 from __future__ import annotations
 
 import zlib
-from collections import Counter
-from collections.abc import Iterable
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from planewise.nifti_files import UNREADABLE, open_nifti
 _PREDICTED = "planewise predicted "
 #: Ends of the names of a mask, and of the image that `planewise segment` and `planewise plan` write next to it.
 MASK, IMAGE = "_mask", "_image"
-#: End of the name of a file that a person changed, and that a new result would have overwritten.
-BY_HAND = "_by_hand"
+#: End of the name of a mask that a person corrected: the newest ``a_mask_corrected.nii.gz`` or ``a_corrected.seg.nrrd`` next
+#: to the network's ``a_mask.nii.gz`` counts in its place. A file that a person changed under the network's name gets this
+#: name, too, before a new result would overwrite it.
+CORRECTED = "_corrected"
 
 
 def mark_predicted(image: nibabel.Nifti1Image) -> None:
@@ -56,48 +57,34 @@ def has_mark(image: Any) -> bool:
         return False
 
 
-def by_hand_name(path: Path, ending: str) -> Path:
-    """A free name for a file that a person changed: for ``a_mask.nii.gz``, ``a_mask_by_hand.nii.gz``, or if that exists,
-    ``a_mask_by_hand_2.nii.gz``.
+def corrected_name(path: Path, ending: str) -> Path:
+    """A free name for a corrected mask: for ``a_mask.nii.gz``, ``a_mask_corrected.nii.gz``, or if that exists,
+    ``a_mask_corrected_2.nii.gz``.
 
     Args:
         path: the file.
         ending: the ending of its name, which the new name keeps, such as ``".nii.gz"``.
     """
     plain = path.name.removesuffix(ending)
-    names = (f"{plain}{BY_HAND}{'' if number == 1 else f'_{number}'}{ending}" for number in count(1))
+    names = (f"{plain}{CORRECTED}{'' if number == 1 else f'_{number}'}{ending}" for number in count(1))
     return next(path.with_name(name) for name in names if not path.with_name(name).exists())
 
 
-def oldest_first(files: Iterable[Path]) -> list[Path]:
-    """Masks of one image that a person corrected, in the order of their times: the last one, the newest, counts."""
+def corrections(mask: Path) -> list[Path]:
+    """The corrected masks next to a network's mask ``a_mask.nii.gz``, the newest last."""
+    plain = escape(mask.name.removesuffix(".nii.gz"))
+    patterns = (
+        f"{plain}{CORRECTED}*.nii",
+        f"{plain}{CORRECTED}*.nii.gz",
+        f"{plain.removesuffix(MASK)}{CORRECTED}*.seg.nrrd",
+    )
+    files = [file for pattern in patterns for file in mask.parent.glob(pattern)]
     return sorted(files, key=lambda file: (file.lstat().st_mtime_ns, file.name))
 
 
-def corrections(masks: Iterable[Path]) -> list[Path]:
-    """The NIfTI masks among the given ones that a person corrected, sorted by `oldest_first`: those in a file of their own
-    (``a_mask_by_hand.nii.gz``), and those corrected in place (``a_mask.nii.gz``) if there are other files of the same
-    mask."""
-    files = list(masks)
-    several = Counter(map(_mask_of, files))
-    return oldest_first(
-        file for file in files if BY_HAND in file.name or (several[_mask_of(file)] > 1 and is_corrected(file))
-    )
-
-
-def _mask_of(file: Path) -> Path:
-    """The path, without ending, of the mask that a file corrects; the same for the mask itself."""
-    return file.with_name(file.name.removesuffix(".gz").removesuffix(".nii").partition(BY_HAND)[0])
-
-
-def network_mask(file: Path) -> Path:
-    """The file of the network's mask that a mask corrects, ``a_mask.nii.gz`` for ``a_mask_by_hand_2.nii.gz``."""
-    return file.with_name(f"{_mask_of(file).name}.nii.gz")
-
-
 def set_aside(path: Path, ending: str) -> Path:
-    """Rename a file that a person changed, see `by_hand_name`."""
-    return path.rename(by_hand_name(path, ending))
+    """Rename a file that a person changed, see `corrected_name`."""
+    return path.rename(corrected_name(path, ending))
 
 
 def said_of_a_kept(path: Path, kept: Path) -> str:

@@ -80,8 +80,8 @@ def segment(
     its files, its masks, the weights, the options and planewise's version did not change. An exam that cannot be used is
     left out, with the reason.
 
-    To measure masks that you corrected, save them in OUT/masks under their own names, and start the command again. The
-    numbers that come from them are marked (*).
+    To measure masks that you corrected, save them next to the network's as NAME_mask_corrected.nii.gz or
+    NAME_corrected.seg.nrrd, and start the command again. The numbers that come from them are marked (*).
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle

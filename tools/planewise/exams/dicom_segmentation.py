@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
 import planewise
-from planewise.errors import InputError
-from planewise.exams.dicom_frames import frames_of
 from planewise.exams.source_images import SourceImage, header_values_kept, true_references, with_values
-from planewise.exams.words import listed
 
 #: Codes of DICOM PS3.16.
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
@@ -122,33 +117,6 @@ def dicom_segmentation(
     made.ReferencedSeriesSequence = series_of(images)
     true_references(made, images)
     return made
-
-
-def read_dicom_segmentation(path: Path, values: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The label map ``(i, j, frames)`` of a DICOM SEG by any program, and its frames' affines ``(frames, 4, 4)``, RAS+, mm.
-    ``values`` maps the name of each segment to its label value.
-
-    Raises:
-        InputError: the file cannot be read, or ``values`` lacks the name of a segment.
-    """
-    try:
-        file = pydicom.dcmread(path)
-        affines = [frame.affine for frame in frames_of({part.keyword: part.value for part in file}, str(path))]
-        numbers = file.pixel_array.reshape(-1, file.Rows, file.Columns).transpose(2, 1, 0)
-        if file.SegmentationType != "LABELMAP":
-            groups = [frame.SegmentIdentificationSequence[0] for frame in file.PerFrameFunctionalGroupsSequence]
-            inside = numbers > int(file.get("MaximumFractionalValue", 1)) // 2
-            numbers = inside * np.array([int(group.ReferencedSegmentNumber) for group in groups])
-        names = {int(segment.SegmentNumber): str(segment.SegmentLabel) for segment in file.SegmentSequence}
-    except Exception as error:  # pydicom raises many types of errors for broken files
-        raise InputError("it cannot be read") from error
-    used = {names.get(number, "") for number in np.unique(numbers[numbers > 0]).tolist()}
-    if others := used - values.keys():
-        raise InputError(f"its segment {min(others)} must be named {listed(values, 'or')}")
-    labels = np.zeros_like(numbers)
-    for number, name in names.items():
-        labels[numbers == number] = values.get(name, 0)
-    return labels, np.array(affines)
 
 
 def series_of(images: Sequence[SourceImage]) -> list[Dataset]:

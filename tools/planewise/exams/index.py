@@ -18,7 +18,7 @@ from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.broken_files import assign_broken, broken_remark
-from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
+from planewise.exams.cardiac_views import KNEE
 from planewise.exams.cases import check_channels, read_cases
 from planewise.exams.copies import join_copies
 from planewise.exams.datalist import own_places, plane_of, slice_items, stack_summary, write_datalist
@@ -36,7 +36,7 @@ from planewise.exams.division import (
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
-from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mask, unknown_values, why_unusable
+from planewise.exams.mask_checks import mask_doubts, read_mask, unknown_values, why_unusable
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photograph_files import ENDINGS
 from planewise.exams.photographs import read_grade_table, read_photographs, unused_table
@@ -46,12 +46,12 @@ from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.stack import SIDEWAYS
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
-from planewise.exams.volumes import grid_problem, mask_as_image, read_volumes
+from planewise.exams.volumes import mask_as_image, read_volumes
 from planewise.exams.words import composed, count_of, loose, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import HEART_VOLUMES, NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import open_nifti
-from planewise.predicted_masks import BY_HAND, MASK, is_predicted, network_mask
+from planewise.predicted_masks import CORRECTED, MASK
 
 VERSION = 1
 #: Why a NIfTI file is left out of a heart's datalist.
@@ -581,8 +581,6 @@ def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
         doubts = mask_doubts(mask, view)
         if values := unknown_values(mask, view):
             unknown[file] = values
-        elif "label_map" not in item:
-            doubts += _unlike_the_network_s(Path(file), mask, view)
         if mask.ndim == 4 and (empty := set(np.flatnonzero(~mask.any(axis=(0, 1, 2))))):
             # M&Ms draws end-diastole and end-systole only
             doubts.append("has frames in which nothing is drawn: these have no label")
@@ -614,17 +612,6 @@ def _remove_masks(items: Iterable[dict]) -> None:
             item.pop(key, None)
 
 
-def _unlike_the_network_s(file: Path, mask: np.ndarray, view: str) -> list[str]:
-    """Doubts about a mask that a person corrected, if the network's mask is in the same folder, on the same grid."""
-    network = network_mask(file)
-    if view not in HEART_STRUCTURES or network == file or not is_predicted(network):
-        return []
-    grid = open_nifti(network)
-    if grid_problem(file, grid.shape, grid.affine):
-        return []
-    return [text for _, text in correction_doubts(mask, np.asarray(grid.dataobj), HEART_STRUCTURES[view])]
-
-
 def _of_people(masks: Sequence[Path], is_unchecked: Callable[[Path], bool], result: IndexResult) -> Sequence[Path]:
     """The masks that people made, corrected or checked, with a warning that counts the others; all masks if a network made
     all of them."""
@@ -633,7 +620,7 @@ def _of_people(masks: Sequence[Path], is_unchecked: Callable[[Path], bool], resu
         return masks
     result.warnings.append(
         f"{count_of(len(masks) - len(made), 'mask')} of --labels left out, which a network predicted and nobody has "
-        f"changed. If one is right as it is, copy it to NAME{MASK}{BY_HAND}.nii.gz and index again"
+        f"changed. If one is right as it is, copy it to NAME{MASK}{CORRECTED}.nii.gz and index again"
     )
     return made
 
@@ -661,7 +648,7 @@ def _mark_predicted(
             "masks marked as predicted, because a network made them and nobody has changed them: "
             f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They do not count as "
             "labels, and a single one stops the training of a segmentation bundle: correct masks, or copy those that are "
-            f"right to NAME{MASK}{BY_HAND}.nii.gz, and index again; or, once a person has checked all masks, index with "
+            f"right to NAME{MASK}{CORRECTED}.nii.gz, and index again; or, once a person has checked all masks, index with "
             "--checked"
         )
     named = {

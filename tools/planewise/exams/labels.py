@@ -33,14 +33,10 @@ from planewise.exams.volumes import SAME_GRID, case_and_phase, corners_apart, ma
 from planewise.exams.words import composed, count_of, is_text, listed, loose, named_phases, some_of
 from planewise.nifti_files import grid_of_slices, is_nifti, open_nifti, written_affine
 from planewise.predicted_masks import (
-    BY_HAND,
+    CORRECTED,
     IMAGE,
     MASK,
-    corrections,
-    is_corrected,
     is_predicted,
-    network_mask,
-    oldest_first,
 )
 
 #: Keys of an item that name or describe its mask.
@@ -220,8 +216,8 @@ def mask_files(folder: Path) -> list[Path]:
         raise InputError(
             f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {others}" if others else "")
         )
-    corrected = corrections(found)
-    return [path for path in found if path not in corrected] + corrected
+    # stable, so that the order of the others stays
+    return sorted(found, key=lambda path: path.lstat().st_mtime_ns if CORRECTED in path.name else 0)
 
 
 def other_files(folder: Path, images: Collection[str] = ()) -> list[tuple[str, str]]:
@@ -252,35 +248,30 @@ def _why_no_mask(path: Path) -> str:
 
 
 def is_unchecked(mask: Path) -> bool:
-    """Whether a network predicted a mask, and no person has changed it or saved it as checked, as ``*_mask_by_hand``."""
-    return f"{MASK}{BY_HAND}" not in mask.name and is_predicted(mask)
+    """Whether a network predicted a mask, and no person has changed it or saved it as checked, as ``*_mask_corrected``."""
+    return f"{MASK}{CORRECTED}" not in mask.name and is_predicted(mask)
 
 
 def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The masks to use, and those that are not used.
-
-    Masks that a person corrected in another file, and not also in place, are not used.
-
-    Args:
-        masks: from `mask_files`, so that the newest correction of a mask comes last.
-
-    Returns:
-        The masks to use; and for each reason why masks are not used, the name of one such file with the number of others,
-        and the reason. This includes corrections in 3D Slicer's format that are newer than the mask in use.
-    """
+    """The masks to use; and for each reason why masks are not used, the name of one such file with the number of others, and
+    the reason: a person corrected them in another file of their folder."""
     kept, by_reason = [], defaultdict(list)
     # each folder is listed once, because it may contain thousands of masks
-    by_hand = {folder: [*folder.glob(f"*{BY_HAND}*")] for folder in {path.parent for path in masks}}
+    corrected = {
+        folder: [file.name for file in folder.glob(f"*{CORRECTED}*")] for folder in {path.parent for path in masks}
+    }
     for path in masks:
-        if (why := _corrected_elsewhere(path, by_hand[path.parent])) and not is_corrected(path):
-            by_reason[why].append(path.name)
-        else:
+        plain = stem(path).removesuffix(MASK)
+        starts = (f"{stem(path)}{CORRECTED}", f"{plain}{CORRECTED}")
+        own = [name for name in corrected[path.parent] if name.startswith(starts)]
+        if not own or not stem(path).endswith(MASK):
             kept.append(path)
-    for used in {network_mask(path): path for path in kept}.values():
-        for file in _slicer_corrections(used, by_hand[used.parent])[-1:]:
-            if oldest_first([file, used])[-1] == file:
-                again = "run `planewise segment` to save it as NIfTI, unless it has already measured this file"
-                by_reason[f"newer than {used.name}, which is used instead; {again}"].append(file.name)
+        elif any(is_nifti(name) for name in own):
+            by_reason["a person corrected it in another file of its folder"].append(path.name)
+        else:
+            by_reason[f"a person corrected it in {own[0]}; run `planewise segment` to save that as NIfTI"].append(
+                path.name
+            )
     return kept, _counted(by_reason)
 
 
@@ -290,32 +281,9 @@ def _counted(by_reason: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     ]
 
 
-def _corrected_elsewhere(path: Path, by_hand: Sequence[Path]) -> str:
-    """Why a network's mask is not a label: a person corrected it in another file, even if that file cannot be used. Empty if
-    nobody corrected it. ``by_hand`` are the files of its folder that people saved."""
-    name = stem(path)
-    if not name.endswith(MASK):
-        return ""
-    others = [path.with_name(f"{name}.nii")] if path.name == f"{name}.nii.gz" else []
-    if any(
-        file.is_file() for file in (*others, *(file for file in by_hand if file.name.startswith(f"{name}{BY_HAND}")))
-    ):
-        return "a person corrected it in another file of its folder"
-    slicer = _slicer_corrections(path, by_hand)
-    return f"a person corrected it in {slicer[-1].name}; save that as {name}{BY_HAND}.nii.gz" if slicer else ""
-
-
-def _slicer_corrections(path: Path, by_hand: Sequence[Path]) -> list[Path]:
-    """The files in which a person corrected a network's mask with 3D Slicer, the newest last."""
-    name = stem(network_mask(path))
-    start = f"{name.removesuffix(MASK)}{BY_HAND}"
-    found = [file for file in by_hand if file.name.startswith(start) and file.name.endswith(".seg.nrrd")]
-    return oldest_first(found) if name.endswith(MASK) else []
-
-
 def mask_name(path: Path) -> tuple[str, str | None]:
     """The case and the phase in a mask's name: ``1234_frame08_gt.nii.gz`` is ``("1234", "frame08")``."""
-    plain = re.sub(rf"{BY_HAND}(_\d+)?$", "", stem(path))
+    plain = re.sub(rf"{CORRECTED}(_\d+)?$", "", stem(path))
     plain = re.sub(r"[_-](gt|seg|segmentation|labels?|masks?)$", "", plain, flags=re.IGNORECASE)
     if share := re.search(r"[_-](phase\d\d)$", plain):
         return plain[: share.start()], share[1]

@@ -1,18 +1,16 @@
 """Read the labels of a mask, or say why it cannot be used; look for mistakes in other masks: no structure, values that no
-structure has, swapped ventricles, corrections that do not fit the network's mask; and recognise a mask that is given as an
-image."""
+structure has, swapped ventricles; and recognise a mask that is given as an image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
-from planewise.exams.words import listed, some_of
+from planewise.exams.words import some_of
 from planewise.nifti_files import UNREADABLE, open_nifti
 
 #: Largest value of a mask: caches and results store masks as 8-bit numbers, which would wrap around.
@@ -23,13 +21,6 @@ _ROUNDED = 1e-3
 #: Limit of the number of values: a volume with few values, all of them possible labels, counts as a mask, whatever its name.
 _MOST_LABELS = 10
 _OF_HEART = {name: value for value, name in HEART_STRUCTURES["sax"].items()}
-#: Smallest overlap of a structure with the network's, as a share of the smaller of the two: a mask that adds what the network
-#: left out contains nearly all of the network's structure. And the largest share of the network's slices that may lack the
-#: structure: a correction may remove a slice at either end.
-_OVERLAP, _SLICES_LOST = 0.5, 0.25
-#: Flipping a mirrored mask improves its agreement with the network's by more than this. In 16 true masks of phantoms, the
-#: agreement was 0.85 to 0.94, and at most 0.56 after flipping.
-_MIRRORED = 0.2
 
 
 def labels_of(voxels: np.ndarray, renamed: Mapping[str, int] | None = None) -> np.ndarray:
@@ -127,48 +118,6 @@ def unknown_values(mask: np.ndarray, view: str) -> list[int]:
     only if it is the mask's only value."""
     found, known = structures_of(mask), HEART_STRUCTURES.get(view)
     return [value for value in found if value not in known] if known else [255] * (found == [255])
-
-
-def correction_doubts(
-    labels: np.ndarray, network: np.ndarray, structures: Mapping[int, str]
-) -> list[tuple[list[str], str]]:
-    """Likely mistakes in a mask that a person corrected, judging by the network's: it may be incomplete or mirrored, or have
-    two structures swapped.
-
-    Args:
-        labels: the corrected label map, ``(i, j, slices)``.
-        network: the network's label map, on the same grid.
-        structures: maps the label values to names.
-
-    Returns:
-        For each mistake, the names of its structures, and a phrase that follows the mask's name.
-    """
-    if _is_mirrored(labels, network):
-        return [([*structures.values()], "fits the network's mask better when it is flipped: is it mirrored?")]
-    doubts: dict[str, list[str]] = {}
-    for value, name in structures.items():
-        own, theirs = labels == value, network == value
-        if (own & theirs).sum() < _OVERLAP * min(own.sum(), theirs.sum()):
-            text = "hardly overlaps with the network's {}: is it shifted, or are two of its values swapped?"
-            doubts.setdefault(text, []).append(name)
-            continue
-        slices = theirs.any(axis=(0, 1))
-        lost, count = (slices & ~own.any(axis=(0, 1))).sum(), slices.sum()
-        if lost > _SLICES_LOST * count:
-            text = f"has no {{}} in {lost} of the {count} slices that show it in the network's mask: is it complete?"
-            doubts.setdefault(text, []).append(name)
-    return [(names, text.format(listed(names, "or"))) for text, names in doubts.items()]
-
-
-def _is_mirrored(labels: np.ndarray, network: np.ndarray) -> bool:
-    """Whether a label map agrees clearly better with the network's if some of its axes are flipped."""
-
-    def agreement(mask: np.ndarray) -> float:
-        labelled = (mask > 0) | (network > 0)
-        return ((mask == network) & labelled).sum() / max(labelled.sum(), 1)
-
-    flips = (axes for count in (1, 2, 3) for axes in combinations(range(3), count))
-    return max(agreement(np.flip(labels, axes)) for axes in flips) > agreement(labels) + _MIRRORED
 
 
 def label_values(path: str | Path) -> list[int]:

@@ -18,7 +18,7 @@ from planewise.exams import mnms2, ukbb
 from planewise.exams.mask_checks import label_values
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.nifti_files import open_nifti, states_orientation
-from planewise.predicted_masks import BY_HAND, corrections, has_mark
+from planewise.predicted_masks import CORRECTED, has_mark
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
@@ -32,8 +32,8 @@ MASK_AS_IMAGE = (
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
-#: The end of a mask's name; a mask that a person corrected (`planewise.predicted_masks.BY_HAND`) has one more.
-_MASK_END = rf"(gt|seg|segmentation|labels?|masks?)({BY_HAND}(_\d+)?)?$"
+#: The end of a mask's name; a mask that a person corrected (`planewise.predicted_masks.CORRECTED`) has one more.
+_MASK_END = rf"(gt|seg|segmentation|labels?|masks?)({CORRECTED}(_\d+)?)?$"
 _MASK_TAIL = re.compile(rf"[_-]?{_MASK_END}", re.IGNORECASE)
 #: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.
 _BODIES = {"Height": (40, 250), "Weight": (2, 400)}
@@ -249,8 +249,10 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
             continue
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
-        corrected = [stem(mask) for mask in corrections(by_stem[mask] for mask in own)]
-        of_one = len({mask.partition(BY_HAND)[0] for mask in corrected}) == 1
+        corrected = sorted(
+            (mask for mask in own if CORRECTED in mask), key=lambda mask: by_stem[mask].lstat().st_mtime_ns
+        )
+        of_one = len({mask.partition(CORRECTED)[0] for mask in corrected}) == 1
         chosen = corrected[-1:] if of_one else plain if len(plain) == 1 else own
         if len(chosen) > 1:
             skipped[SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]

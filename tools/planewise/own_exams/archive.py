@@ -21,7 +21,7 @@ from planewise.errors import InputError
 from planewise.exams.datalist import check_output, folders_table, own_places, write_folders
 from planewise.exams.words import count_of, duration
 from planewise.locks import claim_folder
-from planewise.own_exams.corrected_masks import by_hand_in, changed_since, mask_folders
+from planewise.own_exams.corrected_masks import changed_since, corrected_in, mask_folders
 from planewise.own_exams.heart_bundles import (
     PAGE,
     ExamWork,
@@ -142,7 +142,7 @@ def _one(
     try:
         (exam,) = work.run(items, output)
         summary = work.summary(exam)
-        masks = by_hand_in(mask_folders(name, items, output))
+        masks = corrected_in(mask_folders(name, items, output))
         write_json(record, {"made_from": made_from, "masks": masks, **asdict(summary)})
     except Exception as error:  # an error in one exam must not stop the others
         if _is_full(error):
@@ -210,7 +210,7 @@ def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) 
         types = {"values": dict, "words": str, "severity": (int, float), "not_a_heart": bool} | lists
         if known["made_from"] != made_from or not page.is_file():
             return None
-        if known["masks"] != by_hand_in(folders) or changed_since(record, folders):
+        if known["masks"] != corrected_in(folders) or changed_since(record, folders):
             return None
         if not all(isinstance(known[key], kind) for key, kind in types.items()):
             return None

@@ -27,7 +27,7 @@ from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, flags_of, in_sentences
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
 from planewise.own_exams.provenance import Provenance
-from planewise.predicted_masks import BY_HAND, said_of_a_kept, set_aside
+from planewise.predicted_masks import CORRECTED, said_of_a_kept, set_aside
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -137,7 +137,7 @@ def clear_dicom(folder: Path) -> list[str]:
         for file in sorted(folder.glob(f"*{ending}")):
             if is_own(file):
                 file.unlink()
-            elif BY_HAND not in file.name:
+            elif CORRECTED not in file.name:
                 said.append(f"  {said_of_a_kept(file, set_aside(file, ending))}")
     return said
 

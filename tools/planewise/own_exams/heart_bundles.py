@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,7 +33,7 @@ from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti, two_geometries
 from planewise.own_exams.provenance import Note
-from planewise.predicted_masks import BY_HAND, MASK
+from planewise.predicted_masks import CORRECTED, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.preprocessing.load_stack import slice_thickness
@@ -408,10 +408,9 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
 
 
-def written_in(folder: Path, by_hand: Collection[str]) -> list[Path]:
-    """The files in a folder, its page first, without the masks that people checked or changed. ``by_hand`` has the names of
-    changed masks."""
-    files = (file for file in folder.iterdir() if file.is_file() and not (BY_HAND in file.name or file.name in by_hand))
+def written_in(folder: Path) -> list[Path]:
+    """The files in a folder, its page first, without corrected masks."""
+    files = (file for file in folder.iterdir() if file.is_file() and CORRECTED not in file.name)
     return sorted(files, key=lambda file: (file.name != PAGE, file.name))
 
 

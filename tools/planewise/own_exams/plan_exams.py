@@ -28,7 +28,6 @@ from planewise.exams.words import as_sentence, listed
 from planewise.geometry import plane_errors
 from planewise.metrics.implausible_volumes import slice_faults
 from planewise.nifti_files import write_nifti
-from planewise.own_exams.corrected_masks import by_hand_in, said_of_by_hand
 from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan
 from planewise.own_exams.heart_bundles import (
     PLANS,
@@ -79,13 +78,11 @@ class PlannedExam(MadePage):
         plan: the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
             ``origin`` and unit ``normal``, RAS+, mm.
         labels: label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
-        by_hand: a sentence on masks that a person changed, which planewise has kept under other names.
     """
 
     apart: Mapping[str, tuple[float, float] | None]
     plan: Mapping[str, Any]
     labels: np.ndarray | None
-    by_hand: Sequence[str] = ()
 
 
 def plan_exams(
@@ -301,7 +298,6 @@ def _summary(exam: PlannedExam) -> Summary:
         severity,
         flagged=flagged,
         remarks=remarks,
-        by_hand=exam.by_hand,
         no_dicom=exam.no_dicom,
     )
 
@@ -381,8 +377,6 @@ def _planned(
         page = write_page(folder, shown)
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
-        kept_masks = by_hand_in([folder])
-        by_hand = said_of_by_hand(kept_masks)
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
         heard = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
@@ -398,17 +392,15 @@ def _planned(
                     *(f"  {sentence}" for sentence in _without_bounds(plan)),
                     *(f"  {sentence}" for sentence in of_stack),
                     *(f"  {cause}: {'; '.join(sentences)}" for cause, sentences in causes.items() if sentences),
-                    *(f"  {sentence}" for sentence in by_hand),
                     *heard,
                     *refused,
                     *(f"  {sentence}" for sentence in no_dicom),
                 ],
                 item,
-                written_in(folder, kept_masks),
+                written_in(folder),
                 apart,
                 plan,
                 None if mask is None else mask[0],
-                by_hand,
                 no_dicom=no_dicom,
             )
         )

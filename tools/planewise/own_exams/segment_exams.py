@@ -38,14 +38,7 @@ from planewise.metrics.implausible_volumes import (
     numbers_by_flag,
 )
 from planewise.nifti_files import write_nifti
-from planewise.own_exams.corrected_masks import (
-    CorrectedMask,
-    by_hand_in,
-    corrected_masks,
-    doubts_of,
-    marks_of,
-    read_labels,
-)
+from planewise.own_exams.corrected_masks import CorrectedMask, corrected_masks, marks_of, read_labels
 from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_segmentations
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
@@ -301,10 +294,9 @@ def _one(
     networks, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
     for name, labels_of, affine in zip(names, networks, affines, strict=True):
         write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", labels_of, affine, STRUCTURES)
-    corrected, by_hand = corrected_masks(masks, names, folder, shorts)
+    corrected, by_hand = corrected_masks(masks, names)
     labels = [corrected[number].labels if number in corrected else own for number, own in enumerate(networks)]
-    marks, unlike = marks_of(corrected), doubts_of(corrected, networks, shorts)
-    doubtful = any("LV" in doubt.structures for doubt in unlike)
+    marks = marks_of(corrected)
     stacks = [load_stack(item) for item in items]
     thickness = own_thickness(stacks[0].affines)
     found = network = heart_volumes(networks, affines, STRUCTURES, thickness=thickness)
@@ -312,8 +304,6 @@ def _one(
         moments = {network.end_diastole, network.end_systole, *corrected}
         found = heart_volumes(labels, affines, STRUCTURES, moments, thickness)
         found = replace(found, corrected=[*corrected])
-        if doubtful:
-            found = replace(found, end_diastole=network.end_diastole, end_systole=network.end_systole)
         said_of = f"{CORRECTED} from a mask that a person corrected"
         by_hand.insert(0, f"{said_of}: {some_of([mask.file.name for mask in corrected.values()])}")
         if (found.end_diastole in corrected) != (found.end_systole in corrected):
@@ -337,7 +327,6 @@ def _one(
         *_lost_phases(items, found, shorts),
         *image_faults([image.numpy() for image in images], found, shorts),
         *few_phases(found),
-        *unlike,
         *implausible_volumes(found),
         *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
     ]
@@ -348,7 +337,7 @@ def _one(
     count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
     notes = [*items[0].get("notes", ()), *([no_size] if no_size else [])]
     chosen = [
-        *_which_phases(found, shorts, doubtful),
+        *_which_phases(found, shorts),
         *map(as_sentence, notes),
     ]
     for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
@@ -369,7 +358,6 @@ def _one(
         dicom,
     )
     no_dicom = dicom.write(exam, items[0], make)
-    kept_masks = by_hand_in([folder, *(masks / name for name in names)])
     shown = ShownExam(
         name=exam,
         image=stack.image.numpy(),
@@ -405,7 +393,6 @@ def _one(
     write_csv(folder / "volumes.csv", columns | {"note": [note.made_by] * len(items)})
     content = _content(found, names, flags, surface, corrected)
     of_people = {"network_volumes_ml": of_network} if corrected else {}
-    of_people |= {"masks_changed_by_hand": kept_masks} if kept_masks else {}
     of_people |= {"no_dicom": no_dicom[0]} if no_dicom else {}
     about = {"remarks": list(notes), "made_by": str(note), "weights": provenance.content()}
     write_json(folder / "volumes.json", content | about | of_people)
@@ -424,7 +411,7 @@ def _one(
         page,
         [f"Exam {exam}, {count}", *lines, *remarks, *refused, *(f"  {sentence}" for sentence in no_dicom)],
         {**items[found.end_diastole], "notes": notes},
-        [file for place in (folder, *(mask.parent for mask in files)) for file in written_in(place, kept_masks)],
+        [file for place in (folder, *(mask.parent for mask in files)) for file in written_in(place)],
         names,
         found,
         flags=flags,
@@ -449,18 +436,12 @@ def _moment(found: HeartVolumes, number: int, names: Sequence[str]) -> str:
     return ", ".join(filter(None, [names[number], named.get(number, ""), f"{number + 1} of {count}"]))
 
 
-def _which_phases(found: HeartVolumes, names: Sequence[str], doubtful: bool = False) -> list[str]:
-    """Sentences about the phases that the table shows; none for a single phase.
-
-    Args:
-        found: the volumes.
-        names: name of each phase.
-        doubtful: whether the LV of a corrected mask is doubtful, so that the network's masks determine the phases.
-    """
+def _which_phases(found: HeartVolumes, names: Sequence[str]) -> list[str]:
+    """Sentences about the phases that the table shows, with each phase's name; none for a single phase."""
     if len(names) == 1:
         return []
     among = ", among those with a corrected mask and the network's own end-diastole and end-systole"
-    among = " in the network's masks" if doubtful else among if 0 < len(found.corrected) < len(names) else ""
+    among = among if 0 < len(found.corrected) < len(names) else ""
     sentences = [
         f"End-diastole is {names[found.end_diastole]} and end-systole is {names[found.end_systole]}: the phases in which the "
         f"LV is largest and smallest{among}. Both ventricles are measured in these phases, so that their stroke volumes "
