@@ -68,12 +68,14 @@ def group_exams(
     grouped, studies_of, people = {}, _studies_of_series(exams), defaultdict(set)
     for (study, patient, date, reference), members in exams.items():
         notes, doubts = [], []
-        if own := set().union(*(says_nothing.get(frame.path, ()) for frame in members)):
+        own = set().union(*(says_nothing.get(frame.path, ()) for frame in members))
+        # without a frame of reference, positions within one study still agree
+        if own - {"frame_of_reference"}:
             names = listed(keyword for name, keyword in _WRITTEN_ANEW.items() if name in own)
             doubts.append(
                 f"each file has its own {names}: images are grouped by what else agrees; do they belong together?"
             )
-        if not reference and "frame_of_reference" not in own:
+        if not reference:
             notes.append(
                 "no frame of reference in the headers: slices are related only because they share a "
                 + ("study" if study.startswith("study:") else "folder")
