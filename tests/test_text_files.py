@@ -126,16 +126,16 @@ def test_a_table_with_any_separator(delimiter, tmp_path):
     assert read_csv(tmp_path / "a.csv") == [["image", "grade"], ["a;b,c", "2"]]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_a_csv_in_the_encodings_of_excel(encoding, tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_csv_with_or_without_a_byte_order_mark(encoding, tmp_path):
     (tmp_path / "a.csv").write_bytes("Name;Größe\r\nMüller;1,5\r\n".encode(encoding))
     assert read_csv(tmp_path / "a.csv") == [["Name", "Größe"], ["Müller", "1.5"]]
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04\x14", "a;ä".encode("utf-16-le"), b"a,\x81\n"])
+@pytest.mark.parametrize("content", [b"PK\x03\x04\x14", "a;ä".encode("utf-16"), "a,ä\n".encode("cp1252")])
 def test_a_file_that_is_no_text_is_no_csv(content, tmp_path):
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot be read as CSV \(it is not text: save the table as CSV UTF-8\)"):
+    with pytest.raises(InputError):
         read_csv(tmp_path / "a.csv")
 
 

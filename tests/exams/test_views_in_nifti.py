@@ -142,10 +142,10 @@ def test_groups_come_from_the_table_whatever_it_looks_like(indexed):
 
 @pytest.mark.parametrize("cells", [";", "\t"])
 def test_the_table_may_come_from_a_spreadsheet(tmp_path, cells):
-    """With other separators, a decimal comma, padding and an umlaut of Windows; one with an odd quotation mark is refused."""
+    """With other separators, a decimal comma, padding and an umlaut; one with an odd quotation mark is refused."""
     exam, table = tmp_path / "dataset/007", tmp_path / mnms2.TABLE
     rows = [["SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD"], ["7", "HCM", "Köln", "A", "1,5"], [""] * 5]
-    table.write_bytes("\r\n".join(cells.join(row) for row in rows).encode("cp1252"))
+    table.write_bytes("\r\n".join(cells.join(row) for row in rows).encode())
     (volume,) = mnms2.read_exam(exam, [exam / "007_SA_CINE.nii.gz"], defaultdict(list))
     assert volume.classes == {"group": "HCM", "vendor": "Köln", "scanner": "A", "field": "1.5"}
     table.write_text('SUBJECT_CODE,DISEASE\n7,"HCM\n')

@@ -7,8 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +61,13 @@ def read_csv(path: str | Path) -> list[list[str]]:
     """Read the rows of a CSV file, without the spaces around their cells, and without empty rows.
 
     Args:
-        path: the file, in UTF-8, or in the encodings of Excel: UTF-16 with a byte order mark, and Windows-1252. Its cells
-            are separated by commas, semicolons or tabs: whichever is most frequent in the first line, outside quotation
-            marks. If this is not the comma, a decimal comma becomes a point.
+        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs: whichever is most frequent in the
+            first line, outside quotation marks. If this is not the comma, a decimal comma becomes a point.
 
     Raises:
         InputError: the file cannot be read, is not text, or its quotation marks are not in pairs.
     """
-    return _read(Path(path), _rows, "CSV", ("utf-8-sig", "utf-16", "cp1252"))
+    return _read(Path(path), _rows, "CSV")
 
 
 def _rows(text: str) -> list[list[str]]:
@@ -129,14 +127,9 @@ def cell(value: Any) -> Any:
     return value
 
 
-def _read(path: Path, parse: Callable[[str], Any], what: str, encodings: Sequence[str] = ("utf-8-sig",)) -> Any:
-    *others, last = encodings
+def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
     try:
-        for encoding in others:
-            # without its byte order mark, UTF-16 is refused here, too
-            with suppress(UnicodeError):
-                return parse(path.read_text(encoding=encoding))
-        return parse(path.read_text(encoding=last))
+        return parse(path.read_text(encoding="utf-8-sig"))
     except RecursionError:
         reason = "its brackets or lists are nested hundreds of levels deep"
     except MemoryError:
@@ -144,7 +137,7 @@ def _read(path: Path, parse: Callable[[str], Any], what: str, encodings: Sequenc
     except OSError as error:
         reason = error.strerror or str(error)
     except UnicodeDecodeError:
-        reason = f"it is not text: {_SAVE_AS_CSV}" if others else "it is not UTF-8 text: save it in UTF-8"
+        reason = f"it is not UTF-8 text: {_SAVE_AS_CSV if what == 'CSV' else 'save it in UTF-8'}"
     except yaml.MarkedYAMLError as error:
         place = (
             f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}" if error.problem_mark else ""

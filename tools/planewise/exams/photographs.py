@@ -11,15 +11,10 @@ The rule
   patients), is the grade, a whole number starting at 0. Other columns keep their names. Kaggle's
   ``sample_submission.csv`` is ignored: its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network
   predicted its grades.
-- A photograph's patient comes from the column ``patient`` (`PATIENTS`). A row for one photograph also gives the patient
-  of the others that belong to the same patient by their names. Without such a row, the part of the name in front of the
-  word for an eye identifies the patient (``10_left``, ``10_right``, ``10_OD_2``), without a visit or a date (``10_v2_left``),
-  or the part behind it if the front identifies nobody (``left_10``), or else the whole name. Photographs of one name in
-  several folders belong to one patient.
-- A name that is only a word for an eye, or that a camera gave (``IMG_0001``), does not identify a patient. The folder
-  does, without the folders of visits, eyes and sections (``P01/2021/left``, ``2021/P01/left``). Folders such as ``P01``
-  also identify the patient of other names without a word for an eye. A camera's names in a single folder are patients
-  of their own.
+- A photograph's patient comes from the column ``patient`` (`PATIENTS`). Otherwise it is the part of the name in front of the
+  word for an eye (``10_left``, ``10_right``, ``10_OD_2``) or behind it (``left_10``), the folder of ``left``, or else the
+  whole name. Photographs of one name in several folders belong to one patient. A row for one photograph also gives the
+  patient of the others that belong to the same patient by their names.
 - Names are compared in Unicode's composed form (NFC), because macOS writes an umlaut as two characters.
 - Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade.
 """
@@ -29,7 +24,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from planewise.checksum import sha256
@@ -60,34 +55,8 @@ SUBMISSION = "Kaggle's sample_submission.csv: its grades are made up"
 #: A column of the tables that `planewise.evaluation.GradeWriter` and `GradingReport` write.
 _PREDICTED = re.compile(r"p\(.+ or above\)")
 _UNREADABLE = "it cannot be read as CSV"
-#: The word for an eye: with separators, after a digit (7os), or at the end (eyeleft).
-_EYE = re.compile(
-    r"(?:^|[\W_]+|(?<=\d))(?:left|right|od|os)(?![^\W\d_])|(?:left|right)$|(?:^|[\W_]+)[lr](?=[\W_]|$)|(?<=\d)[lr]$",
-    re.IGNORECASE,
-)
-_DATE = r"(?:19|20)\d\d([-_. ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])|\d\d?([-_. ])\d\d?\2(?:19|20)\d\d"
-#: Names of files that a camera or a program gives.
-_CAMERA = re.compile(
-    rf"(?:img|imgp?|dsc[nf]?|cimg|pict?|pxl|sam|image|photo|picture|fundus|retina|scan)[\W_]*\d*|"
-    rf"(?:{_DATE})(?:[\W_]*\d\d[\W_]?\d\d[\W_]?\d\d)?",
-    re.IGNORECASE,
-)
-_VISIT = re.compile(
-    rf"{_DATE}|(?:19|20)\d\d(?:[-_. ](?:0[1-9]|1[0-2]))?|(?:v|t|tp|fu|bl|ses)[\W_]*\d+|"
-    r"(?:visit|exam|examination|session|timepoint|baseline|follow[\W_]?up)[\W_]*\d*",
-    re.IGNORECASE,
-)
-#: A visit at the end of a patient's name in front of the word for an eye. A year may be the patient's number.
-_OF_VISIT = re.compile(rf"[\W_]+(?!(?:19|20)\d\d$)(?:{_VISIT.pattern})$", re.IGNORECASE)
-#: Names of folders of visits, eyes, sections and images, which do not identify a patient.
-_NO_PATIENT = re.compile(
-    rf"{_VISIT.pattern}|left|right|od|os|l|r|"
-    r"(?:(?:train|training|test|testing|val|valid|validation)[\W_]*)?"
-    r"(?:images?|imgs?|photos?|photographs?|pictures?|fundus|data|dcim|\d{3}[a-z_]{5})?",
-    re.IGNORECASE,
-)
-#: Names of folders that identify a patient.
-_PATIENT = re.compile(r"(?:p|pat|patient|sub|subj|subject)[\W_]*\d+", re.IGNORECASE)
+#: The word for an eye, with separators or after a digit (7os).
+_EYE = re.compile(r"(?:^|[\W_]+|(?<=\d))(?:left|right|od|os|l|r)(?:[\W_]+|$)", re.IGNORECASE)
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
 #: The raw identifier of a patient whom a table names begins like this.
 _BY_TABLE = "photograph:patient:"
@@ -117,7 +86,7 @@ def read_photographs(
             skipped[problem].append(str(path))
         else:
             photographs.append(Volume(path, None, path.stem))
-    homes = _name(photographs, folder)
+    _name(photographs, folder)
     problems: dict[str, list[str]] = defaultdict(list)
     rows: dict[int, list[dict[str, object]]] = defaultdict(list)
     named = _Names(photographs, folder)
@@ -168,7 +137,7 @@ def read_photographs(
     for photograph in kept:
         photograph.group = str(worst.get(photograph.patient_key, ""))
     unmatched = [(some_of(names), reason) for reason, names in problems.items() if names]
-    notes = _guesses(kept, homes)
+    notes = _guesses(kept)
     there = {id(photograph) for photograph in kept}
     if several := [
         name for name, meant in fitting.items() if sum(id(photographs[index]) in there for index in meant) > 1
@@ -210,8 +179,6 @@ class _Names:
 
     def __init__(self, photographs: Sequence[Volume], folder: Path) -> None:
         self._by_name: dict[str, list[int]] = defaultdict(list)
-        self._by_number: dict[str, list[int]] = defaultdict(list)
-        self._spelt: dict[str, set[str]] = defaultdict(set)
         for index, photograph in enumerate(photographs):
             path = photograph.image
             parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
@@ -219,130 +186,41 @@ class _Names:
                 whole = composed("/".join(parts[start:]))
                 for name in {whole, whole[: -len(path.suffix)]}:
                     self._by_name[name].append(index)
-                    self._spelt[name.casefold()].add(name)
-            if path.stem.isdecimal():
-                self._by_number[path.stem.lstrip("0")].append(index)
 
     def find(self, name: str) -> list[int]:
-        """The photographs that a row names. Spreadsheets strip leading zeros from a number. Capital letters matter only if
-        they are the only difference between several files."""
-        name = composed(name.replace("\\", "/").removeprefix("./"))
-        if name in self._by_name:
-            return self._by_name[name]
-        spelt = self._spelt.get(name.casefold(), ())
-        if len(spelt) == 1:
-            return self._by_name[next(iter(spelt))]
-        return self._by_number.get(name.lstrip("0"), []) if name.isdecimal() else []
+        """The photographs that a row names."""
+        return self._by_name.get(composed(name.replace("\\", "/").removeprefix("./")), [])
 
 
-def _name(photographs: Sequence[Volume], folder: Path) -> dict[str, Path]:
-    """Give each photograph a patient, and an identifier that does not depend on where indexing began.
-
-    Returns:
-        Maps the path of each photograph whose folder identifies its patient to that folder.
-    """
-    homes = {photograph.folder for photograph in photographs}
-    whole = {home: Path(os.path.abspath(home)) for home in homes}
-    folders = {above for home in homes for above in (home, *home.parents) if above.is_relative_to(folder)}
-    # next to folders with other numbers, 2019 is a number, not a year
-    numbered = {each.parent for each in folders if each.name.isdecimal() and not _NO_PATIENT.fullmatch(each.name)}
-    identifying = {home: _identifying(home, folder, numbered) for home in homes}
-    around = [_around_eye(photograph.case) for photograph in photographs]
-    without_visit = {
-        before: before if _CAMERA.fullmatch(before) else _OF_VISIT.sub("", before)
-        for before, _, has_eye in around
-        if has_eye
-    }
-    # a word that all names begin with, such as study, identifies nobody
-    if len({*without_visit.values()}) > 1 or any(re.search(r"\d", name) for name in without_visit.values()):
-        around = [(without_visit[before] if has_eye else before, after, has_eye) for before, after, has_eye in around]
-    fronts = {before for before, after, _ in around if before and after}
-    parts = []
-    for before, after, has_eye in around:
-        no_name = not before or _CAMERA.fullmatch(before) or ({before} == fronts and not re.search(r"\d", before))
-        parts.append((after if after and no_name else before, has_eye))
-    of_cameras = {
-        identifying[photograph.folder]
-        for photograph, (name, has_eye) in zip(photographs, parts, strict=True)
-        if not has_eye and _CAMERA.fullmatch(name)
-    } - {None}
-    by_folder: dict[str, Path] = {}
-    places, lie_in = [], defaultdict(set)
-    for photograph, (name, has_eye) in zip(photographs, parts, strict=True):
-        home, patient = whole[photograph.folder], identifying[photograph.folder]
-        place = home.name
-        by_camera = bool(_CAMERA.fullmatch(name))
-        explicit = patient is not None and bool(_PATIENT.fullmatch(patient.name)) and (by_camera or not has_eye)
-        if patient is not None and (not name or explicit or (by_camera and not has_eye and len(of_cameras) > 1)):
-            by_folder[str(photograph.image)] = patient
-            # the folder of a visit may be above or below the patient's
-            depth = len(photograph.folder.parts) - len(patient.parts) + 1
-            depth += bool(_VISIT.fullmatch(home.parts[-depth - 1]))
-            name, place = patient.name, "/".join(home.parts[-depth:])
-        photograph.patient_key = f"photograph:{composed(name or place)}"
-        places.append(place)
+def _name(photographs: Sequence[Volume], folder: Path) -> None:
+    """Give each photograph a patient, and an identifier that does not depend on where indexing began."""
+    places = [Path(os.path.abspath(photograph.folder)).name for photograph in photographs]
+    lie_in: dict[tuple[str, str], set[Path]] = defaultdict(set)
+    for photograph, place in zip(photographs, places, strict=True):
         lie_in[place, photograph.image.name].add(photograph.folder)
     for photograph, place in zip(photographs, places, strict=True):
-        home = photograph.folder
-        if len(lie_in[place, photograph.image.name]) > 1 and home.is_relative_to(folder):
-            place = home.relative_to(folder).as_posix()
+        parts = _EYE.split(photograph.case, maxsplit=1)
+        photograph.patient_key = f"photograph:{composed(next(filter(None, parts), place))}"
+        if len(lie_in[place, photograph.image.name]) > 1 and photograph.folder.is_relative_to(folder):
+            place = photograph.folder.relative_to(folder).as_posix()
         photograph.key = composed(f"photograph:{place}/{photograph.image.name}")
-    return by_folder
 
 
-def _around_eye(case: str) -> tuple[str, str, bool]:
-    """What is in front of the word for an eye in a file's name and what follows it, and whether there is such a word."""
-    if not (eye := _EYE.search(case)):
-        return case, "", False
-    before, after = (re.sub(r"^[\W_]+|[\W_]+$", "", part) for part in (case[: eye.start()], case[eye.end() :]))
-    return before, after, True
-
-
-def _identifying(home: Path, folder: Path, numbered: Collection[Path]) -> Path | None:
-    """The folder that would identify the patient of the photographs in ``home``: the first one above them that is not of a
-    visit, an eye or a section; None if there is none below ``folder``. In a folder of ``numbered``, years are numbers."""
-    while home != folder and home.is_relative_to(folder):
-        if not _NO_PATIENT.fullmatch(home.name) or (home.name.isdecimal() and home.parent in numbered):
-            return home
-        home = home.parent
-    return None
-
-
-def _guesses(photographs: Sequence[Volume], by_folder: Mapping[str, Path]) -> list[str]:
-    """Say where folders or names alone decide who is a patient, because they may be wrong."""
-    cameras, apart, counts = defaultdict(list), defaultdict(set), Counter()
+def _guesses(photographs: Sequence[Volume]) -> list[str]:
+    """Say where names alone decide who is a patient, because they may be wrong."""
+    folders, counts = defaultdict(set), Counter()
     for photograph in photographs:
-        if photograph.patient_key.startswith(_BY_TABLE):
-            continue
-        patient = by_folder.get(str(photograph.image))
-        if patient is not None and any(_around_eye(photograph.case)[:2]):
-            cameras[photograph.patient_key].append(f"{patient.name}/{photograph.image.name}")
-        apart[photograph.patient_key].add(photograph.folder if patient is None else patient.parent)
-        counts[photograph.patient_key] += 1
-    spread = {
-        key: sorted(f"{os.path.relpath(home, os.path.commonpath(homes))}/" for home in homes)
-        for key, homes in apart.items()
-        if len(homes) > 1 and not all(_VISIT.fullmatch(home.name) or _EYE.fullmatch(home.name) for home in homes)
-    }
-    notes = []
-    remedy = "name the patients in a column `patient` of the table"
-    if cameras:
-        notes.append(
-            f"{count_of(sum(map(len, cameras.values())), 'photograph')}, such as {next(iter(cameras.values()))[0]}: each of "
-            f"their {count_of(len(cameras), 'folder')} counts as one patient; if a folder holds several patients, {remedy}"
-        )
-    if spread:
-        some = ", ".join(next(iter(spread.values()))[:3])
-        notes.append(
-            f"{count_of(len(spread), 'patient')} with photographs in several folders ({some}), because the same name counts "
-            f"as the same patient; if it stands for different people, {remedy}"
-        )
-    if many := [f"{key.partition(':')[2]} ({count})" for key, count in counts.most_common() if count > MANY]:
-        notes.append(
-            f"{count_of(len(many), 'patient')} with more than {MANY} photographs: {some_of(many)}; if such a name stands for "
-            f"several people, {remedy}"
-        )
-    return notes
+        if not photograph.patient_key.startswith(_BY_TABLE):
+            folders[photograph.patient_key].add(photograph.folder)
+            counts[photograph.patient_key] += 1
+    spread = [key.partition(":")[2] for key, homes in folders.items() if len(homes) > 1]
+    many = [f"{key.partition(':')[2]} ({count})" for key, count in counts.most_common() if count > MANY]
+    remedy = "if such a name stands for several people, name the patients in a column `patient` of the table"
+    return [
+        f"{count_of(len(names), 'patient')} with {what}: {some_of(names)}; {remedy}"
+        for names, what in ((spread, "photographs in several folders"), (many, f"more than {MANY} photographs"))
+        if names
+    ]
 
 
 def _read_table(
@@ -388,9 +266,7 @@ def _read_table(
                 continue
             row[name] = _typed(value)
         if patients is not None and cells.get(patients):
-            patient = composed(cells[patients])
-            # spreadsheets strip leading zeros
-            row["patient"] = (patient.lstrip("0") or "0") if patient.isdecimal() else patient
+            row["patient"] = composed(cells[patients])
         if graded is not None and (text := cells.get(graded, "")):
             grade = _typed(text)
             if isinstance(grade, int) and grade >= 0:
