@@ -419,7 +419,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
 
 @pytest.mark.usefixtures("any_weights")
 @pytest.mark.parametrize(("given", "handed"), [((), None), (("--min_obliquity", "0"), 0.0)])
-def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, handed, tmp_path, monkeypatch):
+def test_the_limit_of_stacks_along_the_body_reaches_both_bundles(given, handed, tmp_path, monkeypatch):
     asked = {}
 
     def seen(bundle, settings):
@@ -435,8 +435,7 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
     weights = tmp_path / "weights.pt"
     weights.touch()
     run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)
-    assert asked[PLANS]["min_obliquity"] == handed
-    assert "min_obliquity" not in asked[SEGMENTS]
+    assert asked[PLANS]["min_obliquity"] == asked[SEGMENTS]["min_obliquity"] == handed
 
 
 @pytest.mark.usefixtures("no_processes")

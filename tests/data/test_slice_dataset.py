@@ -18,7 +18,7 @@ from planewise.data import BatchLoader, OrderedSampler, SliceDataset, as_batch, 
 from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
 from planewise.errors import InputError
-from planewise.preprocessing import KeepHeartd
+from planewise.preprocessing import KeepHeartd, LoadSliced, StandardizeSliced
 from planewise.pretexts import SliceLocationd
 from torch.utils.data import DataLoader
 
@@ -40,6 +40,21 @@ def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing
     assert torch.allclose(batch["image_padding"][0], expected["image_padding"])
     assert batch["index"].tolist() == [7, 2]
     assert slices.items[7]["exam"] == "e1"
+
+
+@pytest.mark.parametrize("size", [8, 12, 16, 32])
+def test_an_image_of_one_value_is_named_padded_or_not(tmp_path, caplog, size):
+    """Padding is no value of an image; an image of two values is not constant."""
+    square, half, one = np.zeros((3, 12, 12, 2), np.int16)
+    square[3:9, 3:9], half[6:], one[:] = 90, 90, 90
+    items = []
+    for name, voxels in (("square", square), ("half", half), ("one", one), ("black", 0 * one)):
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
+        items.append({"image": str(tmp_path / f"{name}.nii.gz"), "exam": name})
+    steps = [LoadSliced("image"), ResizeWithPadOrCropd("image", (size, size, -1)), StandardizeSliced("image")]
+    slices = dataset(items, Compose(steps), tmp_path)
+    (record,) = (record for record in caplog.records if record.name.endswith("slice_cache"))
+    assert record.args == (4, "slice", "one, black") and len(slices) == 8 and "plain" not in slices[0]
 
 
 @pytest.mark.parametrize(("cores", "processes"), [(2, 2), (64, 8), (1, 1)])

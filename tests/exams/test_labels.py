@@ -242,6 +242,20 @@ def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
     assert not any("label_axes" in item for item in found)
 
 
+def test_a_mask_with_the_name_of_a_cine_is_told_the_name_that_it_needs(tmp_path):
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    affine = np.diag([2.0, 2, 8, 1])
+    nibabel.save(nibabel.Nifti1Image(np.arange(3840, dtype="i2").reshape(24, 20, 4, 2), affine), images / "p1.nii.gz")
+    write_mask(masks / "p1.nii.gz", affine, (24, 20, 4), [(5, 3, 2)])
+    result = index_folder(images, labels_dir=masks)
+    ((name, reason),) = result.unmatched
+    assert name == "p1.nii.gz" and labelled(result) == []
+    (masks / "p1.nii.gz").rename(masks / f"{reason.split()[-1]}.nii.gz")
+    (item,) = labelled(index_folder(images, labels_dir=masks))
+    assert item["time"] == 1
+
+
 def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     affine, shape = stack_affine(index_folder(tree))
     moved = affine.copy()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import nibabel
@@ -11,13 +12,14 @@ import yaml
 from planewise.data import inputs
 from planewise.errors import InputError
 from planewise.exams.input_stacks import InputStack
+from planewise.exams.volumes import read_volumes
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
 from planewise.own_exams.heart_bundles import load_stack, stacks_in
 from planewise.own_exams.load_bundle import bundles_folder
 from planewise.own_exams.plan_exams import planning
 from planewise.own_exams.segment_exams import segmenting
-from planewise.preprocessing.exam_name import exam_of
+from planewise.preprocessing.exam_name import exam_of, volume_name
 from scipy.spatial.transform import Rotation
 
 from tests.exams.conftest import USUAL_AXIS
@@ -153,6 +155,34 @@ def test_the_frames_of_a_cine_are_one_exam(tmp_path):
         with heart_bundles.asked_for(stacks, Path(item["image"])) as input:
             handed = heart_bundles.find_inputs(input, "all")
         assert [(each["time"], each["phase"]) for each in handed] == [(0, "phase00"), (1, "phase33"), (2, "phase67")]
+
+
+@pytest.mark.parametrize("keep_names", [False, True])
+def test_files_of_one_case_are_one_exam_as_in_an_index(tmp_path, keep_names):
+    names = ["patient1_frame01", "patient1_frame02", "b_ED", "b_ES", "c", "d_frame10", "e_4d"]
+    names += ["e_frame01", "e_frame09", "f_4d"]
+    for name in names:
+        file = Path(volume(tmp_path, f"{name}.nii.gz", 40)["image"])
+        if name.endswith("_4d"):
+            frames = np.zeros((4, 4, 4, 2), np.int16)
+            nibabel.save(nibabel.Nifti1Image(frames, nibabel.load(file).affine), file)
+    phases, indexed = defaultdict(list), defaultdict(set)
+    stacks, _ = stacks_in(tmp_path, "all", keep_names)
+    for item in stacks:
+        phases[item.get("exam") or exam_of(item)].append(item.get("phase"))
+    for found in read_volumes(sorted(tmp_path.iterdir()), tmp_path).volumes:
+        indexed[found.key].add((found.image, found.time))
+    exams = {
+        frozenset((Path(item["image"]), item.get("time")) for item in stacks if item.get("exam") == exam)
+        for exam in {item.get("exam") for item in stacks}
+    }
+    assert exams == set(map(frozenset, indexed.values())) and len(exams) == 6
+    with heart_bundles.asked_for(stacks, tmp_path) as input:
+        named = {volume_name(item) for item in heart_bundles.find_inputs(input, "all")}
+    assert len(named) == len(stacks) == 10  # e_4d is left out, and f_4d has two phases
+    if keep_names:
+        assert phases["patient1"] == ["frame01", "frame02"] and phases["e"] == ["frame01", "frame09"]
+        assert {"patient1_frame01", "b_ED", "c", "d_frame10", "f_4d_phase00"} <= named
 
 
 def test_a_heart_that_points_elsewhere_is_refused(tmp_path):

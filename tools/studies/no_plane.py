@@ -24,8 +24,7 @@ from typing import NamedTuple
 import nibabel
 import numpy as np
 import torch
-from planewise.evaluation.why_no_plane import why_no_short_axis
-from planewise.geometry.stack_direction import degrees_off_axis
+from planewise.geometry.stack_direction import degrees_off_axis, why_no_short_axis
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Exam, ImagePose, Recipe
 from planewise.phantoms.heart.volumes import cine_volume, view_affine
 from planewise.phantoms.scanner.nifti import NiftiFile

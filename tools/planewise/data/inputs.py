@@ -23,7 +23,7 @@ from planewise.exams.mask_checks import label_values, refuse_mask
 from planewise.exams.photograph_files import OTHER_FILE, is_photograph, photograph_problem
 from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
 from planewise.exams.volume import common_name, nifti_files
-from planewise.exams.volumes import case_and_phase, find_own_volumes
+from planewise.exams.volumes import case_and_phase, find_own_volumes, has_frames
 from planewise.exams.words import count_of, named_phases, phase_name, phases_not_used, some_of
 from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti
 from planewise.preprocessing.exam_name import exam_of, stem
@@ -228,20 +228,28 @@ def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
 
 def _without_masks(files: list[Path]) -> list[Path]:
     """Select the images among the volumes of a folder by their names and, because a mask may have any name, by their values.
+    A cine whose frames are also files is left out, as by the indexer.
 
     Raises:
         InputError: all files are masks.
     """
     masks: dict[str, list[str]] = defaultdict(list)
     nifti = [file for file in files if not file.name.endswith(".npy")]
-    images = {volume.image for volume in find_own_volumes(nifti, masks)}
+    images = {volume.image: volume for volume in find_own_volumes(nifti, masks)}
     kept = [file for file in files if file in images or file not in nifti]
     if not kept:
         raise InputError(
             f"{files[0].parent} contains files with the names of masks ({files[0].name}), but no image; name the "
             "folder of the images, or one file"
         )
-    return without_label_maps(kept)
+    cines = [
+        file
+        for file in kept
+        if file in images and _count_frames(file) > 1 and has_frames(images[file], images.values())
+    ]
+    for file in cines:
+        logger.warning("left out, because its frames are files of their own: %s", file.name)
+    return without_label_maps([file for file in kept if file not in cines])
 
 
 def without_label_maps(files: list[Path]) -> list[Path]:
@@ -262,10 +270,7 @@ def without_label_maps(files: list[Path]) -> list[Path]:
 def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
     """The items of a volume, or of the frames of a cine with four axes. Such a file has no times, so its frames count as one
     heartbeat, evenly spaced, that begins at end-diastole."""
-    count = 1
-    if is_nifti(path):
-        with suppress(*UNREADABLE):  # `LoadStackd` reports it
-            count = (*open_nifti(path).shape[3:], 1)[0]
+    count = _count_frames(path)
     if count == 1:
         return [{"image": str(path)}]
     if phases != "all":
@@ -274,6 +279,14 @@ def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
     return [
         {"image": str(path), "time": time, "phase": phase_name(time / count), **notes} for time in named_phases(count)
     ]
+
+
+def _count_frames(path: Path) -> int:
+    """The number of times of a cine with four axes; 1 for any other volume."""
+    if is_nifti(path):
+        with suppress(*UNREADABLE):  # `LoadStackd` reports it
+            return (*open_nifti(path).shape[3:], 1)[0]
+    return 1
 
 
 def _other_view(path: Path, view: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTrait
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -191,12 +192,10 @@ class SliceCache:
                 refused.append((str(self.items[index].get("exam", "?")), result))
                 state[index] = REFUSED
                 continue
+            if result.pop("plain"):
+                plain.append(str(self.items[index].get("exam", "?")))
             if not arrays.keys() >= result.keys():
                 arrays |= self._allocate({name: value for name, value in result.items() if name not in arrays})
-            image = result["image"]
-            centre, padding = image[tuple(side // 2 for side in image.shape)], image.flat[0]
-            if ((image == centre) | (image == padding)).all():
-                plain.append(str(self.items[index].get("exam", "?")))
             for name, value in result.items():
                 if arrays[name].shape[1:] != value.shape:
                     raise InputError(
@@ -268,7 +267,7 @@ def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
 
 
 class _Preprocessed(Dataset):
-    """For each item, the arrays to store, or the reason why the item is refused."""
+    """For each item, the arrays to store and whether the image is ``plain``, or the reason why the item is refused."""
 
     def __init__(
         self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable
@@ -280,7 +279,8 @@ class _Preprocessed(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray] | str:
         try:
-            return self.stored(self.transform(dict(self.items[index])), self.label_keys)
+            result = self.transform(dict(self.items[index]))
+            return self.stored(result, self.label_keys) | {"plain": _is_plain(result["image"])}
         except (RuntimeError, ValueError) as error:
             # MONAI's Compose wraps a transform's error in its own, "applying transform ..."; a Compose may contain another
             reason: BaseException = error
@@ -289,6 +289,17 @@ class _Preprocessed(Dataset):
             if not isinstance(reason, (ValueError, OSError)):
                 raise
             return str(reason)
+
+
+def _is_plain(image: MetaTensor) -> bool:
+    """Whether an image has a single value, apart from its padding, which MONAI's transforms record."""
+    inside = image.as_tensor()
+    for step in image.applied_operations:
+        info = step["extra_info"]
+        padded = info.get("pad_info", {}).get("extra_info", info).get("padded", ())
+        for axis, (before, after) in enumerate(padded):
+            inside = inside.narrow(axis, before, inside.shape[axis] - before - after)
+    return bool((inside == inside.flatten()[0]).all())
 
 
 class _Broken(Exception):

@@ -17,9 +17,9 @@ from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plane_bounds import checked_bounds, phases_apart
-from planewise.evaluation.why_no_plane import why_no_plane, why_no_short_axis
+from planewise.evaluation.why_no_plane import why_no_plane
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
-from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
+from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity, why_no_short_axis
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.planned_views import plane_in_words, planned_views_figure, slicer_markups
 from planewise.reports.research_only import RESEARCH_ONLY

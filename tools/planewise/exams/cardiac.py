@@ -22,7 +22,8 @@ middle (`VIEWS`). All planes of the exam share two unknowns: the roll of the hea
 the middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are
 scored, with both unknowns integrated out. The confidence in a plane's view is the total probability of all assignments
 that give the plane this view. The series' name is only a hint: it shifts the odds by a factor of 4, or of 20 if it
-mentions the right ventricle. M&Ms-2 and UK Biobank, whose files are named by their view, are believed.
+mentions the right ventricle. M&Ms-2 and UK Biobank, whose files are named by their view, are believed. The names of DSBCC's
+folders (``4ch_12``) are hints: its DICOM files have the scanner's own geometry, which a conversion can mirror in NIfTI files.
 
 The angles are means over four real exams. The pictures of one exam are part of this project; the slice geometry of the
 other three is public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114,

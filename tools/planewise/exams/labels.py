@@ -476,7 +476,10 @@ def add_masks(
                 unmatched.append((path.name, _fits_several([usable[index].name for index in fitting], phase)))
                 continue
             fitting = [fitting[chosen]]
-        problem = grid if isinstance(grid, str) else "no exam has this name, and its grid matches no exam's slices"
+        problem = "no exam has this name, and its grid matches no exam's slices"
+        if phases := [of_case for name, of_case in volumes if name == case.lower() and of_case]:
+            problem = f"its exam has several phases; name the mask by its phase, such as {case}_{phases[-1]}"
+        problem = grid if isinstance(grid, str) else problem
         used = 0
         for index in fitting or named:
             exam = usable[index]

@@ -4,50 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import ImageOps
+import pydicom
 
 from planewise.atomic_write import atomic_write
-from planewise.checksum import code_sha256
+from planewise.checksum import sha256
 from planewise.errors import InputError
-from planewise.exams.copies import (
-    UNDECODED,
-    fingerprints,
-    image_sides,
-    is_volume_file,
-    keys_of_place,
-    volume_shape,
-)
-from planewise.exams.photograph_files import ENDINGS, is_photograph, open_photograph
+from planewise.exams.photograph_files import ENDINGS
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 from planewise.text_files import read_json
 
-#: Bytes that are compared at the beginning, in the middle and at the end of files of the same size. The beginning alone may
-#: be a header and black voxels, which other files have, too.
-_COMPARED = 2**16
 #: The file in a study's folder with the checksums of the files that were compared. It contains no paths, only their hashes.
 CHECKSUMS = "compared_files.json"
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
-#: A volume may be a copy of DICOM slices, and vice versa.
-_OTHER_KIND = {"slice of a volume": "DICOM slice", "DICOM slice": "slice of a volume"}
 
 
 class _Item(NamedTuple):
     section: str
     patient: str
     names: list[str]
-    stack: object
-    """the same for all items of a stack; None if the item is not a slice"""
-    affine: list[list[float]] | None
     paths: list[str]
     read: list[str]
     """the paths whose content is compared: the first channel's; none if the item is not one of a stack's middle slices"""
@@ -76,11 +59,9 @@ def shared_patients(
         names: also take patients of the same name (hash) as the same; an alias of a photograph's patient is a name, too.
             Data sets that name patients by numbers, such as case_001, have names in common without having patients in
             common; None therefore compares names of DICOM only.
-        read: also compare pixels, so that a copy under another name is found, even if it was saved again without loss.
-            Photographs are compared pixel by pixel; of volumes and of stacks of DICOM files, the middle slices are compared
-            as in `copies.fingerprints`, but those of two DICOM stacks only if they are in the same place. If an item has
-            several images, only the first is read. If ``read`` is a path, this file keeps the checksums, and the next call
-            reads only files that have changed since.
+        read: also compare files, so that a copy under another name is found: DICOM files by SOPInstanceUID, others by their
+            bytes. Of stacks, the middle slices are compared; of an item with several images, the first. If ``read`` is a
+            path, this file keeps the checksums, and the next call reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
@@ -160,96 +141,54 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
             aliases = entry.get("aliases") if isinstance(entry, Mapping) else None
             names = [patient, *(map(str, aliases) if isinstance(aliases, list) else ())]
             paths = [os.path.normpath(folder / str(path)) for path in paths]
-            stack = item.get("exam"), item.get("stack")
-            count = counts.get(stack, 0)
+            count = counts.get((item.get("exam"), item.get("stack")), 0)
             middle = not count or item.get("slice") in ((count - 1) // 2, count // 2)
-            of_stack = stack if count else None
-            found.append(_Item(section, patient, names, of_stack, item.get("affine"), paths, paths[:middle]))
+            found.append(_Item(section, patient, names, paths, paths[:middle]))
     return found
 
 
 def _contents(ours: Sequence[_Item], theirs: Sequence[_Item], kept: Path | None) -> dict[str, list[str]]:
-    """The contents (`_content`) of those files that may be copies of a file of the other items, see `_clues`."""
-    found = [_clues(items) for items in (ours, theirs)]
-    compared = {}
-    for here, there in (found, found[::-1]):
-        known_there = {clue for _, clues in there.values() for clue in clues}
-        for path, (stat, clues) in here.items():
-            if any((_OTHER_KIND.get(kind, kind), value) in known_there for kind, value in clues):
-                compared[path] = stat
-    # a changed file, or changed code, needs a new checksum; the names are hashed because a path may name a patient
-    code = code_sha256(rooms=["exams"]) if kept else ""
+    """What identifies the images of each file (`_content`), for those files that may be copies of a file of the other items:
+    DICOM files, and other files of the same size."""
+    stats = [_stats(items) for items in (ours, theirs)]
+    sizes = [{stat.st_size for stat in of.values()} for of in stats]
+    compared = {
+        path: stat
+        for of, others in zip(stats, reversed(sizes), strict=True)
+        for path, stat in of.items()
+        if not path.lower().endswith(_NUMBERED) or stat.st_size in others
+    }
+    # a changed file needs a new checksum; the names are hashed because a path may name a patient
     names = {
-        path: hashlib.sha256(
-            f"{path} {stat.st_size} {stat.st_mtime_ns} {code}".encode(errors="surrogateescape")
-        ).hexdigest()
+        path: hashlib.sha256(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape")).hexdigest()
         for path, stat in compared.items()
     }
     known: dict[str, list[str]] = {}
     with suppress(InputError, TypeError, ValueError):
         known = {name: value for name, value in dict(read_json(kept)).items() if type(value) is list} if kept else {}
-    contents = {
-        path: known[names[path]] if names[path] in known else _content(path, stat.st_size)
-        for path, stat in compared.items()
-    }
+    contents = {path: known[names[path]] if names[path] in known else _content(path) for path in compared}
     # what cannot be read has no content
-    news = {names[path]: checksums for path, checksums in contents.items() if checksums}
+    news = {names[path]: marks for path, marks in contents.items() if marks}
     if kept and news != known:
         with suppress(InputError, OSError), atomic_write(kept) as part:
             part.write_text(json.dumps(news))
     return contents
 
 
-def _clues(items: Sequence[_Item]) -> dict[str, tuple[os.stat_result, set[tuple[str, object]]]]:
-    """For each file that exists, what its copies have in common with it.
-
-    - A photograph: the number of pixels, because copies may be rotated.
-    - A volume: its sides, or the sides of its middle slices if the copy is DICOM.
-    - A DICOM file: the place of its image, or its sides if the copy is a volume. One header of each stack is read.
-    - A file that cannot be read: the number of its bytes.
-    """
-    found: dict[str, tuple[os.stat_result, set[tuple[str, object]]]] = {}
-    sides_of: dict[object, tuple[int, int] | None] = {}
-    for item in items:
-        for path in item.read:
-            known = path in found
-            try:
-                stat, clues = found[path] if known else (os.stat(path), set())
-            except OSError:
-                continue  # training reports it
-            found[path] = stat, clues
-            if is_volume_file(path):
-                if not known and (shape := volume_shape(path)):
-                    clues |= {("volume", shape), ("slice of a volume", shape[-2:])}
-            elif is_photograph(path):
-                with suppress(*UNDECODED), open_photograph(path) as image:
-                    clues.add(("photograph", math.prod(image.size)))
-            else:
-                stack = item.stack or path
-                sides = sides_of[stack] = sides_of.get(stack) or image_sides(path)
-                if sides:
-                    places = keys_of_place(sides, item.affine) if item.affine else [sides]
-                    clues |= {("DICOM slice", tuple(sorted(sides))), *(("place", place) for place in places)}
-            if not clues:
-                clues.add(("unreadable", stat.st_size))
+def _stats(items: Sequence[_Item]) -> dict[str, os.stat_result]:
+    found = {}
+    for path in (path for item in items for path in item.read):
+        with suppress(OSError):  # training reports it
+            found[path] = os.stat(path)
     return found
 
 
-def _content(path: str, size: int) -> list[str]:
-    """Checksums of what is compared: a photograph's pixels, or the images of another file (`fingerprints`); if the file has
-    none that can be compared, some of its bytes."""
-    if is_photograph(path):
-        with suppress(*UNDECODED), open_photograph(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return [hashlib.sha256(f"{upright.mode} {upright.size} ".encode() + upright.tobytes()).hexdigest()]
-    elif found := fingerprints(path):
-        return found
-    digest = hashlib.sha256(f"{size} ".encode())
-    try:
-        with Path(path).open("rb") as file:
-            for place in (0, size // 2, size - _COMPARED):
-                file.seek(max(0, place))
-                digest.update(file.read(_COMPARED))
-    except OSError:
-        return []
-    return [digest.hexdigest()]
+def _content(path: str) -> list[str]:
+    """The SOPInstanceUID of a DICOM file, or the SHA-256 of any other file; none if it cannot be read."""
+    if not path.lower().endswith(_NUMBERED):
+        with suppress(Exception):  # a header can be wrong in any way
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+            return [hashlib.sha256(str(header.SOPInstanceUID).encode()).hexdigest()]
+    with suppress(OSError):
+        return [sha256(Path(path))]
+    return []

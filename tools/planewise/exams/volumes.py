@@ -312,13 +312,16 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
     times = open_nifti(volume.image).shape[3:]
     if not times or times == (1,):
         return [volume]
-    case = _CINE_TAIL.sub("", volume.case)
-    if not volume.view and any(
-        other.folder == volume.folder and other.case == case and other.phase for other in others
-    ):
+    if not volume.view and has_frames(volume, others):
         skipped[mnms2.CINE_OF_FRAMES].append(str(volume.image))
         return []
     return [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
+
+
+def has_frames(cine: Volume, others: Iterable[Volume]) -> bool:
+    """Whether frames of a cine are also volumes of their own (``case_frame01`` next to ``case_4d``)."""
+    case = _CINE_TAIL.sub("", cine.case)
+    return any(other.folder == cine.folder and other.case == case and other.phase for other in others)
 
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:

@@ -25,11 +25,11 @@ from planewise.data.readable_items import left_out
 from planewise.early_checks import EXAM, refuse_missing
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
-from planewise.evaluation.why_no_plane import why_no_short_axis
 from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
 from planewise.exams.input_stacks import InputStack
+from planewise.exams.volumes import case_and_phase
 from planewise.exams.words import as_sentence
-from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
+from planewise.geometry.stack_direction import stack_obliquity
 from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti, two_geometries
 from planewise.own_exams.provenance import Note
@@ -37,6 +37,7 @@ from planewise.predicted_masks import CORRECTED, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.preprocessing.load_stack import slice_thickness
+from planewise.preprocessing.require_view import wrong_direction
 from planewise.reports.archive_page import PAGE, Summary
 from planewise.reports.exam_page import ShownExam, exam_page
 
@@ -140,7 +141,7 @@ def stacks_in(
     refuse_missing(path, EXAM)
     limit = smallest_obliquity(min_obliquity)
     unrecognised: list[InputStack] = []
-    found = find_inputs(path, phases, left_out=unrecognised, skipped=skipped)
+    found = [of_case(item, keep_names) for item in find_inputs(path, phases, left_out=unrecognised, skipped=skipped)]
     left_out: dict[str, LeftOut] = {}
     for stack in unrecognised:
         left_out[stack.exam] = LeftOut.of(stack.flag or "", [{"image": stack.slices, "exam": stack.exam}])
@@ -183,6 +184,17 @@ def stacks_in(
     ], left_out
 
 
+def of_case(item: dict[str, Any], keep_names: bool) -> dict[str, Any]:
+    """An item of `find_inputs`; a file that is named by a phase (``case_frame01``, ``case_ED``) is a phase of the exam that
+    its case names, as in an index."""
+    path = item["image"]
+    if item.get("exam") or "time" in item or not isinstance(path, str):
+        return item
+    case, phase = case_and_phase(stem(Path(path)))
+    whole = Path(path).with_name(case) if case else Path(path).parent
+    return {**item, "exam": whole.name if keep_names else exam_of({"image": whole}), "phase": phase} if phase else item
+
+
 def _instead(path: Path, reasons: Iterable[str]) -> str:
     """The command for a folder that contains a knee; empty for any other folder."""
     if not any(KNEE in why for why in reasons):
@@ -221,12 +233,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
     if "not_recognised" in item:
         return str(item["not_recognised"])
     affine = _affine_of(item)
-    if affine is None:
-        return ""
-    obliquity, across = stack_obliquity(affine)
-    if straight and obliquity < NO_ORIENTATION:
-        return ""
-    return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affine)))
+    return "" if affine is None else wrong_direction(affine, min_obliquity, straight)
 
 
 def _on_header(item: Mapping[str, Any], min_obliquity: float) -> dict[str, list[str]]:

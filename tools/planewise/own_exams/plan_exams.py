@@ -160,7 +160,7 @@ def planning(
     stacks, left_out = stacks_in(path, phases, keep_names, min_obliquity, skipped=skipped)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
-        asked[SEGMENTS] = {"weights": segments}
+        asked[SEGMENTS] = {"weights": segments, "min_obliquity": min_obliquity}
     out = DicomOut(dicom, anonymous)
     weights_of_each = {name: Provenance.of(folder / name, settings["weights"]) for name, settings in asked.items()}
 

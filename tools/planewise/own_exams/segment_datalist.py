@@ -110,7 +110,9 @@ def segment_datalist(
     used = needed_weights(folder / SEGMENTS, weights)
     provenance = Provenance.of(folder / SEGMENTS, used)
     _claim(output, provenance)
-    segmenter = _Segmenter(folder / SEGMENTS, {"weights": used, "device": device}, output, progress)
+    segmenter = _Segmenter(
+        folder / SEGMENTS, {"weights": used, "device": device, "min_obliquity": limit}, output, progress
+    )
     refused = no_short_axes(found, limit, straight=True)
     inputs = [item for item in found if exam_of(item) not in refused]
     kept, said, unread = segmenter.complete(inputs)

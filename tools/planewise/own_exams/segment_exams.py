@@ -187,6 +187,7 @@ def segmenting(
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[SegmentedExam]:
         with asked_for(exams, path, len(exams) == len(stacks)) as input:
             given = {"input": input, "output_dir": output / "masks", "device": device, "weights": used, "phases": "all"}
+            given["min_obliquity"] = min_obliquity
             said = run_inference(folder / SEGMENTS, given)
         return _measured(exams, said, output, provenance, out)
 

@@ -17,7 +17,15 @@ from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.datalist import own_places, write_folders
 from planewise.nifti_files import is_nifti, open_nifti
-from planewise.own_exams.heart_bundles import asked_for, folder_of, of_the_run, read_exams, read_mask, slices_of
+from planewise.own_exams.heart_bundles import (
+    asked_for,
+    folder_of,
+    of_case,
+    of_the_run,
+    read_exams,
+    read_mask,
+    slices_of,
+)
 from planewise.own_exams.load_bundle import bundles_folder, needed_weights
 from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.preprocessing.exam_name import exam_of, volume_name
@@ -73,7 +81,7 @@ def segment_view(
     path, masks = Path(path).expanduser().resolve(), Path(output).expanduser().resolve() / "masks"
     bundle = bundles_folder(bundles) / VIEWS[view]
     used = needed_weights(bundle, weights)
-    found = find_inputs(path, "all", "all", view=view, left_out=[])
+    found = [of_case(item, keep_names) for item in find_inputs(path, "all", "all", view=view, left_out=[])]
     flat = [item for item in found if _count_slices(item) == 1]
     items = [item for item in flat if unrecognised or "not_recognised" not in item]
     if not items:
@@ -86,6 +94,7 @@ def segment_view(
     items = items if keep_names else [{**item, "exam": exam_of(item)} for item in items]
     with asked_for(items, path, whole=False) as input:
         given = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all", "view": view}
+        given["min_obliquity"] = 0  # the items are already checked
         said = run_inference(bundle, given)
     kept = read_exams(items, said)
     rows: dict[str, list[object]] = {key: [] for key in ("exam", "phase", *HEART_STRUCTURES[view].values())}

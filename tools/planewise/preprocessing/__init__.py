@@ -10,6 +10,7 @@ from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
 from planewise.preprocessing.load_volume import LoadVolumed
 from planewise.preprocessing.orient_sagittal import OrientSagittald
+from planewise.preprocessing.require_view import RequireViewd
 from planewise.preprocessing.resize_sides import CropToForegroundd, ResizeSidesd
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "OrientSagittald",
     "ReadGraded",
     "RequirePhased",
+    "RequireViewd",
     "ResizeSidesd",
     "ScaleToUnitd",
     "StandardizeSliced",

@@ -33,8 +33,8 @@ def add(page: Page, study: StudyFolder) -> None:
         else:
             said = (
                 "no image of the labelled test exams is in the training or validation section of the unlabelled exams "
-                "(compared: the patients of DICOM files, paths, and pixels, but in stacks and volumes only those of the "
-                "middle slices; copies that were cropped, resampled or compressed with loss are not recognised)"
+                "(compared: the patients and SOPInstanceUIDs of DICOM files, paths, and the bytes of other files; copies "
+                "that were saved again are not recognised)"
             )
         page.add(f"<li>{said}</li>", *[seen] * bool(seen))
     page.add("</ul>")
