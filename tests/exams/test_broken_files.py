@@ -56,18 +56,8 @@ def test_broken_files_of_a_series_are_a_remark_on_their_exam(archive, size, kind
 
 def test_broken_files_of_another_readable_series_do_not_concern_the_stack(archive):
     cut([archive / "p2/study/2ch_9/IM-0009-0002.dcm"])
-    stack, notes = remarks(archive, 2)
+    stack, _ = remarks(archive, 2)
     assert stack == []
-    assert not any("phases or slices" in note for note in notes)  # the phase is known: "2ch: slice 1 lacks a phase"
-
-
-def test_a_broken_file_that_is_a_known_phase_is_not_reported_twice(archive):
-    cut([archive / "p2/study/sax_3/IM-0003-0002.dcm"])
-    stack, notes = remarks(archive, 2)
-    assert stack == []
-    assert [note for note in notes if "phase17" in note] == [
-        "slice 3 lacks a phase (phase17: no usable image of its kind)"
-    ]
 
 
 def test_several_kinds_of_broken_files_are_counted(archive):

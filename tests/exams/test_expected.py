@@ -116,7 +116,6 @@ def _in_brief(stacks) -> dict[str, dict]:
         rest = {key: value for key, value in entries[0].items() if key != "exam"}
         brief[entries[0]["exam"]] = {
             **rest,
-            "lost": list(rest["lost"]),
             "phase": phases,
             "slices": items_in_brief(slices)[""],
         }

@@ -423,8 +423,7 @@ def test_unequal_phases_stay_unequal_and_are_said():
     frames = [frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else 8)]
     (stack,) = build_stacks(frames)
     assert sorted(len(entry.phases) for entry in stack.slices) == [8, 10, 10, 10]
-    assert stack.notes == []
-    assert list(stack.lost_phases) == ["slice 1 lacks 2 phases (phase80, phase90: no usable image of its kind)"]
+    assert stack.notes == [] and len(stack.absent) == 1
 
 
 def test_a_slice_with_hardly_any_phases_is_left_out():

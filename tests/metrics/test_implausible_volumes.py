@@ -18,7 +18,6 @@ from planewise.metrics.implausible_volumes import (
     image_faults,
     implausible_volumes,
     in_sentences,
-    missed_moments,
     numbers_by_flag,
     slice_faults,
 )
@@ -371,36 +370,6 @@ def test_corrected_phases_are_not_compared_with_the_network_s():
     found = replace(hearts_of(cycle(25, 190, 140), curve), end_diastole=0, end_systole=10)
     assert [flag.text[:18] for flag in implausible_volumes(found)] == ["RV volume of 41 ml", "RV fills again by "]
     assert implausible_volumes(replace(found, corrected=[0, 10])) == []
-
-
-@pytest.mark.parametrize("count", [5, 12, 25])
-@pytest.mark.parametrize(
-    ("lost", "substitute", "marked"),
-    [
-        (0, 0.0, "end-diastole"),  # its volume falls below that of another phase
-        (0, 0.98, None),  # it is still end-diastole, and has a flag of its own
-        (0.4, 2.0, "end-systole"),
-        (0.2, 0.6, None),
-    ],
-)
-def test_a_moment_is_flagged_if_an_incomplete_phase_may_be_the_true_one(count, lost, substitute, marked):
-    """The second of five equal slices shows another phase there, with another share of its volume at end-diastole."""
-    areas = np.repeat(20 * cycle(count)[:, None], 5, axis=1)
-    phase = round(lost * count)
-    areas[phase, 1] = substitute * areas[0, 1]
-    found = replace(hearts_of(areas.sum(axis=1) / 100), areas={"LV": areas, "RV": areas})
-    names = [f"phase{round(100 * number / count):02d}" for number in range(count)]
-    flags = missed_moments(found, {phase: [1]}, names)
-    assert missed_moments(found, {}, names) == []
-    if marked is None:
-        assert flags == []
-        return
-    moment = {"end-diastole": found.end_diastole, "end-systole": found.end_systole}[marked]
-    assert moment != phase
-    text = f"the true {marked} may be {names[phase]}, where the volumes are uncertain because a slice lacks an image"
-    assert flags == [Flag(("LV", "RV", "myocardium"), "volume", moment, text)]
-    (several,) = missed_moments(found, {phase: [1, 2]}, names)
-    assert several.text == text.replace("a slice lacks an image", "slices lack images")
 
 
 @pytest.mark.parametrize("count", [2, 5, 11])

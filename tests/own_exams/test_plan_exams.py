@@ -167,8 +167,8 @@ def test_series_whose_plane_does_not_fit_their_name_are_flagged():
     assert _summary(exam).severity < 1 and not _summary(exam).flags
     summary = _summary(dataclasses.replace(exam, item={"doubts": doubts}))
     assert summary.flags == doubts and summary.severity == 1
-    lost = ["slice 9 lacks a phase (phase20: no usable image of its kind)"]
-    assert _summary(dataclasses.replace(exam, item={"doubts": doubts, "lost": lost})).flags == [*lost, *doubts]
+    lost = ["slices have 4 to 5 phases: are files missing?"]
+    assert _summary(dataclasses.replace(exam, item={"doubts": doubts, "header": lost})).flags == [*lost, *doubts]
 
 
 def test_views_without_a_plane_or_without_a_counterpart():

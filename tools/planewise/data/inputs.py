@@ -18,10 +18,10 @@ from planewise.data.readable_items import own_name
 from planewise.errors import InputError
 from planewise.exams.cases import read_cases
 from planewise.exams.files_below import files_below
-from planewise.exams.input_stacks import REPLACED, find_stacks
+from planewise.exams.input_stacks import find_stacks
 from planewise.exams.mask_checks import label_values, refuse_mask
 from planewise.exams.photograph_files import OTHER_FILE, is_photograph, photograph_problem
-from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
+from planewise.exams.stack import nearest_phase, usual_count
 from planewise.exams.volume import common_name, nifti_files
 from planewise.exams.volumes import case_and_phase, find_own_volumes, has_frames
 from planewise.exams.words import count_of, named_phases, phase_name, phases_not_used, some_of
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 #: Words in names of NIfTI files, and the views of the heart that they stand for. M&Ms-2 has no long axis but the 4ch view.
 _VIEWS = {"sa": "sax", "sax": "sax", "la": "4ch", "4ch": "4ch", "2ch": "2ch", "3ch": "3ch"}
 #: Keys of an input with remarks on its images.
-_REMARKS = "doubts", "lost", "header", "notes"
+_REMARKS = "doubts", "header", "notes"
 #: The reason why a folder contains no case with several channels.
 NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, one file for each channel)"
 
@@ -68,9 +68,9 @@ def find_inputs(
     Returns:
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
         ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with `recognition_remarks` if it is not, or
-        may not be, the requested stack, with ``doubts`` if the series of the other views are uncertain, with ``lost`` if
-        slices lack phases, with ``header`` if headers may be wrong, and with ``notes`` on images that were left out;
-        ``said`` holds the last three in one text, which a data loader can pass on.
+        may not be, the requested stack, with ``doubts`` if the series of the other views are uncertain, with ``header``
+        if headers may be wrong or slices may lack phases, and with ``notes`` on images that were left out;
+        ``said`` holds the last two in one text, which a data loader can pass on.
 
     Raises:
         InputError: the path does not exist, is a mask, or contains nothing that can be used.
@@ -153,12 +153,12 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         usual = usual_count(map(len, ordered))
         count = usual if phases == "all" else 1
         whole = next(entries for entries in ordered if len(entries) == usual)
-        lost, cycle = _lost(ordered, whole), _cycle(ordered, usual)
-        notes = _phases_not_used(count)
+        cycle = _cycle(ordered, usual)
+        notes = _phases_not_used(count) | _unequal(list(map(len, ordered)))
         for phase in named_phases(count):
             name = {"phase": phase_name(cycle[phase])} if count > 1 else {}
             image = [_at_phase(entries, phase, whole) for entries in ordered]
-            volumes.append({"image": image, "exam": exam, **name, **lost, **notes})
+            volumes.append({"image": image, "exam": exam, **name, **notes})
     return volumes
 
 
@@ -176,18 +176,10 @@ def _phases_not_used(count: int) -> dict[str, list[str]]:
     return {"notes": said} if (said := phases_not_used(count)) else {}
 
 
-def _lost(ordered: Sequence[Sequence[dict[str, Any]]], whole: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sentences about slices that lack phases of a complete slice, as in `InputStack`, under the key ``lost``; empty if none
-    does. Slices with phases at other times are left out: they were acquired with fewer phases, or the missing ones are
-    unknown."""
-    cycle = [cycle_fraction(item) for item in whole]
-    rows = []
-    for entries in ordered:
-        missing = set(cycle) - {cycle_fraction(item) for item in entries}
-        known = len(missing) == len(cycle) - len(entries)
-        rows.append((len(missing), len(cycle), tuple(map(cycle.index, sorted(missing)))) if known else (0, 0, ()))
-    found = {lost + REPLACED: numbers for lost, numbers in lost_in_words(rows).items()}
-    return {"lost": found} if found else {}
+def _unequal(counts: Sequence[int]) -> dict[str, list[str]]:
+    """A doubt about slices with different numbers of phases, under the key ``header``, as in `InputStack`."""
+    said = f"slices have {min(counts)} to {max(counts)} phases: are files missing?"
+    return {"header": [said]} if min(counts) < max(counts) else {}
 
 
 def _cycle(ordered: Sequence[Sequence[dict[str, Any]]], usual: int) -> list[float]:
@@ -348,7 +340,7 @@ def _from_files(
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
         item |= {key: said for key in _REMARKS if (said := getattr(stack, key))}
-        if said := "; ".join([*stack.header, *stack.lost, *stack.notes]):
+        if said := "; ".join([*stack.header, *stack.notes]):
             item["said"] = said
         # a caller that passes left_out decides itself whether to use an unrecognised stack
         for remark in remarks.values() if left_out is None else ():

@@ -78,8 +78,7 @@ def assign_broken(scan: Scan, exams: Sequence[Exam]) -> list[BrokenExam]:
 
 
 def broken_remark(exam: Exam, stack: Stack | None = None) -> list[str]:
-    """A sentence, without a full stop, about the broken files of an exam; empty if it has none, or if all of them are known
-    as phases that slices lack.
+    """A sentence, without a full stop, about the broken files of an exam; empty if it has none.
 
     Args:
         exam: after `assign_broken`.
@@ -94,8 +93,7 @@ def broken_remark(exam: Exam, stack: Stack | None = None) -> list[str]:
         for reason, paths in exam.broken.items()
         if (kept := [path for path in paths if os.path.dirname(path) not in of_others])
     }
-    lost = sum(len(entry.missing) for one in (exam.stacks if stack is None else [stack]) for entry in one.slices)
-    if sum(map(len, files.values())) in (0, lost):
+    if not files:
         return []
     return [f"{_count(files)} in its folders: phases or slices may be missing"]
 

@@ -447,7 +447,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
             summaries[main_view]["named"] = found.named
         common = {"exam": exam.name, "patient": exam.patient, "stack": main_view, "planes": planes}
         items = [item | common for item in slice_items(stack, found.axis is not None)]
-        notes += [*stack.doubts, *stack.absent, *stack.lost_phases]
+        notes += [*stack.doubts, *stack.absent]
         if found.axis is None and anatomy.unordered:
             notes.append(anatomy.unordered)
     for view, other in found.views.items():
@@ -455,7 +455,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
         one = replace(stack, slices=[stack.slices[other.slice]])
         summaries[view] = stack_summary(stack if other.whole else one, view, other.confidence, other.runners_up)
         summaries[view]["items"] = slice_items(one, False, phases="first")
-        notes += [f"{view}: {doubt}" for doubt in (*stack.doubts, *stack.absent, *stack.lost_phases)]
+        notes += [f"{view}: {doubt}" for doubt in (*stack.doubts, *stack.absent)]
         if found.stack is not None:
             # the middle slice, because the middle of the ends moves with a misplaced slice
             main = stacks[found.stack]
@@ -471,7 +471,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     for name, index in stack_names(stacks, found, main_view).items():
         if name.startswith("other"):
             summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
-            notes += [f"{name}: {lost}" for lost in (*stacks[index].absent, *stacks[index].lost_phases)]
+            notes += [f"{name}: {doubt}" for doubt in stacks[index].absent]
             if index in undecided:
                 plane = undecided[index]
                 summaries[name]["runners_up"] = {plane.view: round(plane.confidence, 3), **plane.runners_up}

@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 #: Why a NIfTI file is not read.
 _BESIDE_DICOM = "NIfTI file in a folder with DICOM files: name the file itself to use it"
-#: The end of a sentence about slices that lack phases.
-REPLACED = "; the nearest phase of the same slice is used instead"
 #: Why an exam may lack slices if the patient was moved.
 _MOVED = (
     "another exam of this study, in another frame of reference (the patient was moved), has slices like these, so "
@@ -64,11 +62,9 @@ class InputStack:
     """why it is not the requested stack, in words; None if it is the requested stack"""
     doubts: list[str]
     """sentences about series of other views whose plane does not fit their name"""
-    lost: dict[str, list[int]] = field(default_factory=dict)
-    """sentences about slices that lack phases, each with the numbers of these slices, from 1"""
     header: list[str] = field(default_factory=list)
-    """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that no slice has, broken
-    files, and slices that may be missing because they are in another stack or exam"""
+    """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that may be missing,
+    broken files, and slices that may be missing because they are in another stack or exam"""
     notes: list[str] = field(default_factory=list)
     """other sentences about images that were left out and about the order of the phases, as in the datalist's ``left_out``"""
 
@@ -215,7 +211,6 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             confidence=found.confidence,
             flag=flag,
             doubts=_doubts(found, stacks),
-            lost={lost + REPLACED: numbers for lost, numbers in stack.lost_phases.items()},
             header=[
                 *exam.doubts,
                 *parts,
@@ -256,12 +251,11 @@ def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[str]:
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
     """Each phase with its slices, as in `InputStack`. A slice with fewer phases contributes its nearest phase
-    (`nearest_phase`); a phase that no slice has is left out."""
+    (`nearest_phase`)."""
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
-    cycle, nowhere = stack.cycle, stack.nowhere
-    there = [number / cycle for number in named_phases(cycle) if number not in nowhere]
+    there = [number / stack.cycle for number in named_phases(stack.cycle)]
     wanted = there if phases == "all" else there[:1]
     return [
         (

@@ -496,10 +496,10 @@ def add_masks(
             lacking = []
             for rank, depth in pairs:
                 entry = stack.slices[rank]
-                if entry.lost and (not entry.missing or rank_of_phase in entry.missing):
+                if len(entry.phases) != stack.cycle:
                     lacking.append(str(rank + 1))
                     continue
-                phase_of = entry.phase(entry.ranks.index(rank_of_phase)) if rank_of_phase in entry.ranks else None
+                phase_of = entry.phase(rank_of_phase) if rank_of_phase < stack.cycle else None
                 item = by_place.get((exam.name, rank, phase_of))
                 if item is not None:
                     if "label" in item:

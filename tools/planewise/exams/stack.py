@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.words import count_of, listed, phase_name, plain, some_of
+from planewise.exams.words import count_of, plain
 
 #: A gap between slices is reported if it differs from the median gap by more than this factor.
 UNEVEN_GAP = 1.5
@@ -32,8 +32,6 @@ CINE_PHASES, CINE_SHORTEST, CINE_LONGEST, CINE_STEP = 5, 150.0, 4000.0, 5.0
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
-#: Why it is unknown which phases a slice lacks.
-UNKNOWN_PHASES = "neither trigger times nor image numbers say which"
 #: The parts of a frame's kind.
 _KINDS = "type of image", "sequence", "variant of the sequence", "echo"
 #: Names of localizers, which are acquired to plan the other stacks.
@@ -54,25 +52,10 @@ class Slice:
     """sort key for the order of acquisition"""
     series: str
     """identifier of the series, or the folder if the header has none"""
-    cycle: int = 0
-    """number of phases of the cycle, if the slice lacks some of them; otherwise 0"""
-    missing: tuple[int, ...] = ()
-    """ranks in the cycle of the phases that the slice lacks; empty if it lacks none, or if they are unknown"""
-
-    @property
-    def lost(self) -> int:
-        """Number of phases that the slice lacks."""
-        return max(self.cycle - len(self.phases), 0)
-
-    @property
-    def ranks(self) -> list[int]:
-        """The rank of each phase in the cycle; its rank in the slice if it is unknown which phases the slice lacks."""
-        return [rank for rank in range(len(self.phases) + len(self.missing)) if rank not in self.missing]
 
     def phase(self, number: int) -> float | str:
         """The name of a phase if it has one, otherwise its rank as a fraction of the cycle."""
-        count = len(self.phases) + len(self.missing)
-        return self.phases[number].phase or round(self.ranks[number] / count, 6)
+        return self.phases[number].phase or round(number / len(self.phases), 6)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,8 +90,8 @@ class Stack:
     notes: list[str]
     """what was left out or assumed, in words"""
     absent: list[str] = field(default_factory=list)
-    """sentences, without a full stop, about phases that no slice has, because files are missing or broken, about phases
-    whose order is uncertain, and about slices that were acquired again with another echo time"""
+    """sentences, without a full stop, about phases that may be missing (`phase_doubts`), about phases whose order is
+    uncertain, and about slices that were acquired again with another echo time"""
 
     @property
     def view(self) -> str:
@@ -180,8 +163,8 @@ class Stack:
 
     @property
     def cycle(self) -> int:
-        """Number of phases of the cycle: that of most slices, with the phases that they lack."""
-        return usual_count(len(entry.phases) + entry.lost for entry in self.slices)
+        """Number of phases of the cycle: that of most slices."""
+        return usual_count(len(entry.phases) for entry in self.slices)
 
     @property
     def is_cine(self) -> bool:
@@ -193,21 +176,6 @@ class Stack:
     def is_no_cine(self) -> bool:
         """Whether no slice can be a gated cine, as in perfusion, maps and late enhancement."""
         return all(is_cine(entry.phases) is False for entry in self.slices)
-
-    @property
-    def lost_phases(self) -> dict[str, list[int]]:
-        """Sentences about slices that lack phases, as from `lost_in_words`. Phases that no slice has (`absent`) do not
-        count."""
-        nowhere = self.nowhere
-        return lost_in_words(
-            (entry.lost - len(nowhere), entry.cycle, tuple(rank for rank in entry.missing if rank not in nowhere))
-            for entry in self.slices
-        )
-
-    @property
-    def nowhere(self) -> set[int]:
-        """The ranks in the cycle that every slice lacks."""
-        return set.intersection(*(set(entry.missing) for entry in self.slices))
 
     @property
     def phase_counts(self) -> tuple[int, int]:
@@ -331,31 +299,6 @@ def nearest_phase(phases: Sequence[float], point: float) -> int:
         return round(min(after, 1 - after), 4), after < 0.5
 
     return min(range(len(phases)), key=apart)
-
-
-def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> dict[str, list[int]]:
-    """Sentences, without a full stop, about the slices that lack phases, each with the numbers of these slices, from 1;
-    empty if none does.
-
-    Args:
-        slices: for each slice of a stack, the number of phases that it lacks, the number of phases of the cycle, and the
-            ranks of the missing phases (empty if they are unknown).
-    """
-    alike: dict[tuple[int, int, tuple[int, ...]], list[int]] = defaultdict(list)
-    for number, entry in enumerate(slices, start=1):
-        if entry[0]:
-            alike[entry].append(number)
-    found = {}
-    for (lost, cycle, missing), numbers in alike.items():
-        who = (
-            f"slice {numbers[0]} lacks"
-            if len(numbers) == 1
-            else f"slices {listed([str(number) for number in numbers])} lack"
-        )
-        which = some_of([phase_name(rank / cycle) for rank in missing])
-        why = "no usable image of its kind" if which else UNKNOWN_PHASES
-        found[f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})"] = numbers
-    return found
 
 
 def is_localizer(stack: Stack) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.lost_phases import mark_absent_phases, mark_lost_phases, may_lack_phases
+from planewise.exams.phases import phase_doubts
 from planewise.exams.stack import CINE_PHASES, Slice, Stack, is_cine
 from planewise.exams.words import count_of, natural_order
 
@@ -274,7 +274,7 @@ def still(stack: Stack) -> Stack:
     if not several:
         return stack
     slices = [
-        replace(entry, phases=[frame], affine=np.asarray(frame.affine), cycle=0, missing=())
+        replace(entry, phases=[frame], affine=np.asarray(frame.affine))
         for entry in stack.slices
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance, frame.frame or 0))]
     ]
@@ -340,7 +340,7 @@ def _stack(frames: list[Frame]) -> Stack:
     slices, dropped = _drop_short(slices)
     if dropped:
         notes.append(dropped)
-    slices, absent, said = mark_absent_phases(mark_lost_phases(slices))
+    absent, said = phase_doubts(slices)
     notes += said
     if found["unlike"]:
         absent.append(
@@ -351,14 +351,6 @@ def _stack(frames: list[Frame]) -> Stack:
         if doubt:
             sentences = absent if doubt in (_UNORDERED, _BACKWARDS) else notes
             sentences.append(doubt.format(times=times, slices=count_of(count, "slice")))
-    counts = [len(entry.phases) + entry.lost for entry in slices]
-    if min(counts) < max(counts):
-        missing = (
-            "are files missing?"
-            if may_lack_phases(slices)
-            else "if a slice has no image at a phase, its nearest phase is used"
-        )
-        notes.append(f"slices have {min(counts)} to {max(counts)} phases: {missing}")
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
         slices=slices,

@@ -505,32 +505,3 @@ def few_phases(found: HeartVolumes) -> list[Flag]:
         return []
     text = f"a heartbeat has only {count} phases (usual: 20 or more), so end-systole may be missed"
     return [Flag(("LV", "RV"), "volume", found.end_systole, text, usable=True)]
-
-
-def missed_moments(found: HeartVolumes, replaced: Mapping[int, Sequence[int]], names: Sequence[str]) -> list[Flag]:
-    """Flag end-diastole and end-systole if an incomplete phase may be the true one.
-
-    An incomplete phase has slices that show another phase. Its LV may be as large or as small as these slices are in any
-    phase, up to the error of a segmentation (`NOISE`).
-
-    Args:
-        found: the volumes.
-        replaced: maps each incomplete phase to the numbers of these slices.
-        names: name of each phase.
-    """
-    flags, volumes = [], np.asarray(found.volumes["LV"])
-    areas = np.asarray(found.areas["LV"], float)
-    slices = areas * _thickness(found, areas.shape[1]) / 1000
-    shown = {"end-diastole": (found.end_diastole, 1), "end-systole": (found.end_systole, -1)}
-    for moment, (own, sign) in shown.items():
-        most = (sign * slices).max(axis=0) - sign * slices
-        least = sign * volumes[own] - NOISE * volumes.max()
-        may_be = [phase for phase, lost in replaced.items() if sign * volumes[phase] + most[phase, lost].sum() >= least]
-        # the flag of an incomplete phase marks its own numbers
-        if may_be and own not in replaced:
-            which = some_of([names[phase] for phase in may_be])
-            several = len({number for phase in may_be for number in replaced[phase]}) > 1
-            lack = "slices lack images" if several else "a slice lacks an image"
-            text = f"the true {moment} may be {which}, where the volumes are uncertain because {lack}"
-            flags.append(Flag(tuple(found.volumes), "volume", own, text))
-    return flags

@@ -432,7 +432,7 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
 
 def remarks_on_files(item: Mapping[str, Any]) -> list[str]:
     """Sentences about missing files, wrong headers and misnamed series, from `find_inputs`."""
-    return [text for key in ("lost", "header", "doubts") for text in item.get(key, ())]
+    return [text for key in ("header", "doubts") for text in item.get(key, ())]
 
 
 def of_the_run(said: Sequence[str]) -> list[str]:

@@ -118,7 +118,7 @@ def segment_datalist(
     kept, said, unread = segmenter.complete(inputs)
     left_out = refused | unread
     said += [
-        f"exam {exam_of(item)}: {text}" for item in inputs for key in ("lost", "notes") for text in item.get(key, ())
+        f"exam {exam_of(item)}: {text}" for item in inputs for key in ("header", "notes") for text in item.get(key, ())
     ]
     # without stacks of recognised hearts, all of the files may have lost their orientation
     hearts = any(isinstance(item["image"], list) for item in inputs)

@@ -20,8 +20,7 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.evaluation.segmentation_writer import draw_segmentation
 from planewise.exams.source_images import body_size, is_dicom
-from planewise.exams.stack import UNKNOWN_PHASES
-from planewise.exams.words import as_sentence, count_of, phase_name, some_of
+from planewise.exams.words import as_sentence, count_of, some_of
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import (
     BODY_SURFACE,
@@ -34,7 +33,6 @@ from planewise.metrics.implausible_volumes import (
     implausible_volumes,
     in_sentences,
     is_marked,
-    missed_moments,
     numbers_by_flag,
 )
 from planewise.nifti_files import write_nifti
@@ -325,13 +323,12 @@ def _one(
     flags = [
         *([Flag(ALL, "volume", found.end_diastole, _NO_HEART.format(problem), cause="mask")] if problem else []),
         *(Flag(ALL, "volume", None, remark, usable=remark in coarse) for remark in (*coarse, *of_stack)),
-        *_lost_phases(items, found, shorts),
         *image_faults([image.numpy() for image in images], found, shorts),
         *few_phases(found),
         *implausible_volumes(found),
         *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
     ]
-    reasons = _shown_reasons(found, flags, [*coarse, *of_stack, *items[0].get("lost", ())])
+    reasons = _shown_reasons(found, flags, [*coarse, *of_stack])
     header, rows = _rows(found, flags, corrected=marks)
     surface = None if size is None else body_surface(*size)
     indexed = _indexed(found, flags, surface, marks)
@@ -589,22 +586,6 @@ def _content(
             for flag in flags
         ],
     }
-
-
-def _lost_phases(items: Sequence[Mapping[str, Any]], found: HeartVolumes, names: Sequence[str]) -> list[Flag]:
-    """Flags of the phases in which a slice shows another phase, because its file is missing, and of end-diastole and
-    end-systole if one of these phases may be the true one. If it is unknown which phases a slice lacks, the flag concerns
-    all phases."""
-    unknown = dict.fromkeys(remark for item in items for remark in item.get("lost", ()) if UNKNOWN_PHASES in remark)
-    flags, replaced = [Flag(ALL, "volume", None, remark) for remark in unknown], defaultdict(list)
-    for number, item in enumerate(items):
-        for remark, slices in item.get("lost", {}).items():
-            shown = {place - 1: phase_name(item["image"][place - 1]["phase"]) for place in slices}
-            others = [place for place, phase in shown.items() if phase != item.get("phase")]
-            if others and remark not in unknown:
-                flags.append(Flag(ALL, "volume", number, remark))
-                replaced[number] += others
-    return flags + missed_moments(found, replaced, names)
 
 
 def _times(items: Sequence[Mapping[str, Any]]) -> list[float] | None:
