@@ -60,12 +60,22 @@ class SegmentationWriter(ExamWriter):
 def draw_segmentation(
     folder: Path, image: np.ndarray, labels: np.ndarray, structures: Mapping[int, str], title: str
 ) -> None:
-    """Write ``segmentation.png``, see `SegmentationWriter`: image and label map are ``(i, j, slices)``."""
+    """Write ``segmentation.png``, see `SegmentationWriter`: image and label map are ``(i, j, slices)``. The pictures are
+    cropped to the labels and half of their width on each side."""
     drawn = evenly_spaced(image.shape[-1], _DRAWN)
+    if labels.any():
+        places = np.argwhere(labels.any(axis=2))
+        first, last = places.min(axis=0), places.max(axis=0) + 1
+        around = (last - first) // 2
+        box = tuple(slice(max(low, 0), high) for low, high in zip(first - around, last + around, strict=True))
+        image, labels = image[box], labels[box]
     image, labels = image[..., drawn], labels[..., drawn]
     with only_a_picture("segmentation.png"):
         figure = stack_figure(
-            image, lambda axes, number: overlay_labels(axes, labels[..., number]), f"{title}. {RESEARCH_ONLY}"
+            image,
+            lambda axes, number: overlay_labels(axes, labels[..., number]),
+            f"{title}. {RESEARCH_ONLY}",
+            [int(number) + 1 for number in drawn],
         )
         add_structure_legend(figure, structures)
         figure.savefig(folder / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)

@@ -53,8 +53,9 @@ def frame_pixels(axes: Axes, corner: Sequence[int], size: Sequence[int], colour:
     axes.add_patch(Rectangle((corner[0] - 0.5, corner[1] - 0.5), *size, fill=False, edgecolor=colour, lw=width))
 
 
-def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
-    """The slices of a volume ``(i, j, slices)`` in reading order; ``draw`` adds to each."""
+def stack_figure(image: np.ndarray, draw: Draw, title: str, numbers: Sequence[int] | None = None) -> Figure:
+    """The slices of a volume ``(i, j, slices)`` in reading order, each with its number, counted from 1 if ``numbers`` are
+    not given; ``draw`` adds to each, and may replace this title."""
     count = image.shape[-1]
     columns = min(count, 6)
     rows = -(-count // columns)
@@ -63,6 +64,7 @@ def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
         axes.set_axis_off()
         if index < count:
             show_slice(axes, image[..., index])
+            axes.set_title(f"slice {index + 1 if numbers is None else numbers[index]}", fontsize=8)
             draw(axes, index)
     # about 13 letters fit an inch
     lines = [part for line in title.split("\n") for part in wrap(line, int(13 * figure.get_figwidth()))]
