@@ -1,6 +1,7 @@
 """Test that a slice of a cine whose file is missing keeps the right time for its other phases."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -13,7 +14,8 @@ from planewise.exams.lost_phases import GONE, NOT_COVERED
 from planewise.exams.stack import nearest_phase
 from planewise.exams.stacks import build_stacks, still
 
-from tests.exams.conftest import write_flawed, write_usual_exam
+from tests.exams import damage
+from tests.exams.conftest import write_usual_exam
 from tests.exams.test_stacks import frame
 
 PHASES = 5
@@ -271,15 +273,6 @@ def test_slices_that_lost_different_ends_keep_their_places(cycle, kept):
     assert [text[:20] for text in stack.absent] == ["no slice has phase70"] * bool(absent)
 
 
-def write_without(sound, root: Path, gone) -> Path:
-    """The phantom exam without the short-axis files ``gone``, (slice, phase) as scanned."""
-    folder = write_flawed(sound, {}, root, "case7")
-    for file, _ in sound[2]:
-        if file.view == "sax" and (file.slice, file.phase) in gone:
-            (folder / "case7" / file.path).unlink()
-    return folder
-
-
 def test_the_nearest_phase_is_cyclic():
     """The last phase is as near to the first as the second is; of two equally near ones, the earlier is taken."""
     for count in (5, 12, 25):
@@ -295,7 +288,8 @@ def test_the_nearest_phase_is_cyclic():
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
     """The phantom has three phases; the first or the second file of one slice is missing."""
-    folder = write_without(sound_phantom, tmp_path / "data", {(2, lost)})
+    folder = shutil.copytree(sound_phantom, tmp_path / "data/case7").parent
+    damage.images(folder, "sax")[6 + lost].unlink()
     plain = index_folder(folder)
     items = [item for section in ("training", "validation", "test") for item in plain.datalist[section]]
     first = {item["slice"]: np.array(item["affine"]) for item in items}

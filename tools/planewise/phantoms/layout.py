@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
 from planewise.phantoms.abdomen.abdomen import Abdomen
 from planewise.phantoms.abdomen.population import ABDOMENS, AbdomenPopulation
-from planewise.phantoms.defect import Defect
 from planewise.phantoms.head.head import Head
 from planewise.phantoms.head.population import HEADS, HeadPopulation
-from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.groups import GROUPS
-from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS, UKBB_DEFECTS
 from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS, Population
-from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
-from planewise.phantoms.retina.defects import APTOS_DEFECTS
 from planewise.phantoms.retina.population import RETINAS, RetinaPopulation
 from planewise.phantoms.retina.retina import Retina
-from planewise.phantoms.volume_defects import BRATS_DEFECTS, MSD_DEFECTS
 
 #: The union of all populations.
 AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation | RetinaPopulation
@@ -43,8 +36,6 @@ class Layout:
     """Default patients and scanners; any other population must be of the same class"""
     writer_name: str
     """Name of the module that writes the layout (see `writer`)"""
-    defects: Mapping[str, Defect] = field(default_factory=dict)
-    """The flaws that its exams may have, by name"""
     groups: tuple[str, ...] = ()
     """Diagnoses assigned to exams in turn, by exam number; if empty, diagnoses are drawn at random according to the
     population's shares
@@ -65,13 +56,13 @@ class Layout:
 
 #: Maps names to layouts. A new layout needs an entry here and a module in `layouts/`.
 LAYOUTS = {
-    "dsbcc": Layout("DSBCC", 1, Exam, UNLABELLED, "planewise.phantoms.layouts.dsbcc", DEFECTS),
-    "acdc": Layout("ACDC", 2, Exam, LABELLED, "planewise.phantoms.layouts.acdc", groups=tuple(GROUPS)),
-    "mnms2": Layout("M&Ms-2", 5, Exam, LABELLED, "planewise.phantoms.layouts.mnms2", MNMS2_DEFECTS, tuple(GROUPS)),
-    "ukbb": Layout("UK Biobank", 6, Exam, VOLUNTEERS, "planewise.phantoms.layouts.ukbb", UKBB_DEFECTS),
-    "fastmri": Layout("fastMRI", 3, KneeExam, KNEE_UNLABELLED, "planewise.phantoms.layouts.fastmri", KNEE_DEFECTS),
+    "dsbcc": Layout("DSBCC", 1, Exam, UNLABELLED, "planewise.phantoms.layouts.dsbcc"),
+    "acdc": Layout("ACDC", 2, Exam, LABELLED, "planewise.phantoms.layouts.acdc", tuple(GROUPS)),
+    "mnms2": Layout("M&Ms-2", 5, Exam, LABELLED, "planewise.phantoms.layouts.mnms2", tuple(GROUPS)),
+    "ukbb": Layout("UK Biobank", 6, Exam, VOLUNTEERS, "planewise.phantoms.layouts.ukbb"),
+    "fastmri": Layout("fastMRI", 3, KneeExam, KNEE_UNLABELLED, "planewise.phantoms.layouts.fastmri"),
     "mrnet": Layout("MRNet", 4, KneeExam, KNEE_LABELLED, "planewise.phantoms.layouts.mrnet"),
-    "brats": Layout("BraTS", 7, Head, HEADS, "planewise.phantoms.layouts.brats", BRATS_DEFECTS),
-    "msd": Layout("the decathlon", 8, Abdomen, ABDOMENS, "planewise.phantoms.layouts.msd", MSD_DEFECTS),
-    "aptos": Layout("APTOS", 9, Retina, RETINAS, "planewise.phantoms.layouts.aptos", APTOS_DEFECTS),
+    "brats": Layout("BraTS", 7, Head, HEADS, "planewise.phantoms.layouts.brats"),
+    "msd": Layout("the decathlon", 8, Abdomen, ABDOMENS, "planewise.phantoms.layouts.msd"),
+    "aptos": Layout("APTOS", 9, Retina, RETINAS, "planewise.phantoms.layouts.aptos"),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from planewise.phantoms.abdomen.abdomen import Abdomen
 from planewise.phantoms.head.head import Head
@@ -28,8 +27,6 @@ class Recipe:
     seed: int = 0
     population: AnyPopulation = UNLABELLED
     """A population of the same class as the layout's own population"""
-    defects: tuple[str, ...] = ()
-    """Names of defects of the layout, which are applied in this order"""
     extra_views: float = 0.0
     """Share of heart exams that have additional series, some of them with wrong names"""
     patient_name: str = ""
@@ -66,12 +63,6 @@ class Recipe:
     def identity(self, number: int) -> Identity:
         """The patient's identity in an exam's headers."""
         return Identity(self.patient_name or str(number), f"{self.seed}-{number}", self.birth_date)
-
-    def with_defects(self, files: list[Any], exam: Any, number: int) -> list[Any]:
-        """The files of exam ``number`` with the recipe's defects."""
-        for name in self.defects:
-            files = self.form.defects[name].alter(files, exam, self.identity(number))
-        return files
 
     def _draw(self, number: int) -> tuple[object, ...]:
         """The sampling arguments of an exam: seeds, population, and the diagnosis if the layout gives one."""

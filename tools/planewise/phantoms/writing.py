@@ -109,7 +109,6 @@ def _table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[object, ...]]]) -> None:
     """Write the set's tables, ordered by the exams' identifiers. Rows of exams that this run did not write are kept."""
     header = getattr(recipe.form.writer, "TABLE_HEADER", ())
-    end = getattr(recipe.form.writer, "table_end", lambda recipe: [])(recipe)
     tables: dict[str, dict[int, tuple[object, ...]]] = {}
     for number in rows:
         for name, row in rows[number].items():
@@ -125,6 +124,5 @@ def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[obj
         if header:
             writer.writerow(header)
         writer.writerows(table[key] for key in sorted(table))
-        writer.writerows(end)
         with atomic_write(path) as part:
             part.write_text(text.getvalue())

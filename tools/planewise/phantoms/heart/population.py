@@ -55,6 +55,8 @@ class Population(Scan):
         "otherwise nothing, as in ACDC; 0: they draw up to the valve plane",
     )
 
+    masks: int = setting(1, "ukbb's layout: 0 writes only cines, without masks and their frames")
+
     # the technologist
     turn_error: float = setting(4.0, "rotation of long-axis planes about the long axis, degrees")
     tilt_error: float = setting(3.0, "tilt of any plane from its anatomical direction, degrees")

@@ -14,7 +14,7 @@ STUDY = PurePosixPath("study")
 
 
 def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> list[DicomFile]:
-    """The files of an exam without defects: the short-axis stack with a series for each slice, 2ch and 4ch.
+    """The files of an exam: the short-axis stack with a series for each slice, 2ch and 4ch.
 
     Args:
         exam: the exam to scan.
@@ -39,7 +39,7 @@ def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> lis
 
 
 def plan_series(exam: Exam) -> list[Series]:
-    """The series of an exam without defects, in the order of their numbers."""
+    """The series of an exam, in the order of their numbers."""
     rng = exam.rng(3)
     columns, rows = exam.scanner.matrix
     number = int(rng.integers(2, 6))

@@ -32,7 +32,7 @@ POOR_NAMES = ("KNEE", "fse", "Series", "post motion", None)
 def study_files(
     exam: KneeExam, identity: Identity, plain_sagittal: float = 0.0, localizer: float = 0.0, poor_names: float = 0.0
 ) -> list[DicomFile]:
-    """The files of an exam without defects: sagittal with fat suppression, coronal, axial, and optional series.
+    """The files of an exam: sagittal with fat suppression, coronal, axial, and optional series.
 
     Args:
         exam: the exam to scan.
@@ -49,7 +49,7 @@ def study_files(
 
 
 def plan_series(exam: KneeExam, plain_sagittal: float = 0.0, poor_names: float = 0.0) -> list[KneeSeries]:
-    """The series of an exam without defects, in the order of their numbers."""
+    """The series of an exam, in the order of their numbers."""
     rng = exam.rng(3)
     names = ["sagittal", "coronal", "axial"]
     if rng.random() < plain_sagittal:

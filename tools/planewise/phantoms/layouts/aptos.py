@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from PIL import Image
+
 from planewise.atomic_write import atomic_write
 from planewise.phantoms.recipe import Recipe
-from planewise.phantoms.scanner.photograph import PhotographFile
 
 TABLE = "train.csv"
 
@@ -18,25 +19,18 @@ TESTED = 3
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """The photograph under the root of the set, as a list of one; empty if the photograph is missing as a defect."""
-    return [] if "no_file" in recipe.defects else [PurePosixPath(_folder(number)) / f"{_name(number)}.png"]
+    """The photograph under the root of the set, as a list of one."""
+    return [PurePosixPath("test_images" if number % TESTED == 0 else "train_images") / f"{_name(number)}.png"]
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write a photograph to ``paths``, which have the order of `exam_paths`."""
-    exam = recipe.exam(number)
-    files = recipe.with_defects([PhotographFile(f"{_name(number)}.png", exam.photograph())], exam, number)
-    paths[0].write_bytes(files[0].encoded())
-    for file in files[1:]:
-        (paths[0].parent / file.name).write_bytes(file.encoded())
+    Image.fromarray(recipe.exam(number).photograph()).save(paths[0], "PNG", compress_level=1)
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
     """A photograph's row of ``train.csv``."""
-    if number % TESTED == 0 or "no_row" in recipe.defects:
-        return {}
-    name = str(number) if "plain_numbers" in recipe.defects else _name(number)
-    return {TABLE: (name, "moderate" if "no_grade" in recipe.defects else recipe.organ(number).grade)}
+    return {} if number % TESTED == 0 else {TABLE: (_name(number), recipe.organ(number).grade)}
 
 
 def write_listing(recipe: Recipe, out: Path) -> None:
@@ -44,10 +38,6 @@ def write_listing(recipe: Recipe, out: Path) -> None:
     names = sorted(path.stem for path in (out / "test_images").glob("[!.]*.png"))
     with atomic_write(out / "test.csv") as part:
         part.write_text("".join(f"{name}\n" for name in ("id_code", *names)))
-
-
-def _folder(number: int) -> str:
-    return "test_images" if number % TESTED == 0 else "train_images"
 
 
 def _name(number: int) -> str:

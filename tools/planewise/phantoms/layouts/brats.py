@@ -9,7 +9,6 @@ import numpy as np
 
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
-from planewise.phantoms.volume_defects import MASK
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
@@ -25,12 +24,11 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     # i points to the patient's left and j to the back, as in the files of BraTS
     affine = np.diag([-head.spacing, -head.spacing, head.spacing, 1.0])
     affine[:3, 3] = np.array([1, 1, -1]) * head.spacing * (side - 1) / 2
-    files = [NiftiFile(contrast, np.round(image).astype(np.int16), affine) for contrast, image in images.items()]
+    volumes = {contrast: np.round(image).astype(np.int16) for contrast, image in images.items()}
     if head.tumour or head.has_tissues:
-        files.append(NiftiFile(MASK, mask, affine))
-    for file in recipe.with_defects(files, head, number):
-        file.name = f"{_name(number)}_{'seg' if file.name == MASK else file.name}.nii.gz"
-        file.write(paths[0])
+        volumes["seg"] = mask
+    for name, volume in volumes.items():
+        NiftiFile(f"{_name(number)}_{name}.nii.gz", volume, affine).write(paths[0])
 
 
 def _name(number: int) -> str:

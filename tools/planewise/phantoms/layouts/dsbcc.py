@@ -17,9 +17,8 @@ TABLE_HEADER = ("Id", "Systole", "Diastole")
 
 
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
-    """All files of an exam, including defects, with paths relative to the folder of the exam."""
-    exam = recipe.exam(number)
-    return recipe.with_defects(study_files(exam, recipe.identity(number), recipe.extra_views), exam, number)
+    """All files of an exam, with paths relative to the folder of the exam."""
+    return study_files(recipe.exam(number), recipe.identity(number), recipe.extra_views)
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:

@@ -27,7 +27,6 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
-    """All files of an exam, including defects, with paths relative to the folder of the exam."""
+    """All files of an exam, with paths relative to the folder of the exam."""
     exam, identity, population = recipe.exam(number), recipe.identity(number), recipe.population
-    files = study_files(exam, identity, population.plain_sagittal, population.localizer, population.poor_names)
-    return recipe.with_defects(files, exam, number)
+    return study_files(exam, identity, population.plain_sagittal, population.localizer, population.poor_names)

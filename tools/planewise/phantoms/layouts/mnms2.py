@@ -8,11 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import LABELS
 from planewise.phantoms.heart.volumes import view_files
 from planewise.phantoms.recipe import Recipe
-from planewise.phantoms.scanner.nifti import NiftiFile
 
 TABLE = "dataset_information.csv"
 
@@ -42,28 +40,12 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam = recipe.exam(number)
-    for file in recipe.with_defects(exam_files(exam, exam_name(number)), exam, number):
-        file.write(paths[0])
-
-
-def exam_files(exam: Exam, name: str) -> list[NiftiFile]:
-    """All files of an exam without defects."""
-    stems = {view: f"{name}_{short}" for view, short in _NAMES.items()}
-    return [
-        replace(file, affine=MIRROR @ file.affine)
-        for view, stem in stems.items()
-        for file in view_files(exam, view, CODES, f"{stem}_CINE", f"{stem}_{{0}}", f"{stem}_{{0}}_gt")
-    ]
+    for view, short in _NAMES.items():
+        stem = f"{exam_name(number)}_{short}"
+        for file in view_files(exam, view, CODES, f"{stem}_CINE", f"{stem}_{{0}}", f"{stem}_{{0}}_gt"):
+            replace(file, affine=MIRROR @ file.affine).write(paths[0])
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
     """An exam's row of ``dataset_information.csv``."""
-    if "no_table" in recipe.defects:
-        return {}
-    code = number if "plain_codes" in recipe.defects else exam_name(number)
-    return {TABLE: (code, recipe.organ(number).patient.group, "phantom", "phantom", "1.5")}
-
-
-def table_end(recipe: Recipe) -> list[tuple[str, ...]]:
-    """The final rows of the table."""
-    return [("",) * len(TABLE_HEADER)] * 3 if "padding_rows" in recipe.defects else []
+    return {TABLE: (exam_name(number), recipe.organ(number).patient.group, "phantom", "phantom", "1.5")}

@@ -10,7 +10,6 @@ import numpy as np
 from planewise.atomic_write import atomic_write
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
-from planewise.phantoms.volume_defects import MASK
 
 #: Every third case has no mask, similar to 139 of 420 in the real set.
 TESTED = 3
@@ -24,8 +23,6 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
     """The image of a case and its mask, if there is one, under the root of the set."""
     if number % TESTED == 0:
         return [PurePosixPath("imagesTs") / _name(number)]
-    if "no_mask" in recipe.defects:
-        return [PurePosixPath("imagesTr") / _name(number)]
     return [PurePosixPath("imagesTr") / _name(number), PurePosixPath("labelsTr") / _name(number)]
 
 
@@ -35,12 +32,9 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     affine = np.diag([*abdomen.spacing, 1.0])
     affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2
     # the masks of test images are not published
-    names = ("image", MASK)[: 1 if number % TESTED == 0 else 2]
-    files = [NiftiFile(name, volume, affine) for name, volume in zip(names, abdomen.scan(), strict=False)]
-    for path, file in zip(paths, recipe.with_defects(files, abdomen, number), strict=True):
+    for path, volume in zip(paths, abdomen.scan(), strict=False):
         (path.parent / f"._{_name(number)}").write_bytes(HIDDEN)
-        file.name = path.name
-        file.write(path.parent)
+        NiftiFile(path.name, volume, affine).write(path.parent)
 
 
 def write_listing(recipe: Recipe, out: Path) -> None:

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import ATRIA, LABELS
 from planewise.phantoms.heart.volumes import view_files
 from planewise.phantoms.recipe import Recipe
-from planewise.phantoms.scanner.nifti import NiftiFile
 
 #: Map our labels to the labels of the data set, in the short axis and in 4ch.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
@@ -33,14 +31,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam = recipe.exam(number)
-    for file in recipe.with_defects(exam_files(exam), exam, number):
-        file.write(paths[0])
-
-
-def exam_files(exam: Exam) -> list[NiftiFile]:
-    """All files of an exam without defects."""
-    return [
-        file
-        for view, (name, codes) in _VIEWS.items()
-        for file in view_files(exam, view, codes, name, f"{name}_{{0}}", f"label_{name}_{{0}}")
-    ]
+    for view, (name, codes) in _VIEWS.items():
+        codes = codes if recipe.population.masks else None
+        for file in view_files(exam, view, codes, name, f"{name}_{{0}}", f"label_{name}_{{0}}"):
+            file.write(paths[0])

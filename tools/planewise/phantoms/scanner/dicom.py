@@ -50,11 +50,10 @@ class Identity:
 
 @dataclass
 class DicomFile:
-    """A file to write: a dataset, or plain bytes if the file is not (or no longer) valid DICOM."""
+    """A file to write."""
 
     path: PurePosixPath
-    dataset: FileDataset | None = None
-    content: bytes = b""
+    dataset: FileDataset
     view: str = ""
     """True content of the image, such as ``sax`` or ``sagittal``"""
     slice: int = 0
@@ -64,18 +63,11 @@ class DicomFile:
 
     @property
     def pixels(self) -> np.ndarray:
-        """Pixels ``(rows, columns)`` of an uncompressed file, uint16. Setting them also sets the matrix."""
+        """Pixels ``(rows, columns)`` of an uncompressed file, uint16."""
         return np.frombuffer(self.dataset.PixelData, dtype="<u2").reshape(self.dataset.Rows, self.dataset.Columns)
-
-    @pixels.setter
-    def pixels(self, pixels: np.ndarray) -> None:
-        self.dataset.Rows, self.dataset.Columns = pixels.shape
-        self.dataset.PixelData = np.ascontiguousarray(pixels, dtype="<u2").tobytes()
 
     def encode(self) -> bytes:
         """The contents of the file."""
-        if self.dataset is None:
-            return self.content
         buffer = io.BytesIO()
         pydicom.dcmwrite(buffer, self.dataset)
         return buffer.getvalue()
@@ -163,7 +155,7 @@ def image_dataset(header: Dataset, name: str) -> FileDataset:
     dataset = FileDataset("", Dataset(), preamble=b"\x00" * 128, is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = meta
     for element in header:
-        # the elements are copied, because a defect may change only one image; their values have already been checked
+        # the elements are copied, because the files differ in their values, which have already been checked
         dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
     dataset.SOPInstanceUID = name
     return dataset

@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass
 class NiftiFile:
-    """A volume of an exam before it is written. Defects change it."""
+    """A volume of an exam before it is written."""
 
     name: str
     """Name of the file, with its ending"""
@@ -22,8 +22,6 @@ class NiftiFile:
     """``(4, 4)``, voxel indices to patient space, RAS+, mm"""
     step: float | None = None
     """Seconds between the phases of a cine"""
-    oriented: bool = True
-    """Whether the header contains the orientation in the patient; otherwise it contains only the voxel sizes"""
 
     def write(self, folder: Path) -> None:
         """Write the file with compression; the folder is created if it is missing."""
@@ -32,8 +30,5 @@ class NiftiFile:
         sizes = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
         image.header.set_zooms(sizes if self.step is None else [*sizes, self.step])
         image.header.set_xyzt_units("mm", "sec")
-        if not self.oriented:
-            image.set_sform(None, 0)
-            image.set_qform(None, 0)
         # there is no time stamp, so that the same exam always gives the same file
         (folder / self.name).write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
