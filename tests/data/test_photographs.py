@@ -13,7 +13,7 @@ from planewise.data import PhotographDataset, find_photographs, graded, load_dat
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.retina.population import RETINAS
+from planewise.phantoms.retina import RETINAS
 from planewise.preprocessing import CropToForegroundd, LoadPhotographd, ResizeSidesd, ScaleToUnitd
 
 SIDE = 32

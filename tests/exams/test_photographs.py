@@ -14,7 +14,7 @@ from planewise.exams.photograph_files import CUT, NO_PHOTOGRAPH, OTHER_FILE, SPR
 from planewise.exams.photographs import COPY, SUBMISSION, read_photographs
 from planewise.exams.refusals import EMPTY, HIDDEN
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.retina.population import RETINAS
+from planewise.phantoms.retina import RETINAS
 from planewise.reports.exam_figure import exam_figure
 from typer.testing import CliRunner
 

@@ -15,7 +15,7 @@ from planewise.exams import index_folder, mnms2, ukbb
 from planewise.exams.volume import stem
 from planewise.geometry import intersection_lines
 from planewise.phantoms import LABELLED, VOLUNTEERS, Recipe, write_exams
-from planewise.phantoms.layouts.mnms2 import MIRROR
+from planewise.phantoms.layouts import Mnms2
 from planewise.preprocessing import CardiacFeaturesd, LoadSliced
 
 from tests.exams import damage
@@ -115,7 +115,7 @@ def assert_true_lines(item: dict, exam) -> None:
     for view, plane in item["planes"].items():
         laid = exam.poses[view]
         middle = laid[(len(laid) - 1) // 2]
-        truth = (MIRROR if "/dataset/" in item["image"] else np.eye(4)) @ item["affine"]
+        truth = (Mnms2.mirror if "/dataset/" in item["image"] else np.eye(4)) @ item["affine"]
         lines = [
             intersection_lines(*map(torch.as_tensor, three)).numpy()
             for three in (

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from planewise.phantoms import UNLABELLED
 from planewise.phantoms.heart.body import Body
-from planewise.phantoms.heart.contrast import Contrast
-from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.heart import Heart
+from planewise.phantoms.heart.population import GROUPS, Contrast
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 from PIL import Image
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.retina.population import RETINAS
+from planewise.phantoms.retina import RETINAS
 
 
 def table(path):

@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from planewise.phantoms import LABELLED, Recipe, write_exams
-from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.volumes import view_affine
-from planewise.phantoms.layouts.mnms2 import MIRROR
+from planewise.phantoms.heart.population import GROUPS
+from planewise.phantoms.heart.study import view_affine
+from planewise.phantoms.layouts import Mnms2
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_codes_are_the_sets_and_the_affine_is_the_truth(tree, recipe):
     for view, short in (("sax", "SA"), ("4ch", "LA")):
         image, mask = (nib.load(tree / f"dataset/001/001_{short}_ES{tail}.nii.gz") for tail in ("", "_gt"))
         truth = view_affine(exam, view)
-        np.testing.assert_allclose(image.affine, MIRROR @ truth, atol=1e-3)
+        np.testing.assert_allclose(image.affine, Mnms2.mirror @ truth, atol=1e-3)
         np.testing.assert_array_equal(image.affine, mask.affine)
         values = np.asarray(mask.dataobj)
         assert image.shape == values.shape == (*exam.scanner.matrix, len(exam.poses[view]))

@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planewise.phantoms.canvas import Canvas
-from planewise.phantoms.heart.contrast import Contrast
 from planewise.phantoms.heart.heart import Heart
-from planewise.phantoms.solids import Coordinates, cylinder, ellipsoid, tube
-from planewise.phantoms.texture import Texture
+from planewise.phantoms.heart.population import Contrast
+from planewise.phantoms.painting import Canvas, Coordinates, Texture, cylinder, ellipsoid, tube
 
 #: Middle of the chest, front to back, mm.
 MIDDLE = -9.0

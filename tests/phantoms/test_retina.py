@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms.retina.population import RETINAS
-from planewise.phantoms.retina.retina import LESIONS, Retina
+from planewise.phantoms.retina import LESIONS, RETINAS, Retina
 
 #: Without noise, shading or barely visible lesions.
 CLEAR = RETINAS.with_values(

@@ -1,12 +1,14 @@
-"""Write phantom images as DICOM files."""
+"""Write phantom images as DICOM and NIfTI files."""
 
 from __future__ import annotations
 
+import gzip
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.dataelem import DataElement
@@ -14,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
-from planewise.phantoms.scanner.pose import ImagePose
+from planewise.phantoms.imaging import ImagePose
 
 #: RAS+ to DICOM's LPS and back.
 LPS = np.array([-1.0, -1.0, 1.0])
@@ -60,11 +62,6 @@ class DicomFile:
     """Rank of the slice in its stack; short-axis images are counted from the base"""
     phase: int = 0
     """Rank of the phase in the cycle"""
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """Pixels ``(rows, columns)`` of an uncompressed file, uint16."""
-        return np.frombuffer(self.dataset.PixelData, dtype="<u2").reshape(self.dataset.Rows, self.dataset.Columns)
 
     def encode(self) -> bytes:
         """The contents of the file."""
@@ -159,3 +156,27 @@ def image_dataset(header: Dataset, name: str) -> FileDataset:
         dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
     dataset.SOPInstanceUID = name
     return dataset
+
+
+@dataclass
+class NiftiFile:
+    """A volume of an exam before it is written."""
+
+    name: str
+    """Name of the file, with its ending"""
+    volume: np.ndarray
+    """``(columns, rows, slices)``, or ``(columns, rows, slices, phases)`` for a cine"""
+    affine: np.ndarray
+    """``(4, 4)``, voxel indices to patient space, RAS+, mm"""
+    step: float | None = None
+    """Seconds between the phases of a cine"""
+
+    def write(self, folder: Path) -> None:
+        """Write the file with compression; the folder is created if it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        image = nib.Nifti1Image(self.volume, self.affine)
+        sizes = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+        image.header.set_zooms(sizes if self.step is None else [*sizes, self.step])
+        image.header.set_xyzt_units("mm", "sec")
+        # there is no time stamp, so that the same exam always gives the same file
+        (folder / self.name).write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
