@@ -20,9 +20,9 @@ from PIL import Image
 from planewise.exams import index_folder, write_datalist
 from planewise.locks import lock
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
-from planewise.phantoms.abdomen.population import ABDOMENS
-from planewise.phantoms.head.population import HEADS
-from planewise.phantoms.retina.population import RETINAS
+from planewise.phantoms.abdomen import ABDOMENS
+from planewise.phantoms.head import HEADS
+from planewise.phantoms.retina import RETINAS
 
 from tests.conftest import ROOT
 

@@ -31,6 +31,7 @@ from tests.bundles.conftest import (
     train_and_evaluate,
 )
 from tests.conftest import ROOT
+from tests.exams import damage
 from tests.kinds import others_slow
 from tests.quick_python import quick_python
 
@@ -286,11 +287,12 @@ def test_a_missing_mask_names_the_exam(phantoms, tmp_path):
 
 
 def test_identity_is_in_no_output_but_the_datalist(tmp_path):
-    secrets = ("ZZDOE", "19470501", "Waldkrankenhaus")
+    secrets = ("ZZDOE", "19470501", "Klinikum")
     population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(4.0, 4.2))
-    recipe = Recipe("dsbcc", 77, population, defects=("identity",), patient_name="ZZDOE^JANE", birth_date="19470501")
     source = tmp_path / "ZZDOE_JANE"
-    list(write_exams(recipe, source, 2))
+    list(write_exams(Recipe("dsbcc", 77, population), source, 2))
+    for exam in (source / "train/train").iterdir():
+        damage.identity(exam, "ZZDOE^JANE", "19470501")
     datalist = source / "datalist.json"
     write_datalist(index_folder(source, split=(1, 0, 0)).datalist, datalist)
     assert any(b"ZZDOE" in path.read_bytes() for path in source.rglob("*.dcm"))

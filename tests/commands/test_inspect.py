@@ -154,12 +154,12 @@ def test_the_picture_names_nobody(flawed, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    "defect", ["enhanced", "missing_view", "two_frames_of_reference", "black", "compressed_jpeg2000"]
+    "harm", ["enhanced", "missing_view", "two_frames_of_reference", "black", "compressed_jpeg2000"]
 )
-def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
-    figure, panels = drawn(flawed(defect), tmp_path)
+def test_unusual_exams_are_drawn(flawed, tmp_path, harm):  # noqa: F811
+    figure, panels = drawn(flawed(harm), tmp_path)
     # every view cuts each of the first five slices, unless it is missing or in another frame of reference
-    cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(defect, 2)
+    cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(harm, 2)
     assert [len(axes.lines) for axes in list(panels.values())[:5]] == [cuts] * 5
     assert any("no 4ch plane" in text.get_text() for text in figure.texts) == (cuts < 2)
 

@@ -87,32 +87,32 @@ EVERY_OPTION = [
     ),
     (
         "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --phases 4 --thickness 9 "
-        "--gap 1 --extra-views 0.5 --defect mosaic,truncated --set noise=0,0 --patient-name Doe^Jane "
+        "--gap 1 --extra-views 0.5 --set noise=0,0 --patient-name Doe^Jane "
         "--birth-date 19470501 --workers 2",
         "planewise.phantoms.write_exams",
         {
-            1: Path("out"), 2: 3, 3: 2, "layout": "dsbcc", "seed": 5, "defects": ("mosaic", "truncated"), "extra_views": 0.5,
+            1: Path("out"), 2: 3, 3: 2, "layout": "dsbcc", "seed": 5, "extra_views": 0.5,
             "patient_name": "Doe^Jane", "birth_date": "19470501", "phases": 4, "slices": ((9.0, 1.0),), "noise": (0.0, 0.0),
         },
     ),
     (
-        "phantom knee out --exams 3 --seed 5 --layout fastmri --size demo --defect missing_axial --set noise=0,0 "
+        "phantom knee out --exams 3 --seed 5 --layout fastmri --size demo --set noise=0,0 "
         "--patient-name Doe^Jane --birth-date 19470501 --workers 2",
         "planewise.phantoms.write_exams",
         {
-            1: Path("out"), 2: 3, 3: 2, "layout": "fastmri", "seed": 5, "defects": ("missing_axial",),
+            1: Path("out"), 2: 3, 3: 2, "layout": "fastmri", "seed": 5,
             "patient_name": "Doe^Jane", "birth_date": "19470501", "noise": (0.0, 0.0),
         },
     ),
     (
-        "phantom volume out --exams 3 --seed 5 --layout brats --side 20 --defect no_mask --set tumour=0 --workers 2",
+        "phantom volume out --exams 3 --seed 5 --layout brats --side 20 --set tumour=0 --workers 2",
         "planewise.phantoms.write_exams",
-        {1: Path("out"), 2: 3, 3: 2, "layout": "brats", "seed": 5, "side": 20, "tumour": 0, "defects": ("no_mask",)},
+        {1: Path("out"), 2: 3, 3: 2, "layout": "brats", "seed": 5, "side": 20, "tumour": 0},
     ),
     (
-        "phantom photograph out --exams 3 --seed 5 --layout aptos --side 90 --defect tiny --set blur=0,0 --workers 2",
+        "phantom photograph out --exams 3 --seed 5 --layout aptos --side 90 --set blur=0,0 --workers 2",
         "planewise.phantoms.write_exams",
-        {1: Path("out"), 2: 3, 3: 2, "layout": "aptos", "seed": 5, "side": 90, "defects": ("tiny",)},
+        {1: Path("out"), 2: 3, 3: 2, "layout": "aptos", "seed": 5, "side": 90},
     ),
 ]  # fmt: skip
 
@@ -139,7 +139,7 @@ def test_every_option_reaches_the_work(words, function, wanted, monkeypatch, tmp
 
 
 def test_the_command_lines_above_have_every_option():
-    lists = {"--help", "--list-defects", "--list-settings"}
+    lists = {"--help", "--list-settings"}
     elsewhere = {"compare"}  # tests/commands/test_compare.py
 
     def missing(name: str, command: Any) -> set[str]:

@@ -13,7 +13,7 @@ from planewise.data import PhotographDataset, find_photographs, graded, load_dat
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.retina.population import RETINAS
+from planewise.phantoms.retina import RETINAS
 from planewise.preprocessing import CropToForegroundd, LoadPhotographd, ResizeSidesd, ScaleToUnitd
 
 SIDE = 32
@@ -34,9 +34,8 @@ def preprocessing(side=SIDE) -> Compose:
     )
 
 
-def phantoms(root, *defects, exams=4):
-    recipe = Recipe("aptos", population=RETINAS.with_values(side=96), defects=defects)
-    list(write_exams(recipe, root, exams))
+def phantoms(root, exams=4):
+    list(write_exams(Recipe("aptos", population=RETINAS.with_values(side=96)), root, exams))
     result = index_folder(root, anatomy="photograph", split=(1, 0, 0))
     return load_datalist(write_datalist(result.datalist, root / "list.json"), "training")
 
@@ -74,7 +73,8 @@ def test_a_cache_is_hardly_larger_than_its_pixels_and_used_again(items, tmp_path
 
 
 def test_what_cannot_be_used_is_counted_and_left_out(items, tmp_path, caplog):
-    black = phantoms(tmp_path / "black", "black", exams=1)
+    black = phantoms(tmp_path / "black", exams=1)
+    Image.new("RGB", (96, 72)).save(black[0]["image"])
     cut, grey = (dict(items[number]) for number in range(2))
     for item, name in ((cut, "cut.png"), (grey, "grey.png")):
         path = tmp_path / name

@@ -1,20 +1,17 @@
-"""Exams on disk: a normal heart in small files, and phantom exams with one defect each."""
+"""Exams on disk: a normal heart in small files, and phantom exams that are damaged."""
 
 from __future__ import annotations
 
-from functools import partial
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from planewise.phantoms import UNLABELLED, Recipe
-from planewise.phantoms.heart.defects import DEFECTS
-from planewise.phantoms.heart.study import study_files
-from planewise.phantoms.scanner.dicom import Identity
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
+from tests.exams import damage
 from tests.exams.files import write_cine
 from tests.exams.hearts import USUAL_AXIS, rotation, unit
-from tests.phantoms.effects import flawed_files
 
 
 @pytest.fixture
@@ -45,33 +42,22 @@ def view_normal(view: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def sound_phantom():
-    """A small phantom exam with its identity and its files; defects need all three."""
+def sound_phantom(tmp_path_factory) -> Path:
+    """The folder of a small phantom exam."""
     population = UNLABELLED.at_size("demo").with_values(phases=3, spacing=(3.4, 3.6), field=(270.0, 290.0))
-    exam = Recipe("dsbcc", seed=3, population=population).exam(1)
-    identity = Identity("1", "3-1")
-    return exam, identity, [(file, file.encode()) for file in study_files(exam, identity)]
+    root = tmp_path_factory.mktemp("sound")
+    list(write_exams(Recipe("dsbcc", seed=3, population=population), root, 1))
+    return root / "train/train/1"
 
 
 @pytest.fixture
 def flawed(sound_phantom, tmp_path):
-    """Function that writes the phantom exam with the named defects and returns its folder's parent."""
-    return partial(write_flawed, sound_phantom, DEFECTS, tmp_path / "flawed", "7")
+    """Function that copies the phantom exam, damages it (`tests.exams.damage`), and returns its folder's parent."""
 
+    def write(*names: str) -> Path:
+        folder = shutil.copytree(sound_phantom, tmp_path / "flawed/7")
+        for name in names:
+            getattr(damage, name)(folder)
+        return folder.parent
 
-def write_flawed(sound, defects, root: Path, folder: str, *names: str) -> Path:
-    """Write the files of an exam with the named defects below ``root``.
-
-    Args:
-        sound: the correct exam, its identity, and its files with their contents.
-        defects: maps names to defects.
-        root: returned.
-        folder: the exam's own folder.
-        names: names of the defects.
-    """
-    exam, identity, contents = sound
-    for file in flawed_files(contents, defects, names, exam, identity):
-        path = root / folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.encode())
-    return root
+    return write

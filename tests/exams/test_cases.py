@@ -14,8 +14,8 @@ from planewise.exams.cases import BRATS, check_channels, read_cases, read_listin
 from planewise.exams.refusals import HIDDEN, NOT_DICOM
 from planewise.exams.volumes import SEVERAL_MASKS, TWICE
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.abdomen.population import ABDOMENS
-from planewise.phantoms.head.population import HEADS
+from planewise.phantoms.abdomen import ABDOMENS
+from planewise.phantoms.head import HEADS
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
 from planewise.preprocessing.exam_name import stem
 

@@ -1,9 +1,9 @@
-"""Test indexing of whole folders of knees, real and with phantom exams with one defect each."""
+"""Test indexing of whole folders of knees, real and with damaged phantom exams."""
 
 import json
 import math
 import re
-from functools import partial
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,9 @@ import torch
 from planewise.errors import InputError
 from planewise.exams import dicom, find_stacks
 from planewise.geometry import intersection_lines, line_heatmaps
-from planewise.phantoms import Recipe
-from planewise.phantoms.knee.defects import KNEE_DEFECTS
-from planewise.phantoms.knee.population import KNEE_UNLABELLED
-from planewise.phantoms.layouts.fastmri import exam_files
-from planewise.phantoms.scanner.dicom import Identity
+from planewise.phantoms import KNEE_UNLABELLED, Recipe, write_exams
 
-from tests.exams import conftest
+from tests.exams import damage
 from tests.exams.knees import index, items_of, only_exam
 
 # --- real folders ------------------------------------------------------------------------------------------------------
@@ -142,115 +138,78 @@ def test_copies_among_all_real_images_are_named(real_data):
 # --- phantoms ----------------------------------------------------------------------------------------------------------
 
 
+RECIPE = Recipe(
+    "fastmri", seed=3, population=KNEE_UNLABELLED.at_size("demo").with_values(localizer=0, plain_sagittal=1)
+)
+
+
 @pytest.fixture(scope="module")
-def sound_knee():
-    """A small phantom exam with its identity and its files; defects need all three."""
-    recipe = Recipe("fastmri", seed=3, population=KNEE_UNLABELLED.at_size("demo").with_values(localizer=0.0))
-    exam = recipe.exam(2)
-    return exam, Identity("2", "3-2"), [(file, file.encode()) for file in exam_files(recipe, 2)]
+def sound_knee(tmp_path_factory):
+    """The folder of a small phantom exam."""
+    root = tmp_path_factory.mktemp("knee")
+    list(write_exams(RECIPE, root, 1))
+    return next(path for path in root.iterdir() if path.is_dir())
 
 
 @pytest.fixture
-def write_flawed(sound_knee, tmp_path):
-    """Function that writes the phantom exam with the named defects and returns its folder's parent."""
-    return partial(conftest.write_flawed, sound_knee, KNEE_DEFECTS, tmp_path / "flawed", "00002,1")
+def flawed(sound_knee, tmp_path):
+    """Function that copies the phantom exam, damages it, and returns its folder's parent."""
+
+    def write(*harms) -> Path:
+        folder = shutil.copytree(sound_knee, tmp_path / f"flawed{len(list(tmp_path.iterdir()))}/00001,1")
+        for harm in harms:
+            harm(folder)
+        return folder.parent
+
+    return write
 
 
-#: Maps each defect to (a part of a note or None, the exam's views).
-SOUND = {"sagittal", "axial", "coronal"}
-EXPECTED = {
-    "missing_axial": (None, {"sagittal", "coronal"}),
-    "missing_coronal": (None, {"sagittal", "axial"}),
-    "repeated_sagittal": (None, SOUND),
-    "lying_names": ("a stack named sagittal is used as axial, because of its normal", SOUND),
-    "oblique_sagittal": (None, SOUND),
-    "feet_first": (None, SOUND),
-    "no_descriptions": (None, SOUND),
-    "identity": (None, SOUND),
-}
-NOTHING = {
-    "plain_sagittal_only": "no T2w FS sagittal stack: the most likely is PDw by name and TE/TR, no FS by",
-    "localizer_only": "no sagittal stack of 5 or more slices \\(the largest has 3\\)",
-}
-
-
-def test_every_defect_is_met():
-    assert set(KNEE_DEFECTS) == {*EXPECTED, *NOTHING}
-
-
-@pytest.mark.parametrize("defect", EXPECTED)
-def test_defects_that_leave_an_exam(write_flawed, sound_knee, defect):
-    result = index(write_flawed(defect))
-    exam = only_exam(result)
-    note, views = EXPECTED[defect]
-    assert {name for name in exam["stacks"] if not name.startswith("other")} == views
-    if note:
-        assert any(note in reason for reason in exam["left_out"]), exam["left_out"]
-    assert "scan options" in exam["stacks"]["sagittal"]["remark"]
-    _assert_sagittal(items_of(result), sound_knee[0], check_series=defect)
-
-
-def _assert_sagittal(items, exam, check_series):
-    """Each image occurs once, from right to left, and all belong to one fat-suppressed series."""
+@pytest.mark.parametrize("harm", [damage.missing_axial, damage.upside_down, damage.no_descriptions, damage.identity])
+def test_damaged_exams(flawed, harm):
+    """The fat-suppressed series is used, from right to left."""
+    result = index(flawed(harm))
+    exam, items = only_exam(result), items_of(result)
+    views = {name for name in exam["stacks"] if not name.startswith("other")}
+    assert views | ({"axial"} if harm is damage.missing_axial else set()) == {"sagittal", "axial", "coronal"}
     headers = [pydicom.dcmread(item["image"], stop_before_pixels=True) for item in items]
     assert len({header.SeriesInstanceUID for header in headers}) == 1
     assert {float(header.EchoTime) > 45 for header in headers} == {True}
     assert (np.diff([item["affine"][0][3] for item in items]) < 0).all()
     assert [items[0]["location"], items[-1]["location"]] == [0, 1]
-    if check_series == "repeated_sagittal":
-        assert min(int(header.SeriesNumber) for header in headers) >= 60, "the last acquisition"
 
 
-@pytest.mark.parametrize("defect", NOTHING)
-def test_defects_that_leave_nothing(write_flawed, defect):
-    with pytest.raises(InputError, match=NOTHING[defect]):
-        index(write_flawed(defect))
-
-
-def test_a_phantom_without_fat_suppression_is_taken_if_asked_for(write_flawed):
-    result = index(write_flawed("plain_sagittal_only"), contrast="any")
+def test_a_phantom_without_fat_suppression_is_taken_if_asked_for(flawed):
+    root = flawed(damage.plain_sagittal_only)
+    with pytest.raises(InputError, match="no T2w FS sagittal stack"):
+        index(root)
+    result = index(root, contrast="any")
     assert len(items_of(result)) > 10
     assert set(items_of(result)[0]["planes"]) == {"axial", "coronal"}
 
 
-def test_planes_of_a_phantom_are_its_central_slices(write_flawed, sound_knee):
-    exam = sound_knee[0]
-    item = items_of(index(write_flawed()))[0]
-    for view in ("axial", "coronal"):
-        poses = exam.poses[view]
-        centre = poses[len(poses) // 2]
-        plane = item["planes"][view]
-        assert abs(np.dot(plane["normal"], centre.normal)) == pytest.approx(1, abs=1e-6)
-        middle = np.mean([pose.centre for pose in poses], axis=0)
-        assert np.dot(plane["normal"], np.array(plane["origin"]) - middle) == pytest.approx(0, abs=0.02)
+def test_planes_of_a_phantom_are_its_central_slices(flawed):
+    """Names and the storage of the images do not change them."""
+    exam = RECIPE.exam(1)
+    for harms in ((), (damage.upside_down,), (damage.no_descriptions,)):
+        planes = items_of(index(flawed(*harms)))[0]["planes"]
+        assert set(planes) == {"axial", "coronal"}
+        for view, plane in planes.items():
+            poses = exam.poses[view]
+            centre = poses[len(poses) // 2]
+            assert abs(np.dot(plane["normal"], centre.normal)) == pytest.approx(1, abs=1e-6)
+            middle = np.mean([pose.centre for pose in poses], axis=0)
+            assert np.dot(plane["normal"], np.array(plane["origin"]) - middle) == pytest.approx(0, abs=0.02)
 
 
-def test_flawed_or_not_the_planes_are_the_same(write_flawed, tmp_path):
-    """Names and the storage of the images do not change the result."""
-    planes = {}
-    for defect in ("", "feet_first", "no_descriptions"):
-        root = write_flawed(*([defect] if defect else []))
-        planes[defect] = items_of(index(root))[0]["planes"]
-        for path in sorted(root.rglob("*.dcm")):
-            path.unlink()
-    assert set(planes[""]) == {"axial", "coronal"}
-    for view, plane in planes[""].items():
-        for other in planes.values():
-            assert abs(np.dot(other[view]["normal"], plane["normal"])) == pytest.approx(1, abs=1e-6)
-            assert np.dot(plane["normal"], np.subtract(other[view]["origin"], plane["origin"])) == pytest.approx(
-                0, abs=1e-3
-            )
-
-
-def test_a_phantom_for_inference(write_flawed):
-    root = write_flawed()
+def test_a_phantom_for_inference(flawed):
+    root = flawed()
     (stack,) = find_stacks(root, view="sagittal")
     assert stack.flag is None
     assert [entry["image"] for entry in stack.slices] == [item["image"] for item in items_of(index(root))]
 
 
-def test_nothing_but_paths_tells_whose_knee_it_is(write_flawed):
-    root = write_flawed("identity")
+def test_nothing_but_paths_tells_whose_knee_it_is(flawed):
+    root = flawed(damage.identity)
     secrets = set()
     for path in root.rglob("*"):
         if path.is_file() and pydicom.misc.is_dicom(path):

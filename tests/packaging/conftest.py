@@ -18,9 +18,9 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.packaging import Packaged, package_bundle
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe
-from planewise.phantoms.abdomen.population import ABDOMENS
-from planewise.phantoms.head.population import HEADS
-from planewise.phantoms.retina.population import RETINAS
+from planewise.phantoms.abdomen import ABDOMENS
+from planewise.phantoms.head import HEADS
+from planewise.phantoms.retina import RETINAS
 
 from tests.bundles.conftest import datalist_for, shared_folder, tiny, write_phantoms
 from tests.conftest import ROOT

@@ -11,6 +11,8 @@ from planewise.errors import InputError
 from planewise.geometry import angle_between_planes, plane_from_affine
 from planewise.preprocessing import LoadSliced, LoadStackd
 
+from tests.exams import damage
+
 
 def header_affine(file) -> np.ndarray:
     """The affine that follows from the header's attributes by the DICOM standard (PS3.3 C.7.6.2.1.1), in RAS+."""
@@ -193,8 +195,9 @@ def test_frames_of_a_multi_frame_file_that_itk_does_not_open(tmp_path):
     from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
     population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(4.0, 4.2))
-    for defects in ((), ("enhanced",)):
-        list(write_exams(Recipe("dsbcc", 5, population, defects), tmp_path / "-".join(("d", *defects)), 1))
+    for name in ("d", "d-enhanced"):
+        list(write_exams(Recipe("dsbcc", 5, population), tmp_path / name, 1))
+    damage.enhanced(tmp_path / "d-enhanced")
     plain, enhanced = (
         {
             (item["slice"], item["phase"]): item

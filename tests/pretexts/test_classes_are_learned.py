@@ -7,8 +7,7 @@ import pytest
 import torch
 from planewise.losses import CrossEntropyLoss
 from planewise.networks import ResidualEncoder, SharedEncoderNet
-from planewise.phantoms.head.head import Head
-from planewise.phantoms.head.population import HEADS
+from planewise.phantoms.head import HEADS, Head
 from planewise.pretexts import RelativePatchesd, RotationTargetsd
 
 

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 from planewise.phantoms import UNLABELLED, ImagePose, Recipe
-from planewise.phantoms.scanner.nifti import NiftiFile
+from planewise.phantoms.files import NiftiFile
 
 from tools.studies.no_plane import CUTS, chest, cuts_of, planned, written
 

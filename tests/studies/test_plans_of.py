@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from planewise.own_exams.heart_bundles import PLANS
 from planewise.own_exams.load_bundle import bundles_folder
-from planewise.phantoms.scanner.nifti import NiftiFile
+from planewise.phantoms.files import NiftiFile
 
 from tools.studies.plans_of import plans_of
 

@@ -23,7 +23,7 @@ import pydicom
 from planewise.data import find_inputs
 from planewise.evaluation.plane_bounds import checked_bounds
 from planewise.own_exams.plan_exams import apart_limits, distance
-from planewise.phantoms.scanner.pose import rotation
+from planewise.phantoms.imaging import rotation
 from planewise.preprocessing.exam_name import exam_of
 
 from tools.studies.joint_plans import joined, shipped_settings, written

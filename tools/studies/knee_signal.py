@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 from planewise.phantoms import KNEE_LABELLED, KneeExam, Recipe
-from planewise.phantoms.knee import bones, joint
-from planewise.phantoms.layouts.mrnet import stretched
-from planewise.phantoms.scanner.imaging import image_points
+from planewise.phantoms.imaging import image_points
+from planewise.phantoms.knee import joint
+from planewise.phantoms.layouts import stretched
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -46,7 +46,7 @@ def brightness(exam: KneeExam) -> dict[str, np.ndarray]:
         depth, share = joint.acl(at, exam.knee)
         found["acl"].append(image[(depth > 0) & (share > MIDDLE[0]) & (share < MIDDLE[1])])
         tibia = exam.knee.into("tibia", at)
-        _, above = bones.tibia(tibia, exam.knee.shape)
+        _, above = joint.tibia(tibia, exam.knee.shape)
         for side, medial in (("medial", True), ("lateral", False)):
             found[side].append(image[joint.meniscus(tibia[0], tibia[1], above, medial).depth > INSIDE])
     numbers = {name: _five(np.concatenate(pixels)) for name, pixels in found.items()}

@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from planewise.geometry.stack_direction import degrees_off_axis, why_no_short_axis
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Exam, ImagePose, Recipe
-from planewise.phantoms.heart.volumes import cine_volume, view_affine
-from planewise.phantoms.scanner.nifti import NiftiFile
-from planewise.phantoms.scanner.pose import rotation
+from planewise.phantoms.files import NiftiFile
+from planewise.phantoms.heart.study import cine_volume, view_affine
+from planewise.phantoms.imaging import rotation
 from scipy.ndimage import gaussian_filter
 
 from tools.studies.joint_plans import shipped_settings

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.phantoms import UNLABELLED, Exam
-from planewise.phantoms.heart.study import plan_series
-from planewise.phantoms.heart.volumes import VIEW_STREAMS, cine_volume
+from planewise.phantoms.heart.study import VIEW_STREAMS, cine_volume, plan_series
 
 POPULATION = UNLABELLED.at_size("demo").with_values(phases=1, spacing=(6.0, 6.0))
 

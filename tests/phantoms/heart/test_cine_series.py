@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
-from planewise.phantoms.heart.cine_series import Series, series_files
-from planewise.phantoms.scanner.dicom import Identity
-from planewise.phantoms.scanner.pose import ImagePose
+from planewise.phantoms.files import Identity
+from planewise.phantoms.heart.study import Series, series_files
+from planewise.phantoms.imaging import ImagePose
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
-"""Test that the heart has its patient's volumes, keeps its muscle volume, beats, and has a realistic position."""
+"""Test that the heart has its patient's volumes, and that atria and ventricles move and lie as they should."""
 
 import numpy as np
 import pytest
 import torch
 from planewise.geometry import base_to_apex
 from planewise.phantoms import UNLABELLED
-from planewise.phantoms.heart.groups import GROUPS
-from planewise.phantoms.heart.heart import END_SYSTOLE, LABELS, USUAL_AXES, Heart
+from planewise.phantoms.heart.heart import ATRIA, END_SYSTOLE, LABELS, USUAL_AXES, Heart
+from planewise.phantoms.heart.population import GROUPS
+from planewise.phantoms.heart.shape import atria, left_of_septum
 from planewise.phantoms.heart.surfaces import ANGLES, HALF
 
 
@@ -144,3 +145,32 @@ def test_settings_of_form_change_the_apex(setting, value, grows):
         points = heart.to_patient(np.stack([x, y, np.full_like(x, level)], axis=-1)).astype(np.float32)
         sizes.append((heart.label(points, 0.0) == LABELS[grows]).sum())
     assert sizes[1] > 1.15 * sizes[0]
+
+
+def box(heart: Heart, step: float = 3.0) -> np.ndarray:
+    """Points of patient space around a heart, ``(N, 3)``."""
+    axes = [np.arange(-90, 91, step)] * 3
+    return heart.to_patient(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
+
+
+def test_atria_fill_while_ventricles_empty():
+    heart = Heart.sample(np.random.default_rng(3))
+    at = tuple(heart.to_local(box(heart)).astype(np.float32).T)
+    rest, systole = (atria(heart.patient, heart.shape, at, squeeze) for squeeze in (0.0, 1.0))
+    for before, after in zip(rest, systole, strict=True):
+        assert (after > 0).sum() > 1.1 * (before > 0).sum()
+    left, right = rest
+    assert not ((left_of_septum(left, right) > 0) & (right > -0.1)).any(), "the septum lies between them"
+
+
+def test_labels_with_atria_leave_those_of_ventricles_as_they_are():
+    heart = Heart.sample(np.random.default_rng(4))
+    points = box(heart)
+    for phase in (0.0, 0.37):
+        without, with_atria = heart.label(points, phase), heart.label(points, phase, with_atria=True)
+        assert set(np.unique(without)) == {0, *LABELS.values()}
+        assert set(np.unique(with_atria)) == {0, *LABELS.values(), *ATRIA.values()}
+        np.testing.assert_array_equal(with_atria[without > 0], without[without > 0])
+        # a millilitre is 1000 mm3, and a point represents 27 mm3
+        volumes = {name: (with_atria == value).sum() * 27 / 1000 for name, value in ATRIA.items()}
+        assert all(20 < volume < 200 for volume in volumes.values()), volumes

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.scanner.imaging import image_points
+from planewise.phantoms.imaging import image_points
 from scipy.ndimage import binary_dilation, binary_erosion, map_coordinates
 
 

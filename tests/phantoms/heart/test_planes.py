@@ -7,8 +7,9 @@ import pytest
 import torch
 from planewise.geometry import angle_between_planes
 from planewise.phantoms import UNLABELLED, Exam
+from planewise.phantoms.heart.exam import lay_planes, true_planes
 from planewise.phantoms.heart.heart import LABELS, Heart
-from planewise.phantoms.heart.planes import lay_planes, true_planes
+from planewise.phantoms.imaging import ImagePose, rotation
 
 EXACT = UNLABELLED.with_values(
     turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0, coverage=(0.0, 0.0)
@@ -169,3 +170,17 @@ def test_affine_takes_the_middle_pixel_to_the_centre(heart):
     affine = pose.affine((1.5, 2.0), (101, 81), 8.0)
     np.testing.assert_allclose(affine @ [50, 40, 0, 1], [*pose.centre, 1], atol=1e-9)
     np.testing.assert_allclose(affine @ [51, 40, 0, 0] - affine @ [50, 40, 0, 0], [*(1.5 * pose.row), 0], atol=1e-9)
+
+
+def test_a_quarter_turn_about_z_takes_x_to_minus_y():
+    turn = rotation(np.array([0, 0, 1.0]), np.pi / 2)
+    np.testing.assert_allclose(turn, [[0, 1, 0], [-1, 0, 0], [0, 0, 1]], atol=1e-12)
+
+
+def test_affine_of_a_coronal_image():
+    # four columns 2 mm apart to the left, three rows 3 mm apart to the feet, 5 mm thick, centred on (10, 20, 30)
+    pose = ImagePose(np.array([10.0, 20, 30]), np.array([-1.0, 0, 0]), np.array([0, 0, -1.0]))
+    np.testing.assert_allclose(pose.normal, [0, -1, 0])
+    wanted = [[-2, 0, 0, 13], [0, 0, -5, 20], [0, -3, 0, 33], [0, 0, 0, 1]]
+    np.testing.assert_allclose(pose.affine((2.0, 3.0), (4, 3), 5.0), wanted)
+    np.testing.assert_allclose(pose.moved(np.array([1, 2, 3])).centre, [11, 22, 33])

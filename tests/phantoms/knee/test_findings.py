@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.phantoms import KNEE_LABELLED, Recipe
-from planewise.phantoms.knee import bones, joint
-from planewise.phantoms.knee.contrast import WEIGHTINGS
-from planewise.phantoms.knee.findings import KINDS, Oedema, Tear, dealt_kind
+from planewise.phantoms.knee import joint
+from planewise.phantoms.knee.knee import KINDS, Oedema, Tear, dealt_kind
 from planewise.phantoms.knee.leg import Leg
+from planewise.phantoms.knee.population import WEIGHTINGS
 
 SHARES = KNEE_LABELLED.findings
 
@@ -83,7 +83,7 @@ def _signal(leg: Leg, at) -> np.ndarray:
 
 def _above(leg: Leg, tibia_at) -> np.ndarray:
     """Height over the plateau of points in the tibia's frame."""
-    return bones.tibia(tibia_at, leg.knee.shape)[1]
+    return joint.tibia(tibia_at, leg.knee.shape)[1]
 
 
 def _box(middle, half: float = 8.0, step: float = 0.8):

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe
-from planewise.phantoms.knee import bones, joint
-from planewise.phantoms.knee.contrast import WEIGHTINGS
-from planewise.phantoms.knee.findings import KINDS
-from planewise.phantoms.knee.knee import Knee
+from planewise.phantoms.knee import joint
+from planewise.phantoms.knee.knee import KINDS, Knee
 from planewise.phantoms.knee.leg import Leg
+from planewise.phantoms.knee.population import WEIGHTINGS
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3, 4])
@@ -26,12 +25,12 @@ def _grid(step: float = 2.0):
 
 
 def _bones(knee: Knee, at) -> dict[str, np.ndarray]:
-    tibia, _ = bones.tibia(knee.into("tibia", at), knee.shape)
+    tibia, _ = joint.tibia(knee.into("tibia", at), knee.shape)
     return {
-        "femur": bones.femur(knee.into("femur", at), knee.shape)[0],
+        "femur": joint.femur(knee.into("femur", at), knee.shape)[0],
         "tibia": tibia,
-        "fibula": bones.fibula(knee.into("tibia", at), tibia),
-        "patella": bones.patella(knee.into("patella", at), knee),
+        "fibula": joint.fibula(knee.into("tibia", at), tibia),
+        "patella": joint.patella(knee.into("patella", at), knee),
     }
 
 
@@ -102,7 +101,7 @@ def test_patellar_tendon_is_as_long_as_a_tendon(knee):
 
 def test_menisci_are_wedges_open_to_the_notch(knee):
     x, y, z = knee.into("tibia", _grid(1.5))
-    _, above = bones.tibia((x, y, z), knee.shape)
+    _, above = joint.tibia((x, y, z), knee.shape)
     for medial in (True, False):
         points = joint.meniscus(x, y, above, medial)
         inside = points.depth > 0

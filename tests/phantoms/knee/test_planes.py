@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.phantoms import KNEE_UNLABELLED, Recipe
+from planewise.phantoms.knee.exam import OBLIQUE, lay_stacks, true_planes
 from planewise.phantoms.knee.knee import EPICONDYLE, Knee
-from planewise.phantoms.knee.planes import OBLIQUE, lay_stacks, true_planes
 
 EXACT = KNEE_UNLABELLED.with_values(
     oblique=0.0, turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0

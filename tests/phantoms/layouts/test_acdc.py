@@ -6,10 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from planewise.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
-from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.scanner import Scanner
-from planewise.phantoms.layouts.acdc import exam_folder
+from planewise.phantoms.heart.population import GROUPS, Scanner
 from scipy.ndimage import binary_fill_holes
 
 
@@ -31,8 +29,8 @@ def _info(folder) -> dict[str, str]:
     return dict(line.split(": ") for line in (folder / "Info.cfg").read_text().splitlines())
 
 
-def test_ordered_by_disease_with_a_place_for_every_number():
-    names = {number: exam_folder(number).name for number in range(1, 201)}
+def test_ordered_by_disease_with_a_place_for_every_number(recipe):
+    names = {number: recipe.form.exam_paths(recipe, number)[0].name for number in range(1, 201)}
     assert len(set(names.values())) == 200
     groups = list(GROUPS)
     by_name = sorted((name, groups[(number - 1) % 5]) for number, name in names.items())
@@ -68,7 +66,7 @@ def test_volumes_have_spacing_and_no_orientation(tree, recipe):
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_masks_hold_the_volumes_of_the_heart(tree, recipe, number):
-    name = exam_folder(number).name
+    name = recipe.form.exam_paths(recipe, number)[0].name
     heart = recipe.organ(number)
     for frame, phase in (("01", 0.0), ("03", 0.4)):
         mask = nib.load(tree / "training" / name / f"{name}_frame{frame}_gt.nii.gz")

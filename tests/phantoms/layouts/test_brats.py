@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.head.population import HEADS
+from planewise.phantoms.head import HEADS
 
 SMALL = HEADS.with_values(side=24, low_grade=0.5)
 

@@ -9,8 +9,7 @@ import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.phantoms import write_exams
-from planewise.phantoms.heart.study import plan_series
-from planewise.phantoms.layouts.dsbcc import exam_files
+from planewise.phantoms.heart.study import plan_series, study_files
 
 
 def _contents(folder) -> dict[str, bytes]:
@@ -94,7 +93,7 @@ def test_extra_views_are_what_they_are_whatever_they_are_called(recipe):
     names = {"3ch": set(), "rv_2ch": set(), "rvot": set()}
     small = replace(recipe, extra_views=1.0, population=recipe.population.with_values(phases=1, spacing=(8.0, 8.0)))
     for number in range(1, 7):
-        files = exam_files(small, number)
+        files = study_files(small.exam(number), small.identity(number), 1.0)
         assert sum(file.view == "localizer" for file in files) == 9
         for file in files:
             if file.view in names:

@@ -10,9 +10,7 @@ import pytest
 from monai.transforms import LoadImage
 from planewise.geometry import check_affine
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe, write_exams
-from planewise.phantoms.knee.series import series_files
-from planewise.phantoms.knee.study import plan_series
-from planewise.phantoms.layouts.fastmri import exam_folder
+from planewise.phantoms.knee.exam import plan_series, series_files
 
 SMALL = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.2, 3.6), plain_sagittal=1.0, localizer=1.0)
 
@@ -34,7 +32,7 @@ def tree(recipe, tmp_path_factory):
 def series(tree, recipe):
     """Files of exam 1 by folder, as (path, header)."""
     found = defaultdict(list)
-    for path in sorted((tree / exam_folder(recipe, 1)).rglob("*.dcm")):
+    for path in sorted((tree / recipe.form.exam_paths(recipe, 1)[0]).rglob("*.dcm")):
         found[path.parent.name].append((path, pydicom.dcmread(path)))
     assert len(found) > 3
     return found
@@ -195,12 +193,12 @@ def test_exams_differ_in_matrix_spacing_and_position():
 def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, tree, tmp_path):
     list(write_exams(recipe, tmp_path, 3, workers=2))
     for number in (1, 2):
-        folder = exam_folder(recipe, number)
+        folder = recipe.form.exam_paths(recipe, number)[0]
         assert _contents(tmp_path / folder) == _contents(tree / folder)
 
 
 def test_resumes_where_it_stopped(tree, recipe):
-    folder = tree / exam_folder(recipe, 1)
+    folder = tree / recipe.form.exam_paths(recipe, 1)[0]
     before = _contents(folder)
     assert dict(write_exams(recipe, tree, 2)) == {1: False, 2: False}
     assert _contents(folder) == before

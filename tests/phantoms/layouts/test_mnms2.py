@@ -1,17 +1,15 @@
-"""Test M&Ms-2's layout: names, codes, the table and its oddities."""
+"""Test M&Ms-2's layout: names, codes and the table."""
 
 import csv
-from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from planewise.phantoms import LABELLED, Recipe, write_exams
-from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS
-from planewise.phantoms.heart.volumes import view_affine
-from planewise.phantoms.layouts.mnms2 import MIRROR
+from planewise.phantoms.heart.population import GROUPS
+from planewise.phantoms.heart.study import view_affine
+from planewise.phantoms.layouts import Mnms2
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,7 @@ def test_codes_are_the_sets_and_the_affine_is_the_truth(tree, recipe):
     for view, short in (("sax", "SA"), ("4ch", "LA")):
         image, mask = (nib.load(tree / f"dataset/001/001_{short}_ES{tail}.nii.gz") for tail in ("", "_gt"))
         truth = view_affine(exam, view)
-        np.testing.assert_allclose(image.affine, MIRROR @ truth, atol=1e-3)
+        np.testing.assert_allclose(image.affine, Mnms2.mirror @ truth, atol=1e-3)
         np.testing.assert_array_equal(image.affine, mask.affine)
         values = np.asarray(mask.dataobj)
         assert image.shape == values.shape == (*exam.scanner.matrix, len(exam.poses[view]))
@@ -61,36 +59,4 @@ def test_codes_are_the_sets_and_the_affine_is_the_truth(tree, recipe):
     assert cine.shape[2:] == (1, 3)
     np.testing.assert_array_equal(
         cine.dataobj[..., exam.end_systole], nib.load(tree / "dataset/001/001_LA_ES.nii.gz").dataobj
-    )
-
-
-def test_flaws_of_the_table(recipe, tmp_path):
-    odd = replace(recipe, defects=("plain_codes", "padding_rows", "no_long_axis"))
-    list(write_exams(odd, tmp_path, 1))
-    list(write_exams(odd, tmp_path, 2))
-    rows = table(tmp_path)
-    assert [row[0] for row in rows] == ["SUBJECT_CODE", "1", "2", "", "", ""], (
-        "earlier rows are kept, including the padding"
-    )
-    assert (tmp_path / "dataset_information.csv").read_text().endswith("\n,,,,\n,,,,\n,,,,\n")
-    assert not list(tmp_path.rglob("*_LA_*"))
-    bare = replace(recipe, defects=("no_table",))
-    list(write_exams(bare, tmp_path / "bare", 1))
-    assert not list(tmp_path.glob("bare/*.csv"))
-
-
-def test_flaws_of_the_files(recipe, tmp_path):
-    for name in ("no_orientation", "unlabelled", "mask_elsewhere"):
-        list(write_exams(replace(recipe, defects=(name,)), tmp_path / name, 1))
-        assert name in MNMS2_DEFECTS
-    flat = nib.load(tmp_path / "no_orientation/dataset/001/001_LA_ED.nii.gz")
-    assert (flat.header["sform_code"], flat.header["qform_code"]) == (0, 0)
-    spacing = recipe.exam(1).scanner.spacing
-    np.testing.assert_allclose(flat.header.get_zooms()[:2], spacing, rtol=1e-5)
-    assert not list((tmp_path / "unlabelled").rglob("*_gt*"))
-    home = tmp_path / "mask_elsewhere/dataset/001"
-    moved = nib.load(home / "001_LA_ED_gt.nii.gz").affine - nib.load(home / "001_LA_ED.nii.gz").affine
-    assert np.linalg.norm(moved[:3, 3]) == pytest.approx(20, abs=1e-3)
-    np.testing.assert_array_equal(
-        nib.load(home / "001_SA_ED_gt.nii.gz").affine, nib.load(home / "001_SA_ED.nii.gz").affine
     )

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.phantoms import KNEE_LABELLED, Recipe, write_exams
-from planewise.phantoms.layouts.mrnet import exam_place, stretched
-from planewise.phantoms.scanner.imaging import image_points
+from planewise.phantoms.imaging import image_points
+from planewise.phantoms.layouts import MrNet, stretched
 
 SMALL = KNEE_LABELLED.at_size("demo").with_values(matrix=32)
 
@@ -31,11 +31,11 @@ def _rows(path) -> list[list[str]]:
 
 
 def test_parts_have_the_real_sets_sizes_and_numbers():
-    places = [exam_place(number) for number in range(1, 1251)]
+    places = [MrNet().place(number) for number in range(1, 1251)]
     train, valid = ([name for part, name in places if part == wanted] for wanted in ("train", "valid"))
     assert train == [f"{number:04d}" for number in range(1130)]
     assert valid == [f"{number:04d}" for number in range(1130, 1250)]
-    assert len({exam_place(number) for number in range(1, 3000)}) == 2999
+    assert len({MrNet().place(number) for number in range(1, 3000)}) == 2999
     # a few exams are enough to have both parts
     assert {part for part, _ in places[:11]} == {"train", "valid"}
 
@@ -58,7 +58,7 @@ def test_tables_have_no_header_and_keep_zeros(tree, recipe):
         assert {label for _, label in rows} <= {"0", "1"}
         assert [name for name, _ in _rows(tree / f"valid-{task}.csv")] == ["1130"]
     for number in range(1, 12):
-        part, name = exam_place(number)
+        part, name = MrNet().place(number)
         labels = recipe.exam(number).findings.labels
         for task, label in labels.items():
             assert [name, str(label)] in _rows(tree / f"{part}-{task}.csv")

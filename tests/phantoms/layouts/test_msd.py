@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.abdomen.population import ABDOMENS
+from planewise.phantoms.abdomen import ABDOMENS
 
 SMALL = ABDOMENS.with_values(side=24)
 

@@ -22,7 +22,7 @@ from planewise.augmentation import RandAffineBatchd, RandBrightnessBatchd, RandC
 from planewise.data import VolumeDataset, load_datalist
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.head.population import HEADS
+from planewise.phantoms.head import HEADS
 from planewise.preprocessing import CropToForegroundd, LoadVolumed, ScaleToUnitd
 from timing import Bar, Options, interleaved, ratio
 

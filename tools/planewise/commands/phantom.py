@@ -11,7 +11,6 @@ import typer
 
 from planewise.commands.terminal import progress_bar, refusals
 from planewise.cores import own_cores
-from planewise.errors import InputError
 
 if TYPE_CHECKING:
     from planewise.phantoms.settings import Settings
@@ -38,18 +37,6 @@ Size = _choice("Size", "demo", "paper")
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; created if missing.", show_default=False)]
 Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
 Seed = Annotated[int, typer.Option(help="Exam k of a seed does not depend on the number of exams.")]
-Defects = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--defect",
-        help=(
-            "Write every exam with this defect; repeat or separate by commas. Each layout has its own defects: "
-            "see --list-defects."
-        ),
-        show_default=False,
-    ),
-]
-ListDefects = Annotated[bool, typer.Option("--list-defects", help="List the names that --defect takes, and exit.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -106,8 +93,6 @@ def cardiac(
             min=0, max=1, help="dsbcc: share of exams with 3ch, right ventricular and localizer series, some misnamed."
         ),
     ] = 0.0,
-    defect: Defects = None,
-    list_defects: ListDefects = False,
     set_: Set = None,
     list_settings: ListSettings = False,
     patient_name: PatientName = "",
@@ -121,16 +106,15 @@ def cardiac(
     Example: planewise phantom cardiac work/unlabelled --exams 200 --seed 1
     """
     with refusals("phantom"):
-        population = _population(layout).at_size(size.value).with_text(set_ or [])
-        changes: dict[str, Any] = {}
-        if phases is not None:
-            changes["phases"] = phases
-        if thickness is not None or gap is not None:
-            usual = population.slices[0]
-            changes["slices"] = ((thickness or usual[0], usual[1] if gap is None else gap),)
+        population = _population(layout, set_, size)
+        usual = population.slices[0]
+        slices = ((thickness or usual[0], usual[1] if gap is None else gap),)
+        population = population.with_values(
+            phases=phases or population.phases,
+            slices=population.slices if thickness is None and gap is None else slices,
+        )
         headers = {"extra_views": extra_views, "patient_name": patient_name, "birth_date": birth_date}
-        population = population.with_values(**changes)
-        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers, size, **headers)
+        _write(out, exams, workers, list_settings, layout, seed, population, **headers)
 
 
 @app.command()
@@ -153,8 +137,6 @@ def knee(
             "paper: about 256 pixels, slices 3.5 mm apart; 10 times the work."
         ),
     ] = Size.demo,
-    defect: Defects = None,
-    list_defects: ListDefects = False,
     set_: Set = None,
     list_settings: ListSettings = False,
     patient_name: PatientName = "",
@@ -168,9 +150,9 @@ def knee(
     Example: planewise phantom knee work/labelled --layout mrnet --exams 120 --seed 2
     """
     with refusals("phantom"):
-        population = _population(layout).at_size(size.value).with_text(set_ or [])
+        population = _population(layout, set_, size)
         headers = {"patient_name": patient_name, "birth_date": birth_date}
-        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers, size, **headers)
+        _write(out, exams, workers, list_settings, layout, seed, population, **headers)
 
 
 @app.command()
@@ -186,8 +168,6 @@ def volume(
         ),
     ] = VolumeLayout.brats,
     side: Annotated[int, typer.Option(min=16, help="Voxels along each axis.")] = 64,
-    defect: Defects = None,
-    list_defects: ListDefects = False,
     set_: Set = None,
     list_settings: ListSettings = False,
     workers: Workers = 0,
@@ -199,8 +179,8 @@ def volume(
     Example: planewise phantom volume work/heads --layout brats --exams 40 --seed 1
     """
     with refusals("phantom"):
-        population = _population(layout).with_text(set_ or []).with_values(side=side)
-        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers)
+        population = _population(layout, set_).with_values(side=side)
+        _write(out, exams, workers, list_settings, layout, seed, population)
 
 
 @app.command()
@@ -218,8 +198,6 @@ def photograph(
     side: Annotated[
         int | None, typer.Option(min=88, help="Pixels from left to right.", show_default="by population")
     ] = None,
-    defect: Defects = None,
-    list_defects: ListDefects = False,
     set_: Set = None,
     list_settings: ListSettings = False,
     workers: Workers = 0,
@@ -229,76 +207,47 @@ def photograph(
     Example: planewise phantom photograph work/retinas --exams 300 --seed 1
     """
     with refusals("phantom"):
-        population = _population(layout).with_text(set_ or [])
-        population = population if side is None else population.with_values(side=side)
-        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers)
+        population = _population(layout, set_)
+        population = population.with_values(side=side or population.side)
+        _write(out, exams, workers, list_settings, layout, seed, population)
 
 
-def _population(layout: Enum) -> Settings:
-    """The layout's own population."""
+def _population(layout: Enum, changes: list[str] | None, size: Enum | None = None) -> Any:
+    """The layout's own population at a size, with settings changed as ``name=value``."""
     from planewise.phantoms import LAYOUTS
 
-    return LAYOUTS[layout.value].population
+    population = LAYOUTS[layout.value].population
+    return (population.at_size(size.value) if size else population).with_text(changes or [])
 
 
-def _run(
-    layout: Enum,
-    population: Settings,
+def _write(
     out: Path | None,
     exams: int,
-    seed: int,
-    defects: list[str] | None,
-    list_defects: bool,
-    list_settings: bool,
     workers: int,
-    size: Enum | None = None,
-    **more: Any,
+    list_settings: bool,
+    layout: Enum,
+    seed: int,
+    population: Settings,
+    **headers: Any,
 ) -> None:
-    """Prints the requested list, or writes the exams.
-
-    Args:
-        layout: the layout of the files.
-        population: the population, with all changes.
-        out, exams, seed, defects, list_defects, list_settings, workers: the options that every anatomy has.
-        size: ``demo`` or ``paper``, named in the list of settings.
-        more: further fields of the recipe.
-    """
-    from planewise.phantoms import LAYOUTS, Recipe, write_exams
-
-    form = LAYOUTS[layout.value]
-    if list_defects:
-        _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in form.defects.items()])
-    elif list_settings:
-        value = f"value for {layout.value}{f', {size.value}' if size else ''}"
-        _print_table(("setting", value, "meaning"), population.describe())
-    if list_defects or list_settings:
-        return
-    names = tuple(name.strip() for text in defects or [] for name in text.split(",") if name.strip())
-    if names and not form.defects:
-        raise InputError(f"{form.title}'s layout has no defects; leave out --defect")
-    if unknown := [name for name in names if name not in form.defects]:
-        raise InputError(
-            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows the defects of this layout"
-        )
-    recipe = Recipe(layout.value, seed, population, names, **more)
-    if out is None:
-        raise typer.BadParameter("no folder to write to; name one, e.g. work/phantoms (only lists need no folder)")
-    start, written = time.monotonic(), 0
-    with progress_bar(f"phantom exams ({recipe.layout})") as shown:
-        for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or own_cores()), 1):
-            written += new
-            shown(done, exams)
-    seconds = time.monotonic() - start
-    kept = f", {exams - written} were complete already" if written < exams else ""
-    typer.echo(f"{out}: {written} phantom exams written in {seconds:.0f} s{kept}")
-
-
-def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Prints rows under a header."""
+    """Prints the settings if requested, else writes the exams of a recipe."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    from planewise.phantoms import Recipe, write_exams
+
+    if list_settings:
+        table = Table("setting", f"value for {layout.value}", "meaning")
+        for row in population.describe():
+            table.add_row(*row)
+        return Console().print(table)
+    if out is None:
+        raise typer.BadParameter("no folder to write to; name one, e.g. work/phantoms")
+    start, written = time.monotonic(), 0
+    with progress_bar(f"phantom exams ({layout.value})") as shown:
+        recipe = Recipe(layout.value, seed, population, **headers)
+        for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or own_cores()), 1):
+            written += new
+            shown(done, exams)
+    kept = f", {exams - written} were complete already" if written < exams else ""
+    typer.echo(f"{out}: {written} phantom exams written in {time.monotonic() - start:.0f} s{kept}")

@@ -2,12 +2,11 @@
 
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS
+from planewise.phantoms.imaging import ImagePose
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED
-from planewise.phantoms.layout import LAYOUTS
-from planewise.phantoms.recipe import Recipe
-from planewise.phantoms.scanner.pose import ImagePose
-from planewise.phantoms.writing import write_exams
+from planewise.phantoms.layouts import LAYOUTS
+from planewise.phantoms.recipe import Recipe, write_exams
 
 __all__ = [
     "KNEE_LABELLED",

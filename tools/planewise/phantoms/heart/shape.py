@@ -7,19 +7,103 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq
 
-from planewise.phantoms.heart import tables
-from planewise.phantoms.heart.groups import GROUPS
-from planewise.phantoms.heart.patient import Patient
-from planewise.phantoms.heart.population import UNLABELLED, Population
+from planewise.phantoms.heart.population import GROUPS, UNLABELLED, Patient, Population
 from planewise.phantoms.heart.surfaces import (
+    ANGLES,
     APICAL,
     DEPTH,
     ELEVATION,
+    LEVEL,
     PHI,
     BasePlane,
     Surfaces,
     enclosed_volume,
 )
+from planewise.phantoms.painting import Coordinates, ellipsoid
+
+
+def _wrap(angle: np.ndarray) -> np.ndarray:
+    """Convert angles to the range (-pi, pi]."""
+    return np.angle(np.exp(1j * angle))
+
+
+def _bump(angle: float, width: float) -> np.ndarray:
+    """A smooth bump over `PHI`, 1 at ``angle``."""
+    return np.exp(-0.5 * (_wrap(PHI - angle) / width) ** 2)
+
+
+def smooth_around(table: np.ndarray) -> np.ndarray:
+    """Smooth the table around the axis, but never below its values, because fat fills the grooves between the ventricles."""
+    shifts = range(-3, 4)
+    weights = np.hanning(len(shifts) + 2)[1:-1]
+    smooth = sum(w * np.roll(table, shift, axis=1) for w, shift in zip(weights / weights.sum(), shifts, strict=True))
+    return np.maximum(smooth, table)
+
+
+def harmonics(rng: np.random.Generator, orders: range, size: float) -> np.ndarray:
+    """A smooth random table with a standard deviation of about ``size``; it fades to zero at the apex."""
+    table = np.zeros((len(LEVEL), ANGLES))
+    for order in orders:
+        for twist in range(3):
+            amplitude, start = rng.standard_normal(), rng.uniform(0, 2 * np.pi)
+            table += amplitude * np.cos(order * PHI + twist * np.pi / 2 * LEVEL[:, None] + start)
+    return table * size / np.sqrt(1.5 * len(orders)) * np.cos(ELEVATION)[:, None]
+
+
+def hypertrophy(rng: np.random.Generator) -> np.ndarray:
+    """Additional wall thickness, as a table, mm: mostly in the septum, sometimes all around, sometimes at the apex."""
+    extra = max(rng.normal(8.5, 2.5), 3.0)
+    kind = rng.choice(["septum", "around", "apex"], p=[0.65, 0.2, 0.15])
+    angle, width = np.radians(rng.normal(-15, 20)), np.radians(rng.uniform(40, 65))
+    if kind == "apex":
+        return extra * 0.8 * np.sin(ELEVATION)[:, None] ** 1.5 * np.ones(ANGLES)
+    along = 1 - 0.5 * np.sin(ELEVATION)[:, None] ** 2
+    if kind == "around":
+        return 0.7 * extra * along * (1 + 0.25 * np.cos(PHI) * np.cos(ELEVATION)[:, None])
+    return extra * along * (0.15 + _bump(angle, width) * np.cos(ELEVATION)[:, None] ** 0.5)
+
+
+def scar(rng: np.random.Generator) -> np.ndarray:
+    """An infarct in the territory of one of the three coronary arteries, as a table, 0 to 1."""
+    territory = str(rng.choice(["anterior", "inferior", "lateral"], p=[0.5, 0.32, 0.18]))
+    angle = np.radians({"anterior": -50, "inferior": 95, "lateral": 175}[territory] + rng.normal(0, 12))
+    around = _bump(angle, np.radians(rng.uniform(38, 58)))
+    if territory == "anterior":
+        along = 1 / (1 + np.exp(-(LEVEL - rng.uniform(-0.25, 0.1)) / 0.08))[:, None]
+        # the anterior artery goes around the apex
+        tip = np.clip((LEVEL - 0.55) / 0.25, 0, 1)[:, None]
+        return np.clip(np.maximum(around * along, 0.9 * tip), 0, 1)
+    along = 1 / (1 + np.exp((LEVEL - rng.uniform(0.3, 0.6)) / 0.1))[:, None]
+    return np.clip(1.15 * around * along, 0, 1)
+
+
+def right_form(rng: np.random.Generator, angle: float, end: float, spread: float, taper: float) -> np.ndarray:
+    """Depth of the right ventricle, as a table: 0 outside the ventricle, and about 1 at its deepest point.
+
+    At mid level, the ventricle spans the septum between the two insertions, and is deepest at its lowest part (the acute
+    margin). Towards the base, it extends around the front (the outflow tract). It ends before the left ventricle's apex.
+    """
+    end = end + np.radians(rng.normal(0, 3 * spread))
+    insertions = np.radians(rng.normal(0, 4 * spread, 2))
+    basal = np.clip(-DEPTH / 40, 0, 1)
+    apical = np.clip(ELEVATION / end, 0, 1)
+    peak = np.radians(16 - 28 * basal) + (angle - np.radians(16)) * apical
+    anterior = np.radians(-62 - 38 * basal + 34 * apical) + insertions[0]
+    inferior = np.maximum(np.radians(66 - 10 * basal + 2 * apical) + insertions[1], peak + np.radians(22))
+    turn = _wrap(PHI - peak[:, None])
+    width = np.where(turn > 0, (inferior - peak)[:, None], (peak - anterior)[:, None])
+    around = np.clip(1 - (turn / width) ** 2, 0, 1) ** rng.uniform(0.75, 1.05)
+    along = np.where(APICAL, np.clip(1 - apical**2, 0, 1) ** taper, 1 - 0.12 * basal)
+    return around * along[:, None]
+
+
+def fat(rng: np.random.Generator, patient: Patient) -> np.ndarray:
+    """Thickness of the fat around the heart, as a table, mm. Most fat is over the right ventricle and in the grooves."""
+    amount = np.clip(rng.normal(3.0 + 0.16 * (patient.body_mass_index - 24), 0.9), 1.2, 7)
+    over_right = 0.7 * _bump(np.radians(20), np.radians(70)) + 0.8 * _bump(np.radians(-75), np.radians(25))
+    grooves = 1.2 * np.clip(-LEVEL - 0.15, 0, 1)[:, None]
+    return amount * (over_right + grooves + 0.6 * harmonics(rng, range(1, 5), 0.5)) - 0.5
+
 
 #: Thickness of the right ventricle's free wall, mm.
 RIGHT_WALL = 3.0
@@ -88,15 +172,15 @@ class HeartShape:
         length = 88 * (patient.lv_edv / 135) ** (1 / 3) / roundness
         basal = length * rng.uniform(0.24, 0.32)
         thinning = (1 - own.uniform(*population.apical_thinning) * np.sin(ELEVATION) ** 2)[:, None]
-        unevenness = 1 + 0.06 * spread * np.cos(PHI) + tables.harmonics(rng, range(1, 4), 0.05 * spread)
+        unevenness = 1 + 0.06 * spread * np.cos(PHI) + harmonics(rng, range(1, 4), 0.05 * spread)
         wall = patient.wall * thinning * unevenness
-        strength = 1 + tables.harmonics(rng, range(1, 3), 0.08 * spread)
+        strength = 1 + harmonics(rng, range(1, 3), 0.08 * spread)
         if patient.group == "HCM":
-            wall = wall + tables.hypertrophy(rng)
+            wall = wall + hypertrophy(rng)
         if patient.group == "MINF":
-            scar = tables.scar(rng)
-            wall = wall * (1 - 0.45 * scar)
-            strength = strength * (1 - scar * rng.uniform(0.85, 1.1))
+            infarct = scar(rng)
+            wall = wall * (1 - 0.45 * infarct)
+            strength = strength * (1 - infarct * rng.uniform(0.85, 1.1))
         angle = np.radians(rng.normal(30, 5 * spread))
         shape = cls(
             radius=25.0,
@@ -104,12 +188,12 @@ class HeartShape:
             basal_length=basal,
             wall=np.maximum(wall, 3.0),
             strength=strength,
-            dents=tables.harmonics(rng, range(2, 5), 0.025 * spread),
+            dents=harmonics(rng, range(2, 5), 0.025 * spread),
             right_depth=35.0,
             right_angle=angle,
-            right_form=tables.right_form(rng, angle, ends, spread, taper)
-            * (1 + tables.harmonics(own, range(2, 6), population.right_dents)),
-            fat=own.uniform(*population.heart_fat) * tables.fat(rng, patient),
+            right_form=right_form(rng, angle, ends, spread, taper)
+            * (1 + harmonics(own, range(2, 6), population.right_dents)),
+            fat=own.uniform(*population.heart_fat) * fat(rng, patient),
             left_tilt=(rng.normal(0, 0.07 * spread), rng.normal(0, 0.07 * spread)),
             right_tilt=rng.uniform(*population.right_tilt),
             left_descent=length * (0.03 + 0.20 * patient.lv_ef),
@@ -167,7 +251,7 @@ class HeartShape:
         right = self.right_wall(squeeze, epicardium)
         there = self.right_form > 0
         outer = np.maximum(right + np.where(there, RIGHT_WALL + 1.2 * squeeze, 0), epicardium)
-        outline = tables.smooth_around(outer) + self.fat
+        outline = smooth_around(outer) + self.fat
         return Surfaces(
             endocardium, epicardium, right, outer, outline, self.left_base(squeeze), self.right_base(squeeze)
         )
@@ -216,3 +300,30 @@ def _root(excess, low: float, high: float) -> float:
     if excess(high) <= 0:
         return high
     return brentq(excess, low, high, xtol=1e-3, rtol=1e-4)
+
+
+def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) -> tuple[np.ndarray, np.ndarray]:
+    """Depths inside the left and the right atrium, mm, positive inside.
+
+    The roofs do not move and the floors follow the valve planes, so the atria fill when the ventricles empty. The floors
+    extend beyond the valve planes, where the ventricles are painted over them. The two atria overlap at the septum.
+
+    Args:
+        patient: the patient, whose size determines the size of the atria.
+        shape: shape of the heart.
+        at: points in the heart's frame, mm, float32.
+        squeeze: contraction of the ventricles, 0 at end-diastole and 1 at end-systole.
+    """
+    size = (patient.body_surface / 1.9) ** 0.5
+    left_floor, left_roof = shape.left_base(squeeze).level + 6, -shape.basal_length - 50 * size
+    middle, half = (left_floor + left_roof) / 2, (left_floor - left_roof) / 2
+    left = ellipsoid(at, (6, 4, middle), (28 * size, 24 * size, half))
+    right_floor, right_roof = shape.right_base(squeeze).level + 8, -shape.basal_length - 46 * size
+    middle, half = (right_floor + right_roof) / 2, (right_floor - right_roof) / 2
+    right = ellipsoid(at, (48, 24, middle), (22 * size, 26 * size, half))
+    return left, right
+
+
+def left_of_septum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Depth inside the part of the left atrium that excludes the right atrium and the septum, mm."""
+    return left - np.maximum(right + 1.5, 0)

@@ -1,20 +1,101 @@
-"""The series of a heart exam: a short-axis stack with a series for each slice, 2ch, 4ch, and optional series."""
+"""The files of a heart exam: DICOM series of one slice through the cycle, and volumes with masks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from planewise.phantoms.heart.cine_series import Series, series_files
+import numpy as np
+from pydicom.dataset import Dataset
+
+from planewise.phantoms.files import (
+    DicomFile,
+    Identity,
+    NiftiFile,
+    exam_header,
+    image_dataset,
+    number,
+    set_geometry,
+    uid,
+)
 from planewise.phantoms.heart.exam import Exam
-from planewise.phantoms.scanner.dicom import DicomFile, Identity, uid
-from planewise.phantoms.scanner.pose import localizer_poses
+from planewise.phantoms.imaging import ImagePose, localizer_poses
+
+
+@dataclass(frozen=True)
+class Series:
+    """One acquisition of one slice through the cycle, and its description in the header."""
+
+    view: str
+    folder: str
+    description: str
+    number: int
+    """Series number, which is also part of the file names"""
+    pose: ImagePose
+    slice: int = 0
+    stream: int = 0
+    """Number of the acquisition in its exam, which determines its noise, its breath-hold and its identifiers"""
+    phases: Sequence[float] | None = None
+    matrix: tuple[int, int] | None = None
+    spacing: float | None = None
+
+
+def series_files(exam: Exam, series: Series, identity: Identity, folder: PurePosixPath) -> list[DicomFile]:
+    """Scan one series, and describe every phase as a single-frame MR image."""
+    phases = exam.phases if series.phases is None else np.asarray(series.phases)
+    matrix, spacing = series.matrix or exam.scanner.matrix, series.spacing or exam.scanner.spacing
+    images = exam.images(series.pose, series.stream, phases, matrix, spacing)
+    # every series has its own breath-hold, with its own heart rate
+    interval = exam.scanner.interval * exam.rng(series.stream, 1).uniform(0.96, 1.04)
+    header = exam_header(exam, identity)
+    _describe_cine(header, exam)
+    set_geometry(header, series.pose, spacing, images.shape[1:])
+    header.SeriesInstanceUID = uid(exam, "series", series.stream)
+    header.SeriesDescription = header.ProtocolName = series.description
+    header.SeriesNumber = series.number
+    header.AcquisitionNumber = 1
+    header.NominalInterval = round(interval)
+    header.CardiacNumberOfImages = len(phases)
+    header.WindowCenter = number(round(0.4 * float(images.max())))
+    header.WindowWidth = number(round(0.8 * float(images.max())) + 1)
+    files = []
+    for rank, (pixels, phase) in enumerate(zip(images, phases, strict=True)):
+        dataset = image_dataset(header, uid(exam, "image", series.stream, rank))
+        dataset.InstanceNumber = rank + 1
+        seconds = 60 * series.number + rank
+        dataset.AcquisitionTime = f"{10 + seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}.000000"
+        dataset.TriggerTime = number(phase * interval)
+        dataset.PixelData = pixels.astype("<u2").tobytes()
+        path = folder / series.folder / f"IM-{series.number:04d}-{rank + 1:04d}.dcm"
+        files.append(DicomFile(path, dataset, view=series.view, slice=series.slice, phase=rank))
+    return files
+
+
+def _describe_cine(header: Dataset, exam: Exam) -> None:
+    """Add the header entries that describe a cine's sequence, in place."""
+    scanner = exam.scanner
+    header.ImageType = ["ORIGINAL", "PRIMARY", "M", "RETRO", "NORM", "DIS2D"]
+    header.BodyPartExamined = "HEART"
+    header.PatientPosition = "HFS"
+    header.ScanningSequence = "GR"
+    header.SequenceVariant = "SK"
+    header.ScanOptions = ["CG", "PER"]
+    header.MRAcquisitionType = "2D"
+    header.SequenceName = "*tfi2d1_12"
+    header.SliceThickness = number(scanner.thickness)
+    header.SpacingBetweenSlices = number(scanner.distance)
+    header.RepetitionTime = number(scanner.interval / max(scanner.phases, 1))
+    header.EchoTime = "1.4"
+    header.FlipAngle = "55"
+
 
 #: Folder, below the exam's folder, that contains all series.
 STUDY = PurePosixPath("study")
 
 
 def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> list[DicomFile]:
-    """The files of an exam without defects: the short-axis stack with a series for each slice, 2ch and 4ch.
+    """The files of an exam: the short-axis stack with a series for each slice, 2ch and 4ch.
 
     Args:
         exam: the exam to scan.
@@ -39,7 +120,7 @@ def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> lis
 
 
 def plan_series(exam: Exam) -> list[Series]:
-    """The series of an exam without defects, in the order of their numbers."""
+    """The series of an exam, in the order of their numbers."""
     rng = exam.rng(3)
     columns, rows = exam.scanner.matrix
     number = int(rng.integers(2, 6))
@@ -79,3 +160,74 @@ def localizer_files(exam: Exam, identity: Identity) -> list[DicomFile]:
         file.path = file.path.with_name(f"IM-0001-{rank + 1:04d}.dcm")
         file.slice, file.phase = rank, 0
     return files
+
+
+#: Acquisition number of each view's first slice; the numbers of further short-axis slices increase by one.
+VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
+
+
+def cine_volume(exam: Exam, view: str) -> tuple[np.ndarray, np.ndarray]:
+    """Scan a view through the cycle.
+
+    Args:
+        exam: the exam to scan.
+        view: ``"sax"`` (from base to apex), ``"2ch"`` or ``"4ch"``.
+
+    Returns:
+        Pixels, int16, shape ``(columns, rows, slices, phases)``, and the affine ``(4, 4)``, RAS+, mm.
+    """
+    cine = np.stack([exam.images(pose, stream) for stream, pose in _slices(exam, view)])
+    return cine.transpose(3, 2, 0, 1).astype(np.int16), view_affine(exam, view)
+
+
+def view_files(
+    exam: Exam, view: str, codes: Mapping[int, int] | None, cine: str, frame: str = "", mask: str = ""
+) -> list[NiftiFile]:
+    """The files of a view: its cine and, at end-diastole and end-systole, its frame and its mask.
+
+    Args:
+        exam, view, codes: see `mask_volume`; without codes, there is only the cine.
+        cine: name of the cine's file, without its ending.
+        frame, mask: patterns for the names of the other files, with ``{0}`` for ED or ES and ``{1}`` for the number of the
+            frame, from 1.
+    """
+    volume, affine = cine_volume(exam, view)
+    files = [NiftiFile(f"{cine}.nii.gz", volume, affine, exam.step)]
+    for phase, rank in (("ED", 0), ("ES", exam.end_systole)) if codes else ():
+        drawn = mask_volume(exam, view, rank, codes)
+        for pattern, content in ((frame, volume[..., rank]), (mask, drawn)):
+            files.append(NiftiFile(f"{pattern.format(phase, rank + 1)}.nii.gz", content, affine))
+    return files
+
+
+def mask_volume(exam: Exam, view: str, phase: int, codes: Mapping[int, int]) -> np.ndarray:
+    """The labels of a view as acquired at a phase.
+
+    Args:
+        exam, view: see `cine_volume`.
+        phase: index of the phase in the cycle.
+        codes: maps labels of `Heart.label`, including atria, to labels of the data set; all others become background.
+
+    Returns:
+        uint8, shape ``(columns, rows, slices)``.
+    """
+    masks = [exam.mask(pose, stream, exam.phases[phase], with_atria=True) for stream, pose in _slices(exam, view)]
+    drawn = np.stack(masks).transpose(2, 1, 0)
+    table = np.zeros(256, dtype=np.uint8)
+    table[list(codes)] = list(codes.values())
+    return table[drawn]
+
+
+def view_affine(exam: Exam, view: str) -> np.ndarray:
+    """The affine ``(4, 4)`` from voxel indices of a view's volume to patient space, RAS+, mm."""
+    poses, scanner = exam.poses[view], exam.scanner
+    affine = poses[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, scanner.thickness)
+    if len(poses) > 1:
+        # the direction from slice to slice may be along the images' normal or against it
+        affine[:3, 2] = poses[1].centre - poses[0].centre
+    return affine
+
+
+def _slices(exam: Exam, view: str):
+    """Acquisition number and pose of each slice."""
+    return enumerate(exam.poses[view], start=VIEW_STREAMS[view])

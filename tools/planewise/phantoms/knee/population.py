@@ -1,8 +1,10 @@
-"""Populations of knee exams: every number that determines their variation and difficulty, in one place."""
+"""Knees' patients, shapes, scanners and populations: every number that determines their variation and difficulty."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+
+import numpy as np
 
 from planewise.phantoms.settings import Scan, setting
 
@@ -100,3 +102,221 @@ KNEE_LABELLED = KneePopulation(
     suppression=(0.1, 0.5),
     flexion=(2.0, 25.0),
 )
+
+
+@dataclass(frozen=True)
+class KneePatient:
+    """Sex, size and side."""
+
+    sex: str
+    height: float
+    """cm"""
+    weight: float
+    """kg"""
+    left: bool
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, left: float) -> KneePatient:
+        """An adult.
+
+        Args:
+            rng: source of the draws.
+            left: probability of a left knee.
+        """
+        male = rng.random() < 0.55
+        height = np.clip(rng.normal(177, 7) if male else rng.normal(165, 6.5), 148, 202)
+        index = np.clip(rng.normal(26, 4), 18, 40)
+        return cls(
+            sex="M" if male else "F",
+            height=float(np.round(height)),
+            weight=float(np.round(index * (height / 100) ** 2)),
+            left=bool(rng.random() < left),
+        )
+
+
+@dataclass(frozen=True)
+class KneeShape:
+    """Deviations from the average knee. Lengths are in mm of the average knee; ``scale`` stretches the whole knee."""
+
+    scale: float
+    flexion: float
+    """Angle between femur and tibia, radians"""
+    medial_back: float
+    """Additional length of the medial condyle towards the back, compared with the lateral condyle; it rotates the posterior
+    condylar line
+    """
+    condyle_length: float
+    """Factor on the extent of the condyles from front to back"""
+    notch_width: float
+    """Half width of the intercondylar notch"""
+    groove: float
+    """Depth of the trochlear groove"""
+    slope: float
+    """Slope of the plateau towards the back, per mm"""
+    patella_height: float
+    """Displacement of the patella upwards"""
+    patella_side: float
+    """Displacement of the patella to the lateral side"""
+    bulk: float
+    """Factor on the muscles' thickness"""
+    fat: float
+    """Thickness of the fat under the skin"""
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: KneePopulation, height: float) -> KneeShape:
+        """Sample a shape; tall patients have large knees.
+
+        Args:
+            rng: generator of the shape.
+            population: the population, which determines the spread.
+            height: height of the patient, cm.
+        """
+        spread = population.shape * np.clip(rng.standard_normal(10), -2, 2)
+        return cls(
+            scale=float(np.clip(height / 173 * np.exp(0.035 * spread[0]), 0.82, 1.18)),
+            flexion=float(np.radians(rng.uniform(*population.flexion))),
+            medial_back=float(2.0 + 1.0 * spread[1]),
+            condyle_length=float(np.exp(0.03 * spread[2])),
+            notch_width=float(9.5 + 0.7 * spread[3]),
+            groove=float(5.5 + 0.9 * spread[4]),
+            slope=float(0.11 + 0.025 * spread[5]),
+            patella_height=float(3.5 * spread[6]),
+            patella_side=float(2.0 + 1.5 * spread[7]),
+            bulk=float(np.exp(0.12 * spread[8])),
+            fat=float(rng.uniform(*population.fat)),
+        )
+
+
+@dataclass(frozen=True)
+class KneeContrast:
+    """Signal of each tissue in one weighting, relative to the brightest."""
+
+    fluid: float
+    fat: float
+    marrow: float
+    muscle: float
+    cartilage: float
+    synovium: float
+    ligament: float
+    """Signal of ligaments, menisci and tendons, which is low because the signal of water in their fibres decays quickly"""
+    cortex: float
+    vessel: float
+    skin: float
+    oedema: float
+
+    def varied(self, rng: np.random.Generator, spread: float) -> KneeContrast:
+        """The same weighting on another scanner, where every tissue is brighter or darker by a random factor."""
+        values = astuple(self)
+        factors = np.exp(spread * np.clip(rng.standard_normal(len(values)), -2, 2))
+        return KneeContrast(*(value * float(factor) for value, factor in zip(values, factors, strict=True)))
+
+
+#: Maps each weighting to its signals. ``t2_fs`` and ``pd_fs`` have fat suppression.
+WEIGHTINGS: dict[str, KneeContrast] = {
+    "t2_fs": KneeContrast(
+        fluid=1.0, fat=0.17, marrow=0.15, muscle=0.30, cartilage=0.50, synovium=0.40, ligament=0.05, cortex=0.03,
+        vessel=0.45, skin=0.25, oedema=0.72,
+    ),
+    "pd_fs": KneeContrast(
+        fluid=1.0, fat=0.20, marrow=0.18, muscle=0.36, cartilage=0.66, synovium=0.42, ligament=0.08, cortex=0.03,
+        vessel=0.5, skin=0.35, oedema=0.74,
+    ),
+    "pd": KneeContrast(
+        fluid=0.82, fat=0.95, marrow=0.80, muscle=0.38, cartilage=0.58, synovium=0.55, ligament=0.09, cortex=0.04,
+        vessel=0.3, skin=0.5, oedema=0.58,
+    ),
+    "t1": KneeContrast(
+        fluid=0.26, fat=1.0, marrow=0.86, muscle=0.32, cartilage=0.42, synovium=0.35, ligament=0.09, cortex=0.04,
+        vessel=0.15, skin=0.45, oedema=0.40,
+    ),
+}  # fmt: skip
+
+#: Weightings with fat suppression.
+SUPPRESSED = ("t2_fs", "pd_fs")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One sequence of a scanner."""
+
+    weighting: str
+    """A key of `WEIGHTINGS`"""
+    spacing: float
+    """mm, the same along rows and columns"""
+    matrix: tuple[int, int]
+    """Columns and rows"""
+    thickness: float
+    gap: float
+    """mm between slices"""
+    contrast: KneeContrast
+    unsuppressed: float
+    """Signal of fat where fat suppression fails"""
+    count: int | None = None
+    """Number of slices of a stack; None means as many as are needed to cover the knee"""
+
+    @property
+    def distance(self) -> float:
+        """Distance between centres of neighbouring slices, mm."""
+        return self.thickness + self.gap
+
+
+@dataclass(frozen=True)
+class KneeScanner:
+    """Scan settings of one exam."""
+
+    protocols: dict[str, Protocol]
+    """``sagittal``, ``sagittal_plain``, ``coronal``, ``axial``"""
+    noise: float
+    """Share of the brightest tissue's signal"""
+    shading: float
+    blur: float
+    gain: float
+    """Pixel value of the brightest tissue"""
+    field_strength: float
+    """tesla"""
+    feet_first: bool
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: KneePopulation) -> KneeScanner:
+        """Sample a scanner with its protocols; each sequence has its own matrix and slices."""
+        weightings = {
+            "sagittal": "t2_fs",
+            "sagittal_plain": "pd",
+            "coronal": str(rng.choice(["pd_fs", "t1", "pd"], p=[0.6, 0.25, 0.15])),
+            "axial": str(rng.choice(["t2_fs", "pd_fs"])),
+        }
+        field = rng.uniform(*population.field)
+        protocols = {}
+        for name, weighting in weightings.items():
+            side = field * (1.0 if name.startswith("sagittal") else rng.uniform(0.92, 1.05))
+            spacing = rng.uniform(*population.spacing)
+            # scanners reconstruct matrices that are multiples of four
+            matrix = population.matrix or int(4 * np.round(side / spacing / 4))
+            thickness, gap = population.slices[rng.integers(len(population.slices))]
+            count = None
+            if not name.startswith("sagittal"):
+                # an odd number, so that there is a middle slice
+                low, high = (int(value) // 2 for value in population.across)
+                count = 2 * int(rng.integers(low, high + 1)) + 1
+                distance = round(rng.uniform(*population.span) / (count - 1), 2)
+                thickness = min(thickness, round(0.95 * distance, 1))
+                gap = round(distance - thickness, 2)
+            protocols[name] = Protocol(
+                weighting=weighting,
+                spacing=round(side / matrix, 4),
+                matrix=(matrix, matrix),
+                thickness=thickness,
+                gap=gap,
+                contrast=WEIGHTINGS[weighting].varied(rng, population.contrast),
+                unsuppressed=float(rng.uniform(*population.suppression)) if weighting in SUPPRESSED else 0.0,
+                count=count,
+            )
+        return cls(
+            protocols=protocols,
+            noise=float(rng.uniform(*population.noise)),
+            shading=float(rng.uniform(*population.shading)),
+            blur=float(rng.uniform(*population.blur)),
+            gain=float(rng.uniform(*population.gain)),
+            field_strength=float(rng.choice([1.5, 3.0])),
+            feet_first=bool(rng.random() < 0.7),
+        )

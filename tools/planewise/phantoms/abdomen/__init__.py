@@ -1,1 +1,0 @@
-"""Abdomens with a pancreas and its tumours, in computed tomography."""

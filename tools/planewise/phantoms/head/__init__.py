@@ -1,1 +1,0 @@
-"""Heads with brain tumours, in four contrasts of magnetic resonance."""

@@ -1,1 +1,0 @@
-"""Writers of exams in the folders and files of real data sets."""

@@ -1,1 +1,0 @@
-"""Retinas with the lesions of diabetic retinopathy, in photographs."""

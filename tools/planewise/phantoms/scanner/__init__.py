@@ -1,1 +1,0 @@
-"""Code that the scanners of all organs share: the position of an image, its sampling, and its file."""
