@@ -122,7 +122,7 @@ def recorded(study: Path) -> dict[str, Any]:
         InputError: the folder contains no study.
     """
     from planewise.reports.study.folder import StudyFolder, read_json
-    from planewise.reports.study.provenance import devices, precisions, run_records
+    from planewise.reports.study.data import devices, precisions, run_records
     from planewise.reports.study_report import write_study_report
 
     found = StudyFolder.read(study)
