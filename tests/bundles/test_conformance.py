@@ -151,9 +151,9 @@ def test_no_bundle_has_the_scores_of_the_bundle_that_it_was_copied_from():
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_no_page_has_gains_or_times_of_the_bundle_that_it_was_copied_from(name):
-    """Gains belong to the bundles that `texts.yaml` lists, and times on a GPU to those in the table of `devices.md`."""
+    """Gains belong to the bundles that `tables.yaml` lists, and times on a GPU to those in the table of `devices.md`."""
     page, head = (ROOT / "bundles" / name / file for file in ("docs/README.md", "configs/train.yaml"))
-    texts = yaml.safe_load((measured.HERE / "texts.yaml").read_text())
+    texts = yaml.safe_load((measured.HERE / "tables.yaml").read_text())
     with_gains = {file for entry in texts if "methods" in entry for file in entry["files"]}
     assert measured.METHODS not in page.read_text() or page.relative_to(ROOT).as_posix() in with_gains, (
         "delete the table of gains, with its marks and its sentence: no study has measured this bundle"

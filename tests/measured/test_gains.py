@@ -113,7 +113,7 @@ def test_no_number_of_the_results_page_stands_outside_of_what_is_written():
     assert not re.findall(r"(?<![\w/])[-+]?0?\.\d+", prose)
     titles = [
         entry["gains"]["title"]
-        for entry in yaml.safe_load((measured.HERE / "texts.yaml").read_text())
+        for entry in yaml.safe_load((measured.HERE / "tables.yaml").read_text())
         if "gains" in entry and entry["files"]
     ]
     assert all(text.count(f"**{title}") == 1 for title in titles) and len(titles) == 10

@@ -9,6 +9,7 @@ import yaml
 from planewise.reports.methods import method_name
 
 from tests.reports.study.studies import write
+from tools.benchmarks.page import END
 from tools.measured import write as measured
 from tools.studies.methods import methods_of, pretrainings_of
 
@@ -55,20 +56,9 @@ def test_a_record_is_of_the_study_that_its_config_describes(file):
     assert config["title"] and config["time"]
 
 
-def test_numbers_are_replaced_wherever_the_lines_break():
-    text = "location, MAE {pretrain/location/location/mae|.3f} and Dice {tables/Dice/4, from scratch/mean|.2f}."
-    document = "# Score: location,\n# MAE 10 and Dice\n# 0.99. With 0.99 more.\n"  # the new numbers have other lengths
-    wanted = "# Score: location,\n# MAE 0.112 and Dice\n# 0.46. With 0.99 more.\n"
-    assert measured.with_values(document, text, RECORD) == wanted
-    assert measured.with_values(wanted, text, RECORD) == wanted
-    deviation = "({tables/Dice/4, from scratch/mean/sd|.3f})"
-    assert measured.with_values("a (1.5) b", deviation, RECORD) == "a (0.306) b"
-
-
-@pytest.mark.parametrize("document", ["nothing of it", "MAE 0.1 and MAE 0.2"])
-def test_a_text_that_stands_nowhere_or_twice_is_an_error(document):
-    with pytest.raises(ValueError, match=r"occurs [02] times, but must occur exactly once: MAE"):
-        measured.with_values(document, "MAE {pretrain/location/location/mae|.3f}", RECORD)
+def test_fields_of_rows_become_the_numbers_of_the_record():
+    rows = ["| MAE | Dice |", "| {pretrain/location/location/mae|.3f} | {tables/Dice/4, from scratch/mean/sd|.3f} |"]
+    assert measured.rows_as_markdown(rows, RECORD) == "| MAE | Dice |\n| 0.112 | 0.306 |\n"
 
 
 def test_a_path_that_leads_nowhere_says_where_it_ends():
@@ -101,20 +91,23 @@ def test_a_record_is_what_the_study_found(tmp_path):
 
 def test_the_command_writes_then_checks(tmp_path, monkeypatch, capsys):
     (tmp_path / "records").mkdir()
-    (tmp_path / "page.md").write_text("MAE 0.999")
+    blocks = [f"{measured.ROWS.format(number=number)}\n{END}" for number in (1, 2)]
+    (tmp_path / "page.md").write_text("\n".join(blocks))
     (tmp_path / "records/heart.json").write_text(measured.as_text(RECORD | {"made_by": {}}))
-    entry = "- study: heart\n  files: [page.md]\n  texts: ['MAE {pretrain/location/location/mae|.3f}']\n"
-    (tmp_path / "records/texts.yaml").write_text(entry)
+    entry = "- {{study: heart, files: [page.md], rows: ['{} {{pretrain/location/location/mae|.3f}}']}}\n"
+    (tmp_path / "records/tables.yaml").write_text(entry.format("one") + entry.format("two"))
     monkeypatch.setattr(measured, "HERE", tmp_path / "records")
     monkeypatch.setattr(measured, "ROOT", tmp_path)
     monkeypatch.setattr(measured.documents, "__defaults__", (tmp_path,))
     assert measured.main(["--check"]) == 1 and "differs: page.md" in capsys.readouterr().out
-    assert (tmp_path / "page.md").read_text() == "MAE 0.999"
-    assert measured.main([]) == 0 and (tmp_path / "page.md").read_text() == "MAE 0.112"
-    assert measured.main(["--check"]) == 0
+    assert measured.main([]) == 0 and measured.main(["--check"]) == 0
+    assert [line for line in (tmp_path / "page.md").read_text().splitlines() if "0" in line] == [
+        "one 0.112",
+        "two 0.112",
+    ]
 
 
-MARKS = measured.BEGIN.format(study="small") + "\nold\n" + measured.END
+MARKS = measured.BEGIN.format(study="small") + "\nold\n" + END
 
 
 def test_a_table_of_a_study_is_written_whole(tmp_path):
@@ -136,56 +129,6 @@ def test_a_study_that_did_not_run_is_said_and_a_table_that_is_nowhere_is_an_erro
         measured.documents(entries, {"small": {"tables": {"AUC": {}}}}, tmp_path)
 
 
-PAIRED = {
-    "1, a minus scratch": {"mean": "+0.2", "verdict": "better", "each draw": "+0.1 +0.1 +0.2 +0.5 -0.2"},
-    "1, b minus scratch": {"mean": "+0.1", "verdict": "inconclusive"},
-    "4, a minus scratch": {"mean": "+0.1", "verdict": "inconclusive"},
-}
-FOUND = {"small": {"tables": {"Paired": PAIRED}}}
-
-
-def test_findings_stand_on_their_page_before_its_first_picture_and_are_replaced(tmp_path):
-    page, picture = tmp_path / "page.md", "![A picture.](page/01.png)\n\n## Data\n"
-    page.write_text(f"# Small\n\nIntroduction.\n\n{picture}")
-    findings = [
-        {"says": "a is better with 1.", "because": {"small/Paired": {"1, a *": "better", "*": "inconclusive"}}},
-        {
-            "says": "Its new draws do not show this.",
-            "new_draws": {"small/Paired/1, a minus scratch": [2, "inconclusive"]},
-        },
-        {"says": "a is above b.", "order": [[f"small/Paired/1, {name} minus scratch/mean" for name in "ab"]]},
-        {"note": "They share a network."},
-    ]
-    for shown in (findings, findings[1:]):
-        (text,) = measured.documents([{"files": ["page.md"], "findings": shown}], FOUND, tmp_path).values()
-        block = "\n".join(f"- {finding.get('says', finding.get('note'))}" for finding in shown)
-        head = f"# Small\n\nIntroduction.\n\n## What was found\n\n{measured.FINDINGS}\n"
-        assert text == f"{head}\n{block}\n\n{measured.END}\n\n{picture}"
-        page.write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("finding", "message"),
-    [
-        (
-            {"because": {"small/Paired": {"1, *": "better"}}},
-            "1, b minus scratch': 'inconclusive'.*correct the finding: So",
-        ),
-        ({"because": {"small/Paired": {"16, *": "better"}}}, "must be better, got {}; correct the finding: So"),
-        ({"because": {"small/Other": {"*": "better"}}}, "must be better, got {}; correct the finding: So"),
-        ({"order": [[f"small/Paired/{row} minus scratch/mean" for row in ("1, b", "4, a")]]}, "must descend, got"),
-        (
-            {"new_draws": {"small/Paired/1, a minus scratch": [2, "better"]}},
-            r"must be better from draw 2 on, got inconclusive, -0.706 to \+1.039; correct the finding: So",
-        ),
-        ({}, "needs `because`, `order` or `new_draws` as evidence: So"),
-    ],
-)
-def test_a_finding_that_no_record_supports_is_an_error(finding, message):
-    with pytest.raises(ValueError, match=message):
-        measured.findings_as_markdown([{"says": "So it is."} | finding], FOUND)
-
-
 def test_bundles_with_one_summary_share_a_row(tmp_path):
     seen = {"group": measured.GROUPS[1], "summary": "which views show the same slice"}
     masks = {"group": measured.GROUPS[2], "summary": "ventricles"}
@@ -200,7 +143,7 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
         "| [`downstream_c`](bundles/downstream_c/docs/README.md) | ventricles |",
         "| **classification** | |",
     ]
-    (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.BUNDLES}\n{measured.END}\n")
+    (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.BUNDLES}\n{END}\n")
     write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"version": "1.0.0", "planewise": masks})
     write(tmp_path / "bundles/pretext_new/configs/metadata.json", {"version": "0.0.1"})  # not released, so not listed
     entry = {"bundles": "bundles", "files": ["README.md"]}
@@ -211,41 +154,3 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
 
 
 #: Words with which a sentence compares methods, and sentences with them that are not about a study of ours.
-VERDICT = re.compile(r"\binconclusive\b|\b(?:better|worse) than\b|\b(?:is|are) (?:better|worse)\b")
-NO_VERDICTS = (
-    "hardly better than guessing",  # a score, printed next to it
-    "made ImageNet weights worse",  # Zhang 2024
-)
-
-
-def sentences(page):
-    """Sentences of a page's prose, without what `tools/measured/write.py` writes as a whole."""
-    text = re.sub(r"<!-- .*?written by.*?<!-- end of what is written -->|```.*?```", "", page.read_text(), flags=re.S)
-    text = text.partition("\n**Bold** is better than scratch")[0]  # the legend of a table
-    return re.split(r"(?<=[.!?:;])\s+(?=[A-Z*`])", " ".join(text.split()))
-
-
-def test_every_sentence_about_a_verdict_names_its_evidence():
-    texts = yaml.safe_load((measured.HERE / "texts.yaml").read_text())
-    claims = {}
-    for entry in texts:
-        for file in entry["files"]:
-            says = [text["says"] for text in entry.get("texts", ()) if isinstance(text, dict)]
-            claims.setdefault(file, []).extend(re.compile(measured.pattern_of(text)) for text in says)
-    pages = [
-        measured.ROOT / "README.md",
-        *measured.ROOT.glob("bundles/*/docs/README.md"),
-        measured.ROOT / "tools/docs/studies.md",
-    ]
-    unsupported = []
-    for page in pages:
-        file = page.relative_to(measured.ROOT).as_posix()
-        prose = " ".join(sentences(page))
-        spans = [found.span() for claim in claims.get(file, ()) for found in claim.finditer(prose)]
-        for word in VERDICT.finditer(prose):
-            about = prose[max(0, word.start() - 60) : word.end() + 60]
-            if not any(start <= word.start() < end for start, end in spans) and not any(
-                no in about for no in NO_VERDICTS
-            ):
-                unsupported.append(f"{file}: ...{about}...")
-    assert not unsupported, "\n".join(unsupported)

@@ -894,10 +894,6 @@ def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
         ),
         ({"mine": {"overlay": "demos.yaml"}}, "mine needs demos.yaml (did you mean demo.yaml?), which is not in"),
         ({"mine": {"overlay": "./wide.yaml"}}, "/wide.yaml, which does not exist"),
-        (
-            {"none": None, "none_slow": {"overrides": {"finetune": {"learning_rate": 0.01}}}},
-            'calls none_slow "none (lower rate)", but its learning_rate is 0.01, and that of none is 1e-05;',
-        ),
     ],
 )
 def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from planewise.geometry import Bound
 from planewise.phantoms import UNLABELLED
 
-from tools.studies import archive_flags, joint_plans, knee_signal, no_plane
+from tools.studies import archive_flags, joint_plans, no_plane
 from tools.studies.joint_plans import Planned
 
 
@@ -190,39 +190,3 @@ def test_stacks_without_a_plane(capsys, monkeypatch, tmp_path):
     assert printed(no_plane, capsys, monkeypatch, *words)[2:] == [
         "| short axes | 0 of 1 | 0 | 35.0 deg |", "| chests | 3 of 4 | 1 | 2.5 deg |",
     ]  # fmt: skip
-
-
-def test_signal_of_knees(capsys, monkeypatch):
-    """Stand-ins for exams have their number as the feature; the areas show which exams and labels a row is about."""
-    made = []
-
-    class Recipe:
-        def __init__(self, layout, seed, population) -> None:
-            made.append((layout, seed, population.severity))
-
-        def exam(self, number):
-            labels = {"acl": number % 2, "meniscus": 1 - number % 2}
-            return SimpleNamespace(number=number, findings=SimpleNamespace(labels=labels))
-
-    def areas(features, labels, count, draws):
-        assert features.tolist() == [[1.0], [2.0], [3.0], [4.0]] and draws == 2
-        return [0.5 + 0.1 * labels[0], 0.7 + 0.1 * labels[0] + count / 100]
-
-    monkeypatch.setattr(knee_signal, "Recipe", Recipe)
-    monkeypatch.setattr(knee_signal, "areas", areas)
-    monkeypatch.setattr(
-        knee_signal, "brightness", lambda exam: dict.fromkeys(knee_signal.FINDINGS, np.array([float(exam.number)]))
-    )
-    words = ["--exams", 4, "--seed", 8, "--severity", 1, 2.5, "--counts", 2, 4, "--draws", 2]
-    lines = printed(knee_signal, capsys, monkeypatch, *words)
-    assert made == [("mrnet", 8, 1.0), ("mrnet", 8, 2.5)]
-    assert lines == ["| severity, finding | 2 | 4 |", "|---|--:|--:|"] + [
-        f"| {severity}, {row}"
-        for severity in ("1", "2.5")
-        for row in ("acl | 0.710 (0.110) | 0.720 (0.120) |", "meniscus | 0.610 (0.110) | 0.620 (0.120) |")
-    ]
-
-
-def test_five_numbers_of_a_structures_pixels():
-    assert knee_signal._five(np.arange(101.0)[::-1]).tolist() == [50, 10, 50, 90, 100]
-    assert knee_signal._five(np.zeros(0)).tolist() == [0] * 5, "no slice cuts it"

@@ -73,7 +73,7 @@ class Study:
 
         Args:
             record: the study's record.
-            entry: an entry of ``texts.yaml`` with ``title``, ``score``, ``unit`` and ``table``; optionally ``baseline``, a
+            entry: an entry of ``tables.yaml`` with ``title``, ``score``, ``unit`` and ``table``; optionally ``baseline``, a
                 regular expression for the baseline of the gains (by default scratch), ``names``, new names for methods,
                 ``controls``, and ``scratch``, the table, row and column of the score from scratch, where ``*`` stands for the
                 count and its unit.

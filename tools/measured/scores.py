@@ -16,7 +16,7 @@ def score_table(record: Mapping[str, Any] | None, entry: Mapping[str, Any]) -> s
 
     Args:
         record: the study's record; None if the study has not run.
-        entry: what an entry of ``texts.yaml`` has under ``scores``: ``table``, the title of the table of scores; ``head``,
+        entry: what an entry of ``tables.yaml`` has under ``scores``: ``table``, the title of the table of scores; ``head``,
             the heading of the first column; ``columns``, which maps a heading to a number of labels and the ending of
             the methods' names; and ``rows``, which maps a name to methods, of which a cell shows the first with a score.
     """

@@ -1,36 +1,32 @@
-"""Write the results of the small studies into the documents: README, the bundles' pages, metadata and configs.
+"""Write the tables of results into the documents: README, tools/docs/results.md and the bundles' pages.
 
     python tools/measured/write.py --from work/heart heart   # record a finished study in tools/measured/heart.json
     python tools/measured/write.py --run pretext_rotation    # run a README's phantom commands, and record their scores
-    python tools/measured/write.py                           # write the numbers of all records into the documents
+    python tools/measured/write.py                           # write the tables of all records into the documents
     python tools/measured/write.py --check                   # change nothing; list the files that differ, and fail
 
-``texts.yaml`` contains each sentence, row or entry with a study's numbers as it stands in its files, with fields in place
-of the numbers::
+``tables.yaml`` lists the tables. Each stands between two marks in its files and is replaced as a whole::
 
-    - study: heart
-      files: [README.md]
-      texts:
-      - "location r {pretrain/multitask/location/pearson_r|.3f}"
+    <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
+    <!-- end of what is written -->
 
-A text about verdicts names its evidence, as a finding does (below)::
-
-      - says: "with 4, the multitask pretext is better than training from scratch"
-        because: {heart/Paired differences in mean Dice: {"4, multitask *": better}}
-
-A field is a path into the record and a format. A path may lead to a cell of a table on the study's page, by title, row and
-column. The field takes the cell's first number; if the path ends in ``/sd``, it takes the second number, which is in
-brackets. Line breaks may be anywhere. Only the numbers are replaced. In place of a study, a text may name a bundle whose
-weights ship (``study: BUNDLE``): its record is ``models/record.json``. ``study: readmes/BUNDLE`` is the record of ``--run``.
-
-Whole tables of a study's page stand between two marks and are replaced as a whole, even if the study has not run yet::
+Tables of a study's page, even if the study has not run yet::
 
     - study: comparison
       files: [tools/docs/results.md]
       tables: [Dice]
 
-    <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
-    <!-- end of what is written -->
+A table of chosen rows. A field, ``{PATH|FORMAT}``, is a path into the record and a format; a path may lead to a cell of a
+table on the study's page, by title, row and column. The field takes the cell's first number; if the path ends in ``/sd``, it
+takes the second number, which is in brackets. A bundle whose weights ship may stand in place of a study
+(``study: BUNDLE``): its record is ``models/record.json``. ``study: readmes/BUNDLE`` is the record of ``--run``. The mark
+counts a file's tables::
+
+    - study: heart
+      files: [bundles/pretext_cardiac_location/docs/README.md]
+      rows: ["| | MAE |", "|---|--:|", "| phantoms | {pretrain/location/location/mae|.4f} |"]
+
+    <!-- scores 1: written by tools/measured/write.py; do not edit -->
 
 A study's gains over training from scratch (`gains.py`) become a headline and a table; those of all studies become a count of
 verdicts and a picture. A study with `files: []` is left out of them; the bundles' pages have its gains::
@@ -54,21 +50,9 @@ The mean scores of a study's main methods are a small table, in which what the s
         columns: {"4": [4, ""], "4, four times the steps": [4, ", four times the steps"]}
         rows: {from scratch: [from scratch], after location: [location]}
 
-The findings of studies are a list on their pages. Each finding names the verdicts that support it (``because``), by study,
-table and row, scores that descend (``order``), or the verdict on a row's draws from a certain one on (``new_draws``). ``*``
-stands for any text; a row that several patterns match belongs to the first. A record that contradicts a finding is an error.
-A ``note`` about how the study was made needs neither::
-
-    - files: [tools/docs/results/hearts.md]
-      findings:
-      - says: SimCLR is better with 1 labelled exam, and scores higher than jigsaw.
-        because: {comparison/Paired differences in mean Dice: {"1, SimCLR minus scratch": better}}
-        order: [[comparison/Dice/1, SimCLR/mean, comparison/Dice/1, jigsaw/mean]]
-      - note: The pretexts used the same augmentation.
-
 The README's table of bundles, and their number, come from the ``group`` and the ``summary`` that each ``metadata.json``
-declares under ``planewise``; several bundles may share a summary. New bundles, of version 0.0.x, are left out until they are
-released::
+declares under ``planewise``; several bundles may share a summary. New bundles, of version 0.0.x, are left out until
+they are released::
 
     - bundles: bundles
       files: [README.md]
@@ -81,21 +65,16 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from planewise.reports.study.paired import Difference  # noqa: E402
-
-from tools.benchmarks.page import END, with_block  # noqa: E402
+from tools.benchmarks.page import with_block  # noqa: E402
 from tools.measured import gains, phantom_commands  # noqa: E402
 from tools.measured.scores import score_table  # noqa: E402
 
@@ -105,11 +84,10 @@ ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->
 BUNDLES = "<!-- bundles: written by tools/measured/write.py; do not edit -->"
 SCORES = "<!-- scores: written by tools/measured/write.py; do not edit -->"
 METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
+#: Mark before one of a file's tables of chosen rows.
+ROWS = "<!-- scores {number}: written by tools/measured/write.py; do not edit -->"
 #: Mark before the tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
-
-#: Marker line above the findings of studies.
-FINDINGS = "<!-- findings: written by tools/measured/write.py; do not edit -->"
 
 _FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -121,8 +99,8 @@ def recorded(study: Path) -> dict[str, Any]:
     Raises:
         InputError: the folder contains no study.
     """
+    from planewise.reports.study.data import devices, precisions, run_records
     from planewise.reports.study.folder import StudyFolder, read_json
-    from planewise.reports.study.provenance import devices, precisions, run_records
     from planewise.reports.study_report import write_study_report
 
     found = StudyFolder.read(study)
@@ -196,26 +174,13 @@ def value_of(record: Mapping[str, Any], path: str) -> float:
     return float(value)
 
 
-def pattern_of(text: str) -> str:
-    """A regular expression that matches a text in a document, with a group for the number of each of its fields."""
-    return r"([-+]?\d+(?:\.\d+)?)".join(_anywhere(piece) for piece in _FIELD.split(text)[::3])
-
-
-def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
-    """A document in which the numbers of one text are replaced by those of a record.
+def rows_as_markdown(rows: list[str], record: Mapping[str, Any]) -> str:
+    """The rows of a table in which each field is replaced by the record's number.
 
     Raises:
-        ValueError: the text does not occur in the document exactly once.
+        ValueError: see `value_of`.
     """
-    pieces = _FIELD.split(text)
-    fields = list(zip(pieces[1::3], pieces[2::3], strict=True))
-    found = list(re.finditer(pattern_of(text), document))
-    if len(found) != 1:
-        raise ValueError(f"this text occurs {len(found)} times, but must occur exactly once: {text}")
-    spans = [found[0].span(group + 1) for group in range(len(fields))]
-    for (start, end), (path, form) in reversed(list(zip(spans, fields, strict=True))):
-        document = document[:start] + format(value_of(record, path), form) + document[end:]
-    return document
+    return "\n".join(_FIELD.sub(lambda field: format(value_of(record, field[1]), field[2]), row) for row in rows) + "\n"
 
 
 def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] | None) -> str:
@@ -249,87 +214,16 @@ def gains_as_markdown(entry: Mapping[str, Any], record: Mapping[str, Any] | None
     return f"{found.headline()}\n\n{found.table()}"
 
 
-def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check a sentence (``says``) against its evidence (``because``, ``order``, ``new_draws``).
-
-    Args:
-        claim: the sentence and its evidence.
-        records: the studies' records.
-
-    Raises:
-        ValueError: a record contradicts the sentence, or it has no evidence.
-    """
-    tables = {study: record.get("tables", {}) for study, record in records.items()}
-    because, order, says = (
-        claim.get("because", {}),
-        claim.get("order", ()),
-        claim.get("says", "a finding without a text"),
-    )
-    new_draws = claim.get("new_draws", {})
-    if not (because or order or new_draws):
-        raise ValueError(f"this sentence needs `because`, `order` or `new_draws` as evidence: {says}")
-    for path, verdicts in because.items():
-        study, _, title = path.partition("/")
-        rows = dict(tables[study].get(title, {}))
-        for pattern, verdict in verdicts.items():
-            found = {name: rows.pop(name)["verdict"] for name in list(rows) if fnmatchcase(name, pattern)}
-            if not found or set(found.values()) != {verdict}:
-                raise ValueError(f"{path}, {pattern} must be {verdict}, got {found}; correct the finding: {says}")
-    for paths in order:
-        values = [value_of(tables, path) for path in paths]
-        if any(higher <= lower for higher, lower in pairwise(values)):
-            raise ValueError(f"{paths} must descend, got {values}; correct the finding: {says}")
-    for path, (first, verdict) in new_draws.items():
-        study, title, row = path.split("/")
-        draws = np.array(tables[study][title][row]["each draw"].split()[first:], dtype=float)
-        difference = Difference.of(draws)
-        if difference.verdict() != verdict:
-            raise ValueError(
-                f"{path} must be {verdict} from draw {first} on, got {difference.verdict()}, "
-                f"{difference.interval_in_words}; correct the finding: {says}"
-            )
-
-
-def findings_as_markdown(findings: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> str:
-    """What studies found, as a list in Markdown.
-
-    Args:
-        findings: each has a sentence and its evidence, see `check_evidence`, or a ``note``.
-        records: the studies' records.
-
-    Raises:
-        ValueError: see `check_evidence`.
-    """
-    for finding in findings:
-        if "note" not in finding:
-            check_evidence(finding, records)
-    return "\n".join(f"- {finding.get('says') or finding['note']}" for finding in findings) + "\n"
-
-
-def with_findings(document: str, block: str) -> str:
-    """A document with findings between their marks; a page without marks gets them before its first picture or section."""
-    if FINDINGS not in document:
-        found = re.search(r"^(?:!\[|## )", document, re.M)
-        at = found.start() if found else len(document)
-        document = f"{document[:at]}## What was found\n\n{FINDINGS}\n{END}\n\n{document[at:]}"
-    return with_block(document, FINDINGS, block)
-
-
-def _anywhere(words: str) -> str:
-    """A regular expression that matches some words with line breaks anywhere between them, also in comments."""
-    pieces = re.split(r"(\s+)", words)
-    return "".join(r"\s+(?:# )?" if piece.isspace() else re.escape(piece) for piece in pieces if piece)
-
-
 def documents(
     texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]], root: Path = ROOT
 ) -> dict[Path, str]:
-    """The new text of every file with measured numbers, in which the numbers are those of the records.
+    """The new text of every file with measured numbers, in which the tables are those of the records.
 
     Raises:
         ValueError: the errors of the functions above and of `with_block`, preceded by the file's name.
     """
     wanted: dict[Path, str] = {}
+    tables_of: dict[Path, int] = {}
     for entry in texts:
         for file in entry["files"]:
             path, study = root / file, entry.get("study", "")
@@ -350,16 +244,13 @@ def documents(
                 if "gains" in entry:
                     block = gains_as_markdown(entry["gains"], records.get(study))
                     document = with_block(document, BEGIN.format(study=study), block)
-                if "findings" in entry:
-                    document = with_findings(document, findings_as_markdown(entry["findings"], records))
+                if "rows" in entry:
+                    tables_of[path] = tables_of.get(path, 0) + 1
+                    block = rows_as_markdown(entry["rows"], records[study])
+                    document = with_block(document, ROWS.format(number=tables_of[path]), block)
                 if "tables" in entry:
                     block = tables_as_markdown(study, entry["tables"], records.get(study))
                     document = with_block(document, BEGIN.format(study=study), block)
-                for text in entry.get("texts", ()):
-                    if isinstance(text, dict):
-                        check_evidence(text, records)
-                        text = text["says"]
-                    document = with_values(document, text, records.get(study, {}))
                 wanted[path] = document
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from None
@@ -424,7 +315,7 @@ def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, An
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing, and fail if a number differs")
+    parser.add_argument("--check", action="store_true", help="change nothing, and fail if a table differs")
     parser.add_argument(
         "--from", dest="study", nargs=2, metavar=("FOLDER", "NAME"), help="record the numbers of a finished study"
     )
@@ -451,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
     records = {path.stem: from_text(path.read_text()) for path in HERE.glob("*.json")}
     records |= {f"readmes/{path.stem}": json.loads(path.read_text()) for path in HERE.glob("readmes/*.json")}
     records |= {path.parts[-3]: json.loads(path.read_text()) for path in ROOT.glob("bundles/*/models/record.json")}
-    texts = yaml.safe_load((HERE / "texts.yaml").read_text())
+    texts = yaml.safe_load((HERE / "tables.yaml").read_text())
     try:
         wanted, studies = documents(texts, records), shown_gains(texts, records)
     except ValueError as error:

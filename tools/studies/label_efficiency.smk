@@ -19,7 +19,6 @@ import yaml
 
 # the same loader in C, before MONAI's is made from it: the checks below read the configs of every bundle again and again
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-from changed_code import changed_code
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
@@ -312,55 +311,6 @@ def warn_of_seen_tests():
                 logger.warning(f"{seen}, so pretexts learn from test images, and their gains may be too large")
         except InputError as error:
             raise WorkflowError(f"{error}. Correct the study's config") from None
-
-
-def fine_tuned_with(method):
-    """The top-level settings of a fine-tuning: those of its configs, overridden by the study's."""
-    paths = [path for path in configs_of("finetune", TARGET["bundle"], method) if Path(path).name != "probe.yaml"]
-    return {key: value for path in paths for key, value in read_config(path).items()} | overriding("finetune", method)
-
-
-def refuse_misnamed_methods():
-    """Stop if a method's name ends in _slow, which the page shows as "lower rate", but its learning rate is not lower."""
-    for name, method in METHODS.items():
-        base = name.removesuffix("_slow")
-        if name == base or "learning_rate" in (method.overrides.get("pretrain") or {}):
-            continue
-        rates = [as_read(fine_tuned_with(one).get("learning_rate")) for one in (method, METHODS.get(base))]
-        if all(isinstance(rate, (int, float)) for rate in rates) and rates[0] >= rates[1]:
-            raise WorkflowError(
-                f'methods: the page calls {name} "{base} (lower rate)", but its learning_rate is {rates[0]:g}, and that of {base} is '
-                f"{rates[1]:g}; choose a name without _slow, and if it has been trained, rename its folders in {OUT}, too"
-            )
-
-
-def warn_of_frozen_encoders():
-    """Warn if a fine-tuning from weights never trains the encoder."""
-    found = {}
-    for name, method in METHODS.items():
-        frozen, epochs = (as_read(fine_tuned_with(method).get(key)) for key in ("frozen_epochs", "max_epochs"))
-        if (STARTS[name] or method.file) and isinstance(frozen, int) and isinstance(epochs, int) and frozen >= epochs:
-            found.setdefault((frozen, epochs), []).append(name)
-    for (frozen, epochs), names in found.items():
-        logger.warning(
-            f"finetune of {', '.join(names)}: the pretrained encoder is never trained: it is frozen for {frozen} epochs "
-            f"(frozen_epochs), and fine-tuning takes {epochs}"
-        )
-
-
-def warn_of_other_probes():
-    """Warn if finished probes have other numbers of labelled exams than the study has now; Snakemake would keep them."""
-    files = [file for name in PROBED if (file := OUT / "probe" / name / "test" / "metrics.json").is_file()]
-    if any({*(read_json(file).get("linear") or ())} != {*map(str, COUNTS)} for file in files):
-        logger.warning(f"the finished probes have other label_counts; to make them again: rm -r {shlex.quote(str(OUT / 'probe'))}")
-
-
-def warn_of_changed_code():
-    """Warn if configs of bundles or the code differ from those of finished trainings, which `refuse_other_settings` does not see."""
-    trainings = {f"pretrain/{name}": pretext_bundle(method.pretext) for name, method in PRETRAININGS.items()}
-    trainings |= {f"finetune/{name}/{exams}/{draw}": TARGET["bundle"] for name, exams, draw in RUNS}
-    if changed := changed_code(OUT, trainings, STARTS, BUNDLES, ROOT / "tools" / "planewise"):
-        logger.warning(changed)
 
 
 def refuse_wrong_datalists():
@@ -818,12 +768,8 @@ if workflow.is_main_process:
     refuse_other_dimensions()
     refuse_wrong_settings()
     refuse_other_encoders()
-    refuse_misnamed_methods()
     refuse_too_many_labels()
     warn_of_seen_tests()
-    warn_of_frozen_encoders()
-    warn_of_other_probes()
-    warn_of_changed_code()
 refuse_other_settings()
 
 

@@ -24,5 +24,5 @@ def study_folder(path: Path, **config: Any) -> StudyFolder:
 def tables_of(section: Any, study: StudyFolder) -> tuple[dict[str, list[list[str]]], Page]:
     """The tables that a section writes, each with its header and its rows."""
     page = Page()
-    section.add(page, study)
+    section(page, study)
     return {table.title: [table.header, *(row.cells for row in table.rows)] for table in page.tables}, page

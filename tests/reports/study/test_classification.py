@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.reports.study import classification
+from planewise.reports.study.classification import add_classification
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -24,7 +24,7 @@ def study(tmp_path):
 
 
 def test_a_column_is_a_number_of_labelled_exams(study):
-    tables, _ = tables_of(classification, study)
+    tables, _ = tables_of(add_classification, study)
     header, *rows = tables["Mean AUC, by the number of labelled exams"]
     assert header == ["method", "16", "80", "200", "400", "800"]
     cells = {row[0]: row[1:] for row in rows}
@@ -41,18 +41,8 @@ def test_a_column_is_a_number_of_labelled_exams(study):
     assert len(rows) == 2 + 15
 
 
-def test_own_images_have_no_columns_and_no_words_for_the_papers_rows(study):
-    tables, page = tables_of(classification, study)
-    said = "its rows show the combined gain"
-    assert said in page.html("")
-    tables, page = tables_of(classification, study_folder(study.path, anatomy="knee", published=False))
-    # study_report leaves out the paper's rows
-    assert tables["Mean AUC, by the number of labelled exams"][0] == ["method", "16", "80"]
-    assert said not in page.html("")
-
-
 def test_tasks_and_draws_are_counted_apart(study):
-    tables, _ = tables_of(classification, study)
+    tables, _ = tables_of(add_classification, study)
     assert tables["AUC of each task"] == [
         ["labelled exams, method", "acl", "meniscus", "draws"],
         ["16, multitask", "0.900", "0.500", "1"],
@@ -63,7 +53,7 @@ def test_tasks_and_draws_are_counted_apart(study):
 
 
 def test_gains_are_of_the_draws_that_both_have(study):
-    tables, _ = tables_of(classification, study)
+    tables, _ = tables_of(add_classification, study)
     assert tables["Paired differences in mean AUC"][1:] == [
         ["80, multitask minus scratch", "+0.300", "-", "-", "1 of 1", "+0.300", "no verdict from one draw"]
     ]
@@ -73,7 +63,7 @@ def test_pictures_are_of_the_first_draw_with_most_labelled_exams(study):
     for folder in study.path.glob("finetune/*/*/*/test"):
         for name in ("roc.png", "saliency.png"):
             (folder / name).write_bytes("/".join((*folder.parts[-4:-1], name)).encode())
-    _, page = tables_of(classification, study)
+    _, page = tables_of(add_classification, study)
     shown = {picture.png: picture.caption for picture in page.pictures if picture.png.endswith(b".png")}
     assert shown == {
         f"{run}/{name}.png".encode(): f"80 labelled exams, {called}{what}."

@@ -1,8 +1,10 @@
-"""Test that the section about the data counts exams, not items."""
+"""Test the sections about the data, which counts exams, not items, and about versions and settings."""
 
 from __future__ import annotations
 
-from planewise.reports.study import data
+import html
+
+from planewise.reports.study.data import add_data, add_provenance, draws_in_words
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -16,18 +18,10 @@ def test_exams_are_counted_once(tmp_path):
     )
     write(tmp_path / "elsewhere.json", {"training": items("a"), "validation": items("b", "c"), "test": []})
     study = study_folder(tmp_path, datalists={"unlabelled": str(tmp_path / "elsewhere.json")})
-    page = tables_of(data, study)[1].html("")
+    page = tables_of(add_data, study)[1].html("")
     assert "<li>labelled exams: 3 training, 0 validation, 1 test</li>" in page
     assert "<li>unlabelled exams: 1 training, 2 validation, 0 test</li>" in page
     assert "the same exams" not in page
-
-
-def test_one_datalist_is_said_to_be_of_both(tmp_path):
-    exams = {"training": [{"exam": "a"}, {"exam": "b"}], "validation": [], "test": [{"exam": "c"}]}
-    write(tmp_path / "labelled.json", exams)
-    page = tables_of(data, study_folder(tmp_path, phantom={"labelled": ""}))[1].html("")
-    assert "<li>labelled exams: 2 training, 0 validation, 1 test</li>" in page
-    assert "pretraining learns from the same exams" in page and "unlabelled exams:" not in page
 
 
 def test_test_images_that_pretexts_learned_from_are_named(tmp_path):
@@ -35,10 +29,10 @@ def test_test_images_that_pretexts_learned_from_are_named(tmp_path):
     study = study_folder(tmp_path, datalists={"unlabelled": str(tmp_path / "elsewhere.json")}, pretexts=["rotation"])
     for section, said in (
         ("validation", "<b>1 of 2 patients in the test section of the labelled images have images in the training or"),
-        ("test", "<li>no image of the labelled test exams is in the training or validation section of the"),
+        ("test", "<li>no image of the labelled test exams was found"),
     ):
         write(tmp_path / "elsewhere.json", {section: [{"exam": "z", "image": "b.nii"}]})
-        assert said in tables_of(data, study)[1].html("")
+        assert said in tables_of(add_data, study)[1].html("")
 
 
 def test_exams_without_labels_are_counted_among_the_labelled(tmp_path):
@@ -48,32 +42,51 @@ def test_exams_without_labels_are_counted_among_the_labelled(tmp_path):
         "test": [],
     }
     write(tmp_path / "labelled.json", exams)
-    page = tables_of(data, study_folder(tmp_path, phantom={"labelled": ""}))[1].html("")
+    page = tables_of(add_data, study_folder(tmp_path, phantom={"labelled": ""}))[1].html("")
     assert "<li>labelled exams: 3 training (1 with labels), 1 validation, 0 test</li>" in page
 
 
-def test_draws_of_all_labelled_exams_are_said_to_differ_only_in_their_seed(tmp_path):
+def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path):
+    packages = {"planewise": "1.2", "monai": "3.4", "itk": None}
+    first = {"packages": packages, "python": "3.11", "commit": "abc"}
+    write(tmp_path / "pretrain/a/run.json", first)
+    write(tmp_path / "pretrain/b/run.json", {"devices": ["a GPU", "a <processor>"], "precision": "bfloat16"} | first)
+    write(tmp_path / "finetune/b/run.json", first | {"devices": ["a GPU"], "precision": None})
+    (tmp_path / "finetune/b/run.json").rename(tmp_path / "finetune/run.json")
+    (tmp_path / "pretrain/b/broken").mkdir()
+    (tmp_path / "pretrain/b/broken/run.json").write_text('{"devices": [')
+    given = {
+        "out": str(tmp_path),
+        "datalists": {"labelled": str(tmp_path / "Doe/labelled.json")},
+        "overrides": {"finetune": {"weights": [str(tmp_path / "Doe/a.pt"), "b.pt"]}},
+        "overlay": "demo.yaml",
+        "phantom": {"labelled": f"--exams 4 --views {tmp_path}/Doe/views.yaml --set 'noise=1 / 2'"},
+        "index": {"labelled": "--labels '/data/Jane Doe/masks' --classes=~/Doe/grades.csv --split 0.5 0.2 0.3"},
+        "imagenet": "~Doe/weights.pth",
+        "target": {"arguments": """--data $load('/data/Doe/a') --x $@batch_size // 2 --url https://host/Doe's"""},
+        "salt": "a file:///home/Doe/b, or both",
+    }
+    _, page = tables_of(add_provenance, study_folder(tmp_path, seed=5, **given))
+    text = page.html("")
+    assert ">planewise 1.2, monai 3.4; Python 3.11; commit abc;" in text and '"seed": 5' in text
+    assert "trained on a &lt;processor&gt;, a GPU; bfloat16." in text
+    assert str(tmp_path) not in text and "Doe" not in text.replace("https://host/Doe", "")
+    shown = html.unescape(text)
+    for option in (
+        "--views .../views.yaml --set 'noise=1 / 2'",
+        "'.../masks' --classes=.../grades.csv --split",
+        '".../weights.pth"',
+    ):
+        assert option in shown
+    assert "$load('.../a') --x $@batch_size // 2 --url https://host/Doe's" in shown and '"a .../b, or both"' in shown
+    assert all(name in text for name in ('".../labelled.json"', '"demo.yaml"', '".../a.pt"', '"b.pt"'))
+
+
+def test_draws_of_all_labelled_exams_differ_only_in_their_seed(tmp_path):
     exams = {"training": [{"exam": "a", "label": "a.nii"}, {"exam": "b", "label": "b.nii"}, {"exam": "c"}]}
     write(tmp_path / "labelled.json", exams)
     study = study_folder(tmp_path, phantom={"labelled": ""})
-    alone = "Each draw selects labelled exams at random, the same for all methods."
-    for draws, told in (({2: [0, 1], 1: [0]}, True), ({1: [0, 1]}, False), ({2: [0]}, False)):
-        said = data.drawn_in_words(study, {("none", count): numbers for count, numbers in draws.items()})
-        assert (said == alone) != told
-        assert said.startswith(f"{alone[:-1]}, except with 2: there, each draw takes all labelled exams of") == told
-    assert data.drawn_in_words(study_folder(tmp_path / "no_datalist"), {("none", 2): [0, 1]}) == alone
+    assert study.labelled_exams == 2
+    assert "with 2" in draws_in_words(study, [1, 2]) and "(" not in draws_in_words(study, [1])
     folds = study_folder(tmp_path, phantom={"labelled": ""}, target={"arguments": "--fold {draw}"})
-    assert (
-        data.labelled_exams(study) == 2 and data.takes_all(study, [1, 2]) == [2] and data.takes_all(folds, [1, 2]) == []
-    )
-
-
-def test_photographs_are_called_so(tmp_path):
-    exams = {"training": [{"exam": "a", "grade": 0}, {"exam": "b", "grade": 1}]}
-    write(tmp_path / "labelled.json", exams)
-    study = study_folder(tmp_path, anatomy="photograph", phantom={"labelled": ""})
-    assert data.drawn_in_words(study, {("none", 2): [0, 1]}) == (
-        "Each draw selects graded photographs at random, the same for all methods, except with 2: there, each draw takes all "
-        "graded photographs of the training section. These draws differ only in the seed of the training, so they do not "
-        "show how much the choice of photographs matters."
-    )
+    assert "fold" in draws_in_words(folds, [1, 2]) and "(" not in draws_in_words(folds, [2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planewise.reports.study import diagnosis
+from planewise.reports.study.classification import add_diagnosis
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -12,7 +12,7 @@ def test_macro_auc_over_the_draws_with_the_papers(tmp_path):
     for (method, count, draw), auc in runs.items():
         write(tmp_path / f"diagnose/{method}/{count}/{draw}/metrics.json", {"macro_auc": auc})
     write(tmp_path / "diagnose/reference/test/metrics.json", {"macro_auc": 0.94125, "exams": 18})
-    tables, page = tables_of(diagnosis, study_folder(tmp_path))
+    tables, page = tables_of(add_diagnosis, study_folder(tmp_path))
     header, reference, *rows = tables["Macro AUC"]
     assert header == ["labelled exams, method", "macro AUC", "test exams"]
     assert reference == ["reference masks", "0.9413", "18"]
@@ -35,7 +35,7 @@ def test_macro_auc_over_the_draws_with_the_papers(tmp_path):
 
 def test_reference_masks_alone_are_a_control(tmp_path):
     write(tmp_path / "diagnose/reference/test/metrics.json", {"macro_auc": 0.9, "exams": 70})
-    tables, page = tables_of(diagnosis, study_folder(tmp_path))
+    tables, page = tables_of(add_diagnosis, study_folder(tmp_path))
     assert tables["Macro AUC"][1:] == [["reference masks", "0.9000", "70"]]
     assert "from the outline alone" in page.html("") and "predicted masks" not in page.html("")
 
@@ -51,7 +51,7 @@ def test_methods_are_compared_draw_by_draw(tmp_path):
     for method, scores in runs.items():
         for draw, auc in enumerate(scores):
             write(tmp_path / f"diagnose/{method}/4/{draw}/metrics.json", {"macro_auc": auc})
-    tables, page = tables_of(diagnosis, study_folder(tmp_path, methods=["none", "multitask", "simclr"]))
+    tables, page = tables_of(add_diagnosis, study_folder(tmp_path, methods=["none", "multitask", "simclr"]))
     assert tables["Paired differences in macro AUC"][1:] == [
         [
             "4, multitask minus scratch",
@@ -71,5 +71,5 @@ def test_methods_are_compared_draw_by_draw(tmp_path):
 
 def test_of_reference_masks_alone_there_is_one_row(tmp_path):
     write(tmp_path / "diagnose/reference/test/metrics.json", {"macro_auc": 0.9, "exams": 18})
-    tables, _ = tables_of(diagnosis, study_folder(tmp_path))
+    tables, _ = tables_of(add_diagnosis, study_folder(tmp_path))
     assert len(tables["Macro AUC"]) == 2 and list(tables) == ["Macro AUC"]

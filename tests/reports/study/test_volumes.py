@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.reports.study import volumes
+from planewise.reports.study.segmentation import add_volumes
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -46,7 +46,7 @@ def study(tmp_path):
 
 
 def test_shares_of_the_labelled_cases(study):
-    tables, _ = tables_of(volumes, study)
+    tables, _ = tables_of(add_volumes, study)
     rows = tables["Mean Dice, by the number of labelled cases (Figs. 2 and 3)"]
     assert rows[0] == ["method", "2 (5 %)", "40 (100 %)"]
     # two draws 0.2 apart have a deviation of 0.1 sqrt(2)
@@ -55,7 +55,7 @@ def test_shares_of_the_labelled_cases(study):
 
 
 def test_regions_stand_beside_the_papers(study):
-    tables, page = tables_of(volumes, study)
+    tables, page = tables_of(add_volumes, study)
     rows = tables["All 40 labelled cases (Table 1)"]
     assert rows[0] == ["method", "ET", "WT", "TC"]
     assert rows[1:3] == [
@@ -77,7 +77,7 @@ def test_regions_stand_beside_the_papers(study):
 
 
 def test_3d_against_2d_and_2d_against_its_own_scratch(study):
-    tables, _ = tables_of(volumes, study)
+    tables, _ = tables_of(add_volumes, study)
     rows = {row[0]: row for row in tables["Paired differences in mean Dice, 3D and 2D"][1:]}
     assert rows["2, rotation minus rotation (2D)"][-2] == "+0.300 +0.200"
     assert rows["40, rotation (2D) minus from scratch (2D)"][-2] == "+0.000 +0.200"
@@ -86,7 +86,7 @@ def test_3d_against_2d_and_2d_against_its_own_scratch(study):
 
 
 def test_epochs_to_be_as_good_as_from_scratch(study):
-    tables, page = tables_of(volumes, study)
+    tables, page = tables_of(add_volumes, study)
     # the best values from scratch are 0.6 and 0.7; in 2D, 0.3 and 0.3
     assert tables["Speed of convergence (Fig. 5)"][1:] == [
         ["from scratch", "12.5 (3.5)", "2 of 2"],
@@ -94,7 +94,6 @@ def test_epochs_to_be_as_good_as_from_scratch(study):
         ["rotation (2D)", "10.0 (7.1)", "2 of 2"],
         ["rotation", "5.0", "1 of 2"],
     ]
-    assert "with 40 labelled cases" in page.html("")
 
 
 def test_two_rates_and_shares_of_the_training_cases(tmp_path):
@@ -107,7 +106,7 @@ def test_two_rates_and_shares_of_the_training_cases(tmp_path):
                 write(tmp_path / f"finetune/{method}/{count}/{draw}/test/metrics.json", content)
     write(tmp_path / "labelled.json", {"training": [{"exam": f"{number}"} for number in range(40)]})
     methods = {name: {"pretext": "tissues"} if "supervised" in name else {} for name in dice}
-    tables, page = tables_of(volumes, study_folder(tmp_path, anatomy="volume", methods=methods, pretexts=[]))
+    tables, page = tables_of(add_volumes, study_folder(tmp_path, anatomy="volume", methods=methods, pretexts=[]))
     assert tables["Mean Dice, by the number of labelled cases (Figs. 2 and 3)"][0] == ["method", "2 (5 %)", "10 (25 %)"]
     rows = tables["10 of 40 labelled cases, and all of the paper's (Table 1)"]
     assert rows[:3] == [
@@ -118,14 +117,14 @@ def test_two_rates_and_shares_of_the_training_cases(tmp_path):
     rows = {row[0]: row for row in tables["Paired differences in mean Dice, two rates"][1:]}
     assert rows["2, from scratch minus from scratch (lower rate)"][-2] == "-0.200 -0.100"
     assert rows["10, supervised (lower rate) minus from scratch (lower rate)"][-2] == "+0.000 +0.200"
-    assert len(rows) == 6 and "in 2D learns" not in page.html("")
+    assert len(rows) == 6
 
 
 def test_the_pancreas_has_no_table_of_the_paper_and_hearts_no_section(tmp_path):
     for count, dice in ((2, 0.1), (36, 0.5)):
         content = metrics(dice, ("pancreas", "tumour"))
         write(tmp_path / f"finetune/none/{count}/0/test/metrics.json", content)
-    tables, page = tables_of(volumes, study_folder(tmp_path, anatomy="volume", methods={"none": {}}, pretexts=[]))
+    tables, page = tables_of(add_volumes, study_folder(tmp_path, anatomy="volume", methods={"none": {}}, pretexts=[]))
     assert list(tables) == ["Mean Dice, by the number of labelled cases (Figs. 2 and 3)"]
     assert not [row for table in page.tables for row in table.rows if row.published]
-    assert tables_of(volumes, study_folder(tmp_path))[0] == {}
+    assert tables_of(add_volumes, study_folder(tmp_path))[0] == {}

@@ -13,54 +13,42 @@ from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.exams.words import count_of, listed
 from planewise.reports.methods import method_name
-from planewise.reports.study import (
-    classification,
-    data,
-    diagnosis,
-    grading,
-    label_probe,
-    planning,
-    pretexts,
-    probe,
-    provenance,
-    segmentation,
-    two_phases,
-    volumes,
-)
-from planewise.reports.study.data import takes_all
+from planewise.reports.study.classification import add_classification, add_diagnosis
+from planewise.reports.study.data import add_data, add_provenance
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page, Table
+from planewise.reports.study.pretrainings import add_label_probe, add_plans, add_pretexts, add_probe
+from planewise.reports.study.segmentation import add_segmentation, add_volumes
 from planewise.reports.tables import write_columns
 
 #: Tables of a fine-tuning's test cases.
 _CASES = ("volumes.csv", "predictions.csv")
 #: Sections in the page's order.
 SECTIONS = (
-    data,
-    pretexts,
-    probe,
-    segmentation,
-    volumes,
-    classification,
-    two_phases,
-    grading,
-    label_probe,
-    diagnosis,
-    planning,
-    provenance,
+    add_data,
+    add_pretexts,
+    add_probe,
+    add_segmentation,
+    add_volumes,
+    add_classification,
+    add_label_probe,
+    add_diagnosis,
+    add_plans,
+    add_provenance,
 )
 
 
 def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:
     """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page, and its numbers into tables next
-    to it: ``scores.csv``, the scores of each test case of each fine-tuning, ``runs.csv``, the scores of each fine-tuning, and
-    ``differences.csv``, the paired differences (``NAME_scores.csv`` and so on for a page that is not ``index.html``).
+    to it: ``scores.csv``, the scores of each test case of each fine-tuning, ``runs.csv``, the scores of each
+    fine-tuning, and ``differences.csv``, the paired differences (``NAME_scores.csv`` and so on for a page that is not
+    ``index.html``).
 
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
         output: HTML file to write.
-        markdown: Markdown file to write, such as ``results/heart.md``, whose main pictures go into ``results/heart/``; None
-            writes no Markdown.
+        markdown: Markdown file to write, such as ``results/heart.md``, whose main pictures go into ``results/heart/``;
+        None writes no Markdown.
 
     Returns:
         The page's tables.
@@ -72,14 +60,14 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     sections = Page(shows_exams=not found.has_patients)
     for section in SECTIONS:
         try:
-            section.add(sections, found)
+            section(sections, found)
         except InputError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # if the file was edited or truncated, any of these errors may occur
             raise InputError(
-                f"{section.__name__.rpartition('.')[2]} reads a file of {study} that has changed since its run "
-                f"wrote it ({type(error).__name__}: {error}); run that step again, or remove its folder"
+                f"a file of {study} has changed since its run wrote it ({section.__name__}, {type(error).__name__}: "
+                f"{error}); run that step again, or remove its folder"
             ) from error
     if not found.config.get("published", True):
         for table in sections.tables:
@@ -95,8 +83,8 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         data = ", ".join(dict.fromkeys(table.data for table in tables))
         whose += (
             f" Numbers in <i>italics</i> are published results on patients ({data}), at full size: they "
-            "show what to expect there, and were not reproduced here. A method that has only a row in italics was not run "
-            "here."
+            "show what to expect there, and were not reproduced here. A method that has only a row in italics was not "
+            "run here."
         )
     page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")
     page.extend(sections)
@@ -148,8 +136,8 @@ def _run_scores(study: StudyFolder) -> list[dict[str, Any]]:
 
 
 def _fine_tunings(study: StudyFolder) -> Iterator[tuple[dict[str, Any], Path]]:
-    """The method, number of labelled exams and draw of each fine-tuning, and its folder; if the study has fine-tunings from
-    earlier settings, also whether this fine-tuning is one of them."""
+    """The method, number of labelled exams and draw of each fine-tuning, and its folder; if the study has fine-tunings
+    from earlier settings, also whether this fine-tuning is one of them."""
     runs = [
         (*run, study.lacks("label_counts", run[1]) or study.lacks("draws", run[2])) for run in study.runs("finetune")
     ]
@@ -179,37 +167,23 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _what_was_done(study: StudyFolder) -> str:
-    """What was pretrained, what was fine-tuned, from how many labelled exams and how often."""
-    done = []
-    if study.pretexts:
-        several = len(study.pretexts) > 1
-        done.append(f"Pretraining method{'s' if several else ''}: {_names(study.pretexts)}.")
+    """What was pretrained, and what was fine-tuned, from how many labelled exams and how often."""
+    done = [f"Pretraining: {_names(study.pretexts)}."] if study.pretexts else []
     if runs := [run for run in study.runs("finetune") if run[1]]:
         *fewer, most = sorted({count for _, count, _, _ in runs})
         counts = listed([*map(str, fewer), count_of(most, study.labelled)])
-        drawn_of = {number: len({draw for _, count, draw, _ in runs if count == number}) for _, number, _, _ in runs}
-        fewest, draws = min(drawn_of.values()), max(drawn_of.values())
-        methods = dict.fromkeys(method for method, _, _, _ in runs)
-        in_all = f"{fewest} to {draws}" if fewest < draws else f"{draws}"
-        noun = study.labelled.split()[-1]
-        drawn = f"in {in_all} draws of these {noun}s" if draws > 1 else f"in one draw of these {noun}s"
-        if whole := takes_all(study, (number for number, several in drawn_of.items() if several > 1)):
-            drawn += f" (with {listed(map(str, whole))}, only the seed of the training differs)"
+        drawn = sorted({len({run[2] for run in runs if run[1] == count}) for count in (*fewer, most)})
+        methods = dict.fromkeys(method for method, *_ in runs)
         if set(methods) == {"none", *study.pretexts}:
-            how = f"from scratch and after {'each' if len(study.pretexts) > 1 else 'this'} pretraining, {drawn}"
+            how = f"from scratch and after {'each' if len(study.pretexts) > 1 else 'this'} pretraining"
         else:
-            how = f"{drawn}, by {count_of(len(methods), 'method')}: {_names(methods)}"
-        done.append(f"Networks were fine-tuned with {counts}, {how}.")
-        earlier = [count_of(count, study.labelled) for count in sorted(drawn_of) if study.lacks("label_counts", count)]
-        others = {draw for _, count, draw, _ in runs if not study.lacks("label_counts", count)}
-        earlier += [f"draw {draw}" for draw in sorted(others) if study.lacks("draws", draw)]
-        if earlier:
-            done.append(f"The fine-tunings with {listed(earlier)} are from earlier settings of this study.")
-        finished = {(method, count) for method, count, _, path in runs if (path / "test" / "metrics.json").is_file()}
-        for count in drawn_of:
-            planned = [method for method in methods if study.plans(method, count)]
-            if missing := [method for method in planned if (method, count) not in finished]:
-                done.append(f"With {count_of(count, study.labelled)}, there is no result of {_names(missing)}.")
+            how = f"by {count_of(len(methods), 'method')}: {_names(methods)}"
+        draws = f"{drawn[0]} to {drawn[-1]} draws" if len(drawn) > 1 else count_of(drawn[0], "draw")
+        done.append(f"Fine-tuning with {counts}, in {draws} of these, {how}.")
+        if missing := sum(not (path / "test" / "metrics.json").is_file() for *_, path in runs):
+            done.append(
+                f"{count_of(missing, 'fine-tuning')} of {len(runs)} {'has' if missing == 1 else 'have'} no result yet."
+            )
     return " ".join(done) or "No training has finished yet."
 
 

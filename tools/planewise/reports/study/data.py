@@ -1,18 +1,32 @@
-"""The number of exams in the study, and a picture of one exam."""
+"""The exams of a study, how draws select them, and what ran."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+from planewise.errors import InputError
 from planewise.exams import sections
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import listed
-from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
 
+#: The path of a file or folder, absolute or with ``~``, in a text: quoted, or up to a space or the end of a list.
+_PATH = re.compile(
+    r"""(?<![^\s=,:;'"(\[{])(?:(?<=')(?=[~/][^']*')(?:~[\w.-]*)?/[^']+"""
+    r"""|(?<=")(?=[~/][^"]*")(?:~[\w.-]*)?/[^"]+"""
+    r"""|(?:file://|~[\w.-]*)?/(?!/)(?:\\.|[^\s'",;:()\[\]{}])+)"""
+)
 
-def add(page: Page, study: StudyFolder) -> None:
+
+def add_data(page: Page, study: StudyFolder) -> None:
+    """Add the number of exams, whether pretexts learned from test images, and a picture of one exam."""
     page.add("<h2>Data</h2><ul>")
     lists = {kind: study.datalist(kind) for kind in ("unlabelled", "labelled")}
     one = lists["unlabelled"] == lists["labelled"]
@@ -27,47 +41,77 @@ def add(page: Page, study: StudyFolder) -> None:
     if study.pretexts and one:
         page.add("<li>pretraining learns from the same exams without labels, except the test exams</li>")
     elif study.pretexts and all(path.is_file() for path in lists.values()):
-        # say whether pretexts learned from test images
-        if seen := seen_before(lists["unlabelled"], lists["labelled"], read=study.path / CHECKSUMS):
-            said = "<b>{}, so the pretexts learned from test images, and their gains may be too large</b>"
-        else:
-            said = (
-                "no image of the labelled test exams is in the training or validation section of the unlabelled exams "
-                "(compared: the patients and SOPInstanceUIDs of DICOM files, paths, and the bytes of other files; copies "
-                "that were saved again are not recognised)"
+        seen = seen_before(lists["unlabelled"], lists["labelled"], read=study.path / CHECKSUMS)
+        if seen:
+            page.add(
+                "<li><b>{}, so the pretexts learned from test images, and their gains may be too large</b></li>", seen
             )
-        page.add(f"<li>{said}</li>", *[seen] * bool(seen))
+        else:
+            page.add("<li>no image of the labelled test exams was found among those that pretexts learned from</li>")
     page.add("</ul>")
     page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")
 
 
-def labelled_exams(study: StudyFolder) -> int:
-    """The number of labelled exams in a study's training section; if none has a label, the number of all its exams. 0
-    without a datalist."""
-    path = study.datalist("labelled")
-    return sections.labelled_exams(sections.parsed_datalist(path), "training") if path.is_file() else 0
-
-
-def drawn_in_words(study: StudyFolder, draws: Mapping[tuple[str, int], Collection[int]]) -> str:
-    """How draws select labelled exams, in sentences; if they take every exam, they differ only in their seed.
+def draws_in_words(study: StudyFolder, counts: Iterable[int]) -> str:
+    """How draws select labelled exams; with all of them, draws differ only in their seed.
 
     Args:
         study: the study.
-        draws: the draws of each method and number of labelled exams.
+        counts: numbers of labelled exams.
     """
-    selects = f"Each draw selects {study.labelled}s at random, the same for all methods"
-    numbers = {count for (_, count), of_count in draws.items() if len(of_count) > 1}
-    if not (whole := takes_all(study, numbers)):
-        return f"{selects}."
-    noun = study.labelled.split()[-1]
-    return (
-        f"{selects}, except with {listed(map(str, whole))}: there, each draw takes all {study.labelled}s of the training "
-        "section. These draws differ only in the seed of the training, so they do not show how much the choice of "
-        f"{noun}s matters."
-    )
+    if study.has_folds:
+        return "A draw is a fold: it decides when the training stops, and the network learns from the other folds."
+    whole = sections.takes_all(counts, study.labelled_exams)
+    seeds = f" (all of them with {listed(map(str, whole))}: there, only the seed differs)" if whole else ""
+    return f"Each draw selects {study.labelled}s at random, the same for all methods{seeds}."
 
 
-def takes_all(study: StudyFolder, counts: Iterable[int]) -> list[int]:
-    """The numbers of labelled exams with which a draw takes every labelled exam of the training section, ascending;
-    none if draws are folds, which differ in their exams."""
-    return [] if study.has_folds else sections.takes_all(counts, labelled_exams(study))
+def add_provenance(page: Page, study: StudyFolder) -> None:
+    """Add versions, commits, devices and the study's settings."""
+    page.add("<h2>What ran</h2>")
+    if runs := run_records(study.path):
+        packages = ", ".join(f"{name} {number}" for name, number in runs[0]["packages"].items() if number)
+        commits = dict.fromkeys(str(run["commit"]) for run in runs if "commit" in run)
+        where = [", ".join(values) for values in (devices(runs), precisions(runs)) if values]
+        page.note(
+            "{}; Python {}; commit {}; trained on {}. A commit that ends in -dirty had changes that were not committed.",
+            packages,
+            runs[0]["python"],
+            ", ".join(commits),
+            "; ".join(where) or "a device that is not recorded",
+        )
+    page.add("<pre>{}</pre>", json.dumps(_without_folders(study.config), indent=1))
+
+
+def run_records(study: Path) -> list[dict[str, Any]]:
+    """The records of a study's runs, in the order of their folders; a broken record is left out."""
+    found = []
+    for path in sorted(study.glob("*/**/run.json")):
+        with suppress(InputError):
+            found.append(read_json(path))
+    return [record for record in found if record]
+
+
+def devices(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The processors and GPUs of runs that recorded them."""
+    return sorted({name for run in runs for name in run.get("devices", [])})
+
+
+def precisions(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The precisions of runs that recorded one."""
+    return sorted({run["precision"] for run in runs if run.get("precision")})
+
+
+def _without_folders(value: Any) -> Any:
+    """The settings with only the names of files and folders, because a page is passed on, and paths contain names of people
+    and machines."""
+    if isinstance(value, dict):
+        return {key: _without_folders(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    if Path(value).is_absolute() or re.match(r"~[\w.-]*/", value):
+        return f".../{Path(value).name}"
+    # options and expressions contain paths, too
+    return _PATH.sub(lambda found: f".../{Path(found[0]).name}", value)

@@ -13,7 +13,6 @@ from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study.paired import Scores
 from planewise.reports.study_figures import finetune_curves
 
 
@@ -33,8 +32,8 @@ class FineTunings:
 
     @classmethod
     def found(cls, study: StudyFolder, score: str, kind: str = "finetune", scored: str = "test") -> FineTunings:
-        """Runs whose ``metrics.json`` contains the named score: those in the study's folder ``kind``, which have their scores
-        in the folder ``scored``."""
+        """Runs whose ``metrics.json`` contains the named score: those in the study's folder ``kind``, which have their
+        scores in the folder ``scored``."""
         runs = cls(study, defaultdict(dict), defaultdict(list))
         for method, count, draw, folder in study.runs(kind):
             content = read_json(folder / scored / "metrics.json")
@@ -69,22 +68,18 @@ class FineTunings:
         return values
 
     def rows(self, cells: Callable[[list[dict]], Iterable[Any]], having: str = "") -> list[Row]:
-        """A row for each number of labelled exams and method, with cells made from the metrics of its draws; only rows with a
-        draw that has the metric ``having``."""
+        """A row for each number of labelled exams and method, with cells made from the metrics of its draws; only rows
+        with a draw that has the metric ``having``."""
         return [
             Row.of(f"{count}, {method_name(method)}", *cells([*draws.values()]))
             for count, method, draws in self.cells()
             if not having or any(having in content for content in draws.values())
         ]
 
-    def add_curves(self, page: Page, scores: Mapping[str, str], what: str = "Validation", main: bool = False) -> None:
-        """Add a picture of validation scores over the epochs, see `finetune_curves`."""
-        caption = f"{what} while fine-tuning: each draw (pale) and the median of the draws."
-        page.figure(finetune_curves(self.histories, scores), caption, main=main)
-
-    def add_counts(self, page: Page, title: str, scores: Scores, whole: int) -> None:
-        """Add a table with a row for each method and a column for each number of labelled exams, which is also given as a
-        share of ``whole``."""
+    def add_counts(self, page: Page, title: str, scores: Mapping[tuple[str, int], Mapping[int, float]]) -> None:
+        """Add a table with a row for each method and a column for each number of labelled exams, which is also given
+        as a share of all labelled exams."""
+        whole = self.study.labelled_exams or max(self.counts)
         rows = [
             Row.of(
                 method_name(method), *(over_draws(scores.get((method, count), {}).values()) for count in self.counts)
@@ -94,13 +89,17 @@ class FineTunings:
         ]
         page.table(title, ["method", *(f"{count} ({round(100 * count / whole)} %)" for count in self.counts)], rows)
 
-    def show(self, page: Page, picture: str, caption: str, at_least: int = 0) -> None:
-        """Add a picture of each method's first draw, for each number of labelled exams that is at least ``at_least``."""
-        for count, method, draws in self.cells():
-            if count < at_least:
-                continue
-            draw = min(draws)
-            page.figure(
-                self.study.path / "finetune" / method / str(count) / str(draw) / "test" / picture,
-                f"{count_of(count, self.study.labelled)}, {method_name(method)}, draw {draw}{caption}.",
-            )
+    def add_pictures(
+        self, page: Page, curves: Mapping[str, str], pictures: Mapping[str, str] | None = None, main: bool = False
+    ) -> None:
+        """Add validation scores over the epochs (`finetune_curves`), and pictures of each method's first draw with the
+        largest number of labelled exams: captions by the name of the file."""
+        caption = "Validation while fine-tuning: each draw (pale) and the median of the draws."
+        if curves:
+            page.figure(finetune_curves(self.histories, curves), caption, main=main)
+        for picture, words in (pictures or {}).items():
+            for count, method, draws in self.cells():
+                if count == max(self.counts):
+                    draw = min(draws)
+                    named = f"{count_of(count, self.study.labelled)}, {method_name(method)}, draw {draw}: {words}."
+                    page.figure(self.study.run(method, count, draw) / "test" / picture, named)

@@ -9,6 +9,7 @@ from typing import Any
 
 from planewise import text_files
 from planewise.errors import InputError
+from planewise.exams import sections
 from planewise.exams.anatomies import ANATOMIES, seen_from
 from planewise.exams.anatomy import Anatomy, Words
 
@@ -60,7 +61,7 @@ class StudyFolder:
                 raise InputError(
                     f"{path / 'study.json'}: {key} must be {wanted}; run label_efficiency.smk again to rewrite the file"
                 )
-        # older studies have no anatomy, because there were only hearts
+        # a page may be made from names alone
         return cls(path, {"anatomy": "cardiac", **config})
 
     @property
@@ -107,11 +108,15 @@ class StudyFolder:
         return list(self.config["methods"])
 
     @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """The settings of each method; empty if the config only names them."""
+        methods = self.config["methods"]
+        return {name: given or {} for name, given in methods.items()} if isinstance(methods, dict) else {}
+
+    @property
     def repeats(self) -> dict[str, str]:
         """Maps each method that pretrains again with another seed to the method that it repeats."""
-        methods = self.config["methods"]
-        # in an older study, methods have no settings, and there are only their names
-        settings: dict[str, dict[str, Any]] = methods if isinstance(methods, dict) else {}
+        settings = self.settings
         found: dict[str, str] = {}
         for name, given in settings.items():
             if "seed" not in given.get("overrides", {}).get("pretrain", {}):
@@ -121,12 +126,6 @@ class StudyFolder:
                     found[name] = other
                     break
         return found
-
-    def plans(self, method: str, count: int) -> bool:
-        """Whether a method is to be fine-tuned with a number of labelled exams."""
-        methods = self.config["methods"]
-        counts = methods[method].get("label_counts") if isinstance(methods, dict) else None
-        return str(count) in map(str, counts or [count]) and (counts is not None or count > 0)
 
     def lacks(self, key: str, number: int) -> bool:
         """Whether the study's ``"label_counts"`` or ``"draws"`` lack a number, so that its trainings are from earlier
@@ -138,6 +137,12 @@ class StudyFolder:
         """The datalist of its ``"unlabelled"`` or ``"labelled"`` exams; the same for both if it has only one."""
         return datalist_of(self.config, kind, self.path)[1]
 
+    @property
+    def labelled_exams(self) -> int:
+        """The number of labelled exams in the training section; if none has a label, of all exams; 0 without a datalist."""
+        path = self.datalist("labelled")
+        return sections.labelled_exams(sections.parsed_datalist(path), "training") if path.is_file() else 0
+
     def runs(self, kind: str) -> Iterator[tuple[str, int, int, Path]]:
         """Yield the method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``, in the
         order of the study's methods and then of numbers."""
@@ -147,6 +152,10 @@ class StudyFolder:
                 (int(count), int(draw), path) for count, draw, path in folders if count.isdecimal() and draw.isdecimal()
             ):
                 yield method, count, draw, path
+
+    def run(self, method: str, count: int, draw: int) -> Path:
+        """The folder of a fine-tuning."""
+        return self.path / "finetune" / method / str(count) / str(draw)
 
 
 def datalist_of(config: Mapping[str, Any], kind: str, out: Path) -> tuple[str, Path]:

@@ -102,6 +102,10 @@ class Page:
         """Add HTML text; its braces, ``{}``, are replaced by values from files, which are escaped."""
         self._parts.append(text.format(*(_escaped(value) for value in values)) if values else text)
 
+    def note(self, text: str, *values: object) -> None:
+        """Add a footnote, see `add`."""
+        self.add(f"<p class=note>{text}</p>", *values)
+
     def lead(self, text: str) -> None:
         """Add HTML text at the top of the page."""
         self._parts.append(Lead(text))

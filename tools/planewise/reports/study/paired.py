@@ -1,17 +1,15 @@
-"""Differences from training from scratch and from the paper's own pretext, draw by draw."""
+"""Paired differences from training from scratch and from the paper's own pretext, draw by draw."""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
 
 from planewise.exams.words import count_of, listed
 from planewise.reports.methods import method_name
@@ -31,8 +29,7 @@ _LONG = "_long"
 ONE_DRAW = "no verdict from one draw"
 #: The verdict on a difference over fewer than half of the cases.
 TOO_FEW_PAIRS = "- (too few pairs)"
-#: The page says that verdicts from fewer draws are weak.
-FEW_DRAWS = 5
+_VERDICTS = ("better", "worse", "inconclusive", ONE_DRAW, TOO_FEW_PAIRS)
 
 
 class Compared(NamedTuple):
@@ -42,10 +39,9 @@ class Compared(NamedTuple):
     method: str
     other: str
 
-    @property
-    def without_count(self) -> str:
-        """The name of the difference, without the number of labelled exams."""
-        return f"{method_name(self.method)} minus {'scratch' if self.other == 'none' else method_name(self.other)}"
+    def __str__(self) -> str:
+        other = "scratch" if self.other == "none" else method_name(self.other)
+        return f"{self.count}, {method_name(self.method)} minus {other}"
 
 
 @dataclass(frozen=True)
@@ -77,14 +73,9 @@ class Difference:
         return not math.isnan(self.low)
 
     @property
-    def has_too_few_pairs(self) -> bool:
-        """Whether both methods have scores of fewer than half of the cases."""
-        return self.pairs is not None and 2 * self.left_out > self.pairs
-
-    @property
     def has_verdict(self) -> bool:
-        """Whether there is an interval, over enough cases."""
-        return self.is_measured and not self.has_too_few_pairs
+        """Whether there is an interval, and both methods have scores of at least half of the cases."""
+        return self.is_measured and (self.pairs is None or 2 * self.left_out <= self.pairs)
 
     @property
     def is_decided(self) -> bool:
@@ -96,7 +87,7 @@ class Difference:
         `ONE_DRAW` if there is no interval, `TOO_FEW_PAIRS` if most cases are left out."""
         if not self.is_measured:
             return ONE_DRAW
-        if self.has_too_few_pairs:
+        if not self.has_verdict:
             return TOO_FEW_PAIRS
         if not self.is_decided:
             return "inconclusive"
@@ -120,16 +111,14 @@ def add_paired(
     labelled: str = "labelled exam",
 ) -> dict[Compared, Difference]:
     """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table of its gain
-    over ``multitask``.
-
-    The second table is left out if the study has no methods besides these two. If methods were pretrained again with
-    another seed, the page also names the differences that exceed those between two seeds.
+    over ``multitask``, which is left out if the study has no methods besides these two.
 
     Args:
         page: the page to add to.
         scores: the score of each draw, by method and number of labelled exams.
         name: name of the score.
-        repeats: maps each method that pretrains again with another seed to the method that it repeats.
+        repeats: maps each method that pretrains again with another seed to the method that it repeats; a table shows how far
+            apart these are.
         lower_is_better: whether the score is a distance, so that a draw gains if the difference is below zero. Distances
             and single draws get no picture.
         lead: whether the verdicts in words and the picture stand at the top of the page, as the study's main result.
@@ -160,7 +149,17 @@ def add_paired(
         title = f"Paired differences in {name}, four times the steps"
         compared = [Compared(*run[::-1], control) for run in controlled]
         found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
-    _add_repeats(page, scores, name, repeats or {}, found, cases, labelled)
+    rows = []
+    for method, count in scores:
+        differences, *pairs = _differences(scores, cases, (method, count), ((repeats or {}).get(method, ""), count))
+        if len(differences):
+            seeds = Difference.of(differences, *pairs)
+            rows.append(
+                Row.of(f"{count}, {method_name(method)}", f"{seeds.mean:+.3f}", seeds.interval_in_words),
+            )
+    if rows:
+        page.table(f"Another seed: differences in {name}", [f"{labelled}s", "mean", "95 % interval"], rows)
+        page.note("A method pretrained again from another seed, minus its first run: they differ only by chance.")
     if lead:
         _add_verdicts(page, name, found, lower_is_better, blank, labelled)
     several = any(len(draws) > 1 for draws in scores.values())
@@ -183,31 +182,28 @@ def _add_verdicts(
     labelled: str,
 ) -> None:
     """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
-    lines, used = [], set()
+    lines = []
     for count in sorted({one.count for one in found}):
-        groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], ONE_DRAW: [], TOO_FEW_PAIRS: []}
-        judged = []
+        groups: dict[str, list[str]] = {verdict: [] for verdict in _VERDICTS}
+        draws = set()
         for one, difference in found.items():
             if one.count == count and one.other == "none" and (one.method, count) not in blank:
-                verdict = difference.verdict(lower_is_better)
-                groups[verdict].append(f"{method_name(one.method)} ({difference.mean:+.3f})")
-                judged += [difference.draws] if difference.has_verdict else []
+                named = f"{method_name(one.method)} ({difference.mean:+.3f})"
+                groups[difference.verdict(lower_is_better)].append(named)
+                draws.add(difference.draws)
         words = [f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names]
-        used |= {verdict for verdict, names in groups.items() if names}
         if empty := [method_name(method) for method, number in blank if number == count]:
             words.append(f"predicts only background, so train longer: {', '.join(empty)}")
         if words:
-            said = f"{count_of(count, labelled)}{_weak(judged)}: {'; '.join(words)}"
-            lines.append(f"<li>{html.escape(said, quote=False)}</li>")
+            of = f" ({listed(map(str, sorted(draws)))} draws)" if max(draws, default=1) > 1 else ""
+            lines.append(
+                f"<li>{html.escape(f'{count_of(count, labelled)}{of}: ' + '; '.join(words), quote=False)}</li>"
+            )
     if lines:
-        said = "."
-        if used & {"better", "worse", "inconclusive"}:
-            said = ", mean over the draws. A method is better or worse if the 95 % interval of its gain excludes zero"
-            narrower = "otherwise the draws are inconclusive, and more draws would narrow the interval."
-            said += f"; {narrower}" if "inconclusive" in used else "."
-        elif ONE_DRAW in used:
-            said = ". A single draw has no interval, so there is no verdict; several draws give one."
-        page.lead(f"<p>Gain in {name} over training from scratch{said}</p><ul>{''.join(lines)}</ul>")
+        page.lead(
+            f"<p>Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
+            f"interval of its gain excludes zero.</p><ul>{''.join(lines)}</ul>"
+        )
 
 
 def add_differences(
@@ -237,15 +233,14 @@ def add_differences(
         The differences of the table's rows.
     """
     found: dict[Compared, Difference] = {}
-    rows, drawn, without = [], [], []
+    rows, without = [], []
     for one in compared:
         count, method, other = one
         differences, pairs, left_out = _differences(scores, cases, (method, count), (other, count))
         if not len(differences):
-            without += [one] if left_out else []
+            without += [str(one)] if left_out else []
             continue
         found[one] = difference = Difference.of(differences, pairs, left_out)
-        drawn.append(len(differences))
         deviation = float(differences.std(ddof=1)) if len(differences) > 1 else None
         page.differences.append(
             {
@@ -265,45 +260,28 @@ def add_differences(
         )
         rows.append(
             Row.of(
-                f"{count}, {one.without_count}",
+                str(one),
                 f"{differences.mean():+.3f}",
                 "-" if deviation is None else f"{deviation:.3f}",
-                found[one].interval_in_words,
+                difference.interval_in_words,
                 f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
                 *([] if not cases else ["-"] if pairs is None else [f"{left_out} of {pairs}"]),
                 " ".join(f"{value:+.3f}" for value in differences),
-                found[one].verdict(lower_is_better),
+                difference.verdict(lower_is_better),
             )
         )
     if rows:
-        header = [
-            f"{labelled}s",
-            "mean",
-            "standard deviation",
-            "95 % interval",
-            "draws that gained",
-            *(["pairs left out"] if cases else []),
-            "each draw",
-            "verdict",
-        ]
-        page.table(title, header, rows)
+        each = ["pairs left out"] if cases else []
+        header = ["mean", "standard deviation", "95 % interval", "draws that gained", *each, "each draw", "verdict"]
+        page.table(title, [f"{labelled}s", *header], rows)
     if without:
-        page.add(f"<p class=note>No pair is left: {html.escape(_by_labels(without), quote=False)}.</p>")
-    measured = [difference for difference in found.values() if difference.has_verdict]
-    if not all(difference.is_measured for difference in found.values()):
-        page.add(
-            "<p class=note>A single draw has no interval, so there is no verdict: such a difference may be due to "
-            "chance.</p>"
-        )
-    if measured:
-        half = median((difference.high - difference.low) / 2 for difference in measured)
+        page.note("No pair is left: {}.", "; ".join(without))
+    if measured := [difference for difference in found.values() if difference.has_verdict]:
         decided = sum(difference.is_decided for difference in measured)
-        page.add(
-            "<p class=note>Better or worse: the 95 % interval of the difference excludes zero. Half of these "
-            f"intervals extend by more than {half:.3f} to either side of the mean, so smaller differences are often missed. "
-            f"{decided} of {len(measured)} intervals exclude zero; by chance alone, about one in twenty does."
-            f"{_of_few_draws(drawn)} An interval covers neither the choice of the test exams nor the seed of a pretraining, "
-            "and if draws share labelled exams, it is too short for other patients.</p>"
+        page.note(
+            f"{decided} of {len(measured)} intervals exclude zero; by chance alone, about one in twenty does. An interval "
+            "covers neither the choice of the test exams nor the seed of a pretraining; from fewer than five draws, or from "
+            "draws that share labelled exams, it may be too short."
         )
     return found
 
@@ -320,118 +298,3 @@ def _differences(
     if cases_of_one and one.keys() <= cases_of_one.keys() and other.keys() <= cases_of_other.keys():
         return paired_cases(cases_of_one, cases_of_other)
     return paired_differences(one, other), None, 0
-
-
-def _weak(draws: Sequence[int]) -> str:
-    """A few words about verdicts from few draws, in brackets; empty if there are none.
-
-    Args:
-        draws: number of draws behind each verdict.
-    """
-    few = sorted({number for number in draws if number < FEW_DRAWS})
-    if not few:
-        return ""
-    some = "" if max(draws) < FEW_DRAWS else "some "
-    return f" ({some}weak verdicts, from {listed(map(str, few))} draws)"
-
-
-def _of_few_draws(draws: Sequence[int]) -> str:
-    """A sentence about intervals from few draws; empty if there are none."""
-    few = sorted({number for number in draws if 1 < number < FEW_DRAWS})
-    if not few:
-        return ""
-    return (
-        f" With fewer than {FEW_DRAWS} draws (here {listed(map(str, few))}), an interval may be short by chance, so its "
-        "verdict is weak."
-    )
-
-
-def _by_labels(compared: Iterable[Compared]) -> str:
-    """List comparisons by their number of labelled exams: ``"with 1 labelled, SimCLR minus scratch; with 4 labelled, BYOL
-    minus scratch and SimCLR minus scratch"``."""
-    groups: dict[int, list[str]] = {}
-    for one in compared:
-        groups.setdefault(one.count, []).append(one.without_count)
-    return "; ".join(f"with {count} labelled, {listed(names)}" for count, names in groups.items())
-
-
-def _add_repeats(
-    page: Page,
-    scores: Scores,
-    name: str,
-    repeats: Mapping[str, str],
-    found: Mapping[Compared, Difference],
-    cases: Cases,
-    labelled: str,
-) -> None:
-    """Report how much methods vary when they are pretrained again, and which differences between methods exceed this
-    variation.
-
-    The measure is half the 95 % interval of the difference between two seeds, by Student's t over the methods; the mean of
-    this difference is assumed to be zero. A difference from scratch involves one pretraining instead of two, so the
-    measure is then divided by the square root of 2. A single pair of seeds has no such interval, and is only shown.
-
-    Args:
-        page: the page to add to.
-        scores, name, repeats, cases, labelled: see `add_paired`.
-        found: the differences from all baselines.
-    """
-    seeds: dict[int, dict[str, Difference]] = {}
-    for method, count in scores:
-        differences, *pairs = _differences(scores, cases, (method, count), (repeats.get(method, ""), count))
-        if len(differences):
-            seeds.setdefault(count, {})[method] = Difference.of(differences, *pairs)
-    if not seeds:
-        return
-    rows = [
-        Row.of(f"{count}, {method_name(again)}", f"{difference.mean:+.3f}", difference.interval_in_words)
-        for count, of_methods in seeds.items()
-        for again, difference in of_methods.items()
-    ]
-    page.table(f"Another seed: differences in {name}", [f"{labelled}s", "mean", "95 % interval"], rows)
-    shown = (
-        "Each row is a method that was pretrained again from another seed, minus the first run of this method: they differ "
-        "only by chance."
-    )
-    if max(map(len, seeds.values())) == 1:
-        page.add(
-            "<p class=note>{} If an interval excludes zero, a verdict on this method holds for one pretraining, and not for "
-            "the method. One pair of seeds is too few to say how much another seed may change other differences.</p>",
-            shown,
-        )
-        return
-    chance = {
-        (baseline, count): _of_chance(list(of_methods.values()), pretrainings)
-        for count, of_methods in seeds.items()
-        for baseline, pretrainings in (("none", 1), ("multitask", 2))
-        if len(of_methods) > 1
-    }
-    larger = [
-        one
-        for one, difference in found.items()
-        if one.method not in repeats
-        and difference.is_decided
-        and abs(difference.mean) > chance.get((one.other, one.count), math.inf)
-    ]
-    scratch, multitask = (
-        "; ".join(f"{bound:.3f} with {count} labelled" for (other, count), bound in chance.items() if other == baseline)
-        for baseline in _BASELINES
-    )
-    page.add(
-        f"<p class=note>{shown} An estimate from these pairs: in 95 % of pretrainings, a method's {name} is within {scratch} "
-        f"of its mean over all seeds. Two seeds of a method differ by at most {multitask} in 95 % of cases, and so may a "
-        "difference between two pretrained methods from its mean. Differences that are significant over the draws and larger "
-        "than the bound for their pretrainings: {}.</p>",
-        _by_labels(larger) or "none",
-    )
-
-
-def _of_chance(seeds: Sequence[Difference], pretrainings: int) -> float:
-    """A bound that the change due to another seed does not exceed in 19 of 20 cases, as described in `_add_repeats`.
-
-    Args:
-        seeds: the difference between two seeds, for each of at least two repeated methods.
-        pretrainings: number of pretrainings in the comparison, 1 or 2.
-    """
-    apart = math.sqrt(sum(seed.mean**2 for seed in seeds) / len(seeds))
-    return float(student.ppf(0.975, len(seeds))) * apart * math.sqrt(pretrainings / 2)
