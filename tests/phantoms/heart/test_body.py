@@ -36,6 +36,16 @@ def test_organs_are_on_their_sides(contrast):
     assert right_lung < 0.1 and left_lung < 0.1 and air == 0
 
 
+def test_the_chest_has_no_second_inside_far_away(contrast):
+    grid = np.stack(np.meshgrid(np.arange(-400, 401, 8), np.arange(-400, 401, 8)), -1).reshape(-1, 2)
+    far = grid[(np.abs(grid) > 250).any(axis=1)]
+    places = _at(*(np.append(place, 0) for place in far))
+    for _, body in _bodies(3):
+        signal, depth = body.paint(places, contrast, 1.0)
+        corner = (np.abs(far) > 250).all(axis=1)
+        assert np.isfinite(signal).all() and not signal[corner].any() and (depth[corner] < 0).all()
+
+
 def test_the_heart_lies_inside_the_chest(contrast):
     for heart, body in _bodies(15):
         surface = np.stack([part[20:, ::4].ravel() for part in heart.surfaces(0.0).points("right_wall")], axis=-1)

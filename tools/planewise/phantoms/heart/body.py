@@ -147,8 +147,9 @@ class Body:
         width, depth = (np.float32(1 / half) for half in self.cage)
         u, v = x * width, (y - np.float32(MIDDLE)) * depth
         u2, v2 = u * u, v * v
-        # the sum of squares gives an ellipse; subtracting a part of their product makes it more like a rectangle
-        square = np.float32(0.35)
+        # the sum of squares gives an ellipse; subtracting a part of their product makes it more like a rectangle, except far
+        # outside, where the product would outweigh the sum
+        square = np.float32(0.35) * (np.minimum(u2, v2) < np.float32(1 / 0.35))
         norm = np.sqrt(u2 + v2 - square * u2 * v2) + np.float32(1e-6)
         slope = np.hypot(u * (1 - square * v2) * width, v * (1 - square * u2) * depth) / norm
         return (1 - norm) / (slope + np.float32(1e-4))
