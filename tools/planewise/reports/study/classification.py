@@ -40,7 +40,7 @@ class Task:
         heading: the section's heading.
         about: a sentence on the test set and the score.
         score: the key of the main score, and its name.
-        tables: functions that make tables of metrics from the runs and the main score of each draw.
+        tables: function that makes tables of metrics from the runs.
         add_more: function that adds what has another shape; whether it has drawn the curves.
         curves: captions of the validation scores, by column of the histories.
         pictures: captions of the runs' pictures, by the name of their file.
@@ -50,7 +50,7 @@ class Task:
     heading: str
     about: Callable[[FineTunings], str]
     score: tuple[str, str]
-    tables: Callable[[FineTunings, Scores], Iterator[Metrics]]
+    tables: Callable[[FineTunings], Iterator[Metrics]]
     curves: Mapping[str, str]
     pictures: Mapping[str, str]
     add_more: Callable[[Page, FineTunings, Scores], bool] = field(default=lambda page, runs, scores: False)
@@ -70,14 +70,14 @@ def add_classification(page: Page, study: StudyFolder) -> None:
             task.about(runs),
             draws_in_words(study, runs.counts),
         )
-        for table in task.tables(runs, scores):
+        for table in task.tables(runs):
             if table.rows:
                 page.table(*table[:3])
                 if table.note:
                     page.note("{}", table.note)
         drawn = task.add_more(page, runs, scores)
         add_paired(page, scores, name, study.repeats, lead=True, labelled=study.labelled)
-        runs.add_pictures(page, {} if drawn else task.curves, task.pictures, main=True)
+        runs.add_pictures(page, {} if drawn else task.curves, task.pictures, curves_are_main=True)
 
 
 def _means(draws: Iterable[dict], *keys: str) -> list[str]:
@@ -86,7 +86,8 @@ def _means(draws: Iterable[dict], *keys: str) -> list[str]:
     return [over_draws(content.get(key) for content in draws) for key in keys]
 
 
-def _findings(runs: FineTunings, auc: Scores) -> Iterator[Metrics]:
+def _findings(runs: FineTunings) -> Iterator[Metrics]:
+    auc = runs.values(lambda content: content["macro_auc"])
     papers = paper_tables.INJURY_AUC if runs.study.config.get("published", True) else ()
     theirs = (count for table in papers for row in table.values.values() for count in row)
     counts, methods = paper_tables.beside(papers, [*runs.counts, *theirs], runs.study.methods)
@@ -106,7 +107,7 @@ def _findings(runs: FineTunings, auc: Scores) -> Iterator[Metrics]:
     yield Metrics("AUC of each task", ["labelled exams, method", *tasks, "draws"], rows)
 
 
-def _grades(runs: FineTunings, kappa: Scores) -> Iterator[Metrics]:
+def _grades(runs: FineTunings) -> Iterator[Metrics]:
     grades = list(runs.any["recall"])
     yield Metrics(
         "Share of each true grade that was predicted correctly",
@@ -156,7 +157,8 @@ _PHASES = ("ED", "ES")
 _SHARES = {"inside": "inside", "by_area": "heart's share of the image"}
 
 
-def _phases(runs: FineTunings, auc: Scores) -> Iterator[Metrics]:
+def _phases(runs: FineTunings) -> Iterator[Metrics]:
+    auc = runs.values(lambda content: content["macro_auc"])
     name = "labelled exams, method"
     for number, (title, columns) in _TABLES.items():
         if _is_of_the_paper(runs.study, number):

@@ -90,13 +90,17 @@ class FineTunings:
         page.table(title, ["method", *(f"{count} ({round(100 * count / whole)} %)" for count in self.counts)], rows)
 
     def add_pictures(
-        self, page: Page, curves: Mapping[str, str], pictures: Mapping[str, str] | None = None, main: bool = False
+        self,
+        page: Page,
+        curves: Mapping[str, str],
+        pictures: Mapping[str, str] | None = None,
+        curves_are_main: bool = False,
     ) -> None:
         """Add validation scores over the epochs (`finetune_curves`), and pictures of each method's first draw with the
         largest number of labelled exams: captions by the name of the file."""
         caption = "Validation while fine-tuning: each draw (pale) and the median of the draws."
         if curves:
-            page.figure(finetune_curves(self.histories, curves), caption, main=main)
+            page.figure(finetune_curves(self.histories, curves), caption, main=curves_are_main)
         for picture, words in (pictures or {}).items():
             for count, method, draws in self.cells():
                 if count == max(self.counts):
