@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-#: Version of each distribution in metadata.json: the newest that pip finds as a wheel for each of `PYTHONS`. The Model
-#: Zoo's CI installs exactly these versions, on the oldest Python. tools/docs/packaging.md describes how they were tested.
+#: Everything that a packaged bundle needs, with the version in its metadata.json: the newest that pip finds as a wheel for
+#: Python 3.10 to 3.13. The Model Zoo's CI installs exactly these versions. tools/docs/packaging.md says how they were tested.
 PINS: Mapping[str, str] = {
     "einops": "0.8.2",
     "fire": "0.7.1",
@@ -26,14 +25,3 @@ PINS: Mapping[str, str] = {
     "torch": "2.13.0",
     "tqdm": "4.70.1",
 }
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-
-
-def canonical(name: str) -> str:
-    """A distribution's name in the form that package indices compare: ``PyYAML`` becomes ``pyyaml``."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def untried(versions: Mapping[str, str]) -> list[str]:
-    """Distributions whose version differs from `PINS`, each with its version: ``["numpy 2.4.6"]``."""
-    return [f"{name} {version}" for name, version in versions.items() if PINS.get(canonical(name)) != version]
