@@ -16,13 +16,13 @@ from planewise.data.two_phase_dataset import PHASES
 from planewise.evaluation import LabelSlicesd
 from planewise.geometry.squares import square_names
 from planewise.packaging.data_format import sides as sides_of
-from planewise.packaging.versions import PINS
 from planewise.preprocessing import LoadPhotographd
 from planewise.preprocessing.cardiac_features import cardiac_features
 from planewise.pretexts import RelativePatchesd, SlicePairsd
 
 from tests.bundles.conftest import BUNDLES, DECLARED, METADATA, PRETEXTS, UNPUBLISHED
 from tests.conftest import ROOT
+from tests.packaging.test_versions import PINS
 
 #: Settings that name channels, with the tensor and the number of the channel that the first value names. No channel stands
 #: for the lowest grade.

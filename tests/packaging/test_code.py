@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from planewise.packaging import code
 from planewise.packaging.code import code_files, copy_code, renamed
-from planewise.packaging.versions import PINS
+
+from tests.packaging.test_versions import PINS
 
 TOOLS = ("black", "isort", "flake8", "bugbear", "pep8ext_naming")
 
