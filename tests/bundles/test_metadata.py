@@ -15,14 +15,14 @@ from PIL import Image
 from planewise.data.two_phase_dataset import PHASES
 from planewise.evaluation import LabelSlicesd
 from planewise.geometry.squares import square_names
-from planewise.packaging.shapes import size_of
-from planewise.packaging.versions import PINS
+from planewise.packaging.data_format import sides as sides_of
 from planewise.preprocessing import LoadPhotographd
 from planewise.preprocessing.cardiac_features import cardiac_features
 from planewise.pretexts import RelativePatchesd, SlicePairsd
 
 from tests.bundles.conftest import BUNDLES, DECLARED, METADATA, PRETEXTS, UNPUBLISHED
 from tests.conftest import ROOT
+from tests.packaging.test_versions import PINS
 
 #: Settings that name channels, with the tensor and the number of the channel that the first value names. No channel stands
 #: for the lowest grade.
@@ -185,11 +185,11 @@ def test_shapes_are_those_of_the_network(name):
         return
 
     def out(divisor: int) -> list[int]:
-        sides = [max(size_of(formula) // divisor, 1) for formula in image["spatial_shape"]]
+        sides = [max(side // divisor, 1) for side in sides_of(image["spatial_shape"])]
         with torch.no_grad():
             return list(network(torch.zeros(2, image["num_channels"], *sides, device="meta")).shape)
 
-    assert out(1) == [2, output["num_channels"], *(size_of(formula) for formula in output["spatial_shape"])]
+    assert out(1) == [2, output["num_channels"], *sides_of(output["spatial_shape"])]
     page = (ROOT / "bundles" / name / "docs/README.md").read_text()
     written = re.findall(r"multiples of\s(\d+)(?:, at least (\d+))?", page)
     for each in written:

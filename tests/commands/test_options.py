@@ -73,17 +73,12 @@ EVERY_OPTION = [
     ),
     ("report study", "planewise.reports.study_report.write_study_report", {1: Path("study/report/index.html"), 2: None}),
     (
-        "package b --weights w -o out --scores s.json --data exams --torchscript --zoo --url https://x.org",
+        "package b --weights w -o out --scores s.json --data exams --torchscript --zoo https://x.org",
         "planewise.packaging.package_bundle",
         {
             0: Path("b"), 1: Path("w"), 2: Path("out"), "scores": Path("s.json"), "data": "exams", "torchscript": True,
             "zoo_url": "https://x.org",
         },
-    ),
-    (
-        "check b --weights w -- --sigma 3",
-        "planewise.packaging.check_bundle",
-        {0: Path("b"), 1: Path("w"), 2: ["--sigma", "3"]},
     ),
     (
         "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --phases 4 --thickness 9 "

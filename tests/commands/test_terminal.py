@@ -43,14 +43,6 @@ def test_a_path_that_is_too_long_is_refused_in_one_line(tmp_path, monkeypatch, w
     assert line.startswith(f"planewise {words[0]}: ") and "File name too long" in line
 
 
-def test_a_nul_byte_in_a_path_is_refused_in_one_line():
-    """Typer refuses it in arguments that are paths; those of check are texts."""
-    result = CliRunner().invoke(app, ["check", "a\0b"])
-    assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
-    [line] = result.stderr.strip().splitlines()
-    assert line == "planewise check: a path must not contain a NUL byte; correct the path"
-
-
 @pytest.mark.parametrize(
     "words", ["index .", "plan .", "segment .", "segment in.json", "inspect in.json", "export in.json"]
 )

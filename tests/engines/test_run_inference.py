@@ -99,7 +99,7 @@ def test_a_slip_in_the_configuration_is_named(bundle):
     [
         (
             {"dataset": {"transform": "@other"}, "other": None},
-            "specification in preprocessing; `planewise check .*tiny`",
+            "specification in preprocessing;",
         ),
         ({"dataset_dir": ABSENT}, "^tiny ended with an error: .*'dataset_dir' not in the config"),
     ],

@@ -193,7 +193,7 @@ def test_photographs_are_not_trained(server, told):
 
 
 def test_a_pancreas_is_learned_from_the_studies_labels(label_environment, packaged, few_phantoms, told, tmp_path):
-    """A separate server whose images have one channel, as `planewise check` requires, and a mask drawn in a viewer."""
+    """A separate server whose images have one channel, and a mask drawn in a viewer."""
     (tmp_path / "images/labels/final").mkdir(parents=True)
     for number, case in enumerate(cases(few_phantoms.volume.abdomens)):
         shutil.copy(case["images"][0], tmp_path / f"images/abdomen{number}.nii.gz")

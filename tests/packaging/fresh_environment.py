@@ -22,17 +22,10 @@ from planewise.packaging.bundle import Bundle
 from tests.conftest import ROOT
 
 
-def required_by(bundle: Path) -> dict[str, str]:
-    """Maps distributions to the versions that the metadata of a bundle will require when it is packaged."""
-    source = Bundle(bundle)
-    named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
-    own = {name: source.metadata[key] for name, key in named.items()}
-    return own | source.metadata["required_packages_version"] | source.requirements()
-
-
 def required_by_all() -> dict[str, str]:
-    """Everything that the repository's bundles require."""
-    return {name: version for path in sorted(ROOT.glob("bundles/*/")) for name, version in required_by(path).items()}
+    """Maps the distributions that the repository's bundles require to their versions."""
+    bundles = map(Bundle, sorted(ROOT.glob("bundles/*/")))
+    return {name: version for bundle in bundles for name, version in bundle.requirements.items()}
 
 
 def lowest_versions() -> dict[str, str]:

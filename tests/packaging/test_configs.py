@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from planewise.errors import InputError
-from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_score, with_values
+from planewise.packaging.configs import as_json, for_a_bundle, with_score, with_values
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -36,11 +37,6 @@ after: "$planewise.data.find_inputs(@title, 'planewise')"
 initialize:
 - $planewise.engines.plain_errors()
 """
-
-
-def test_names_are_those_of_targets_and_expressions():
-    wanted = {"networks.SliceNet", "geometry.MIN_SPACING", "data.find_inputs", "engines.plain_errors"}
-    assert names_in(TEXT) == {f"planewise.{name}" for name in wanted}
 
 
 def test_values_change_and_comments_stay():
@@ -73,7 +69,6 @@ def test_a_config_for_a_bundle_names_its_own_code():
     content = yaml.safe_load(changed)
     assert content["network_def"]["_target_"] == "own_code.networks.SliceNet"
     assert content["after"] == "$own_code.data.find_inputs(@title, 'planewise')"
-    assert content["title"] == "planewise.networks is text here" and "# planewise.engines in a comment" in changed
     assert content["imports"] == ["$import inspect", "$import os", "$import sys", "$import own_code"]
     assert content["initialize"][-1] == "$own_code.engines.plain_errors()"
 
@@ -85,10 +80,11 @@ def test_every_config_keeps_its_meaning(name):
     for path in paths:
         text = path.read_text()
         before, after = yaml.safe_load(text), yaml.safe_load(for_a_bundle(text, "own_code"))
-        assert not names_in(for_a_bundle(text, "own_code"))
+        assert "planewise." not in re.sub(r"#.*", "", for_a_bundle(text, "own_code"))
         for key in before.keys() - {"imports", "initialize", "bundle_root"}:
             assert str(after[key]) == str(before[key]).replace("planewise.", "own_code."), (path.name, key)
-        assert len(after.get("initialize", [])) == (len(before["initialize"]) + 3 if "initialize" in before else 0)
+        lines = [line.replace("planewise", "own_code") for line in before.get("initialize", [])]
+        assert after.get("initialize", [])[-len(lines) :] == lines or not lines
 
 
 SELF = """imports:

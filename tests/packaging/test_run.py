@@ -92,21 +92,15 @@ def test_scores_that_cannot_be_read_or_hold_no_number(tmp_path):
     assert read_scores(file) == {"dice": 0.5}
 
 
-def test_of_a_section_the_changed_entries_are_listed_and_what_they_refer_to():
-    run_handler = {"_target_": "planewise.engines.RunHandler"}
-    trainer = {"_target_": "planewise.engines.BatchTrainer", "max_epochs": "@max_epochs", "amp": True}
-    default = {"max_epochs": 2, "train": {"handlers": [run_handler], "trainer": trainer, "sampler": {"data": ["a"]}}}
-    clip = {"_target_": "own_handler.ClipGradients", "max_norm": 1.0}
-    added = {"_target_": "planewise.engines.EarlyStopHandler"}
-    section = {
-        "handlers": [run_handler, added],
-        "trainer": trainer | {"train_handlers": "$[@clip] + @train#handlers"},
-        "sampler": {"data": ["/data/jane"]},
+def test_the_plain_settings_that_changed_are_listed_without_paths():
+    train = {"sigma": 1.0, "views": ["2ch"], "max_epochs": 2, "loss": {"_target_": "torch.nn.MSELoss"}}
+    changed = {"sigma": 2.0, "views": ["4ch", "2ch"], "own": 5}
+    hidden = {
+        "loss": {"_target_": "torch.nn.L1Loss"},
+        "device": "cuda:1",
+        "datalist": "x",
+        "home": "~jane",
+        "unc": "\\\\jane",
     }
-    config = {"max_epochs": 3, "clip": clip, "unused": 5, "train": section}
-    assert Run("", "", config, {}).settings_unlike(default) == {
-        "max_epochs": 3,
-        "clip": clip,
-        "+train#handlers": [added],
-        "train#trainer#train_handlers": "$[@clip] + @train#handlers",
-    }
+    config = train | changed | hidden | {"table": {"files": ["a/b"]}, "code": "$@sigma"}
+    assert Run("", "", config, {}).settings_unlike(train) == changed

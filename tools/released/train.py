@@ -36,7 +36,6 @@ from planewise.evaluation.technologist import technologist_errors
 from planewise.exams.split import SECTIONS
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_score, with_values
-from planewise.packaging.model_card import with_release
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.released import (
     card_rows,
@@ -45,6 +44,7 @@ from planewise.packaging.released import (
     record_of_release,
     save_in_half,
     score_sentence,
+    with_release,
 )
 from planewise.packaging.run import Run
 

@@ -24,7 +24,7 @@ class RandFlipRotate90Batchd(Transform, RandomizableTrait):
 
     Args:
         flip_prob: probability of a flip along each axis; the axes are drawn independently.
-        rotate90_prob: probability of a rotation; all rotations of `planewise.geometry.rotation_of_class` are equally likely.
+        rotate90_prob: probability of a rotation; all those of `rotation_of_class` are equally likely.
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from planewise import __version__
-from planewise.commands import check, compare, export, index, inspect, package, phantom, plan, report, segment
+from planewise.commands import compare, export, index, inspect, package, phantom, plan, report, segment
 
 app = typer.Typer(
     name="planewise",
@@ -54,4 +54,3 @@ app.command(name="export")(export.export)
 app.command(name="compare")(compare.compare)
 app.command(name="report")(report.report)
 app.command(name="package")(package.package)
-app.command(name="check")(check.check)

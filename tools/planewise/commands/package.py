@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from planewise.commands.terminal import literal, refusals, say
-from planewise.errors import InputError
 
 
 def package(
@@ -31,17 +30,15 @@ def package(
     ] = None,
     torchscript: Annotated[bool, typer.Option("--torchscript", help="Write models/model.ts too.")] = False,
     zoo: Annotated[
-        bool,
-        typer.Option(
-            "--zoo", help="Move files over 25 MB out of the bundle and list them in large_files.yml; needs --url."
-        ),
-    ] = False,
-    url: Annotated[
         str | None,
-        typer.Option(help="Web address of the folder that will contain the large files.", show_default=False),
+        typer.Option(
+            metavar="URL",
+            help="Move files over 25 MB out of the bundle, for upload to this folder on the web; large_files.yml lists them.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Write DIST/NAME/ and DIST/NAME.zip: configs, the code that they need, weights, licence, model card and SHA-256 sums.
+    """Write DIST/NAME/ and DIST/NAME.zip: configs, code, weights, licence, model card and SHA-256 sums.
 
     If the weights come from a run's folder, the run's settings (features, spacing, views, ...) are written to the
     configs, and its scores, data, seed, configuration and commit to docs/README.md. Evaluate the run first.
@@ -50,13 +47,9 @@ def package(
     that were never measured, and metadata that fails its schema.
 
     Example: planewise package bundles/pretext_cardiac_multitask --weights work/multitask -o dist
-
-    Next: planewise check dist/NAME
     """
     console = Console()
     with refusals("package"):
-        if zoo != (url is not None):
-            raise InputError("--zoo and --url go together: --zoo --url https://...")
         from planewise.packaging import package_bundle  # imported late, so that --help does not wait for MONAI
 
         done = package_bundle(
@@ -66,10 +59,10 @@ def package(
             scores=scores,
             data=data,
             torchscript=torchscript,
-            zoo_url=url,
+            zoo_url=zoo,
             say=lambda line: say(console, line),
         )
     size = done.zip.stat().st_size / 1e6
     console.print(f"Wrote {literal(str(done.folder))} and {literal(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)
     if done.large:
-        console.print(f"Upload to {literal(str(url))}: the files in {literal(str(done.large))}.", soft_wrap=True)
+        console.print(f"Upload to {literal(str(zoo))}: the files in {literal(str(done.large))}.", soft_wrap=True)

@@ -55,7 +55,7 @@ def run_inference(
             if wrong := workflow.check_properties():
                 raise InputError(
                     f"configs/inference.yaml of {bundle.name} does not follow MONAI's bundle specification in "
-                    f"{', '.join(wrong)}; `planewise check {bundle}` says what to change"
+                    f"{', '.join(wrong)}; compare it with the configs of the repository's bundles"
                 )
             if watch is not None:
                 workflow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: watch())

@@ -1,7 +1,7 @@
 """The interface between `PretextReport` and its collectors, each of which scores one part of a pretext.
 
-A config names the collectors (`planewise.evaluation.LocationScores`, `planewise.evaluation.OrientationScores`, ...),
-each with its own settings. The report goes over the evaluator's batches once. For every collector, it
+A config names the collectors (`planewise.evaluation.LocationScores`, ...), each with its own settings. The report goes
+over the evaluator's batches once. For every collector, it
 
 1. passes each batch (`ScoredBatch`) to `Collector.take`, and keeps the result on the CPU;
 2. concatenates the results of all batches along the first dimension after the last batch, and passes them to

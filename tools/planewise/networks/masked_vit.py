@@ -18,7 +18,7 @@ class MaskedViT(NamedParts):
     """MONAI's `MaskedAutoEncoderViT` with parts named `encoder` and `decoder`, and with images as input and output.
 
     The encoder sees only the visible patches, and the decoder sees all positions. A patch counts as hidden if all its pixels
-    are 0, as after `planewise.pretexts.MaskPatchesd`, which hides the same number of patches in every image. If these numbers
+    are 0, as after `MaskPatchesd`, which hides the same number of patches in every image. If these numbers
     differ within a batch, the image with the most visible patches determines how many patches are encoded, so some hidden
     patches of the other images are encoded, too.
 

@@ -223,16 +223,16 @@ def _view(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None
 
 
 def _lines(
-    views: Mapping[str, Mapping[str, Any]], slices: Sequence[Mapping[str, Any]], images: Sequence[SourceImage]
+    views: Mapping[str, Mapping[str, Any]], slices: Sequence[Mapping[str, Any]], sources: Sequence[SourceImage]
 ) -> list[Finding]:
     """The lines along which the planned planes cut the images, for viewers that draw on images only (OHIF).
 
     The middle slice comes first: OHIF opens the image of the first line, and does not open other series of the stack.
     """
     found = []
-    middle = len(images) // 2
-    for number in [*range(middle, len(images)), *range(middle)]:
-        image, affine = images[number], slices[number]["affine"]
+    middle = len(sources) // 2
+    for number in [*range(middle, len(sources)), *range(middle)]:
+        image, affine = sources[number], slices[number]["affine"]
         for view, entry in views.items():
             if entry["origin"] is None:
                 continue

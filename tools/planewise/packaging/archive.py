@@ -28,12 +28,6 @@ def write_sums(folder: Path) -> None:
     (folder / SUMS).write_text("\n".join(lines) + "\n")
 
 
-def wrong_sums(folder: Path) -> list[str]:
-    """Names of files that differ from ``SHA256SUMS`` or are missing."""
-    listed = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text().splitlines())
-    return [name for name, digest in listed.items() if not (folder / name).is_file() or sha256(folder / name) != digest]
-
-
 def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
     """Move files larger than `LARGEST` to the same path below ``apart``, and write ``large_files.yml``.
 

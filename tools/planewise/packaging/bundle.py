@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
-from monai.bundle import ConfigParser, verify_metadata
+from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from torch import nn
 
 from planewise.errors import InputError, causes, refusal
 from planewise.own_names import forget, own_code
-from planewise.packaging.configs import names_in
-from planewise.packaging.source import Source, foreign_imports
-from planewise.packaging.versions import PINS, canonical
 from planewise.text_files import read_json, read_plain_text
 
 #: Schema of metadata.json, passed to MONAI, which would otherwise download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
-#: Packages whose versions have separate keys in metadata.json.
-_NAMED_APART = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
-#: Packages that `python -m monai.bundle` imports.
-_ALWAYS_NEEDED = {"fire"}
+#: Values of ``n`` in the formulas of metadata's shapes (``16*n``) with which networks are tried.
+_SIZES = (1, 3)
 
 
 class Bundle:
@@ -48,11 +41,6 @@ class Bundle:
         self.name = self.folder.name
         if not (self.folder / "configs" / "metadata.json").is_file():
             raise InputError(f"{folder} is not a bundle: it has no configs/metadata.json; name a folder of bundles/")
-
-    @property
-    def is_packaged(self) -> bool:
-        """Whether the bundle contains its own code."""
-        return own_code(self.folder) is not None
 
     @property
     def weights(self) -> Path:
@@ -76,6 +64,12 @@ class Bundle:
         path = self.folder / "docs" / "README.md"
         return read_plain_text(path) if path.is_file() else ""
 
+    @property
+    def requirements(self) -> dict[str, str]:
+        """The version of every distribution that the bundle needs."""
+        named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
+        return {name: self.metadata[key] for name, key in named.items()} | self.metadata["required_packages_version"]
+
     def config_file(self, file: str) -> str:
         return str(self.folder / "configs" / file)
 
@@ -91,11 +85,6 @@ class Bundle:
             return yaml.safe_load(self.texts[file])
         except (RecursionError, yaml.YAMLError) as error:
             raise InputError(f"{self.name}: configs/{file} is not YAML ({' '.join(str(error).split())})") from None
-
-    @cached_property
-    def source(self) -> Source:
-        """The part of this package that the configs need."""
-        return Source(name for text in self.texts.values() for name in names_in(text))
 
     def network(self, settings: Mapping[str, Any] | None = None) -> nn.Module:
         """Build ``network_def`` of the inference config, with settings that replace its own. Call within `importable`.
@@ -115,29 +104,34 @@ class Bundle:
                 "configs/inference.yaml"
             ) from error
 
-    @property
-    def named_versions(self) -> dict[str, str]:
-        """The version of every distribution that metadata.json names."""
-        apart = {name: self.metadata[key] for name, key in _NAMED_APART.items()}
-        return apart | self.metadata.get("required_packages_version", {})
+    def verify(self) -> None:
+        """Run MONAI's verifiers of the metadata, with this package's copy of its schema, and of the network.
 
-    def requirements(self) -> dict[str, str]:
-        """Distributions that the code imports but metadata.json does not name, each with its version in `PINS` or else
-        the installed version."""
-        if code := own_code(self.folder):
-            imported = foreign_imports(
-                node for path in code.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+        Raises:
+            InputError: the metadata fails, the network has other inputs and outputs, or jsonschema is not installed.
+        """
+        with without_noise(), self.importable():
+            try:
+                verify_metadata(meta_file=self.metadata_file, filepath=str(SCHEMA))
+                for size in _SIZES:
+                    verify_net_in_out(
+                        "network_def",
+                        self.metadata_file,
+                        self.config_file("inference.yaml"),
+                        device="cpu",
+                        n=size,
+                        bundle_root=str(self.folder),
+                    )
+            except ImportError:
+                raise InputError("MONAI needs jsonschema to verify metadata.json: pip install jsonschema") from None
+            except (RuntimeError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise InputError(f"configs/metadata.json does not describe the network: {reason}; correct it") from None
+        version = self.metadata["version"]
+        if version not in self.metadata["changelog"]:
+            raise InputError(
+                f"configs/metadata.json: version {version} is not in its changelog; add an entry that says what is new"
             )
-        else:
-            imported = self.source.foreign_imports()
-        named = {canonical(name) for name in (*self.metadata.get("required_packages_version", {}), *_NAMED_APART)}
-        distributions = _distributions()
-        missing = {}
-        for name in sorted(imported | _ALWAYS_NEEDED):
-            homes = sorted(set(distributions.get(name, [name])))
-            if not named & {canonical(home) for home in (*homes, name)}:
-                missing[homes[0]] = _version(homes[0])
-        return missing
 
     @contextmanager
     def importable(self) -> Iterator[None]:
@@ -160,27 +154,6 @@ class Bundle:
             forget(code.name)
 
 
-def check_metadata(bundle: Bundle) -> None:
-    """Check metadata.json against this package's copy of its schema, and look for its version in its changelog.
-
-    Raises:
-        InputError: the metadata fails, or jsonschema is not installed.
-    """
-    with without_noise():
-        try:
-            verify_metadata(meta_file=bundle.metadata_file, filepath=str(SCHEMA))
-        except ImportError:
-            raise InputError("MONAI needs jsonschema to verify metadata.json: pip install jsonschema") from None
-        except ValueError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"configs/metadata.json fails {SCHEMA.name}: {reason}") from None
-    version = bundle.metadata["version"]
-    if version not in bundle.metadata["changelog"]:
-        raise InputError(
-            f"configs/metadata.json: version {version} is not in its changelog; add an entry that says what is new"
-        )
-
-
 @contextmanager
 def without_noise() -> Iterator[None]:
     """Silence MONAI's log lines and its warning that a config can run code, because the config is ours."""
@@ -192,16 +165,3 @@ def without_noise() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-#: Maps each module to the distributions from which it comes. It is cached, because reading the environment takes a second.
-_distributions = cache(packages_distributions)
-
-
-def _version(distribution: str) -> str:
-    if pinned := PINS.get(canonical(distribution)):
-        return pinned
-    try:
-        return version(distribution).partition("+")[0]
-    except PackageNotFoundError:
-        raise InputError(f"{distribution} is imported but not installed; install the packages in setup.cfg") from None

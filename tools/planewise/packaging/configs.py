@@ -5,34 +5,30 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from planewise.errors import InputError
-from planewise.own_names import OURS
+from planewise.packaging.code import renamed
 
 #: Width of a line of a config's comments.
 WIDTH = 120
 #: The paragraph about scores in a config's opening comment, which ends at an empty comment line or the first key.
 _SCORE = re.compile(r"^# Score on (?:phantoms|patients) .*\n(?:# .*\n)*", re.MULTILINE)
-_NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
-_DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
-
 #: Configs that a package also contains as ``.json``, because `monai.bundle.load` and MONAI's federated client look
 #: only for that.
 TWINS = ("inference.yaml", "train.yaml")
-#: First lines of ``initialize`` in a packaged config, which make the bundle's code importable; MONAI searches the bundle's
-#: folder only after initialisation. They need the imports in `_IMPORTS`.
+#: First lines of ``imports`` and ``initialize`` in a packaged config, which make the bundle's code importable; MONAI searches
+#: the bundle's folder only after initialisation.
+_IMPORTS = ("$import inspect", "$import os", "$import sys")
 _FIND_CODE = (
-    "# finds {name}/ from any folder",
-    "- $os.path.isdir(os.path.join(@bundle_root, '{name}')) or sys.exit('there is no {name}/ in ' + "
+    "$os.path.isdir(os.path.join(@bundle_root, '{name}')) or sys.exit('there is no {name}/ in ' + "
     "os.path.abspath(@bundle_root) + '; name the bundle with --bundle_root')",
-    "- $sys.path.insert(1, os.path.abspath(@bundle_root))",
-    "- $import {name}",
+    "$sys.path.insert(1, os.path.abspath(@bundle_root))",
+    "$import {name}",
 )
-_IMPORTS = ("- $import inspect", "- $import os", "- $import sys")
 #: Expression for the bundle's folder, which is the parent of the config's folder. An expression has no access to the path of
 #: its config, so this one looks for the workflow that calls it and takes the path from there. Without a workflow
 #: (`ckpt_export`), it gives the current folder.
@@ -42,30 +38,15 @@ _OWN_FOLDER = (
 )
 
 
-def names_in(text: str) -> set[str]:
-    """Dotted names of this package in a config's targets and expressions: ``planewise.networks.SliceNet``."""
-    return {name for _, node in _code(text) for name in _DOTTED.findall(node.value)}
-
-
 def for_a_bundle(text: str, name: str) -> str:
     """The config as it is in a package, where it finds the bundle's folder and uses the code in the folder ``name``."""
-    text = _with_blocks(text, ("imports", "initialize"))
-    edits = []
-    for _, node in _code(text):
-        start, end = node.start_mark.index, node.end_mark.index
-        written = re.sub(rf"^(\W*import ){OURS}\b", rf"\g<1>{name}", _NAME.sub(name, text[start:end]))
-        edits.append((start, end, written))
-    top = _top_level(text)
-    given = {node.value for node in top["imports"][1].value} if "imports" in top else set()
-    imports = [line for line in _IMPORTS if line.removeprefix("- ") not in given]
-    for key, lines in (("imports", imports), ("initialize", [line.format(name=name) for line in _FIND_CODE])):
-        if key in top:
-            first = top[key][1].start_mark
-            edits.append((first.index, first.index, "".join(f"{line}\n{' ' * first.column}" for line in lines)))
-    if "bundle_root" in top and top["bundle_root"][1].value == ".":
-        here = top["bundle_root"][1]
-        edits.append((here.start_mark.index, here.end_mark.index, _OWN_FOLDER))
-    return _edited(text, edits)
+    text = renamed(text, name)
+    config = yaml.safe_load(text)
+    first = {"imports": _IMPORTS, "initialize": [line.format(name=name) for line in _FIND_CODE]}
+    values = {key: list(dict.fromkeys([*lines, *config[key]])) for key, lines in first.items() if key in config}
+    if config.get("bundle_root") == ".":
+        values["bundle_root"] = _OWN_FOLDER
+    return with_values(text, values)
 
 
 def as_json(text: str) -> str:
@@ -105,32 +86,9 @@ def with_overlay(text: str, values: Mapping[str, Any]) -> str:
     return with_values(text, {key: value for key, value in values.items() if key in top})
 
 
-def _code(text: str) -> Iterator[tuple[tuple, yaml.ScalarNode]]:
-    """The scalars that are code (expressions, and values of ``_target_``), with the path to each."""
-    waiting: list[tuple[tuple, yaml.Node | None]] = [((), yaml.compose(text, Loader=yaml.SafeLoader))]
-    while waiting:
-        path, node = waiting.pop()
-        if isinstance(node, yaml.MappingNode):
-            waiting += [((*path, key.value), value) for key, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += [((*path, number), value) for number, value in enumerate(node.value)]
-        elif isinstance(node, yaml.ScalarNode) and (node.value.startswith("$") or path[-1:] == ("_target_",)):
-            yield path, node
-
-
 def _top_level(text: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     return {key.value: (key, value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
-
-
-def _with_blocks(text: str, keys: Iterable[str]) -> str:
-    """The config with these top-level lists written with one entry per line, so that lines can be added before them."""
-    edits = []
-    for _, node in (entry for key, entry in _top_level(text).items() if key in keys):
-        if node.flow_style:
-            entries = (text[entry.start_mark.index : entry.end_mark.index] for entry in node.value)
-            edits.append((node.start_mark.index, node.end_mark.index, "".join(f"\n- {entry}" for entry in entries)))
-    return re.sub(r":[ ]+$", ":", _edited(text, edits), flags=re.MULTILINE)
 
 
 def _end(node: yaml.Node) -> int:
@@ -143,9 +101,8 @@ def _end(node: yaml.Node) -> int:
 
 def _written(value: Any) -> str:
     """A value as text after a key's colon: on the same line, or as an indented block."""
-    nested = isinstance(value, (dict, list)) and any(
-        isinstance(entry, (dict, list)) for entry in (value.values() if isinstance(value, dict) else value)
-    )
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    nested = any(isinstance(entry, (dict, list)) or str(entry).startswith("$") for entry in entries)
     if nested or (isinstance(value, dict) and "_target_" in value):
         block = yaml.safe_dump(value, sort_keys=False, width=1000)
         return "\n" + "\n".join(f"  {line}" for line in block.splitlines())

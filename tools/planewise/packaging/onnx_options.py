@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planewise.packaging.bundle import Bundle
-from planewise.packaging.shapes import size_of
+from planewise.packaging.data_format import sides
 
 #: Number of slices for tracing a network on stacks; the file takes any number.
 _SLICES = 24
@@ -57,7 +57,7 @@ def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> O
     image = bundle.metadata["network_data_format"]["inputs"]["image"]
     config = bundle.config("inference.yaml") | (settings or {})
     size = config.get("image_size")
-    sizes = [size_of(formula) if size is None else int(size) for formula in image["spatial_shape"]]
+    sizes = sides(image["spatial_shape"]) if size is None else [int(size)] * len(image["spatial_shape"])
     flat = "photographs" if image["format"] == "RGB" else "slices"
     samples = "exams" if not sizes else flat if len(sizes) == 2 else "stacks"
     names = {"image": {0: samples}, "pred": {0: samples}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from planewise.networks import not_finite, read_weights
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.packaging.run import Run, flat_scores
 
+#: Marks around the text of `tools/train_released_weights`.
+RELEASE_BEGIN = "<!-- written by `tools/train_released_weights` -->"
+RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 #: Largest size of a weights file in the repository, bytes.
 LARGEST_RELEASED = 3_000_000
 
@@ -115,6 +118,20 @@ def card_rows(run: Run) -> list[str]:
         *_anatomy_rows(run.record.get("anatomy")),
         *_bounds_rows(run.record),
     ]
+
+
+def with_release(readme: str, rows: Sequence[str]) -> str:
+    """A bundle's README with lines under Performance about the weights that ship, in place of earlier lines.
+
+    Raises:
+        InputError: the README has no heading Performance.
+    """
+    before, mark, rest = readme.partition(RELEASE_BEGIN)
+    text = before + rest.partition(RELEASE_END)[2].removeprefix("\n\n") if mark else readme
+    before, heading, rest = text.partition("## Performance\n\n")
+    if not heading:
+        raise InputError("the bundle's README has no heading Performance; add one for the scores")
+    return "".join([before, heading, "\n".join([RELEASE_BEGIN, *rows, RELEASE_END]), "\n\n", rest])
 
 
 def score_sentence(run: Run) -> str:

@@ -6,27 +6,25 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from monai.utils import ensure_tuple
 
-import planewise
 from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.engines.checkpoint_files import BEST
 from planewise.engines.references import leaves
 from planewise.engines.run_record import RunRecord, read_table
-from planewise.engines.write_run import settings_that_train
+from planewise.engines.weights_settings import differ, holds_code
 from planewise.errors import InputError
 from planewise.exams.datalist import PATH_KEYS
 from planewise.exams.identity import in_phantom_trees
 from planewise.exams.sections import exams_in
 from planewise.exams.split import SECTIONS
 from planewise.not_computed import FILES, NOT_COMPUTED
-from planewise.reports.methods import method_name, pretext_of
-from planewise.text_files import read_json, read_yaml
+from planewise.text_files import read_json
 
 #: Sections whose scores show how good the weights are, the most reliable first. Scores on the training section do not show
 #: this.
@@ -122,16 +120,6 @@ class Run(RunRecord):
         found = self.started_from and Run.of_weights(self.started_from)
         return found and replace(found, bundle=self.bundle)
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes of the run's pretext and loss."""
-        return _classes(self.config)
-
-    @property
-    def method(self) -> str | None:
-        """The pretext's name in tables; None if no pretext's bundle trains with these classes."""
-        return _methods().get(self.classes)
-
     def _places(self, setting: str) -> list[Path]:
         """Where a path from the run's settings may be: a relative path starts in the bundle's folder, in the working
         directory, in the run's folder or in a folder above it."""
@@ -142,45 +130,14 @@ class Run(RunRecord):
         return [folder / Path(path).expanduser() for folder in folders]
 
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings of a training config that the run changed, or added, and used, except those with paths or about the
-        machine.
-
-        Of a section (``train``), only the changed entries are returned, under their path (``train#trainer#max_epochs``); what
-        was added to a list has a ``+`` before its path.
-        """
-        used = settings_that_train(self.config)
-        # the sections come last, as in a config; a setting that the bundle lacks comes from one of the run's own files
-        names = sorted(
-            (*train, *(key for key in self.config if key not in train)), key=lambda key: _is_section(train.get(key))
-        )
-        changed: dict[str, Any] = {}
-        for key in names:
-            if key not in NOT_COMPUTED and key not in FILES and key in used:
-                own, default = self.config[key], train.get(key)
-                changed |= (
-                    _entries_unlike(default, own, key) if _is_section(default) else {key: own} if own != default else {}
-                )
-        return {key: value for key, value in changed.items() if not _holds_a_path(value)}
-
-
-def _is_section(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and "_target_" not in value
-        and any(isinstance(each, Mapping) for each in value.values())
-    )
-
-
-def _entries_unlike(default: Any, own: Any, path: str) -> dict[str, Any]:
-    """The entries of a config's section that differ from the default, under their paths."""
-    if own == default:
-        return {}
-    if isinstance(default, Mapping) and isinstance(own, Mapping) and default.get("_target_") == own.get("_target_"):
-        entries = [_entries_unlike(default.get(key), value, f"{path}#{key}") for key, value in own.items()]
-        return {key: value for found in entries for key, value in found.items()}
-    if isinstance(default, list) and isinstance(own, list) and own[: len(default)] == default:
-        return {f"+{path}": own[len(default) :]}
-    return {path: own}
+        """The plain settings (numbers, text, lists and tables of them) that a training config lacks or has with another
+        value, except those with paths or about the machine."""
+        others = {key: value for key, value in self.config.items() if key not in NOT_COMPUTED and key not in FILES}
+        return {
+            key: value
+            for key, value in others.items()
+            if (key not in train or differ(train[key], value)) and not holds_code(value) and not _holds_a_path(value)
+        }
 
 
 def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
@@ -216,19 +173,5 @@ def read_scores(path: Path) -> dict[str, Any]:
     return content
 
 
-def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
-    parts = ((config.get("train") or {}).get("pretext"), config.get("loss"))
-    names = (str(part.get("_target_") or "") for part in parts if isinstance(part, Mapping))
-    return tuple(name.rpartition(".")[2] for name in names if name)
-
-
-@cache
-def _methods() -> dict[tuple[str, ...], str]:
-    """Map the classes of each pretext's bundle to the pretext's name; empty if no bundles are installed."""
-    files = sorted((Path(planewise.__file__).parent / "bundles").glob("pretext_*/configs/train.yaml"))
-    return {_classes(read_yaml(file)): method_name(pretext_of(file.parents[1].name)) for file in files}
-
-
 def _holds_a_path(value: Any) -> bool:
-    texts = (text for text in leaves(value) if isinstance(text, str) and not text.startswith(("$", "@")))
-    return any(mark in text for text in texts for mark in "/\\~")
+    return any(mark in str(text) for text in leaves(value) for mark in "/\\~")

@@ -65,9 +65,11 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
         self.label_keys = tuple(label_keys)
         # successive transforms for each number of axes, for images and for masks
         self.steps = {
-            (axes, mask): [Resize([side] * axes, mode=mode)]
-            if voxel_size is None
-            else [Spacing([voxel_size] * axes, mode=_SPACING_MODES[mask]), ResizeWithPadOrCrop([side] * axes)]
+            (axes, mask): (
+                [Resize([side] * axes, mode=mode)]
+                if voxel_size is None
+                else [Spacing([voxel_size] * axes, mode=_SPACING_MODES[mask]), ResizeWithPadOrCrop([side] * axes)]
+            )
             for (axes, mask), mode in _RESIZE_MODES.items()
         }
         if axcodes is not None:

@@ -1,0 +1,66 @@
+"""Test which scores and which origin of weights a model card has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from planewise.checksum import sha256
+from planewise.errors import InputError
+from planewise.packaging.provenance import Provenance, find_provenance
+from planewise.packaging.run import Run
+
+
+def scored(folder: Path, weights: Path, datalist: str, section: str = "test") -> Path:
+    """A file of scores with a record of what it belongs to."""
+    folder.mkdir()
+    file = folder / "metrics.json"
+    file.write_text('{"dice": 0.5}')
+    digests = {"weights": sha256(weights), "datalist": datalist, "metrics": sha256(file)}
+    (folder / "scored.json").write_text(json.dumps({"section": section} | digests))
+    return file
+
+
+def test_scores_of_other_weights_or_of_the_training_exams_are_refused(tmp_path):
+    weights, other = tmp_path / "model.pt", tmp_path / "other.pt"
+    weights.write_text("these")
+    other.write_text("others")
+    run = Run(tmp_path, weights, {}, {"files": {"all.json": "0wn"}})
+
+    def found(*about: str, file: Path = weights) -> Provenance:
+        scores = scored(tmp_path / str(len(list(tmp_path.iterdir()))), file, *about)
+        return find_provenance(weights, run, scores, "nine exams")
+
+    assert found("0wn").measured_on == "section test of nine exams" and found("0wn").scores == {"dice": 0.5}
+    assert "0ther" in found("0ther", "all").measured_on
+    with pytest.raises(InputError):
+        found("0wn", file=other)
+    for section in ("all", "training"):
+        with pytest.raises(InputError):
+            found("0wn", section)
+
+
+@pytest.mark.parametrize(("data", "text"), [("ours", "phantoms: ours"), (None, "nine exams")])
+def test_weights_of_phantoms_are_said_to_be(data, text, tmp_path):
+    record = {"weights_sha256": "", "phantoms": {}, "scores": {"dice": 0.5}, "data": "nine exams"}
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    found = find_provenance(tmp_path / "model.pt", Run(tmp_path, tmp_path / "model.pt", {}, record), None, data)
+    assert (found.data, found.scores, found.ours) == (text, {"dice": 0.5}, True) and text in found.measured_on
+
+
+def test_the_origin_has_what_the_record_has_and_no_path(tmp_path):
+    record = {"configuration": "c0ffee", "seed": 7, "files": {"jane.json": "0a"}, "commit": "abc-dirty"}
+    record |= {"python": "3.11.2", "packages": {"monai": "1.6.1"}, "devices": ["host"], "never": "jane"}
+    record |= {"earlier_processes": [2, 1], "processes": 4}
+    start = tmp_path / "start.pt"
+    start.write_text("")
+    config = {"imagenet": "/home/jane/net.pth", "pretrained": str(start), "spacing": 2.0, "home": "~jane"}
+    run = Run(tmp_path, tmp_path / "model.pt", config, record)
+    origin = Provenance({"never_predicted": ["RV"]}, "", "", run, "d1").origin({"spacing": 1.0})
+    text = json.dumps(origin)
+    for fact in ("d1", "c0ffee", "0a", "abc-dirty", "1.6.1", "net.pth", sha256(start), '{"spacing": 2.0}', '["RV"]'):
+        assert fact in text, fact
+    assert (origin["earlier_processes"], origin["processes"]) == ([2, 1], 4)
+    assert not [hidden for hidden in ("jane", "host", str(tmp_path)) if hidden in text]
+    assert "d1" in str(Provenance({}, "", "", None, "d1").origin({}))

@@ -1,0 +1,96 @@
+"""Adapt the form of a network's input and output in metadata.json to the settings of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from monai.bundle.scripts import _get_fake_spatial_shape
+from torch import nn
+
+from planewise.errors import InputError
+
+
+def sides(shape: Sequence[str | int], n: int = 1) -> list[int]:
+    """The sides of an image in pixels, from metadata's ``spatial_shape``, whose formulas are of ``n``.
+
+    Raises:
+        InputError: MONAI cannot read a formula.
+    """
+    try:
+        return list(_get_fake_spatial_shape(shape, n=n))
+    except Exception as error:  # whatever a formula raises
+        raise InputError(
+            f'configs/metadata.json: spatial_shape {shape} is not valid ({error}); write numbers or formulas as in "16*n"'
+        ) from None
+
+
+def adapt_format(
+    form: dict[str, Any],
+    config: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    network: nn.Module,
+    of_photographs: bool = False,
+) -> None:
+    """Update the form of input and output (``network_data_format``) in place.
+
+    Args:
+        form: as in the bundle's metadata.
+        config: the package's inference config.
+        settings: those of its settings that differ from the bundle's.
+        network: the package's network, in evaluation mode.
+        of_photographs: whether the run learned from photographs.
+    """
+    image, output = form["inputs"]["image"], form["outputs"]["pred"]
+    names = settings.get("channels", ())
+    if of_photographs:
+        image |= {"format": "RGB", "modality": "fundus photograph", "value_range": [0, 1]}
+        names = ("red", "green", "blue")
+    if "structures" in settings:
+        classes = ["background", *map(str, settings["structures"].values())]
+        output |= {"num_channels": len(classes), "channel_def": dict(_numbered(classes))}
+    pieces = getattr(network, "pieces", 1)
+    channels = config.get("in_channels")
+    if isinstance(channels, int) and (names or pieces * channels != image["num_channels"]):
+        names = list(names) or [f"channel {number + 1}" for number in range(channels)]
+        if pieces > 1:
+            names = [f"piece {piece + 1}, {name}" for piece in range(pieces) for name in names]
+        image |= {"num_channels": len(names), "channel_def": dict(_numbered(names))}
+    dims = config.get("spatial_dims")
+    for tensor in (image, output):
+        shape = tensor.get("spatial_shape") or []
+        if dims and len(shape) not in (0, dims):
+            tensor["spatial_shape"] = [*shape, *shape][:dims]
+    if image["spatial_shape"]:
+        with torch.no_grad():
+            _fit_sides(image, output, network)
+
+
+def _fit_sides(image: dict[str, Any], output: dict[str, Any], network: nn.Module) -> None:
+    """Enlarge the sides to those that the network's encoder takes (``16*n`` to ``32*n`` or ``64*n``), and count the outputs
+    without names, like those of an embedding.
+
+    If no side fits, they stay as they are, and MONAI's verifier reports the reason.
+    """
+    sizes = sides(image["spatial_shape"])
+    for times in (1, 2, 4):
+        with suppress(RuntimeError, ValueError):
+            network(torch.zeros(1, image["num_channels"], *(times * size for size in sizes)))
+            break
+    else:
+        return
+    if times > 1:
+        for tensor in (image, output):
+            tensor["spatial_shape"] = [f"{times * size}*n" for size in sides(tensor.get("spatial_shape") or [])]
+    named = len(output.get("channel_def", {})) >= output["num_channels"]
+    if not output.get("spatial_shape") and not named:
+        # two samples, and sides above the minimum, so that no level is left without a pixel
+        output["num_channels"] = network(
+            torch.zeros(2, image["num_channels"], *(4 * times * size for size in sizes))
+        ).shape[1]
+
+
+def _numbered(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(str(number), name) for number, name in enumerate(names)]
