@@ -48,8 +48,6 @@ HEART = {"phases": 2, "spacing": (7.0, 7.5)}
     ("layout", "count", "values", "options"),
     [
         ("dsbcc", 1, HEART, ()),
-        ("dsbcc", 1, HEART, ("--anatomy", "any")),
-        ("dsbcc", 1, HEART, ("--anatomy", "volume")),
         ("acdc", 5, HEART, ("--stratify", "label")),
         ("mnms2", 1, HEART, ()),
         ("ukbb", 2, HEART, ("--view", "4ch")),

@@ -185,7 +185,7 @@ EXPECTED = {
     damage.parallel_planes: ({}, 1, {"sax", "4ch"}),
     damage.black: ({}, 0, SOUND),
     damage.compressed_jpeg2000: ({}, 0, SOUND),
-    damage.zero_byte: ({refusals.EMPTY: 1}, 1, SOUND),
+    damage.zero_byte: ({refusals.EMPTY: 1}, 2, SOUND),
     damage.burnt_in: ({refusals.BURNT_IN: 1}, 0, SOUND),
     damage.no_extension: (None, 0, SOUND),
     damage.identity: ({}, 0, SOUND),

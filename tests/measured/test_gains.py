@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
-from matplotlib.figure import Figure
 
-from tests.expected_text import text_of_figure
 from tools.measured import gains
 from tools.measured import write as measured
 
@@ -91,13 +88,6 @@ def test_a_picture_is_drawn_anew_when_a_number_changes(tmp_path):
     assert gains.is_drawn(tmp_path / "gains.png", [study()])
     assert not gains.is_drawn(tmp_path / "gains.png", [study(names={"b": "c"})])
     assert not gains.is_drawn(tmp_path / "none.png", [study()])
-
-
-def test_the_picture_shows_each_gain_with_its_interval_and_verdict(monkeypatch, assert_expected):
-    drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(text_of_figure(figure)))
-    gains.draw(Path("gains.png"), [study(), study(title="Knees", names={"b": "c"}), study(controls=["a"])])
-    assert_expected("gains.txt", *drawn)
 
 
 def test_no_page_has_a_placeholder():
