@@ -19,8 +19,8 @@ from monai.bundle import verify_net_in_out
 from torch import nn
 
 from planewise.checksum import sha256
+from planewise.engines.check_settings import check_plain_settings
 from planewise.engines.run_record import PATIENTS
-from planewise.engines.settings_check import check_plain_settings
 from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
 from planewise.networks import read_weights, weights_path

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from planewise.engines.run_record import RELEASED
+from planewise.engines.run_record import RELEASED, config_file
 from planewise.exams.words import listed
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.reports.history import read_history
@@ -192,7 +192,7 @@ def _units(config: Mapping[str, Any], photographs: bool) -> tuple[str, str]:
 
 def _read(study: StudyFolder, name: str) -> Budget | None:
     folder = study.path / "pretrain" / name
-    config, history = folder / "config.yaml", read_history(folder / "history.csv")
+    config, history = config_file(folder), read_history(folder / "history.csv")
     if not config.is_file() or not history:
         return None
     run, settings = read_json(folder / "run.json") or {}, read_yaml(config)
@@ -211,7 +211,7 @@ def _frozen_in_words(study: StudyFolder) -> list[str]:
     shares = set()
     for method in study.path.glob("finetune/*"):
         # all fine-tunings of a method have the same settings
-        config = next(method.glob("*/*/config.yaml"), None)
+        config = next(filter(Path.is_file, map(config_file, method.glob("*/*"))), None)
         settings = read_yaml(config) if config else {}
         frozen, epochs = settings.get("frozen_epochs"), settings.get("max_epochs")
         if isinstance(frozen, int) and isinstance(epochs, int) and frozen and settings.get("pretrained"):
@@ -232,7 +232,7 @@ def _other_settings(study: StudyFolder) -> dict[str, tuple[str, ...]]:
     The two runs compared have the same exams and draw. A setting that only one of them has is ignored, because runs of
     different versions differ in this way.
     """
-    runs = {(method, *run): path / "config.yaml" for method, *run, path in study.runs("finetune")}
+    runs = {(method, *run): config_file(path) for method, *run, path in study.runs("finetune")}
     found: dict[str, tuple[str, ...]] = {}
     for (method, *run), config in runs.items():
         scratch = runs.get(("none", *run))

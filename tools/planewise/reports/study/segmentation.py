@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from planewise.engines.run_record import config_file
 from planewise.exams.words import count_of
 from planewise.reports import paper_tables
 from planewise.reports.methods import method_name
@@ -379,6 +380,6 @@ def _folder(runs: FineTunings, method: str, count: int, draw: int) -> Path:
 
 def _label_names(run: Path, scores: Mapping[str, Any]) -> dict[int, str]:
     """Name of each label value. Scores may be for regions of several labels, so the run's settings take precedence."""
-    config = run / "config.yaml"
+    config = config_file(run)
     given = read_yaml(config).get("structures") if config.is_file() else None
     return {int(value): name for value, name in given.items()} if given else dict(enumerate(scores["structures"], 1))
