@@ -753,7 +753,7 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
         "overrides": {
             "pretrain": {"learning_rate": "1e-3", "sigma": -1},
             "finetune": {"max_epochs": "two", "background_prob": None},
-            "plan": {"spacing": 0, "min_peak": "high"},
+            "plan": {"spacing": 0},
         },
         "methods": {
             "none": None,
@@ -785,7 +785,7 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
         "finetune of multitask, none, oddest, wide: --max_epochs must be a whole number of at least 1, got 'two'; ",
         "finetune of odd: --image_size must be a multiple of 16 for UNetDecoder, got 50; set it to 48; ",
         "finetune of odder: --transfer must be scratch, decoder, all, multitask or frozen_encoder, or null, got 'al'; ",
-        "plan: --spacing must be a number above 0, got 0; ",
+        "plan: --spacing must be a number above 0, got 0. Correct",
     ):
         assert wrong in text, text
     assert text.count("got 'two'") == 1 and "width" not in text and "base_rate" not in text

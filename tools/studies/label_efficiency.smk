@@ -230,8 +230,12 @@ def files(bundle, *names, overlay=config.get("overlay"), after=()):
 
 
 def overriding(kind, method):
-    """The study's settings of a kind of job, then the method's; the last one counts."""
+    """The study's settings of a kind of job, then the method's; the last one counts. A pretext that lacks one of the
+    study's settings goes without it."""
     settings = (config.get("overrides") or {}).get(kind) or {}
+    if kind == "pretrain" and method:
+        bundle_name = pretext_bundle(method.pretext)
+        settings = {key: value for key, value in settings.items() if has(key.split("#")[0], kind, bundle_name, method)}
     return settings | ((method.overrides.get(kind) or {}) if method else {})
 
 
