@@ -10,24 +10,19 @@ import torch
 from ignite.engine import Engine, Events
 from planewise.engines.pace import Pace
 
-from tests.conftest import ROOT
-
-CONFIGS = ROOT / "bundles/pretext_cardiac_multitask/configs"
-
 
 @pytest.fixture
 def said(monkeypatch, caplog):
     """A function that trains with steps of the given seconds, and returns the lines of the log."""
 
-    def trained(seconds, epochs=2, steps=4, device="cpu", start=0, files="configs/train.yaml"):
+    def trained(seconds, epochs=2, steps=4, device="cpu", start=0):
         trainer = Engine(lambda engine, number: None)
         trainer.state.device = torch.device(device)
         pace = Pace()
         trainer.add_event_handler(Events.EPOCH_STARTED(once=start + 1), pace.begin)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, pace.after_step)
         trainer.add_event_handler(
-            Events.EPOCH_COMPLETED,
-            lambda engine: pace.name_small_version(pace.left(engine.state.epoch, engine.state.max_epochs)),
+            Events.EPOCH_COMPLETED, lambda engine: pace.left(engine.state.epoch, engine.state.max_epochs)
         )
 
         def passed():
@@ -35,8 +30,6 @@ def said(monkeypatch, caplog):
             return sum((seconds if isinstance(seconds, list) else [seconds] * done)[:done])
 
         monkeypatch.setattr("planewise.engines.pace.time", SimpleNamespace(monotonic=passed))
-        monkeypatch.setattr("sys.argv", ["run", "--config_file", files])
-        monkeypatch.chdir(CONFIGS.parent)
         if start:
             trainer.load_state_dict({"epoch": start, "max_epochs": epochs, "epoch_length": steps})
         caplog.clear()
@@ -71,28 +64,3 @@ def test_a_training_first_says_what_it_does_and_where(device, processes, where, 
 def test_a_long_first_epoch_tells_once_how_long_the_training_takes(seconds, device, steps, pace, said):
     _, *paces = said(seconds, device=device, steps=steps)
     assert paces == ([f"{pace}, not counting validation"] if pace else [])
-
-
-SMALL = "on a CPU, a small version trains in minutes: --config_file "
-
-
-@pytest.mark.parametrize(
-    ("seconds", "device", "files", "hint"),
-    [
-        (70, "cpu", "configs/train.yaml", """"['configs/train.yaml','configs/demo.yaml']\""""),
-        (12, "cpu", "configs/train.yaml", """"['configs/train.yaml','configs/demo.yaml']\""""),
-        (
-            12,
-            "cpu",
-            "['configs/train.yaml','configs/multi_gpu_train.yaml']",
-            """"['configs/train.yaml','configs/demo.yaml','configs/multi_gpu_train.yaml']\"""",
-        ),
-        (1, "cpu", "configs/train.yaml", None),
-        (70, "cuda", "configs/train.yaml", None),
-        (70, "cpu", "['configs/train.yaml','configs/demo.yaml']", None),
-        (70, "cpu", "elsewhere/train.yaml", None),
-    ],
-)
-def test_a_training_that_takes_hours_on_a_cpu_names_the_small_version_once(seconds, device, files, hint, said):
-    lines = [line for line in said(seconds, 500, 1, device, files=files) if line.startswith("on a")]
-    assert lines == ([SMALL + hint] if hint else [])

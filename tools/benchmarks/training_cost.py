@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from planewise.engines.settings_check import pretext_of_pieces
+from planewise.engines.check_settings import pretext_of_pieces
 from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier, place_network
 from torch.utils.flop_counter import FlopCounterMode
 

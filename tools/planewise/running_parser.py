@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import TypeVar
 
 from monai.bundle import ConfigParser, ConfigWorkflow
@@ -20,11 +19,9 @@ def running_parser() -> ConfigParser | None:
     return _on_the_stack(ConfigParser)
 
 
-def running_folder() -> Path | None:
-    """The folder above the folder of the running config's first file. This is the bundle if the file is one of a bundle's
-    configs. None outside a workflow."""
-    workflow = _on_the_stack(ConfigWorkflow)
-    return None if workflow is None else Path(workflow.config_root_path).absolute().parent
+def running_workflow() -> ConfigWorkflow | None:
+    """The running workflow, which knows the folder of the config's first file and the name of the run; None outside one."""
+    return _on_the_stack(ConfigWorkflow)
 
 
 def _on_the_stack(kind: type[T]) -> T | None:

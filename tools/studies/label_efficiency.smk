@@ -229,8 +229,12 @@ def files(bundle, *names, overlay=config.get("overlay"), after=()):
 
 
 def overriding(kind, method):
-    """The study's settings of a kind of job, then the method's; the last one counts."""
+    """The study's settings of a kind of job, then the method's; the last one counts. A pretext that lacks one of the
+    study's settings goes without it."""
     settings = (config.get("overrides") or {}).get(kind) or {}
+    if kind == "pretrain" and method:
+        bundle_name = pretext_bundle(method.pretext)
+        settings = {key: value for key, value in settings.items() if has(key.split("#")[0], kind, bundle_name, method)}
     return settings | ((method.overrides.get(kind) or {}) if method else {})
 
 
@@ -398,7 +402,7 @@ def refuse_determined_overrides():
 
 
 def refuse_wrong_settings():
-    """Stop if a job would refuse the value of a setting, or if an overlay has a key that no job uses."""
+    """Stop if a job would refuse a setting of an override or of an overlay."""
     runs = {}
     for kind in OVERRIDDEN:
         for name, (bundle_name, method) in bundles_and_methods(kind).items():
@@ -409,30 +413,18 @@ def refuse_wrong_settings():
     if not runs:
         return
     # these imports take seconds
-    from planewise.engines.overrides import unused_keys
-    from planewise.engines.settings_check import check_planned_run
+    from planewise.engines.check_settings import check_planned_run
 
-    refused, unused, used = {}, {}, set()
+    refused = {}
     for (kind, bundle_name, paths, settings), names in runs.items():
         try:
             check_planned_run(paths, dict(settings), BUNDLES / bundle_name)
         except InputError as error:
             refused.setdefault((kind, str(error)), []).extend(names)
-        # an expression may stand in any argument of the command line
-        arguments = TARGET.get("arguments", "") if kind == "finetune" else ""
-        found = unused_keys(paths, {**dict(settings), "arguments": arguments})
-        for path in paths:
-            unused |= {(path, key): near for key, near in found.get(path, {}).items()}
-            # pretexts differ, so a key may belong to one of them
-            used |= {(path, key) for key in content_of(path) if key not in found.get(path, {})}
     wrong = []
     for (kind, error), names in refused.items():
         of_all = len(names) == len(bundles_and_methods(kind))
         wrong.append(f"{kind if of_all else kind + ' of ' + ', '.join(names)}: {error}")
-    wrong += [
-        f"{path} has {key}{did_you_mean(near)}, which no config has and no expression uses"
-        for (path, key), near in unused.items() if (path, key) not in used
-    ]
     if wrong:
         raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config or its overlays")
 
@@ -458,33 +450,6 @@ def refuse_other_dimensions():
             f"pretexts: {start} ({bundle_name}) learns in {of} dimensions and {TARGET['bundle']} in {needed}, so the weights do "
             f"not fit. Choose from {', '.join(fitting_pretexts())}"
         )
-
-
-def refuse_other_encoders():
-    """Stop if the settings or overlays of a pretraining and of a fine-tuning give them different encoders."""
-    runs = {}
-    for start, method in movements():
-        first = PRETRAININGS[start]
-        pair = (("pretrain", pretext_bundle(first.pretext), first), ("finetune", TARGET["bundle"], method))
-        if config.get("overlay") or any(overriding(kind, one) or overlays(one, kind) for kind, _, one in pair):
-            paths = [tuple(path for path in configs_of(*each) if read_config(path)) for each in pair]
-            given = [tuple(as_texts(overriding(kind, one)).items()) for kind, _, one in pair]
-            key = tuple(zip(paths, given, strict=True))
-            runs.setdefault(key, (start, pair))
-    if not runs:
-        return
-    # these imports take seconds
-    from planewise.engines.planned_weights import encoder_difference
-    from planewise.engines.settings_check import planned_config
-
-    for key, (start, pair) in runs.items():
-        names = [name for _, name, _ in pair]
-        parsers = [planned_config(paths, dict(given), BUNDLES / name) for (paths, given), name in zip(key, names, strict=True)]
-        if different := encoder_difference(*parsers):
-            raise WorkflowError(
-                f"pretexts: {start} ({names[0]}) has another encoder than {names[1]}: {different}, so the weights do not fit. Give "
-                "both the same settings, in `overrides` under `pretrain` and under `finetune`"
-            )
 
 
 def as_texts(settings):
@@ -767,7 +732,6 @@ if workflow.is_main_process:
     refuse_determined_overrides()
     refuse_other_dimensions()
     refuse_wrong_settings()
-    refuse_other_encoders()
     refuse_too_many_labels()
     warn_of_seen_tests()
 refuse_other_settings()

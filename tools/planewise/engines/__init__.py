@@ -14,7 +14,6 @@ from planewise.engines.frozen_epochs import FrozenEpochsHandler
 from planewise.engines.hidden_patches_inferer import HiddenPatchesInferer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.momentum import MomentumHandler, momentum_at
-from planewise.engines.overrides import warn_of_unknown_overrides
 from planewise.engines.plain_errors import plain_errors
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.precision import allow_tf32, precision
@@ -77,5 +76,4 @@ __all__ = [
     "precision",
     "read_history",
     "start_run",
-    "warn_of_unknown_overrides",
 ]

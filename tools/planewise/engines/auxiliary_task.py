@@ -12,8 +12,8 @@ from monai.engines import SupervisedTrainer
 from monai.utils import ensure_tuple
 from torch import nn
 
+from planewise.engines.check_settings import check_plain_settings, check_settings
 from planewise.engines.processes import parallel_network
-from planewise.engines.settings_check import check_settings, evaluated_settings
 from planewise.errors import InputError
 from planewise.networks import TwoHeadLearner
 
@@ -60,7 +60,8 @@ class AuxiliaryTask:
             )
         self._parser.update({name: value for name, value in run_settings.items() if name in self._parser})
         self._parser.update(dict(settings))
-        check_settings(evaluated_settings(self._parser))
+        check_plain_settings(self._parser.get())
+        check_settings(self._parser)
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(
                 f"the pretext of {files[0]} also trains parts outside its network, so it cannot be the auxiliary task; name "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
-from traceback import walk_tb
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,9 +20,8 @@ from monai.utils import CommonKeys, ensure_tuple
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from planewise.engines.plain_errors import beyond_classes, beyond_pytorch, not_a_class, of_the_machine
 from planewise.engines.precision import precision
-from planewise.errors import InputError, causes, refusal
+from planewise.errors import InputError
 from planewise.preprocessing.exam_name import exam_of
 from planewise.running_parser import running_parser
 
@@ -37,6 +36,8 @@ _OF_MASKS = (
     metrics.SurfaceDiceMetric,
     metrics.SurfaceDistanceMetric,
 )
+#: PyTorch's error for a mask with more values than the network has classes.
+_NO_CLASS = re.compile(r"Target (-?\d+) is out of bounds")
 #: PyTorch's warning if a loss would broadcast the target.
 _BROADCAST = "Using a target size"
 
@@ -106,9 +107,8 @@ class BatchTrainer(SupervisedTrainer):
         """One step, with a `BatchOutput`.
 
         Raises:
-            InputError: the network has another number of outputs than the config's ``structures`` need; a mask has a value
-                that is not a class of the network (the error names the exam); the network cannot take the first images; or
-                the loss cannot take the prediction and the target.
+            InputError: the network has another number of outputs than the config's ``structures`` need; or a mask has a value
+                that is not a class of the network (the error names the exam).
         """
         engine.state.output = None
         try:
@@ -121,13 +121,7 @@ class BatchTrainer(SupervisedTrainer):
             whole, self._whole = self._whole, {}
             return BatchOutput(whole, output if isinstance(output, list) else None)
         except IndexError as error:
-            named = _with_exam(error, batchdata, self.data_loader)
-            if named is error:
-                self._explain(engine.state.output, error)
-            raise named  # noqa: B904 - it has its cause
-        except Exception as error:
-            self._explain(engine.state.output, error)
-            raise
+            raise _with_exam(error, batchdata, self.data_loader)  # noqa: B904 - it has its cause
 
     def _check_outputs(self, engine: Engine) -> None:
         """Before the first step, compare the network's outputs with the classes: the background and the config's
@@ -156,85 +150,20 @@ class BatchTrainer(SupervisedTrainer):
                 f"for the background; give network_def {needed} outputs (out_channels or num_maps: $len(@structures) + 1)"
             )
 
-    def _explain(self, output: dict | None, error: Exception) -> None:
-        """If the network failed in the first step, or the loss, raise an error whose message says in one line what it got."""
-        if not isinstance(output, dict) or CommonKeys.LOSS in output or _has_remedy(error):
-            return
-        if CommonKeys.PRED not in output:
-            # an error of the compiler does not come from the images
-            if not self._outputs_fit and not type(error).__module__.startswith("torch._"):
-                raise InputError(_network_refuses(self.network, output[CommonKeys.IMAGE], error)) from error
-            return
-        parts = list(self.loss_function.modules()) if isinstance(self.loss_function, nn.Module) else []
-        name = type(self.loss_function).__name__ if parts else str(self.loss_function)
-        prediction, target = output[CommonKeys.PRED], output[CommonKeys.LABEL]
-        masks = isinstance(target, Tensor) and isinstance(prediction, Tensor) and target.ndim == prediction.ndim > 2
-        one_hot = masks and target.shape[1] == 1 and any(getattr(part, "to_onehot_y", None) is False for part in parts)
-        raise InputError(
-            f"the loss {name} (`loss` in the configuration) cannot take this prediction and target: {_said(error)}. It got "
-            f"the prediction {_shape(prediction)} and the target {_shape(target)}; "
-            f"{'it needs `to_onehot_y: true` for masks, and ' if one_hot else ''}"
-            "tools/docs/experiments.md lists what a loss gets (PLANEWISE_DEBUG=1 shows where it failed)"
-        ) from error
-
-
-def _network_refuses(network: nn.Module, images: Any, error: Exception) -> str:
-    """The message for a network that cannot take its first images."""
-    network = getattr(network, "module", network)  # of several processes
-    first = next((part for part in network.modules() if isinstance(part, nn.modules.conv._ConvNd)), None)
-    wanted = ""
-    if first is not None and isinstance(images, Tensor):
-        axes = len(first.kernel_size)
-        if (first.in_channels, axes) != (images.shape[1], images.ndim - 2):
-            wanted = (
-                f", but its first convolution takes {('B', first.in_channels, *'DHW'[-axes:])}; set in_channels: "
-                f"{images.shape[1]} and spatial_dims: {images.ndim - 2} there, or what the network calls them"
-            ).replace("'", "")
-    return (
-        f"the network {type(network).__name__} (`network_def` in the configuration) cannot take the images: {_said(error)}. "
-        f"It got {_shape(images)}{wanted} (tools/docs/experiments.md; PLANEWISE_DEBUG=1 shows where it failed)"
-    )
-
-
-def _has_remedy(error: BaseException) -> bool:
-    """Whether an error names its own remedy, or does not come from the values."""
-    chain = causes(error)
-    return refusal(error) is not None or beyond_pytorch(chain) is not None or any(map(of_the_machine, chain))
-
-
-def _called(name: str, metric: Any) -> str:
-    """A metric in a message, with its place in the configuration."""
-    return (
-        f"the metric {name} ({type(metric).__name__}; `validate#key_metric` or `validate#additional_metrics` in the "
-        "configuration)"
-    )
-
-
-def _said(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
-
-
-def _shape(value: Any) -> str:
-    """The shape of a tensor, or of each tensor in a dictionary or list."""
-    if isinstance(value, Tensor):
-        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-    value = getattr(value, "whole", value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_shape(entry)}" for key, entry in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_shape, value)) + "]"
-    return type(value).__name__
-
 
 def _with_exam(error: BaseException, batch: Any, loader: Any) -> BaseException:
     """An error that names the exam whose mask has a value that is not a class; the given error if the exam is unknown."""
-    value, items = beyond_classes(error), getattr(getattr(loader, "dataset", None), "items", None)
-    if value is None or items is None or not isinstance(batch, dict) or not {"label", "index"} <= batch.keys():
+    found = _NO_CLASS.search(str(error)) if isinstance(error, IndexError) else None
+    items = getattr(getattr(loader, "dataset", None), "items", None)
+    if found is None or items is None or not isinstance(batch, dict) or not {"label", "index"} <= batch.keys():
         return error
-    rows = batch["index"][(batch["label"] == value).flatten(1).any(dim=1)].tolist()
+    rows = batch["index"][(batch["label"] == int(found[1])).flatten(1).any(dim=1)].tolist()
     if not rows:
         return error
-    named = InputError(f"exam {exam_of(items[rows[0]])}: {not_a_class(value, 'its mask')}")
+    named = InputError(
+        f"exam {exam_of(items[rows[0]])}: its mask has the value {found[1]}, which is not a class of the network; name every "
+        "value in --structures, or rename the values with `planewise index --label-map`"
+    )
     named.__cause__ = error
     return named
 
@@ -292,12 +221,11 @@ class BatchEvaluator(SupervisedEvaluator):
             )
 
     def _refused(self, engine: Any, error: BaseException) -> None:
-        """Name the exam or the metric in the error of a step or of a metric, as `BatchTrainer` names the loss. This handler
-        is the first, so it runs before MONAI's, which would log a traceback."""
+        """Name the exam in the error of a step. This handler is the first, so it runs before MONAI's, which would log a
+        traceback."""
         named = _with_exam(error, engine.state.batch, self.data_loader)
-        if named is error and isinstance(error, Exception) and not _has_remedy(error):
-            self._check_finite(engine)
-            self._explain_metric(engine.state.output, error)
+        if named is error:
+            self._check_finite(engine)  # metrics of a diverged network fail in many ways
         raise named
 
     def _check_masks(self, engine: Any) -> None:
@@ -311,18 +239,7 @@ class BatchEvaluator(SupervisedEvaluator):
             wrong = images[(images != images.round()) | (images < 0) | (images >= classes)]
             if len(wrong):
                 raise InputError(
-                    f"{_called(name, metric)} scores masks, but the prediction that it gets has values such as "
+                    f"{name} ({type(metric.metric_fn).__name__}) scores masks, but its prediction has values such as "
                     f"{wrong[0]:.4g}: `pred` holds the network's logits, and more values than 0 and 1 need `num_classes`; "
                     "tools/docs/experiments.md shows an `output_transform` that makes masks of logits"
                 )
-
-    def _explain_metric(self, output: Any, error: BaseException) -> None:
-        """If a metric failed, raise an error whose message says in one line which one, and what it got."""
-        within = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
-        for name, metric in self._metrics.items():
-            if any(metric is each for each in within):
-                raise InputError(
-                    f"{_called(name, metric)} failed: {_said(error)}. The output of the validation is {_shape(output)}; set "
-                    "the metric's `output_transform` to a function that makes what the metric takes of this output, or leave "
-                    "the metric out (tools/docs/experiments.md; PLANEWISE_DEBUG=1 shows where it failed)"
-                ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from planewise.engines.follow_weights import run_at
+from planewise.engines.run_bundle import run_of
 from planewise.exams.sections import channels_in
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def channel_sources(pretrained: str | Path | None, datalist: str | Path) -> list
     Returns:
         None if the names are unknown or have nothing in common; the weights are then copied by position.
     """
-    run, given = run_at(pretrained), channels_in(datalist)
+    run, given = run_of(pretrained), channels_in(datalist)
     learned = run.channels if run is not None else []
     known = [place for place, name in enumerate(given) if name in learned]
     if not known:

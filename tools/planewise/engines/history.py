@@ -132,7 +132,6 @@ class HistoryHandler:
         took, left = time.monotonic() - self._begun, self._pace.left(row["epoch"], epochs)
         ending = f", about {duration(left)} left" if left >= _LONG else ""
         logger.info("epoch %d of %d: %s, %.1f s%s", row["epoch"], epochs, scores, took, ending)
-        self._pace.name_small_version(left)
 
     def _write_anew(self, row: dict[str, Any]) -> None:
         """Rewrite the whole table with new columns."""

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
 
-from planewise.engines.overrides import config_files, with_args_file, with_small_version
 from planewise.exams.words import count_of, duration
 
 logger = logging.getLogger(__name__)
 
 #: If the first epoch takes longer than this number of seconds, its pace is logged.
 _QUIET = 20.0
-#: If at least this number of seconds is left on a CPU, the log names the bundle's small version.
-_LONG_ON_A_CPU = 3600.0
 
 
 class Pace:
@@ -29,7 +25,7 @@ class Pace:
         self._begun, self._first = 0.0, 0
         # from this moment on, the steps of the first epoch after this number of steps are timed
         self._timed_from, self._untimed = 0.0, 0
-        self._tells_step = self._names_small = False
+        self._tells_step = False
 
     def begin(self, engine: Engine) -> None:
         """Before a run's first epoch, log the range of its epochs. In a resumed run, it begins after the checkpoint."""
@@ -46,7 +42,7 @@ class Pace:
         self._on_cpu = device == "cpu"
         self._begun = self._timed_from = time.monotonic()
         self._first, self._untimed = state.epoch, 0
-        self._tells_step, self._names_small = True, self._on_cpu
+        self._tells_step = True
 
     def after_step(self, engine: Engine) -> None:
         """If the first epoch is long, log once how long a step and the rest of the training take."""
@@ -67,18 +63,8 @@ class Pace:
             "step %d of %d: %.1f s per step, so the training takes another %s, not counting validation",
             *(done, state.epoch_length, step, duration(left)),
         )
-        self.name_small_version(left)
 
     def left(self, epoch: int, epochs: int) -> float:
         """The seconds that are left after an epoch, judged by all epochs of this process, validation included."""
         self._tells_step = False
         return (time.monotonic() - self._begun) / (epoch - self._first + 1) * (epochs - epoch)
-
-    def name_small_version(self, left: float) -> None:
-        """On a CPU, if the training takes long, log once how to train the bundle's small version instead."""
-        if not self._names_small or left < _LONG_ON_A_CPU:
-            return
-        self._names_small = False
-        if files := with_small_version(config_files(with_args_file(sys.argv))):
-            option = ",".join(map(repr, files))
-            logger.info('on a CPU, a small version trains in minutes: --config_file "[%s]"', option)

@@ -14,7 +14,6 @@ from pathlib import Path
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
-from planewise.engines.plain_errors import slip_in_config
 from planewise.errors import InputError, causes, refusal
 
 _SAID = re.compile(r"exam .*")
@@ -47,7 +46,7 @@ def run_inference(
     }
     heard = _Heard()
     try:
-        with _as_if_alone(bundle, given, heard):
+        with _as_if_alone(bundle, heard):
             workflow = ConfigWorkflow(
                 str(config), logging_file=False, workflow_type="inference", bundle_root=str(bundle), **given
             )
@@ -66,7 +65,7 @@ def run_inference(
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
         chain = causes(error)
-        why = refused or slip_in_config(chain) or _ended(bundle.name, chain[-1], heard.lines)
+        why = refused or _ended(bundle.name, chain[-1], heard.lines)
         raise InputError(str(why)) from error
     return list(heard.lines)
 
@@ -91,14 +90,12 @@ class _Heard(logging.Handler):
 
 
 @contextmanager
-def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handler) -> Iterator[None]:
-    """Give a run its own command line and log, as in a separate process, and restore the earlier ones afterwards."""
+def _as_if_alone(bundle: Path, heard: logging.Handler) -> Iterator[None]:
+    """Give a run its own log, as in a separate process, and restore the earlier ones afterwards."""
     # MONAI's own logger of workflows writes to the standard output, bypassing the root logger
     loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
     logged = [(logger.level, logger.handlers[:]) for logger in loggers]
-    argv, hook, path = sys.argv, sys.excepthook, sys.path[:]
-    # settings on the command line take precedence over those of the weights (`planewise.engines.follow_weights`)
-    sys.argv = [argv[0], *(f"--{name}" for name in given)]
+    hook, path = sys.excepthook, sys.path[:]
     sys.path.insert(0, str(bundle))
     for logger in loggers:
         logger.setLevel(logging.INFO)
@@ -108,7 +105,7 @@ def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handl
             warnings.simplefilter("ignore")
             yield
     finally:
-        sys.argv, sys.excepthook, sys.path[:] = argv, hook, path
+        sys.excepthook, sys.path[:] = hook, path
         for logger, (level, handlers) in zip(loggers, logged, strict=True):
             logger.setLevel(level)
             logger.handlers[:] = handlers

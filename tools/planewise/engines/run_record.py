@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.checksum import digest, sha256
+from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 from planewise.text_files import read_json, read_yaml
 
+#: The folder of a run that holds its configs, as a bundle.
+BUNDLE = "bundle"
 #: The record next to weights that ship with a bundle. It takes the place of a run's folder, so it includes the configuration.
 RELEASED = "record.json"
 #: Key of the record that contains the SHA-256 of the weights file.
@@ -47,12 +49,9 @@ class RunRecord:
     @property
     def bundle_name(self) -> str:
         """Name of the bundle that was trained; empty if it is unknown."""
-        beside, root = self.weights.absolute().parent.parent, Path(str(self.config.get("bundle_root", ".")))
-        if (beside / "configs" / "train.yaml").is_file():
-            return beside.name
-        trained = self.record.get("train.yaml")
-        own = (Path(__file__).parents[1] / "bundles").glob("*/configs/train.yaml")
-        return root.name or next((file.parent.parent.name for file in own if trained and digest(file) == trained), "")
+        return (
+            self.weights.absolute().parent.parent.name if self.ships else Path(str(self.config.get("bundle_root"))).name
+        )
 
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:
@@ -69,14 +68,20 @@ class RunRecord:
             record = read_table(models / RELEASED)
             if record.get(WEIGHTS_SUM) == sha256(weights):
                 config = _table(record.pop("config", None), models / RELEASED)
-                return cls(models, weights, _with_axcodes(in_our_names(config)), record)
+                return cls(models, weights, in_our_names(config), record)
         # the weights are in the run's own folder, or else in the bundle's folder, next to eval/
         for folder in (models.parent, models.parent / "eval"):
-            config, record = folder / "config.yaml", folder / "run.json"
+            config, record = config_file(folder), folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
-                settings = _with_axcodes(in_our_names(_table(read_yaml(config), config)))
+                settings = in_our_names(_table(read_yaml(config), config))
                 return cls(folder, weights, settings, read_table(record))
         return None
+
+
+def config_file(folder: Path) -> Path:
+    """The configuration of a run in its folder; a run of version 0.1 has it in ``config.yaml``."""
+    own = folder / BUNDLE / "configs" / "train.yaml"
+    return own if own.is_file() else folder / "config.yaml"
 
 
 def scores_in_words(patients: Mapping[str, Any]) -> str:
@@ -110,16 +115,6 @@ def in_our_names(value: Any) -> Any:
         return value
     value = re.sub(rf"(?<![\w.]){THEIRS}(?=\.\w)|(?<=^\$import ){THEIRS}$", OURS, value)
     return re.sub(r"@\w+(::\w+)+", lambda reference: reference[0].replace("::", "#"), value)
-
-
-def _with_axcodes(value: Any, given: str | None = None) -> Any:
-    """Add ``axcodes`` to the config of a run that is older than this setting: such a run kept the orientation of the file."""
-    if isinstance(value, list):
-        return [_with_axcodes(entry, "@axcodes") for entry in value]
-    if not isinstance(value, dict):
-        return value
-    known = {key: _with_axcodes(entry, "@axcodes") for key, entry in value.items()}
-    return {"axcodes": given} | known if "voxel_size" in value else known
 
 
 def read_table(path: Path) -> dict[str, Any]:

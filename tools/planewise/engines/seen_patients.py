@@ -7,7 +7,7 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 
-from planewise.engines.follow_weights import run_of
+from planewise.engines.run_bundle import run_of
 from planewise.errors import InputError
 from planewise.exams.shared_patients import seen_tests
 
@@ -25,7 +25,7 @@ def warn_of_seen_patients(parser: ConfigParser) -> int:
     Returns:
         Number of these patients; 0 if the pretraining's datalist is unknown, or if it is the same datalist.
     """
-    run = run_of(parser, "pretrained")
+    run = run_of(parser.get_parsed_content("pretrained", default=None))
     if run is None:
         return 0
     paths = parser.get_parsed_content("datalist", default=None), run.config.get("datalist")

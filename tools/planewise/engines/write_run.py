@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,14 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from planewise import __version__
-from planewise.atomic_write import atomic_write
 from planewise.checksum import code_sha256, digest
 from planewise.engines.checkpoint_files import BEST, LAST
 from planewise.engines.plain_errors import after_refusal
 from planewise.engines.references import reached
+from planewise.engines.run_bundle import write_bundle
+from planewise.engines.run_record import BUNDLE, config_file
 from planewise.errors import InputError
 from planewise.exams.sections import exams_in
 from planewise.locks import claim_folder
@@ -49,7 +49,7 @@ def write_run(
     about: Mapping[str, Any],
     weights: Path,
 ) -> None:
-    """Write a run's ``config.yaml`` and ``run.json``, and reserve the folder until this process ends (`planewise.locks`).
+    """Write a run's ``bundle`` and ``run.json``, and reserve the folder until this process ends (`planewise.locks`).
 
     If the process is refused before the run writes anything else, the new files are removed (`after_refusal`).
 
@@ -68,7 +68,7 @@ def write_run(
     """
     settings = _computed(config)
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
-    record_file, config_file = folder / "run.json", folder / "config.yaml"
+    record_file = folder / "run.json"
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     present = set(folder.glob("*"))
     claim_folder(folder)
@@ -77,7 +77,7 @@ def write_run(
     trained = any(path.is_file() or path.is_symlink() for path in left)
     earlier: list[int] = []
     if parse_bool(resume, "resume") and record_file.is_file() and trained:
-        previous = _previous(record_file, config_file)
+        previous = _previous(record_file, config_file(folder))
         earlier = previous.get("earlier_processes", [])
         if previous.get("processes", about.get("processes")) != about.get("processes"):
             earlier = [*earlier, previous["processes"]]
@@ -90,8 +90,7 @@ def write_run(
                 f"{folder} contains a run with another configuration ({_differences(before, now, previous, files)}); "
                 f"start over with `--resume false`, or name another --output_dir to keep both"
             )
-    with atomic_write(config_file) as part:
-        part.write_text(yaml.safe_dump(_without_items(config), sort_keys=False, width=120))
+    write_bundle(folder, _without_items(config), about)
     record = {
         "configuration": identity,
         **about,
@@ -120,10 +119,10 @@ def write_exams(folder: Path, datasets: Mapping[str, Any]) -> None:
 def _remove(folder: Path, present: set[Path], made: Sequence[Path]) -> None:
     """Remove the files of `write_run` that were not present before, and the folders made for them, unless the run has
     written other files since."""
-    own = {folder / name for name in ("run.json", "config.yaml", "run.lock")} - present
+    own = {folder / name for name in ("run.json", BUNDLE, "run.lock")} - present
     if set(folder.glob("*")) - present <= own:
         for file in own:
-            file.unlink(missing_ok=True)
+            shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
         with suppress(OSError):
             for place in made:
                 place.rmdir()
@@ -189,7 +188,7 @@ def _in_one_process(value: Any) -> Any:
 
 
 def _comparable(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as ``config.yaml`` has it, except for the table whose order counts, which becomes a text."""
+    """A configuration as the run's folder has it, except for the table whose order counts, which becomes a text."""
     config = _without_items(config)
     return config | {_ORDERED: str(config[_ORDERED])} if _ORDERED in config else config
 

@@ -11,8 +11,8 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 import planewise
-from planewise.engines.follow_weights import follow_weights
 from planewise.engines.quiet import keep_quiet
+from planewise.engines.run_bundle import follow_weights
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
 from planewise.networks import weights_path
@@ -76,7 +76,7 @@ def load_bundle(
     used = None if given is None else Path(weights_path(given))
     if used is not None:
         config["weights"] = str(used)
-        follow_weights(config, [])
+        follow_weights(config)
     network = config.get_parsed_content("network_def")
     if used is not None:
         network.load_state_dict(read_weights(weights_path(used, network)))

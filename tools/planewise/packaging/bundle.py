@@ -90,7 +90,7 @@ class Bundle:
         """Build ``network_def`` of the inference config, with settings that replace its own. Call within `importable`.
 
         Raises:
-            InputError: the settings, such as those of an edited config.yaml, do not make a network.
+            InputError: the settings, such as those of an edited configuration, do not make a network.
         """
         try:
             with without_noise():
@@ -100,7 +100,7 @@ class Bundle:
                 raise
             reason = " ".join(str(causes(error)[-1]).split())
             raise InputError(
-                f"network_def cannot be built from the settings ({reason}); correct the run's config.yaml or the bundle's "
+                f"network_def cannot be built from the settings ({reason}); correct the run's configuration or the bundle's "
                 "configs/inference.yaml"
             ) from error
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from planewise.engines.run_record import RELEASED
+from planewise.engines.run_record import RELEASED, config_file
 from planewise.exams.shared_patients import seen_tests
 from planewise.exams.words import count_of
 from planewise.not_computed import FILES, NOT_COMPUTED
@@ -140,9 +140,10 @@ def _add_budgets(page: Page, study: StudyFolder) -> None:
     for name in study.pretexts:
         folder = study.path / "pretrain" / name
         history = read_history(folder / "history.csv")
-        if not (folder / "config.yaml").is_file() or not history:
+        config = config_file(folder)
+        if not config.is_file() or not history:
             continue
-        settings, run = read_yaml(folder / "config.yaml"), read_json(folder / "run.json") or {}
+        settings, run = read_yaml(config), read_json(folder / "run.json") or {}
         checked = [row for row in history if "val_loss" in row]
         rows.append(
             Row.of(
@@ -172,7 +173,7 @@ def _add_budgets(page: Page, study: StudyFolder) -> None:
 def _other_settings(study: StudyFolder) -> dict[str, list[str]]:
     """Names of the settings in which each method's fine-tuning differs from training from scratch with the same exams
     and draw, apart from those that use the weights; methods without such differences are left out."""
-    runs = {(method, *run): path / "config.yaml" for method, *run, path in study.runs("finetune")}
+    runs = {(method, *run): config_file(path) for method, *run, path in study.runs("finetune")}
     found: dict[str, list[str]] = {}
     for (method, *run), config in runs.items():
         scratch = runs.get(("none", *run))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from planewise.engines.run_record import config_file
 from planewise.exams.words import count_of
 from planewise.metrics import epoch_that_reached
 from planewise.reports import paper_tables
@@ -303,7 +304,7 @@ def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
 
 def _label_names(run: Path, scores: Mapping[str, Any]) -> dict[int, str]:
     """Name of each label value. Scores may be for regions of several labels, so the run's settings take precedence."""
-    config = run / "config.yaml"
+    config = config_file(run)
     given = read_yaml(config).get("structures") if config.is_file() else None
     return {int(value): name for value, name in given.items()} if given else dict(enumerate(scores["structures"], 1))
 

@@ -1,0 +1,365 @@
+"""Convert and check a run's settings before anything is read or trained."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from pydoc import ErrorDuringImport, locate
+from typing import Any
+
+import torch
+from fire.parser import DefaultParseValue  # `monai.bundle run` reads its options with fire
+from monai.bundle import ConfigParser
+from monai.bundle.config_item import ComponentLocator, ConfigComponent
+from torch import nn
+
+from planewise.data.datalist import read_datalist
+from planewise.engines.references import leaves
+from planewise.engines.run_bundle import own_configs
+from planewise.engines.settings import PARTS, SETTINGS
+from planewise.errors import InputError, refusal
+from planewise.exams.split import SECTIONS
+from planewise.exams.words import did_you_mean, nearest
+from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.not_computed import PATHS
+from planewise.parse_bool import parse_bool
+
+#: Words that stand for null on a command line: MONAI takes ``null`` and ``none`` for text, and drops ``None``.
+NULLS = ("null", "none", "None")
+#: Settings of ``transfer: multitask`` that name files: a configuration of one or more files, and a datalist.
+OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
+#: The ways in which a segmentation (Bai 2019, section 2) or a classification can start from a pretext.
+_TRANSFERS = {True: ("scratch", "decoder", "all", "multitask", None), False: ("all", "frozen_encoder")}
+#: The first name of a reference, ``@train#trainer``, and the first two.
+_REFERENCE = re.compile(r"@(?:#|::)*(\w+)(?:(?:#|::)(\w+))?")
+#: The sections of a config, and the files of a bundle that have them.
+_SECTIONS = {"train": "train", "validate": "train", "evaluate": "evaluate"}
+#: Keys of config files that are there for YAML's anchors: ``x-sizes: &sizes [16, 32]``, then ``features: *sizes``.
+_OF_ANCHORS = ("x-", ".")
+_locator = ComponentLocator(["metric"])
+
+
+def checked(parser: ConfigParser) -> dict[str, Any]:
+    """Refuse names that nothing knows and invalid values, and convert the words that MONAI leaves as text.
+
+    Args:
+        parser: the parser of a config, overrides included. It stays unchanged.
+
+    Returns:
+        The converted values by name, such as ``{"compile": False, "optimizer#amsgrad": True}``.
+
+    Raises:
+        InputError: a name is unknown, or a value is invalid (`planewise.engines.settings`).
+    """
+    config, files = parser.get(), own_configs(parser)
+    known = {key: None for content in files.values() for key in content}
+    known |= {name: files[file][name] for name, file in _SECTIONS.items() if name in files.get(file, {})}
+    if unknown := unknown_names(config, known):
+        named = ", ".join(f"{name}{did_you_mean(near)}" for name, near in unknown.items())
+        raise InputError(f"unknown setting: {named}; correct it, or leave it out (tools/docs/settings.md lists all)")
+    new = {name: value for name, value in _converted(config) if value is not parser[name]}
+    check_plain_settings({**config, **new})
+    return new
+
+
+def unknown_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str | None]:
+    """Map each name of a config that is neither known nor used by an expression to the nearest known name, or to None.
+
+    Below the top level, these are arguments that a ``_target_`` does not have, and keys of ``train``, ``validate`` and
+    ``evaluate``.
+    """
+    spelt = {*known, *PARTS, ConfigParser.meta_key} if known else {*config}
+    references = _REFERENCE.findall(str(config))
+    used = {name for name, _ in references}
+    unknown = {
+        name: nearest(name, spelt)
+        for name, value in config.items()
+        if name not in spelt | used and not str(name).startswith(_OF_ANCHORS) and not _runs(value)
+    }
+    for section in _SECTIONS:
+        own = known.get(section) or {}
+        keys = {*own, *(below for name, below in references if name == section)}
+        new = (config.get(section) or {}).keys() - keys if own else ()
+        unknown |= {f"{section}#{key}": nearest(key, keys) for key in sorted(new)}
+    for place, entry in _components(config):
+        taken = _arguments(entry)
+        for key in entry if taken is not None else ():
+            if key not in taken and not key.startswith("_"):
+                unknown[f"{place}#{key}"] = nearest(key, taken)
+    return unknown
+
+
+def _runs(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(str(entry).startswith("$") for entry in value)
+
+
+def _components(value: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The entries of a config with a ``_target_``, each with its path."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        yield place, value
+    if isinstance(value, (Mapping, list)):
+        for key, entry in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _components(entry, f"{place}#{key}" if place else str(key))
+
+
+def _arguments(entry: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
+    """The arguments of an entry's target; None if it accepts any name, or is unknown."""
+    target, found = target_of(entry), {}
+    try:
+        while target is not None:
+            parameters = inspect.signature(target).parameters
+            found |= parameters
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+                return found
+            # our own engines pass further arguments to their base class
+            target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
+    except (TypeError, ValueError):  # a target without a readable signature
+        return None
+    return None
+
+
+def target_of(entry: Mapping[str, Any]) -> Any:
+    """The class or function that an entry of a config names; None if it cannot be imported."""
+    target = ConfigComponent(dict(entry), locator=_locator).resolve_module_name()
+    try:
+        return locate(target) if isinstance(target, str) else target
+    except ErrorDuringImport:
+        return None
+
+
+def _converted(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings of a config whose words are converted, and the arguments that are true or false by default."""
+    for name, value in config.items():
+        setting = SETTINGS.get(name)
+        if setting is None or value is None or has_expression(value):
+            continue
+        if setting.null and isinstance(value, str) and value in NULLS:
+            yield name, None
+        elif setting.kind == "switch" and isinstance(value, str):
+            yield name, parse_bool(value, f"--{name}")
+        elif setting.kind == "path" and isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield name, str(value)  # MONAI makes a number of --output_dir 7
+    for place, entry in _components(config):
+        words = {key: value for key, value in entry.items() if isinstance(value, str) and key[0] != "_"}
+        words = {key: value.lower() for key, value in words.items() if value.lower() in ("true", "false", *NULLS)}
+        for key, word in words.items():
+            default = (_arguments(entry) or {}).get(key, inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY)).default
+            if word in NULLS and default is None:
+                yield f"{place}#{key}", None
+            elif word not in NULLS and (default is None or isinstance(default, bool)):
+                yield f"{place}#{key}", word == "true"
+
+
+def check_plain_settings(config: Mapping[str, Any]) -> None:
+    """Refuse invalid values of a config, apart from expressions, which may be computed from these values.
+
+    Raises:
+        InputError: a value is invalid (`planewise.engines.settings`).
+    """
+    _check({name: value for name, value in config.items() if not has_expression(value)})
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if name in SETTINGS and not SETTINGS[name].takes(value):
+            raise InputError(f"--{name} must be {SETTINGS[name].values}, got {value!r}{_hint(value)}")
+    if "transfer" in values and values["transfer"] not in (modes := _TRANSFERS["auxiliary_interval" in values]):
+        words = ", ".join(str(mode or "null") for mode in modes)
+        raise InputError(f"--transfer must be one of {words}, got {values['transfer']!r}")
+
+
+def _hint(value: Any) -> str:
+    """A hint for numbers that YAML reads as text, such as 1e-3."""
+    try:
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return ""
+    return f"; YAML reads it as text: write {number!r}" if math.isfinite(number) else ""
+
+
+def has_expression(value: Any) -> bool:
+    """Whether a value, or a value in it, is an expression or a reference, such as ``["@width", 32]``."""
+    return any(isinstance(text, str) and text.startswith(("$", "@", "%")) for text in leaves(value))
+
+
+def check_settings(parser: ConfigParser, files: bool = True) -> None:
+    """Refuse computed settings, and combinations of settings, that no run can use.
+
+    Args:
+        parser: parser of a config.
+        files: False leaves out what needs the device or files of the run.
+
+    Raises:
+        InputError: a value is invalid; the device is not available; the images do not fit the network, the puzzle or the
+            patches; the ``section`` to score is empty; no training exam of ``datalist`` has one of the ``views``, or the
+            locations that ``mapping`` needs; or ``transfer`` needs weights or images that are not given.
+    """
+    config = parser.get()  # `name in parser` would search for similar names if a config lacks a name
+    names = [name for name in SETTINGS.keys() & config.keys() - PATHS if files or name != "device"]
+    # components, such as a schedule, would be made with the network
+    names = [name for name in names if "_target_" not in str(config[name])]
+    # plain settings come before settings that are computed from them, so that a message names the setting to change
+    names.sort(key=lambda name: (has_expression(config[name]), name))
+    values = {name: parser.get_parsed_content(name) for name in names}
+    _check(values)
+    if "MapLabelValued" not in str(config) and "structures" in values:
+        _check_classes(values["structures"])
+    if "image_size" in values:
+        _check_sides(parser, values)
+    if not files:
+        return
+    values |= {name: parser.get_parsed_content(name) for name in PATHS if name in config}
+    if "device" in values:
+        _check_device(values["device"])
+    if values.get("transfer") is not None and "auxiliary_interval" in values:
+        _check_transfer(values)
+    if {"section", "views", "mapping"} & values.keys() and Path(str(values.get("datalist"))).expanduser().is_file():
+        _check_datalist(values)
+
+
+def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bundle_root: str | Path) -> None:
+    """Refuse settings that no run can use, before the run starts; it may start later, and on another machine.
+
+    Devices and files are therefore not checked, and a setting that cannot be evaluated yet is left for the run to report.
+
+    Args:
+        files: the files of ``--config_file``, in order.
+        given: the options of the command line, as texts.
+        bundle_root: the bundle's folder.
+
+    Raises:
+        InputError: see `checked` and `check_settings`.
+    """
+    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
+    parser["bundle_root"] = str(bundle_root)
+    for name, text in given.items():
+        if name in SETTINGS or name in parser:
+            parser[name] = text if name in PATHS else DefaultParseValue(text)
+        else:
+            raise InputError(f"unknown setting: {name}{did_you_mean(nearest(name, parser.get()))}")
+    parser.update(checked(parser))
+    try:
+        check_settings(parser, files=False)
+    except Exception as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from None
+
+
+def pretext_of_pieces(parser: ConfigParser) -> Any:
+    """The pretext's transform if it gives the network pieces of images; None for any other pretext, because its transform
+    may need the dataset."""
+    pretext = (parser.get("train") or {}).get("pretext") or {}
+    makes_pieces = hasattr(locate(str(pretext.get("_target_"))), "network_side")
+    return parser.get_parsed_content("train#pretext") if makes_pieces else None
+
+
+def network_parts(parser: ConfigParser) -> dict[str, nn.Module]:
+    """A network's encoder and decoder, if it has them. They are made without weights, which is fast and draws no random
+    numbers.
+
+    Raises:
+        InputError: their settings contradict each other. Any other error is left for the run to report, because PyTorch may
+            be unable to make a custom part without weights.
+    """
+    names = [name for name in ("encoder", "decoder") if name in (parser.get("network_def") or ())]
+    # a separate parser, because the run's parser would cache the parts made here
+    own = ConfigParser(deepcopy(parser.get())) if names else None
+    try:
+        with torch.device("meta"):
+            return {name: own.get_parsed_content(f"network_def#{name}") for name in names}
+    except Exception as error:
+        if refusal(error) is not None:
+            raise
+        return {}
+
+
+def _check_classes(structures: Mapping[int | str, str]) -> None:
+    """Check that the mask values are the class numbers of the network, whose class 0 is the background."""
+    values = [int(value) for value in structures]
+    if sorted(values) != list(range(1, len(values) + 1)):
+        raise InputError(
+            f"--structures has the values {', '.join(map(str, values))}, but with this bundle they must be 1, 2, 3, ... "
+            "without a gap, because they are the network's classes; renumber them, and rename the values of the masks with "
+            "`planewise index --label-map`"
+        )
+
+
+def _check_transfer(settings: Mapping[str, Any]) -> None:
+    """Check that the weights and the other task's datalist are given if ``transfer`` needs them."""
+    mode, datalist = settings["transfer"], settings.get("pretext_datalist")
+    given = [name for name in ("pretrained", "imagenet") if settings.get(name) not in NO_WEIGHTS]
+    if mode == "scratch" and "pretrained" in given:
+        raise InputError("--transfer scratch starts from random weights; leave --pretrained out, or set --transfer all")
+    if mode != "scratch" and not given:
+        raise InputError(
+            f"--transfer {mode} needs a pretext's weights; name them with --pretrained, or set --transfer scratch"
+        )
+    if mode == "multitask" and not Path(str(datalist)).expanduser().is_file():
+        raise InputError(f"there is no datalist {datalist}; name the pretext's images with --pretext_datalist")
+
+
+def _check_device(device: Any) -> None:
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise InputError(
+            f"--device {device} cannot be used, because PyTorch sees {torch.cuda.device_count()} CUDA devices here; leave it "
+            "out to use the best available device, or set --device cpu"
+        ) from error
+
+
+def _check_sides(parser: ConfigParser, settings: Mapping[str, Any]) -> None:
+    """Check that the sides of an image, or of a piece of it, suit the network: the encoder halves them on each level."""
+    pretext = pretext_of_pieces(parser)
+    name, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", "raise --image_size")
+    if pretext is not None:
+        side = pretext.network_side((settings["image_size"],) * settings.get("spatial_dims", 2))
+    else:
+        side = settings.get("window") or settings["image_size"]
+    for part in network_parts(parser).values():
+        needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
+        if side < needed:
+            raise InputError(
+                f"{type(part).__name__} needs {name} of at least {needed} pixels a side, got {side}; {remedy}"
+            )
+        if side % multiple:
+            raise InputError(
+                f"--{'window' if settings.get('window') else 'image_size'} must be a multiple of {multiple} for "
+                f"{type(part).__name__}, got {side}; set it to {max(multiple, round(side / multiple) * multiple)}"
+            )
+
+
+def _check_datalist(settings: Mapping[str, Any]) -> None:
+    """Check that a datalist has what the settings name: exams to score, views, and locations."""
+    path, section = settings["datalist"], settings.get("section")
+    content = read_datalist(path)
+    # a fold divides the training and validation sections again, and leaves the others as they are
+    folded = settings.get("fold") is not None and section in ("training", "validation")
+    scored = SECTIONS if section == "all" else (section,)
+    if section is not None and not folded and not any(content.get(name) for name in scored):
+        filled = ", ".join(name for name in SECTIONS if content.get(name)) or "none"
+        raise InputError(
+            f"section {section} of {path} is empty, so there is nothing to score (sections with exams: {filled}); name "
+            "another section with --section, or divide the exams again with `planewise index --sections FILE`"
+        )
+    items = [item for item in content.get("training") or [] if isinstance(item, dict)]
+    if not items:
+        return
+    stack = (content.get("planewise") or {}).get("stack")
+    known = {view for item in items for view in item.get("planes") or ()} - {stack}
+    absent = [view for view in settings.get("views", ()) if view not in known]
+    if absent:
+        raise InputError(
+            f"no training exam of {path} has a plane of the view {', '.join(absent)} (the images show {stack}, the planes "
+            f"are {', '.join(sorted(known)) or 'none'}); name other views with --views, index the exams with another "
+            "--view, or choose a pretext that needs no views, such as location"
+        )
+    if "mapping" in settings and not any("location" in item for item in items):
+        raise InputError(
+            "no training slice has a location (`planewise index` gives the reason for each exam; whole volumes never have "
+            "locations); choose a pretext that needs no locations, or index other exams"
+        )

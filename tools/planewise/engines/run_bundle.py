@@ -1,0 +1,303 @@
+"""Write a run's bundle next to its weights, and take the settings of weights from it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+
+from planewise.atomic_write import atomic_write
+from planewise.engines.references import reached
+from planewise.engines.run_record import BUNDLE, RunRecord, in_our_names
+from planewise.engines.weights_settings import (
+    DEFINING,
+    MEASURED,
+    defining_settings,
+    differ,
+    holds_code,
+    measured_settings,
+    plain,
+    settings_of_part,
+)
+from planewise.errors import InputError
+from planewise.exams.cases import BRATS
+from planewise.exams.sections import channels_in
+from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.own_names import own_code
+from planewise.text_files import read_yaml
+
+logger = logging.getLogger(__name__)
+
+_NETWORK = "network_def"
+#: The parts of an inference config that an overlay such as ``photograph.yaml`` replaces.
+_PARTS = (*DEFINING, "dataset")
+#: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
+_OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
+#: Settings of the network's form that depend on the data, so they need not match the pretraining: the first layer's weights
+#: are copied to any number of channels (`load_pretrained`).
+_OF_DATA = {"in_channels"}
+
+
+def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Write ``FOLDER/bundle/configs``: the run's configuration as ``train.yaml``, and the ``inference.yaml`` and
+    ``metadata.json`` of its bundle, with the run's settings.
+
+    Args:
+        folder: the run's folder.
+        config: the run's configuration, including overrides, as plain values.
+        record: the run's record.
+    """
+    place = folder / BUNDLE / "configs"
+    place.mkdir(parents=True, exist_ok=True)
+    own = Path(str(config.get("bundle_root", "."))).expanduser() / "configs"
+    contents = {"train": dict(config)}
+    if (own / "train.yaml").is_file() and (own / "inference.yaml").is_file():
+        run = RunRecord(folder, folder / "models" / "model.pt", plain(config), dict(record))
+        train, inference = (plain(read_yaml(own / f"{name}.yaml")) for name in ("train", "inference"))
+        contents["inference"] = inference_of(run, train, inference)
+    for name, content in contents.items():
+        with atomic_write(place / f"{name}.yaml") as part:
+            part.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
+    if (own / "metadata.json").is_file():
+        shutil.copyfile(own / "metadata.json", place / "metadata.json")
+
+
+def inference_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:
+    """A bundle's inference config with the run's settings on which the network, its input and its output depend, and with
+    the parts that an overlay of the run replaced (``network_def``, and ``preprocessing`` or ``dataset`` of inference)."""
+    changed = [key for key in _PARTS if key in run.config and run.config[key] != train.get(key)]
+    content = {**inference, **{key: run.config[key] for key in changed}}
+    needed = (
+        reached([content.get(key) for key in _PARTS], run.config) - content.keys() - {"train", *NOT_COMPUTED, *FILES}
+    )
+    content |= {key: run.config[key] for key in needed}
+    content |= {key: run.config[key] for key in defining_settings(content) if key in run.config}
+    own = content.get("channels", run.channels)
+    if "channels" in content and "channels" not in needed:
+        # `channels` of the run's config are for MONAI Label. If the run recorded none, and the bundle's names are not as many
+        # as the network's channels, each of its cases was a single file
+        content["channels"] = run.channels or ([] if own and run.config.get("in_channels") != len(own) else own)
+    return content | measured_settings(run.record, inference)
+
+
+def own_configs(parser: ConfigParser) -> dict[str, dict[str, Any]]:
+    """Map the name of each config of the running bundle to the contents of its file; empty if the bundle is incomplete."""
+    folder = Path(str(parser.get_parsed_content("bundle_root", default="."))).expanduser() / "configs"
+    configs = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            file = path.stat()
+            content = _content((path.absolute(), file.st_mtime_ns, file.st_size))
+        except (InputError, OSError):
+            continue
+        if isinstance(content, dict):
+            configs[path.stem] = in_our_names(plain(content))
+    return configs if {"train", "inference"} <= configs.keys() else {}
+
+
+@lru_cache(maxsize=256)
+def _content(version: tuple[Path, int, int]) -> Any:
+    """The content of a YAML file (path, time of the last change, size), which is read again only if it has changed: an
+    archive's exams share their bundles."""
+    return read_yaml(version[0])
+
+
+def run_of(path: Any) -> RunRecord | None:
+    """The run that wrote the weights at a path, which may be the folder of a run or a bundle; None if it is unknown."""
+    if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
+        return None
+    file = Path(path).expanduser()
+    file = file / "models" / "model.pt" if file.is_dir() else file
+    return RunRecord.of_weights(file) or _of_package(file) if file.is_file() else None
+
+
+def _of_package(weights: Path) -> RunRecord | None:
+    """The run whose settings are in the configs of the unpacked package that holds a weights file; None if none does."""
+    folder = weights.absolute().parent.parent
+    configs = own_configs(ConfigParser({"bundle_root": str(folder)})) if own_code(folder) is not None else {}
+    if not configs:
+        return None
+    inference = configs["inference"]
+    measured = {key: inference[key] for key in measured_settings({}, inference)}
+    return RunRecord(folder, weights, configs["train"], {"channels": inference.get("channels"), MEASURED: measured})
+
+
+def follow_weights(parser: ConfigParser) -> dict[str, Any]:
+    """Apply the settings of the run that trained the ``weights`` to a config for evaluation or inference.
+
+    For inference, these are the network and the settings on which the network, its input or its output depend; for
+    evaluation, all settings that the run changed, except files and devices. A run's configuration is read as data: code in
+    it is used only if the bundle's files or the running config contain it, too. Settings that differ from the bundle's files
+    were set by the user, and take precedence; differences are logged.
+
+    Args:
+        parser: the parser of the running config. It is updated, and its cached objects are dropped.
+
+    Returns:
+        The changed settings.
+
+    Raises:
+        InputError: the run's configuration is broken or contains other code, or the run learned from the images' channels
+            in another order or from other contrasts.
+    """
+    own = own_configs(parser)
+    now = in_our_names(plain(parser.get()))
+    evaluates = "train" in now
+    base = {**own.get("train", {}), **own.get("evaluate", {})} if evaluates else own.get("inference", {})
+    run = run_of(parser.get_parsed_content("weights", default=None))
+    # the configs of a package have the settings of its own weights already, and a user may have edited them
+    if (
+        run is None
+        or run.folder.resolve() == Path(str(parser.get_parsed_content("bundle_root", default="."))).resolve()
+    ):
+        # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
+        apply = not evaluates and not _are_the_bundles(parser)
+        return _take(parser, measured_settings({}, base) if apply else {}, base, "weights")
+    if run.ships:
+        logger.info("the weights are those that ship with %s, trained on phantoms", run.bundle_name)
+    _check_channels(run, parser, now, base)
+    if evaluates:
+        wanted = _changed_by(run, now)
+    else:
+        content = inference_of(run, own.get("train", {}), base or now)
+        if own and (run.config.get("train") or {}).get("preprocessing") != own["train"]["train"].get("preprocessing"):
+            logger.warning("these weights learned with another train#preprocessing; change that of inference alike")
+        needed = defining_settings(content) | reached([content.get(key) for key in _PARTS], run.config) - {
+            *NOT_COMPUTED,
+            *FILES,
+        }
+        needed |= {*_PARTS, "channels", *measured_settings(run.record, base)}
+        wanted = {key: value for key, value in content.items() if key in needed}
+    return _take(parser, _known_code(wanted, run, [own, now]), base, "weights")
+
+
+def _are_the_bundles(parser: ConfigParser) -> bool:
+    """Whether the weights of a running config are those in its bundle's folder."""
+    own = Path(str(parser.get_parsed_content("bundle_root", default="."))).expanduser() / "models" / "model.pt"
+    given = Path(str(parser.get_parsed_content("weights", default=""))).expanduser()
+    return own.resolve() in (given.resolve(), (given / "models" / "model.pt").resolve())
+
+
+def _changed_by(run: RunRecord, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The network of a run, and its plain settings; files and devices are left out."""
+    needed = {_NETWORK} | reached(run.config.get(_NETWORK), run.config) | now.keys()
+    left_out = {*NOT_COMPUTED, *FILES, *_OF_TRAINING}
+    return {
+        key: value
+        for key, value in run.config.items()
+        if key in needed - left_out and (key == _NETWORK or not (holds_code(value) or holds_code(now.get(key))))
+    }
+
+
+def _known_code(wanted: Mapping[str, Any], run: RunRecord, known: Any) -> dict[str, Any]:
+    """Refuse values with code that the bundle's files and the running config lack."""
+    trusted = set(_code_in(known))
+    for key, value in wanted.items():
+        if not trusted.issuperset(_code_in(value)):
+            raise InputError(
+                f"the run {run.folder} has another {key}, with code that the bundle's files lack, and a run's configuration "
+                "is only read as data; if the run used a config file of your own, name it again in --config_file"
+            )
+    return dict(wanted)
+
+
+def _code_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The parts of a config that MONAI evaluates, looks up or imports."""
+    if isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from _code_in(entry, str(name))
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _code_in(entry, key)
+    elif key.startswith("_") or holds_code(value):
+        yield key if key.startswith("_") else "", str(value)
+
+
+def follow_pretrained(parser: ConfigParser) -> dict[str, Any]:
+    """Apply the shape of the network of the ``pretrained`` weights to a training config, because they fit no other.
+
+    The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
+    The orientation of volumes (``axcodes``) is applied, too. The number of image channels is left out, because it depends
+    on the data. Image sizes are left out, too, but the log says if they differ.
+
+    Args, returns and raises: see `follow_weights`.
+    """
+    run = run_of(parser.get_parsed_content("pretrained", default=None))
+    if run is None:
+        return {}
+    now = in_our_names(plain(parser.get()))
+    shared = _of_backbone(now) & _of_backbone(run.config) - _OF_DATA
+    # an encoder that learned from volumes of one orientation does not recognise them in another
+    shared |= {"axcodes"} & now.keys() & run.config.keys()
+    for key in ("spacing", "image_size"):
+        here, there = now.get(key), run.config.get(key)
+        if here != there and None not in (here, there) and not holds_code([here, there]):
+            logger.warning(
+                "%s is %s, but the pretrained weights learned with %s; --%s changes it", key, here, there, key
+            )
+    wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
+    return _take(parser, wanted, {}, "pretrained weights")
+
+
+def _of_backbone(config: Mapping[str, Any]) -> set[str]:
+    """The settings to which a config's encoder and decoder refer; empty if the network has no such parts."""
+    network = config.get(_NETWORK)
+    parts = [network.get(part) for part in ("encoder", "decoder")] if isinstance(network, Mapping) else []
+    return settings_of_part(parts, config)
+
+
+def _take(parser: ConfigParser, wanted: Mapping[str, Any], base: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """Apply the settings that the user has not set, and log both the applied settings and the differences.
+
+    Args:
+        parser: the parser of the running config.
+        wanted: the settings of the run.
+        base: the config as in the bundle's files, which shows what the user has set.
+        weights: what brings the settings, for the log.
+
+    Returns:
+        The applied settings.
+    """
+    now = in_our_names(plain(parser.get()))
+    # a value of null is applied, too; otherwise the setting's name would be unknown
+    new = {key: value for key, value in wanted.items() if key not in now or differ(now[key], value)}
+    chosen = {key for key in new if key in now and base and differ(now[key], base.get(key))}
+    for key in sorted(chosen):
+        logger.warning("%s is %s, but the run that trained the %s had %s", key, now[key], weights, new[key])
+    taken = {key: value for key, value in new.items() if key not in chosen}
+    if taken:
+        parser.update(copy.deepcopy(taken))  # this also drops its cached objects
+        said = ", ".join(
+            key if isinstance(value, Mapping) else f"{key} {value}" for key, value in sorted(taken.items())
+        )
+        logger.info("settings from the run that trained the %s: %s", weights, said)
+    return taken
+
+
+def _check_channels(run: RunRecord, parser: ConfigParser, now: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    """Refuse images whose channels have another order than those that weights learned from, or other contrasts at their
+    places, and warn of other names."""
+    named = (str(parser.get_parsed_content(key)) for key in ("datalist", "input") if key in now)
+    datalist = next((path for path in named if path.endswith(".json")), "")
+    chosen = now.get("channels") if differ(now.get("channels"), base.get("channels")) else None
+    given = channels_in(datalist) or chosen
+    if not (run.channels and isinstance(given, list) and given):
+        return
+    ours, theirs = ([str(name).lower() for name in names] for names in (run.channels, given))
+    if ours == theirs:
+        return
+    said = (
+        f"these weights learned from the channels {', '.join(ours)}, in this order; the images have {', '.join(theirs)}"
+    )
+    pairs = [pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]]
+    if any(there in theirs or here in ours or {there, here} <= set(BRATS) for there, here in pairs):
+        raise InputError(f"{said}; index the images with --channels {','.join(ours)}, or set --channels in this order")
+    # data sets name the same contrast differently: t1ce and t1c
+    logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", said)
