@@ -73,7 +73,7 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
-                f"settings of its training, such as features (see bundle/configs/train.yaml of its run){_OWN if 'absent' in shapes else ''}"
+                f"settings of its training, such as features (see its run's bundle/){_OWN if 'absent' in shapes else ''}"
             )
 
 
