@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from monai.utils import OptionalImportError
 from planewise.engines import plain_errors
 from planewise.engines.write_run import write_run
 from planewise.errors import InputError
@@ -37,7 +38,11 @@ def wrapped(error: BaseException) -> RuntimeError:
 
 @pytest.mark.parametrize(
     ("error", "whole"),
-    [(InputError("index it again"), "planewise: index it again\n"), (ZeroDivisionError("by zero"), None)],
+    [
+        (InputError("index it again"), "planewise: index it again\n"),
+        (OptionalImportError("install it"), "planewise: install it\n"),
+        (ZeroDivisionError("by zero"), None),
+    ],
 )
 def test_an_input_error_is_shown_by_its_message_alone(error, whole, shown):
     text = shown(wrapped(error))

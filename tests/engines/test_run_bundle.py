@@ -285,14 +285,18 @@ def test_an_invalid_value_is_refused_without_a_warning(tmp_path, caplog):
     assert "channels is flair" not in caplog.text
 
 
-@pytest.mark.parametrize("weights", ["no/such/run", "bare"])
-def test_where_nothing_is_known_nothing_changes(weights, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_where_nothing_is_known_nothing_changes(tmp_path):
     (tmp_path / "bare/models").mkdir(parents=True)
     torch.save({}, tmp_path / "bare/models/model.pt")
-    assert follow_weights(a_parser(POSITION, "inference.yaml", weights=weights)) == {}
+    for weights in (str(tmp_path / "no/such/run"), str(tmp_path / "bare")):
+        assert follow_weights(a_parser(POSITION, "inference.yaml", weights=weights)) == {}
     assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=weights)) == {}
     assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml")) == {}
+
+
+def test_pretrained_weights_that_are_not_there_are_refused_at_once(tmp_path):
+    with pytest.raises(InputError):
+        follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=str(tmp_path / "no/such/run")))
 
 
 def test_nothing_of_a_run_is_evaluated(tmp_path):
@@ -363,7 +367,7 @@ def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkey
     # nor does it describe other weights, or none, only because it is the working folder
     monkeypatch.chdir(folder)
     (folder / "other.pt").touch()
-    for weights in (None, "none", "", "missing.pt", "other.pt"):
+    for weights in (None, "none", "", "other.pt"):
         assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=weights)) == {}
     assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained="models/model.pt")) == taken
 

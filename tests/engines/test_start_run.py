@@ -91,6 +91,16 @@ def test_no_path_of_an_item_is_written(tmp_path):
     assert yaml.safe_load((tmp_path / CONFIG).read_text())["items"] == "1 items"
 
 
+@pytest.mark.parametrize(("word", "cut"), [("run#1", True), ("--output_dir=run#1", True), ("./run#1", False)])
+def test_a_value_that_the_command_line_cuts_is_refused(word, cut, tmp_path, monkeypatch):
+    """MONAI would write to `run`; a name like train#trainer is no value."""
+    monkeypatch.setattr(sys, "argv", ["run", "--train#trainer#max_epochs", "3", "--output_dir", word])
+    if cut:
+        assert refused(tmp_path / "run")
+    else:
+        run(tmp_path / "run")
+
+
 def test_words_of_a_command_line_take_effect(tmp_path):
     """MONAI hands over the texts 'null' and 'false', and a number for a folder."""
     given = {"samples_per_epoch": "null", "tf32": "off", "dataset_dir": 7}

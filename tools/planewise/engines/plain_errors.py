@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from monai.utils import OptionalImportError
 
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.stop_signals import listen
@@ -49,7 +50,8 @@ def plain_errors() -> None:
             # otherwise, `python -m` ends with status 1
             sys.exit(128 + signal.SIGINT)
         chain = causes(error)
-        plain = refusal(error)
+        # the message of MONAI's handlers that need another package, such as mlflow, says which
+        plain = refusal(error) or next((cause for cause in chain if isinstance(cause, OptionalImportError)), None)
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
             for undo in after_refusal:

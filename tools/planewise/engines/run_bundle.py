@@ -29,6 +29,7 @@ from planewise.engines.weights_settings import (
 from planewise.errors import InputError
 from planewise.exams.cases import BRATS
 from planewise.exams.sections import channels_in
+from planewise.networks.pretrained import NO_WEIGHTS, weights_path
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.own_names import own_code
 from planewise.text_files import read_yaml
@@ -229,7 +230,9 @@ def follow_pretrained(parser: ConfigParser) -> dict[str, Any]:
 
     Args, returns and raises: see `follow_weights`.
     """
-    run = run_of(parser.get_parsed_content("pretrained", default=None))
+    weights = parser.get_parsed_content("pretrained", default=None)
+    # before any image is read
+    run = None if weights in NO_WEIGHTS else run_of(weights_path(weights))
     if run is None:
         return {}
     now = in_our_names(plain(parser.get()))

@@ -96,9 +96,9 @@ def scores_in_words(patients: Mapping[str, Any]) -> str:
         )
 
     return (
-        f"mean Dice {scores['mean']['dice']['mean']:.3f} ({each('dice', 3, '')}) on {patients['data']}; mean error of the "
-        f"ejection fraction: {each('ejection_fraction_distance_pct', 1, ' points')}; mean difference of the end-diastolic "
-        f"volume: {each('diastole_volume_error_ml', 1, ' ml')}"
+        f"mean Dice {scores['mean']['dice']['mean']:.3f} ({each('dice', 3, '')}) on {patients['data']}; mean absolute "
+        f"error of the ejection fraction: {each('ejection_fraction_distance_pct', 1, ' points')}; mean difference of the "
+        f"end-diastolic volume: {each('diastole_volume_error_ml', 1, ' ml')}"
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import torch
+from fire.parser import DefaultParseValue  # `monai.bundle run` reads its options with fire
 from monai.bundle import ConfigParser
 from monai.utils import ensure_tuple, set_determinism
 
@@ -105,7 +107,11 @@ def check_run(tf32: bool | str | None = None) -> None:
 def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
     """Check the settings of the running parser, apply those of the weights, and return the parser, which is empty outside
     a config."""
-    parser = running_parser() or ConfigParser({})
+    parser = running_parser()
+    if parser is None:
+        parser = ConfigParser({})
+    else:
+        _refuse_cut_values()
     config = parser.get()
     if "evaluate" in config and "train" not in config:
         raise InputError(
@@ -120,6 +126,15 @@ def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
         follow(parser)
     check_settings(parser)
     return parser
+
+
+def _refuse_cut_values() -> None:
+    """Refuse a value that Fire, with which MONAI reads its options, cuts at ``#`` as at a comment: ``run#1`` becomes ``run``,
+    so a second run would resume the first one's."""
+    for word in sys.argv[1:]:
+        value = word.partition("=")[2] if word.startswith("--") else word
+        if "#" in value and DefaultParseValue(value) != value:
+            raise InputError(f"{value}: MONAI's command line reads only what is in front of the #; write ./{value}")
 
 
 def _find_bundle(parser: ConfigParser) -> None:
