@@ -80,8 +80,8 @@ class BatchTrainer(SupervisedTrainer):
     Args:
         device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``, but gradients are set to None before a step by
             default. MONAI's default sets them to zero and adds to them: one more kernel for each weight.
-        amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients. The
-            inferer casts to the precision (`planewise.engines.AutocastInferer`).
+        amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled
+            gradients. The inferer casts to the precision (`planewise.engines.AutocastInferer`).
         decollate: whether items are processed one by one; by default, if there is a ``postprocessing``.
     """
 

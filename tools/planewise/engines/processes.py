@@ -119,12 +119,11 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
     elif idist.get_world_size() > 1 and any(
         isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()
     ):
+        others = "--norm instance and --head_norm none, where the config has them"
         logger.warning(
             "batch normalisation uses the statistics of each process's own batch, and validation uses those of the first "
             "process, so the results differ from those of a run with one process; to avoid this, set %s",
-            "--norm instance and --head_norm none, where the config has them"
-            if device.type == "cpu"
-            else "--sync_batch_norm true",
+            others if device.type == "cpu" else "--sync_batch_norm true",
         )
     # with channels last, the memory of a 1x1 convolution's weights can be described by two different strides
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")

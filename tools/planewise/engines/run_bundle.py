@@ -72,7 +72,8 @@ def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, A
 
 def inference_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:
     """A bundle's inference config with the run's settings on which the network, its input and its output depend, and with
-    the parts that an overlay of the run replaced (``network_def``, and ``preprocessing`` or ``dataset`` of inference)."""
+    the parts that an overlay of the run replaced (``network_def``, and ``preprocessing`` or ``dataset`` of inference).
+    """
     changed = [key for key in _PARTS if key in run.config and run.config[key] != train.get(key)]
     content = {**inference, **{key: run.config[key] for key in changed}}
     needed = (

@@ -559,7 +559,8 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
 
 def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
     """Remove masks that cannot be used (`labels.add_masks` has already checked those of ``--labels``), and warn about likely
-    mistakes in masks and about masks of only some slices. Masks that a network predicted are checked where they are made."""
+    mistakes in masks and about masks of only some slices. Masks that a network predicted are checked where they are made.
+    """
     slices: dict[tuple, set[int]] = defaultdict(set)
     covered: dict[str, tuple[tuple, set[int]]] = {}
     used: dict[str, dict] = {}
@@ -666,7 +667,8 @@ def _mark_predicted(
 
 def _warn_of_similar_identifiers(result: IndexResult, exams: Sequence[Exam]) -> None:
     """Warn about PatientIDs that differ only in leading zeros or capitalisation: a spreadsheet or an archive may have
-    changed them, so one patient would be in two sections. Folders or images stand for the identifiers, which are private."""
+    changed them, so one patient would be in two sections. Folders or images stand for the identifiers, which are private.
+    """
     paths = own_places({exam.key: (exam.folder, Path(exam.stacks[0].slices[0].phases[0].path)) for exam in exams})
     alike: dict[str, dict[str, str]] = defaultdict(dict)
     for exam in exams:
