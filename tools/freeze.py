@@ -1,6 +1,6 @@
 """Freeze what the smaller house must not change (issue 65): items of datalists, planes, volumes and outcomes of bad inputs.
 
-    python tools/freeze.py inputs DIR             # write the inputs once, with the code before the first step
+    python tools/freeze.py inputs DIR             # write the inputs once, in a clone at 4f21ed6d, which has --defect
     python tools/freeze.py record DIR A.json      # what this clone makes of them; --only PATTERN for a part
     python tools/freeze.py compare A.json B.json  # list what differs; fails if anything does
 
