@@ -470,23 +470,17 @@ def test_what_evaluates_reads_the_exams_that_it_evaluates(built):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "message"),
+    ("name", "settings", "begins"),
     [
-        ("cardiac_sax_position", {"ends": ["L", "X"]}, "--ends must be two ends of different lines"),
-        ("cardiac_sax_position", {"views": ["4ch", "3ch"]}, "no training exam has the view 3ch"),
-        (
-            "models_genesis",
-            {"image_size": 8, "features": [4, 4]},
-            "8 x 8 pixels is too small to be corrupted in windows; choose an --image_size of 12",
-        ),
+        ("cardiac_sax_position", {"ends": ["L", "X"]}, False),
+        ("cardiac_sax_position", {"views": ["4ch", "3ch"]}, False),
+        # the windows of a corruption are checked with the first image; everything else before anything is written
+        ("models_genesis", {"image_size": 8, "features": [4, 4]}, True),
     ],
 )
-def test_settings_that_no_run_can_use(name, settings, message, phantoms, tmp_path):
+def test_settings_that_no_run_can_use(name, settings, begins, phantoms, tmp_path):
     name, where = f"pretext_{name}", {"datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path)}
     with pytest.raises(RuntimeError) as caught:
         run_bundle(name, TRAIN, **where, **tiny_size(name) | settings)
-    refused = [cause for cause in causes(caught.value) if isinstance(cause, InputError)]
-    assert any(message in str(cause) for cause in refused)
-    # the windows of a corruption are checked with the first image; everything else is checked before anything is
-    # written
-    assert (tmp_path / "run.json").exists() == ("windows" in message)
+    assert any(isinstance(cause, InputError) for cause in causes(caught.value))
+    assert (tmp_path / "run.json").exists() == begins

@@ -13,7 +13,7 @@ from planewise.data import load_datalist
 from planewise.engines import read_history
 from planewise.errors import InputError
 
-from tests.bundles.conftest import infer, run_bundle, tiny, tiny_size, train, train_and_evaluate
+from tests.bundles.conftest import infer, run_bundle, tiny, train, train_and_evaluate
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 
@@ -141,7 +141,7 @@ def test_classes_of_a_table_and_exams_without_one(phantoms, tmp_path):
     # inference needs no class
     infer(
         NAME, datalist, tmp_path / "run", tmp_path / "out", section="training", num_exams=2,
-        **settings | tiny_size(NAME),
+        **settings,
     )  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "out/predictions.csv").open()))
     assert len(rows) == 2 and {row["true"] for row in rows} <= {"0", "1", ""}

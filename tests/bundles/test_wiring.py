@@ -267,7 +267,13 @@ LOADING = (
     "LabelFilterd",
     "MapLabelValued",
 )
-HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocessing.LimitSlicesd")
+HOUSEKEEPING = (
+    "planewise.preprocessing.RequireViewd",
+    "CopyItemsd",
+    "DeleteItemsd",
+    "ToDeviced",
+    "planewise.preprocessing.LimitSlicesd",
+)
 
 
 def acting(preprocessing: dict) -> list[dict]:

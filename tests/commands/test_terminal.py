@@ -28,7 +28,6 @@ _LONG = "/tmp/" + "x" * 5000
         ("export", _LONG, "-o", "Dataset101_Heart"),
         ("report", _LONG),
         ("package", _LONG),
-        ("check", _LONG),
         ("phantom", "photograph", _LONG, "--exams", "1", "--workers", "1"),
     ],
     ids=lambda words: " ".join(words[:3])[:20],

@@ -99,9 +99,9 @@ def test_a_mask_that_a_person_corrected_is_kept(tmp_path, caplog):
     corrected = path.read_bytes()
     save(image)
     assert caplog.messages == [
-        "heart_mask.nii.gz was changed after planewise wrote it; it is kept as heart_mask_by_hand.nii.gz"
+        "heart_mask.nii.gz was changed after planewise wrote it; it is kept as heart_mask_corrected.nii.gz"
     ]
-    assert (tmp_path / "heart_mask_by_hand.nii.gz").read_bytes() == corrected and is_predicted(path)
+    assert (tmp_path / "heart_mask_corrected.nii.gz").read_bytes() == corrected and is_predicted(path)
 
 
 def test_results_that_are_not_label_maps_are_replaced(tmp_path):

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.exams import division, index_folder
@@ -169,10 +170,13 @@ def nnunet(root: Path, fold: dict | None, splits="nnUNet_raw/Dataset007_Heart", 
     """Write nnU-Net's folder with ``a0``, ``a1``, ... in ``imagesTr``, and ``t0`` and ``t1`` in ``imagesTs``."""
     home = root / "nnUNet_raw/Dataset007_Heart"
     for kind, names in (("Tr", [f"a{n}" for n in range(training)]), ("Ts", ["t0", "t1"])):
-        for name in names:
-            write(home / f"images{kind}/{name}_0000.nii.gz")
+        for number, name in enumerate(names):
+            affine = np.diag(
+                [1.0 + number, 1, 1 + (kind == "Ts"), 1]
+            )  # files with the same bytes would be one patient's
+            write(home / f"images{kind}/{name}_0000.nii.gz", affine=affine)
             if labelled or kind == "Tr":
-                write(home / f"labels{kind}/{name}.nii.gz")
+                write(home / f"labels{kind}/{name}.nii.gz", affine=affine)
     (home / "dataset.json").write_text(
         json.dumps({"channel_names": {"0": "MRI"}, "labels": {"background": 0, "LV": 1}})
     )

@@ -64,7 +64,7 @@ def test_its_name_follows_its_content(copy, tmp_path, monkeypatch):
     assert copy_code(tmp_path / "a") == copy.name
     other = shutil.copytree(code._PACKAGE, tmp_path / "planewise", ignore=shutil.ignore_patterns("bundles", "*.pyc"))
     (other / "errors.py").write_text((other / "errors.py").read_text() + "\n# changed\n")
-    (other / "phantoms/writing.py").unlink()  # no part of a copy
+    (other / "phantoms/recipe.py").unlink()  # no part of a copy
     monkeypatch.setattr(code, "_PACKAGE", other)
     assert copy_code(tmp_path / "b") not in (copy.name, "planewise")
 

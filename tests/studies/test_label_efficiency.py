@@ -625,7 +625,7 @@ def test_a_method_is_what_its_settings_say(tmp_path):
     assert {name: (option(command, "sigma"), option(command, "seed")) for name, command in pretrainings.items()} == {
         "multitask": ("6", "0"),
         "sigma12": ("12", "5"),
-        "location_wide": ("6", "0"),
+        "location_wide": (None, "0"),  # this pretext has no sigma
     }
     assert f"cd {ROOT}/bundles/pretext_cardiac_location && " in pretrainings["location_wide"]
     assert f"cd {ROOT}/bundles/pretext_cardiac_multitask && " in pretrainings["sigma12"]

@@ -167,7 +167,9 @@ def _check(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name in SETTINGS and not SETTINGS[name].takes(value):
             raise InputError(f"--{name} must be {SETTINGS[name].values}, got {value!r}{_hint(value)}")
-    if "transfer" in values and values["transfer"] not in (modes := _TRANSFERS["auxiliary_interval" in values]):
+    modes = _TRANSFERS["auxiliary_interval" in values]
+    # an inference config has the value of its run, but may lack the settings of the other task
+    if values.get("transfer") is not None and values["transfer"] not in modes:
         words = ", ".join(str(mode or "null") for mode in modes)
         raise InputError(f"--transfer must be one of {words}, got {values['transfer']!r}")
 
