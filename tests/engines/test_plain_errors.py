@@ -81,7 +81,7 @@ def test_a_refused_run_leaves_no_file_of_its_own(error, also, left, tmp_path, sh
     old.mkdir()
     (old / "notes").write_text("")
     for folder in (old, new):
-        write_run(folder, {}, True, {}, {}, folder / "models")
+        write_run(folder, {}, True, {}, {}, folder / "models", tmp_path)
     if also:
         (old / also).write_text("")
     shown(error)

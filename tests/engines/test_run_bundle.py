@@ -43,7 +43,7 @@ def a_run(bundle: str, folder: Path, *overlays: str, **settings) -> Path:
     (folder / "models").mkdir(parents=True)
     torch.save({}, folder / "models/model.pt")
     config = {key: value for key, value in parser.get().items() if key != "_meta_"}
-    write_bundle(folder, config, {})
+    write_bundle(folder, config, {}, folder_of(bundle))
     (folder / "run.json").write_text("{}")
     return folder
 

@@ -91,10 +91,15 @@ def test_no_path_of_an_item_is_written(tmp_path):
     assert yaml.safe_load((tmp_path / CONFIG).read_text())["items"] == "1 items"
 
 
-@pytest.mark.parametrize(("word", "cut"), [("run#1", True), ("--output_dir=run#1", True), ("./run#1", False)])
-def test_a_value_that_the_command_line_cuts_is_refused(word, cut, tmp_path, monkeypatch):
-    """MONAI would write to `run`; a name like train#trainer is no value."""
-    monkeypatch.setattr(sys, "argv", ["run", "--train#trainer#max_epochs", "3", "--output_dir", word])
+@pytest.mark.parametrize(
+    ("word", "cut"), [("run#1", True), ("1.10", True), ("2024_01_15", True), ("./run#1", False), ("7", False)]
+)
+def test_a_folder_that_the_command_line_would_change_is_refused(word, cut, tmp_path, monkeypatch):
+    """MONAI would write to `run`, `1.1` or `20240115`; a name like train#trainer is no value."""
+    words = ["--train#trainer#max_epochs", "3", "--structures", "{'1': 'LV #1'}", f"--output_dir={word}"]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/planewise", *words])
+    run(tmp_path / "run")
+    monkeypatch.setattr(sys, "argv", ["/somewhere/monai/bundle/__main__.py", *words])
     if cut:
         assert refused(tmp_path / "run")
     else:

@@ -204,11 +204,23 @@ def test_a_mask_of_3d_slicer_becomes_a_label_for_an_index_once(folder):
     write_slicer_segmentation(file, some_labels(), nibabel.load(folder / "a_mask.nii.gz").affine, NAMES)
     for _ in range(2):
         found, refused = found_in(folder)
-        assert (found.nifti, refused) == (copy, []) and np.array_equal(found.labels, some_labels())
+        assert (found.file, found.nifti, refused) == (file, copy, []) and np.array_equal(found.labels, some_labels())
     assert len(corrected_in([folder])) == 2
     write_slicer_segmentation(file, some_labels()[::-1].copy(), nibabel.load(copy).affine, NAMES)
     found, _ = found_in(folder)
     assert np.array_equal(found.labels, some_labels()[::-1]) and found.nifti.name == "a_mask_corrected_2.nii.gz"
+
+
+@pytest.mark.parametrize("stem", ["a_mask_corrected", "a_corrected"])
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz", ".nii"])
+def test_each_natural_name_of_a_corrected_mask_counts(folder, stem, ending):
+    name = f"{stem}{ending}"
+    grid = nibabel.load(folder / "a_mask.nii.gz").affine
+    if name.endswith(".nrrd"):
+        write_slicer_segmentation(folder / name, some_labels(), grid, NAMES)
+    else:
+        save(folder, some_labels(), name=name)
+    assert found_in(folder)[0].file.name == name
 
 
 def test_a_mask_that_is_saved_after_a_record_is_noticed(folder):

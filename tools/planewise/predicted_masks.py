@@ -5,7 +5,6 @@ people corrected.
 from __future__ import annotations
 
 import zlib
-from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -71,15 +70,18 @@ def corrected_name(path: Path, ending: str) -> Path:
 
 
 def corrections(mask: Path) -> list[Path]:
-    """The corrected masks next to a network's mask ``a_mask.nii.gz``, the newest last."""
-    plain = escape(mask.name.removesuffix(".nii.gz"))
-    patterns = (
-        f"{plain}{CORRECTED}*.nii",
-        f"{plain}{CORRECTED}*.nii.gz",
-        f"{plain.removesuffix(MASK)}{CORRECTED}*.seg.nrrd",
-    )
-    files = [file for pattern in patterns for file in mask.parent.glob(pattern)]
-    return sorted(files, key=lambda file: (file.lstat().st_mtime_ns, file.name))
+    """The corrected masks next to a network's mask ``a_mask.nii.gz``, the newest last: ``a_corrected`` or
+    ``a_mask_corrected``, in any format that is read. Of files of one time, a person's is after its copy as NIfTI."""
+    stems = corrected_stems(mask)
+    files = [file for file in mask.parent.glob(f"*{CORRECTED}*") if file.name.startswith(stems)]
+    files = [file for file in files if file.name.endswith((".nii", ".nii.gz", ".seg.nrrd"))]
+    return sorted(files, key=lambda file: (file.lstat().st_mtime_ns, file.suffix == ".nrrd", file.name))
+
+
+def corrected_stems(mask: Path) -> tuple[str, str]:
+    """How the names of the corrected masks of a network's mask begin."""
+    plain = mask.name.removesuffix(".gz").removesuffix(".nii")
+    return f"{plain}{CORRECTED}", f"{plain.removesuffix(MASK)}{CORRECTED}"
 
 
 def set_aside(path: Path, ending: str) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ _OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
 _OF_DATA = {"in_channels"}
 
 
-def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, Any], root: Path) -> None:
     """Write ``FOLDER/bundle/configs``: the run's configuration as ``train.yaml``, and the ``inference.yaml`` and
     ``metadata.json`` of its bundle, with the run's settings.
 
@@ -54,10 +55,11 @@ def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, A
         folder: the run's folder.
         config: the run's configuration, including overrides, as plain values.
         record: the run's record.
+        root: the folder of the run's bundle.
     """
     place = folder / BUNDLE / "configs"
     place.mkdir(parents=True, exist_ok=True)
-    own = Path(str(config.get("bundle_root", "."))).expanduser() / "configs"
+    own = root.expanduser() / "configs"
     contents = {"train": dict(config)}
     if (own / "train.yaml").is_file() and (own / "inference.yaml").is_file():
         run = RunRecord(folder, folder / "models" / "model.pt", plain(config), dict(record))
@@ -177,7 +179,7 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
         }
         needed |= {*_PARTS, "channels", *measured_settings(run.record, base)}
         wanted = {key: value for key, value in content.items() if key in needed}
-    return _take(parser, _known_code(wanted, run, [own, now]), base, "weights")
+    return _take(parser, _known_code(wanted, run, [*own.values(), now]), base, "weights")
 
 
 def _are_the_bundles(parser: ConfigParser) -> bool:
@@ -198,11 +200,12 @@ def _changed_by(run: RunRecord, now: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _known_code(wanted: Mapping[str, Any], run: RunRecord, known: Any) -> dict[str, Any]:
+def _known_code(wanted: Mapping[str, Any], run: RunRecord, known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Refuse values with code that the bundle's files and the running config lack."""
-    trusted = set(_code_in(known))
     for key, value in wanted.items():
-        if not trusted.issuperset(_code_in(value)):
+        # only code of the same part, because a target may be harmless in one part only
+        same = [part for file in known for name, part in file.items() if re.split("#|::", name.lstrip("+~"))[0] == key]
+        if not set(_code_in(same)).issuperset(_code_in(value)):
             raise InputError(
                 f"the run {run.folder} has another {key}, with code that the bundle's files lack, and a run's configuration "
                 "is only read as data; if the run used a config file of your own, name it again in --config_file"

@@ -17,6 +17,7 @@ from monai.utils import ensure_tuple, set_determinism
 
 from planewise.checksum import digest
 from planewise.engines.check_settings import OTHER_TASK_FILES, check_settings, checked
+from planewise.engines.overrides import overrides
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.run_bundle import follow_pretrained, follow_weights
@@ -25,6 +26,7 @@ from planewise.engines.write_run import write_run
 from planewise.errors import InputError
 from planewise.exams.sections import channels_in
 from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.not_computed import PATHS
 from planewise.running_parser import running_parser, running_workflow
 
 logger = logging.getLogger(__name__)
@@ -80,7 +82,8 @@ def start_run(
         channels = next(filter(None, map(channels_in, map(str, depends_on))), None)
         about = {"seed": seed, **computes_on} | ({"channels": channels} if channels else {})
         folder = Path(str(output_dir))
-        write_run(folder, config, resume, files, about, Path(weights or folder / "models"))
+        root = Path(str(parser.get_parsed_content("bundle_root", default=".")))
+        write_run(folder, config, resume, files, about, Path(weights or folder / "models"), root)
     idist.barrier()
 
 
@@ -129,12 +132,15 @@ def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
 
 
 def _refuse_cut_values() -> None:
-    """Refuse a value that Fire, with which MONAI reads its options, cuts at ``#`` as at a comment: ``run#1`` becomes ``run``,
-    so a second run would resume the first one's."""
-    for word in sys.argv[1:]:
-        value = word.partition("=")[2] if word.startswith("--") else word
-        if "#" in value and DefaultParseValue(value) != value:
-            raise InputError(f"{value}: MONAI's command line reads only what is in front of the #; write ./{value}")
+    """Refuse a value that Fire, with which MONAI reads its options, changes: ``run#1`` becomes ``run``, and the folder
+    ``1.10`` becomes ``1.1``, so a second run would resume the first one's."""
+    if Path(sys.argv[0]).parent.name != "bundle":  # another program than `python -m monai.bundle`
+        return
+    for name, value in overrides(sys.argv[1:]):
+        read = DefaultParseValue(value)
+        number = isinstance(read, (int, float)) and not isinstance(read, bool) and name in PATHS
+        if (number and str(read) != value) or (isinstance(read, str) and "#" in value and read != value):
+            raise InputError(f"--{name} {value}: MONAI's command line would read it as {read}; write ./{value}")
 
 
 def _find_bundle(parser: ConfigParser) -> None:

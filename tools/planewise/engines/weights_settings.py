@@ -107,7 +107,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         raise InputError(f"the channels in the record of {run.folder} must be names, got {run.channels}")
     if code := sorted(own_code | other_network):
         raise InputError(
-            f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate, but the "
+            f"the run {run.folder} has another {' and another '.join(code)}, which MONAI would evaluate, but the "
             f"configuration of a run is only read as data. If you trust it, copy the bundle's folder, write "
             "the run's value into configs/train.yaml and configs/inference.yaml of the copy, and name the copy"
         )

@@ -48,6 +48,7 @@ def write_run(
     files: Mapping[str, Any],
     about: Mapping[str, Any],
     weights: Path,
+    root: Path,
 ) -> None:
     """Write a run's ``bundle`` and ``run.json``, and reserve the folder until this process ends (`planewise.locks`).
 
@@ -61,6 +62,7 @@ def write_run(
         about: further entries of the record (seed, processes, devices).
         weights: folder of the run's weights. If this folder and ``models`` contain no weights, and there is no
             ``history.csv``, the earlier run ended in its first epoch and is replaced.
+        root: folder of the run's bundle.
 
     Raises:
         InputError: the folder is in use or not writable, or contains the weights of another run. (A run that differs only
@@ -90,7 +92,7 @@ def write_run(
                 f"{folder} contains a run with another configuration ({_differences(before, now, previous, files)}); "
                 f"start over with `--resume false`, or name another --output_dir to keep both"
             )
-    write_bundle(folder, _without_items(config), about)
+    write_bundle(folder, _without_items(config), about, root)
     record = {
         "configuration": identity,
         **about,
@@ -101,7 +103,7 @@ def write_run(
         "python": platform.python_version(),
         "commit": _commit(),
         # a study compares these with the files that its next trainings would use
-        "train.yaml": digest(Path(str(config.get("bundle_root", "."))) / "configs" / "train.yaml"),
+        "train.yaml": digest(root / "configs" / "train.yaml"),
         "code": code_sha256(),
     }
     write_json(record_file, record)

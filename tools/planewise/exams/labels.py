@@ -36,6 +36,8 @@ from planewise.predicted_masks import (
     CORRECTED,
     IMAGE,
     MASK,
+    corrected_stems,
+    is_corrected,
     is_predicted,
 )
 
@@ -257,19 +259,19 @@ def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tup
     the reason: a person corrected them in another file of their folder."""
     kept, by_reason = [], defaultdict(list)
     # each folder is listed once, because it may contain thousands of masks
-    corrected = {
-        folder: [file.name for file in folder.glob(f"*{CORRECTED}*")] for folder in {path.parent for path in masks}
-    }
+    corrected = {folder: [*folder.glob(f"*{CORRECTED}*")] for folder in {path.parent for path in masks}}
     for path in masks:
-        plain = stem(path).removesuffix(MASK)
-        starts = (f"{stem(path)}{CORRECTED}", f"{plain}{CORRECTED}")
-        own = [name for name in corrected[path.parent] if name.startswith(starts)]
+        own = [file for file in corrected[path.parent] if file.name.startswith(corrected_stems(path))]
         if not own or not stem(path).endswith(MASK):
             kept.append(path)
-        elif any(is_nifti(name) for name in own):
+        elif is_corrected(path) and all(path.stat().st_mtime_ns > file.stat().st_mtime_ns for file in own):
+            by_reason["a person changed it after the last correction; run `planewise segment` to use it"].append(
+                path.name
+            )
+        elif any(map(is_nifti, own)):
             by_reason["a person corrected it in another file of its folder"].append(path.name)
         else:
-            by_reason[f"a person corrected it in {own[0]}; run `planewise segment` to save that as NIfTI"].append(
+            by_reason[f"a person corrected it in {own[0].name}; run `planewise segment` to save that as NIfTI"].append(
                 path.name
             )
     return kept, _counted(by_reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +74,14 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Correc
                 continue
             nifti, grid = file, open_nifti(network)
             if file.suffix == ".nrrd" or grid_problem(file, grid.shape, grid.affine):
-                nifti = corrected_name(network, ".nii.gz")
-                write_nifti(nifti, labels, grid.affine)
+                time = file.stat().st_mtime_ns
+                # the copy has the time of its source, so that a later run finds it again
+                copies = (copy for copy in corrections(network) if copy != file and copy.stat().st_mtime_ns == time)
+                if (copy := next(copies, None)) is None:
+                    copy = corrected_name(network, ".nii.gz")
+                    write_nifti(copy, labels, grid.affine)
+                    os.utime(copy, ns=(time, time))
+                nifti = copy
             found[phase] = CorrectedMask(file, nifti, labels)
     return found, refused
 

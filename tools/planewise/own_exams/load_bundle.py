@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 import planewise
+from planewise.engines.check_settings import check_plain_settings
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_bundle import follow_weights
 from planewise.errors import InputError
@@ -77,6 +78,7 @@ def load_bundle(
     if used is not None:
         config["weights"] = str(used)
         follow_weights(config)
+        check_plain_settings(config.get())
     network = config.get_parsed_content("network_def")
     if used is not None:
         network.load_state_dict(read_weights(weights_path(used, network)))
