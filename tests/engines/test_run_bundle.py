@@ -317,6 +317,12 @@ def test_nothing_of_a_run_is_evaluated(tmp_path):
     (run / "run.json").write_text(json.dumps({"channels": ["t1", trap]}))
     with pytest.raises(InputError):
         follow_weights(a_parser("pretext_rotation", "inference.yaml", weights=str(run)))
+    # a target of the bundle's files is no network because another part names it
+    config = ConfigParser.load_config_file(str(folder_of(SEGMENTATION) / "configs/inference.yaml"))
+    saver = next(step for step in config["postprocessing"]["transforms"] if step["_target_"] == "SaveImaged")
+    run = a_run(SEGMENTATION, tmp_path / "saver", network_def=saver | {"output_dir": str(tmp_path / "trap")})
+    with pytest.raises(InputError):
+        follow_weights(a_parser(SEGMENTATION, "inference.yaml", weights=str(run)))
     assert not (tmp_path / "trap").exists()
 
 
