@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from difflib import unified_diff
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -118,12 +117,6 @@ def items_in_brief(items: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         exams.setdefault(str(item.get("exam")), []).append(item)
     brief = {exam: {"items": len(own), **_columns(own)} for exam, own in exams.items()}
     return {exam: {key: value for key, value in own.items() if key != "exam"} for exam, own in brief.items()}
-
-
-def lines_that_differ(first: str, second: str) -> str:
-    """The lines that only the second text has (+), and the lines that only the first text has (-)."""
-    lines = list(unified_diff(first.splitlines(), second.splitlines(), n=0, lineterm=""))
-    return "\n".join(line for line in lines[2:] if not line.startswith("@@"))
 
 
 def _columns(items: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -124,10 +124,6 @@ def test_other_configs_and_networks_with_several_outputs_are_not_checked(monkeyp
     several.run()
 
 
-def broken_network(image):
-    return image.reshape(7)
-
-
 def argmax(output):
     return output["pred"].argmax(1, keepdim=True), output["label"]
 
@@ -163,10 +159,6 @@ def test_a_metric_of_masks_gets_masks(metric, said):
         return
     with pytest.raises(InputError, match=rf"^val_mean .*{said}"):
         evaluator.run()
-
-
-def broken_transform(output):
-    raise KeyError("prediction")
 
 
 def logging_handlers(folder):

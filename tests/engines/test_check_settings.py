@@ -9,7 +9,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 from planewise.engines.check_settings import check_planned_run, check_settings, checked, unknown_names
-from planewise.engines.overrides import config_files, overrides, unknown_overrides
+from planewise.engines.overrides import overrides, unknown_overrides
 from planewise.engines.settings import PARTS, SETTINGS
 from planewise.errors import InputError
 
@@ -178,5 +178,4 @@ def test_options_of_a_documented_command():
         "2",
     ]
     assert list(overrides(line))[1:] == [("sigmaa", "3"), ("train#trainer#max_epochs", "1"), ("no#where", "2")]
-    assert config_files(line) == ["a.yaml", "b.yaml"] and config_files(["--config_file", "a.yaml"]) == ["a.yaml"]
     assert unknown_overrides(line, a_parser(ORIENTATION).get()) == {"sigmaa": "sigma", "no#where": None}

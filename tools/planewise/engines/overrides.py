@@ -8,7 +8,6 @@ from copy import deepcopy
 from typing import Any
 
 import monai.bundle
-import yaml
 from monai.bundle import ConfigParser
 
 from planewise.engines.check_settings import unknown_names
@@ -23,13 +22,6 @@ def overrides(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
             yield name, value if equals else next(iter(arguments[position + 1 :]), "")
-
-
-def config_files(arguments: Sequence[str]) -> list[str]:
-    """The files that ``--config_file`` names on a command line, as MONAI reads it; empty if it was not given."""
-    text = dict(overrides(arguments)).get("config_file")
-    files = [] if text is None else yaml.safe_load(text)
-    return files if isinstance(files, list) else str(files).split(",")
 
 
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:

@@ -279,7 +279,7 @@ def still(stack: Stack) -> Stack:
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance, frame.frame or 0))]
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
-    notes = [note for note in stack.notes if "phases are sorted" not in note and not note.startswith("slices have")]
+    notes = [note for note in stack.notes if "phases are sorted" not in note]
     return replace(
         stack, slices=slices, absent=[], notes=[*notes, f"{count} several images in one series: the last is used"]
     )
