@@ -44,7 +44,7 @@ def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing
 
 @pytest.mark.parametrize("size", [8, 12, 16, 32])
 def test_an_image_of_one_value_is_named_padded_or_not(tmp_path, caplog, size):
-    """Padding is no value of an image; an image of two values is not constant."""
+    """Padding does not count as a value of the image, and an image of two values is not constant."""
     square, half, one = np.zeros((3, 12, 12, 2), np.int16)
     square[3:9, 3:9], half[6:], one[:] = 90, 90, 90
     items = []

@@ -1,4 +1,4 @@
-"""Positions of images in patient space, and what a scanner makes of a model: coil shading, blur and noise."""
+"""Positions of images in patient space, and the effects of a scanner: coil shading, blur and noise."""
 
 from __future__ import annotations
 
