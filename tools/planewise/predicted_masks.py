@@ -5,6 +5,7 @@ people corrected.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,11 @@ def corrections(mask: Path) -> list[Path]:
     stems = corrected_stems(mask)
     files = [file for file in mask.parent.glob(f"*{CORRECTED}*") if file.name.startswith(stems)]
     files = [file for file in files if file.name.endswith((".nii", ".nii.gz", ".seg.nrrd"))]
+    return oldest_first(files)
+
+
+def oldest_first(files: Iterable[Path]) -> list[Path]:
+    """Corrected masks in the order of their times: the last one, the newest, counts."""
     return sorted(files, key=lambda file: (file.lstat().st_mtime_ns, file.suffix == ".nrrd", file.name))
 
 

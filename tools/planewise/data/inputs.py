@@ -20,6 +20,7 @@ from planewise.exams.cases import read_cases
 from planewise.exams.files_below import files_below
 from planewise.exams.input_stacks import find_stacks
 from planewise.exams.mask_checks import label_values, refuse_mask
+from planewise.exams.phases import unequal_counts
 from planewise.exams.photograph_files import OTHER_FILE, is_photograph, photograph_problem
 from planewise.exams.stack import nearest_phase, usual_count
 from planewise.exams.volume import common_name, nifti_files
@@ -154,7 +155,9 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         count = usual if phases == "all" else 1
         whole = next(entries for entries in ordered if len(entries) == usual)
         cycle = _cycle(ordered, usual)
-        notes = _phases_not_used(count) | _unequal(list(map(len, ordered)))
+        notes = _phases_not_used(count)
+        if said := unequal_counts([len(entries) for entries in ordered]):
+            notes["header"] = [said]
         for phase in named_phases(count):
             name = {"phase": phase_name(cycle[phase])} if count > 1 else {}
             image = [_at_phase(entries, phase, whole) for entries in ordered]
@@ -174,12 +177,6 @@ def _by_time(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _phases_not_used(count: int) -> dict[str, list[str]]:
     """Notes of an input with this number of phases (`phases_not_used`), under the key ``notes``; empty if there are none."""
     return {"notes": said} if (said := phases_not_used(count)) else {}
-
-
-def _unequal(counts: Sequence[int]) -> dict[str, list[str]]:
-    """A doubt about slices with different numbers of phases, under the key ``header``, as in `InputStack`."""
-    said = f"slices have {min(counts)} to {max(counts)} phases: are files missing?"
-    return {"header": [said]} if min(counts) < max(counts) else {}
 
 
 def _cycle(ordered: Sequence[Sequence[dict[str, Any]]], usual: int) -> list[float]:

@@ -20,6 +20,7 @@ from planewise.engines.run_record import BUNDLE, RunRecord, in_our_names
 from planewise.engines.weights_settings import (
     DEFINING,
     MEASURED,
+    channels_of,
     defining_settings,
     differ,
     holds_code,
@@ -59,7 +60,7 @@ def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, A
     """
     place = folder / BUNDLE / "configs"
     place.mkdir(parents=True, exist_ok=True)
-    own = root.expanduser() / "configs"
+    own = root / "configs"
     contents = {"train": dict(config)}
     if (own / "train.yaml").is_file() and (own / "inference.yaml").is_file():
         run = RunRecord(folder, folder / "models" / "model.pt", plain(config), dict(record))
@@ -83,17 +84,19 @@ def inference_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[st
     )
     content |= {key: run.config[key] for key in needed}
     content |= {key: run.config[key] for key in defining_settings(content) if key in run.config}
-    own = content.get("channels", run.channels)
     if "channels" in content and "channels" not in needed:
-        # `channels` of the run's config are for MONAI Label. If the run recorded none, and the bundle's names are not as many
-        # as the network's channels, each of its cases was a single file
-        content["channels"] = run.channels or ([] if own and run.config.get("in_channels") != len(own) else own)
+        content["channels"] = channels_of(run, content)
     return content | measured_settings(run.record, inference)
+
+
+def bundle_root(parser: ConfigParser) -> Path:
+    """The folder of a config's bundle, which an expression may give, as in a package."""
+    return Path(str(parser.get_parsed_content("bundle_root", default="."))).expanduser()
 
 
 def own_configs(parser: ConfigParser) -> dict[str, dict[str, Any]]:
     """Map the name of each config of the running bundle to the contents of its file; empty if the bundle is incomplete."""
-    folder = Path(str(parser.get_parsed_content("bundle_root", default="."))).expanduser() / "configs"
+    folder = bundle_root(parser) / "configs"
     configs = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
@@ -115,7 +118,7 @@ def _content(version: tuple[Path, int, int]) -> Any:
 
 def run_of(path: Any) -> RunRecord | None:
     """The run that wrote the weights at a path, which may be the folder of a run or a bundle; None if it is unknown."""
-    if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
+    if not isinstance(path, (str, Path)) or path in NO_WEIGHTS:
         return None
     file = Path(path).expanduser()
     file = file / "models" / "model.pt" if file.is_dir() else file
@@ -157,10 +160,7 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
     base = {**own.get("train", {}), **own.get("evaluate", {})} if evaluates else own.get("inference", {})
     run = run_of(parser.get_parsed_content("weights", default=None))
     # the configs of a package have the settings of its own weights already, and a user may have edited them
-    if (
-        run is None
-        or run.folder.resolve() == Path(str(parser.get_parsed_content("bundle_root", default="."))).resolve()
-    ):
+    if run is None or run.folder.resolve() == bundle_root(parser).resolve():
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         apply = not evaluates and not _are_the_bundles(parser)
         return _take(parser, measured_settings({}, base) if apply else {}, base, "weights")
@@ -184,7 +184,7 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
 
 def _are_the_bundles(parser: ConfigParser) -> bool:
     """Whether the weights of a running config are those in its bundle's folder."""
-    own = Path(str(parser.get_parsed_content("bundle_root", default="."))).expanduser() / "models" / "model.pt"
+    own = bundle_root(parser) / "models" / "model.pt"
     given = Path(str(parser.get_parsed_content("weights", default=""))).expanduser()
     return own.resolve() in (given.resolve(), (given / "models" / "model.pt").resolve())
 

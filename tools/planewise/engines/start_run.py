@@ -20,7 +20,7 @@ from planewise.engines.check_settings import OTHER_TASK_FILES, check_settings, c
 from planewise.engines.overrides import overrides
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
-from planewise.engines.run_bundle import follow_pretrained, follow_weights
+from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights
 from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.write_run import write_run
 from planewise.errors import InputError
@@ -82,8 +82,7 @@ def start_run(
         channels = next(filter(None, map(channels_in, map(str, depends_on))), None)
         about = {"seed": seed, **computes_on} | ({"channels": channels} if channels else {})
         folder = Path(str(output_dir))
-        root = Path(str(parser.get_parsed_content("bundle_root", default=".")))
-        write_run(folder, config, resume, files, about, Path(weights or folder / "models"), root)
+        write_run(folder, config, resume, files, about, Path(weights or folder / "models"), bundle_root(parser))
     idist.barrier()
 
 

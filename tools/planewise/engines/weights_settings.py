@@ -123,13 +123,18 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
     changed["inference.yaml"] |= measured_settings(run.record, inference)
     for file, config in (("train.yaml", train), ("inference.yaml", inference)):
-        own = config.get("channels", run.channels)
-        # `channels` of the run's config are for MONAI Label. If the run recorded none, and the bundle's names are not as many
-        # as the network's channels, each of its cases was a single file
-        channels = run.channels or ([] if own and run.config.get("in_channels") != len(own) else own)
-        if channels != own:
+        channels = channels_of(run, config)
+        if channels != config.get("channels", run.channels):
             changed[file]["channels"] = channels
     return changed
+
+
+def channels_of(run: RunRecord, config: Mapping[str, Any]) -> Any:
+    """The channels of a bundle's config for the weights of a run; those in the run's config are for MONAI Label. If the run
+    recorded none, and the bundle's names are not as many as the network's channels, each of its cases was a single file.
+    """
+    own = config.get("channels", run.channels)
+    return run.channels or ([] if own and run.config.get("in_channels") != len(own) else own)
 
 
 def measured_settings(record: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,9 +63,8 @@ def draw_segmentation(
     """Write ``segmentation.png``, see `SegmentationWriter`: image and label map are ``(i, j, slices)``. The pictures are
     cropped to the labels and half of their width on each side."""
     drawn = evenly_spaced(image.shape[-1], _DRAWN)
-    if labels.any():
-        places = np.argwhere(labels.any(axis=2))
-        first, last = places.min(axis=0), places.max(axis=0) + 1
+    first, last = map(np.array, generate_spatial_bounding_box(labels.any(axis=2)[None]))
+    if last.all():
         around = (last - first) // 2
         box = tuple(slice(max(low, 0), high) for low, high in zip(first - around, last + around, strict=True))
         image, labels = image[box], labels[box]

@@ -216,6 +216,11 @@ def own_places(places: Mapping[str, tuple[Path, Path]]) -> dict[str, Path]:
     return {name: folder if inside[folder] == 1 else image for name, (folder, image) in places.items()}
 
 
+def write_places(path: Path, places: Mapping[str, tuple[Path, Path]]) -> None:
+    """`write_folders` with the places and the studies of exams; ``places`` as for `own_places`."""
+    write_folders(path, own_places(places), {name: image for name, (_, image) in places.items()})
+
+
 def folders_table(datalist: Path) -> Path:
     """The table of exams' hashes and folders next to a datalist, ``NAME_folders.csv``."""
     return datalist.with_name(f"{datalist.stem}_folders.csv")

@@ -255,7 +255,8 @@ def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
-    there = [number / stack.cycle for number in named_phases(stack.cycle)]
+    cycle = stack.cycle
+    there = [number / cycle for number in named_phases(cycle)]
     wanted = there if phases == "all" else there[:1]
     return [
         (

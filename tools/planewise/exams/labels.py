@@ -39,6 +39,7 @@ from planewise.predicted_masks import (
     corrected_stems,
     is_corrected,
     is_predicted,
+    oldest_first,
 )
 
 #: Keys of an item that name or describe its mask.
@@ -218,8 +219,8 @@ def mask_files(folder: Path) -> list[Path]:
         raise InputError(
             f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {others}" if others else "")
         )
-    # stable, so that the order of the others stays
-    return sorted(found, key=lambda path: path.lstat().st_mtime_ns if CORRECTED in path.name else 0)
+    corrected = [path for path in found if CORRECTED in path.name]
+    return [path for path in found if CORRECTED not in path.name] + oldest_first(corrected)
 
 
 def other_files(folder: Path, images: Collection[str] = ()) -> list[tuple[str, str]]:
@@ -495,13 +496,13 @@ def add_masks(
             if isinstance(rank_of_phase, str):
                 problem = rank_of_phase
                 continue
-            lacking = []
+            lacking, cycle = [], stack.cycle
             for rank, depth in pairs:
                 entry = stack.slices[rank]
-                if len(entry.phases) != stack.cycle:
+                if len(entry.phases) != cycle:
                     lacking.append(str(rank + 1))
                     continue
-                phase_of = entry.phase(rank_of_phase) if rank_of_phase < stack.cycle else None
+                phase_of = entry.phase(rank_of_phase) if rank_of_phase < cycle else None
                 item = by_place.get((exam.name, rank, phase_of))
                 if item is not None:
                     if "label" in item:
@@ -509,7 +510,7 @@ def add_masks(
                     _set_mask(item, path, [] if orientation == [[0, 1], [1, 1]] else orientation)
                     item["label_frame"] = depth
                     used += 1
-            problem = f"its phase ({phase}) is beyond the {stack.cycle} phases of the exam"
+            problem = f"its phase ({phase}) is beyond the {cycle} phases of the exam"
             if lacking:
                 which = f"slice{'s' * (len(lacking) > 1)} {listed(lacking)}"
                 problem = f"not used for {which}, which may lack this phase"

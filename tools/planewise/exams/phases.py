@@ -34,8 +34,8 @@ def phase_doubts(slices: Sequence[Slice]) -> tuple[list[str], list[str]]:
     counts = [len(entry.phases) for entry in slices]
     usual, covered = usual_count(counts), float(np.median([_covered(entry.phases) for entry in slices]))
     doubts = []
-    if min(counts) < max(counts) and not all(entry.phases[0].cycle == len(entry.phases) for entry in slices):
-        doubts.append(f"slices have {min(counts)} to {max(counts)} phases: are files missing?")
+    if (said := unequal_counts(counts)) and not all(entry.phases[0].cycle == len(entry.phases) for entry in slices):
+        doubts.append(said)
     elif any(_has_gap(entry.phases) for entry in slices):
         doubts.append("phases are unevenly far apart (trigger times): are files missing?")
     promised = usual_count(entry.phases[0].cycle for entry in slices)
@@ -58,6 +58,13 @@ def phase_doubts(slices: Sequence[Slice]) -> tuple[list[str], list[str]]:
         f"the images cover {100 * covered:.0f} % of the heartbeat (trigger times and NominalInterval), but are named as the "
         "phases of a whole one"
     ]
+
+
+def unequal_counts(counts: Sequence[int]) -> str:
+    """A doubt about slices with different numbers of phases; empty if they have equally many."""
+    if min(counts) == max(counts):
+        return ""
+    return f"slices have {min(counts)} to {max(counts)} phases: are files missing?"
 
 
 def _step(phases: Sequence[Frame]) -> float | None:

@@ -18,7 +18,7 @@ from planewise.exams import mnms2, ukbb
 from planewise.exams.mask_checks import label_values
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.nifti_files import open_nifti, states_orientation
-from planewise.predicted_masks import CORRECTED, has_mark
+from planewise.predicted_masks import CORRECTED, has_mark, oldest_first
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
@@ -249,9 +249,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
             continue
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
-        corrected = sorted(
-            (mask for mask in own if CORRECTED in mask), key=lambda mask: by_stem[mask].lstat().st_mtime_ns
-        )
+        corrected = [stem(file) for file in oldest_first(by_stem[mask] for mask in own if CORRECTED in mask)]
         of_one = len({mask.partition(CORRECTED)[0] for mask in corrected}) == 1
         chosen = corrected[-1:] if of_one else plain if len(plain) == 1 else own
         if len(chosen) > 1:

@@ -18,7 +18,7 @@ import planewise
 from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
-from planewise.exams.datalist import check_output, folders_table, own_places, write_folders
+from planewise.exams.datalist import check_output, folders_table, write_places
 from planewise.exams.words import count_of, duration
 from planewise.locks import claim_folder
 from planewise.own_exams.corrected_masks import changed_since, corrected_in, mask_folders
@@ -26,7 +26,7 @@ from planewise.own_exams.heart_bundles import (
     PAGE,
     ExamWork,
     Summary,
-    folder_of,
+    place_of,
     remarks_on_files,
     slices_of,
 )
@@ -221,10 +221,10 @@ def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) 
 
 def _write_folders(work: ExamWork, output: Path) -> None:
     """Write the private table of the exams' folders, before the first exam, because the terminal names exams by hashes."""
-    places = {name: (folder_of(items), Path(slices_of(items)[0]["image"])) for name, items in work.exams.items()}
+    places = {name: place_of(items) for name, items in work.exams.items()}
     places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
     beside = _beside(work, output)
-    write_folders(beside, own_places(places), {name: image for name, (_, image) in places.items()})
+    write_places(beside, places)
     if beside != output / _TABLE:
         folders_table(output / _TABLE).unlink(missing_ok=True)  # of an earlier run
 

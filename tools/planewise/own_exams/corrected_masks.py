@@ -66,7 +66,8 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Correc
     refused = []
     for phase, name in enumerate(names):
         network = mask_file(masks, name)
-        for file in corrections(network)[-1:]:
+        files = corrections(network)
+        for file in files[-1:]:
             try:
                 labels = read_labels(file, network)
             except InputError as error:
@@ -76,7 +77,7 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Correc
             if file.suffix == ".nrrd" or grid_problem(file, grid.shape, grid.affine):
                 time = file.stat().st_mtime_ns
                 # the copy has the time of its source, so that a later run finds it again
-                copies = (copy for copy in corrections(network) if copy != file and copy.stat().st_mtime_ns == time)
+                copies = (copy for copy in files if copy != file and copy.stat().st_mtime_ns == time)
                 if (copy := next(copies, None)) is None:
                     copy = corrected_name(network, ".nii.gz")
                     write_nifti(copy, labels, grid.affine)

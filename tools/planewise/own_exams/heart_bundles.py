@@ -328,12 +328,13 @@ class LeftOut:
     @classmethod
     def of(cls, why: str, items: Sequence[Mapping[str, Any]]) -> LeftOut:
         """Leave out an exam, given its items."""
-        return cls(why, folder_of(items), Path(str(slices_of(items)[0]["image"])))
+        return cls(why, *place_of(items))
 
 
-def folder_of(items: Sequence[Mapping[str, Any]]) -> Path:
-    """The folder that contains all images of an exam, or the file if the exam is a single file."""
-    return Path(commonpath({str(entry["image"]) for entry in slices_of(items)}))
+def place_of(items: Sequence[Mapping[str, Any]]) -> tuple[Path, Path]:
+    """The folder that contains all images of an exam, or the file if the exam is a single file; and one of the images."""
+    images = [str(entry["image"]) for entry in slices_of(items)]
+    return Path(commonpath(images)), Path(images[0])
 
 
 @contextmanager

@@ -15,16 +15,15 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
-from planewise.exams.datalist import own_places, write_folders
+from planewise.exams.datalist import write_places
 from planewise.nifti_files import is_nifti, open_nifti
 from planewise.own_exams.heart_bundles import (
     asked_for,
-    folder_of,
     of_case,
     of_the_run,
+    place_of,
     read_exams,
     read_mask,
-    slices_of,
 )
 from planewise.own_exams.load_bundle import bundles_folder, needed_weights
 from planewise.own_exams.provenance import Note, Provenance, made_by
@@ -85,7 +84,7 @@ def segment_view(
     flat = [item for item in found if _count_slices(item) == 1]
     items = [item for item in flat if unrecognised or "not_recognised" not in item]
     if not items:
-        none = "a stack of slices is no view of one plane" if found else f"no {view} view"
+        none = "a stack of slices does not show a single plane" if found else f"no {view} view"
         why = "; ".join(dict.fromkeys(str(item["not_recognised"]) for item in flat)) or none
         raise InputError(
             f"no exam can be used: {why}; name the folder of a {view} series, and add --min_obliquity 0 to take "
@@ -111,8 +110,7 @@ def segment_view(
     note = made_by([("masks", Provenance.of(bundle, used))], "the error of these areas on patients")
     columns = {units.get(key, key): cells for key, cells in rows.items()}
     write_csv(table, columns | {"note": [note.made_by] * len(rows["exam"])})
-    places = {exam_of(item): (folder_of([item]), Path(slices_of([item])[0]["image"])) for item in kept}
-    write_folders(table, own_places(places), {name: image for name, (_, image) in places.items()})
+    write_places(table, {exam_of(item): place_of([item]) for item in kept})
     return SegmentedView(table, masks, len(rows["exam"]), note, of_the_run(said))
 
 
