@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from hypothesis import settings
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.checking_loops import loops_entered
 from tests.expected_numbers import check_numbers

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from planewise.locks import lock
+from filelock import FileLock
 
 FOLDER = Path(__file__).parent / "expected" / "numbers"
 #: Processors round differently.
@@ -121,8 +121,7 @@ def rounded(value: Any) -> Any:
 
 
 def _store(file: Path, case: str, values: dict[str, Any]) -> None:
-    with open(Path(tempfile.gettempdir()) / f"planewise_{file.stem}.lock", "w") as held:  # pytest has several workers
-        lock(held, wait=True)
+    with FileLock(Path(tempfile.gettempdir()) / f"planewise_{file.stem}.lock"):  # pytest has several workers
         content = json.loads(file.read_text()) if file.exists() else {}
         content[case] = values
         blocks = []

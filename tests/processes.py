@@ -19,7 +19,14 @@ def import_once() -> None:
     """Let one process import what the other processes need, because these are forked from it. Call it before any
     process is started.
     """
-    names = [*OF_BUNDLES, "planewise.engines", "planewise.losses", "planewise.metrics", "planewise.phantoms", "pytest"]
+    names = [
+        *OF_BUNDLES,
+        "planewise.engines",
+        "planewise.losses",
+        "planewise.metrics",
+        "planewise.workshop.phantoms",
+        "pytest",
+    ]
     multiprocessing.get_context("forkserver").set_forkserver_preload(names)
 
 

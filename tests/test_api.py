@@ -13,7 +13,7 @@ import pytest
 import torch
 from planewise.commands import app
 from planewise.errors import InputError
-from planewise.packaging import package_bundle
+from planewise.workshop.packaging import package_bundle
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import tiny

@@ -33,6 +33,7 @@ KEPT = {
     ("_phases", "slice_items", "phases"), ("_read", "FoundVolumes", "channels"), ("index", "index", "labels"),
     ("index", "index", "output"), ("index_folder", "IndexResult", "division"), ("load_fold", "load_datalist", "required"),
     ("plane_from_lines", "fit_plane", "weights"), ("write_places", "index_folder", "seed"),
+    ("_refuse_another_run", "InputError", "about"), ("record_of_release", "InputError", "about"),
 }  # fmt: skip
 #: Attributes that a library reads.
 READ_BY_OTHERS = {"filenames", "train_handlers"}

@@ -7,8 +7,8 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
+from planewise.files.atomic_write import atomic_write
 
 
 def test_a_file_takes_its_place_when_it_is_finished(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from planewise.checksum import sha256
+from planewise.files.checksum import sha256
 
 
 def test_of_the_whole_content(tmp_path):

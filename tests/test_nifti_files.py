@@ -3,10 +3,10 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from planewise.exams.mask_checks import read_mask
 from planewise.exams.volume import Volume
 from planewise.exams.volume_stacks import exams_of_volumes
-from planewise.nifti_files import is_nifti, write_nifti
+from planewise.files.masks import read_mask
+from planewise.files.nifti import is_nifti, write_nifti
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from planewise.commands import app
 from planewise.errors import InputError
-from planewise.packaging.bundle import Bundle
-from planewise.text_files import cell, read_csv, read_json, read_yaml
+from planewise.files.text import cell, read_csv, read_json, read_yaml
+from planewise.workshop.packaging.bundle import Bundle
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT

@@ -12,9 +12,9 @@ import pytest
 from planewise.commands import app
 from planewise.data import mask_problem
 from planewise.errors import InputError
-from planewise.exams.mask_checks import why_unusable
 from planewise.exams.volumes import read_volumes
-from planewise.nifti_files import UNREADABLE, open_nifti
+from planewise.files.masks import why_unusable
+from planewise.files.nifti import UNREADABLE, open_nifti
 from planewise.own_exams.heart_bundles import stacks_in
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
 from typer.testing import CliRunner
@@ -71,7 +71,7 @@ def test_more_voxels_than_the_file_holds_are_refused_before_the_memory_is_taken(
     file.write_bytes(pack(with_shape(unpack(file.read_bytes()))))
     with pytest.raises(InputError):
         open_nifti(file)
-    assert "more voxels than the file can hold" in mask_problem(file, [1])
+    assert mask_problem(file, [1])["kind"] == "unusable"
     assert list(read_volumes([file], tmp_path).skipped.values()) == [[str(file)]]
     listed = {"image": name, "exam": "e1", "frame": 0, "affine": np.eye(4).tolist(), "slice": 0, "planes": {}}
     (tmp_path / "list.json").write_text(json.dumps({"training": [listed], "exams": {}}))

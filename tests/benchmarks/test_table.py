@@ -15,7 +15,6 @@ import measure
 import page
 import pytest
 import table
-from machine import machine, versions
 from timing import Bar
 
 from tests.conftest import ROOT
@@ -107,7 +106,9 @@ def test_a_module_may_have_nothing_to_say_of_a_device(tmp_path):
 def test_a_module_that_fails_is_a_row(groups):
     assert groups["wrong"]["error"] == "OSError", "only the type of the error, because a path may contain a name"
     assert groups["killed"]["error"] == "signal 9"
-    shown = page.block({"machine": machine(), "versions": versions(), "groups": [groups["wrong"], groups["killed"]]})
+    shown = page.block(
+        {"machine": table.machine(), "versions": table.versions(), "groups": [groups["wrong"], groups["killed"]]}
+    )
     lines = [line for line in shown.splitlines() if line.startswith("Could not be measured")]
     assert lines == ["Could not be measured: OSError.", "Could not be measured: signal 9."]
 

@@ -27,12 +27,10 @@ def stacks(depths: list[int]) -> SimpleNamespace:
 @pytest.mark.parametrize("length", [None, 50])
 def test_slices_of_an_epoch(per_exam, length):
     dataset = exams([7] * 9)
-    changes = {"samples_per_exam": per_exam, "samples_per_epoch": length, "max_epochs": 2, "val_interval": 1}
-    config = settings("pretext_cardiac_location", overrides=changes | {"val_samples_per_exam": 4})
+    changes = {"samples_per_exam": per_exam, "samples_per_epoch": length, "max_epochs": 2}
+    config = settings("pretext_cardiac_location", overrides=changes)
     drawn = len(list(ExamSampler(dataset, per_exam, length)))
-    found = work(config, Section(9, 63), Section(2, 14))
-    assert found.steps == 2 * -(-drawn // 20) and found.step_slices == 20
-    assert (found.passes, found.validated) == (2, len(list(ExamSampler(exams([7, 7]), 4))))
+    assert work(config, Section(9, 63)) == (2 * -(-drawn // 20), 20)
 
 
 def test_steps_of_the_other_task_count():
@@ -51,12 +49,11 @@ def test_series_of_an_epoch():
 
 
 def test_pairs_of_an_epoch():
-    changes = {"max_epochs": 1, "samples_per_exam": 2, "val_interval": 1, "batch_size": 3, "val_samples_per_exam": 5}
+    changes = {"max_epochs": 1, "samples_per_exam": 2, "batch_size": 3}
     config = settings("pretext_slice_order", overrides=changes)
     batches = list(PairSampler(stacks([7] * 5), 3, 2))
-    found = work(config, Section(5, 35), Section(2, 14))
+    found = work(config, Section(5, 35))
     assert found.steps == len(batches) == 4 and found.step_slices == len(batches[0]) == 6
-    assert found.validated == sum(map(len, PairSampler(stacks([7, 7]), 3, 5)))
     # two slices of a pair cost as much as two single slices, except for the head
     alone = gflop_per_slice(settings("pretext_cardiac_location"))
     assert gflop_per_slice(config) == pytest.approx(alone, rel=1e-3)
@@ -65,10 +62,9 @@ def test_pairs_of_an_epoch():
 def test_both_phases_of_an_exam_stay_together():
     """A third of the 18 slices at the two phases of an exam is used; a frozen backbone needs no backward pass."""
     name = "downstream_cardiac_two_phase_classification"
-    config = settings(name, overrides={"max_epochs": 3, "val_interval": 1})
-    found = work(config, Section(10, 180), Section(5, 90))
+    config = settings(name, overrides={"max_epochs": 3})
     # an epoch has a batch of 8 exams and one of 2; each exam has 6 slices
-    assert (found.steps, found.step_slices, found.passes, found.validated) == (3 * 2, 8 * 6, 3, 5 * 6)
+    assert work(config, Section(10, 180)) == (3 * 2, 8 * 6)
     # VGG16 for images of three colours: channels in and out of each convolution, and how often the image has been
     # halved
     layers = [(3, 64, 0), (64, 64, 0), (64, 128, 1), (128, 128, 1), (128, 256, 2), *[(256, 256, 2)] * 2, (256, 512, 3)]
@@ -101,8 +97,8 @@ def test_a_network_of_volumes_is_counted_at_its_size():
     second = 27 * 4 * 8 * deep + 27 * 8 * 8 * deep + 4 * 8 * deep
     expected = 2 * (stem + first + second + 8 * 10) / 1e9
     assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
-    found = work(settings("pretext_rotation", overrides={"max_epochs": 3}), Section(20, 20), Section(4, 4))
-    assert (found.steps, found.step_slices) == (3 * 3, 8), "20 volumes, 8 at a time"
+    found = work(settings("pretext_rotation", overrides={"max_epochs": 3}), Section(20, 20))
+    assert found == (3 * 3, 8), "20 volumes, 8 at a time"
     slices = work(settings("pretext_rotation", ("train.yaml", "2d.yaml"), {"max_epochs": 3}), Section(20, 20))
     assert (slices.steps, slices.step_slices) == (3 * 3, 64), "160 slices, 8 of each volume, 64 at a time"
     flat = gflop_per_slice(settings("pretext_rotation", overrides=small | {"spatial_dims": 2}))[0]
@@ -163,20 +159,6 @@ def test_tiles_of_a_volume_are_counted():
 
 
 @pytest.mark.parametrize(
-    "name", ["contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation"]
-)
-def test_photographs_of_a_validation_and_of_a_step(name):
-    """A validation has 200 photographs, some of them twice if there are fewer; a validation of puzzles has each
-    photograph once.
-    """
-    config = settings(f"pretext_{name}", ("train.yaml", "photograph.yaml"), {"max_epochs": 2, "val_interval": 1})
-    found = work(config, Section(100, 100), Section(30, 30))
-    assert (found.steps, found.step_slices, found.passes) == (2 * 4, 32, 2)
-    sampler = ExamSampler(exams([1] * 30), 1, None if name == "jigsaw" else 200)
-    assert found.validated == len(list(sampler)) == (30 if name == "jigsaw" else 200)
-
-
-@pytest.mark.parametrize(
     ("name", "numbers"),
     [
         # four channels of 32^3 voxels
@@ -218,11 +200,6 @@ def test_tiles_of_a_puzzle_are_counted_at_their_size():
     assert found == pytest.approx(gflop_per_slice(settings("pretext_cardiac_location", demo)), rel=0.01)
     larger = gflop_per_slice(settings("pretext_jigsaw", demo, tiles | {"tile_size": 64}))
     assert larger[0] == pytest.approx(4 * found[0], rel=0.01)
-
-
-def test_a_study_without_validation_exams():
-    found = work(settings("downstream_cardiac_sax_segmentation"), Section(4, 80))
-    assert found.steps == 200 * 8 and found.validated == 0
 
 
 def test_operations_are_counted_at_the_size_of_the_config():

@@ -14,15 +14,23 @@ import monai.bundle
 import nibabel
 import numpy as np
 import pytest
+from filelock import FileLock
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from PIL import Image
 from planewise.exams import index_folder, write_datalist
-from planewise.locks import lock
-from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
-from planewise.phantoms.abdomen import ABDOMENS
-from planewise.phantoms.head import HEADS
-from planewise.phantoms.retina import RETINAS
+from planewise.workshop.phantoms import (
+    KNEE_LABELLED,
+    KNEE_UNLABELLED,
+    LABELLED,
+    UNLABELLED,
+    VOLUNTEERS,
+    Recipe,
+    write_exams,
+)
+from planewise.workshop.phantoms.abdomen import ABDOMENS
+from planewise.workshop.phantoms.head import HEADS
+from planewise.workshop.phantoms.retina import RETINAS
 
 from tests.conftest import ROOT
 
@@ -171,8 +179,7 @@ def write_phantoms(
     """
     made = SimpleNamespace(folder=folder)
     folder.mkdir(exist_ok=True)
-    with open(folder / "lock", "w") as file, pytest.MonkeyPatch.context() as patch:
-        lock(file, wait=True)
+    with FileLock(folder / "lock"), pytest.MonkeyPatch.context() as patch:
         # the exams' hashes determine their order, and so what is learned
         (folder / "salt").write_text("salt of these phantoms")
         patch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 from monai.bundle import ConfigParser
-from planewise.packaging.configs import with_score
-from planewise.packaging.released import score_sentence
-from planewise.packaging.run import Run
+from planewise.workshop.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, DECLARED, UNPUBLISHED, anatomy
 from tests.conftest import ROOT
 from tools.measured import write as measured
+from tools.released.card import score_sentence, with_score
 
 #: Each bundle's scores in ``metadata.json``.
 DECLARED_SCORES = {

@@ -14,9 +14,9 @@ import torch
 import yaml
 from ignite.engine import Engine
 from monai.bundle import ConfigParser
-from planewise.engines.checkpoint_files import CheckpointFiles
+from planewise.engines.checkpoints import read_checkpoint
+from planewise.own_exams.exam_figure import exam_figure
 from planewise.pretexts import SelectPlanesd
-from planewise.reports.exam_figure import exam_figure
 
 from tests.bundles.conftest import BUNDLES, datalist_for, infer, run_bundle, tiny, tiny_size, train, train_and_evaluate
 from tests.conftest import ROOT
@@ -98,7 +98,7 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     assert views is None or list(scores["orientation"]["views"]) == views
     weights = torch.load(run / "models/model.pt", weights_only=True)
     assert all(bool(value.isfinite().all()) for value in weights.values())
-    saved = CheckpointFiles(run / "models").read()
+    saved = read_checkpoint(run / "models")
     for part, state in (("optimizer", saved["optimizer"]["param_groups"][0]), ("lr_scheduler", saved["lr_scheduler"])):
         wanted = [(key, value) for key, value in BLOCKS[name].content.get(part, {}).items() if key != "lr"]
         assert all(key in state or key in ("_target_", "params", "optimizer", "max_lr") for key, _ in wanted), part

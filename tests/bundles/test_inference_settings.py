@@ -12,7 +12,7 @@ import yaml
 from monai.transforms import RandomizableTrait
 from planewise.engines.weights_settings import DEFINING, defining_settings, holds_code, measured_settings, settings_of
 from planewise.not_computed import FILES, NOT_COMPUTED
-from planewise.packaging.run import Run
+from planewise.workshop.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, DECLARED, parser_of
 from tests.conftest import ROOT

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged, Resize, SaveImaged
 from PIL import Image
 from planewise.errors import is_input_error
-from planewise.packaging.bundle import Bundle, without_noise
+from planewise.workshop.packaging.bundle import Bundle, without_noise
 
 from tests.bundles.conftest import BUNDLES, PHOTOGRAPHS
 from tests.bundles.test_zoo import parsed, thin

@@ -14,7 +14,7 @@ from planewise.engines import read_history
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.geometry import square_names
-from planewise.phantoms import LABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import LABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import infer, plain_parser, run_bundle, tiny, train_and_evaluate
 from tests.bundles.test_pieces import parser_of

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from planewise.metrics.restoration import mean_of_seen, restoration_errors
+from planewise.metrics.pretexts import mean_of_seen, restoration_errors
 from planewise.networks import load_pretrained
 
 from tests.bundles.conftest import infer, plain_parser, run_bundle

@@ -15,10 +15,10 @@ from PIL import Image
 from planewise.data.two_phase_dataset import PHASES
 from planewise.evaluation import LabelSlicesd
 from planewise.geometry.squares import square_names
-from planewise.packaging.data_format import sides as sides_of
 from planewise.preprocessing import LoadPhotographd
 from planewise.preprocessing.cardiac_features import cardiac_features
 from planewise.pretexts import RelativePatchesd, SlicePairsd
+from planewise.workshop.packaging.data_format import sides as sides_of
 
 from tests.bundles.conftest import BUNDLES, DECLARED, METADATA, PRETEXTS, UNPUBLISHED
 from tests.conftest import ROOT
@@ -210,14 +210,14 @@ def test_the_source_of_the_data_gives_their_type_and_modality(name):
     assert types[0] == ("dicom" if "the paper: " in source else sets[0][1])
     # the readers of images, whatever the set
     readers = {
-        "LoadStackd": {"dicom"} if name.startswith("pretext_knee_") else {"dicom", "nibabel"},
-        "LoadVolumed": {"nibabel"},
+        "LoadExamd": {"dicom"} if name.startswith("pretext_knee_") else {"dicom", "nibabel"},
+        "LoadCased": {"nibabel"},
         "LoadPhotographd": {"png", "jpeg"},
     }
     for reader, kinds_of_files in readers.items():
         if reader in kinds(name, "preprocessing"):
             assert kinds_of_files <= set(types)
-    if "LoadStackd" not in kinds(name, "preprocessing"):
+    if "LoadExamd" not in kinds(name, "preprocessing"):
         assert "dicom" not in types
     modality = re.search(r"\b(MR|CT|photographs)\b", source)[1].replace("photographs", "fundus photograph")
     assert image.get("modality", modality) == modality

@@ -12,8 +12,8 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.errors import InputError
 from planewise.networks import AlexNetEncoder
-from planewise.packaging import package_bundle
-from planewise.packaging.bundle import Bundle
+from planewise.workshop.packaging import package_bundle
+from planewise.workshop.packaging.bundle import Bundle
 
 from tests.bundles.conftest import datalist_for, infer, run_bundle
 from tests.bundles.test_runs import EVALUATED, root_cause, weights

@@ -6,8 +6,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from planewise.data import find_inputs, load_datalist
+from planewise.data import load_datalist
 from planewise.evaluation.plan_views import slice_affines
+from planewise.exams import find_inputs
 
 from tests.bundles.conftest import PHOTOGRAPHS, TRAINED, VOLUMES, datalist_for, plain_parser
 from tests.conftest import ROOT

@@ -13,10 +13,11 @@ import planewise
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from planewise.data import find_photographs, load_datalist
+from planewise.data import load_datalist
 from planewise.engines import read_history
+from planewise.exams import find_photographs
 from planewise.exams.photographs import PREDICTIONS
-from planewise.exams.split import SECTIONS
+from planewise.files.datalists import SECTIONS
 
 from tests.bundles.conftest import infer, parser_of, plain_parser, run_bundle, train_and_evaluate
 from tests.bundles.test_runs import root_cause, same, weights

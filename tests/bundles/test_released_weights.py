@@ -14,10 +14,14 @@ import yaml
 from monai.bundle import ConfigParser, verify_net_in_out
 from planewise.engines.weights_settings import measured_settings, plain, settings_of
 from planewise.networks import read_weights
-from planewise.packaging import package_bundle
-from planewise.packaging.bundle import Bundle
-from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.released import (
+from planewise.workshop.packaging import package_bundle
+from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging.run import Run
+
+from tests.bundles.conftest import BUNDLES, SHIPS, run_bundle
+from tests.conftest import ROOT
+from tools.released.card import (
     LARGEST_RELEASED,
     RELEASE_BEGIN,
     card_rows,
@@ -25,10 +29,6 @@ from planewise.packaging.released import (
     measured_on,
     with_release,
 )
-from planewise.packaging.run import Run
-
-from tests.bundles.conftest import BUNDLES, SHIPS, run_bundle
-from tests.conftest import ROOT
 
 MULTITASK = "pretext_cardiac_multitask"
 

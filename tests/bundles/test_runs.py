@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 from planewise.engines import CheckpointHandler, read_history
-from planewise.engines.checkpoint_files import LAST, CheckpointFiles
+from planewise.engines.checkpoints import LAST, read_checkpoint
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import (
     PRETEXTS,
@@ -46,7 +46,7 @@ def root_cause(error: BaseException) -> BaseException:
 
 def weights(folder: Path, file: str = "model.pt") -> dict[str, torch.Tensor]:
     if file == LAST:
-        return CheckpointFiles(folder / "models").read()
+        return read_checkpoint(folder / "models")
     return torch.load(folder / "models" / file, weights_only=True)
 
 

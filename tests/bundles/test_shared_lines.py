@@ -131,6 +131,7 @@ OTHERWISE: dict[str, set[str]] = {
     "ProjectionHead.norm": {"@head_norm", "none"},
     "ProjectionHead.in_channels": {"$@network_def.out_channels"},
     "LoadVolumed.channels": {"@in_channels"},
+    "LoadCased.channels": {"@in_channels"},
     "VolumeDice.regions": {"$planewise.metrics.region_classes(@structures, @regions)"},
     "graded.grades": {"len(@grades)"},
     "cumulative_targets.grades": {"grades"},
@@ -354,7 +355,7 @@ def test_training_validation_and_evaluation_read_alike(name):
             assert given["history"] == "$@output_dir + '/history.csv'", function
     inference = read(name, "inference.yaml")
     views = {
-        entry.get("view") for _, _, entry in made_of("LoadStackd") if entry in inference["preprocessing"]["transforms"]
+        entry.get("view") for _, _, entry in made_of("LoadExamd") if entry in inference["preprocessing"]["transforms"]
     }
     for function, given in wired(name, "inference.yaml"):
         if function.__name__ == "find_inputs":
@@ -401,7 +402,7 @@ def test_volumes_that_do_not_fit_the_network_are_refused():
     anything.
     """
     seen = Counter()
-    for name, file, load in made_of("LoadVolumed"):
+    for name, file, load in (*made_of("LoadVolumed"), *made_of("LoadCased")):
         masks = "label" in load["keys"]
         assert load.get("channels") == "@in_channels", (name, file)
         assert load.get("label_values") == ("$[0, *map(int, @structures)]" if masks else None), (name, file)

@@ -6,8 +6,8 @@ import pytest
 from planewise.commands import app
 from planewise.exams import index_folder, write_datalist
 from planewise.geometry import angle_between_planes
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
-from planewise.phantoms.heart.exam import true_planes
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms.heart.exam import true_planes
 from torch import tensor
 from typer.testing import CliRunner
 

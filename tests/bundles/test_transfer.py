@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from planewise.engines import auxiliary_task, leave_processes, read_history
 from planewise.errors import InputError
 from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
-from planewise.packaging import package_bundle
+from planewise.workshop.packaging import package_bundle
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -204,7 +204,7 @@ def test_a_run_of_another_datalist_of_the_pretext_is_another_run(phantoms, tmp_p
     copy.write_text(json.dumps(content | {"training": content["training"][1:]}))
     with pytest.raises(RuntimeError) as caught:
         parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
-    assert "pretext_datalist changed" in str(root_cause(caught.value))
+    assert "contents of pretext_datalist" in str(root_cause(caught.value))
 
 
 def both(rank: int, folder: str, batch_size: int, configs: list[str], overrides: dict) -> None:

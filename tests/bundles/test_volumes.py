@@ -9,9 +9,10 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from planewise.data import find_volumes, load_datalist
+from planewise.data import load_datalist
 from planewise.engines import read_history
 from planewise.errors import causes
+from planewise.exams import find_volumes
 from planewise.networks import load_pretrained
 
 from tests.bundles.conftest import (

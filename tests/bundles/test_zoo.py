@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
-from planewise.packaging.bundle import SCHEMA, Bundle, without_noise
-from planewise.packaging.configs import with_values
-from planewise.packaging.data_format import sides
-from planewise.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging.bundle import SCHEMA, Bundle, without_noise
+from planewise.workshop.packaging.configs import with_values
+from planewise.workshop.packaging.data_format import sides
+from planewise.workshop.packaging.onnx_options import onnx_options
 
 from tests.bundles.conftest import BUNDLES, PHOTOGRAPHS, VOLUMES
 from tests.conftest import ROOT

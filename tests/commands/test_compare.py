@@ -11,15 +11,15 @@ import numpy as np
 import planewise
 import pytest
 import yaml
+from filelock import FileLock
 from PIL import Image
 from planewise.commands import app
 from planewise.commands import compare as command
 from planewise.data import absolute_datalist, select_subjects
 from planewise.errors import InputError
 from planewise.exams import index, write_datalist
-from planewise.exams.sections import labelled_exams
-from planewise.exams.split import SECTIONS
-from planewise.locks import lock
+from planewise.files.datalists import SECTIONS, labelled_exams
+from planewise.findings import finding
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -108,44 +108,16 @@ def test_it_writes_a_study_and_starts_it_if_one_agrees(folders, monkeypatch):
     file.write_text(file.read_text().replace("max_epochs: 160", "max_epochs: 3"))
     outcome = asked(folders, "--draws", "2", "--yes")
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
-    edits = "overrides.pretrain.max_epochs: 160 -> 3"
-    kept = f"{file} is kept with your edits: {edits}"
-    assert kept in outcome.output and "max_epochs: 3" in file.read_text()
-    assert "24 exams" not in outcome.output and "unlabelled.json is kept; delete it to index" in outcome.output
-    # other options ask before they cost the edits, and "y" is not enough
-    wish = "label_counts: [1, 4] -> [1]"
-    then = ", edit that file, and run the same command again. To start again, delete it or name another folder with -o"
-    for answer, options in (("y\ny\n", ()), ("\nn\n", ()), ("", ("--yes",))):
-        outcome = asked(folders, "--draws", "2", "--counts", "1", *options, answer=answer)
-        assert f"planewise compare: {file} is kept with your edits; to change {wish}{then}" in outcome.output
-        assert "max_epochs: 3" in file.read_text() and outcome.exit_code == 1
-        question = (
-            f"You edited {file} ({edits}), and you now ask for other settings ({wish}). Type discard to lose your"
-        )
-        assert (question in outcome.output) == (not options)
-    outcome = asked(folders, "--draws", "2", "--counts", "1", answer="discard\nn\n")
+    assert "overrides.pretrain.max_epochs: 160 -> 3" in outcome.output and "max_epochs: 3" in file.read_text()
+    assert "24 exams" not in outcome.output and "unlabelled.json is kept" in outcome.output
+    # other options change nothing, and what differs is named
+    outcome = asked(folders, "--draws", "2", "--counts", "1")
+    assert "label_counts: [1] -> [1, 4]" in outcome.output and "23 trainings" in outcome.output
+    file.unlink()
+    outcome = asked(folders, "--draws", "2", "--counts", "1")
     assert "13 trainings" in outcome.output and yaml.safe_load(file.read_text())["label_counts"] == [1]
-    assert "max_epochs: 160" in file.read_text()
-    # a study without edits follows the options
-    outcome = asked(folders, "--draws", "2", "--counts", counted[1])
-    assert f"label_counts {counted[1]}: all 2 draws take the same exams" in outcome.output
-    outcome = asked(folders, "--draws", "2")
-    assert f"is written again: label_counts: [{counted[1]}] -> [1, 4]" in outcome.output
-    assert "edits" not in outcome.output and "the same exams" not in outcome.output
-    outcome = asked(folders, "--draws", "2", "--counts", counted[1], "--yes")
-    assert "the same exams" not in outcome.output, "the study prints it"
+    file.unlink()
     asked(folders, "--draws", "2")
-    (folders / "out/logs").mkdir()
-    # newer datalists would train everything again
-    before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
-    kept = f"{file} is kept; to change draws: [0, 1] -> [0, 1, 2], edit that file"
-    outcome = asked(folders, "--draws", "3", "--yes")
-    assert outcome.exit_code == 1 and f"{kept}, and run the same command again" in outcome.output
-    # nobody asked for the default, so the study goes on
-    outcome = asked(folders, answer="y\ny\n")
-    assert f"{kept}. " in outcome.output and "23 trainings" in outcome.output
-    assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
-    (folders / "out/logs").rmdir()
     # a finished study is not asked about
     study = yaml.safe_load(file.read_text())
     places = [f"pretrain/{name}" for name in study["pretexts"]]
@@ -200,41 +172,17 @@ def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
 
     outcome = given()
     assert outcome.exit_code == 1
-    assert (
-        "has no labels; add the folder of their masks (NIfTI, named after the images), as in --labels" in outcome.output
-    )
+    assert "has no labels that can be used; add the folder of their masks" in outcome.output
     outcome = given("--labels", str(tmp_path / "drawn"))
     assert outcome.exit_code == 0 and "Later: tools/demo" in outcome.output, outcome.output
-    # with the same options and masks, the datalists stay; with others, the folder is indexed again
-    datalist, drawn = tmp_path / "out/datalists/labelled.json", tmp_path / "drawn"
-    (drawn / ".hidden").touch()
-    assert f"{datalist} is kept; delete it" in given("--labels", str(drawn)).output
-    # an earlier version recorded the options alone
-    record = datalist.with_name("labelled_as_asked.json")
-    states = record.read_text()
-    record.write_text(json.dumps({key: value for key, value in json.loads(states).items() if key != "states"}))
-    assert f"{datalist} is kept; delete it" in given("--labels", str(drawn)).output
-    record.write_text(states)
-    mask = sorted(drawn.iterdir())[-1]
-    again = f"labelled: {tmp_path / 'own'} is indexed again, because {drawn} changed\n"
-    for change in (lambda: shutil.move(mask, tmp_path), lambda: shutil.move(tmp_path / mask.name, mask), mask.touch):
-        change()
-        outcome = given("--labels", str(drawn))
-        assert again in outcome.output and "unlabelled.json is kept" in outcome.output, outcome.output
-        assert (f"drawn/{mask.name}" in datalist.read_text()) == mask.exists()
-    # once the study has started, it says what has changed
-    (tmp_path / "out/logs").mkdir()
-    mask.touch()
-    kept = f"labelled: {datalist} is kept, because the study has started with it ({drawn} has changed since); delete it"
-    assert kept in given("--labels", str(drawn)).output
+    # the datalists of a study stay
+    datalist = tmp_path / "out/datalists/labelled.json"
+    assert f"{datalist} is kept" in given("--labels", str(tmp_path / "drawn")).output
+    (tmp_path / "out/study.yaml").unlink()
     (tmp_path / "none").mkdir()
-    other = f'({drawn} has changed since; --labels: "{drawn}" -> "{tmp_path / "none"}"); delete it to index'
-    assert other.partition("; ")[2] in given("--labels", str(tmp_path / "none")).output
-    (tmp_path / "out/logs").rmdir()
-    shutil.copy(mask, tmp_path / "none/of another exam.nii.gz")
+    shutil.copy(min((tmp_path / "drawn").iterdir()), tmp_path / "none/of another exam.nii.gz")
     outcome = given("--labels", str(tmp_path / "none"))
-    assert "/labelled.json is kept" not in outcome.output
-    assert f"has no labels, because none in {tmp_path / 'none'} can be used, see above; correct it" in outcome.output
+    assert f"{datalist} is kept" not in outcome.output and "has no labels that can be used" in outcome.output
     words = [
         "compare",
         str(folders / "pacs"),
@@ -370,8 +318,7 @@ def test_a_slip_costs_no_indexing(folders, labelled, words, said, tmp_path):
 
 
 def test_the_folder_of_a_study_that_is_running_is_left_alone(folders, tmp_path):
-    with (tmp_path / "run.lock").open("w") as held:
-        assert lock(held, wait=False)
+    with FileLock(tmp_path / "run.lock"):
         given = ["compare", str(folders / "pacs"), str(folders / "acdc"), "-o", str(tmp_path)]
         outcome = CliRunner().invoke(app, given)
     assert outcome.exit_code == 1 and f"{tmp_path} is in use by another run" in outcome.output, outcome.output
@@ -430,8 +377,8 @@ def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkey
         for section in ("validation", "test"):
             found.datalist["training"] += found.datalist[section]
             found.datalist[section] = []
-        found.empty = "validation and test are empty: 24 patients only"
-        found.warnings += [found.empty, "no exam is empty in this warning"]
+        empty = finding("sections-empty", sections=["validation", "test"], count=24, kind="hash")
+        found.warnings += [empty, finding("exams-incomplete", count=7)]
         return found
 
     monkeypatch.setattr(compare.planewise, "index", unlucky, raising=False)
@@ -442,14 +389,14 @@ def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkey
         "a section was empty, so its 24 patients are split by exact shares" in said
         and "validation and test" not in said
     )
-    assert "no exam is empty in this warning" in said
+    assert str(finding("exams-incomplete", count=7)) in said
 
 
 def test_notes_on_exams_are_printed(tmp_path, capsys):
     write_knee(tmp_path / "one")
     write_series(tmp_path / "one/SAG_T2_FS_more", "sagittal", number=2, slices=21, gap=3.0, turn=oblique(3))
     compare.indexed(tmp_path / "one", tmp_path / "out", "unlabelled", anatomy="knee")
-    assert "  1 exam: 2 sagittal stacks fit: the one with most slices is used" in capsys.readouterr().out
+    assert f"  1 exam: {finding('several-planes', 'sagittal', count=2, kind='most-slices')}" in capsys.readouterr().out
 
 
 def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path):
@@ -486,7 +433,7 @@ def test_exams_without_labels_and_other_files_are_refused(folders, lists, tmp_pa
     text = tmp_path / "notes.json"
     text.write_text("[]")
     for labelled, said in (
-        (lists[0], "has no labels; add the folder of their masks"),
+        (lists[0], "has no labels that can be used; add the folder of their masks"),
         (text, "must be an object with sections"),
     ):
         outcome = CliRunner().invoke(app, ["compare", str(lists[0]), str(labelled), "-o", str(tmp_path / "out")])
@@ -600,7 +547,7 @@ def test_patients_of_a_table_are_kept_apart(tmp_path, capsys, monkeypatch):
     table = tmp_path / "grades.csv"
     table.write_text("\n".join(rows))
     exams = compare.indexed(tmp_path / "lab", tmp_path, "labelled", anatomy="photograph", classes=table)
-    assert " and 1 more: no labelled photograph has this name; if an unlabelled one has it" in capsys.readouterr().out
+    assert f" and 1 more: {finding('name-unknown')}" in capsys.readouterr().out
     scans = []
     scan = index.scan_folder
     monkeypatch.setattr(index, "scan_folder", lambda *given: scans.append(given) or scan(*given))
@@ -622,29 +569,17 @@ def test_patients_of_a_table_are_kept_apart(tmp_path, capsys, monkeypatch):
     ]
     assert where[0] == where[1] and set(where[0].values()) == set(SECTIONS)
     assert not any("grade" in item for item in json.loads(images.read_text())["training"])
-    # a corrected table is read again as long as nothing has been trained
-    (tmp_path / "study.yaml").touch()
-    table.write_text(table.read_text().replace("P1,1", "P1,4"))
-    capsys.readouterr()
-    for folder, name, key in (("lab", "labelled", "classes"), ("un", "unlabelled", "patients")):
-        for said in ("is indexed again, because", "is kept; delete it"):
-            compare.indexed(tmp_path / folder, tmp_path, name, anatomy="photograph", **{key: table})
-            assert said in capsys.readouterr().out
-    grades = {item["patient"]: item["grade"] for section in SECTIONS for item in json.loads(exams.read_text())[section]}
-    assert sorted(grades.values()) == sorted([number % 5 for number in range(12) if number != 1] + [4])
     # a table that names none of these photographs changes nothing
     table.write_text("image,grade\nz.png,1\n")
     again = compare.indexed(tmp_path / "un", tmp_path / "again", "unlabelled", anatomy="photograph", patients=table)
     assert not any("aliases" in exam for exam in json.loads(again.read_text())["exams"].values())
 
 
-def test_a_table_with_several_other_columns_must_name_the_grade(tmp_path):
+def test_photographs_without_a_grade_are_refused(tmp_path):
     photographs = [{"image": f"{number}.png", "patient": str(number), "Grad": 1, "eye": "left"} for number in range(3)]
     content = {"planewise": {"anatomy": "photograph"}} | dict.fromkeys(SECTIONS, photographs)
     (tmp_path / "photographs.json").write_text(json.dumps(content))
-    with pytest.raises(
-        InputError, match=r"as in --classes grades\.csv; .* rename its column of grades \(Grad\) to grade$"
-    ):
+    with pytest.raises(InputError, match=r"as in --classes grades\.csv$"):
         compare.study_of(*[tmp_path / "photographs.json"] * 2, tmp_path)
 
 

@@ -14,11 +14,11 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from planewise.commands.inspect import inspect
 from planewise.exams import index_folder, write_datalist
-from planewise.exams.split import SECTIONS
+from planewise.files.datalists import SECTIONS
 from planewise.geometry import intersection_lines
-from planewise.phantoms import VOLUNTEERS, Recipe, write_exams
-from planewise.reports.exam_figure import _first_slice_up, exam_figure
+from planewise.own_exams.exam_figure import _first_slice_up, exam_figure
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
+from planewise.workshop.phantoms import VOLUNTEERS, Recipe, write_exams
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)

@@ -27,7 +27,7 @@ EVERY_OPTION = [
     ),
     (
         "inspect d.json --exam 7f --slices 4 -o out/a.png",
-        "planewise.reports.exam_figure.exam_figure",
+        "planewise.own_exams.exam_figure.exam_figure",
         {0: Path("d.json"), 1: "7f", 2: 4},
     ),
     (
@@ -68,32 +68,36 @@ EVERY_OPTION = [
     ),
     (
         "report study -o out/a.html --markdown a.md",
-        "planewise.reports.study_report.write_study_report",
+        "planewise.workshop.study.study_report.write_study_report",
         {0: Path("study"), 1: Path("out/a.html"), 2: Path("a.md")},
     ),
-    ("report study", "planewise.reports.study_report.write_study_report", {1: Path("study/report/index.html"), 2: None}),
     (
-        "package b --weights w -o out --scores s.json --data exams --torchscript --zoo https://x.org",
-        "planewise.packaging.package_bundle",
+        "report study",
+        "planewise.workshop.study.study_report.write_study_report",
+        {1: Path("study/report/index.html"), 2: None},
+    ),
+    (
+        "package b --weights w -o out --scores s.json --data exams --zoo https://x.org",
+        "planewise.workshop.packaging.package_bundle",
         {
-            0: Path("b"), 1: Path("w"), 2: Path("out"), "scores": Path("s.json"), "data": "exams", "torchscript": True,
+            0: Path("b"), 1: Path("w"), 2: Path("out"), "scores": Path("s.json"), "data": "exams",
             "zoo_url": "https://x.org",
         },
     ),
     (
-        "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --phases 4 --thickness 9 "
-        "--gap 1 --extra-views 0.5 --set noise=0,0 --patient-name Doe^Jane "
+        "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --phases 4 "
+        "--extra-views 0.5 --set noise=0,0 --patient-name Doe^Jane "
         "--birth-date 19470501 --workers 2",
-        "planewise.phantoms.write_exams",
+        "planewise.workshop.phantoms.write_exams",
         {
             1: Path("out"), 2: 3, 3: 2, "layout": "dsbcc", "seed": 5, "extra_views": 0.5,
-            "patient_name": "Doe^Jane", "birth_date": "19470501", "phases": 4, "slices": ((9.0, 1.0),), "noise": (0.0, 0.0),
+            "patient_name": "Doe^Jane", "birth_date": "19470501", "phases": 4, "noise": (0.0, 0.0),
         },
     ),
     (
         "phantom knee out --exams 3 --seed 5 --layout fastmri --size demo --set noise=0,0 "
         "--patient-name Doe^Jane --birth-date 19470501 --workers 2",
-        "planewise.phantoms.write_exams",
+        "planewise.workshop.phantoms.write_exams",
         {
             1: Path("out"), 2: 3, 3: 2, "layout": "fastmri", "seed": 5,
             "patient_name": "Doe^Jane", "birth_date": "19470501", "noise": (0.0, 0.0),
@@ -101,12 +105,12 @@ EVERY_OPTION = [
     ),
     (
         "phantom volume out --exams 3 --seed 5 --layout brats --side 20 --set tumour=0 --workers 2",
-        "planewise.phantoms.write_exams",
+        "planewise.workshop.phantoms.write_exams",
         {1: Path("out"), 2: 3, 3: 2, "layout": "brats", "seed": 5, "side": 20, "tumour": 0},
     ),
     (
         "phantom photograph out --exams 3 --seed 5 --layout aptos --side 90 --set blur=0,0 --workers 2",
-        "planewise.phantoms.write_exams",
+        "planewise.workshop.phantoms.write_exams",
         {1: Path("out"), 2: 3, 3: 2, "layout": "aptos", "seed": 5, "side": 90},
     ),
 ]  # fmt: skip

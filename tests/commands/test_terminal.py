@@ -79,7 +79,7 @@ def test_published_rows_of_a_report_are_dim(monkeypatch):
     shown = []
     monkeypatch.setattr(report, "Console", lambda **_: SimpleNamespace(print=lambda *what, **_: shown.extend(what)))
     table = SimpleNamespace(title="scores", header=["method"], rows=rows)
-    monkeypatch.setattr("planewise.reports.study_report.write_study_report", lambda *_: [table])
+    monkeypatch.setattr("planewise.workshop.study.study_report.write_study_report", lambda *_: [table])
     assert CliRunner().invoke(app, ["report", "study"]).exit_code == 0
     assert [row.style for row in shown[0].rows] == ["", "dim"]
 
@@ -99,7 +99,7 @@ def test_ctrl_c_during_a_command_ends_it_in_one_line(tmp_path, monkeypatch, caps
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("planewise.reports.study_report.write_study_report", interrupted)
+    monkeypatch.setattr("planewise.workshop.study.study_report.write_study_report", interrupted)
     monkeypatch.setattr(sys, "argv", ["planewise", "report", str(tmp_path)])
     with pytest.raises(SystemExit) as end:
         main()

@@ -78,7 +78,7 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
             {"validation": [{"image": "a", "label_map": []}]},
             "validation, item 0: label_map is ..; it must be an object",
         ),
-        ({"exams": {"e": {"left_out": [1]}}}, "exam e: left_out is .1.; it must be a list of reasons"),
+        ({"exams": {"e": {"left_out": [1]}}}, "exam e: left_out is .1.; it must be a list"),
         (
             {"exams": {"e": {"stacks": {"sax": {"spacing": "8"}}}}},
             "exam e, sax: spacing is '8'; it must be a number",
@@ -132,22 +132,10 @@ def test_an_empty_section_may_be_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("stack", "view", "command"),
-    [
-        (
-            "sax",
-            "4ch",
-            "show the short-axis view .sax., but this bundle takes the 4-chamber view .4ch.; .*--view 4ch`",
-        ),
-        (
-            "4ch",
-            "sax",
-            "show the 4-chamber view .4ch., but this bundle takes the short-axis view .sax.; .*--view sax`",
-        ),
-        ("sagittal", "sax", "show the sagittal view .*`planewise index FOLDER --view sax --anatomy cardiac`"),
-    ],
+    [("sax", "4ch", "--view 4ch"), ("4ch", "sax", "--view sax"), ("sax", "sagittal", "--anatomy knee")],
 )
 def test_a_datalist_of_another_view_is_refused(tmp_path, stack, view, command):
-    path = write(tmp_path, {"planewise": {"stack": stack}, "training": [{"image": "a.dcm"}]})
+    path = write(tmp_path, {"planewise": {"stack": stack, "views": ["2ch"]}, "training": [{"image": "a.dcm"}]})
     for section in ("training", "validation"):
         with pytest.raises(InputError, match=command):
             load_datalist(path, section, view=view)

@@ -22,27 +22,25 @@ def block(*sizes: int, at: tuple[int, int, int] = (4, 4, 1)) -> np.ndarray:
 @pytest.mark.parametrize(
     ("mask", "problem"),
     [
-        (block(20, 20, 4), ""),  # 20 * 20 * 4 voxels of 0.04 ml: 64 ml
-        (block(0, 0, 0), "is empty"),
-        (block(7, 7, 4), "contains 8 ml; a heart has 10 to 2500"),
-        (block(20, 20, 1), "shows a heart on only 1 of 6 slices"),
-        (
-            block(20, 20, 4) | block(14, 14, 4, at=(25, 25, 1)),
-            "in pieces, and the largest piece has only 67% of its voxels",
-        ),
+        (block(20, 20, 4), None),  # 20 * 20 * 4 voxels of 0.04 ml: 64 ml
+        (block(0, 0, 0), {"kind": "empty"}),
+        (block(7, 7, 4), {"kind": "volume", "ml": pytest.approx(7.84)}),
+        (block(20, 20, 1), {"kind": "slices", "seen": 1, "count": 6}),
+        (block(20, 20, 4) | block(14, 14, 4, at=(25, 25, 1)), {"kind": "pieces", "percent": 67}),
         # corners that touch are one piece
-        (block(16, 16, 4) | block(12, 12, 4, at=(20, 20, 1)), ""),
-        (block(20, 20, 4) | block(4, 4, 4, at=(30, 30, 1)), ""),
+        (block(16, 16, 4) | block(12, 12, 4, at=(20, 20, 1)), None),
+        (block(20, 20, 4) | block(4, 4, 4, at=(30, 30, 1)), None),
     ],
 )
 def test_what_may_be_a_heart(mask, problem):
     found = heart_problem(mask > 0, SPACING)
-    assert problem in found and bool(found) == bool(problem)
+    assert (found is None) == (problem is None)
+    assert found is None or problem.items() <= dict(found.values).items()
 
 
 def test_too_large_a_heart_and_a_stack_of_one_slice():
-    assert "contains 3840 ml" in heart_problem(np.ones((40, 40, 6), bool), (10.0, 4.0, 10.0))
-    assert heart_problem(block(20, 20, 4)[:, :, 1:2] > 0, SPACING) == ""
+    assert heart_problem(np.ones((40, 40, 6), bool), (10.0, 4.0, 10.0))["ml"] == pytest.approx(3840)
+    assert heart_problem(block(20, 20, 4)[:, :, 1:2] > 0, SPACING) is None
 
 
 def write(folder, name: str, values: np.ndarray) -> str:
@@ -67,20 +65,21 @@ def test_exams_without_a_usable_mask_are_left_out_and_said(tmp_path, caplog):
     assert kept == items[:2]
     text = "\n".join(caplog.messages)
     assert "3 of 4 exams are left out" in text and "1 images of the other exams have no mask" in text
-    assert "bb: its mask at ES is empty" in text and "cc: it has no mask" in text and "dd: its mask cannot" in text
+    assert all(exam in text for exam in ("bb: ES", "cc: ", "dd: ")) and "aa" not in text
     assert "doe" not in text and str(tmp_path) not in text
     assert with_hearts(items, "full") == items
-    with pytest.raises(InputError, match="no exam can be cropped to its heart .*bb: its mask at ES is empty.*--labels"):
+    with pytest.raises(InputError, match="no exam can be cropped to its heart .*bb: ES.*--labels"):
         with_hearts(items[3:])
     assert with_hearts([]) == []
 
 
-@pytest.mark.parametrize(("count", "end"), [(10, "x09: it has no mask"), (11, "x09: it has no mask; and 1 more")])
-def test_ten_exams_are_named_and_the_others_counted(count, end, caplog):
+@pytest.mark.parametrize("count", [10, 11])
+def test_ten_exams_are_named_and_the_others_counted(count, caplog):
     with caplog.at_level(logging.WARNING, "planewise"):
         assert with_hearts([{"exam": f"x{number:02}", "image": "1"} for number in range(count)], required=False) == []
     (text,) = caplog.messages
-    assert f"{count} of {count} exams are left out" in text and text.endswith(end)
+    assert f"{count} of {count} exams are left out" in text and text.endswith("; and 1 more") == (count > 10)
+    assert "x09: " in text and "x10: " not in text
 
 
 def test_where_none_is_needed_there_may_be_none(tmp_path, caplog):
@@ -88,7 +87,7 @@ def test_where_none_is_needed_there_may_be_none(tmp_path, caplog):
     item = {"exam": "aa", "image": "1", "label": write(tmp_path, "e.nii.gz", block(0, 0, 0)), "phase": "ED"}
     with caplog.at_level(logging.WARNING, "planewise"):
         assert with_hearts([item], required=False) == []
-    assert "1 of 1 exams are left out" in caplog.text and "aa: its mask at ED is empty" in caplog.text
+    assert "1 of 1 exams are left out" in caplog.text and "aa: ED" in caplog.text
     with pytest.raises(InputError, match="no exam can be cropped"):
         with_hearts([item])
 
@@ -96,10 +95,10 @@ def test_where_none_is_needed_there_may_be_none(tmp_path, caplog):
 def test_values_are_those_that_the_item_maps(tmp_path):
     mask = write(tmp_path, "m.nii.gz", block(20, 20, 4) * 50)
     item = {"exam": "aa", "image": "1", "label": mask}
-    with pytest.raises(InputError, match="is empty"):
+    with pytest.raises(InputError, match="aa: "):
         with_hearts([item])
     assert with_hearts([{**item, "label_map": {"100": 3}}])
-    with pytest.raises(InputError, match="is empty"):
+    with pytest.raises(InputError, match="aa: "):
         with_hearts([{**item, "label_map": {"100": 3}}], labels=(1, 2))
     other = {**item, "exam": "bb", "label_map": {"100": 3}}
     assert [kept["exam"] for kept in with_hearts([item, other])] == ["bb"], (

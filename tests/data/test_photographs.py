@@ -9,12 +9,12 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirstd
 from PIL import Image
 from planewise.augmentation import RandAffineBatchd, RandBrightnessBatchd, RandFlipRotate90Batchd
-from planewise.data import PhotographDataset, find_photographs, graded, load_datalist
+from planewise.data import PhotographDataset, graded, load_datalist
 from planewise.errors import InputError
-from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.retina import RETINAS
+from planewise.exams import find_photographs, index_folder, write_datalist
 from planewise.preprocessing import CropToForegroundd, LoadPhotographd, ResizeSidesd, ScaleToUnitd
+from planewise.workshop.phantoms import Recipe, write_exams
+from planewise.workshop.phantoms.retina import RETINAS
 
 SIDE = 32
 

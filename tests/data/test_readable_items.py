@@ -8,16 +8,17 @@ import pytest
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, Lambdad
 from planewise.data import ReadableItems
-from planewise.data.readable_items import left_out
+from planewise.data.readable_items import NoneReadable, reason_of
 from planewise.errors import InputError
-from planewise.nifti_files import write_nifti
+from planewise.files.nifti import write_nifti
+from planewise.findings import finding
 from planewise.preprocessing import LoadVolumed
 from planewise.preprocessing.exam_name import exam_of
 
 
 def halved(number):
     if number % 2:
-        raise InputError(f"exam e{number}, image: {number} is odd")
+        raise InputError(finding("exam-unusable", error=number))
     return 10 // (number - 8) if number >= 8 else number // 2
 
 
@@ -30,36 +31,41 @@ def read(dataset, **options):
     return [batch["image"].item() for batch in DataLoader(dataset, batch_size=1, **options)]
 
 
+def odd(*numbers):
+    return {f"e{number}": finding("exam-unusable", error=number) for number in numbers}
+
+
 def test_what_cannot_be_read_is_named_and_the_others_go_on(caplog):
-    with caplog.at_level(logging.WARNING):
-        assert read(items(2, 3, 4, 5, 6)) == [1, 2, 3]
-    told = [record.getMessage() for record in caplog.records if record.name == "planewise.data.readable_items"]
-    assert told == [
-        "exam e3 is left out (2 of 5): image: 3 is odd",
-        "exam e5 is left out (4 of 5): image: 5 is odd",
-    ]
-    assert left_out(["exam e1: a doubt", *told]) == {"e3": "image: 3 is odd", "e5": "image: 5 is odd"}
+    dataset = items(2, 3, 4, 5, 6)
+    for _ in range(2):
+        with caplog.at_level(logging.WARNING):
+            assert read(dataset) == [1, 2, 3]
+        assert dataset.refused == odd(3, 5)
+    assert caplog.text.count("exam e3 ") == caplog.text.count("exam e5 ") == 2
 
 
 def test_several_workers_read_each_once():
     assert sorted(read(items(2, 3, 4, 6), num_workers=2)) == [1, 2, 3]
 
 
-def test_a_person_s_own_file_is_called_by_its_hash(caplog, monkeypatch):
+def test_a_person_s_own_file_is_called_by_its_hash(monkeypatch):
     monkeypatch.setattr("planewise.data.readable_items.exam_of", lambda item: "hash")
     dataset = items(2, 3)
     del dataset.dataset.data[1]["exam"]
-    with caplog.at_level(logging.WARNING):
-        assert read(dataset) == [1]
-    assert "exam hash is left out (2 of 2): exam e3, image: 3 is odd" in caplog.text
+    assert read(dataset) == [1] and list(dataset.refused) == ["hash"]
 
 
-def test_one_alone_is_refused_in_its_own_words_and_all_with_the_first_s():
-    with pytest.raises(Exception) as caught:
-        read(items(3))
-    assert isinstance(caught.value.__cause__, InputError) and str(caught.value.__cause__) == "exam e3, image: 3 is odd"
-    with pytest.raises(InputError, match="^none of the 2 inputs can be read; the first: exam e5, image: 5 is odd$"):
-        read(items(5, 3))
+@pytest.mark.parametrize("numbers", [(3,), (5, 3)])
+def test_if_all_are_refused_the_error_has_all_reasons(numbers):
+    dataset = items(*numbers)
+    with pytest.raises(NoneReadable) as caught:
+        read(dataset)
+    assert caught.value.refused == dataset.refused == odd(*numbers)
+    assert reason_of(caught.value) == finding("exam-unusable", error=numbers[0])
+    assert reason_of(InputError("3 is odd")) == finding("exam-unusable", error="3 is odd")
+
+
+def test_of_nothing_nothing_is_read():
     assert read(items()) == []
 
 
@@ -77,7 +83,5 @@ def test_a_case_of_ones_own_is_named_once(channels, tmp_path, caplog):
     data = [{"image": files if files[1:] else files[0]}] * 2
     with caplog.at_level(logging.WARNING), pytest.raises(InputError, match="none of the 2 inputs can be read"):
         read(ReadableItems(Dataset(data, LoadVolumed("image"))))
-    told = [record.getMessage() for record in caplog.records if record.name == "planewise.data.readable_items"]
-    exam, why = exam_of(data[0]), "image: the volume cannot be read"
-    assert told[0].startswith(f"exam {exam} (pat_1) is left out (1 of 2): {why}") and len(told) == 2
-    assert str(tmp_path) not in caplog.text and left_out(told)[exam].startswith(why)
+    exam = exam_of(data[0])
+    assert caplog.text.count(f"exam {exam} (pat_1) ") == 2 and str(tmp_path) not in caplog.text

@@ -23,9 +23,9 @@ from planewise.data import (
 )
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.head import HEADS
 from planewise.preprocessing import CropToForegroundd, LoadSliced, LoadVolumed, ScaleToUnitd
+from planewise.workshop.phantoms import Recipe, write_exams
+from planewise.workshop.phantoms.head import HEADS
 
 from tests.exams.files import write_ct
 

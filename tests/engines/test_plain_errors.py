@@ -11,7 +11,6 @@ from collections.abc import Callable
 import pytest
 from monai.utils import OptionalImportError
 from planewise.engines import plain_errors
-from planewise.engines.write_run import write_run
 from planewise.errors import InputError
 
 
@@ -65,28 +64,6 @@ def test_ctrl_c_ends_a_run_with_one_line_from_one_process(error, rank, said, mon
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert shown(error) == said
-
-
-@pytest.mark.parametrize(
-    ("error", "also", "left"),
-    [
-        (InputError("index it again"), None, ["notes"]),
-        (InputError("index it again"), "history.csv", ["bundle", "history.csv", "notes", "run.json", "run.lock"]),
-        (ZeroDivisionError(), None, ["bundle", "notes", "run.json", "run.lock"]),
-        (KeyboardInterrupt(), None, ["bundle", "notes", "run.json", "run.lock"]),
-    ],
-)
-def test_a_refused_run_leaves_no_file_of_its_own(error, also, left, tmp_path, shown):
-    old, new = tmp_path / "old", tmp_path / "new/run"
-    old.mkdir()
-    (old / "notes").write_text("")
-    for folder in (old, new):
-        write_run(folder, {}, True, {}, {}, folder / "models", tmp_path)
-    if also:
-        (old / also).write_text("")
-    shown(error)
-    assert sorted(path.name for path in old.iterdir()) == left
-    assert new.parent.exists() != isinstance(error, InputError)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import ignite.distributed as idist
 import pytest
 import torch
-from planewise.engines import PrepareSliceBatch
+from planewise.engines import PrepareSliceBatch, PrepareStackBatch
 
 
 def augment(batch: dict) -> dict:
@@ -68,3 +68,30 @@ def test_the_pretext_is_made_of_the_augmented_batch():
     assert float(image[0]) > 0 and torch.equal(twice, 2 * image)
     image, twice = PrepareSliceBatch("twice", pretext=doubled)(batch, "cpu")
     assert torch.equal(image, batch["image"]) and torch.equal(twice, image)
+
+
+def stacks() -> dict[str, torch.Tensor]:
+    """Two stacks of four slices of 2 x 3 pixels; the second has three slices and one padded slice."""
+    mask = torch.tensor([[True] * 4, [True, True, True, False]])
+    return {"image": torch.arange(48.0).view(2, 4, 2, 3), "label": torch.tensor([1, 0]), "mask": mask}
+
+
+def test_slices_become_the_depth_of_one_channel():
+    given = stacks()
+    image, label, arguments, named = PrepareStackBatch()(given, "cpu")
+    assert image.shape == (2, 1, 2, 3, 4) and arguments == () and list(named) == ["mask"]
+    for stack in range(2):
+        for number in range(4):
+            assert torch.equal(image[stack, 0, :, :, number], given["image"][stack, number])
+    assert torch.equal(label, given["label"]) and torch.equal(named["mask"], given["mask"])
+
+
+def test_the_augmentation_sees_the_slices_as_channels():
+    seen = []
+
+    def augment(given: dict) -> dict:
+        seen.append(tuple(given["image"].shape))
+        return {**given, "image": given["image"] + 1}
+
+    image, *_ = PrepareStackBatch(augment)(stacks(), "cpu", non_blocking=True)
+    assert seen == [(2, 4, 2, 3)] and float(image.min()) == 1

@@ -17,7 +17,7 @@ from monai.engines import SupervisedEvaluator
 from monai.handlers import CheckpointLoader, StatsHandler
 from monai.transforms import LoadImage
 from planewise.engines import quiet
-from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, keep_quiet, log_scores
+from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGER, keep_quiet, log_scores
 
 from tests.conftest import ROOT
 
@@ -33,19 +33,18 @@ def as_it_was():
         yield
     for logger, before in zip(loggers, filters, strict=True):
         logger.filters[:] = before
-    for name in IDLE_LOGGERS:
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.getLogger(IDLE_LOGGER).setLevel(logging.NOTSET)
 
 
 def said(caplog) -> str:
     """MONAI's messages when it reads images and sets an affine."""
     with warnings.catch_warnings(record=True) as caught:
-        logging.getLogger(IDLE_LOGGERS[0]).addHandler(caplog.handler)
+        logging.getLogger(IDLE_LOGGER).addHandler(caplog.handler)
         warnings.filterwarnings("always", "another warning")
         LoadImage()
         MetaTensor(torch.zeros(1, 2, 2), affine=torch.eye(4), meta={"affine": torch.eye(4)})
         warnings.warn("another warning", stacklevel=1)
-        logging.getLogger(IDLE_LOGGERS[0]).removeHandler(caplog.handler)
+        logging.getLogger(IDLE_LOGGER).removeHandler(caplog.handler)
     return "\n".join([caplog.text, *(str(warning.message) for warning in caught)])
 
 
@@ -121,15 +120,13 @@ def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tm
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_pass_over_data_is_not_announced(debug, monkeypatch, caplog):
     """Ignite logs "resuming" even for a new engine, and logs where each validation begins and ends."""
-    # reset what an earlier run in this process left, whether it used our code or the same code in a packaged bundle
-    monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
+    monkeypatch.setenv("PLANEWISE_DEBUG", "1") if debug else monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
+    # a packaged bundle in this process has its own copy of the filter
     with monkeypatch.context() as patch:
-        patch.setattr(quiet, "_no_pass", types.FunctionType(quiet._no_pass.__code__, vars(quiet), "_no_pass"))
+        patch.setattr(quiet, "_shown", types.FunctionType(quiet._shown.__code__, vars(quiet), "_shown"))
         keep_quiet()
     keep_quiet()
-    if debug:
-        monkeypatch.setenv("PLANEWISE_DEBUG", "1")
-    keep_quiet()
+    assert len(logging.getLogger(ENGINE_LOGGERS[0]).filters) == 1
     stats = get_logger("monai.handlers.StatsHandler", logger_handler=caplog.handler)
     said = []
     for wanted in (False, True):

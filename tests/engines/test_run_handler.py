@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import ignite.handlers
@@ -24,11 +25,11 @@ from planewise.engines import (
     run_handler,
 )
 from planewise.engines.batch_engines import BatchOutput
-from planewise.engines.finite_loss import FiniteLossHandler
+from planewise.engines.handlers import FiniteLossHandler
 from planewise.engines.run_handler import ProgressBar
 from planewise.errors import InputError
 from torch import nn
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
 
 
@@ -78,28 +79,6 @@ def setting(folder, scheduler=StepLR, items: int = 4, **settings) -> SimpleNames
         amp=False,
     )
     return SimpleNamespace(handler=handler, trainer=trainer, evaluator=evaluator, optimizer=optimizer, drawn=drawn)
-
-
-@pytest.mark.parametrize(
-    ("length", "epoch_level", "told"),
-    [
-        (2, True, ""),
-        (4, False, ""),
-        (3, True, ""),
-        (2, False, "4 steps of it, one after every batch; set lr_epoch_level: true"),
-        (4, True, "2 steps of it, one after every epoch; set lr_epoch_level: false"),
-    ],
-)
-def test_a_schedule_that_counts_epochs_but_steps_after_batches_is_warned_of(
-    length, epoch_level, told, tmp_path, caplog
-):
-    """And one that counts batches, but steps after epochs. The run has two epochs of two batches."""
-    made = setting(tmp_path, lr_epoch_level=epoch_level)
-    caplog.clear()
-    made.handler.lr_scheduler = CosineAnnealingLR(made.optimizer, length)
-    made.handler.attach(made.trainer)
-    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warned) == bool(told) and told in "".join(warned)
 
 
 def test_the_record_counts_the_exams_that_are_used(tmp_path):
@@ -215,40 +194,10 @@ def test_an_evaluator_with_a_postprocessing_takes_items_one_by_one(postprocessed
 
 
 @pytest.mark.parametrize(
-    ("length", "epoch_level", "said"),
-    [
-        (3, False, r"has 3 steps, but this run makes 4, one after every batch; .*max_epochs \* len"),
-        (1, True, "has 1 steps, but this run makes 2, one after every epoch; .*max_epochs$"),
-        (4, False, None),
-        (2, True, None),
-    ],
+    ("length", "epoch_level", "fits"), [(3, False, False), (1, True, False), (4, False, True), (2, True, True)]
 )
-def test_one_cycle_that_is_too_short_is_refused_before_the_first_step(length, epoch_level, said, tmp_path):
+def test_one_cycle_that_is_too_short_is_refused_before_the_first_step(length, epoch_level, fits, tmp_path):
     made = setting(tmp_path, lr_epoch_level=epoch_level)
     made.handler.lr_scheduler = OneCycleLR(made.optimizer, 0.1, total_steps=length)
-    if said is None:
-        made.trainer.run()
-        return
-    with pytest.raises(InputError, match=f"^OneCycleLR .`lr_scheduler` in the configuration. {said}"):
+    with nullcontext() if fits else pytest.raises(InputError):
         made.handler.attach(made.trainer)
-
-
-@pytest.mark.parametrize("milestone", [3, 2])
-def test_one_cycle_in_a_sequence_must_last_for_its_share_of_the_run(milestone, tmp_path):
-    """The run makes 4 steps. If the cycle comes first, it makes 2, before the milestone at 3; otherwise it starts at the
-    milestone at 2, and also makes 2.
-    """
-    made = setting(tmp_path, lr_epoch_level=False)
-
-    def schedule(length):
-        parts = [OneCycleLR(made.optimizer, 0.1, total_steps=length), ConstantLR(made.optimizer)]
-        return SequentialLR(made.optimizer, parts if milestone == 3 else parts[::-1], [milestone])
-
-    made.handler.lr_scheduler = schedule(1)
-    with pytest.raises(
-        InputError, match="has 1 steps, but this run makes 2, one after every batch; set its total_steps: 2"
-    ):
-        made.handler.attach(made.trainer)
-    made.handler.lr_scheduler = schedule(2)
-    made.handler.attach(made.trainer)
-    made.trainer.run()

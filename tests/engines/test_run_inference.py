@@ -10,8 +10,10 @@ import warnings
 
 import pytest
 import torch
+from planewise.data.readable_items import NoneReadable
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
+from planewise.findings import finding
 
 from tests.conftest import ROOT
 
@@ -41,27 +43,43 @@ def write(bundle, imports=(), **changed):
     return bundle
 
 
-def test_it_tells_of_exams_once(bundle, capfd):
-    lines = [
-        "$@log.info('the weights are those that ship')", "$@log.info('exam c6, 2ch: plane')",
-        "$@log.warning('exam c6: a doubt\\nin two lines')", "$@log.warning('exam c6: a doubt')",
-        "$@log.error('exam c6 is what an engine says again')", "$@log.info('Epoch[1] Complete. exam c6')",
-        "$warnings.warn('nobody can act on this')",
-    ]  # fmt: skip
-    said = run_inference(write(bundle, initialize=lines[:1], run=lines[1:]), {})
-    assert said == ["exam c6, 2ch: plane", "exam c6: a doubt"]
-    assert capfd.readouterr() == ("", ""), "no other line reaches the terminal"
+def test_it_is_silent(bundle, capfd):
+    lines = ["$@log.info('exam c6, 2ch: plane')", "$@log.error('exam c6')", "$warnings.warn('nobody can act on this')"]
+    assert run_inference(write(bundle, initialize=lines[:1], run=lines[1:]), {}) == {}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_hands_over_what_the_run_refused(bundle):
+    (bundle / "odd.py").write_text(
+        "from planewise.errors import InputError\n"
+        "from planewise.findings import finding\n"
+        "def refuse(item):\n"
+        "    if item['exam'] == 'b': raise InputError(finding('exam-unusable', error='no'))\n"
+        "    return item\n"
+    )
+
+    def loader(*exams):
+        inner = {"_target_": "Dataset", "data": [{"exam": exam} for exam in exams], "transform": "$odd.refuse"}
+        return {"_target_": "DataLoader", "dataset": {"_target_": "planewise.data.ReadableItems", "dataset": inner}}
+
+    why = finding("exam-unusable", error="no")
+    write(bundle, imports=["odd"], loader=loader("a", "b"), run=["$@evaluator.run(@loader)"])
+    assert run_inference(bundle, {}) == {"b": why}
+    write(bundle, imports=["odd"], loader=loader("b"), run=["$@evaluator.run(@loader)"])
+    with pytest.raises(NoneReadable) as caught:
+        run_inference(bundle, {})
+    assert caught.value.refused == {"b": why}
 
 
 def test_settings_are_overrides_and_none_is_none(bundle, tmp_path):
-    tells = "$@log.info('exam x: %s %s %s', @phases, @section, type(@input).__name__)"
-    write(bundle, phases="ed", section="test", input=".", run=[tells])
-    settings = {"input": tmp_path / "a b", "section": None, "phases": "all"}
-    assert run_inference(bundle, settings) == ["exam x: all test str"]
+    tells = "$open(@told, 'w').write(' '.join((@phases, @section, type(@input).__name__)))"
+    write(bundle, phases="ed", section="test", input=".", told=str(tmp_path / "told"), run=[tells])
+    run_inference(bundle, {"input": tmp_path / "a b", "section": None, "phases": "all"})
+    assert (tmp_path / "told").read_text() == "all test str"
 
 
 def test_a_refusal_is_given_in_its_own_words(bundle, monkeypatch):
-    refuses = "$planewise.data.find_inputs(@bundle_root + '/nothing')"
+    refuses = "$planewise.exams.find_inputs(@bundle_root + '/nothing')"
     write(bundle, imports=["planewise"], dataset=refuses)
     words = rf"^there is no {bundle}/nothing; name a volume"
     with pytest.raises(InputError, match=words):
@@ -71,14 +89,13 @@ def test_a_refusal_is_given_in_its_own_words(bundle, monkeypatch):
         run_inference(bundle, {})
 
 
-def test_an_error_is_told_by_its_cause_with_what_was_said_of_exams(bundle, monkeypatch):
+def test_an_error_is_told_by_its_cause(bundle, monkeypatch):
     """MONAI chains errors: the first one is the cause."""
-    write(bundle, run=["$@log.info('exam c6, 2ch: plane')", "$torch.zeros(2) + torch.zeros(3)"])
-    said = r"^tiny ended with an error: RuntimeError: The size of tensor a .* \(before it: exam c6, 2ch: plane\)$"
-    with pytest.raises(InputError, match=said):
+    write(bundle, run=["$torch.zeros(2) + torch.zeros(3)"])
+    with pytest.raises(InputError, match=r"^tiny ended with an error: RuntimeError: The size of tensor a "):
         run_inference(bundle, {})
     write(bundle, run=["$1 / 0"])
-    with pytest.raises(InputError, match="ended with an error: ZeroDivisionError: division by zero$"):
+    with pytest.raises(InputError, match="ZeroDivisionError"):
         run_inference(bundle, {})
     monkeypatch.setenv("PLANEWISE_DEBUG", "1")
     with pytest.raises(RuntimeError, match="evaluat"):
@@ -101,13 +118,13 @@ def test_what_monai_asks_of_a_bundle_is_asked(changed, said, bundle):
 
 
 def test_no_bundle(tmp_path):
-    with pytest.raises(InputError, match="no bundle in .*--bundles"):
+    with pytest.raises(InputError):
         run_inference(tmp_path, {})
 
 
 def test_who_watches_is_called_after_every_input(bundle):
     seen = []
-    assert run_inference(bundle, {}, watch=lambda: seen.append(len(seen))) == []
+    assert run_inference(bundle, {}, watch=lambda: seen.append(len(seen))) == {}
     assert seen == [0, 1, 2]
 
 
@@ -157,6 +174,6 @@ def test_weights_are_loaded_as_data(bundle):
         "network": "@network_def", "val_handlers": "@handlers",
     }  # fmt: skip
     write(bundle, evaluator=evaluator, handlers=[loads], run=["$@evaluator.run()"])
-    with pytest.raises(InputError, match="ended with an error: UnpicklingError: "):
+    with pytest.raises(InputError, match="UnpicklingError"):
         run_inference(bundle, {})
     assert not harm.exists()

@@ -7,6 +7,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.evaluation import AsNumbersd, FindingsWriter
+from planewise.findings import finding, said, to_text
+from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.research_only import RESEARCH_ONLY
 
 from .brightness import bright_or_dark, stack_of
@@ -22,10 +24,11 @@ def output(name: str, brightness: list[float], probabilities: list[float]) -> di
 
 def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     figures = keep_figures(monkeypatch)
+    unsure, none = finding("stack-unsure", confidence=0.3), finding("no-sagittal-stack")
     items = [
         {},
-        {"kept_slices": torch.tensor([3, 5, 8]), "doubt": "perhaps axial"},
-        {"not_recognised": "no sagittal stack"},
+        {"kept_slices": torch.tensor([3, 5, 8]), "findings": to_text([unsure])},
+        {"why_not": to_text([none])},
     ]
     outputs = [
         output("aa", [0.2, -0.5, 0.9], [0.75, 0.25]),
@@ -36,20 +39,20 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     found = {name: json.loads((tmp_path / name / "findings.json").read_text()) for name in ("aa", "bb", "cc")}
     assert found["aa"]["probabilities"] == {"acl": 0.75, "meniscus": 0.25} and found["aa"]["remark"] is None
     assert found["bb"]["probabilities"] == {"acl": 0.125, "meniscus": 1.0}
-    assert found["bb"]["remark"] == "perhaps axial"
+    assert found["bb"]["remark"] == str(unsure)
     # the brightest slice decides the first finding, the darkest the second; slices count from 1, in the whole series if
     # their numbers are known
     decisive = {name: found[name]["decisive_slices"] for name in ("aa", "bb")}
     assert decisive["aa"] == {"acl": [{"slice": 3, "share": 1.0}], "meniscus": [{"slice": 2, "share": 1.0}]}
     assert decisive["bb"] == {"acl": [{"slice": 4, "share": 1.0}], "meniscus": [{"slice": 9, "share": 1.0}]}
-    assert found["cc"]["probabilities"] is None and found["cc"]["remark"] == "no sagittal stack"
+    assert found["cc"]["probabilities"] is None and found["cc"]["remark"] == str(none)
     assert "decisive_slices" not in found["cc"]
-    assert all("not for diagnosis" in entry["note"] for entry in found.values())
+    assert all(entry["note"] == RESEARCH_ONLY for entry in found.values())
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
     assert [list(row.values()) for row in rows] == [
         ["aa", "0.75", "0.25", "", RESEARCH_ONLY],
-        ["bb", "0.125", "1", "perhaps axial", RESEARCH_ONLY],
-        ["cc", "", "", "no sagittal stack", RESEARCH_ONLY],
+        ["bb", "0.125", "1", str(unsure), RESEARCH_ONLY],
+        ["cc", "", "", str(none), RESEARCH_ONLY],
     ]
     # the last exam
     captions = [text.get_text() for axes in figures["saliency.png"].axes for text in axes.texts]
@@ -60,13 +63,11 @@ def test_the_remark_has_what_is_known_about_the_images(tmp_path, monkeypatch):
     keep_figures(monkeypatch)
     affines = torch.eye(4).repeat(5, 1, 1)
     affines[:, 2, 3] = torch.tensor([0.0, 6, 12, 24, 30])
-    item = {"said": "2 sagittal stacks fit: the last acquired is used", "slice_affines": affines}
+    fitting = finding("several-planes", "sagittal", count=2, kind="last")
+    item = {"findings": to_text([fitting]), "slice_affines": affines}
     pass_over(FindingsWriter(tmp_path, bright_or_dark(), TASKS), [[item]], [[output("aa", [0.9, -0.5], [0.75, 0.25])]])
     (row,) = csv.DictReader((tmp_path / "predictions.csv").open())
-    assert row["remark"] == (
-        "slices are missing between slices 3 and 4 of 5, which are 12 mm apart instead of the usual 6 mm; "
-        "2 sagittal stacks fit: the last acquired is used"
-    )
+    assert row["remark"] == said([*missing_slices(affines), fitting])
 
 
 def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch, caplog):
@@ -75,7 +76,7 @@ def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch, c
     writer = FindingsWriter(tmp_path, bright_or_dark(), TASKS, trained_on="phantoms")
     pass_over(writer, [[{}]], [[output("aa", [0.9, -0.5, 0.9], [0.75, 0.25])]])
     note = json.loads((tmp_path / "aa/findings.json").read_text())["note"]
-    assert "not for diagnosis" in note and "were trained on phantoms only" in note
+    assert note != RESEARCH_ONLY
     assert note in figures["saliency.png"].get_suptitle()
     (row,) = csv.DictReader((tmp_path / "predictions.csv").open())
     assert row["note"] == note and f"predictions.csv: {note}" in caplog.messages

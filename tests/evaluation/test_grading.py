@@ -10,8 +10,14 @@ import torch
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from planewise.errors import InputError
-from planewise.evaluation import GradeAnswerd, GradeWriter, GradingReport, grade_writer, grading_report
-from planewise.evaluation.grading_report import decided
+from planewise.evaluation import (
+    GradeAnswerd,
+    GradeWriter,
+    GradingReport,
+    classification_reports,
+    classification_writers,
+)
+from planewise.evaluation.classification_reports import decided
 from planewise.networks import DenseNetEncoder, SharedEncoderNet, saliency_maps
 from planewise.reports.classification_figures import confusion_figure, photographs_figure
 
@@ -56,7 +62,9 @@ def test_saliency_is_of_the_highest_grade_that_is_passed(network):
 
 def test_the_picture_of_a_photograph_is_of_its_written_grade(network, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(grade_writer, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure())
+    monkeypatch.setattr(
+        classification_writers, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure()
+    )
     image = MetaTensor(torch.rand(3, 64, 64))
     output = GradeAnswerd(NAMES)({"image": image, "pred": torch.tensor([0.875, 0.75])})
     GradeWriter(tmp_path, network).diagnose("eye", tmp_path, {}, output)
@@ -75,7 +83,9 @@ def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
         __getitems__=lambda indices: {"image": torch.rand(len(indices), 3, 64, 64)},
     )
     shown = []
-    monkeypatch.setattr(grading_report, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure())
+    monkeypatch.setattr(
+        classification_reports, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure()
+    )
     report = GradingReport(tmp_path, eyes, network, NAMES, examples=3)
     report._true, report.index = true, list(range(6))
     report._probabilities = [torch.tensor([[0.9 if grade > k else 0.1 for k in range(2)] for grade in told])]

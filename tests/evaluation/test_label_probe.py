@@ -9,8 +9,8 @@ import pytest
 import torch
 from planewise.data import select_subjects
 from planewise.errors import InputError
-from planewise.evaluation import label_probe, probe_labels
-from planewise.evaluation.label_probe import linear_probe, neighbour_probe
+from planewise.evaluation import frozen_features, probe_labels
+from planewise.evaluation.frozen_features import linear_probe, neighbour_probe
 from planewise.metrics import grade_kappa, mean_auc
 from torch import nn
 
@@ -57,7 +57,7 @@ def test_probes_learn_from_the_exams_of_a_fine_tuning_and_see_what_the_head_sees
     network = Net().train()
     seen = []
     monkeypatch.setattr(
-        label_probe, "PROBES", {"linear": lambda *given: seen.append(given) or given[1][:1].expand(30, 2)}
+        frozen_features, "PROBES", {"linear": lambda *given: seen.append(given) or given[1][:1].expand(30, 2)}
     )
     found = probe_labels(network, fitted, scored, grade_kappa, [4, 9], 3, tmp_path, "kappa", cumulative, batch_size=7)
     assert network.training

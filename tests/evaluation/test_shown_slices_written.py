@@ -7,7 +7,7 @@ import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 from planewise.evaluation.segmentation_report import SegmentationReport
-from planewise.reports.shown_slices import SHOWN_SLICES, read_shown_slices
+from planewise.reports.segmentation_figures import SHOWN_SLICES, read_shown_slices
 
 
 def test_the_first_and_the_last_labelled_slices_are_kept_whatever_was_predicted(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.evaluation import OrderSlicesd, ScoredBatch, SliceOrderScores
-from planewise.evaluation.slice_order_scores import pair_logits, stack_places
+from planewise.evaluation.slice_locations import pair_logits, stack_places
 from planewise.networks import SharedEncoderNet, UNetEncoder
 
 #: Two stacks, one with locations and one with ranks; a single slice; and the first stack's other phase.

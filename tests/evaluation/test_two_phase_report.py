@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from planewise.evaluation import TwoPhaseReport, two_phase_report
+from planewise.evaluation import TwoPhaseReport, classification_reports
 from planewise.reports.tables import write_csv
 from sklearn.linear_model import LogisticRegressionCV
 
@@ -55,7 +55,7 @@ def maps_of(network, image, output):
 
 
 def report(folder, monkeypatch, masked=(0, 1, 2), **settings):
-    monkeypatch.setattr(two_phase_report, "saliency_maps", maps_of)
+    monkeypatch.setattr(classification_reports, "saliency_maps", maps_of)
     data = Exams(range(5))
     logits = torch.log(torch.tensor([[value, 1 - value] for value in PROBABILITIES]))
     batches = [{"index": torch.tensor(rows)} for rows in ORDER]
@@ -137,13 +137,13 @@ class Graded(Exams):
 
 def test_a_logistic_regression_on_frozen_features_is_a_control(tmp_path, monkeypatch):
     """The result does not depend on the features' mean; only test exams of known class are scored."""
-    monkeypatch.setattr(two_phase_report, "saliency_maps", lambda *_: torch.zeros(2, 2, 4, 4))
+    monkeypatch.setattr(classification_reports, "saliency_maps", lambda *_: torch.zeros(2, 2, 4, 4))
 
     def of_1_3(Cs, cv, scoring, max_iter):  # noqa: N803
         """Takes only the arguments that scikit-learn 1.3 has."""
         return LogisticRegressionCV(Cs=Cs, cv=cv, scoring=scoring, max_iter=max_iter)
 
-    monkeypatch.setattr(two_phase_report, "LogisticRegressionCV", of_1_3)
+    monkeypatch.setattr(classification_reports, "LogisticRegressionCV", of_1_3)
     fitted = Graded([0.1 * number for number in range(10)], [0] * 5 + [1] * 5)
     test = Graded([0.0, 0.6, 0.3, 0.9, 0.2], [0, 0, 1, 1, -1])
 

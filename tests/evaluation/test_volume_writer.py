@@ -13,8 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import SaveImage
 from planewise.errors import refusal
 from planewise.evaluation import VolumeWriter
-from planewise.nifti_files import write_nifti
-from planewise.predicted_masks import is_predicted
+from planewise.files.nifti import write_nifti
+from planewise.files.predicted_masks import is_predicted
 
 
 def saving(folder, postfix="mask", **options):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.exams import damage
 from tests.exams.files import write_cine

@@ -71,7 +71,6 @@ def make_stack(centres, normal, text="", phases=20, acquired=0, size=200, spacin
         sequence="",
         fat_suppressed=None,
         localizer=False,
-        notes=[],
     )
 
 

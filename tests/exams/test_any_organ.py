@@ -14,12 +14,14 @@ from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder, write_datalist
 from planewise.exams.any_organ import axis, one_stack_each, recognise
 from planewise.exams.exam import Exam
+from planewise.findings import Finding, finding, from_record
 from planewise.preprocessing import InPlaneSpacingd, LoadSliced
 from planewise.pretexts import SliceLocationd
 
 from tests.exams.conftest import write_usual_exam
 from tests.exams.files import write_cine, write_image
 from tests.exams.hearts import make_stack
+from tests.exams.told import codes
 
 SECTIONS = ("training", "validation", "test")
 
@@ -33,8 +35,8 @@ def items_of(result, exam=None):
     return [item for item in items if exam in (None, item["exam"])]
 
 
-def left_out(result) -> Counter:
-    return Counter(reason for exam in result.datalist["exams"].values() for reason in exam["left_out"])
+def left_out(result) -> Counter[Finding]:
+    return Counter(from_record(record) for exam in result.datalist["exams"].values() for record in exam["left_out"])
 
 
 def stack_of(count, normal=(0, 0, 1.0), **values):
@@ -48,19 +50,19 @@ def test_the_largest_stack_but_no_localizer():
     stacks = [stack_of(4), stack_of(9), stack_of(30, text="localizer"), stack_of(3)]
     found = recognise(stacks)
     assert (found.stack, found.confidence) == (1, 1.0)
-    assert found.left_out == ["1 localizer stack: not used", "1 stack of fewer than 4 slices: not used"]
+    assert found.findings == [finding("localizers-not-used", count=1), finding("stacks-small", count=1, least=4)]
     assert recognise(stacks, 3).stack == 3, "the user's choice is used"
 
 
 def test_of_two_stacks_of_one_size_the_last_acquired_is_used_and_small_localizers_count_once():
     found = recognise([stack_of(6), stack_of(6, acquired=1), stack_of(5, acquired=2), stack_of(3, text="scout")])
-    assert found.stack == 1 and found.left_out == ["1 localizer stack: not used"]
+    assert found.stack == 1 and found.findings == [finding("localizers-not-used", count=1)]
 
 
 def test_nothing_suits():
     found = recognise([stack_of(3), stack_of(7, text="survey")])
     assert found.stack is None and found.candidate == 1
-    assert found.left_out == ["no stack of 4 or more slices, localizers aside (the largest has 7)"]
+    assert found.findings == [finding("no-stack", least=4, most=7)]
     assert recognise([]).candidate is None
 
 
@@ -72,22 +74,15 @@ def test_slices_are_counted_to_the_left_the_front_or_the_head():
     assert axis(stack_of(4, (1, 1, 0))) is None
 
 
-def test_notes_of_a_study_stay_with_its_first_stack():
-    exam = Exam("k", "p", Path("/data"), [stack_of(5), stack_of(3), stack_of(6)], ["a note"])
-    assert [(each.key, each.notes, len(each.stacks)) for each in one_stack_each([exam])] == [
-        ("k", ["a note"], 2),
-        ("k|stack 2", [], 1),
-    ]
-
-
 def test_each_stack_is_an_exam_of_one_patient():
     stacks = [stack_of(5, acquired=1), stack_of(3, acquired=2), stack_of(8, acquired=3)]
-    exam = Exam("study:1|ref", "patient:1", Path("/data/1"), stacks, ["a note"])
+    note = finding("images-copied", count=1)
+    exam = Exam("study:1|ref", "patient:1", Path("/data/1"), stacks, [note])
     first, second = one_stack_each([exam])
     assert (first.key, second.key) == ("study:1|ref", "study:1|ref|stack 2")
     assert first.patient_key == second.patient_key
     assert first.stacks == [stacks[0], stacks[1]] and second.stacks == [stacks[2]]
-    assert (first.notes, second.notes) == (["a note"], [])
+    assert (first.findings, second.findings) == ([note], []), "what is known about a study stays with its first stack"
     alone = Exam("k", "p", Path("/data/2"), [stacks[0], stacks[1]], [])
     assert one_stack_each([alone]) == [alone]
 
@@ -130,7 +125,7 @@ def test_a_study_gives_an_exam_for_each_series(tmp_path):
         first, last = (np.array(item["affine"])[:3, 3] for item in (own[0], own[-1]))
         way = (last - first) * (-1, 1, 1)
         assert way.max() == pytest.approx(40) and way.min() > -1, "the slices run to the left, the front or the head"
-    assert left_out(result) == {"3 localizer stacks: not used": 1}
+    assert left_out(result) == {finding("localizers-not-used", count=3): 1}
     assert result.datalist["planewise"] | {"version": 1} == {
         "version": 1, "anatomy": "any", "stack": "stack", "views": [], "seed": 0,
     }  # fmt: skip
@@ -162,7 +157,7 @@ def test_phases_are_kept_and_repeats_are_not(tmp_path):
     result = index(tmp_path)
     assert len(items_of(result)) == 24
     assert {Path(item["image"]).parent.parent.name for item in items_of(result)} == {"again"}
-    assert left_out(result) == {"4 slice positions were acquired more than once: the last acquisition is used": 1}
+    assert left_out(result) == {finding("slices-other-images", count=4, kind="repeated"): 1}
 
 
 def test_what_is_no_stack_of_mr_is_counted_and_explained(tmp_path):
@@ -176,16 +171,17 @@ def test_what_is_no_stack_of_mr_is_counted_and_explained(tmp_path):
     result = index(tmp_path / "all")
     assert len(items_of(result)) == 15
     assert {reason: count for reason, (count, _) in result.skipped.items()} == {
-        "not MR (CT)": 5, "colour image": 5, "no usable position or orientation in the header": 5,
+        finding("dicom-unusable", kind="other-modality", wanted="MR", modality="CT"): 5,
+        finding("dicom-unusable", kind="colour"): 5,
+        finding("dicom-unusable", kind="no-position"): 5,
     }  # fmt: skip
 
 
 def test_single_images_alone_are_an_error_that_says_so(tmp_path):
     write_usual_exam(tmp_path / "exam", slices=3)
-    with pytest.raises(
-        InputError, match=r"1 exam: no stack of 4 or more slices, localizers aside \(the largest has 3\)"
-    ):
+    with pytest.raises(InputError):
         index(tmp_path)
+    assert find_stacks(tmp_path, view="stack")[0].why_not == [finding("no-stack", least=4, most=3)]
 
 
 def test_a_stack_between_two_axes_has_no_locations(tmp_path):
@@ -193,7 +189,7 @@ def test_a_stack_between_two_axes_has_no_locations(tmp_path):
     result = index(tmp_path)
     assert len(items_of(result)) == 5
     assert not any("location" in item for item in items_of(result))
-    assert any("no locations (hearts: --anatomy cardiac)" in reason for reason in left_out(result))
+    assert "no-first-end" in codes(left_out(result))
 
 
 def test_a_person_may_choose_the_localizer(tmp_path):
@@ -211,7 +207,7 @@ def test_a_network_is_run_on_the_largest_stack(tmp_path):
     write_cine(tmp_path / "study" / "more", (0, 0, 0), (1, 0, 0.3), phases=1, slices=7, number=5, PatientID="P-1",
                StudyInstanceUID=_study("P-1"))  # fmt: skip
     (stack,) = find_stacks(tmp_path, view="stack")
-    assert (stack.flag, stack.stack, len(stack.slices)) == (None, "stack", 7)
+    assert (stack.why_not, stack.stack, len(stack.slices)) == ([], "stack", 7)
 
 
 # --- NIfTI -------------------------------------------------------------------------------------------------------------
@@ -238,8 +234,8 @@ def test_a_plain_folder_of_volumes_and_cines(tmp_path):
     assert {Path(item["label"]).name for item in items_of(result) if "label" in item} == {"spine_seg.nii.gz"}
     assert all(0 <= item["location"] <= 1 for item in items_of(result))
     assert left_out(result) == {
-        "no stack of 4 or more slices, localizers aside (the largest has 2)": 1,
-        "images of 12 x 10 mm: is the pixel spacing wrong?": 3,
+        finding("no-stack", least=4, most=2): 1,
+        finding("field-of-view", width=12, height=10): 3,
     }
     assert result.folders == {}, "the table of folders is for DICOM"
 
@@ -268,7 +264,7 @@ def test_a_file_without_orientation_is_kept_without_locations(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), None), folder / "a.nii.gz")
     write_nifti(folder / "b.nii.gz")
     result = index(folder)
-    reason = "NIfTI without orientation (its sform and qform codes are 0): kept as a whole volume, without locations"
+    reason = finding("image-no-orientation", kind="whole")
     assert {why: count for why, (count, _) in result.skipped.items()} == {reason: 1}
     whole = [item for item in items_of(result) if "affine" not in item]
     assert [Path(item["image"]).name for item in whole] == ["a.nii.gz"]

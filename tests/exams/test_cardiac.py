@@ -16,8 +16,10 @@ from planewise.exams.cardiac_views import VIEWS, named_organ, named_view
 from planewise.exams.grouping import group_exams
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
+from planewise.findings import finding
 
 from tests.exams.hearts import USUAL_AXIS, heart, make_stack, rotation, turn_and_move, unit
+from tests.exams.told import codes, flags
 
 #: The views that the real exam's pictures show, by the folder of each stack's first image.
 REAL_VIEWS = {"Se11": "sax", "Se6": "4ch", "Se7": "3ch", "Se8": "2ch", "Se9": "rv2ch", "Se10": "rvot"}
@@ -177,7 +179,7 @@ def test_right_ventricle_alone_is_not_silently_a_2ch(real_exam):
     assert "2ch" not in found.views
     (plane,) = found.undecided
     assert {plane.view, *plane.runners_up} >= {"rv2ch", "2ch"}
-    assert any("undecided" in reason for reason in found.left_out)
+    assert "plane-undecided" in codes(found.findings)
     named = only(real_exam, "4ch", "rv2ch")
     named["rv2ch"] = replace(named["rv2ch"], text="cine_trufi RV 2CH")
     assert recognised(named)["rv2ch"] == "rv2ch"
@@ -198,7 +200,7 @@ def test_the_last_of_repeats_is_used():
     names = ["sax", "again", "2ch", "4ch"]
     found = cardiac.recognise([{**stacks, "again": again}[name] for name in names])
     assert names[found.views["4ch"].stack] == "again"
-    assert "2 planes are 4ch views: the last acquisition is used" in found.left_out
+    assert finding("several-planes", "4ch", count=2, kind="last") in found.findings
 
 
 def test_a_pilot_scan_does_not_replace_the_cine():
@@ -231,7 +233,7 @@ def test_slices_parallel_to_a_view_are_left_out_with_a_note(count):
     stacks["4ch"] = make_stack([middle + step * normal for step in range(0, 100 * count, 100)], normal, acquired=4)
     found = cardiac.recognise(list(stacks.values()))
     assert found.views["4ch"].slice in (0, count - 1)
-    assert found.left_out == [f"{count - 1} slices parallel to the 4ch view: not used"]
+    assert found.findings == [finding("slices-beside", "4ch", count=count - 1)]
 
 
 def test_a_scout_is_no_short_axis():
@@ -240,7 +242,11 @@ def test_a_scout_is_no_short_axis():
     found = cardiac.recognise(stacks)
     assert found.stack is None
     assert found.candidate is not None
-    assert found.left_out[0].startswith("no short-axis stack: the nearest (5 slices) is 55 deg")
+    assert (found.findings[0].code, found.findings[0]["count"], found.findings[0]["degrees"]) == (
+        "no-short-axis",
+        5,
+        55,
+    )
 
 
 def test_a_tilted_knee_is_no_short_axis():
@@ -259,9 +265,7 @@ def test_a_tilted_knee_is_no_short_axis():
         found = cardiac.recognise([sagittal, *others])
         odds[part] = np.log(found.confidence / (1 - found.confidence)) - 0.5
         if part == "knee":
-            assert found.stack is None and found.left_out[0].startswith(
-                "no short-axis stack: its series are of a knee; "
-            )
+            assert found.stack is None and finding("series-of-organ", organ="a knee") in found.findings
     against = {part: round(odds["heart"] - value, 6) for part, value in odds.items() if value != odds["heart"]}
     assert against == {"knee": 8.5, "anonymized": 2.5, "wholebody": 2.5}, (
         "only the name of another organ has high odds against a heart"
@@ -289,7 +293,8 @@ def test_the_longer_of_two_short_axis_stacks_is_used_and_the_other_reported():
     names = ["short", "sax", "2ch", "4ch"]
     found = cardiac.recognise([{**stacks, "short": short}[name] for name in names])
     assert names[found.stack] == "sax"
-    assert any("160x160 instead of 200x200 (the longest consistent run is kept)" in why for why in found.left_out)
+    differs = {"kind": "matrix", "own": "160x160", "usual": "200x200"}
+    assert finding("stack-not-used", count=3, stack="short axis", **differs) in found.findings
 
 
 @pytest.mark.parametrize(
@@ -321,19 +326,19 @@ def test_a_gated_cine_is_used_instead_of_a_longer_series(slices, body_part, turn
         exam["sax"] = triggered(stacks["sax"], True)
     found = cardiac.recognise(list(exam.values()))
     assert list(exam)[found.stack] == chosen
-    said = {"derived": "but of derived images", "untriggered": "but not of a gated cine"}[kind]
-    assert any(said in why for why in found.left_out) == (chosen == "cine")
+    kinds = {dict(each.values).get("kind") for each in found.findings}
+    assert ({"derived": "derived", "untriggered": "no-cine"}[kind] in kinds) == (chosen == "cine")
 
 
 @pytest.mark.parametrize(
     ("phases", "values", "said"),
     [
-        (1, {"sequence": "GR/IR"}, "flag"),
-        (8, {"sequence": "GR/IR"}, "flag"),
-        (1, {"sequence": "GR"}, ""),
-        (20, {"sequence": "GR"}, ""),
-        (20, {"trigger": 150.0}, "remark"),
-        (20, {"trigger": 0.0}, ""),
+        (1, {"sequence": "GR/IR"}, ["inversion-recovery"]),
+        (8, {"sequence": "GR/IR"}, ["inversion-recovery"]),
+        (1, {"sequence": "GR"}, []),
+        (20, {"sequence": "GR"}, []),
+        (20, {"trigger": 150.0}, ["triggers-of-no-cine"]),
+        (20, {"trigger": 0.0}, []),
     ],
 )
 def test_a_short_axis_that_is_no_cine_is_said(phases, values, said):
@@ -344,8 +349,8 @@ def test_a_short_axis_that_is_no_cine_is_said(phases, values, said):
     ]
     exam = {**stacks, "sax": replace(stacks["sax"], slices=kept, sequence=values.get("sequence", ""))}
     found = cardiac.recognise(list(exam.values()))
-    assert found.stack == 0 and sum("not a gated cine" in why for why in found.left_out) == bool(said)
-    assert sum("not a gated cine" in why for why in found.parts) == (said == "flag")
+    assert found.stack == 0
+    assert [code for code in codes(found.findings) if code in ("inversion-recovery", "triggers-of-no-cine")] == said
 
 
 @pytest.mark.parametrize(
@@ -371,7 +376,7 @@ def test_perfusion_outside_a_cine_is_no_part_of_it(trigger, name, said):
     end = main.image_centre(main.slices[-1])
     beyond = make_stack([end + 10 * (k + 1) * main.normal for k in range(3)], main.normal)
     stacks["beyond"] = triggered(beyond, trigger, description=name, columns=160)
-    assert len(cardiac.recognise(list(stacks.values())).parts) == said
+    assert codes(flags(cardiac.recognise(list(stacks.values())))) == ["stack-may-be-part"] * said
 
 
 @pytest.mark.parametrize(("turn", "slices", "said"), [(7, 3, 1), (7, 1, 0), (4, 1, 1), (13, 3, 0)])
@@ -381,7 +386,7 @@ def test_turned_slices_outside_the_short_axis_may_be_its_part(turn, slices, said
     normal = rotation(np.cross(main.normal, [0, 0, 1]), turn) @ main.normal
     end = main.image_centre(main.slices[-1])
     stacks["turned"] = make_stack([end + 10 * (k + 1) * main.normal for k in range(slices)], normal)
-    assert len(cardiac.recognise(list(stacks.values())).parts) == said
+    assert codes(flags(cardiac.recognise(list(stacks.values())))) == ["stack-may-be-part"] * said
 
 
 def test_a_heart_on_the_right_is_not_guessed():
@@ -541,10 +546,10 @@ def test_stacks_beside_the_short_axis_are_told_with_their_angles():
     for turn in (44, 19, 21, 32):
         normal = rotation(across, turn) @ stacks["sax"].normal
         stacks[str(turn)] = make_stack([middle], normal, phases=1, gated=False, size=100)
-    assert cardiac.recognise(list(stacks.values())).left_out == [
-        "1 slice like the short axis, but with a matrix of 100x100 instead of 200x200 (the longest consistent run is kept): "
-        "not used",
-        "3 slices in 3 stacks at 21 to 44 deg to the short axis: not a standard view",
+    differs = {"kind": "matrix", "own": "100x100", "usual": "200x200"}
+    assert cardiac.recognise(list(stacks.values())).findings == [
+        finding("stack-not-used", count=1, stack="short axis", **differs),
+        finding("slices-of-no-view", count=3, stacks=3, low=21, high=44),
     ]
 
 

@@ -137,7 +137,7 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("planewise.atomic_write.os.replace", fail)
+    monkeypatch.setattr("planewise.files.atomic_write.os.replace", fail)
     with pytest.raises(InputError, match="No space left"):
         write_datalist(datalist, path)
     assert path.read_text() == "{old"

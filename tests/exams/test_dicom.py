@@ -14,8 +14,9 @@ from planewise.exams import dicom, refusals
 from planewise.exams.dicom_frames import frames_of
 from planewise.exams.scan import scan_folder
 from planewise.exams.stacks import build_stacks
-from planewise.exams.words import natural_order
+from planewise.findings import Finding, finding
 from planewise.preprocessing import LoadSliced
+from planewise.words import natural_order
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -26,6 +27,7 @@ from pydicom.uid import (
 )
 
 from tests.exams.files import unit, write_enhanced_ct, write_image
+from tests.exams.told import flags
 
 ROW, COLUMN = unit([-0.8, 0.3, -0.2]), None
 COLUMN = unit(np.cross(ROW, [0.1, -0.5, 0.9]))
@@ -35,10 +37,10 @@ PLACE = {"centre": [10, -20, 30], "row": ROW, "column": COLUMN}
 WORST = [-0.356490, -0.630497, -0.689484, -0.313977, -0.614205, 0.723997]
 
 
-def reason(path) -> str:
+def reason(path, modalities=("MR",)) -> Finding:
     with pytest.raises(refusals.Refused) as refused:
-        dicom.read_header(path)
-    return str(refused.value)
+        dicom.read_header(path, modalities)
+    return refused.value.args[0]
 
 
 def test_affine_takes_pixels_to_patient_space(tmp_path):
@@ -94,7 +96,7 @@ def test_an_element_that_occurs_twice_is_refused(tmp_path, keyword, value):
     assert content.count(start) == 1
     another = start + len(value).to_bytes(2, "little") + value
     path.write_bytes(content.replace(start, another + start))
-    assert reason(path) == refusals.REPEATED
+    assert reason(path) == refusals.DAMAGED
 
 
 @pytest.mark.parametrize("vr", [b"IS", b"LO", b"FD"])
@@ -105,13 +107,13 @@ def test_an_element_of_the_image_with_another_vr_is_refused(tmp_path, keyword, v
     tag = pydicom.datadict.tag_for_keyword(keyword)
     start = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
     replace_once(path, start + b"DS", start + vr)
-    assert reason(path) == refusals.WRONG_VR
+    assert reason(path) == refusals.DAMAGED
 
 
 def test_an_unknown_vr_is_refused(tmp_path):
     path = write_image(tmp_path / "a.dcm", **PLACE, PatientComments="x")
     replace_once(path, b"\x10\x00\x00\x40LT", b"\x10\x00\x00\x40XX")
-    assert reason(path) == refusals.WRONG_VR
+    assert reason(path) == refusals.DAMAGED
 
 
 @pytest.mark.parametrize("content", [b"junk", b"junk" * 3, b"\xfe\xff\x00\xe0\xf4\x01\x00\x00"])
@@ -120,7 +122,7 @@ def test_a_sequence_without_items_is_refused(tmp_path, content):
     start = b"\x08\x00\x10\x11SQ\x00\x00"
     own = b"\xfe\xff\x00\xe0" + bytes(4)
     replace_once(path, start + b"\x08\0\0\0" + own, start + len(content).to_bytes(4, "little") + content)
-    assert reason(path) == refusals.BAD_SEQUENCE
+    assert reason(path) == refusals.DAMAGED
 
 
 def test_sequences_of_items_are_read(tmp_path):
@@ -136,7 +138,7 @@ def test_pixels_with_another_length_than_the_image_are_refused(tmp_path, differe
     path = write_image(tmp_path / "a.dcm", **PLACE)
     start = b"\xe0\x7f\x10\x00OW\x00\x00"
     replace_once(path, start + (960).to_bytes(4, "little"), start + (960 + difference).to_bytes(4, "little"))
-    assert reason(path) == refusals.WRONG_LENGTH
+    assert reason(path) == refusals.DAMAGED
 
 
 @pytest.mark.parametrize("rest", [b"\0" * 7, b"junk", b" " * 64, b"\xff" * 64, b"\xfc\xff\xfc\xffOB\0\0\x10\0\0\0\0"])
@@ -144,7 +146,7 @@ def test_bytes_after_the_image_are_refused_unless_they_are_elements(tmp_path, re
     path = write_image(tmp_path / "a.dcm", **PLACE)
     content = path.read_bytes()
     path.write_bytes(content + rest)
-    assert reason(path) == refusals.TRAILING
+    assert reason(path) == refusals.DAMAGED
     # up to three bytes, zeros and complete elements do no harm
     for harmless in (b"\r\n", bytes(512), b"\xfc\xff\xfc\xffOB\0\0\x02\0\0\0\0\0"):
         path.write_bytes(content + harmless)
@@ -156,7 +158,7 @@ def test_pixels_that_occur_twice_are_refused(tmp_path):
     path = write_image(tmp_path / "a.dcm", **PLACE)
     content = path.read_bytes()
     path.write_bytes(content + content[content.index(b"\xe0\x7f\x10\x00OW") :])
-    assert reason(path) == refusals.REPEATED
+    assert reason(path) == refusals.DAMAGED
 
 
 def test_elements_in_another_syntax_than_the_file_names_are_refused(tmp_path):
@@ -164,15 +166,15 @@ def test_elements_in_another_syntax_than_the_file_names_are_refused(tmp_path):
     explicit, content = b"UI\x14\x001.2.840.10008.1.2.1\0", path.read_bytes()
     # UIDs may be padded with zeros
     replace_once(path, explicit, b"UI\x14\x001.2.840.10008.1.2\0\0\0")
-    assert reason(path) == refusals.OTHER_SYNTAX
+    assert reason(path) == refusals.DAMAGED
     path.write_bytes(content.replace(explicit, b"UI\x14\x00" + bytes(20)))
-    assert reason(path) == refusals.OTHER_SYNTAX
+    assert reason(path) == refusals.DAMAGED
 
 
 def test_a_file_without_preamble_must_not_begin_with_its_own_header(tmp_path):
     path = write_image(tmp_path / "a.dcm", **PLACE)
     path.write_bytes(path.read_bytes()[132:])
-    assert reason(path) == refusals.NO_PREAMBLE
+    assert reason(path) == refusals.DAMAGED
 
 
 @pytest.mark.parametrize("keyword", ["SOPClassUID", "PhotometricInterpretation", "SpacingBetweenSlices"])
@@ -182,7 +184,7 @@ def test_a_text_of_zero_bytes_is_refused(tmp_path, keyword):
     dataset = pydicom.dcmread(path)
     dataset[keyword]._value = "\0\0"
     dataset.save_as(path)
-    assert reason(path) == refusals.NULL_VALUE
+    assert reason(path) == refusals.DAMAGED
 
 
 @pytest.mark.parametrize("number", [b"1_0 ", b"1_0.5 ", "\uff11 ".encode()])
@@ -193,7 +195,7 @@ def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
         tmp_path / "a.dcm", **PLACE, **{"RescaleSlope": 1, "RescaleIntercept": 0} | {keyword: placeholder}
     )
     replace_once(path, placeholder.encode(), number)
-    assert reason(path).startswith(refusals.DAMAGED)
+    assert reason(path) == refusals.DAMAGED
 
 
 @pytest.mark.parametrize("number", [b"inf ", b"nan ", b"one ", b"1e999 ", b"\xfe\xff", b"7_0 "])
@@ -243,7 +245,7 @@ def test_an_element_without_a_length_is_refused(tmp_path, vr, content):
     path = write_image(tmp_path / "a.dcm", **PLACE, PatientName="x")
     endless = b"\x09\0\x01\x10" + vr + b"\0\0\xff\xff\xff\xff" + content + b"\xfe\xff\xdd\xe0" + bytes(4)
     replace_once(path, b"\x10\0\x10\0PN", endless + b"\x10\0\x10\0PN")
-    assert reason(path) == refusals.NO_LENGTH
+    assert reason(path) == refusals.DAMAGED
     if vr == b"OB" or version("itk") != "5.4.0":  # which reads the other two
         with pytest.raises(InputError, match="Could not create IO object"):
             LoadSliced("image")({"image": str(path)})
@@ -253,14 +255,14 @@ def test_an_element_without_a_length_is_refused(tmp_path, vr, content):
 def test_an_item_outside_a_sequence_is_refused(tmp_path, tag):
     path = write_image(tmp_path / "a.dcm", **PLACE, PatientName="x")
     replace_once(path, b"\x10\0\x10\0PN", tag + bytes(4) + b"\x10\0\x10\0PN")
-    assert reason(path) == refusals.BAD_SEQUENCE
+    assert reason(path) == refusals.DAMAGED
 
 
 def test_a_private_element_without_a_length_after_the_image_is_refused(tmp_path):
     path = write_image(tmp_path / "a.dcm", **PLACE)
     with path.open("ab") as file:
         file.write(b"\xe1\x7f\x01\x10OB\0\0\xff\xff\xff\xffjunk\xfe\xff\xdd\xe0" + bytes(4))
-    assert reason(path) == refusals.TRAILING
+    assert reason(path) == refusals.DAMAGED
 
 
 def replace_once(path, old: bytes, new: bytes) -> None:
@@ -289,8 +291,7 @@ def test_system_files_are_told_by_name(tmp_path, name):
             "NOT_DICOM",
         ),
         ("a.zip a.gz a.zst a.tar a.tgz a.7z a.rar a.bz2 a.xz a.ZIP", "ARCHIVE"),
-        ("a.nrrd a.nhdr a.mha a.mhd a.hdr", "OTHER_IMAGE"),
-        ("a.seg.nrrd a.SEG.NRRD", "SLICER_SEGMENTATION"),
+        ("a.nrrd a.nhdr a.mha a.mhd a.hdr a.seg.nrrd a.SEG.NRRD", "OTHER_FORMAT"),
         ("._a .a.dcm DICOMDIR dicomdir desktop.ini", "HIDDEN"),
     ],
 )
@@ -298,7 +299,7 @@ def test_files_are_refused_by_their_names(names, why):
     for name in names.split():
         with pytest.raises(refusals.Refused) as refused:
             refusals.refuse_by_name(name)
-        assert str(refused.value) == getattr(refusals, why), name
+        assert refused.value.args[0] == getattr(refusals, why), name
     for name in ("IM-0001", "1.2.840.10008", "a.dcm", "a.IMA"):
         refusals.refuse_by_name(name)
 
@@ -348,7 +349,7 @@ def test_truncated_files_are_never_frames(tmp_path, keep):
     path = write_image(tmp_path / "a.dcm", **PLACE)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
-    assert reason(path).startswith((refusals.TRUNCATED, refusals.NO_POSITION, refusals.BAD_GEOMETRY, refusals.NO_IMAGE))
+    assert reason(path) in (refusals.TRUNCATED, refusals.NO_POSITION, refusals.BAD_GEOMETRY, refusals.NO_IMAGE)
 
 
 def test_truncated_compressed_file(tmp_path):
@@ -365,39 +366,45 @@ def test_truncated_compressed_file(tmp_path):
 @pytest.mark.parametrize(
     ("tags", "expected"),
     [
-        ({"SOPClassUID": SecondaryCaptureImageStorage}, refusals.CAPTURE),
-        ({"Modality": "SC"}, refusals.CAPTURE),
-        ({"Modality": "OT"}, refusals.CAPTURE),
-        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, refusals.CAPTURE),
-        ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, "not MR (CT)"),
-        ({"SOPClassUID": CTImageStorage, "Modality": "DOE^JANE"}, "not MR (another modality)"),
+        ({"SOPClassUID": SecondaryCaptureImageStorage}, refusals.NOT_ACQUIRED),
+        ({"Modality": "SC"}, refusals.NOT_ACQUIRED),
+        ({"Modality": "OT"}, refusals.NOT_ACQUIRED),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, refusals.NOT_ACQUIRED),
+        (
+            {"SOPClassUID": CTImageStorage, "Modality": "CT"},
+            finding("dicom-unusable", kind="other-modality", modality="CT", wanted="MR"),
+        ),
+        (
+            {"SOPClassUID": CTImageStorage, "Modality": "DOE^JANE"},
+            finding("dicom-unusable", kind="other-modality", modality="?", wanted="MR"),
+        ),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1\x1b[2J"},
-            "MR file without a usable image (a UID that DICOM does not define)",
+            refusals.NO_IMAGE,
         ),
-        ({"PixelSpacing": [100, 100]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": [100, 100]}, refusals.BAD_GEOMETRY),
         ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),
         ({"SamplesPerPixel": 3}, refusals.COLOUR),
         ({"PhotometricInterpretation": "RGB"}, refusals.COLOUR),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, refusals.COLOUR),
-        ({"PhotometricInterpretation": "MONOCHROME"}, refusals.OTHER_GREY),
-        ({"PhotometricInterpretation": "monochrome1"}, refusals.OTHER_GREY),
-        ({"SpacingBetweenSlices": ["", ""]}, refusals.NO_GAP),
-        ({"SOPClassUID": EnhancedMRImageStorage}, refusals.NO_FRAME_POSITIONS),
+        ({"PhotometricInterpretation": "MONOCHROME"}, refusals.BAD_PIXELS),
+        ({"PhotometricInterpretation": "monochrome1"}, refusals.BAD_PIXELS),
+        ({"SpacingBetweenSlices": ["", ""]}, refusals.BAD_GEOMETRY),
+        ({"SOPClassUID": EnhancedMRImageStorage}, refusals.NO_POSITION),
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, refusals.BAD_SCALE),
         ({"RescaleSlope": "1e300"}, refusals.BAD_SCALE),
         ({"RescaleSlope": 1, "RescaleIntercept": [1, 2]}, refusals.BAD_SCALE),
-        ({"BitsAllocated": 0}, refusals.NO_BITS),
-        ({"SamplesPerPixel": 0}, refusals.NO_BITS),
-        ({"SpacingBetweenSlices": 0}, refusals.NO_GAP),
-        ({"SpacingBetweenSlices": "nan"}, refusals.NO_GAP),
-        ({"BitsStored": 12}, refusals.BAD_BITS),
-        ({"HighBit": 0}, refusals.BAD_BITS),
-        ({"BitsStored": 32, "HighBit": 31}, refusals.BAD_BITS),
-        ({"BitsStored": 0, "HighBit": 0}, refusals.BAD_BITS),
+        ({"BitsAllocated": 0}, refusals.BAD_PIXELS),
+        ({"SamplesPerPixel": 0}, refusals.BAD_PIXELS),
+        ({"SpacingBetweenSlices": 0}, refusals.BAD_GEOMETRY),
+        ({"SpacingBetweenSlices": "nan"}, refusals.BAD_GEOMETRY),
+        ({"BitsStored": 12}, refusals.BAD_PIXELS),
+        ({"HighBit": 0}, refusals.BAD_PIXELS),
+        ({"BitsStored": 32, "HighBit": 31}, refusals.BAD_PIXELS),
+        ({"BitsStored": 0, "HighBit": 0}, refusals.BAD_PIXELS),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, refusals.MOSAIC),
         *(
-            ({"ImageType": ["DERIVED", "SECONDARY", word]}, refusals.PROJECTION)
+            ({"ImageType": ["DERIVED", "SECONDARY", word]}, refusals.NOT_ACQUIRED)
             for word in ("MPR", "MIP", "MinIP", "PROJECTION IMAGE", "CSA MPR", "CSAPARALLEL")
         ),
         ({"ImagePositionPatient": None}, refusals.NO_POSITION),
@@ -407,33 +414,30 @@ def test_truncated_compressed_file(tmp_path):
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [1, 0, 0, 0.003, 1, 0]}, refusals.BAD_GEOMETRY),
-        ({"PixelSpacing": ["1e308", "1e308"]}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"PixelSpacing": ["1e-300", "1e-300"]}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"PixelSpacing": ["1.25", "0.001"]}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"ImagePositionPatient": [0, "1e9", 0]}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"SliceThickness": 5000}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"SliceThickness": "1e-9"}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"PixelSpacing": [1, 10]}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"PixelSpacing": [10, 1]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": ["1e308", "1e308"]}, refusals.BAD_GEOMETRY),
+        ({"PixelSpacing": ["1e-300", "1e-300"]}, refusals.BAD_GEOMETRY),
+        ({"PixelSpacing": ["1.25", "0.001"]}, refusals.BAD_GEOMETRY),
+        ({"ImagePositionPatient": [0, "1e9", 0]}, refusals.BAD_GEOMETRY),
+        ({"SliceThickness": 5000}, refusals.BAD_GEOMETRY),
+        ({"SliceThickness": "1e-9"}, refusals.BAD_GEOMETRY),
+        ({"PixelSpacing": [1, 10]}, refusals.BAD_GEOMETRY),
+        ({"PixelSpacing": [10, 1]}, refusals.BAD_GEOMETRY),
         # images of 1 mm, and of 4.8 m
-        ({"PixelSpacing": ["0.05", "0.05"]}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"PixelSpacing": [49, 49], "Rows": 100, "PixelData": bytes(100 * 24 * 2)}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": ["0.05", "0.05"]}, refusals.BAD_GEOMETRY),
+        ({"PixelSpacing": [49, 49], "Rows": 100, "PixelData": bytes(100 * 24 * 2)}, refusals.BAD_GEOMETRY),
         ({"ImagePositionPatient": [0, "nan", 0]}, refusals.NO_POSITION),
         ({"ImagePositionPatient": [0, 0, "inf"]}, refusals.NO_POSITION),
         ({"ImageOrientationPatient": ["nan", 0, 0, 0, 1, 0]}, refusals.NO_POSITION),
-        ({"PixelSpacing": ["nan", 1]}, refusals.IMPOSSIBLE_GEOMETRY),
-        ({"Rows": 0}, refusals.NO_PIXELS),
+        ({"PixelSpacing": ["nan", 1]}, refusals.BAD_GEOMETRY),
+        ({"Rows": 0}, refusals.BAD_PIXELS),
         ({"Rows": None}, refusals.TRUNCATED),
         ({"Columns": None}, refusals.TRUNCATED),
-        ({"Rows": 12}, refusals.SMALL_MATRIX),
-        (
-            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2"},
-            "MR file without a usable image (MR Spectroscopy Storage)",
-        ),
-        ({"NumberOfFrames": 4, "Rows": 5}, refusals.NO_FRAME_POSITIONS),
+        ({"Rows": 12}, refusals.BAD_PIXELS),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2"}, refusals.NO_IMAGE),
+        ({"NumberOfFrames": 4, "Rows": 5}, refusals.NO_POSITION),
         (
             {"TransferSyntaxUID": "1.2.840.10008.1.2.4.100"},
-            f"{refusals.TRANSFER_SYNTAX} (MPEG2 Main Profile / Main Level)",
+            finding("dicom-unusable", kind="compressed", syntax="MPEG2 Main Profile / Main Level"),
         ),
     ],
 )
@@ -513,32 +517,33 @@ def test_pixels_may_be_padded_to_an_even_length(tmp_path):
     tags = PLACE | {"size": (7, 5), "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
     (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **tags, PixelData=bytes(36)))
     assert (frame.columns, frame.rows) == (7, 5)
-    assert reason(write_image(tmp_path / "b.dcm", **tags, PixelData=bytes(38))) == refusals.SMALL_MATRIX
+    assert reason(write_image(tmp_path / "b.dcm", **tags, PixelData=bytes(38))) == refusals.BAD_PIXELS
 
 
 @pytest.mark.parametrize(
     ("tags", "expected"),
     [
-        ({"Modality": "PT", "SOPClassUID": PositronEmissionTomographyImageStorage}, "not MR or CT (PT)"),
+        (
+            {"Modality": "PT", "SOPClassUID": PositronEmissionTomographyImageStorage},
+            finding("dicom-unusable", kind="other-modality", wanted="MR or CT", modality="PT"),
+        ),
         (
             {"Modality": "CT", "SOPClassUID": PositronEmissionTomographyImageStorage},
-            "MR or CT file without a usable image (Positron Emission Tomography Image Storage)",
+            refusals.NO_IMAGE,
         ),
-        (CT, refusals.UNSCALED),
-        (CT | {"RescaleSlope": 1}, refusals.UNSCALED),
-        (CT | {"RescaleSlope": 1, "RescaleIntercept": "1e30"}, refusals.UNSCALED),
+        (CT, refusals.NOT_HOUNSFIELD),
+        (CT | {"RescaleSlope": 1}, refusals.NOT_HOUNSFIELD),
+        (CT | {"RescaleSlope": 1, "RescaleIntercept": "1e30"}, refusals.NOT_HOUNSFIELD),
         (
             CT | {"RescaleSlope": 1, "RescaleIntercept": -1024, "PhotometricInterpretation": "MONOCHROME1"},
-            refusals.INVERTED,
+            refusals.NOT_HOUNSFIELD,
         ),
     ],
 )
 def test_of_mr_and_ct_nothing_else_is_taken(tmp_path, tags, expected):
     path = write_image(tmp_path / "a.dcm", **PLACE, **CT, RescaleSlope=1, RescaleIntercept=-1024)
     assert len(dicom.read_header(path, ("MR", "CT"))) == 1
-    with pytest.raises(refusals.Refused) as refused:
-        dicom.read_header(write_image(tmp_path / "b.dcm", **PLACE, **tags), ("MR", "CT"))
-    assert str(refused.value) == expected
+    assert reason(write_image(tmp_path / "b.dcm", **PLACE, **tags), ("MR", "CT")) == expected
 
 
 def test_a_report_has_no_image(tmp_path):
@@ -649,7 +654,7 @@ def test_frames_of_an_enhanced_file_are_phases_in_the_order_that_it_gives(tmp_pa
     """If it gives none, they stay in the file's order, with a doubt."""
     (stack,) = build_stacks(dicom.read_header(enhanced(tmp_path, [said(rank) for rank in RANKS])))
     assert [frame.frame for frame in stack.slices[0].phases] == (np.argsort(RANKS).tolist() if known else [*range(12)])
-    assert bool(stack.absent) is not known
+    assert bool(flags(stack)) is not known
 
 
 def test_the_heartbeat_of_an_enhanced_file_shows_that_it_was_cut_off(tmp_path):
@@ -658,7 +663,7 @@ def test_the_heartbeat_of_an_enhanced_file_shows_that_it_was_cut_off(tmp_path):
         for rank in range(12)
     ]
     (stack,) = build_stacks(dicom.read_header(enhanced(tmp_path, groups)))
-    assert len(stack.absent) == 1
+    assert len(flags(stack)) == 1
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -667,8 +672,7 @@ def test_an_enhanced_file_with_another_number_of_headers_than_frames_is_refused(
     dataset = pydicom.dcmread(path)
     dataset.NumberOfFrames, dataset.PixelData = frames, bytes(8 * 8 * 2 * frames)
     dataset.save_as(path)
-    with pytest.raises(refusals.Refused, match=refusals.NO_FRAME_POSITIONS):
-        dicom.read_header(path, ("CT",))
+    assert reason(path, ("CT",)) == refusals.NO_POSITION
 
 
 def test_a_frame_with_a_slope_that_is_no_number_is_refused(tmp_path):
@@ -677,8 +681,7 @@ def test_a_frame_with_a_slope_that_is_no_number_is_refused(tmp_path):
     (shared,) = dataset.SharedFunctionalGroupsSequence
     shared.PixelValueTransformationSequence[0].RescaleSlope = "nan"
     dataset.save_as(path)
-    with pytest.raises(refusals.Refused, match=refusals.BAD_SCALE):
-        dicom.read_header(path, ("CT",))
+    assert reason(path, ("CT",)) == refusals.BAD_SCALE
 
 
 def test_natural_order_counts():
@@ -794,7 +797,7 @@ def test_a_dicomdir_under_another_name(tmp_path):
     for keyword in ("SOPClassUID", "Modality", "Rows", "Columns", "PixelData"):
         delattr(dataset, keyword)
     dataset.save_as(path)
-    assert reason(path) == refusals.DIRECTORY
+    assert reason(path) == refusals.NO_IMAGE
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -834,15 +837,15 @@ def many_frames(path, frames: int, said: int):
 @pytest.mark.parametrize(("frames", "said"), [(300_000, 1), (300_000, 300_000), (2, 300_000)])
 def test_a_file_of_too_many_frames_is_not_read(tmp_path, monkeypatch, frames, said):
     monkeypatch.setattr(dicom, "frames_of", lambda *_: pytest.fail("its frames were read"))
-    assert reason(many_frames(tmp_path / "a.dcm", frames, said)) == refusals.TOO_MANY_FRAMES
+    assert reason(many_frames(tmp_path / "a.dcm", frames, said)) == refusals.TOO_LARGE
 
 
 def test_items_are_counted_across_the_chunks_they_are_read_in(tmp_path, monkeypatch):
     monkeypatch.setattr(refusals, "MOST_ITEMS", 200_000)
     path = many_frames(tmp_path / "a.dcm", 200_000, 2)
-    assert reason(path) != refusals.TOO_MANY_FRAMES
+    assert reason(path) != refusals.TOO_LARGE
     monkeypatch.setattr(refusals, "MOST_ITEMS", 199_999)
-    assert reason(path) == refusals.TOO_MANY_FRAMES
+    assert reason(path) == refusals.TOO_LARGE
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from planewise.data import find_inputs
-from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
+from planewise.exams import find_inputs
+from planewise.exams.dicom_report import Measured, ReportGroup, dicom_report, own_code
 from planewise.exams.dicom_segmentation import dicom_segmentation
 from planewise.exams.source_images import source_images
 from pydicom.sr.coding import Code
@@ -29,7 +29,7 @@ def written(tmp_path, images, findings):
 
 def test_a_plane_with_its_numbers(slices, tmp_path):
     corners = np.array([[5.0, -7, 11], [105, -7, 11], [105, 93, 11], [5, 93, 11]])
-    finding = Finding(
+    group = ReportGroup(
         "2ch, planned",
         VIEW,
         [Measured(OFFSET, 3.25, MILLIMETRES)],
@@ -37,7 +37,7 @@ def test_a_plane_with_its_numbers(slices, tmp_path):
         remarks=["slice 3 disagrees"],
         corners=corners,
     )
-    report = written(tmp_path, source_images(slices), [finding])
+    report = written(tmp_path, source_images(slices), [group])
     assert report.SOPClassUID.name == "Comprehensive 3D SR Storage"
     (group,) = report.content.get_planar_roi_measurement_groups()
     assert group.tracking_identifier == "2ch, planned" and group.finding_type == VIEW
@@ -58,7 +58,9 @@ def test_a_plane_with_its_numbers(slices, tmp_path):
 def test_a_line_on_an_image(slices, tmp_path):
     image = source_images(slices)[1]
     ends = np.array([[-0.5, 3.25], [20.0, 7.5]])
-    report = written(tmp_path, [*source_images(slices)[:1], image], [Finding("2ch, line", VIEW, line=(image, ends))])
+    report = written(
+        tmp_path, [*source_images(slices)[:1], image], [ReportGroup("2ch, line", VIEW, line=(image, ends))]
+    )
     (group,) = report.content.get_planar_roi_measurement_groups()
     assert group.roi.graphic_type.value == "POLYLINE"
     assert np.allclose(group.roi.value, [[0.0, 3.75], [20.5, 8.0]])  # from the corner of the first pixel
@@ -68,7 +70,7 @@ def test_a_line_on_an_image(slices, tmp_path):
 
 
 def test_a_finding_without_a_place(slices, tmp_path):
-    report = written(tmp_path, source_images(slices), [Finding("4ch, no plane", VIEW, remarks=["faint"])])
+    report = written(tmp_path, source_images(slices), [ReportGroup("4ch, no plane", VIEW, remarks=["faint"])])
     (group,) = report.content.get_image_measurement_groups()
     assert group.tracking_identifier == "4ch, no plane" and not group.get_measurements()
     # OHIF shows nothing of an Imaging Measurement Report with such a finding
@@ -85,7 +87,7 @@ def test_a_measured_segment(slices, tmp_path):
     volume = Measured(Code("118565006", "SCT", "Volume"), 12.3456, Code("ml", "UCUM", "ml"))
     # the report may refer to more images than were segmented
     own = images[1:]
-    report = written(tmp_path, images, [Finding("LV", CODES[1], [volume], segment=(segmentation, 2), images=own)])
+    report = written(tmp_path, images, [ReportGroup("LV", CODES[1], [volume], segment=(segmentation, 2), images=own)])
     (group,) = report.content.get_volumetric_roi_measurement_groups()
     (reference,) = [
         item
@@ -108,8 +110,8 @@ def test_a_measured_segment(slices, tmp_path):
 def test_the_evidence_is_the_images_and_the_segmentation(slices, tmp_path):
     images = source_images(slices)
     segmentation = segmented(images, slices)
-    finding = Finding("LV", CODES[1], [], segment=(segmentation, 1), images=images)
-    report = written(tmp_path, images, [finding])
+    group = ReportGroup("LV", CODES[1], [], segment=(segmentation, 1), images=images)
+    report = written(tmp_path, images, [group])
     listed = [
         (series.SeriesInstanceUID, item.ReferencedSOPInstanceUID)
         for key in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")

@@ -8,8 +8,8 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from planewise.data import find_inputs
 from planewise.errors import InputError
+from planewise.exams import find_inputs
 from planewise.exams.dicom_segmentation import Structure, dicom_segmentation, series_segmentations
 from planewise.exams.source_images import source_images
 from pydicom.datadict import keyword_for_tag

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from planewise.commands import app
 from planewise.exams import find_stacks
-from planewise.phantoms import LAYOUTS, Recipe, write_exams
+from planewise.workshop.phantoms import LAYOUTS, Recipe, write_exams
 from typer.testing import CliRunner
 
 from tests.exams.conftest import write_usual_exam

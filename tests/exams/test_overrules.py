@@ -45,7 +45,7 @@ def test_a_view_is_given_to_a_folder_a_file_or_a_stack(tree, target):
     assert exam["folders"] == {"4ch": "2ch_9", "3ch": "3ch_10"}
     assert exam["stacks"]["4ch"]["confidence"] == 1.0
     assert set(exam["planes"]) == {"4ch", "3ch"}
-    assert "its views come from --views" in exam["left_out"]
+    assert {"code": "views-chosen"} in exam["left_out"]
 
 
 def test_of_a_stack_the_middle_slice_is_meant(tree):

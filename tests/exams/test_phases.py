@@ -4,15 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from planewise.data import find_inputs
-from planewise.exams import find_stacks, index_folder
-from planewise.exams.phases import phase_doubts
-from planewise.exams.stack import nearest_phase
+from planewise.exams import find_inputs, find_stacks, index_folder
+from planewise.exams.phases import phase_findings
 from planewise.exams.stacks import build_stacks, still
+from planewise.findings import FLAG, NOTE
+from planewise.phases import nearest_phase
 
 from tests.exams.conftest import write_usual_exam
 from tests.exams.test_labels import stack_affine, write_mask
 from tests.exams.test_stacks import frame
+from tests.exams.told import flags
 
 PHASES = 5
 
@@ -56,12 +57,12 @@ EVERY = range(4)
 def test_images_that_are_missing_are_noticed(gone, noticed, cycle, times):
     """Slices with fewer images than others, or all with fewer than the header says."""
     stack = cine(gone, cycle, times)
-    assert bool(stack.absent) == (noticed[bool(cycle)] or (times and gone == [(rank, rank) for rank in EVERY]))
-    assert still(stack).absent == []
+    assert bool(flags(stack)) == (noticed[bool(cycle)] or (times and gone == [(rank, rank) for rank in EVERY]))
+    assert not flags(still(stack))
 
 
 def test_a_gap_in_the_times_is_noticed():
-    assert cine([(rank, 2) for rank in EVERY]).absent and not cine([(rank, 2) for rank in EVERY], times=False).absent
+    assert flags(cine([(rank, 2) for rank in EVERY])) and not flags(cine([(rank, 2) for rank in EVERY], times=False))
 
 
 def kept_of_20(kept, **values):
@@ -90,7 +91,7 @@ def kept_of_20(kept, **values):
 )
 def test_a_cine_that_was_cut_off_is_told_from_one_that_somebody_shortened(kept, doubtful, heartbeat):
     """An exam may be shortened to every fourth phase, or to end-diastole and end-systole."""
-    assert bool(kept_of_20(kept, heartbeat=heartbeat).absent) is doubtful
+    assert bool(flags(kept_of_20(kept, heartbeat=heartbeat))) is doubtful
 
 
 @pytest.mark.parametrize(("step", "cycle", "doubtful"), [(1, 20, True), (2, 20, False), (1, 101, False)])
@@ -101,7 +102,7 @@ def test_without_trigger_times_the_numbers_tell_a_cine_that_was_cut_off(step, cy
         for k in range(10)
     ]
     (stack,) = build_stacks(frames)
-    assert bool(stack.absent) is doubtful
+    assert bool(flags(stack)) is doubtful
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,8 @@ def test_without_trigger_times_the_numbers_tell_a_cine_that_was_cut_off(step, cy
 )
 def test_images_of_more_or_less_than_a_heartbeat_are_noticed(heartbeat, doubts, notes):
     stack = kept_of_20(range(20), heartbeat=heartbeat, cycle=0)
-    assert tuple(map(len, phase_doubts(stack.slices))) == (doubts, notes)
+    found = phase_findings(stack.slices)
+    assert [sum(each.level == level for each in found) for level in (FLAG, NOTE)] == [doubts, notes]
 
 
 def test_the_nearest_phase_is_cyclic():
@@ -141,7 +143,7 @@ def test_a_mask_meets_the_same_time_point_or_none(tmp_path):
     # inference takes the nearest phase of this slice, from files and from the datalist, and says so
     path = result.write(tmp_path / "list.json")
     stacks = find_stacks(folder, phases="all")
-    assert len(stacks[0].header) == 1
+    assert len(flags(stacks[0])) == 1
     for found in ([stack.slices for stack in stacks], [item["image"] for item in find_inputs(path, "all", "all")]):
         assert len(found) == 6
         for phase, entries in enumerate(found):

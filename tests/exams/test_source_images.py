@@ -3,11 +3,12 @@
 import numpy as np
 import pydicom
 import pytest
-from planewise.data import find_inputs
 from planewise.errors import InputError
-from planewise.exams.dicom_report import Finding, dicom_report
+from planewise.exams import find_inputs
+from planewise.exams.dicom_report import ReportGroup, dicom_report
 from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
 from planewise.exams.source_images import body_size, is_dicom, source_images, true_references
+from planewise.findings import finding
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
@@ -64,7 +65,7 @@ def test_names_in_every_character_set_are_kept(sets, name, kept, usual_exam, tmp
         dataset.SpecificCharacterSet, dataset.PatientName = sets, name
         dataset.save_as(entry["image"])
     for hide in (None, "abcdef"):
-        findings = [Finding("heart", Code("80891009", "SCT", "Heart"))]
+        findings = [ReportGroup("heart", Code("80891009", "SCT", "Heart"))]
         made = dicom_report(source_images(slices, hide), findings, "a bundle", "1.2", "weights 1f", "numbers", 9001)
         pydicom.dcmwrite(tmp_path / "made.dcm", made)
         written = pydicom.dcmread(tmp_path / "made.dcm")
@@ -143,11 +144,11 @@ def test_images_that_no_file_can_refer_to(usual_exam):
     ("size", "weight", "found"),
     [
         ("1.78", "76", (178, 76)),
-        ("178", "76", ("the height of 178 m was probably typed in cm; set PatientSize to 1.78, in metres", None)),
-        ("0.3", "76", ("the height of 30 cm and the weight of 76 kg cannot both be right", None)),
-        ("1.78", "0", (None, "the header says 0 for the weight")),
-        ("0", "0", (None, "the header says 0 for the height and weight")),
-        ("0", None, (None, "the header says 0 for the height")),
+        ("178", "76", finding("body-size-implausible", kind="in-cm", metres=178.0, right=1.78)),
+        ("0.3", "76", finding("body-size-implausible", kind="impossible", cm=30.0, kg=76.0)),
+        ("1.78", "0", finding("no-body-surface", kind="zero", sizes=["weight"])),
+        ("0", "0", finding("no-body-surface", kind="zero", sizes=["height", "weight"])),
+        ("0", None, finding("no-body-surface", kind="zero", sizes=["height"])),
         ("1.78", None, None),
         ("", "76", None),
         (None, None, None),
@@ -158,11 +159,11 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
     dataset = pydicom.dcmread(item["image"][0]["image"])
     dataset.PatientSize, dataset.PatientWeight = size, weight
     dataset.save_as(item["image"][0]["image"])
-    read, *why = body_size(item)
-    if isinstance(found, tuple) and isinstance(found[0], int):
-        assert why == [None, None] and read == pytest.approx(found)
+    read, why = body_size(item)
+    if isinstance(found, tuple):
+        assert why == [] and read == pytest.approx(found)
     else:
-        assert read is None and why == [said and f"no values per m2: {said}" for said in found or (None, None)]
+        assert read is None and why == ([found] if found else [])
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,8 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
         ({"sax": ("1.78", "76"), "4ch": ("1.780", "76.0")}, (178, 76)),
         ({"4ch": ("1.78", "76")}, (178, 76)),
         ({"sax": ("0", "76"), "4ch": ("1.78", "0")}, (178, 76)),
-        ({"sax": ("1.9", "60"), "4ch": ("1.6", "80")}, "1.6 and 1.9 m and 60 and 80 kg"),
-        ({"last": ("1.9", "60"), "sax": ("1.9", "61")}, "60 and 61 kg"),
+        ({"sax": ("1.9", "60"), "4ch": ("1.6", "80")}, ["1.6 and 1.9 m", "60 and 80 kg"]),
+        ({"last": ("1.9", "60"), "sax": ("1.9", "61")}, ["60 and 61 kg"]),
         ({"last": ("1.753", "72.57"), "sax": ("1.75", "72.5748"), "4ch": ("1.75", "73")}, (175, 72.57)),
     ],
 )
@@ -183,12 +184,11 @@ def test_headers_that_disagree_about_the_body(sizes, found, usual_exam):
         dataset = pydicom.dcmread(files[name]["image"])
         dataset.PatientSize, dataset.PatientWeight = size, weight
         dataset.save_as(files[name]["image"])
-    read, problem, note = body_size(item)
+    read, why = body_size(item)
     if isinstance(found, tuple):
-        assert read == pytest.approx(found) and (problem, note) == (None, None)
+        assert read == pytest.approx(found) and why == []
     else:
-        assert (read, problem) == (None, None)
-        assert note == f"no values per m2: the headers of the exam's images disagree ({found})"
+        assert (read, why) == (None, [finding("no-body-surface", kind="differ", sizes=found)])
 
 
 @pytest.mark.parametrize(
@@ -208,20 +208,19 @@ def test_headers_that_disagree_about_the_body(sizes, found, usual_exam):
 )
 def test_only_a_persons_size_is_used(height, weight, kept):
     volume = {"image": "heart.nii.gz", "height": height, "weight": weight}
-    read, why, _ = body_size(volume)
-    assert read == ((height, weight) if kept else None) and (why is None) == kept
+    read, why = body_size(volume)
+    assert read == ((height, weight) if kept else None) and [found["kind"] for found in why] == ["impossible"] * (
+        not kept
+    )
 
 
 @pytest.mark.parametrize(("height", "weight", "plausible"), [(105, 70, False), (120, 40, True), (121, 60, True)])
 def test_a_childs_height_with_an_adults_weight_is_doubted(height, weight, plausible):
-    read, why, _ = body_size({"image": "heart.nii.gz", "height": height, "weight": weight})
-    said = (
-        f"values per m2: the height of {height} cm and the weight of {weight} kg are implausible together, even in an"
-    )
-    assert read == (height, weight) and why == (None if plausible else f"{said} obese child")
+    read, why = body_size({"image": "heart.nii.gz", "height": height, "weight": weight})
+    assert read == (height, weight) and [found["kind"] for found in why] == ["child"] * (not plausible)
 
 
 def test_a_volume_is_not_dicom_and_has_the_size_of_its_datalist():
     volume = {"image": "heart.nii.gz", "height": 170.0, "weight": 60.0}
-    assert not is_dicom(volume) and body_size(volume) == ((170, 60), None, None)
-    assert body_size({"image": "heart.nii.gz"}) == (None, None, None)
+    assert not is_dicom(volume) and body_size(volume) == ((170, 60), [])
+    assert body_size({"image": "heart.nii.gz"}) == (None, [])

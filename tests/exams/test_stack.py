@@ -6,8 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 from planewise.exams.stack import Slice, is_localizer
+from planewise.findings import finding
 
 from tests.exams.hearts import make_frame, make_stack
+from tests.exams.told import codes
 
 #: Unit vectors that are not parallel to any body axis: a row of the images, a column, and the normal.
 ROW, COLUMN, NORMAL = np.array([2, 1, 2]) / 3, np.array([-2, 2, 1]) / 3, np.array([-1, -2, 2]) / 3
@@ -40,24 +42,23 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
     regular = [10 * step * NORMAL + step * ROW for step in range(6)]
     assert wide(regular).doubts == []
     assert wide(regular[:1]).doubts == []
-    gap = "slices are 10.0 to 20.0 mm apart: is a slice missing, or is its position wrong?"
-    assert wide([*regular[:3], *regular[4:]]).doubts == [gap]
-    gap = "slices are 4.0 to 16.0 mm apart: is a slice missing, or is its position wrong?"
-    assert wide([*regular[:3], 24 * NORMAL + 3 * ROW, *regular[4:]]).doubts == [gap]
-    gap = "slices are 4.0 to 10.0 mm apart: is a slice missing, or is its position wrong?"
-    assert wide([*regular, 54 * NORMAL + 5 * ROW]).doubts == [gap]
+    for origins, low, high in (
+        ([*regular[:3], *regular[4:]], 10, 20),
+        ([*regular[:3], 24 * NORMAL + 3 * ROW, *regular[4:]], 4, 16),
+        ([*regular, 54 * NORMAL + 5 * ROW], 4, 10),
+        ([*regular, 56.5 * NORMAL + 5 * ROW], 6.5, 10),
+    ):
+        assert wide(origins).doubts == [finding("gaps-uneven", low=low, high=high)]
     # a gap may be one and a half times smaller than the others, but not more
     assert wide([*regular, 57 * NORMAL + 5 * ROW]).doubts == []
-    (said,) = wide([*regular, 56.5 * NORMAL + 5 * ROW]).doubts
-    assert "6.5 to 10.0 mm apart" in said
     for way in (ROW, COLUMN):
         for far, said in ((9, 0), (11, 1), (-11, 1)):
             moved = wide([*regular[:3], 30 * NORMAL + 3 * ROW + far * way, *regular[4:]])
-            assert moved.doubts == ["1 image displaced sideways by more than 10 mm: is the position wrong?"] * said
+            assert codes(moved.doubts) == ["images-displaced"] * said
     # images that drift by as much as they are apart, and one that does not
     sheared = [10 * step * (NORMAL + COLUMN) for step in range(6)]
     (sheared_by,) = wide(sheared).doubts
-    assert " 50 mm " in sheared_by
+    assert sheared_by == finding("stack-sheared", mm=50)
     assert len(wide([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 2
 
 
@@ -75,27 +76,27 @@ def test_another_slice_thickness_is_doubted():
 @pytest.mark.parametrize(
     ("columns", "rows", "doubt"),
     [
-        (100, 200, ""),
+        (100, 200, None),
         # 3 and 1.5 mm: a side of 20 mm is enough, and one of 800 mm is not too much
-        (6, 13, "18 x 20"),
-        (7, 1, ""),
-        (1, 14, ""),
-        (266, 2000, ""),
-        (2000, 533, ""),
-        (267, 534, "801 x 801"),
-        (1000, 2000, "3,000 x 3,000"),
+        (6, 13, (18, 20)),
+        (7, 1, None),
+        (1, 14, None),
+        (266, 2000, None),
+        (2000, 533, None),
+        (267, 534, (801, 801)),
+        (1000, 2000, (3000, 3000)),
     ],
 )
 def test_a_field_of_view_that_no_scanner_has_is_doubted(columns, rows, doubt):
     stack = oblique([0 * NORMAL, 8 * NORMAL, 16 * NORMAL], columns, rows)
-    assert stack.doubts == ([f"images of {doubt} mm: is the pixel spacing wrong?"] if doubt else [])
+    assert stack.doubts == ([finding("field-of-view", width=doubt[0], height=doubt[1])] if doubt else [])
 
 
 def test_a_series_that_is_named_like_a_flow_measurement_is_doubted():
     stack = wide([10 * step * NORMAL for step in range(4)])
     affine = stack.slices[1].affine.tolist()
     stack.slices[1].phases = [make_frame(affine=affine, flow=True)]
-    assert [doubt[:47] for doubt in stack.header_doubts] == ["the series is named like a flow measurement (ph"]
+    assert codes(stack.header_doubts) == ["series-named-flow"]
 
 
 def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():
@@ -142,29 +143,28 @@ def test_how_a_stack_differs_from_the_one_that_is_used():
     turned = np.cos(np.radians(30)) * NORMAL + np.sin(np.radians(30)) * ROW
     slightly = [np.cos(angle) * NORMAL + np.sin(angle) * ROW for angle in np.radians([0.6, 0.4])]
     two = [replace(entry, phases=entry.phases * 2) for entry in chosen.slices]
-    kept = "(the longest consistent run is kept)"
     alike = {"slices": chosen.slices}
     turned_in_plane = [replace(entry, affine=entry.affine @ np.diag([-1, -1, 1, 1])) for entry in chosen.slices]
 
     def of_kind(kind, frame=None):
         return {"slices": [replace(chosen.slices[0], phases=[make_frame(kind=kind, frame=frame)])]}
 
-    for changed, said in (
-        ({"columns": 7, "normal": turned}, f"but with a matrix of 7x9 instead of 5x9 {kept}"),
-        ({"rows": 5}, f"but with a matrix of 5x5 instead of 5x9 {kept}"),
-        ({"in_plane": (3.0, 1.6), "normal": turned}, f"but with pixels of 3 x 1.6 mm instead of 3 x 1.5 mm {kept}"),
-        ({"in_plane": (3.005, 1.5), "normal": turned, **alike}, f"but turned by 30.0 deg {kept}"),
-        ({"normal": slightly[0]}, f"but turned by 0.6 deg {kept}"),
-        ({"normal": slightly[1], "slices": turned_in_plane}, "but rotated or mirrored in plane"),
-        ({"normal": -NORMAL}, "but with another contrast, or acquired again"),
-        (of_kind("magnitude||SK|1", frame=0), "but in multi-frame files instead of files with one image"),
-        (of_kind("phase|SE|SK|1"), "but with another type of image (phase instead of magnitude)"),
-        (of_kind("magnitude||SK|1"), "but with another sequence (none instead of GR)"),
-        (of_kind("magnitude|GR|SK|2"), "but with another echo (2 instead of 1)"),
+    for changed, *differs in (
+        ({"columns": 7, "normal": turned}, "matrix", "7x9", "5x9"),
+        ({"rows": 5}, "matrix", "5x5", "5x9"),
+        ({"in_plane": (3.0, 1.6), "normal": turned}, "pixels", "3 x 1.6", "3 x 1.5"),
+        ({"in_plane": (3.005, 1.5), "normal": turned, **alike}, "turned", 30.0, "none"),
+        ({"normal": slightly[0]}, "turned", 0.6, "none"),
+        ({"normal": slightly[1], "slices": turned_in_plane}, "mirrored", "none", "none"),
+        ({"normal": -NORMAL}, "contrast", "none", "none"),
+        (of_kind("magnitude||SK|1", frame=0), "files", "none", "none"),
+        (of_kind("phase|SE|SK|1"), "type", "phase", "magnitude"),
+        (of_kind("magnitude||SK|1"), "sequence", "none", "GR"),
+        (of_kind("magnitude|GR|SK|2"), "echo", "2", "1"),
     ):
-        assert replace(chosen, **changed).difference_from(chosen) == said
-    assert chosen.difference_from(replace(chosen, slices=two)) == "but with 1 phases instead of 2"
-    assert replace(chosen, slices=two).difference_from(chosen) == "but with another contrast, or acquired again"
+        assert [*replace(chosen, **changed).difference_from(chosen).values()] == differs
+    assert [*chosen.difference_from(replace(chosen, slices=two)).values()] == ["phases", 1, 2]
+    assert replace(chosen, slices=two).difference_from(chosen)["kind"] == "contrast"
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,19 @@ from hypothesis import strategies as st
 from planewise.exams import index_folder
 from planewise.exams.frame import Frame
 from planewise.exams.grouping import group_exams
-from planewise.exams.identity import hashed, load_salt
 from planewise.exams.labels import exam_names
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.stacks import build_stacks, still
+from planewise.files.identity import hashed, load_salt
+from planewise.findings import finding
 
 from tests.exams.conftest import write_usual_exam
 from tests.exams.files import write_cine
 from tests.exams.hearts import USUAL_AXIS, make_frame, rotation
+from tests.exams.told import codes, flags, notes
+
+REPEATED = finding("slices-other-images", count=1, kind="repeated")
 
 
 def stacks_of(folder: Path) -> list[Stack]:
@@ -66,63 +70,39 @@ def test_trigger_times_that_contradict_the_images_order_are_noted(numbers, slice
     images += [(16.0, k, usual | {where: 9 + k}) for k in range(3)]
     (stack,) = build_stacks([frame(place, trigger=40.0 * k, **values) for place, k, values in images])
     assert [one.trigger for one in stack.slices[0].phases] == [0, 40, 80]
-    note = (
-        f"trigger times contradict the images' numbers in {slices} slices: phases are sorted by the trigger times; is the "
-        "first phase right?"
-    )
-    assert stack.notes == [note] * bool(slices)
-    assert all("trigger" not in kept for kept in still(stack).notes)
+    note = finding("phases-order", kind="contradicted", times="trigger times", count=slices)
+    assert stack.findings == [note] * bool(slices)
+    assert "phases-order" not in codes(still(stack).findings)
 
 
 def test_a_file_without_trigger_times_has_none_that_contradict_its_frames():
     (stack,) = build_stacks([frame(path="/data/1.dcm", instance=100_000 * k, frame=9 - k) for k in range(1, 4)])
-    assert [one.frame for one in stack.slices[0].phases] == [8, 7, 6] and stack.notes == []
-
-
-CONTRADICTED = (
-    "times of acquisition contradict the images' numbers in 2 slices: phases are sorted by the times of acquisition; is "
-    "the first phase right?"
-)
-BACKWARDS = (
-    "the images' numbers are in the reverse order of the times of acquisition in 2 slices: phases are sorted by the times "
-    "of acquisition; does the cine play backwards?"
-)
-SCATTERED = (
-    "times of acquisition contradict the images' numbers in 2 slices, but are too far apart for one slice: phases are sorted "
-    "by the numbers; is this order right?"
-)
-UNNUMBERED = (
-    "the images of 2 slices have neither numbers nor trigger times: phases are sorted by the times of acquisition; is the "
-    "first phase right?"
-)
-UNORDERED = (
-    "the images of 2 slices have neither numbers nor times: phases are in the order of the files; is this order right?"
-)
+    assert [one.frame for one in stack.slices[0].phases] == [8, 7, 6] and not notes(stack)
 
 
 @pytest.mark.parametrize(
     ("numbers", "acquired", "made", "order", "note"),
     [
         ((1, 2, 3, 4), "1234", "1234", [0, 1, 2, 3], None),
-        ((3, 1, 2, 4), "1234", "", [0, 1, 2, 3], CONTRADICTED),
-        ((4, 3, 2, 1), "1234", "", [0, 1, 2, 3], BACKWARDS),
+        ((3, 1, 2, 4), "1234", "", [0, 1, 2, 3], "contradicted"),
+        ((4, 3, 2, 1), "1234", "", [0, 1, 2, 3], "backwards"),
         ((3, 4, 1, 2), "1234", "", [2, 3, 0, 1], None),  # midnight, or numbers that begin in systole
         ((1, 2, 3, 4), "1111", "4132", [0, 1, 2, 3], None),  # images of a retrospective cine, made in another order
         ((1, 2, 3, 4), "", "4132", [0, 1, 2, 3], None),
-        ((1, 2, 4, 3), ("114700", "031500.5", "201500", "180000"), "", [0, 1, 3, 2], SCATTERED),
-        ((1, 2, 4, 3), ("114700", "114000", "115000", "114900"), "", [0, 1, 3, 2], SCATTERED),
+        ((1, 2, 4, 3), ("114700", "031500.5", "201500", "180000"), "", [0, 1, 3, 2], "scattered"),
+        ((1, 2, 4, 3), ("114700", "114000", "115000", "114900"), "", [0, 1, 3, 2], "scattered"),
         (
             (4, 3, 2, 1),
             ("20260101235959.5", "20260102000001", "20260102000002", "20260102000003+0100"),
             "",
             [0, 1, 2, 3],
-            BACKWARDS,
+            "backwards",
         ),
-        ((0, 0, 0, 0), ("114700", "031500.5", "201500", "180000"), "", [1, 0, 3, 2], UNNUMBERED),
+        ((0, 0, 0, 0), ("114700", "031500.5", "201500", "180000"), "", [1, 0, 3, 2], "unnumbered"),
         ((1, 2, 3, 4), "1142", "", [0, 1, 2, 3], None),
-        ((0, 0, 0, 0), "2143", "1234", [1, 0, 3, 2], UNNUMBERED),
-        ((0, 0, 0, 0), "1111", "2143", [1, 0, 3, 2], UNNUMBERED),
-        ((0, 0, 0, 0), "1111", "", [0, 1, 2, 3], UNORDERED),
+        ((0, 0, 0, 0), "2143", "1234", [1, 0, 3, 2], "unnumbered"),
+        ((0, 0, 0, 0), "1111", "2143", [1, 0, 3, 2], "unnumbered"),
+        ((0, 0, 0, 0), "1111", "", [0, 1, 2, 3], "unordered"),
     ],
 )
 def test_times_order_a_cine_if_numbers_contradict_them_or_are_missing(numbers, acquired, made, order, note):
@@ -135,9 +115,9 @@ def test_times_order_a_cine_if_numbers_contradict_them_or_are_missing(numbers, a
     assert [one.path for entry in stack.slices for one in entry.phases] == [
         f"/{z}/{k + 8}" for z in range(2) for k in order
     ]
-    assert [*stack.notes, *stack.absent] == [note] * bool(note)
-    assert stack.absent == [note] * (note in (UNORDERED, BACKWARDS))
-    assert still(stack).notes == ["2 slice positions have several images in one series: the last is used"]
+    assert [each["kind"] for each in stack.findings] == [note] * bool(note)
+    assert len(flags(stack)) == (note in ("unordered", "backwards"))
+    assert still(stack).findings == [finding("slices-several-images", count=2)]
 
 
 @pytest.mark.parametrize(
@@ -149,8 +129,7 @@ def test_images_without_numbers_of_two_acquisitions_are_separated_by_their_pause
     frames = [frame(path=f"/{k}", series="1", instance=0, clocks=("", f"{time:.2f}")) for k, time in enumerate(times)]
     (stack,) = build_stacks(frames[::2] + frames[1::2])
     assert sorted(int(one.path[1:]) for one in stack.slices[0].phases) == found
-    again = "1 slice position was acquired more than once: the last acquisition is used"
-    assert (again in stack.notes) == (len(found) == 5)
+    assert (REPEATED in notes(stack)) == (len(found) == 5)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +150,8 @@ def test_temporal_positions_order_a_cine_without_trigger_times(tmp_path, numbers
         header.save_as(path)
     (stack,) = build_stacks(scan_folder(tmp_path).frames)
     assert [one.path for one in stack.slices[0].phases] == [str(paths[k]) for k in order]
-    said = CONTRADICTED.replace("times of acquisition", "temporal positions").replace("2 slices", "1 slice")
-    assert stack.notes == [said] * (order == [0, 1, 2, 3])
+    said = finding("phases-order", kind="contradicted", times="temporal positions", count=1)
+    assert notes(stack) == [said] * (order == [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize(("phases", "runs"), [(10, 2), (6, 4), (2, 20)])
@@ -198,13 +177,13 @@ def test_each_acquisition_of_a_repeated_cine_is_in_order_of_its_times():
     ]
     (stack,) = build_stacks(frames)
     assert [one.sop for one in stack.slices[0].phases] == ["21", "22", "23", "24"]
-    assert CONTRADICTED.replace("2 slices", "1 slice") in stack.notes
+    assert "phases-order" in codes(notes(stack))
 
 
 @pytest.mark.parametrize(("count", "number"), [(2, 0), (3, 7)])
 def test_images_with_one_number_are_copies(count, number):
     (stack,) = build_stacks([frame(instance=number) for _ in range(count)])
-    assert stack.notes == ["1 slice position was acquired more than once: the last acquisition is used"]
+    assert notes(stack) == [REPEATED]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +271,7 @@ def test_the_last_acquisition_of_a_slice_is_used():
     (stack,) = build_stacks([*again, *frames])
     assert len(stack.slices) == 3
     assert {one.sop for one in stack.slices[1].phases} == {"again"}
-    assert stack.notes == ["1 slice position was acquired more than once: the last acquisition is used"]
+    assert notes(stack) == [REPEATED]
 
 
 def test_a_repeat_inside_one_series():
@@ -310,11 +289,7 @@ def test_a_broken_off_repeat_does_not_replace_a_whole_slice():
     broken = [frame(trigger=30.0 * k, series="2", acquired=("", 2, 0, ())) for k in range(2)]
     (stack,) = build_stacks([*whole, *broken])
     assert stack.phase_counts == (10, 10)
-    assert stack.notes == ["1 slice position has additional images in series with too few phases: not used"]
-
-
-REAL_TIME = "series that are not gated cines, such as perfusion, maps or real time"
-OVERLAYS = "series of derived images, such as copies with overlays"
+    assert notes(stack) == [finding("slices-other-images", count=1, kind="short")]
 
 
 @pytest.mark.parametrize(
@@ -323,10 +298,10 @@ OVERLAYS = "series of derived images, such as copies with overlays"
         (40, {}, lambda k: 150.0, None),
         (40, {}, lambda k: 150.0 + k, None),
         (40, {}, lambda k: 900.0 * k, None),
-        (20, {}, lambda k: None, REAL_TIME),
+        (20, {}, lambda k: None, "no-cine"),
         (8, {"sequence": "GR/IR"}, lambda k: 100.0 * k, None),
-        (10, {"derived": True}, lambda k: 60.0 * k, OVERLAYS),
-        (4, {"derived": True}, lambda k: 60.0 * k, "series with too few phases"),
+        (10, {"derived": True}, lambda k: 60.0 * k, "derived"),
+        (4, {"derived": True}, lambda k: 60.0 * k, "short"),
     ],
 )
 def test_a_later_series_of_another_kind_does_not_replace_a_cine(count, values, triggers, others):
@@ -335,8 +310,8 @@ def test_a_later_series_of_another_kind_does_not_replace_a_cine(count, values, t
     other = [frame(10.0 * z, trigger=triggers(k), instance=k, **later) for z in (1, 2) for k in range(count)]
     stack, *apart = build_stacks([*cine, *other])
     assert {one.sop for entry in stack.slices for one in entry.phases} == {"cine"}
-    assert stack.notes == [f"2 slice positions have additional images in {others}: not used"] * bool(others)
-    assert len(apart) == (others is None) and not stack.absent
+    assert stack.findings == [finding("slices-other-images", count=2, kind=others)] * bool(others)
+    assert len(apart) == (others is None)
     (alone,) = build_stacks(other)
     assert alone.phase_counts == (count, count) and not alone.is_cine and stack.is_cine
 
@@ -350,7 +325,7 @@ def test_a_derived_copy_with_trigger_times_does_not_replace_originals_without():
     ]
     (stack,) = build_stacks(frames)
     assert not any(one.derived for entry in stack.slices for one in entry.phases)
-    assert stack.notes == [f"3 slice positions have additional images in {OVERLAYS}: not used"]
+    assert notes(stack) == [finding("slices-other-images", count=3, kind="derived")]
 
 
 def test_of_two_copies_the_one_with_distortion_correction_is_used():
@@ -361,9 +336,9 @@ def test_of_two_copies_the_one_with_distortion_correction_is_used():
         for k in range(10)
     ]
     (stack,) = build_stacks(frames)
-    assert not any(one.uncorrected for entry in stack.slices for one in entry.phases) and len(stack.notes) == 1
+    assert not any(one.uncorrected for entry in stack.slices for one in entry.phases) and len(notes(stack)) == 1
     (alone,) = build_stacks([one for one in frames if one.uncorrected])
-    assert alone.is_cine and not alone.notes
+    assert alone.is_cine and not notes(alone)
 
 
 def test_perfusion_between_the_slices_of_a_cine_is_a_stack_of_its_own():
@@ -387,7 +362,7 @@ def test_a_computed_image_in_the_series_of_a_cine_is_no_phase():
 def test_trigger_times_in_seconds_are_read(unit, said):
     (stack,) = build_stacks([frame(10.0 * z, trigger=unit * 40.0 * k) for z in range(3) for k in range(20)])
     assert [one.trigger for one in stack.slices[0].phases] == pytest.approx([40.0 * k for k in range(20)])
-    assert stack.is_cine and stack.notes == ["all trigger times are below 10 ms: they are taken as seconds"] * said
+    assert stack.is_cine and codes(notes(stack)) == ["trigger-in-seconds"] * said
 
 
 @pytest.mark.parametrize(("time", "said"), [(1.2, False), (4.2, True), (None, False)])
@@ -400,7 +375,7 @@ def test_a_cine_acquired_again_with_another_echo_time_is_doubtful(time, said):
     ]
     (stack,) = build_stacks(frames)
     assert {one.series for entry in stack.slices for one in entry.phases} == {"2"}
-    assert [text.split(":")[0] for text in stack.absent] == ["the repetition of 3 slices has another echo time"] * said
+    assert flags(stack) == [finding("echo-time-differs", count=3)] * said
 
 
 @pytest.mark.parametrize(("first", "shift", "pairs"), [(0, 3, 11), (0, 5, 11), (2, 3, 4), (0, 8.5, 0)])
@@ -415,22 +390,21 @@ def test_a_stack_acquired_again_at_shifted_positions_is_noted(first, shift, pair
     ]
     (stack,) = build_stacks(frames)
     assert len(stack.slices) == len(places)
-    notes = [note for note in stack.notes if "at shifted positions" in note]
-    assert [note.split(" neighbouring")[0] for note in notes] == [f"{pairs} pairs of"] * bool(pairs)
+    assert [each["count"] for each in stack.findings if each.code == "slices-interleaved"] == [pairs] * bool(pairs)
 
 
 def test_unequal_phases_stay_unequal_and_are_said():
     frames = [frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else 8)]
     (stack,) = build_stacks(frames)
     assert sorted(len(entry.phases) for entry in stack.slices) == [8, 10, 10, 10]
-    assert stack.notes == [] and len(stack.absent) == 1
+    assert not notes(stack) and len(flags(stack)) == 1
 
 
 def test_a_slice_with_hardly_any_phases_is_left_out():
     frames = [frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else 1)]
     (stack,) = build_stacks(frames)
     assert len(stack.slices) == 3
-    assert stack.notes == ["1 slice has only 1 of 10 phases: left out"]
+    assert notes(stack) == [finding("slices-short", count=1, most=1, usual=10)]
     for phases, slices in ((5, 4), (4, 3)):
         frames = [
             frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else phases)
@@ -521,12 +495,12 @@ def test_exams_are_studies_and_frames_of_reference(tmp_path):
     exams = group_exams(found, tmp_path)
     assert len(exams) == 4, "if two patients have the same study identifier, they are two studies"
     moved = [exam for exam in exams if exam.key.startswith("study:1")]
-    assert all("2 frames of reference" in exam.notes[0] for exam in moved)
+    assert all(exam.findings[0] == finding("several-frames-of-reference", count=2) for exam in moved)
 
 
 def test_without_a_frame_of_reference_the_study_relates_and_it_is_said(tmp_path):
     (exam,) = group_exams([frame(frame_of_reference=""), frame(10.0, frame_of_reference="")], tmp_path)
-    assert exam.notes == ["no frame of reference in the headers: slices are related only because they share a study"]
+    assert exam.findings == [finding("no-frame-of-reference", shared="study")]
 
 
 def test_without_identifiers_the_folder_is_the_study(tmp_path):
@@ -555,11 +529,11 @@ def test_copies_count_once(tmp_path):
     one = frame(sop="1.2.3")
     (exam,) = group_exams([one, replace(one, path="/elsewhere/copy.dcm")], tmp_path)
     assert len(exam.stacks[0].slices[0].phases) == 1
-    assert exam.notes == ["1 image is a copy of another"]
+    assert exam.findings == [finding("images-copied", count=1)]
     # some anonymisers give all images one identifier
     others = [frame(10.0, sop="1.2.3"), replace(one, instance=2), replace(one, trigger=40.0), replace(one, frame=1)]
     (exam,) = group_exams([one, *others], tmp_path)
-    assert exam.notes == []
+    assert exam.findings == []
 
 
 @pytest.mark.parametrize("name", ["sax_5", "lax 3", "RVOT_1", "2ch_9", "Se3", "SER-12", "series7"])
@@ -611,12 +585,12 @@ def test_a_still_stack_keeps_the_image_that_was_acquired_last():
 @pytest.mark.parametrize(
     ("facts", "differ"),
     [
-        ({"PatientSex": "F"}, ""),
-        ({"PatientSex": None, "PatientBirthDate": None}, ""),
-        ({"PatientSex": "M"}, "sexes"),
-        ({"PatientSex": "M", "PatientBirthDate": "19700102"}, "birth dates and sexes"),
-        ({"PatientSex": "M", "PatientID": "P-2"}, ""),
-        ({"PatientSex": "M", "PatientID": "ANONYMOUS"}, ""),
+        ({"PatientSex": "F"}, []),
+        ({"PatientSex": None, "PatientBirthDate": None}, []),
+        ({"PatientSex": "M"}, ["sexes"]),
+        ({"PatientSex": "M", "PatientBirthDate": "19700102"}, ["birth dates", "sexes"]),
+        ({"PatientSex": "M", "PatientID": "P-2"}, []),
+        ({"PatientSex": "M", "PatientID": "ANONYMOUS"}, []),
     ],
 )
 def test_two_people_with_one_number_are_noted(tmp_path, facts, differ):
@@ -627,9 +601,9 @@ def test_two_people_with_one_number_are_noted(tmp_path, facts, differ):
     exams = group_exams(scan_folder(tmp_path).frames, tmp_path)
     assert len(exams) == 2
     for exam in exams:
-        notes = [note for note in exam.notes if "with this PatientID" in note]
-        assert [note.split(" different ")[1].split(":")[0] for note in notes] == [differ] * bool(differ)
-        assert not any(value in note for note in exam.notes for value in ("1961", "1970"))
+        told = [each for each in exam.findings if each.code == "patient-differs"]
+        assert told == [finding("patient-differs", facts=differ)] * bool(differ)
+        assert not any(value in str(each) for each in exam.findings for value in ("1961", "1970"))
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from unittest.mock import Mock, patch
 
 import nibabel
 import numpy as np
 import pytest
 from planewise.exams import index_folder
-from planewise.exams import volumes as volumes_module
-from planewise.exams.volume import case_and_channel, common_name, nifti_files
-from planewise.exams.volumes import MASK_AS_IMAGE, PREDICTED_AS_IMAGE, case_and_phase, read_volumes
-from planewise.predicted_masks import mark_predicted
+from planewise.exams.volumes import (
+    MASK_AS_IMAGE,
+    NO_IMAGE,
+    OTHER_MASK,
+    PREDICTED_AS_IMAGE,
+    SEVERAL_MASKS,
+    case_and_phase,
+    read_volumes,
+)
+from planewise.files.names import case_and_channel, common_name, nifti_files
+from planewise.files.predicted_masks import mark_predicted
+from planewise.findings import finding
 
 
 def write(path: Path, shape=(6, 5, 4), affine=None) -> Path:
@@ -72,10 +79,9 @@ def test_a_missing_frame_and_a_missing_line(tmp_path):
     volumes, skipped = volumes_of(tmp_path)
     assert [(volume.case, volume.phase) for volume in volumes] == [("patient001", "ED"), ("patient002", "ED")]
     assert "height" not in volumes[1].classes
-    assert {reason.split(":")[0] for reason in skipped} == {
-        "ACDC patient without the ES frame that Info.cfg names",
-        "ACDC patient whose Info.cfg names no ES frame",
-        "ACDC patient whose Info.cfg has no Height from 40 to 250",
+    assert {(reason.code, reason["what"], len(paths)) for reason, paths in skipped.items()} == {
+        ("table-lacks", "an ES frame that exists", 2),
+        ("table-lacks", "Height from 40 to 250", 1),
     }
 
 
@@ -93,9 +99,9 @@ def test_bodies_in_other_units_are_not_taken(tmp_path, height, weight):
     write_acdc(tmp_path, 1, Height=height, Weight=weight)
     volumes, skipped = volumes_of(tmp_path)
     assert [volume.classes for volume in volumes] == [{"group": "DCM"}] * 2
-    assert set(skipped) == {
-        "ACDC patient whose Info.cfg has no Height from 40 to 250: kept without it",
-        "ACDC patient whose Info.cfg has no Weight from 2 to 400: kept without it",
+    assert {(reason.code, reason["what"]) for reason in skipped} == {
+        ("table-lacks", "Height from 40 to 250"),
+        ("table-lacks", "Weight from 2 to 400"),
     }
 
 
@@ -140,10 +146,8 @@ def test_affines_that_are_not_finite(tmp_path):
     write(tmp_path / "b.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
     assert [(volume.case, volume.label) for volume in volumes] == [("b", None)]
-    assert set(skipped) == {
-        "NIfTI image whose affine is not finite",
-        "mask left out: NIfTI image whose affine is not finite",
-    }
+    geometry = finding("nifti-image", kind="geometry")
+    assert set(skipped) == {geometry, geometry.about("mask")}
 
 
 def test_masks_beside_images(tmp_path):
@@ -170,7 +174,7 @@ def test_a_mask_without_a_name_is_of_no_image_among_several(tmp_path):
         write(tmp_path / f"{each}.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
     assert [(volume.case, volume.label) for volume in volumes] == [("one", None), ("two", None)]
-    assert [reason for reason in skipped if "named like a mask, without its image" in reason]
+    assert list(skipped) == [NO_IMAGE]
 
 
 def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
@@ -178,7 +182,7 @@ def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
         write(tmp_path / f"{name}.nii.gz")
     (volume,), skipped = volumes_of(tmp_path)
     assert volume.label is None
-    assert [len(paths) for reason, paths in skipped.items() if "several masks" in reason] == [2]
+    assert len(skipped[SEVERAL_MASKS]) == 2
 
 
 def test_a_mask_that_a_person_corrected_is_used_and_is_no_image(tmp_path):
@@ -192,21 +196,24 @@ def test_a_mask_that_a_person_corrected_is_used_and_is_no_image(tmp_path):
     for age, name in enumerate(("a_mask_corrected_2", "a_mask_corrected")):
         os.utime(tmp_path / f"{name}.nii.gz", (age, age))
     assert volumes_of(tmp_path)[0][0].label == tmp_path / "a_mask_corrected.nii.gz"
-    _, skipped = volumes_of(tmp_path)
-    assert [reason for reason in skipped if "named like a mask, without its image" in reason]
+    assert volumes_of(tmp_path)[1][NO_IMAGE] == [str(tmp_path / "alone/b_mask_corrected_2.nii.gz")]
 
 
 @pytest.mark.parametrize(
-    ("shape", "shift", "words"), [((6, 5, 3), 0, "its shape is (6, 5, 3)"), ((6, 5, 4), 4.0, "4.0 mm from the image")]
+    ("shape", "shift", "why"),
+    [
+        ((6, 5, 3), 0, {"kind": "shape", "own": (6, 5, 3), "wanted": (6, 5, 4)}),
+        ((6, 5, 4), 4.0, {"kind": "place", "mm": 4.0}),
+    ],
 )
-def test_a_mask_on_another_grid_is_left_out_with_the_reason(tmp_path, shape, shift, words):
+def test_a_mask_on_another_grid_is_left_out_with_the_reason(tmp_path, shape, shift, why):
     affine = np.eye(4)
     affine[0, 3] = shift
     write(tmp_path / "a.nii.gz")
     write(tmp_path / "a_gt.nii.gz", shape, affine)
     (volume,), skipped = volumes_of(tmp_path)
     assert volume.label is None
-    assert any(words in reason for reason in skipped)
+    assert list(skipped) == [finding("grid-differs", "mask", **why)]
 
 
 def test_what_is_no_volume_is_explained(tmp_path):
@@ -232,17 +239,15 @@ def test_what_is_no_volume_is_explained(tmp_path):
     (tmp_path / "broken.nii.gz").write_bytes(b"no gzip")
     volumes, skipped = volumes_of(tmp_path)
     assert volumes == []
-    assert {reason: len(paths) for reason, paths in skipped.items()} == {
-        "NIfTI image with 2 dimensions: it must be a volume (3D) or a cine (4D)": 1,
-        "NIfTI image with 5 dimensions: it must be a volume (3D) or a cine (4D)": 1,
-        "NIfTI cine of one slice: a stack is needed": 1,
-        "NIfTI image of one slice: a stack is needed": 1,
-        "NIfTI image without voxels": 2,
-        "NIfTI image of impossible geometry: a voxel size or position beyond what a scanner can have": 3,
-        "NIfTI image of colours or complex numbers: it must have one number per voxel": 2,
-        "NIfTI image whose affine gives its voxels no extent": 1,
-        "NIfTI file that cannot be read": 1,
+    assert {(reason.code, dict(reason.values).get("kind")): len(paths) for reason, paths in skipped.items()} == {
+        ("nifti-image", "dimensions"): 1,  # of 2, and of 5
+        ("nifti-image", "slice"): 2,
+        ("nifti-image", "voxels"): 2,
+        ("nifti-image", "geometry"): 4,
+        ("nifti-image", "colours"): 2,
+        ("nifti-damaged", None): 1,
     }
+    assert {reason["count"] for reason in skipped if "count" in dict(reason.values)} == {2, 5}
 
 
 def test_a_cine_is_a_volume_for_each_time(tmp_path):
@@ -278,7 +283,7 @@ def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
     write(tmp_path / "other_4d.nii.gz", (6, 5, 4, 2))
     volumes, skipped = volumes_of(tmp_path)
     assert sorted(volume.image.name for volume in volumes) == sorted([f"{frame}.nii.gz", *["other_4d.nii.gz"] * 2])
-    assert list(skipped) == ["NIfTI cine whose frames are next to it: the frames are used"]
+    assert list(skipped) == [finding("file-not-used", kind="frames")]
 
 
 def test_a_second_readers_mask_is_listed(tmp_path):
@@ -287,8 +292,7 @@ def test_a_second_readers_mask_is_listed(tmp_path):
         write(tmp_path / f"{name}.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
     assert {volume.label.name for volume in volumes} == {"a_gt.nii.gz", "b_mask_corrected.nii.gz"}
-    assert list(skipped.values()) == [[str(tmp_path / "p1/a_gt_reader2.nii.gz")]]
-    assert "further mask" in next(iter(skipped))
+    assert skipped == {OTHER_MASK: [str(tmp_path / "p1/a_gt_reader2.nii.gz")]}
 
 
 def test_a_folder_of_masks_belongs_to_the_folder_next_to_it_or_around_it(tmp_path):
@@ -309,11 +313,7 @@ def test_a_folder_of_masks_belongs_to_the_folder_next_to_it_or_around_it(tmp_pat
         "e": None,
         "twice": None,
     }
-    assert {reason.split(":")[0]: len(paths) for reason, paths in skipped.items()} == {
-        "mask left out": 1,
-        "several masks match one image": 2,
-        "NIfTI file in a folder of masks (labelsTr, masks, ...)": 1,
-    }
+    assert len(skipped) == 3 and (len(skipped[SEVERAL_MASKS]), len(skipped[NO_IMAGE])) == (2, 1)
 
 
 def test_a_mask_of_images_in_several_folders_belongs_to_none(tmp_path, monkeypatch):
@@ -325,20 +325,7 @@ def test_a_mask_of_images_in_several_folders_belongs_to_none(tmp_path, monkeypat
         found = {volume.image.relative_to(folder).as_posix()[:-7]: volume.label for volume in volumes}
         masks = folder / "masks"
         assert found == {"train/c1": None, "test/c1": None, "train/c2": masks / "c2.nii.gz", "c3": masks / "c3.nii.gz"}
-        (reason,) = skipped
-        assert reason.startswith("one mask matches images of several folders") and skipped[reason] == [
-            str(masks / "c1.nii.gz")
-        ]
-
-
-def test_many_folders_take_little_time(tmp_path):
-    """Each mask is named once, however many folders there are."""
-    files = [tmp_path / f"{case}" / name for case in range(60) for name in ("a.nii.gz", "masks/a.nii.gz")]
-    for path in files:
-        write(path)
-    with patch.object(volumes_module, "_MASK_ALONE", Mock(wraps=volumes_module._MASK_ALONE)) as pattern:
-        found = read_volumes(files, tmp_path)
-    assert all(volume.label for volume in found.volumes) and pattern.sub.call_count == 60
+        assert skipped == {finding("mask-not-used", kind="images"): [str(masks / "c1.nii.gz")]}
 
 
 def test_masks_are_no_images(tmp_path):
@@ -347,10 +334,7 @@ def test_masks_are_no_images(tmp_path):
         write(tmp_path / f"{name}.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
     assert {volume.image.parent.name for volume in volumes} == {"scans", "case"}
-    assert {reason.split(":")[0]: len(paths) for reason, paths in skipped.items()} == {
-        "NIfTI file in a folder of masks (labelsTr, masks, ...)": 1,
-        "NIfTI file that is named like a mask, without its image next to it": 1,
-    }
+    assert {reason: len(paths) for reason, paths in skipped.items()} == {NO_IMAGE: 2}
     (inside,), _ = volumes_of(tmp_path / "labels")
     assert inside.case == "b", "a folder that the user names is not left out"
 
@@ -440,7 +424,7 @@ def test_a_mask_that_a_network_predicted_is_no_image(tmp_path):
     nibabel.save(nibabel.Nifti1Image(voxels.astype("i2"), np.eye(4)), tmp_path / "other.nii.gz")
     found = read_volumes(sorted(tmp_path.iterdir()), tmp_path)
     assert [volume.image.name for volume in found.volumes] == ["other.nii.gz"]
-    assert [len(paths) for reason, paths in found.skipped.items() if reason == PREDICTED_AS_IMAGE] == [2]
+    assert len(found.skipped[PREDICTED_AS_IMAGE]) == 2
 
 
 def test_a_mask_with_the_name_of_an_image_is_left_out_by_its_values(tmp_path):

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import pytest
-from planewise.packaging import package_bundle
-from planewise.preprocessing import LoadStackd
+from planewise.exams import LoadExamd
+from planewise.workshop.packaging import package_bundle
 
 from tests.bundles.conftest import BUNDLES, DECLARED, datalist_for, tiny, train_and_evaluate
 from tests.conftest import ROOT
@@ -144,7 +144,7 @@ def studies(few_phantoms, exams, tmp_path_factory) -> Path:  # noqa: F811
     folder = tmp_path_factory.mktemp("studies")
     (folder / "labels" / "final").mkdir(parents=True)
     for body, view in (("cardiac", "sax"), ("knee", "sagittal")):
-        stack = LoadStackd("image", view=view)({"image": str(getattr(exams, body).folder)})["image"]
+        stack = LoadExamd("image", view=view)({"image": str(getattr(exams, body).folder)})["image"]
         volume = nibabel.Nifti1Image(np.asarray(stack, dtype=np.float32), np.asarray(stack.affine))
         nibabel.save(volume, folder / f"{body}.nii.gz")
     datalist = few_phantoms.cardiac.labelled

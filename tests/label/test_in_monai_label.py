@@ -15,8 +15,8 @@ import pydicom
 import pytest
 import torch
 from monai.metrics import compute_dice
+from planewise.exams import LoadExamd
 from planewise.networks import read_weights
-from planewise.preprocessing import LoadStackd
 
 from tests.bundles.conftest import run_bundle
 from tests.label.conftest import (
@@ -161,7 +161,7 @@ def test_four_chambers_are_segmented_in_nifti_and_in_dicom(server, studies, few_
     told(f"`{LONG}`, a 4-chamber image as NIfTI", "a mask on the image's grid, the same as without the server")
 
     file = min(path for path in exams.cardiac.folder.rglob("*.dcm") if "4ch" in path.parent.name)
-    stack = LoadStackd("image", view="4ch")({"image": str(exams.cardiac.folder)})["image"]
+    stack = LoadExamd("image", view="4ch")({"image": str(exams.cardiac.folder)})["image"]
     for given in (file, exams.cardiac.folder):
         labels, affine = read(server.labels(LONG, str(given), tmp_path / "mask.nii.gz"))
         assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
@@ -183,7 +183,7 @@ def test_real_images_keep_their_grid(server, real_data, told, tmp_path):
     for name in (SEGMENTATION, ORIENTATION, LOCATION):
         on_the_grid_of(image, server.labels(name, str(image), tmp_path / "labels.nii.gz"))
     exam = str(real_data / "cardiac_cine_exam" / "dicom")
-    stack = LoadStackd("image")({"image": exam})["image"]
+    stack = LoadExamd("image")({"image": exam})["image"]
     labels, affine = read(server.labels(ORIENTATION, exam, tmp_path / "labels.nii.gz"))
     assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
     what = f"`{SEGMENTATION}`, `{ORIENTATION}` and `{LOCATION}`, a real short axis as NIfTI"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.networks import read_weights
-from planewise.packaging import package_bundle
+from planewise.workshop.packaging import package_bundle
 
 from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, datalist_for, infer, tiny, train_and_evaluate
 from tests.label.conftest import page_commands, run_bash

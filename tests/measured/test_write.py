@@ -6,7 +6,7 @@ import re
 
 import pytest
 import yaml
-from planewise.reports.methods import method_name
+from planewise.workshop.study.methods import method_name
 
 from tests.reports.study.studies import write
 from tools.benchmarks.page import END
@@ -151,6 +151,3 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
     write(tmp_path / "bundles/pretext_e/configs/metadata.json", {"version": "0.1.0"})
     with pytest.raises(ValueError, match=r"README\.md: pretext_e: its metadata\.json needs a summary"):
         measured.documents([entry], {}, tmp_path)
-
-
-#: Words with which a sentence compares methods, and sentences with them that are not about a study of ours.

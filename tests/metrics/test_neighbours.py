@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from planewise.metrics import embeddings as module
 from planewise.metrics import mean_distance_of_others, nearest_neighbours
-from planewise.metrics import neighbours as module
 
 
 def test_the_neighbour_is_the_nearest_in_angle_and_of_another_group():

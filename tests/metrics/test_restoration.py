@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from planewise.metrics.restoration import mean_of_seen, restoration_errors, restoration_scores
+from planewise.metrics.pretexts import mean_of_seen, restoration_errors, restoration_scores
 from planewise.reports.main_score import main_score
 
 

@@ -85,6 +85,6 @@ def test_nine_of_ten_are_enough_and_nothing_stale_is():
 
 
 def test_the_list_is_shown(capsys):
-    assert main(["--list", "--only", "seeding.*never learns the epoch"]) == 0
+    assert main(["--list", "--only", "handlers.*never learns the epoch"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("tools/planewise/engines/seeding.py: ")
+    assert line.startswith("tools/planewise/engines/handlers.py: ")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.own_exams.corrected_masks import changed_since, corrected_in, corrected_masks, read_labels
-from planewise.reports.slicer_segmentation import write_slicer_segmentation
+from planewise.own_exams.slicer_segmentation import write_slicer_segmentation
 from scipy.spatial.transform import Rotation
 
 NAMES = {1: "RV", 2: "myocardium", 3: "LV"}
@@ -42,7 +42,7 @@ def read(file):
 
 
 def found_in(folder):
-    """File and labels of the corrected mask (None if there is none), and the sentences on the others."""
+    """File and labels of the corrected mask (None if there is none), and the findings on the others."""
     found, refused = corrected_masks(folder.parent, ["a"])
     return found.get(0), refused
 

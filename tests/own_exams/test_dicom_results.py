@@ -7,12 +7,13 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from planewise.data import find_inputs
+from planewise.exams import find_inputs
+from planewise.findings import finding
 from planewise.metrics.heart_volumes import heart_volumes
-from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag
-from planewise.own_exams.corrected_masks import CorrectedMask, marks_of
+from planewise.own_exams.corrected_masks import CorrectedMask
 from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan, write_segmentations
 from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES
+from planewise.own_exams.heart_results import HeartResults
 from planewise.own_exams.provenance import Provenance
 
 from tests.exams.conftest import write_usual_exam
@@ -21,13 +22,13 @@ from tests.exams.test_dicom_segmentation import some_labels
 NAMES = ["phase00", "phase33", "phase67"]
 CHOSEN = "End-diastole is phase00."
 NOTE, WEIGHTS = "Made by some weights.", Provenance("some_bundle", "1.2", "ab12" * 16, True)
-FLAG = Flag(("LV",), "volume", 0, "LV volume of 1 ml is outside 5 to 640 ml")
-
-#: Flags of a view, of the exam, and of another view.
+FLAG = finding("number-implausible", "LV volume at end-diastole", value=1.0, low=5, high=640, unit="ml")
+#: Findings on a view, on another view, and on a view that is not planned, which concerns the exam.
 FLAGS = [
-    "2ch: series 5 shows this view, but is named 4ch",
-    "3ch: series 7 shows this view, but is named 2ch",
-    "4ch: too far",
+    finding("series-misnamed", "2ch", number=5, named="4ch"),
+    finding("series-misnamed", "3ch", number=7, named="2ch"),
+    finding("view-far", "4ch", values=["9 mm"], limits=["5 mm"]),
+    finding("plane-disagrees", "4ch", kind="no-line", names=["slice 2"], count=1),
 ]
 
 
@@ -54,12 +55,12 @@ def comments(group):
 
 
 def test_a_plan(items, tmp_path):
-    none = planned(verdict="no plane", reasons=["peak 0.1"]) | dict.fromkeys(
+    none = planned(verdict="no plane") | dict.fromkeys(
         ("origin", "normal", "slices_that_disagree", "slices_without_a_line", "within_deg", "within_mm")
     )
     plan = {"views": {"2ch": planned(), "4ch": none}}
-    remarks = {"2ch": ["slice 2 disagrees", "farther than the bounds"], "4ch": ["out of order"]}
-    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, remarks, WEIGHTS, NOTE, None)
+    remarks = {"2ch": ["bounds", NOTE], "4ch": [NOTE]}
+    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, remarks, WEIGHTS, None)
     report = highdicom.sr.srread(file)
     *lines, plane = report.content.get_planar_roi_measurement_groups()
     assert plane.tracking_identifier == "2ch, planned" and plane.finding_type.value == "399232001"
@@ -75,17 +76,11 @@ def test_a_plan(items, tmp_path):
         "90 % error bound of the planned plane's offset": (1.75, "mm"),
     }
     assert plane.get_qualitative_evaluations()[0].value.meaning == "Plane"
-    assert [text for text in comments(plane) if text in remarks["2ch"]] == remarks["2ch"]
-    assert "out of order" not in comments(plane)
-    assert [text for text in comments(plane) if text.startswith("check: ")] == [f"check: {flag}" for flag in FLAGS[:2]]
+    assert comments(plane)[4:-1] == [*(f"check: {flag}" for flag in FLAGS[:2]), *remarks["2ch"]]
     (refused,) = report.content.get_image_measurement_groups()
     assert refused.tracking_identifier == "4ch, no plane" and numbers(refused) == {}
-    assert refused.get_qualitative_evaluations()[0].value.meaning == "No plane" and {"peak 0.1", "out of order"} <= {
-        *comments(refused)
-    }
-    assert [text for text in comments(refused) if text.startswith("check: ")] == [
-        f"check: {flag}" for flag in FLAGS[1:]
-    ]
+    assert refused.get_qualitative_evaluations()[0].value.meaning == "No plane"
+    assert comments(refused)[4:-1] == [*(f"check: {flag}" for flag in FLAGS[1:3]), str(FLAGS[3]), NOTE]
 
 
 def check_lines(lines, slices, origin, normal):
@@ -118,25 +113,14 @@ def write(items, tmp_path):
         lv = np.argwhere(labels[phase] == 3)
         labels[phase][tuple(lv[int(share * len(lv)) :].T)] = 2
     affine = np.array(items[0]["image"][0]["affine"])
-    found = heart_volumes(labels, [affine] * 3, STRUCTURES)
+    found = replace(heart_volumes(labels, [affine] * 3, STRUCTURES), names=NAMES)
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
     def run(all_phases=False, per_series=False, hide=None, surface=None, flags=(FLAG,), corrected=()):
-        files = write_segmentations(
-            tmp_path,
-            items,
-            labels,
-            NAMES,
-            found,
-            surface,
-            flags,
-            corrected,
-            [CHOSEN],
-            WEIGHTS,
-            NOTE,
-            DicomOut(all_phases=all_phases, per_series=per_series),
-            hide,
-        )
+        masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), Path(), np.empty(0)) for phase in corrected}
+        results = HeartResults("aa", NAMES, found, found, masks, surface, flags)
+        options = DicomOut(all_phases=all_phases, per_series=per_series)
+        files = write_segmentations(tmp_path, items, labels, results, [CHOSEN, NOTE], WEIGHTS, options, hide)
         return [file.name for file in files], found
 
     return run
@@ -190,10 +174,7 @@ def test_a_segmentation_of_each_series(write, tmp_path, items):
     assert cine.SeriesDescription == f"heart, series {series}, phantom-trained weights, research only"
     phases = {frame.FrameContentSequence[0].TemporalPositionIndex for frame in cine.PerFrameFunctionalGroupsSequence}
     assert phases == {1, 2, 3}
-    write(
-        per_series=True,
-        corrected=marks_of({1: CorrectedMask(Path("phase33_mask_corrected.nii.gz"), Path(), np.empty(0))}),
-    )
+    write(per_series=True, corrected=[1])
     cine = pydicom.dcmread(tmp_path / "series1.seg.dcm")
     assert cine.SeriesDescription == f"heart, series {series}, corrected, research only"
     assert cine.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
@@ -219,13 +200,13 @@ def test_volumes(write, tmp_path):
         assert segment.ReferencedSegmentNumber == 3
         made = pydicom.dcmread(tmp_path / f"{file}.seg.dcm")
         assert segment.ReferencedSOPInstanceUID == made.SOPInstanceUID
-        assert (f"check: {FLAG.text} (end-diastole)" in comments(group)) == (phase == 0)
+        assert (f"check: {FLAG}" in comments(group)) == (phase == 0)
         assert CHOSEN in comments(group)
         muscle = {item.name.value: item.value for item in groups[f"Myocardium, {moment}"].get_measurements()}
         assert muscle.get("18087-7") == (pytest.approx(found.masses[0], abs=1e-3) if phase == 0 else None)
     assert found.masses[0] != found.masses[2]
     function = {group.tracking_identifier: group for group in report.content.get_image_measurement_groups()}
-    assert f"check: {FLAG.text} (end-diastole)" in comments(function["Left ventricle, function"])
+    assert f"check: {FLAG}" in comments(function["Left ventricle, function"])
     assert CHOSEN in comments(function["Right ventricle, function"])
     values = {item.name.value: item.value for item in function["Left ventricle, function"].get_measurements()}
     assert values["8811-2"] == pytest.approx(found.ejection_fraction("LV"), abs=1e-3)
@@ -236,7 +217,7 @@ def test_volumes(write, tmp_path):
 
 
 def test_values_per_body_surface(write, tmp_path):
-    of_body = Flag(("LV", "RV", "myocardium"), BODY_SURFACE, None, "an implausible size")
+    of_body = finding("body-size-implausible", kind="child", cm=105.0, kg=70.0)
     _, found = write(surface=1.75, flags=[of_body])
     report = highdicom.sr.srread(tmp_path / "volumes.sr.dcm").content
     groups = [*report.get_volumetric_roi_measurement_groups(), *report.get_image_measurement_groups()]
@@ -256,9 +237,9 @@ def test_values_per_body_surface(write, tmp_path):
     assert numbers == {key: (pytest.approx(value, abs=1e-3), unit) for key, (value, unit) in wanted.items()}
     for group in groups:
         indexed = any(item.unit.value.endswith("m2") for item in group.get_measurements())
-        assert not indexed or "check: an implausible size" in comments(group)
+        assert not indexed or f"check: {of_body}" in comments(group)
     (body,) = [group for group in groups if group.tracking_identifier == "Body surface"]
-    assert "Mosteller, from the height and weight typed at the scanner" in comments(body)
+    assert NOTE in comments(body)
 
 
 def test_every_file_names_its_weights(write, tmp_path):
@@ -282,7 +263,7 @@ def test_every_file_names_its_weights(write, tmp_path):
 def test_a_bundle_without_a_version_still_has_files(items, tmp_path):
     plan, none = {"views": {"2ch": planned()}}, {"2ch": None}
     unknown = replace(WEIGHTS, version="")
-    file = write_plan(tmp_path, items[0], plan, none, [], {"2ch": []}, unknown, NOTE, None)
+    file = write_plan(tmp_path, items[0], plan, none, [], {"2ch": []}, unknown, None)
     assert "unknown" in str(pydicom.dcmread(file))
 
 
@@ -318,8 +299,8 @@ def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_pa
     assert comments() == "None"
     # another program saved a corrected mask
     save("phase33.seg.dcm", "QIICR")
-    said = "  phase33.seg.dcm was changed after planewise wrote it; it is kept as phase33_corrected.seg.dcm"
-    for told in ([said], []):
+    kept = finding("file-kept", file="phase33.seg.dcm", kept="phase33_corrected.seg.dcm")
+    for told in ([kept], []):
         assert clear_dicom(tmp_path) == told and DicomOut(wanted=False).write("abc", items[0], make) == []
         assert [file.name for file in tmp_path.glob("*.dcm")] == ["phase33_corrected.seg.dcm"]
 
@@ -327,8 +308,8 @@ def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_pa
 def test_nifti_is_said_only_if_somebody_asks(items, tmp_path):
     volume = {"image": "heart.nii.gz"}
     assert DicomOut().write("abc", volume, lambda hide: 1 / 0) == []
-    (line,) = DicomOut(wanted=True).write("abc", volume, lambda hide: 1 / 0)
-    assert line == "no DICOM files: they refer to DICOM images, and this exam is NIfTI"
+    (found,) = DicomOut(wanted=True).write("abc", volume, lambda hide: 1 / 0)
+    assert found.code == "no-dicom"
 
 
 def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, tmp_path):
@@ -338,7 +319,7 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
     plan = {"views": {"2ch": planned()}}
 
     def make(hide):
-        return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, NOTE, hide)
+        return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, hide)
 
-    (line,) = DicomOut().write("abc", items[0], make)
-    assert line == "no DICOM files: the images have no FrameOfReferenceUID"
+    (found,) = DicomOut().write("abc", items[0], make)
+    assert found.code == "no-dicom" and "FrameOfReferenceUID" in found["why"]

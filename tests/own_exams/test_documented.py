@@ -7,7 +7,7 @@ import re
 import nibabel
 import numpy as np
 import pytest
-from planewise.data import find_inputs
+from planewise.exams import find_inputs
 
 from tests.conftest import ROOT
 

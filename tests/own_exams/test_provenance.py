@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from planewise.checksum import sha256
+from planewise.files.checksum import sha256
 from planewise.own_exams.provenance import Provenance, made_by
 
 

@@ -11,16 +11,20 @@ import nibabel
 import numpy as np
 import pytest
 from planewise.commands import app
-from planewise.data import find_inputs, labelled, load_datalist, with_hearts
+from planewise.data import labelled, load_datalist, with_hearts
+from planewise.data.readable_items import NoneReadable
 from planewise.errors import InputError
-from planewise.exams import write_datalist
+from planewise.exams import find_inputs, write_datalist
+from planewise.files.predicted_masks import mark_predicted
+from planewise.findings import finding
 from planewise.own_exams import segment_datalist
-from planewise.predicted_masks import mark_predicted
 from planewise.preprocessing import KeepHeartd, LoadSliced
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
+UNREADABLE = finding("exam-unusable", error="no")
+A_NOTE = {"code": "localizer"}
 SHAPE, SPACING = (30, 24, 5), (2.0, 2.0, 10.0)
 #: Slice positions of the cine's stack; the last gap is twice the others.
 POSITIONS = (0.0, 10.0, 20.0, 30.0, 50.0)
@@ -85,38 +89,37 @@ def exams(tmp_path):
             "aaaa": {
                 "patient": "a",
                 "stacks": {"2ch": {"view": "2ch", "items": [{"image": cine[0]["image"]}]}},
-                "left_out": ["a note"],
+                "left_out": [A_NOTE],
             },
-            **{exam: {"stacks": {}, "left_out": ["a note"], "volumes": 2, "labels": 2} for exam in whole},
+            **{exam: {"stacks": {}, "left_out": [A_NOTE], "volumes": 2, "labels": 2} for exam in whole},
         },
     }
     return write_datalist(datalist, tmp_path / "exams.json")
 
 
 class Bundle:
-    """Replaces the bundle: writes the masks, logs the remarks and refuses the exams that a test gives it."""
+    """Replaces the bundle: writes the masks and refuses the exams and images that a test names."""
 
     def __init__(self):
-        self.masks, self.unread, self.runs, self.settings = {}, {}, [], {}
+        self.masks, self.unread, self.runs, self.settings = {}, (), [], {}
 
     def __call__(self, bundle, settings, watch=None):
         assert bundle.name == "downstream_cardiac_sax_segmentation" and (bundle / "configs/inference.yaml").is_file()
         self.settings = settings
         self.runs.append([])
         items = find_inputs(settings["input"], settings["phases"], settings["section"])
-        said = ["exam aaaa: a doubt"]
-        for place, item in enumerate(items):
+        refused = {}
+        for item in items:
             exam, name = exam_of(item), volume_name(item)
-            if reason := self.unread.get(exam) or self.unread.get(name):
-                said.append(f"exam {exam} is left out ({place + 1} of {len(items)}): image: {reason}")
+            if exam in self.unread or name in self.unread:
+                refused[exam] = UNREADABLE
                 continue
             save_mask(settings["output_dir"] / name / f"{name}_mask.nii.gz", self.masks.get(name, heart()))
             self.runs[-1].append(name)
             watch()
         if not self.runs[-1]:
-            first = exam_of(items[0])
-            raise InputError(f"none of the {len(items)} inputs can be read; the first: exam {first}, image: no")
-        return said
+            raise NoneReadable("none can be read", refused)
+        return refused
 
 
 @pytest.fixture
@@ -146,9 +149,8 @@ def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp
     assert sorted(bundle.runs[0]) == ALL and len(bundle.runs) == 1
     assert bundle.settings["weights"] == tmp_path / "weights.pt" and bundle.settings["device"] == "cpu"
     assert (done.exams, done.images, done.kept, done.left_out) == (3, 6, 0, {})
-    first, other = done.said
-    assert first == "exam aaaa: a doubt"
-    assert other.startswith("exams bbbb, cccc may not show a short axis"), "their slices are exactly axial"
+    (other,) = done.findings
+    assert (other.code, other.subject) == ("orientation-lost", "exams bbbb, cccc"), "their slices are exactly axial"
     assert seen == [(0, 6), *((number, 6) for number in range(1, 7)), (6, 6)]
     for section in ("training", "validation", "test"):
         before, after = load_datalist(exams, section), load_datalist(done.datalist, section)
@@ -162,7 +164,7 @@ def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp
             kept = old.keys() - {"image", "label", "label_map", "label_frame"}
             assert {key: new[key] for key in kept} == {key: old[key] for key in kept}
     content = json.loads(done.datalist.read_text())
-    assert content["exams"]["aaaa"]["left_out"] == ["a note"] and content["exams"]["bbbb"]["labels"] == 2
+    assert content["exams"]["aaaa"]["left_out"] == [A_NOTE] and content["exams"]["bbbb"]["labels"] == 2
     (other,) = content["exams"]["aaaa"]["stacks"]["2ch"]["items"]
     assert (done.datalist.parent / other["image"]).is_file(), "relative to the new datalist"
     assert not list(tmp_path.glob("out/tmp*")), "the temporary list of inputs contains paths, so it is deleted"
@@ -183,33 +185,33 @@ def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bu
 
 
 @pytest.mark.parametrize(
-    ("mask", "why"),
+    ("mask", "kind"),
     [
-        (heart(0), "is empty"),
-        (heart(4), "is empty"),  # label 4 is not a structure of the heart
-        (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "contains 1 ml; a heart has 10 to 2500 ml"),
-        (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "shows a heart on only 1 of 5 slices"),
+        (heart(0), "empty"),
+        (heart(4), "empty"),  # label 4 is not a structure of the heart
+        (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "volume"),
+        (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "slices"),
     ],
 )
-def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, why, segmented, bundle, exams):
+def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, kind, segmented, bundle, exams):
     bundle.masks["bbbb_ES"] = mask
     done = segmented()
-    assert done.left_out == {"bbbb": f"its predicted mask at ES {why}"} and (done.exams, done.images) == (2, 6)
+    ((why,),) = done.left_out.values()
+    assert list(done.left_out) == ["bbbb"] and (why.code, why["kind"], why.subject) == ("mask-no-heart", kind, "ES")
+    assert (done.exams, done.images) == (2, 6)
     items = load_datalist(done.datalist, "training")
     of_it = [item for item in items if item["exam"] == "bbbb"]
     # the exam loses both the good mask of the other phase and the mask that was drawn by hand
     assert len(of_it) == 2 and not any("label" in item or "label_origin" in item for item in of_it)
     assert {item["exam"] for item in with_hearts(items)} == {"aaaa"}
     entry = json.loads(done.datalist.read_text())["exams"]["bbbb"]
-    assert entry["left_out"] == ["a note", f"its predicted mask at ES {why}"] and entry["labels"] == 0
+    assert entry["left_out"] == [A_NOTE, why.record()] and entry["labels"] == 0
     assert (done.masks / "bbbb_ES/bbbb_ES_mask.nii.gz").is_file(), "the refused mask is kept for inspection"
 
 
 def test_where_no_mask_may_be_a_heart_there_is_no_datalist(segmented, bundle, tmp_path):
     bundle.masks = dict.fromkeys(ALL, heart(0))
-    with pytest.raises(
-        InputError, match="no exam has a mask that may be a heart .*bbbb: its .* at ED is empty.*--weights"
-    ):
+    with pytest.raises(InputError, match="no exam has a mask that may be a heart .*bbbb: ED: .*--weights"):
         segmented()
     assert not (tmp_path / "out/datalist.json").exists()
 
@@ -242,12 +244,12 @@ def test_a_mask_that_a_person_corrected_is_kept_if_its_exam_is_segmented_again(s
     (first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz").unlink()
     done = segmented()
     assert corrected.with_name("aaaa_phase00_mask_corrected.nii.gz").read_bytes() == content and done.kept == 4
-    said = "aaaa_phase00_mask.nii.gz was changed after planewise wrote it; it is kept as aaaa_phase00_mask_corrected.nii.gz"
-    assert f"exam aaaa: {said}" in done.said
+    kept = {"file": "aaaa_phase00_mask.nii.gz", "kept": "aaaa_phase00_mask_corrected.nii.gz"}
+    assert finding("file-kept", "exam aaaa", **kept) in done.findings
     # the exam cannot be read any more
     save(corrected, heart(1))
     (first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz").unlink()
-    bundle.unread = {"aaaa": "no"}
+    bundle.unread = {"aaaa"}
     segmented()
     assert sorted(file.name for file in corrected.parent.iterdir()) == [
         "aaaa_phase00_mask_corrected.nii.gz", "aaaa_phase00_mask_corrected_2.nii.gz"
@@ -268,22 +270,18 @@ def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
 
 
 def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
-    bundle.unread = {"cccc": "the volume cannot be read (OSError)", "bbbb": "no"}
+    bundle.unread = {"cccc", "bbbb"}
     done = segmented()
-    assert done.said == ["exam aaaa: a doubt"], "the reasons below tell which exams are left out"
-    assert done.left_out == {
-        "bbbb": "it cannot be segmented (image: no)",
-        "cccc": "it cannot be segmented (image: the volume cannot be read (OSError))",
-    }
+    assert done.findings == [] and done.left_out == {"bbbb": [UNREADABLE], "cccc": [UNREADABLE]}
     assert sorted(name for run in bundle.runs for name in run) == ALL[:2] and done.exams == 1
     items = load_datalist(done.datalist, "validation")
     assert items and not any("label" in item for item in items)
 
 
 def test_an_exam_with_a_phase_that_cannot_be_read_has_no_masks(segmented, bundle):
-    bundle.unread = {"bbbb_ES": "no"}
+    bundle.unread = {"bbbb_ES"}
     done = segmented()
-    assert done.left_out == {"bbbb": "it cannot be segmented (image: no)"} and done.images == 4
+    assert done.left_out == {"bbbb": [UNREADABLE]} and done.images == 4
     assert sorted(file.parent.name for file in done.masks.rglob("*_mask.nii.gz")) == ALL[:2] + ALL[4:]
 
 
@@ -291,9 +289,9 @@ def test_what_was_cut_off_is_no_mask_of_an_exam_that_cannot_be_read_now(segmente
     first = segmented()
     mask = first.masks / "cccc_ED/cccc_ED_mask.nii.gz"
     mask.write_bytes(mask.read_bytes()[:-20])
-    bundle.unread = {"cccc": "no"}
+    bundle.unread = {"cccc"}
     done = segmented()
-    assert done.left_out == {"cccc": "it cannot be segmented (image: no)"} and (done.kept, done.images) == (4, 4)
+    assert done.left_out == {"cccc": [UNREADABLE]} and (done.kept, done.images) == (4, 4)
     assert not mask.exists()
 
 
@@ -314,7 +312,7 @@ def test_slices_with_fewer_phases_are_named(segmented, bundle, exams):
             item for item in content[section] if (item["exam"], item.get("slice"), item["phase"]) != ("aaaa", 2, 0.5)
         ]
     exams.write_text(json.dumps(content))
-    assert [line.split(":")[0] for line in segmented().said if "phases" in line] == ["exam aaaa"]
+    assert ("phases-unequal", "exam aaaa") in [(found.code, found.subject) for found in segmented().findings]
 
 
 def test_phases_that_are_not_used_are_named(segmented, bundle, exams):
@@ -324,8 +322,7 @@ def test_phases_that_are_not_used_are_named(segmented, bundle, exams):
         cine = [item for item in content[section] if item["exam"] == "aaaa" and item["phase"] == 0]
         content[section] = others + [item | {"phase": phase / 101} for item in cine for phase in range(101)]
     exams.write_text(json.dumps(content))
-    said = [line for line in segmented().said if "phases are used" in line]
-    assert len(said) == 1 and said[0].startswith("exam aaaa: only 51 of 101 phases")
+    assert finding("phases-not-used", "exam aaaa", count=51, of=101) in segmented().findings
 
 
 def test_other_views_and_two_of_one_name_are_refused(exams, segmented, bundle, tmp_path):
@@ -353,7 +350,7 @@ def test_no_segmentation_is_trained_or_scored_on_them(exams, segmented):
 
 def test_the_command_names_what_it_left_out(exams, bundle, tmp_path):
     bundle.masks["bbbb_ES"] = heart(0)
-    bundle.unread = {"cccc": "no"}
+    bundle.unread = {"cccc"}
     (tmp_path / "weights.pt").write_bytes(b"some weights")
     words = ["segment", exams, "-o", tmp_path / "out", "--weights", tmp_path / "weights.pt"]
     told = []
@@ -361,14 +358,12 @@ def test_the_command_names_what_it_left_out(exams, bundle, tmp_path):
         outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
         assert outcome.exit_code == 0, outcome.output
         lines = [" ".join(line.split()) for line in outcome.output.splitlines()]
-        assert "bbbb its predicted mask at ES is empty" in lines
-        assert "cccc it cannot be segmented (image: no)" in lines
+        assert any(line.startswith("bbbb ES: ") for line in lines) and f"cccc {UNREADABLE}" in lines
         assert "1 exam with masks, 2 without." in outcome.output
         assert str(tmp_path / "out/datalist.json") in outcome.output
         (note,) = [line for line in lines if line.startswith("Masks by downstream_cardiac_sax_segmentation ")]
         assert "own weights, SHA-256" in note and note.endswith("not measured the error of these masks on patients.")
         told.append(outcome.output)
-    assert "Exam aaaa: a doubt." in told[0]
     assert "4 images segmented. " in told[0] and "4 images segmented, 4 of them by an earlier run" in told[1]
     (tmp_path / "weights.pt").write_bytes(b"other weights")
     outcome = CliRunner().invoke(app, [str(word) for word in words])
@@ -383,12 +378,14 @@ def test_an_exam_that_cannot_be_a_short_axis_gets_no_mask_unless_asked_for(exams
         nibabel.save(nibabel.Nifti1Image(np.asarray(nibabel.load(file).dataobj), affine), file)
     done = segmented()
     assert sorted(bundle.runs[0]) == ALL[:4] and list(done.left_out) == ["cccc"] and (done.exams, done.images) == (2, 4)
-    assert done.left_out["cccc"].startswith("the slices lie 3.0 deg from sagittal") and "cccc" not in str(done.said)
+    (why,) = done.left_out["cccc"]
+    assert (why.code, why["degrees"], why["plane"]) == ("not-oblique", 3.0, "sagittal")
+    assert "cccc" not in str(done.findings)
     entry = json.loads(done.datalist.read_text())["exams"]["cccc"]
-    assert entry["left_out"] == ["a note", done.left_out["cccc"]] and entry["labels"] == 0
+    assert entry["left_out"] == [A_NOTE, why.record()] and entry["labels"] == 0
     asked = segmented(min_obliquity=0)
-    assert sorted(bundle.runs[1]) == ALL[4:] and "cccc" not in str(asked.said)
+    assert sorted(bundle.runs[1]) == ALL[4:] and "cccc" not in str(asked.findings)
     content = json.loads(exams.read_text())
     exams.write_text(json.dumps(content | {"training": [], "test": []}))
-    with pytest.raises(InputError, match=r"may be a heart \(cccc: the slices lie .* use --min_obliquity 0\)$"):
+    with pytest.raises(InputError, match=r"may be a heart \(cccc: .*\)$"):
         segmented()

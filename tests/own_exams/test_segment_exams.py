@@ -2,46 +2,27 @@
 
 import base64
 import csv
-import html
 import json
 import math
 import re
 import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import itk
 import nibabel
 import numpy as np
 import pydicom
 import pytest
-from planewise.data import find_inputs, hearts
-from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, is_marked
-from planewise.own_exams.heart_bundles import load_stack
-from planewise.own_exams.plan_exams import remarks_on_files
-from planewise.own_exams.segment_exams import (
-    SegmentedExam,
-    _columns,
-    _content,
-    _indexed,
-    _rows,
-    _shown_reasons,
-    _smaller_rv,
-    _summary,
-    _times,
-    _which_phases,
-    segment_exams,
-)
+from planewise.data import hearts
+from planewise.exams import find_inputs
+from planewise.findings import FLAG, finding
+from planewise.own_exams.heart_bundles import findings_of, load_stack
+from planewise.own_exams.segment_exams import _summary, _times, segment_exams
 from planewise.preprocessing.exam_name import volume_name
 
 from tests.exams.conftest import write_usual_exam
 
-#: End-diastole is the second of three phases, end-systole the first; the muscle differs between them.
-FOUND = HeartVolumes(
-    {"LV": [40.0, 100.0, 70.0], "RV": [60.0, 120.0, 90.0], "myocardium": [80.0, 100.0, 90.0]}, {}, 10.0, 1, 0
-)
 #: Pixels of LV, RV and myocardium on each slice in four phases: the second is end-systole, the third end-diastole.
 PIXELS = ((110, 150, 200), (60, 100, 230), (140, 170, 210), (90, 130, 220))
 VALUES = {"LV": 3, "RV": 1, "myocardium": 2}
@@ -92,7 +73,7 @@ def segment_by_hand(folder, slices=5):
             (settings["output_dir"] / name).mkdir(parents=True, exist_ok=True)
             image = nibabel.Nifti1Image(mask, load_stack(item).image.affine.numpy())
             nibabel.save(image, settings["output_dir"] / name / f"{name}_mask.nii.gz")
-        return []
+        return {}
 
     with pytest.MonkeyPatch.context() as patch:
         # get the module, because the package has a function of the same name
@@ -143,10 +124,8 @@ def test_the_terminal(segmented):
     ]
 
 
-def reported(made: SegmentedExam, text: str) -> bool:
-    """Whether the terminal and the page say it, in any case of letters."""
-    page = html.unescape(made.page.read_text()).lower()
-    return any(text in line for line in made.lines) and text.lower() in page
+def codes(findings):
+    return [found.code for found in findings]
 
 
 def _listed(row):
@@ -168,7 +147,7 @@ def test_the_page(segmented):
         name: pytest.approx(ml[name], abs=0.051) for name in ("LV", "RV")
     }
     assert content["moments"] == ["phase00", "phase25", "phase50", "phase75"]
-    assert "End-diastole is phase50 and end-systole is phase25: the phases in which the LV is largest" in text
+    assert "End-diastole is phase50 and end-systole is phase25: " in text
     moments = ["phase00, 1 of 4", "phase25, end-systole, 2 of 4", "phase50, end-diastole, 3 of 4", "phase75, 4 of 4"]
     assert [frame["name"] for frame in content["cine"]["frames"]] == moments
     # image and outlines at end-diastole; an outline cuts the corners of its pixels, which have 16 mm2
@@ -202,18 +181,14 @@ def test_the_table_of_phases(segmented):
         assert texts["moment"] == {1: "end-systole", 2: "end-diastole"}.get(phase, "")
         assert (texts["phase"], texts["mask"]) == (f"phase{25 * phase:02d}", made.phases[phase])
         assert texts["note"].startswith("Masks by ") and "measured" not in texts["note"]
-        flagged = {flag.text for flag in made.flags if flag.phase == phase}
-        # the row of end-systole has the stroke volumes, too, which have the flags of end-diastole
-        flagged |= {
-            flag.text for flag in made.flags if flag.phase == 2 and phase == 1 and "myocardium" not in flag.text
-        }
-        assert {entry.split(": ", 1)[1] for entry in texts["flags"].split("; ") if entry} == flagged
+        concerned = {flag for number in made.results.at(phase) for flag in number.flags}
+        assert all(str(flag) in texts["flags"] for flag in concerned) and bool(texts["flags"]) == bool(concerned)
 
 
 def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_is_marked(tmp_path):
     write_exam(tmp_path / "exam")
     first = segment_by_hand(tmp_path)
-    assert first.by_hand == [] == first.corrected
+    assert not first.results.corrected
     masks, diastole = tmp_path / "out/masks", first.phases[2]
     # at end-diastole, a person erases half of the LV, which is now larger in another phase
     edited = itk.imread(str(masks / diastole / f"{diastole}.seg.nrrd"))
@@ -225,13 +200,13 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     assert (found.volumes["LV"][2], found.end_diastole, found.end_systole) == (pytest.approx(half), 2, 1)
     assert half < found.volumes["LV"][0] and found.volumes["RV"] == first.volumes.volumes["RV"]
     assert (made.labels[2] == 3).sum() * 2 == (first.labels[1] == 3).sum() * PIXELS[2][0] / PIXELS[1][0]
-    said = [
-        f"(*) from a mask that a person corrected: {diastole}_corrected.seg.nrrd",
-        "stroke volumes and ejection fractions mix the corrected mask of end-diastole with the network's of end-systole",
+    saved = f"{diastole}_corrected.seg.nrrd"
+    assert _summary(made).of("corrected-mask") == [
+        finding("corrected-mask", kind="used", files=[saved]),
+        finding("corrected-mask", kind="mixed", own="end-diastole", other="end-systole"),
     ]
-    assert made.by_hand == said == _summary(made).by_hand and {f"  {line}" for line in said} < set(made.lines)
     page, folder = made.page.read_text(), made.page.parent
-    assert all(f">{html.escape(line)}.<" in page for line in said) and '"corrected": [2]' in page
+    assert all(saved in text for text in (page, "".join(made.lines))) and '"corrected": [2]' in page
     # the network drew no picture in this test
     assert [name for name in first.phases if (masks / name / "segmentation.png").exists()] == [diastole]
     # only the volumes at end-systole, from the network, have no mark
@@ -240,9 +215,11 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     assert cells == [" (*)", "", " (*)", " (*)"]
     assert f"<td>{half:.0f} ml (*)" in page.replace(' class="flagged"', "")
     content = json.loads((folder / "volumes.json").read_text())
-    of_both = ["volume", "stroke volume", "ejection fraction"]
-    numbers = {"LV": of_both, "RV": of_both, "myocardium": ["volume", "mass"]}
-    assert content["corrected"] == [{"phase": diastole, "mask": f"{diastole}_corrected.seg.nrrd", "numbers": numbers}]
+    (entry,) = content["corrected"]
+    assert (entry["phase"], entry["mask"]) == (diastole, saved)
+    of_moment = [f"{name} volume at end-diastole" for name in VALUES] + ["myocardium mass at end-diastole"]
+    of_both = [f"{name} {quantity}" for name in ("LV", "RV") for quantity in ("stroke volume", "ejection fraction")]
+    assert sorted(entry["numbers"]) == sorted(of_moment + of_both)
     copy = f"{diastole}_mask_corrected.nii.gz"
     assert np.array_equal(nibabel.load(masks / diastole / copy).dataobj, made.labels[2]), "a label for an index"
     with open(folder / "volumes.csv", newline="") as file:
@@ -251,7 +228,7 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     volumes = ["RV_ml", "myocardium_ml", "LV_ml", "myocardium_g"]
     assert [row["corrected"] for row in rows] == ["", "; ".join(of_both), "; ".join(volumes), ""]
     assert [row["name"] for row in rows] == content["phases"] == [*first.phases], "how to join them"
-    assert [row["mask"] for row in rows] == [*first.phases[:2], f"{diastole}_corrected.seg.nrrd", first.phases[3]]
+    assert [row["mask"] for row in rows] == [*first.phases[:2], saved, first.phases[3]]
     # the network's volumes of the corrected phase are kept
     networks = {name: ["", "", pytest.approx(ml[2]), ""] for name, ml in first.volumes.volumes.items()}
     for name, ml in networks.items():
@@ -291,9 +268,10 @@ def test_the_list_of_exams(segmented):
         wanted[f"{name}_stroke_volume_ml"], wanted[f"{name}_ejection_fraction_percent"] = of_both
     summary, (first, _) = _summary(made), tables(ml)
     assert summary.values == pytest.approx(wanted) and summary.severity == len(made.flags)
-    assert not made.problem, made.problem
+    assert not summary.not_a_heart
     # an exam with an empty mask is the worst of an archive, although few of its values can be flagged
-    assert _summary(replace(made, problem="is empty", flags=made.flags[:1])).not_a_heart and not summary.not_a_heart
+    empty = replace(made.results, findings=[finding("mask-no-heart", kind="empty")])
+    assert _summary(replace(made, results=empty)).not_a_heart
     fractions = [f"ejection fraction {name} {first[name]['ejection fraction']}" for name in ("LV", "RV")]
     words = [f"LV {first['LV']['end-diastole']} at end-diastole", *fractions]
     assert summary.words.replace(" (!)", "") == ", ".join(words)
@@ -302,161 +280,35 @@ def test_the_list_of_exams(segmented):
     )
 
 
-def marked(*flags: Flag) -> set[tuple[str, str]]:
-    """Structure and column of each flagged number."""
-    header, rows = _rows(FOUND, flags)
-    return {(row[0], name) for row in rows for name, cell in zip(header, row, strict=True) if cell.endswith("(!)")}
-
-
 @pytest.mark.parametrize(
-    ("structure", "quantity", "phase", "columns"),
+    ("keyword", "value", "code", "level"),
     [
-        ("LV", "volume", 1, ["end-diastole", "stroke volume", "ejection fraction"]),
-        ("RV", "volume", 0, ["end-systole", "stroke volume", "ejection fraction"]),
-        ("LV", "volume", None, ["end-diastole", "end-systole", "stroke volume", "ejection fraction"]),
-        ("LV", "stroke volume", 0, ["stroke volume", "ejection fraction"]),
-        ("RV", "ejection fraction", 0, ["ejection fraction"]),
-        ("myocardium", "volume", 1, ["end-diastole", "mass"]),
-        ("myocardium", "mass", 1, ["mass"]),
+        ("PatientWeight", 8, "body-size-implausible", "flag"),
+        ("PatientSize", 0, "no-body-surface", "note"),
     ],
 )
-def test_a_flag_marks_its_number_and_those_computed_from_it(structure, quantity, phase, columns):
-    flag = Flag((structure,), quantity, phase, "odd")
-    assert marked(flag) == {(structure, column) for column in columns}
-    # values per body surface have the same flags
-    header, rows = _indexed(FOUND, [flag], 2.0)
-    indexed = {(row[0], name) for row in rows for name, cell in zip(header, row, strict=True) if cell.endswith("(!)")}
-    assert indexed == {
-        (structure, column)
-        for column in columns
-        if column != "ejection fraction" and (structure, column) != ("myocardium", "end-diastole")
-    }
-    # the program's file says the same
-    (entry,) = _content(FOUND, ["a", "b", "c"], [flag], None)["flags"]
-    assert list(entry["numbers"]) == [structure]
-    assert {"volume", *entry["numbers"][structure]} == {
-        "volume" if column.startswith("end-") else column for column in ["end-diastole", *columns]
-    }
-
-
-def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
-    one = HeartVolumes({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, 10.0, 0, 0)
-    flag = Flag(("RV",), "volume", 0, "odd")
-    summary = _summary(SegmentedExam("a", Path(), [], {}, [], ["a"], one, [flag], [], "", None))
-    values = summary.values
-    assert (values["LV_ml"], values["RV_ml"], summary.words, summary.flagged) == (100, 0, "LV 100 ml", ["RV_ml"])
-    assert {key for key, value in values.items() if value is None} == {
-        f"{name}_{value}"
-        for name in ("LV", "RV")
-        for value in ("end_diastole_ml", "end_systole_ml", "stroke_volume_ml", "ejection_fraction_percent")
-    }
-    content = _content(one, ["a"], [], None)
-    assert content["body_surface_formula"] is content["body_surface_m2"] is None
-    assert content["end_diastole"] is content["end_systole"] is None
-
-
-@pytest.mark.parametrize(
-    ("keyword", "value", "why"),
-    [
-        ("PatientWeight", 8, f"the height of {100 * HEIGHT:.4g} cm and the weight of 8 kg cannot both be right"),
-        ("PatientSize", 0, "the header says 0 for the height"),
-    ],
-)
-def test_a_size_that_nobody_has_is_left_out_with_a_sentence(keyword, value, why, tmp_path):
+def test_a_size_that_nobody_has_is_left_out_and_said(keyword, value, code, level, tmp_path):
     write_exam(tmp_path / "exam")
     for file in (tmp_path / "exam").rglob("*.dcm"):
         dataset = pydicom.dcmread(file)
         setattr(dataset, keyword, value)
         dataset.save_as(file)
     made = segment_by_hand(tmp_path)
-    assert reported(made, f"no values per m2: {why}") and made.body_surface is None
-    said = _summary(made).flags if value > 0 else _summary(made).remarks
-    assert said[-1] == f"no values per m2: {why}"
-
-
-def test_a_flag_of_the_body_surface_concerns_only_values_per_m2():
-    flags = [Flag(("LV", "RV", "myocardium"), BODY_SURFACE, None, "implausible")]
-    assert "(!)" not in str(_rows(FOUND, flags)) and str(_indexed(FOUND, flags, 2.0)).count("/m2 (!)") == 7
-    assert (
-        _columns(FOUND, flags, [{"image": "heart.nii.gz", "exam": "aa"}] * 3, 2.0)["flagged"] == ["body_surface_m2"] * 3
-    )
-    columns = _columns(FOUND, flags, [{"image": "heart.nii.gz", "exam": "aa"}] * 3, None)
-    assert columns["flagged"] == [""] * 3 and columns["flags"] == ["implausible"] * 3
-    assert _shown_reasons(FOUND, flags) == {"acquisition": ["implausible"]}
-
-
-def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction():
-    found = HeartVolumes({"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}, {}, 10.0, 1, 0)
-    columns = _columns(found, [], [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ES", "ED")], None)
-    assert columns["LV_ejection_fraction_percent"] == [60, ""] and columns["RV_ejection_fraction_percent"] == ["", ""]
-    assert columns["moment"] == ["end-systole", "end-diastole"] and not any("m2" in name for name in columns)
-
-
-def test_each_flag_counts_but_equal_texts_are_told_once():
-    flags = [Flag(("LV",), "volume", phase, "odd") for phase in (0, 2, 2)]
-    exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None)
-    assert (_summary(exam).severity, _summary(exam).flags) == (
-        3,
-        ["LV end-systolic volume, stroke volume and ejection fraction: odd"],
-    )
-    reasons = _shown_reasons(FOUND, flags)
-    assert [*reasons] == ["left ventricle", "other phases"] and reasons["left ventricle"] == ["odd (end-systole)"]
-    named = Flag(("LV",), "volume", 1, "the LV fills before end-systole")
-    assert _shown_reasons(FOUND, [named]) == {"left ventricle": [named.text]}, "the text itself names the moment"
-
-
-def test_flags_of_other_phases_mark_nothing():
-    flags = [Flag(("LV", "RV"), "volume", 2, "odd"), Flag(("myocardium",), "volume", 0, "odd")]
-    assert marked(*flags) == set()
-    exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None)
-    assert _summary(exam).flagged == [] and "(!)" not in _summary(exam).words
-
-
-def test_an_archive_marks_the_numbers_that_a_flag_concerns():
-    flags = [Flag(("LV",), "volume", 0, "odd"), Flag(("myocardium",), "volume", 1, "thick")]
-    summary = _summary(SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None))
-    assert summary.words == "LV 100 ml at end-diastole, ejection fraction LV 60 % (!), ejection fraction RV 50 %"
-    assert summary.flagged == [
-        "LV_end_systole_ml", "LV_stroke_volume_ml", "LV_ejection_fraction_percent", "myocardial_mass_g",
-    ]  # fmt: skip
-    assert summary.flags == [
-        "LV end-systolic volume, stroke volume and ejection fraction: odd",
-        "myocardium end-diastolic volume and end-diastolic mass: thick",
-    ]  # fmt: skip
-
-
-def test_flags_say_their_moment_and_are_in_the_content_with_their_phase():
-    flags = [
-        Flag(("RV",), "volume", 1, "large"),
-        Flag(("RV",), "volume", 0, "small"),
-        Flag(("LV",), "volume", 2, "odd"),
-        Flag(("LV",), "stroke volume", 0, "low"),
-    ]
-    reasons = _shown_reasons(FOUND, flags)
-    assert reasons == {
-        "right ventricle": ["large (end-diastole)", "small (end-systole)"],
-        "left ventricle": ["low"],
-        "other phases": reasons["other phases"],
-    }
-    listed = _content(FOUND, ["a", "b", "c"], flags, None)["flags"]
-    assert [(flag["phase"], flag["text"]) for flag in listed] == [
-        ("b", "large"),
-        ("a", "small"),
-        ("c", "odd"),
-        ("a", "low"),
-    ]
+    (found,) = _summary(made).of(code)
+    assert found.level == level and made.results.surface is None
+    assert str(found).lower() in made.page.read_text().lower()
 
 
 def test_every_number_is_marked_if_slices_have_unequal_numbers_of_phases(tmp_path):
     write_exam(tmp_path / "exam")
     (tmp_path / "exam/sax_1/IM-0001-0001.dcm").unlink()
     made = segment_by_hand(tmp_path)
-    (item, *_) = find_inputs(tmp_path / "exam", "all")
-    (text,) = item["header"]
-    assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(None, "volume")]
+    assert codes(made.flags).count("phases-unequal") == 1
+    assert all(number.marked for number in made.results.numbers)
     assert all(line.count("(!)") == line.count(" ml") + line.count(" %") for line in made.lines[1:3])
+    (flag,) = [flag for flag in made.flags if flag.code == "phases-unequal"]
     with open(made.page.parent / "volumes.csv", newline="") as file:
-        assert [text in row["flags"] for row in csv.DictReader(file)] == [True] * 4
+        assert [str(flag) in row["flags"] for row in csv.DictReader(file)] == [True] * 4
 
 
 def test_a_header_that_may_be_wrong_flags_every_volume(tmp_path):
@@ -467,15 +319,10 @@ def test_a_header_that_may_be_wrong_flags_every_volume(tmp_path):
         dataset.PixelSpacing = [40, 40]
         dataset.save_as(file)
     (item, *_) = find_inputs(tmp_path / "exam", "all")
-    text = f"images of {40 * SIZE[0]:,} x {40 * SIZE[1]:,} mm: is the pixel spacing wrong?"
-    assert remarks_on_files(item) == item["header"] == [text]
+    flag = finding("field-of-view", width=40 * SIZE[0], height=40 * SIZE[1])
+    assert flag in findings_of(item)
     made = segment_by_hand(tmp_path)
-    assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(None, "volume")]
-    assert reported(made, text)
-
-
-def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():
-    assert _shown_reasons(FOUND, [Flag(("LV",), "volume", 2, "lost")], ["lost"]) == {"acquisition": ["lost"]}
+    assert all(flag in number.flags and number.marked for number in made.results.numbers)
 
 
 def test_slices_that_are_far_apart_or_repeated_are_said_wherever_volumes_are(tmp_path):
@@ -487,22 +334,23 @@ def test_slices_that_are_far_apart_or_repeated_are_said_wherever_volumes_are(tmp
         shutil.rmtree(tmp_path / f"exam/sax_{number}")
         shutil.rmtree(tmp_path / f"exam/again/sax_{number}")
     made = segment_by_hand(tmp_path, slices=3)
-    text = "slices are 20.0 mm apart (usual: at most 12 mm), so volumes and mass are coarse"
-    assert reported(made, text)
-    (flag,) = [flag for flag in made.flags if flag.text == text]
-    number = Number("LV", "volume", made.volumes.end_diastole)
-    assert not is_marked(number, [flag], made.volumes), "a coarse number may be used"
-    assert is_marked(number, [replace(flag, usable=False)], made.volumes)
-    assert f"all: {text}" in _summary(made).flags and _summary(made).severity == len(made.flags)
-    repeated = "3 slice positions were acquired more than once: the last acquisition is used"
-    assert f"  {repeated}" in made.lines and f"{repeated}." in made.page.read_text()
-    assert repeated in _summary(made).remarks and not any(repeated in flag for flag in _summary(made).flags)
-    assert json.loads((made.page.parent / "volumes.json").read_text())["remarks"] == [repeated]
+    coarse = finding("slices-far-apart", mm=20.0, usual=12.0)
+    assert coarse in made.flags and all(coarse in number.flags for number in made.results.numbers)
+    assert coarse.level != FLAG, "a coarse number may be used"
+    assert coarse in _summary(made).flags and _summary(made).severity == len(made.flags)
+    (repeated,) = [found for found in made.results.notes if found.code == "slices-other-images"]
+    assert f"  {repeated}" in made.lines and repeated in _summary(made).remarks
+    assert repeated.record() in json.loads((made.page.parent / "volumes.json").read_text())["remarks"]
     with open(made.page.parent / "volumes.csv", newline="") as file:
-        assert [f"all: {text}" in row["flags"] for row in csv.DictReader(file)] == [True] * 4
+        assert [str(coarse) in row["flags"] for row in csv.DictReader(file)] == [True] * 4
+    assert comments(made).count(f"check: {coarse}") == 8, (
+        "three structures at two moments, and the function of both ventricles"
+    )
+
+
+def comments(made):
     report = pydicom.dcmread(made.page.parent / "volumes.sr.dcm")
-    comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
-    assert comments.count(f"check: {text}") == 8, "three structures at two moments, and the function of both ventricles"
+    return [element.value for element in report.iterall() if element.keyword == "TextValue"]
 
 
 def test_unevenly_spaced_slices_count_with_their_own_thickness_wherever_volumes_are(tmp_path):
@@ -517,84 +365,27 @@ def test_unevenly_spaced_slices_count_with_their_own_thickness_wherever_volumes_
     # 16 mm2 a pixel; with half the distance to each neighbour, the slices count 10, 10, 15 and (20 + 10) / 2 mm
     for name, pixels in zip(VALUES, (140, 170, 210), strict=True):
         assert made.volumes.volumes[name][2] == pytest.approx(pixels * 16 * 50 / 1000)
-    said = "slices are unevenly spaced, 10.0 to 20.0 mm apart: in volumes and mass, each slice counts with half the"
-    same = "slices 3 and 4 of 4 have identical pixels, so 1 slice is a copy of another (in phase50); copies count in volumes"
+    uneven = finding("slices-uneven", low=10.0, high=20.0)
+    (same,) = [flag for flag in made.flags if flag.code == "slices-alike"]
     content = json.loads((made.page.parent / "volumes.json").read_text())["flags"]
-    summary = _summary(made)
-    for text in (said, same):
-        assert reported(made, text)
-        assert any(text in flag for flag in summary.flags) and any(text in flag["text"] for flag in content)
-    assert {flag["phase"] for flag in content if same in flag["text"]} == {made.phases[1], made.phases[2]}
+    assert {uneven, same} <= {*made.flags} and [uneven, same] == [
+        flag for flag in _summary(made).flags if flag in (uneven, same)
+    ]
+    assert {uneven.code, same.code} <= {flag["code"] for flag in content}
+    # the copy is at end-diastole only, but end-systole may be missed
+    assert same.marks == ("volume at end-diastole", "volume at end-systole")
     assert all(line.count("(!)") == line.count(" ml") + line.count(" %") for line in made.lines[1:3])
 
 
 def test_few_phases_are_a_remark_wherever_end_systole_is(segmented):
     made, folder, _ = segmented
-    text = "a heartbeat has only 4 phases"
-    assert reported(made, text)
+    few = finding("phases-few", count=4)
     with open(folder / "volumes.csv", newline="") as file:
-        assert [text in row["flags"] for row in csv.DictReader(file)] == [False, True, False, False]
-    report = pydicom.dcmread(folder / "volumes.sr.dcm")
-    comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
-    assert sum(text in comment for comment in comments) == 4, "both ventricles at end-systole, and their function"
-    assert sum("End-diastole is phase50 and end-systole is phase25: " in comment for comment in comments) == 8
+        assert [str(few) in row["flags"] for row in csv.DictReader(file)] == [False, True, False, False]
+    assert comments(made).count(f"check: {few}") == 4, "both ventricles at end-systole, and their function"
+    assert sum("End-diastole is phase50 and end-systole is phase25: " in comment for comment in comments(made)) == 8
 
 
 def test_the_place_of_a_phase_in_the_cycle_is_that_of_its_name():
     assert _times([{"phase": "phase00"}, {"phase": "phase38"}]) == [0, 0.38]
     assert _times([{"phase": "phase00"}, {"phase": "ES"}]) is _times([{"image": "a.nii.gz"}]) is None
-
-
-def test_a_flag_lists_only_the_numbers_of_its_own_phase():
-    """The same text concerns end-diastole (phase b) and a phase that no other number uses."""
-    flags = [Flag(("LV",), "volume", 1, "odd"), Flag(("LV",), "volume", 2, "odd")]
-    first, second = _content(FOUND, ["a", "b", "c"], flags, None)["flags"]
-    assert first["numbers"] == {"LV": ["volume", "stroke volume", "ejection fraction"]}
-    assert second["numbers"] == {"LV": ["volume"]}
-
-
-def test_the_table_names_the_columns_with_flags():
-    flags = [Flag(("LV",), "volume", 0, "odd"), Flag(("RV", "myocardium"), "volume", 2, "odd")]
-    items = [{"image": "heart.nii.gz", "exam": "aa"}] * 3
-    columns = _columns(FOUND, flags, items, 2.0)
-    assert columns["flagged"] == [
-        "LV_ml; LV_stroke_volume_ml; LV_ejection_fraction_percent",
-        "",
-        "RV_ml; myocardium_ml; myocardium_g",
-    ]
-    assert {name for each in columns["flagged"] for name in each.split("; ") if name} <= set(columns)
-
-
-def test_the_table_and_the_content_say_where_the_rv_is_smallest():
-    names = ["phase00", "phase33", "phase67"]
-    found = replace(FOUND, volumes={**FOUND.volumes, "RV": [60.0, 120.0, 49.6]})
-    items = [{"image": "heart.nii.gz", "exam": "aa", "phase": name} for name in names]
-    moments = _columns(found, [], items, None)["moment"]
-    assert moments == ["end-systole", "end-diastole", "RV smallest"]
-    assert _content(found, names, [], None)["rv_smallest"] == "phase67"
-    assert _smaller_rv(found, names) == ["The RV is smallest in phase67, with 50 ml."]
-    # a person corrected the masks of end-diastole and end-systole, but not those of the other phase
-    corrected = replace(found, corrected=[0, 1])
-    assert _smaller_rv(corrected, names) == [] and _columns(corrected, [], items, None)["moment"][2] == ""
-    assert _content(corrected, names, [], None)["rv_smallest"] == "phase00"
-    assert _smaller_rv(FOUND, names) == [] and _columns(FOUND, [], items, None)["moment"][2] == ""
-
-
-def test_the_page_says_which_phases_it_shows_and_where_the_rv_is_smallest():
-    names = ["phase00", "phase33", "phase67"]
-    (note,) = _which_phases(FOUND, names)
-    assert note.startswith("End-diastole is phase33 and end-systole is phase00: ") and "The RV" not in note
-    volumes = {**FOUND.volumes, "RV": [60.0, 120.0, 49.6]}
-    (note,) = _which_phases(replace(FOUND, volumes=volumes), names)
-    assert note.endswith("The RV is smallest in phase67, with 50 ml.")
-    assert _which_phases(FOUND, ["segmentation"]) == []
-
-
-def test_an_unknown_number_has_no_mark():
-    found = HeartVolumes({"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}, {}, 10.0, 1, 0)
-    flags = [Flag(("RV",), "volume", 1, "no RV was found at end-diastole")]
-    assert _rows(found, flags)[1][1] == ["RV", "0 ml (!)", "0 ml", "0 ml (!)", "-", "-"]
-    exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b"], found, flags, [], "", None)
-    of_rv = ["RV_end_diastole_ml", "RV_stroke_volume_ml", "RV_ejection_fraction_percent"]
-    assert _summary(exam).flagged == of_rv and _summary(exam).values[of_rv[2]] is None
-    assert _summary(exam).words.endswith("ejection fraction RV -")

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 from planewise.commands import app
-from planewise.data import find_inputs
+from planewise.exams import find_inputs
 from planewise.own_exams import segment_view as module
 from planewise.preprocessing.exam_name import volume_name
 from typer.testing import CliRunner
@@ -29,7 +29,7 @@ def test_a_4ch_view_gets_areas_without_a_short_axis_only_if_asked(views, anyway,
             labels = np.zeros((40, 36, 1), np.uint8)
             labels[:10, :10], labels[20:25, :10] = 4, 5
             nibabel.save(nibabel.Nifti1Image(labels, np.diag([4, 4, 8, 1])), folder / f"{folder.name}_mask.nii.gz")
-        return []
+        return {}
 
     monkeypatch.setattr(module, "run_inference", segmented)
     arguments = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--view", "4ch"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,22 +14,17 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.packaging import Packaged, package_bundle
-from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe
-from planewise.phantoms.abdomen import ABDOMENS
-from planewise.phantoms.head import HEADS
-from planewise.phantoms.retina import RETINAS
+from planewise.files.checksum import sha256
+from planewise.workshop.packaging import Packaged, package_bundle
+from planewise.workshop.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe
+from planewise.workshop.phantoms.abdomen import ABDOMENS
+from planewise.workshop.phantoms.head import HEADS
+from planewise.workshop.phantoms.retina import RETINAS
 
 from tests.bundles.conftest import datalist_for, shared_folder, tiny, write_phantoms
 from tests.conftest import ROOT
 from tests.packaging.fresh_environment import fresh_environment, required_by_all
 from tests.quick_python import OF_BUNDLES, quick_python
-
-
-@pytest.fixture(autouse=True)
-def quick_exports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packaging exports a network in a separate process, where planewise cannot be imported."""
-    monkeypatch.setattr(sys, "executable", quick_python(sys.executable, OF_BUNDLES, hidden="planewise"))
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +109,8 @@ def write_run(name: str, folder: Path, settings: dict, datalist: Path | None = N
     (folder / "models").mkdir(parents=True)
     torch.save(network.state_dict(), folder / "models/model.pt")
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    files = {datalist.name: hashlib.sha256(datalist.read_bytes()).hexdigest()} if datalist else {}
+    listed = sha256(datalist) if datalist else "no datalist"
+    files = {datalist.name if datalist else "nowhere.json": listed}
     record = {
         "configuration": "c0ffee",
         "seed": 7,
@@ -127,7 +121,11 @@ def write_run(name: str, folder: Path, settings: dict, datalist: Path | None = N
     (folder / "run.json").write_text(json.dumps(record))
     section = folder / ("validation" if name.startswith("pretext_") else "test")
     section.mkdir()
-    (section / "metrics.json").write_text(json.dumps({"exams": 2, "mean": {"dice": 0.25}, "views": {"2ch": None}}))
+    metrics = section / "metrics.json"
+    metrics.write_text(json.dumps({"exams": 2, "mean": {"dice": 0.25}, "views": {"2ch": None}}))
+    scored = {"section": section.name, "datalist": listed}
+    digests = {"weights": sha256(folder / "models/model.pt"), "metrics": sha256(metrics)}
+    (section / "scored.json").write_text(json.dumps(scored | digests))
     return folder
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from planewise.packaging.bundle import Bundle
+from planewise.workshop.packaging.bundle import Bundle
 
 from tests.conftest import ROOT
 

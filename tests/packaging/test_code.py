@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from planewise.packaging import code
-from planewise.packaging.code import code_files, copy_code, renamed
+from planewise.workshop.packaging import code
+from planewise.workshop.packaging.code import code_files, copy_code, renamed
 
 from tests.packaging.test_versions import PINS
 
@@ -40,7 +40,7 @@ def imports(path: Path) -> set[str]:
 def test_it_imports_itself_and_the_packages_that_bundles_name(copy):
     modules = {file.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for file in code_files()}
     known = {file.partition("/")[0].removesuffix(".py") for file in code_files()}
-    assert "exams" in known and not known & {"phantoms", "packaging", "commands", "own_exams", "__main__"}
+    assert "exams" in known and not known & {"workshop", "commands", "own_exams", "__main__"}
     found = set().union(*(imports(path) for path in copy.rglob("*.py") if path != copy / "__init__.py"))
     assert not {name for name in found if name.partition(".")[0] == "planewise"}
     own = {name.removeprefix(f"{copy.name}.") for name in found if name.startswith(f"{copy.name}.")}
@@ -50,7 +50,9 @@ def test_it_imports_itself_and_the_packages_that_bundles_name(copy):
     homes = packages_distributions()
     named = {name.lower().replace("_", "-") for module in foreign for name in homes[module]}
     # the distributions of ITK's modules are called itk-core and so on
-    assert {name for name in named if not name.startswith("itk")} <= {*PINS, "mpl-toolkits"}
+    assert {name for name in named if not name.startswith("itk")} <= {*PINS, "mpl-toolkits", "filelock"}, (
+        "torch needs filelock"
+    )
 
 
 def test_it_is_imported_without_the_original(copy):
@@ -64,7 +66,7 @@ def test_its_name_follows_its_content(copy, tmp_path, monkeypatch):
     assert copy_code(tmp_path / "a") == copy.name
     other = shutil.copytree(code._PACKAGE, tmp_path / "planewise", ignore=shutil.ignore_patterns("bundles", "*.pyc"))
     (other / "errors.py").write_text((other / "errors.py").read_text() + "\n# changed\n")
-    (other / "phantoms/recipe.py").unlink()  # no part of a copy
+    (other / "workshop/phantoms/recipe.py").unlink()  # no part of a copy
     monkeypatch.setattr(code, "_PACKAGE", other)
     assert copy_code(tmp_path / "b") not in (copy.name, "planewise")
 

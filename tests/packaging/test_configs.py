@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
-from planewise.errors import InputError
-from planewise.packaging.configs import as_json, for_a_bundle, with_score, with_values
+from planewise.workshop.packaging.configs import as_json, for_a_bundle, with_values
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -33,7 +32,7 @@ network_def:
   maps: $len(@structures) + planewise.geometry.MIN_SPACING
   # inside
 
-after: "$planewise.data.find_inputs(@title, 'planewise')"
+after: "$planewise.exams.find_inputs(@title, 'planewise')"
 initialize:
 - $planewise.engines.plain_errors()
 """
@@ -52,23 +51,11 @@ def test_values_change_and_comments_stay():
     }
 
 
-def test_the_sentence_on_scores_changes_and_nothing_else():
-    old = "# Of a paper.\n# Score on phantoms (a): old 0.1\n# and 0.2.\n"
-    rest = "imports: []\n"
-    words = "Score on phantoms (b): " + "new 0.3 " * 14
-    changed = with_score(old + rest, words)
-    first, second = changed.removeprefix("# Of a paper.\n").removesuffix(rest).splitlines()
-    assert changed.endswith(rest) and f"{first} {second.removeprefix('# ')}" == f"# {words}".strip()
-    assert len(first) <= 120 and with_score(changed, words) == changed
-    with pytest.raises(InputError, match="has no line `# Score on phantoms`"):
-        with_score(rest, words)
-
-
 def test_a_config_for_a_bundle_names_its_own_code():
     changed = for_a_bundle(TEXT, "own_code")
     content = yaml.safe_load(changed)
     assert content["network_def"]["_target_"] == "own_code.networks.SliceNet"
-    assert content["after"] == "$own_code.data.find_inputs(@title, 'planewise')"
+    assert content["after"] == "$own_code.exams.find_inputs(@title, 'planewise')"
     assert content["imports"] == ["$import inspect", "$import os", "$import sys", "$import own_code"]
     assert content["initialize"][-1] == "$own_code.engines.plain_errors()"
 

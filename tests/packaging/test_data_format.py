@@ -6,8 +6,8 @@ import copy
 
 import pytest
 from planewise.errors import InputError
-from planewise.packaging.bundle import Bundle
-from planewise.packaging.data_format import adapt_format, sides
+from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.data_format import adapt_format, sides
 
 from tests.packaging.conftest import source
 

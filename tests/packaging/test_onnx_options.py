@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from planewise.packaging import package_bundle
-from planewise.packaging.bundle import Bundle
-from planewise.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging import package_bundle
+from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.onnx_options import onnx_options
 
 from tests.bundles.conftest import BUNDLES, tiny
 from tests.packaging.conftest import source, write_run
@@ -27,7 +27,6 @@ def test_a_file_is_for_images_as_inference_makes_them():
     options = onnx_options(Bundle(source("pretext_knee_multitask")))
     assert options.input_shape == [1, 1, 128, 128], "the size of the weights that ship"
     assert options.names == {"image": {0: "slices"}, "pred": {0: "slices"}}
-    assert onnx_options(Bundle(source("pretext_knee_multitask")), {"image_size": 64}).input_shape == [1, 1, 64, 64]
     stacks = onnx_options(Bundle(source("downstream_knee_injury_classification")))
     assert stacks.input_shape == [1, 1, 128, 128, 24]
     assert stacks.names["image"] == {0: "stacks", 4: "slices"} and stacks.names["pred"] == {0: "stacks"}

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from planewise.errors import InputError
-from planewise.packaging.run import Run, read_scores
+from planewise.workshop.packaging.run import Run, read_scores
 
 
 @pytest.mark.parametrize(

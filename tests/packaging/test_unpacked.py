@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import zipfile
 
@@ -16,8 +15,8 @@ import pytest
 import torch
 import yaml
 from monai.bundle import create_workflow
-from planewise.own_names import own_code
-from planewise.packaging import code, package_bundle
+from planewise.engines.own_names import own_code
+from planewise.workshop.packaging import code, package_bundle
 
 from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size
 from tests.kinds import PRETEXT_AND_TASK, others_slow
@@ -34,12 +33,6 @@ def infers_from(name, datalist):
     """The arguments that tell a bundle's inference config where images are."""
     takes_images = "\ninput:" in (source(name) / "configs/inference.yaml").read_text()
     return {"input": datalist, "section": "training", "num_exams": 1} if takes_images else {"datalist": datalist}
-
-
-@pytest.mark.parametrize("name", ["planewise", "planewise.engines"])
-def test_planewise_cannot_be_imported_where_packages_are_exported(name):
-    done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True)
-    assert done.returncode == 1 and "ModuleNotFoundError" in done.stderr
 
 
 @pytest.mark.parametrize("name", others_slow(BUNDLES, PRETEXT_AND_TASK[1:]))

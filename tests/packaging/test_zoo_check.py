@@ -15,7 +15,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from planewise.packaging import package_bundle
+from planewise.workshop.packaging import package_bundle
 
 from tests.bundles.conftest import BUNDLES, tiny
 from tests.conftest import ROOT

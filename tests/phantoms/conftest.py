@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from planewise.phantoms import UNLABELLED, Exam, Recipe, write_exams
-from planewise.phantoms.heart.population import Population
+from planewise.workshop.phantoms import UNLABELLED, Exam, Recipe, write_exams
+from planewise.workshop.phantoms.heart.population import Population
 
 
 @pytest.fixture(scope="session")

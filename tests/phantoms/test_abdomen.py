@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms.abdomen import ABDOMENS, PANCREAS, TUMOUR, Abdomen
+from planewise.workshop.phantoms.abdomen import ABDOMENS, PANCREAS, TUMOUR, Abdomen
 
 PLAIN = ABDOMENS.with_values(side=48, noise=(0.0, 0.0), difference=(40.0, 40.0))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from planewise.phantoms import LAYOUTS, Recipe, write_exams
+from planewise.workshop.phantoms import LAYOUTS, Recipe, write_exams
 
 #: Settings that make each layout's exams small.
 HEART, VOLUME = {"phases": 3, "spacing": (3.4, 3.6), "field": (270.0, 290.0)}, {"side": 20}
@@ -77,9 +77,7 @@ def numbers_of(text: str) -> list[float]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_an_exam_has_the_numbers_that_are_stored(layout, tmp_path, assert_numbers):
-    population = LAYOUTS[layout].population
-    if hasattr(population, "at_size"):
-        population = population.at_size("demo")
+    population = LAYOUTS[layout].population.at_size("demo")
     recipe = Recipe(layout, seed=9, population=population.with_values(**SMALL[layout]))
     list(write_exams(recipe, tmp_path, 1))
     found: dict[str, Any] = {}

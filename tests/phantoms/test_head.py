@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms.head import CONTRASTS, CORE, ENHANCING, FLUID, GREY, HEADS, OEDEMA, WHITE, Head
+from planewise.workshop.phantoms.head import CONTRASTS, CORE, ENHANCING, FLUID, GREY, HEADS, OEDEMA, WHITE, Head
 from scipy.ndimage import binary_dilation, binary_erosion
 
 SMALL = HEADS.with_values(side=40)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms.painting import Canvas, Texture, cylinder, ellipsoid, paint, rounded, tube
+from planewise.workshop.phantoms.painting import Canvas, Texture, cylinder, ellipsoid, paint, rounded, tube
 
 
 @pytest.fixture(scope="module")

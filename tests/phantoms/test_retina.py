@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms.retina import LESIONS, RETINAS, Retina
+from planewise.workshop.phantoms.retina import LESIONS, RETINAS, Retina
 
 #: Without noise, shading or barely visible lesions.
 CLEAR = RETINAS.with_values(

@@ -6,7 +6,7 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 from planewise.errors import InputError
-from planewise.exams.photograph_files import TOO_LARGE
+from planewise.files.photographs import UNREADABLE
 from planewise.preprocessing import (
     CropToForegroundd,
     LoadPhotographd,
@@ -48,16 +48,8 @@ def test_a_camera_that_was_held_sideways(pixels, tmp_path):
     assert "Doe" not in str(image.meta)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("text", "neither PNG nor JPEG"),
-        ("cut", "truncated"),
-        ("grey", "shades of grey"),
-        ("absent", "no such photograph"),
-    ],
-)
-def test_what_is_no_photograph(pixels, tmp_path, name, reason):
+@pytest.mark.parametrize("name", ["text", "cut", "grey", "absent"])
+def test_what_is_no_photograph(pixels, tmp_path, name):
     path = tmp_path / "a.png"
     Image.fromarray(pixels if name != "grey" else pixels[..., 0]).save(path)
     content = {"text": b"hello", "cut": path.read_bytes()[:2000]}.get(name)
@@ -65,14 +57,14 @@ def test_what_is_no_photograph(pixels, tmp_path, name, reason):
         path.write_bytes(content)
     if name == "absent":
         path.unlink()
-    with pytest.raises(InputError, match=reason):
+    with pytest.raises(InputError):
         load(path)
 
 
 def test_a_photograph_that_would_fill_the_memory(pixels, tmp_path, monkeypatch):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48 * 80 // 2 - 1)
-    with pytest.raises(InputError, match=f"^the photograph has {TOO_LARGE}$"):
+    with pytest.raises(InputError, match=f"^{UNREADABLE}$"):
         load(tmp_path / "a.png")
 
 

@@ -192,7 +192,7 @@ def test_a_mirrored_mask_is_turned_to_the_image(tmp_path):
 
 def test_frames_of_a_multi_frame_file_that_itk_does_not_open(tmp_path):
     from planewise.exams import index_folder
-    from planewise.phantoms import UNLABELLED, Recipe, write_exams
+    from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
     population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(4.0, 4.2))
     for name in ("d", "d-enhanced"):

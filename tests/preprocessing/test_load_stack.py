@@ -1,22 +1,19 @@
 """Test loading a whole stack at one time of a cine."""
 
-from types import SimpleNamespace
-
 import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd
 from planewise.errors import InputError
+from planewise.findings import finding
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import (
     LoadStackd,
-    far_apart,
     missing_slices,
     own_thickness,
-    recognition_remarks,
     slice_thickness,
-    unevenly_spaced,
+    spacing_findings,
 )
 
 
@@ -80,34 +77,13 @@ def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("flag", "confidence", "remarks"),
-    [
-        ("only a localizer", 0.9, {"not_recognised": "only a localizer"}),
-        ("", 0.49, {"doubt": "the probability that this is the requested stack is only 0.49"}),
-        ("", 0.51, {}),
-    ],
-)
-def test_doubts_about_a_stack_are_said(flag, confidence, remarks):
-    assert recognition_remarks(SimpleNamespace(flag=flag, confidence=confidence)) == remarks
-
-
-@pytest.mark.parametrize(
     ("positions", "where"),
     [
-        (
-            [0, 10, 20, 40, 50],
-            "slices are missing between slices 3 and 4 of 5, which are 20 mm apart instead of the usual 10 mm",
-        ),
-        (
-            [50, 40, 20, 10, 0],
-            "slices are missing between slices 2 and 3 of 5, which are 20 mm apart instead of the usual 10 mm",
-        ),
-        (
-            [0, 10, 30, 40, 50, 80],
-            "slices are missing between slices 2 and 3, 5 and 6 of 6, which are 20, 30 mm apart instead of the usual 10 mm",
-        ),
-        ([0, 10, 25, 35, 45], ""),
-        ([0, 10, 30], ""),
+        ([0, 10, 20, 40, 50], (["3 and 4"], [20])),
+        ([50, 40, 20, 10, 0], (["2 and 3"], [20])),
+        ([0, 10, 30, 40, 50, 80], (["2 and 3", "5 and 6"], [20, 30])),
+        ([0, 10, 25, 35, 45], None),
+        ([0, 10, 30], None),
     ],
 )
 def test_a_gap_along_the_normal_lacks_slices(positions, where):
@@ -117,25 +93,25 @@ def test_a_gap_along_the_normal_lacks_slices(positions, where):
     turn = torch.linalg.matrix_exp(torch.tensor([[0.0, 0.4, -0.2], [-0.4, 0.0, 0.3], [0.2, -0.3, 0.0]]).double())
     affines[:, :3] = turn @ affines[:, :3]
     affines[:, :3, :2] *= 1.5  # mm per pixel
-    assert missing_slices(affines) == where
+    values = where and {"between": where[0], "count": len(positions), "mm": where[1], "usual": 10}
+    assert missing_slices(affines) == ([finding("slices-missing", **values)] if where else [])
 
 
 @pytest.mark.parametrize("thickness", [6, 8])
 @pytest.mark.parametrize(
     ("places", "where"),
     [
-        ([0, 10, 20, 30, 35, 40, 45, 50, 55], ""),
-        ([0, 5, 10, 15, 20, 30, 40], ""),
-        ([0, 3, 10, 13, 20, 23, 30], ""),
-        ([0, 5, 10, 15, 35, 45], "slices are missing between slices 4 and 5 of 6, which are 20 mm"),
+        ([0, 10, 20, 30, 35, 40, 45, 50, 55], []),
+        ([0, 5, 10, 15, 20, 30, 40], []),
+        ([0, 3, 10, 13, 20, 23, 30], []),
+        ([0, 5, 10, 15, 35, 45], [("4 and 5",)]),
     ],
 )
 def test_a_stack_that_was_partly_acquired_again_between_its_slices_lacks_none(places, thickness, where):
     """The slices are 10 mm apart, those that were acquired again lie between them."""
     affines = oblique(places)
     slices = [{"affine": (affine.numpy() @ np.diag([1, 1, thickness, 1])).tolist()} for affine in affines]
-    said = missing_slices(affines, slice_thickness(slices))
-    assert said.startswith(where) and bool(said) == bool(where)
+    assert [each["between"] for each in missing_slices(affines, slice_thickness(slices))] == where
     assert missing_slices(affines), "the thickness decides"
 
 
@@ -145,7 +121,7 @@ def test_the_thickness_decides_where_every_second_slice_may_be_missing(thickness
     this, even by the order of acquisition if it was interleaved."""
     affines = oblique([0, 5, 10, 15, 20, 30, 40])
     assert bool(missing_slices(affines, thickness)) == lacks
-    assert unevenly_spaced(affines).startswith("slices are unevenly spaced, 5.0 to 10.0 mm apart")
+    assert spacing_findings(affines) == [finding("slices-uneven", low=5.0, high=10.0)]
 
 
 def oblique(places):
@@ -157,39 +133,38 @@ def oblique(places):
 
 
 @pytest.mark.parametrize(
-    ("places", "apart"), [([0, 12, 24, 36], ""), ([0, 17.7, 35.4], "17.7"), ([0, 10, 40, 50], ""), ([5], "")]
+    ("places", "apart"), [([0, 12, 24, 36], []), ([0, 17.7, 35.4], [17.7]), ([0, 10, 40, 50], []), ([5], [])]
 )
 def test_slices_that_are_far_apart_are_reported(places, apart):
     """The usual distance counts; one wide gap is a missing slice. The stack is oblique."""
-    affines = oblique(places)
-    remark = f"slices are {apart} mm apart (usual: at most 12 mm), so volumes and mass are coarse"
-    assert far_apart(affines) == (remark if apart else "")
+    found = spacing_findings(oblique(places))
+    assert [each["mm"] for each in found if each.code == "slices-far-apart"] == apart
 
 
 @pytest.mark.parametrize(
     ("places", "thickness", "apart"),
     [
-        ([0, 5, 10, 20, 30], [5, 5, 7.5, 10, 10], "5.0 to 10.0"),
-        ([40, 25, 10, 0], [15, 15, 12.5, 10], "10.0 to 15.0"),
+        ([0, 5, 10, 20, 30], [5, 5, 7.5, 10, 10], (5.0, 10.0)),
+        ([40, 25, 10, 0], [15, 15, 12.5, 10], (10.0, 15.0)),
         (
             [0, 10, 20, 50],
             [10, 10, 20, 20],
-            "10.0 to 30.0",
+            (10.0, 30.0),
         ),  # two slices are missing, on the inner side of the last one
-        ([0, 30, 40, 50], [20, 20, 10, 10], "10.0 to 30.0"),
-        ([0, 10, 15, 20, 30, 40], [10, 7.5, 5, 7.5, 10, 10], "5.0 to 10.0"),  # one was acquired again
-        ([0, 10, 21.5], [10, 10.75, 11.5], ""),  # 0.75 mm from even spacing
-        ([0, 10, 22.5], [10, 11.25, 11.25], "10.0 to 12.5"),
-        ([0, 10, 20, 30], None, ""),
-        ([0, 30], None, ""),
-        ([0], None, ""),
+        ([0, 30, 40, 50], [20, 20, 10, 10], (10.0, 30.0)),
+        ([0, 10, 15, 20, 30, 40], [10, 7.5, 5, 7.5, 10, 10], (5.0, 10.0)),  # one was acquired again
+        ([0, 10, 21.5], [10, 10.75, 11.5], None),  # 0.75 mm from even spacing
+        ([0, 10, 22.5], [10, 11.25, 11.25], (10.0, 12.5)),
+        ([0, 10, 20, 30], None, None),
+        ([0, 30], None, None),
+        ([0], None, None),
     ],
 )
 def test_the_thickness_of_a_slice_is_half_the_distances_to_its_neighbours(places, thickness, apart):
     affines = oblique(places)
     affines[len(places) // 2, :3, 3] += 3 * affines[0, :3, 1]  # displaced in its plane, which changes no distance
-    found, remark = own_thickness(affines), unevenly_spaced(affines)
-    assert (found is None) == (not apart) == (not remark)
+    found = own_thickness(affines)
+    uneven = [(each["low"], each["high"]) for each in spacing_findings(affines) if each.code == "slices-uneven"]
+    assert uneven == ([apart] if apart else []) and (found is None) == (not apart)
     if apart:
         assert found == pytest.approx(thickness)
-        assert remark.startswith(f"slices are unevenly spaced, {apart} mm apart: ")

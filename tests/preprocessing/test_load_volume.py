@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.exams import find_stacks
-from planewise.exams.reserved import PREDICTED, VIEWER
+from planewise.exams import LoadCased, find_stacks
+from planewise.files.datalists import PREDICTED, VIEWER
 from planewise.preprocessing import LoadVolumed
 
 AFFINE = np.diag([-2.0, -2.0, 3.0, 1.0])
@@ -145,7 +145,7 @@ def test_a_folder_or_one_channel_stands_for_the_case(case, tmp_path, named):
     _, arrays = case()
     for name in ("other_t1", "other_t2") if named else ():
         nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
-    load = LoadVolumed(("image", "label"), channels=2, channel_names=["t1", "t2"])
+    load = LoadCased(("image", "label"), channels=2, channel_names=["t1", "t2"])
     loaded = load({"image": str(tmp_path / named), "label": str(tmp_path / "seg.nii.gz")})
     assert np.array_equal(loaded["image"].numpy(), np.stack([arrays["t1"], arrays["t2"]]))
     assert np.array_equal(loaded["label"].numpy()[0], arrays["seg"])
@@ -153,7 +153,7 @@ def test_a_folder_or_one_channel_stands_for_the_case(case, tmp_path, named):
 
 def test_what_stands_for_no_case(case, tmp_path):
     case()
-    load = LoadVolumed("image", channels=2, channel_names=["t1", "t2"])
+    load = LoadCased("image", channels=2, channel_names=["t1", "t2"])
     for name in ("other_t1", "other_t2", "third_t1"):
         nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
     with pytest.raises(InputError, match="the folder contains 2 cases; name a folder with one case"):
@@ -169,7 +169,7 @@ def test_what_stands_for_no_case(case, tmp_path):
     with pytest.raises(
         InputError, match="the image has 1 channel, but the network takes 3; train it with --in_channels 1,"
     ):
-        LoadVolumed("image", channels=3, channel_names=["t1", "t2"])({"image": str(tmp_path / "other_t1.nii.gz")})
+        LoadCased("image", channels=3, channel_names=["t1", "t2"])({"image": str(tmp_path / "other_t1.nii.gz")})
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -214,6 +214,6 @@ def test_a_folder_of_a_dicom_series_is_a_volume(phantom_exam):
     folder = phantom_exam["sax"][0].parent.parent
     item = find_stacks(folder, "volume")[0]
     wanted = LoadVolumed("image", channels=1)({"image": [item.slices], "exam": item.exam})["image"]
-    loaded = LoadVolumed("image", channels=1)({"image": str(folder)})["image"]
+    loaded = LoadCased("image", channels=1)({"image": str(folder)})["image"]
     assert loaded.shape[0] == 1 and loaded.shape[3] == len(item.slices) > 3
     assert torch.equal(loaded.as_tensor(), wanted.as_tensor()) and torch.equal(loaded.affine, wanted.affine)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from planewise.losses import CrossEntropyLoss
 from planewise.networks import ResidualEncoder, SharedEncoderNet
-from planewise.phantoms.head import HEADS, Head
 from planewise.pretexts import RelativePatchesd, RotationTargetsd
+from planewise.workshop.phantoms.head import HEADS, Head
 
 
 class Shuffled(CrossEntropyLoss):

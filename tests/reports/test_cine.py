@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from planewise.reports.cine import cine_of
+from planewise.own_exams.cine import cine_of
 
 SPACING = (2.0, 1.0)
 

@@ -23,9 +23,9 @@ from planewise.reports import (
     planned_views,
     pretext_figures,
     segmentation_figures,
-    study_figures,
 )
-from planewise.reports.shown_slices import ShownSlice
+from planewise.reports.segmentation_figures import ShownSlice
+from planewise.workshop.study import study_figures
 from typer.testing import CliRunner
 
 from tests.expected_text import masked, text_of_figure, text_of_page

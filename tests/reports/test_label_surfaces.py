@@ -1,7 +1,7 @@
 """Test the position of a structure's surface between slices."""
 
 import numpy as np
-from planewise.reports.label_surfaces import label_distances
+from planewise.own_exams.view_pictures import label_distances
 from skimage.measure import marching_cubes
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from planewise.reports import paper_tables
-from planewise.reports.paper_tables import (
+from planewise.workshop.study import paper_tables
+from planewise.workshop.study.paper_tables import (
     DIAGNOSIS_AUC,
     INJURY_AUC,
     SEGMENTATION_ASSD,

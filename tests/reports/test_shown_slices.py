@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from planewise.reports.segmentation_figures import method_comparison
-from planewise.reports.shown_slices import ShownSlice, hard_slices, read_shown_slices, write_shown_slices
+from planewise.reports.segmentation_figures import (
+    ShownSlice,
+    hard_slices,
+    method_comparison,
+    read_shown_slices,
+    write_shown_slices,
+)
 
 
 def test_the_first_and_the_last_labelled_slice_are_the_hard_ones():

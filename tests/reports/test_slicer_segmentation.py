@@ -3,7 +3,7 @@
 import itk
 import numpy as np
 import pytest
-from planewise.reports.slicer_segmentation import write_slicer_segmentation
+from planewise.own_exams.slicer_segmentation import write_slicer_segmentation
 from scipy.spatial.transform import Rotation
 
 

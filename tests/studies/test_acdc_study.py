@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from planewise.errors import InputError
-from planewise.reports.study.segmentation import _ejection_fraction_errors
+from planewise.workshop.study.segmentation import _ejection_fraction_errors
 
 from tests.conftest import ROOT
 from tests.studies.runs import commands, config_of, jobs, option, planned, said_of

@@ -10,7 +10,7 @@ import pytest
 from planewise.errors import InputError
 
 from tests.studies.runs import STUDIES, paper_study, planned, said_of
-from tools.studies.label_counts import draws_of_all, refuse_too_many
+from tools.studies.label_counts import refuse_too_many
 
 
 @pytest.fixture
@@ -32,12 +32,6 @@ def test_exams_are_counted_once_and_only_with_labels(datalist):
     refuse_too_many([4], datalist, folds=True)
 
 
-def test_draws_of_all_labelled_exams_are_named(datalist):
-    note = draws_of_all([1, 3], 2, datalist)
-    assert note.startswith(f"label_counts 3: all 2 draws take the same exams, because {datalist} has only 3 labelled")
-    assert not draws_of_all([1, 2], 2, datalist) and not draws_of_all([3], 1, datalist)
-
-
 def test_after_the_index_the_command_fails_with_the_message(datalist):
     command = [sys.executable, STUDIES / "label_counts.py", datalist, "1"]
     assert subprocess.run([*command, "3"]).returncode == 0
@@ -51,11 +45,6 @@ def test_a_dry_run_refuses_more_labelled_exams_than_there_are(datalist, tmp_path
     config |= {"datalists": both, "label_counts": [1, 50]}
     refused = said_of(config, tmp_path)
     assert f"label_counts 50: {datalist} has 3 labelled training exams; give 1 to 3" in refused
-    # with all of them, draws differ only in their seed, unless they are folds
-    config |= {"label_counts": [1, 3], "draws": [0, 1]}
-    for target, warns in ((config["target"], 1), (config["target"] | {"arguments": "--fold {draw} --folds 2"}, 0)):
-        text = planned(config | {"target": target}, tmp_path)
-        assert text.count("label_counts 3: all 2 draws take the same exams") == warns, text
     # without the datalist, the job that writes it is followed by the same check
     config |= {"label_counts": [1, 50], "datalists": None, "phantom": {"labelled": "", "unlabelled": ""}}
     text = planned(config, tmp_path, "--printshellcmds")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import yaml
-from planewise.reports.paper_tables import BACKBONES, IMAGES, PRETRAININGS, TWO_PHASE_AUC
+from planewise.workshop.study.paper_tables import BACKBONES, IMAGES, PRETRAININGS, TWO_PHASE_AUC
 
 from tests.conftest import ROOT
 from tests.studies.runs import STUDIES, commands, config_of, jobs, option, paper_study, planned

@@ -134,23 +134,14 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
         (["none", "rotation"], "rotation is not one of the pretexts .location, multitask.; add it there"),
         ({"mine": {"pretext": "rotation"}}, "rotation is not one of the pretexts"),
         ({"location": {"overrides": {"finetune": {"sigma": 3}}}}, "no `pretext`, so it would start from scratch; add"),
-        ({"mine": {"weigths": "a.pt"}}, "mine has weigths; give some of pretext, weights"),
         ({"mine": {"weights": "nowhere.pt"}}, "nowhere.pt, which does not exist"),
         ({"mine": {"weights": "a.pt", "pretext": "location"}}, "give one of them"),
         ({"mine": {"overrides": {"pretrain": {"sigma": 3}}}}, "mine overrides pretrain but has no pretext"),
-        ({"mine": {"overrides": {"plan": {"sigma": 3}}}}, "mine overrides plan"),
         ({"location": {"pretext": "location", "overlay": "wide.yaml"}}, "a name that no pretext has"),
-        (
-            {"mine": {"pretext": "location", "overlay": {"target": "wide.yaml"}}},
-            "mine has overlays of target; give pretrain",
-        ),
-        ({"Mine": {"pretext": "location"}}, "Mine is the name of a folder"),
         (
             {"mine": {"overrides": {"finetune": {"transfer": "multitask"}}}},
             "mine continues to learn a pretext but has none",
         ),
-        ({"mine": {"networks": "two"}}, "mine has networks two; give shared or one_per_finding"),
-        ({"mine": {"masks": "guessed"}}, "mine has masks guessed; give reference or predicted"),
     ],
 )
 def test_what_cannot_be_run_is_said(methods, message):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import yaml
-from planewise.reports.study.numbers import over_draws
+from planewise.workshop.study.numbers import over_draws
 
 from tests.conftest import ROOT
 from tests.studies.runs import commands, config_of, jobs, option, page_of, paper_study, planned

@@ -17,9 +17,8 @@ import copy
 import math
 import resource
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from monai.bundle import ConfigParser
@@ -30,29 +29,18 @@ from torch.utils.flop_counter import FlopCounterMode
 BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
 
 
-@dataclass(frozen=True)
-class Section:
-    """The amount of data in a section of a datalist; an exam of a knee has one series."""
+class Section(NamedTuple):
+    """The amount of data in the training section of a datalist; an exam of a knee has one series."""
 
     exams: int
     slices: int
 
 
-@dataclass(frozen=True)
-class Work:
-    """The amount of data that a run passes through its network.
-
-    Attributes:
-        steps: number of training steps.
-        step_slices: slices in a full step, over all processes.
-        passes: number of validations during training.
-        validated: slices in one validation.
-    """
+class Work(NamedTuple):
+    """The number of a run's training steps, and of the slices in a full step."""
 
     steps: int
     step_slices: int
-    passes: int
-    validated: int
 
 
 def main() -> None:
@@ -132,20 +120,14 @@ def _trained(config: ConfigParser) -> torch.nn.Module:
     return config.get_parsed_content("learner_def" if "learner_def" in config else "network_def")
 
 
-def work(config: ConfigParser, training: Section, validation: Section = Section(0, 0), processes: int = 1) -> Work:
-    """The work of a training config's schedule on this amount of data; each process has its own batch."""
-    epochs, batch = int(config["max_epochs"]), int(config["batch_size"]) * processes
-    length = config.get("samples_per_epoch") or _units(config, "train", training)
-    steps = epochs * math.ceil(length / batch)
+def work(config: ConfigParser, data: Section) -> Work:
+    """The work of a training config's schedule on this amount of data."""
+    epochs, batch = int(config["max_epochs"]), int(config["batch_size"])
+    steps = epochs * math.ceil((config.get("samples_per_epoch") or _units(config, data)) / batch)
     if config.get("transfer") == "multitask":
         # plus the steps of the pretext, which continues; its batches are assumed to be equally large
         steps += math.ceil(steps / int(config["auxiliary_interval"]))
-    return Work(
-        steps=steps,
-        step_slices=batch * _unit(config, training),
-        passes=epochs // int(config["val_interval"]),
-        validated=_units(config, "validate", validation) * _unit(config, validation),
-    )
+    return Work(steps, batch * _unit(config, data))
 
 
 def _unit(config: ConfigParser, data: Section) -> int:
@@ -168,17 +150,11 @@ def _whole_series(config: ConfigParser) -> bool:
     return any(name.endswith(("SeriesSampler", "StackDataset", "TwoPhaseDataset")) for name in whole)
 
 
-def _units(config: ConfigParser, part: str, data: Section) -> int:
-    """Number of units (see `_unit`) in a pass over the data."""
+def _units(config: ConfigParser, data: Section) -> int:
+    """Number of units (see `_unit`) in an epoch without a length of its own."""
     if _whole_series(config) and _unit(config, data) > 1:
         return data.exams
-    sampler = config[part].get("sampler") or {}
-    length, per_exam = (
-        config[value[1:]] if str(value).startswith("@") else value
-        for value in (sampler.get("samples_per_epoch"), sampler.get("samples_per_exam", "all"))
-    )
-    if length and data.exams:
-        return int(length)
+    per_exam = config.get("samples_per_exam", "all")
     # the datalist counts volumes; a volume has as many slices as the network's grid is wide
     of_volumes = "in_channels" in config and config.get("volumes", True) and config.get("spatial_dims") != 3
     slices = data.exams * int(config["image_size"]) if of_volumes else data.slices

@@ -1,6 +1,6 @@
 """Summarise the gains of pretraining in recorded studies: a headline and a table per study, one count and one picture.
 
-`write.py` puts them into documents. The verdicts come from the study's own page (`planewise.reports.study.paired`).
+`write.py` puts them into documents. The verdicts come from the study's own page (`planewise.workshop.study.paired`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from planewise.exams.words import count_of, listed
-from planewise.reports.study.paired import ONE_DRAW
+from planewise.words import count_of, listed
+from planewise.workshop.study.paired import ONE_DRAW
 
 #: Markdown of a table's cell for each verdict.
 CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", ONE_DRAW: "({})"}
@@ -87,20 +87,15 @@ class Study:
         gains: list[Gain] = []
         draws: dict[int, int] = {}
         for name, row in record["tables"][entry["table"]].items():
-            if not (found := row_name.fullmatch(name)):
-                continue
-            limits = re.fullmatch(r"(\S+) to (\S+)", row["95 % interval"])
-            low, high = map(float, limits.groups()) if limits else (None, None)
-            method = entry.get("names", {}).get(found[2], found[2])
-            count = int(found[1])
-            draws[count] = max(draws.get(count, 1), len(row.get("each draw", "").split()))
-            # older pages have another word for this
-            verdict = row["verdict"] if limits or row["verdict"] in CELLS else ONE_DRAW
-            gains.append(Gain(count, method, float(row["mean"]), low, high, verdict))
+            if found := row_name.fullmatch(name):
+                limits = re.fullmatch(r"(\S+) to (\S+)", row["95 % interval"])
+                low, high = map(float, limits.groups()) if limits else (None, None)
+                count, method = int(found[1]), entry.get("names", {}).get(found[2], found[2])
+                draws[count] = max(draws.get(count, 1), len(row.get("each draw", "").split()))
+                gains.append(Gain(count, method, float(row["mean"]), low, high, row["verdict"] if limits else ONE_DRAW))
         if not gains:
             raise ValueError(f"{entry['table']} has no row that ends with: minus {entry.get('baseline', 'scratch')}")
-        again = {gain.method for gain in gains if gain.method.endswith(" again")}
-        controls = again | set(entry.get("controls", ()))
+        controls = {gain.method for gain in gains if gain.method.endswith(" again")} | set(entry.get("controls", ()))
         scratch = _from_scratch(record["tables"], entry["scratch"]) if "scratch" in entry else {}
         return cls(entry["title"], entry["score"], entry["unit"], gains, controls, draws, scratch)
 
@@ -116,27 +111,18 @@ class Study:
 
     def headline(self) -> str:
         """For each count, how many pretexts are better and worse than training from scratch, and the extreme ones."""
-        pretexts = [gain for gain in self.gains if gain.method not in self.controls]
-        if not pretexts:
-            better = [
-                f"{gain.method}, {gain.mean:+.3f} with {gain.count}" for gain in self.gains if gain.verdict == "better"
-            ]
-            found = "; ".join(better) or "none"
-            return f"**{self.title}: no pretext measured** with these settings; better controls: {found}."
-        if all(gain.verdict == ONE_DRAW for gain in pretexts):
-            return f"**{self.title}: {ONE_DRAW}** of the labels."
         texts = []
         for count in self.counts:
-            here = [gain for gain in pretexts if gain.count == count]
-            better = [gain for gain in here if gain.verdict == "better"]
-            worse = [gain for gain in here if gain.verdict == "worse"]
-            texts.append(f"{len(better) or 'none'} of {len(here)} better with {count}")
+            here = [gain for gain in self.gains if gain.count == count and gain.method not in self.controls]
+            better, worse = ([gain for gain in here if gain.verdict == verdict] for verdict in ("better", "worse"))
+            text = f"{len(better) or 'none'} of {len(here)} better with {count}"
             if better:
                 best = max(better, key=lambda gain: gain.mean)
-                texts[-1] += f" (most: {best.method}, {best.mean:+.3f})"
+                text += f" (most: {best.method}, {best.mean:+.3f})"
             if worse:
                 worst = min(worse, key=lambda gain: gain.mean)
-                texts[-1] += f", {len(worse)} worse (most: {worst.method}, {worst.mean:+.3f})"
+                text += f", {len(worse)} worse (most: {worst.method}, {worst.mean:+.3f})"
+            texts.append(text)
         drawn: dict[int, list[str]] = {}
         for count in self.counts:
             drawn.setdefault(self.draws.get(count, 1), []).append(str(count))
@@ -144,8 +130,7 @@ class Study:
             count_of(number, "draw") + (f" with {listed(counts)}" if len(drawn) > 1 else "")
             for number, counts in drawn.items()
         ]
-        measured = f"{self.score} by {self.unit}, {listed(draws)}"
-        return f"**{self.title}**, {measured}: {'; '.join(texts)}."
+        return f"**{self.title}**, {self.score} by {self.unit}, {listed(draws)}: {'; '.join(texts)}."
 
     def table(self) -> str:
         """A table of gains with a row per method and a column per count, in Markdown."""
@@ -232,7 +217,6 @@ def draw(path: Path, studies: Sequence[Study]) -> None:
     Intervals that are wider than the panel are clipped.
     """
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     columns = 2
     pairs = [studies[start : start + columns] for start in range(0, len(studies), columns)]
@@ -240,40 +224,41 @@ def draw(path: Path, studies: Sequence[Study]) -> None:
     figure = Figure(figsize=(11, 0.25 * sum(heights) + 0.8), layout="constrained")
     grid = figure.subplots(len(pairs), columns, squeeze=False, height_ratios=heights)
     for axes, study in zip(grid.flat, studies, strict=False):
-        places = {method: place for place, method in enumerate(study.methods)}
-        reach = 1.4 * max(abs(gain.mean) for gain in study.gains)
-        for gain in study.gains:
-            number = study.counts.index(gain.count)
-            place = places[gain.method] + 0.7 * ((number + 0.5) / len(study.counts) - 0.5)
-            colour = COLOURS[gain.verdict]
-            if gain.low is not None:
-                axes.plot([gain.low, gain.high], [place, place], color=colour, lw=1.2, zorder=1)
-            filled = colour if gain.verdict in ("better", "worse") else "white"
-            axes.plot([gain.mean], [place], _MARKERS[number], ms=4.5, mec=colour, mfc=filled, mew=1.1, zorder=2)
-        axes.axvline(0, color="k", lw=0.8, zorder=0)
-        axes.set_xlim(-reach, reach)
-        axes.set_ylim(len(places) - 0.5, -0.5)
-        axes.set_yticks(range(len(places)), list(places), fontsize="small")
-        axes.tick_params(axis="y", length=0)
-        axes.tick_params(axis="x", labelsize="small")
-        axes.set_title(study.title, fontsize="medium", loc="left", fontweight="bold", pad=18)
-        axes.set_xlabel(f"{study.score} over scratch, by {study.unit}", fontsize="small")
-        for side in ("top", "right", "left"):
-            axes.spines[side].set_visible(False)
-        counts = [
-            Line2D([], [], marker=marker, ls="", color="0.4", ms=4.5, label=str(count))
-            for marker, count in zip(_MARKERS, study.counts, strict=False)
-        ]
-        place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.98), "frameon": False}
-        axes.legend(handles=counts, ncols=len(counts), fontsize="small", handletextpad=0, columnspacing=1, **place)
+        _draw_study(axes, study)
     for axes in grid.flat[len(studies) :]:
         axes.set_visible(False)
-    verdicts = [
-        Line2D(
-            [], [], marker="o", color=colour, mfc=colour if verdict in ("better", "worse") else "white", label=verdict
-        )
-        for verdict, colour in COLOURS.items()
-        if any(gain.verdict == verdict for study in studies for gain in study.gains)
-    ]
+    shown = {gain.verdict for study in studies for gain in study.gains}
+    verdicts = [_mark("o", verdict, colour, verdict) for verdict, colour in COLOURS.items() if verdict in shown]
     figure.legend(handles=verdicts, loc="outside upper center", ncols=len(verdicts), frameon=False)
     figure.savefig(path, dpi=80, metadata={_HASH: fingerprint(studies)})
+
+
+def _draw_study(axes: Any, study: Study) -> None:
+    places = {method: place for place, method in enumerate(study.methods)}
+    for gain in study.gains:
+        number = study.counts.index(gain.count)
+        place = places[gain.method] + 0.7 * ((number + 0.5) / len(study.counts) - 0.5)
+        if gain.low is not None:
+            axes.plot([gain.low, gain.high], [place, place], color=COLOURS[gain.verdict], lw=1.2, zorder=1)
+        axes.add_line(_mark(_MARKERS[number], gain.verdict, COLOURS[gain.verdict], at=(gain.mean, place)))
+    reach = 1.4 * max(abs(gain.mean) for gain in study.gains)
+    axes.axvline(0, color="k", lw=0.8, zorder=0)
+    axes.set(xlim=(-reach, reach), ylim=(len(places) - 0.5, -0.5))
+    axes.set_yticks(range(len(places)), list(places), fontsize="small")
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize="small")
+    axes.set_title(study.title, fontsize="medium", loc="left", fontweight="bold", pad=18)
+    axes.set_xlabel(f"{study.score} over scratch, by {study.unit}", fontsize="small")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    counts = [_mark(marker, "", "0.4", str(count)) for marker, count in zip(_MARKERS, study.counts, strict=False)]
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.98), "frameon": False}
+    axes.legend(handles=counts, ncols=len(counts), fontsize="small", handletextpad=0, columnspacing=1, **place)
+
+
+def _mark(marker: str, verdict: str, colour: str, label: str = "", at: tuple[float, float] | None = None) -> Any:
+    """A mark, filled if the verdict is decided; without a place, it is for a legend."""
+    from matplotlib.lines import Line2D
+
+    x, y = ([at[0]], [at[1]]) if at else ([], [])
+    filled = "white" if verdict in ("inconclusive", ONE_DRAW) else colour
+    return Line2D(x, y, ls="", marker=marker, ms=4.5, mec=colour, mfc=filled, mew=1.1, label=label, zorder=2)

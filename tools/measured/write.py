@@ -64,6 +64,7 @@ import argparse
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,9 @@ def recorded(study: Path) -> dict[str, Any]:
     Raises:
         InputError: the folder contains no study.
     """
-    from planewise.reports.study.data import devices, precisions, run_records
-    from planewise.reports.study.folder import StudyFolder, read_json
-    from planewise.reports.study_report import write_study_report
+    from planewise.workshop.study.data import devices, precisions, run_records
+    from planewise.workshop.study.folder import StudyFolder, read_json
+    from planewise.workshop.study.study_report import write_study_report
 
     found = StudyFolder.read(study)
     pretrain = {name: read_json(study / "pretrain" / name / "test" / "metrics.json") for name in found.pretexts}
@@ -183,14 +184,12 @@ def rows_as_markdown(rows: list[str], record: Mapping[str, Any]) -> str:
     return "\n".join(_FIELD.sub(lambda field: format(value_of(record, field[1]), field[2]), row) for row in rows) + "\n"
 
 
-def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] | None) -> str:
-    """Tables of a study's page as Markdown; without a record, a sentence that the study has not been measured yet.
+def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any]) -> str:
+    """Tables of a study's page as Markdown.
 
     Raises:
         ValueError: the page has no such table.
     """
-    if record is None:
-        return f"`tools/demo {study}` has not been measured yet.\n"
     lines = []
     for title in titles:
         if title not in record["tables"]:
@@ -202,18 +201,6 @@ def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] 
     return "\n".join(lines)
 
 
-def gains_as_markdown(entry: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
-    """The headline and the table of a study's gains; without a record, a sentence that it has not been measured yet.
-
-    Raises:
-        ValueError: see `gains.Study.of`.
-    """
-    if record is None:
-        return f"**{entry['title']}**: not measured yet.\n"
-    found = gains.Study.of(record, entry)
-    return f"{found.headline()}\n\n{found.table()}"
-
-
 def documents(
     texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]], root: Path = ROOT
 ) -> dict[Path, str]:
@@ -223,38 +210,51 @@ def documents(
         ValueError: the errors of the functions above and of `with_block`, preceded by the file's name.
     """
     wanted: dict[Path, str] = {}
-    tables_of: dict[Path, int] = {}
+    tables_of: Counter[Path] = Counter()
     for entry in texts:
         for file in entry["files"]:
-            path, study = root / file, entry.get("study", "")
+            path = root / file
+            tables_of[path] += "rows" in entry
             try:
-                document = wanted.get(path) or path.read_text()
-                if "bundles" in entry:
-                    folder = entry["bundles"]
-                    released = released_bundles(root / folder)
-                    document = with_block(document, BUNDLES, bundle_table(released, folder))
-                    document = re.sub(r"(?<=collection of )\d+(?= )", str(len(released)), document)
-                if "all_gains" in entry:
-                    document = with_block(document, ALL_GAINS, gains.verdicts_in_all(shown_gains(texts, records)))
-                if "methods" in entry:
-                    chosen = [found for name, found in all_gains(texts, records).items() if name in entry["of"]]
-                    document = with_block(document, METHODS, gains.of_methods(chosen, entry["methods"]))
-                if "scores" in entry:
-                    document = with_block(document, SCORES, score_table(records.get(study), entry["scores"]))
-                if "gains" in entry:
-                    block = gains_as_markdown(entry["gains"], records.get(study))
-                    document = with_block(document, BEGIN.format(study=study), block)
-                if "rows" in entry:
-                    tables_of[path] = tables_of.get(path, 0) + 1
-                    block = rows_as_markdown(entry["rows"], records[study])
-                    document = with_block(document, ROWS.format(number=tables_of[path]), block)
-                if "tables" in entry:
-                    block = tables_as_markdown(study, entry["tables"], records.get(study))
-                    document = with_block(document, BEGIN.format(study=study), block)
-                wanted[path] = document
+                mark, block = block_of(entry, texts, records, root)
+                document = with_block(wanted.get(path) or path.read_text(), mark.format(number=tables_of[path]), block)
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from None
+            if "bundles" in entry:
+                count = len(released_bundles(root / entry["bundles"]))
+                document = re.sub(r"(?<=collection of )\d+(?= )", str(count), document)
+            wanted[path] = document
     return wanted
+
+
+def block_of(
+    entry: Mapping[str, Any], texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]], root: Path
+) -> tuple[str, str]:
+    """The mark and the text of an entry of ``tables.yaml``.
+
+    Raises:
+        ValueError: see the functions above and `gains.Study.of`.
+    """
+    study = entry.get("study", "")
+    record = records.get(study)
+    if "bundles" in entry:
+        folder = entry["bundles"]
+        return BUNDLES, bundle_table(released_bundles(root / folder), folder)
+    if "all_gains" in entry:
+        return ALL_GAINS, gains.verdicts_in_all(shown_gains(texts, records))
+    if "methods" in entry:
+        chosen = [found for name, found in all_gains(texts, records).items() if name in entry["of"]]
+        return METHODS, gains.of_methods(chosen, entry["methods"])
+    if "scores" in entry:
+        return SCORES, score_table(record, entry["scores"])
+    if "rows" in entry:
+        return ROWS, rows_as_markdown(entry["rows"], records[study])
+    if record is None:
+        return BEGIN.replace("{study}", study), f"`tools/demo {study}` has not been measured yet.\n"
+    if "gains" in entry:
+        found = gains.Study.of(record, entry["gains"])
+        return BEGIN.replace("{study}", study), f"{found.headline()}\n\n{found.table()}"
+    return BEGIN.replace("{study}", study), tables_as_markdown(study, entry["tables"], record)
 
 
 #: Groups of bundles in the README's order.

@@ -31,7 +31,6 @@ _ROOMS = (
     "losses",
     "metrics",
     "networks",
-    "phantoms",
     "preprocessing",
     "pretexts",
     "reports",

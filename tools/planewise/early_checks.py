@@ -7,8 +7,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from planewise.atomic_write import TEMPORARY
 from planewise.errors import InputError
+from planewise.files.atomic_write import TEMPORARY
 
 #: What the argument EXAM of `planewise plan` and `planewise segment` may be.
 EXAM = "EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"

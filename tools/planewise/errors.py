@@ -17,11 +17,19 @@ class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: 
 
     Commands and bundle runs print only its message, and a MONAI Label server returns it with status 422; any other
     exception keeps its traceback.
+
+    Args:
+        reason: a text, or a `planewise.findings.Finding`.
+        about: the exam and the part of it that ``reason`` is about; the message begins with it.
     """
 
     status_code, headers = 422, None
 
     __str__ = ValueError.__str__
+
+    def __init__(self, reason: object = "", about: str = "") -> None:
+        ValueError.__init__(self, f"{about}: {reason}" if about else reason)
+        self.reason = reason
 
     @property
     def detail(self) -> str:

@@ -25,19 +25,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from planewise.atomic_write import atomic_write
-from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.engines.run_record import PATIENTS, WEIGHTS_SUM, read_table
 from planewise.engines.weights_settings import MEASURED, plain, settings_of
 from planewise.errors import InputError
 from planewise.evaluation.plane_bounds import kept_bounds
 from planewise.evaluation.technologist import technologist_errors
-from planewise.exams.split import SECTIONS
-from planewise.packaging.bundle import Bundle
-from planewise.packaging.configs import with_score, with_values
-from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.released import (
+from planewise.files.atomic_write import atomic_write
+from planewise.files.checksum import sha256
+from planewise.files.datalists import SECTIONS
+from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.configs import with_values
+from planewise.workshop.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging.run import Run
+
+from tools.released.card import (
     card_rows,
     card_scores,
     measured_on,
@@ -45,9 +47,8 @@ from planewise.packaging.released import (
     save_in_half,
     score_sentence,
     with_release,
+    with_score,
 )
-from planewise.packaging.run import Run
-
 from tools.studies.patients import patients_folder
 
 HERE = Path(__file__).resolve().parent

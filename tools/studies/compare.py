@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,18 @@ import planewise
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.checksum import sha256
 from planewise.data import absolute_datalist, checked_masks, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING, names_of_labels
-from planewise.exams.files_below import files_below
-from planewise.exams.photographs import UNKNOWN
-from planewise.exams.sections import LABELS, exams_in, items_in
-from planewise.exams.shared_patients import CHECKSUMS, seen_before, shared_patients
-from planewise.exams.split import SECTIONS, split_stratified
-from planewise.exams.words import count_of, did_you_mean, listed, nearest
+from planewise.exams.split import split_stratified
+from planewise.files.datalists import LABELS, SECTIONS, exams_in
+from planewise.files.shared_patients import seen_before, shared_patients
+from planewise.files.text import read_json, read_yaml
+from planewise.findings import from_record
 from planewise.preprocessing import LoadVolumed
-from planewise.text_files import read_json, read_yaml
+from planewise.words import count_of, did_you_mean, listed, nearest
 
 from tools.benchmarks import training_cost
 from tools.studies.label_counts import wrong_count
@@ -64,14 +61,8 @@ _NEEDED = (
     "draws",
     "overrides",
 )
-#: The study as `write` wrote it last, next to its file; it shows what a person changed since.
-_AS_WRITTEN = "study_as_written.json"
-#: Key, in a datalist's record, of the states of its sources (`_state`).
-_STATES = "states"
 #: Stands for a setting that one of two studies does not have.
 _ABSENT = object()
-#: Arguments of `planewise.index` that determine a datalist of `indexed`, and the command's options for them.
-_INDEXED_WITH = {"anatomy": "--anatomy", "labels_dir": "--labels", "classes": "--classes", "patients": "--classes"}
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
@@ -105,8 +96,8 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
-    If there already is a study of this folder with these options, the folder is indexed again only if a table or a file with
-    labels has changed and nothing has been trained. What was found and what was left out is printed.
+    If there already is a study, its datalist is kept, because a newer one would train everything again. What was found and
+    what was left out is printed.
 
     Args:
         given: datalist or folder.
@@ -129,31 +120,9 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
                 f"the folder of the exams instead of {given.name}"
             )
         return given
-    asked = {"folder": str(given.resolve())} | {
-        key: str(value) for key, value in options.items() if key in _INDEXED_WITH and value
-    }
-    # not the folder of unlabelled images: it may be an archive with so many files that looking at all takes too long
-    sources = [options.get(key) for key in ("labels_dir", "classes", "patients")]
-    sources += [given] if name == "labelled" else []
-    states = {str(path): _state(Path(path), out.resolve()) for path in sources if path}
-    before = _asked(file)
-    had = before.pop(_STATES, {})
-    changed = [path for path, state in states.items() if had.get(path, state) != state]
-    if file.exists() and before == asked and (out / "study.yaml").exists() and not changed:
-        print(f"{name}: {file} is kept; delete it to index {given} again")
+    if file.exists() and (out / "study.yaml").exists():
+        print(f"{name}: {file} is kept, because the study has it; delete it to index {given} again")
         return file
-    # a newer datalist would train everything again; but without a study, users may still have to correct options or exams
-    if file.exists() and (out / "logs").exists():
-        news = [f"{path} has changed since" for path in changed]
-        # a datalist of an earlier version has no record
-        pair = before or asked, asked
-        news += differences(*({_INDEXED_WITH.get(key, key): one[key] for key in one} for one in pair))
-        why = f", because the study has started with it ({'; '.join(news)})" if news else ""
-        cost = "; then all trainings that use it run again" if news else ""
-        print(f"{name}: {file} is kept{why}; delete it to index {given} again{cost}")
-        return file
-    if changed and (out / "study.yaml").exists():
-        print(f"{name}: {given} is indexed again, because {listed(changed)} changed")
     found = planewise.index(given, split=SPLITS[name], **options)
     # labelled exams are few, and every finding should be in every section
     exact = name == "labelled" and options.get("anatomy") == "knee" and found.by_hash
@@ -162,47 +131,24 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         why = "" if exact else "a section was empty, so "
         how = ", stratified by their labels" if exact else " instead of by a hash"
         print(f"{name}: {why}its {divided} {kind} are split by exact shares{how}")
-        found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
+        found.warnings[:] = [
+            each for each in found.warnings if each.code != "sections-empty"
+        ]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
-    _record(file).write_text(json.dumps(asked | {_STATES: states}, indent=1))
     labels = [f"{labelled_in(found.datalist, section)} {section}" for section in SECTIONS]
     with_labels = f"; labelled exams: {', '.join(labels)}" if name == "labelled" else ""
     print(f"{name}: {len(found.datalist['exams'])} exams in {given}{with_labels}")
     for reason, (number, example) in found.skipped.items():
         print(f"  left out: {count_of(number, 'file')}, {reason}, for example {example}")
-    # the table of the labelled photographs may list others, see ``patients``
-    also = {UNKNOWN: "no labelled photograph has this name; if an unlabelled one has it, only its patient is read"}
-    unmatched = (f"{which}: {also.get(why, why) if name == 'labelled' else why}" for which, why in found.unmatched)
-    for line in (*found.warnings, *unmatched):
+    for line in (*found.warnings, *(f"{which}: {why}" for which, why in found.unmatched)):
         print(f"  {line}")
-    notes = Counter(note for exam in found.datalist["exams"].values() for note in dict.fromkeys(exam["left_out"]))
+    notes = Counter(note for exam in found.datalist["exams"].values() for note in {*map(from_record, exam["left_out"])})
     for note, number in notes.most_common(_MOST_NOTES):
         print(f"  {count_of(number, 'exam')}: {note}")
     if len(notes) > _MOST_NOTES:
         print(f"  {len(notes) - _MOST_NOTES} other notes on exams: under left_out in {file}")
     return file
-
-
-def _record(datalist: Path) -> Path:
-    """The file with the options that a datalist of `indexed` was made with."""
-    return datalist.with_name(f"{datalist.stem}_as_asked.json")
-
-
-def _asked(datalist: Path) -> dict[str, Any]:
-    """The options that `indexed` made a datalist with; empty for other datalists."""
-    return _read_record(_record(datalist)) or {}
-
-
-def _state(path: Path, out: Path) -> str:
-    """A checksum of a table's content, or of the names, sizes and times of the files below a folder, except hidden files
-    and the study's own."""
-    if path.is_file():
-        return sha256(path)
-    files = (file for file in map(Path, files_below(path.resolve())) if file.is_file() and out not in file.parents)
-    states = ((file, file.stat()) for file in files if not file.name.startswith("."))
-    listing = "".join(f"{file} {stat.st_size} {stat.st_mtime_ns}\n" for file, stat in states)
-    return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
 
 
 def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool, exact: bool = False) -> int:
@@ -251,11 +197,11 @@ def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
     """
     ours = unlabelled.parent == out / "datalists"
     if not ours or (out / "logs").exists():
-        if seen := seen_before(unlabelled, labelled, read=out / CHECKSUMS):
+        if seen := seen_before(unlabelled, labelled, read=True):
             cure = "name another folder with -o" if ours else f"name their folder instead of {unlabelled.name}"
             print(f"{seen}, so pretexts learn from test images, and gains may be too large. To keep them apart, {cure}")
         return
-    found = shared_patients(unlabelled, labelled, read=out / CHECKSUMS)
+    found = shared_patients(unlabelled, labelled, read=True)
     if not found:
         return
     images = absolute_datalist(unlabelled)
@@ -419,77 +365,19 @@ def study_of(
     template = template_of(anatomy)
     study = {key: template[key] for key in _TAKEN if key in template}
     have = {section: labelled_in(labels, section) for section in SECTIONS}
-    if lacking := [section for section, number in have.items() if not number]:
-        if len(lacking) == len(SECTIONS):
-            given, example = _LABELS_FROM[anatomy]
-            option = example.split()[0]
-            by_hand = next((path for key, path in _asked(labelled).items() if _INDEXED_WITH.get(key) == option), None)
-            named = {key for item in items_in(labels, *SECTIONS) for key, value in item.items() if type(value) is int}
-            grade = f"; if you gave one, rename its column of grades ({' or '.join(sorted(named))}) to grade"
-            why = grade if anatomy == "photograph" and named else ""
-            fault = f", because none in {by_hand} can be used, see above; correct it and run the same command again"
-            fault = fault if by_hand else f"; add {given}, as in {example}"
-            raise InputError(f"{labelled} has no labels{fault}{why}")
-        raise InputError(
-            f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
-            "labelled exams. Label at least three patients; then index with `--stratify label`, which gives each section its "
-            "share of them, or with --sections"
-        )
-    if empty := [section for section in have if not images.get(section)]:
-        raise InputError(
-            f"{unlabelled} has no exams in its section{'s' if len(empty) > 1 else ''} {listed(empty)}; pretexts are "
-            "validated and tested too. Index more exams, or use another --split or --sections, and name the new datalist"
-        )
-    suited = fitting(images, study["pretext_bundle"])
-    if not pretexts:
-        chosen = suited[:3]
-    else:
-        chosen = suited if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
-    if unknown := [name for name in chosen if name not in suited]:
-        raise InputError(
-            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task (it needs planes that the "
-            f"exams lack, or takes no such images); choose among {', '.join(suited)}"
-        )
-    most = have["training"]
-    least = _CLASSES.get(anatomy, 1)
-    if most < least:
-        raise InputError(
-            f"{labelled} has {count_of(most, 'labelled training exam')}, but a class can be learned only from at least "
-            f"{least}; label more exams"
-        )
-    numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if least <= 4**power <= most] or [most]
-    if odd := [number for number in numbers if not least <= number <= most]:
-        why = f", because {count_of(least - 1, 'exam')} cannot have two classes" if odd[0] == least - 1 > 0 else ""
-        raise InputError(f"{wrong_count('--counts', odd[0], labelled, most, least)}{why}")
+    _refuse_empty_sections(unlabelled, images, labelled, have)
+    chosen = _chosen(pretexts, fitting(images, study["pretext_bundle"]), unlabelled)
+    numbers = _numbers(counts, have["training"], _CLASSES.get(anatomy, 1), labelled)
     if anatomy == "cardiac":  # the fine-tuning would refuse these masks, but only after all pretexts
         structures = _config(study["target"]["bundle"], study | {"overrides": {}}, "finetune")["structures"]
         try:
             checked_masks([item for section in SECTIONS for item in load_datalist(labelled, section)], structures, True)
         except InputError as error:
             raise InputError(f"{labelled}: {error}") from error
-    methods: dict[str, Any] = {"none": None}
-    given = study.get("overrides") or {}
-    # a template has null for settings that were introduced after it was measured
-    overrides = {
-        kind: {key: value for key, value in (given.get(kind) or {}).items() if value is not None}
-        for kind in ("pretrain", "finetune")
-    }
-    bundle = BUNDLES / bundle_of("multitask", study["pretext_bundle"], BUNDLES)
     target, settled = volume_settings(unlabelled, labelled) if anatomy == "volume" else (None, {})
     if target:
         study["target"] = {"bundle": target}
-    if size == "demo" and (bundle / "models/model.pt").is_file():
-        # all methods use the network size of the weights that ship
-        shipped = ConfigParser.load_config_file(str(bundle / "configs/inference.yaml"))
-        for kind in overrides:
-            overrides[kind] |= {"features": list(shipped["features"]), "spacing": shipped["spacing"]}
-        # the field of view in demo.yaml fits the spacing there, not the shipped one
-        task = ConfigParser.load_config_file(str(BUNDLES / study["target"]["bundle"] / "configs/train.yaml"))
-        if "field_without_spacing" in task:
-            overrides["finetune"]["field_without_spacing"] = task["field_without_spacing"]
-        methods["released"] = {"weights": str(bundle / "models/model.pt")}
-    if size == "paper":
-        overrides = {"pretrain": {"amp": True}, "finetune": {"amp": True}} if device != "cpu" else {}
+    overrides, released = _network_size(study, size, device)
     overrides |= {kind: overrides.get(kind, {}) | settings for kind, settings in settled.items()}
     return {
         "title": "own images",
@@ -502,7 +390,7 @@ def study_of(
         **study,
         "datalists": {"unlabelled": str(unlabelled.resolve()), "labelled": str(labelled.resolve())},
         "pretexts": chosen,
-        "methods": methods | dict.fromkeys(chosen),
+        "methods": {"none": None} | released | dict.fromkeys(chosen),
         "label_counts": numbers,
         "draws": list(range(draws)),
         **({"pretext_steps": pretext_steps} if pretext_steps else {}),
@@ -510,28 +398,92 @@ def study_of(
     }
 
 
-def write(
-    study: Mapping[str, Any],
-    file: Path,
-    discard: Callable[[str], bool] = lambda question: False,
-    given: Collection[str] = (),
-) -> Mapping[str, Any]:
-    """Write a study's config, which people may edit. Their edits are kept unless they agree to discard them.
+def _refuse_empty_sections(
+    unlabelled: Path, images: Mapping[str, Any], labelled: Path, have: Mapping[str, int]
+) -> None:
+    """Stop if a section has no labelled exams (``have``), or no unlabelled ones (``images``)."""
+    if lacking := [section for section, number in have.items() if not number]:
+        if len(lacking) == len(SECTIONS):
+            given, example = _LABELS_FROM[read(labelled)["planewise"]["anatomy"]]
+            raise InputError(f"{labelled} has no labels that can be used; add {given}, as in {example}")
+        raise InputError(
+            f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
+            "labelled exams. Label at least three patients; then index with `--stratify label`, which gives each section its "
+            "share of them, or with --sections"
+        )
+    if empty := [section for section in have if not images.get(section)]:
+        raise InputError(
+            f"{unlabelled} has no exams in its section{'s' if len(empty) > 1 else ''} {listed(empty)}; pretexts are "
+            "validated and tested too. Index more exams, or use another --split or --sections, and name the new datalist"
+        )
+
+
+def _chosen(pretexts: Sequence[str] | None, suited: Sequence[str], unlabelled: Path) -> list[str]:
+    """The pretexts of a study, of those that suit the images."""
+    if not pretexts:
+        return list(suited[:3])
+    chosen = list(suited) if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
+    if unknown := [name for name in chosen if name not in suited]:
+        raise InputError(
+            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task (it needs planes that the "
+            f"exams lack, or takes no such images); choose among {', '.join(suited)}"
+        )
+    return chosen
+
+
+def _numbers(counts: Sequence[int] | None, most: int, least: int, labelled: Path) -> list[int]:
+    """The numbers of labelled exams, of which there are ``most``, and must be ``least``."""
+    if most < least:
+        raise InputError(
+            f"{labelled} has {count_of(most, 'labelled training exam')}, but a class can be learned only from at least "
+            f"{least}; label more exams"
+        )
+    numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if least <= 4**power <= most] or [most]
+    if odd := [number for number in numbers if not least <= number <= most]:
+        why = f", because {count_of(least - 1, 'exam')} cannot have two classes" if odd[0] == least - 1 > 0 else ""
+        raise InputError(f"{wrong_count('--counts', odd[0], labelled, most, least)}{why}")
+    return numbers
+
+
+def _network_size(
+    study: Mapping[str, Any], size: str, device: str
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """The overrides that set the size of all networks, and the method ``released``, if weights of that size ship."""
+    if size == "paper":
+        return ({"pretrain": {"amp": True}, "finetune": {"amp": True}} if device != "cpu" else {}), {}
+    given = study.get("overrides") or {}
+    # a template has null for settings that were introduced after it was measured
+    overrides = {
+        kind: {key: value for key, value in (given.get(kind) or {}).items() if value is not None}
+        for kind in ("pretrain", "finetune")
+    }
+    bundle = BUNDLES / bundle_of("multitask", study["pretext_bundle"], BUNDLES)
+    if not (bundle / "models/model.pt").is_file():
+        return overrides, {}
+    # all methods use the network size of the weights that ship
+    shipped = ConfigParser.load_config_file(str(bundle / "configs/inference.yaml"))
+    for kind in overrides:
+        overrides[kind] |= {"features": list(shipped["features"]), "spacing": shipped["spacing"]}
+    # the field of view in demo.yaml fits the spacing there, not the shipped one
+    task = ConfigParser.load_config_file(str(BUNDLES / study["target"]["bundle"] / "configs/train.yaml"))
+    if "field_without_spacing" in task:
+        overrides["finetune"]["field_without_spacing"] = task["field_without_spacing"]
+    return overrides, {"released": {"weights": str(bundle / "models/model.pt")}}
+
+
+def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+    """Write a study's config, which people may edit; a file that is already there is kept, and its differences are printed.
 
     Args:
         study: the config.
         file: its file.
-        discard: asks a person whether to discard edits for other options, as long as nothing has been trained.
-        given: names of the settings that a person gave as options.
 
     Returns:
         The study in the file.
 
     Raises:
-        InputError: the file cannot be read or lacks something that a study needs; or it is kept, but a person asked for
-            another value of a setting.
+        InputError: the file cannot be read or lacks something that a study needs.
     """
-    record = file.with_name(_AS_WRITTEN)
     if file.exists() or file.is_symlink():
         there = read_yaml(file, "a study")
         kinds = {key: type(study[key]) for key in _NEEDED}
@@ -540,31 +492,12 @@ def write(
                 f"{file} has no {kinds[wrong[0]].__name__} of {wrong[0]}, so it is not a study; correct it, or delete it to "
                 "start again"
             )
-        # without a record, all differences count as edits, because edits must not get lost
-        before = _read_record(record) or study
-        edits = list(differences(before, there))
-        # settings that the file already has are left out
-        places = {text.partition(": ")[0] for text in differences(there, study)}
-        wishes = [text for text in differences(before, study) if text.partition(": ")[0] in places]
-        started = (file.parent / "logs").exists()
-        again = "To start again, delete it or name another folder with -o"
-        if not wishes:
-            if edits:
-                print(f"{file} is kept with your edits: {'; '.join(edits)}. {again}")
-            return there
-        if started or (
-            edits
-            and not discard(
-                f"You edited {file} ({'; '.join(edits)}), and you now ask for other settings ({'; '.join(wishes)})."
+        if found := [*differences(study, there)]:
+            print(
+                f"{file} is kept; it differs from what the options ask for ({'; '.join(found)}). Edit it, or delete it to "
+                "write it again"
             )
-        ):
-            edited = " with your edits" if edits else ""
-            kept = f"{file} is kept{edited}; to change {'; '.join(wishes)}, edit that file"
-            if any(text.partition(": ")[0] in given for text in wishes):
-                raise InputError(f"{kept}, and run the same command again. {again}")
-            print(f"{kept}. {again}")
-            return there
-        print(f"{file} is written again: {'; '.join(differences(there, study))}")
+        return there
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (
         "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"
@@ -576,7 +509,6 @@ def write(
             "give\n# only the schedule's proportions; delete pretext_steps to train for that many epochs.\n"
         )
     file.write_text(head + yaml.safe_dump(dict(study), sort_keys=False, width=120))
-    record.write_text(json.dumps(study, indent=1))
     return study
 
 
@@ -599,14 +531,6 @@ def _in_words(value: Any) -> str:
     if value is _ABSENT:
         return "not set"
     return json.dumps(value, default=str)
-
-
-def _read_record(file: Path) -> Any:
-    """The content of a file of `compare` about its last run; None if there is none that can be read."""
-    try:
-        return read_json(file)
-    except (InputError, OSError):
-        return None
 
 
 def refuse_impossible(study: Mapping[str, Any], file: Path) -> None:

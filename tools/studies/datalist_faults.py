@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from planewise.exams.sections import items_in
-from planewise.exams.split import SECTIONS
-from planewise.exams.words import count_of, did_you_mean, listed, nearest
+from planewise.files.datalists import SECTIONS, items_in
+from planewise.words import count_of, did_you_mean, listed, nearest
 
 #: Keys of a datalist; `parsed_datalist` turns MONAI's `testing` into `test`, unless there are both.
 _KNOWN = (*SECTIONS, "testing", "planewise", "exams")
@@ -29,7 +28,7 @@ def wrong_sections(datalist: Path, content: Any, needed: Sequence[str]) -> list[
 
     Args:
         datalist: path of the datalist.
-        content: the JSON in it, from `planewise.exams.sections.parsed_datalist`.
+        content: the JSON in it, from `planewise.files.datalists.parsed_datalist`.
         needed: the sections from which the study learns or that it scores.
     """
     if not isinstance(content, Mapping):

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.metrics.classification import finding_scores
 from planewise.reports.classification_figures import findings_roc_figure
+from planewise.reports.slices import save_picture
 from planewise.reports.tables import write_csv, write_json
 
 
@@ -44,8 +44,7 @@ def score_together(runs: Path, tasks: Sequence[str]) -> dict:
     folder = runs / "test"
     folder.mkdir(exist_ok=True)
     write_csv(folder / "predictions.csv", columns)
-    with only_a_picture("roc.png"):
-        findings_roc_figure(probabilities, labels, tasks, scores).savefig(folder / "roc.png", dpi=110)
+    save_picture(folder / "roc.png", lambda: findings_roc_figure(probabilities, labels, tasks, scores))
     write_json(folder / "metrics.json", scores)
     return scores
 

@@ -10,11 +10,7 @@ that ships, joins the phases as `planewise plan` does, and prints
 - a limit on the distance of later phases from the joint plane (``phases_apart``): in one half of the exams, 99 of 100 later
   phases are within it; and the number of later phases of the other half that are within it.
 
-With ``--exam``, it plans a real exam instead, and compares each phase with the planes that the operator prescribed, with the
-joint planes, and with the long axis of the left ventricle, from the centres of the segmented blood pool.
-
     python -m tools.studies.joint_plans
-    python -m tools.studies.joint_plans --exam ../shared/data/cardiac_cine_exam/dicom
 """
 
 from __future__ import annotations
@@ -23,26 +19,22 @@ import argparse
 import shlex
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nibabel
 import numpy as np
-import planewise
 import torch
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
-from planewise.data import find_inputs
 from planewise.evaluation.joint_plan import join_phases
-from planewise.evaluation.plane_bounds import ERRORS, KEPT, checked_bounds, phases_apart
-from planewise.geometry import Bound, calibrated_bound
+from planewise.evaluation.plane_bounds import ERRORS, KEPT
+from planewise.exams import find_inputs
+from planewise.geometry import calibrated_bound
 from planewise.own_exams.heart_bundles import PLANS
 from planewise.own_exams.load_bundle import bundles_folder
 from planewise.own_exams.plan_exams import distance
 from planewise.preprocessing.exam_name import exam_of
-
-from tools.studies.plans_of import plans_of
 
 #: Options for hearts without a technologist's errors, so that the acquired planes are those that the anatomy defines.
 _EXACT = "--set turn_error=0 --set tilt_error=0 --set offset_error=0"
@@ -84,11 +76,7 @@ def main() -> None:
         "--exams", type=int, default=30, help="exams of each setting for the bounds, and as many for the check"
     )
     parser.add_argument("--seed", type=int, default=270)
-    parser.add_argument("--exam", type=Path, help="a DICOM exam to plan, in place of phantoms")
     given = parser.parse_args()
-    if given.exam:
-        print("\n".join(compared(given.exam)))
-        return
     planes = [
         plane for rank in range(2) for plane in planned(given.out, given.exams, given.seed + 10 * rank, rank == 0)
     ]
@@ -144,7 +132,7 @@ def planned(folder: Path, exams: int, seed: int, calibrates: bool) -> Iterator[P
         seed: seed of the first setting; the others use the following numbers.
         calibrates: see `Planned`.
     """
-    for tree in written(folder, exams, seed, _EXACT):
+    for tree in written(folder, exams, seed):
         items = find_inputs(tree, "all")
         by_exam: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
         for item, plan in zip(items, plans_of(items), strict=True):
@@ -153,7 +141,7 @@ def planned(folder: Path, exams: int, seed: int, calibrates: bool) -> Iterator[P
             wanted = phases[0][0]["image"][0]["planes"]
             views = {str(item["phase"]): views for item, views in phases}
             first, *others = views
-            joint = joined(views, {})
+            joint = join_phases(views[first], {phase: views[phase] for phase in others}, {})
             kinds = {
                 "ed": ([views[first]], wanted),
                 "each": (views.values(), wanted),
@@ -168,86 +156,43 @@ def planned(folder: Path, exams: int, seed: int, calibrates: bool) -> Iterator[P
                         yield Planned(kind, view, calibrates, errors, moved, _kept(errors, entry))
 
 
-def compared(exam: Path) -> Iterator[str]:
-    """Yield the lines of a table of a real exam: each phase and the joint plan against the operator's planes.
-
-    Args:
-        exam: folder of a DICOM exam with a cine of the short axis and acquired 2ch and 4ch views.
-    """
-    items = find_inputs(exam, "all")
-    plans = {str(item["phase"]): plan["views"] for item, plan in zip(items, plans_of(items), strict=True)}
-    wanted = items[0]["image"][0]["planes"]
-    config = shipped_settings()
-    bounds = checked_bounds(config["joint_bounds"], config["views"])
-    apart = phases_apart(config["joint_bounds"], config["views"])
-    joint = joined(plans, bounds, apart)
-    with tempfile.TemporaryDirectory() as folder:
-        (heart,) = planewise.segment(exam, folder)
-        affines = [nibabel.load(mask).affine for mask in heart.masks]
-        axes = dict(zip(plans, map(long_axis, heart.labels, affines), strict=True))
-    yield "| plane | verdict | from the acquired plane | its bounds | from the joint plane | long axis |"
-    yield "|---|---|---|---|---|---|"
-    for view in joint:
-        for name, entry in [*((phase, plan[view]) for phase, plan in plans.items()), ("joint", joint[view])]:
-            cells = ["-"] * 4
-            if entry["origin"] is not None:
-                errors = [distance(entry, reference) for reference in (wanted[view], joint[view])]
-                cells[0], cells[2] = (f"{angle:.1f} deg, {offset:.1f} mm" for angle, offset in errors)
-                cells[1] = f"{entry['within_deg']:.1f} deg, {entry['within_mm']:.1f} mm"
-            if name in axes:
-                cells[3] = f"{np.degrees(np.arcsin(axes[name] @ wanted[view]['normal'])):.1f} deg"
-            disagrees = ", disagrees" if name in joint[view]["phases_that_disagree"] else ""
-            yield f"| {view}, {name} | {'; '.join([entry['verdict'], *entry['reasons']])}{disagrees} | {' | '.join(cells)} |"
-
-
-def long_axis(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The direction of the left ventricle's long axis: the line through the centres of its blood pool on the slices, which
-    are weighted by their area.
-
-    Args:
-        labels: label map, ``(i, j, slices)``, with 3 for the left ventricle on at least two slices.
-        affine: affine of the volume, RAS+, mm.
-
-    Returns:
-        Unit vector, RAS+, along the order of the slices.
-    """
-    shown = [number for number in range(labels.shape[2]) if (labels[..., number] == 3).any()]
-    centres = np.array([[*np.argwhere(labels[..., number] == 3).mean(axis=0), number, 1] for number in shown])
-    areas = np.array([(labels[..., number] == 3).sum() for number in shown])
-    slopes = np.polyfit(shown, (centres @ affine.T)[:, :3], 1, w=np.sqrt(areas))[0]
-    return slopes / np.linalg.norm(slopes)
-
-
-def written(folder: Path, exams: int, seed: int, options: str = "") -> Iterator[Path]:
-    """Write exams of five phases in each of the `SETTINGS`, and yield their folders; complete exams are kept.
-
-    Args:
-        folder: folder for the exams.
-        exams: number of exams of each setting.
-        seed: seed of the first setting; the others use the following numbers.
-        options: further options of ``planewise phantom cardiac``.
-    """
+def written(folder: Path, exams: int, seed: int) -> Iterator[Path]:
+    """Write exams of five phases in each of the `SETTINGS`, and yield their folders; complete exams are kept. For the
+    arguments, see `planned`."""
     for number, (name, own) in enumerate(SETTINGS.items()):
         tree = folder / f"{name}_{seed + number}_{exams}"
-        command = f"phantom cardiac {shlex.quote(str(tree))} --layout dsbcc --phases 5 {options} {own}"
+        command = f"phantom cardiac {shlex.quote(str(tree))} --layout dsbcc --phases 5 {_EXACT} {own}"
         command += f" --exams {exams} --seed {seed + number}"
         subprocess.run([sys.executable, "-m", "planewise", *shlex.split(command)], check=True)
         yield tree.resolve()
 
 
-def shipped_settings() -> dict[str, Any]:
-    """The settings of the planning bundle's ``inference.yaml``."""
-    return ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
+def plans_of(data: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Plan many stacks with the planning bundle in this process, without writing files.
 
+    Args:
+        data: items from `planewise.exams.find_inputs`.
 
-def joined(
-    phases: Mapping[str, Mapping[str, Any]],
-    bounds: Mapping[str, Mapping[str, Bound]],
-    apart: Mapping[str, tuple[float, float]] | None = None,
-) -> dict[str, Any]:
-    """The views of an exam, joined from the views of its phases, of which the first is end-diastole (`join_phases`)."""
-    first, *others = phases
-    return join_phases(phases[first], {phase: phases[phase] for phase in others}, bounds, apart)
+    Returns:
+        The plan of each stack, from `planewise.evaluation.PlanViewsd`.
+    """
+    folder = bundles_folder(None) / PLANS
+    config = ConfigParser.load_config_file(str(folder / "configs" / "inference.yaml"))
+    steps, handlers = config["postprocessing"]["transforms"], config["handlers"]
+    config["postprocessing"]["transforms"] = [step for step in steps if step["_target_"].endswith(".PlanViewsd")]
+    config["handlers"] = [handler for handler in handlers if not handler["_target_"].endswith("Writer")]
+    config["dataset"]["data"] = list(data)
+    parser = ConfigParser(config)
+    parser.update({"bundle_root": str(folder)})
+    plans: list[dict[str, Any]] = []
+
+    def keep(engine: Engine) -> None:
+        plans.extend(output["plan"] for output in engine.state.output)
+
+    evaluator = parser.get_parsed_content("evaluator")
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, keep)
+    evaluator.run()
+    return plans
 
 
 def _kept(errors: tuple[float, float], entry: Mapping[str, Any]) -> tuple[bool, bool]:

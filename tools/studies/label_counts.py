@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.sections import labelled_exams, parsed_datalist, takes_all
-from planewise.exams.words import count_of
+from planewise.files.datalists import labelled_exams, parsed_datalist
+from planewise.words import count_of
 
 
 def wrong_count(setting: str, count: int, datalist: Path, most: int, least: int = 1) -> str:
@@ -44,24 +44,6 @@ def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) 
     most = labelled_exams(parsed_datalist(datalist), "training", *["validation"] * folds)
     if most and max(counts) > most:
         raise InputError(wrong_count("label_counts", max(counts), datalist, most))
-
-
-def draws_of_all(counts: Sequence[int], draws: int, datalist: Path) -> str:
-    """A note if several draws take every labelled exam; otherwise empty. Folds have different exams, so they need no note.
-
-    Args:
-        counts: the study's ``label_counts``.
-        draws: number of draws.
-        datalist: the datalist of labelled exams.
-    """
-    most = labelled_exams(parsed_datalist(datalist), "training")
-    if draws < 2 or not takes_all(counts, most):
-        return ""
-    return (
-        f"label_counts {most}: all {draws} draws take the same exams, because {datalist} has only "
-        f"{count_of(most, 'labelled training exam')}. These draws differ only in the seed of the training, so they do not "
-        "show how much the choice of exams matters; give a smaller number for that"
-    )
 
 
 if __name__ == "__main__":

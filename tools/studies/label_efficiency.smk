@@ -20,17 +20,17 @@ import yaml
 # the same loader in C, before MONAI's is made from it: the checks below read the configs of every bundle again and again
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 from datalist_faults import missing_files, wrong_sections
-from label_counts import draws_of_all, refuse_too_many
+from label_counts import refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from patients import patients_folder
 from planewise.errors import InputError
-from planewise.exams.sections import items_in, parsed_datalist
-from planewise.exams.shared_patients import CHECKSUMS, seen_before
-from planewise.exams.words import did_you_mean, nearest
+from planewise.files.datalists import items_in, parsed_datalist
+from planewise.files.shared_patients import seen_before
+from planewise.words import did_you_mean, nearest
 from planewise.locks import claim_folder
 from planewise.not_computed import NOT_COMPUTED, only_longer
-from planewise.reports.study.folder import datalist_of
-from planewise.text_files import read_json, read_yaml
+from planewise.workshop.study.folder import datalist_of
+from planewise.files.text import read_json, read_yaml
 from pretext_bundles import bundle_of, overlays_of, pretexts_of, settings_for_steps
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -50,8 +50,6 @@ DETERMINED = {
 }
 #: Of these, a pretraining may have its own.
 OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
-#: Key in `job.json` for the content of a user's own overlays.
-OWN_FILES = "overlay files"
 for file in workflow.configfiles:
     # Snakemake has read it, but if a setting is repeated, it keeps only the last value
     try:
@@ -60,6 +58,22 @@ for file in workflow.configfiles:
         raise WorkflowError(str(error)) from None
 if wrong := wrong_settings(config):
     raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; tools/docs/studies.md lists all settings")
+def as_read(value):
+    """A setting with numbers in place of their texts, which Snakemake gives for `--config 'overrides={finetune: {seed: 1}}'`."""
+    if isinstance(value, dict):
+        return {key: as_read(element) for key, element in value.items()}
+    if isinstance(value, list):
+        return [as_read(element) for element in value]
+    try:
+        number = yaml.safe_load(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, ValueError):  # a date that does not exist is a ValueError
+        return value
+    return number if isinstance(number, (int, float)) or value in ("null", "None") else value
+
+
+for key in ("overrides", "methods"):
+    if key in config:
+        config[key] = as_read(config[key])
 # a null setting counts as not given; `imagenet: null` is kept, because methods wait for its file
 for key in [key for key, value in config.items() if value is None and key != "imagenet"]:
     del config[key]
@@ -137,24 +151,10 @@ def content_of(path):
     return content
 
 
-def spatial_dims(name, overlay=None, settings=()):
-    """Whether a training learns from slices (2) or volumes (3), as text: a bundle's, with an overlay and settings of its own."""
-    names = ["train.yaml", *overlays_of(name, ANATOMY, config.get("overlay"), BUNDLES), *([overlay] if overlay else [])]
-    paths = [BUNDLES / name / "configs" / file for file in names]
-    found = [content_of(str(path)).get("spatial_dims") for path in paths if path.is_file()]
-    return str(dict(settings).get("spatial_dims") or next(filter(None, reversed(found)), 2))
-
-
-def fitting_pretexts():
-    """The pretexts of this anatomy whose weights fit the target: both learn from slices, or both from volumes."""
-    wanted = spatial_dims(TARGET["bundle"])
-    return [name for name in pretexts_of(config["pretext_bundle"], BUNDLES) if spatial_dims(pretext_bundle(name)) == wanted]
-
-
 def refuse_absent_bundles(named):
     """Stop if there is no bundle of a name; `named` has the word of the study's config for each bundle."""
     if absent := {name: word for name, word in named.items() if not (BUNDLES / name / "configs" / "train.yaml").is_file()}:
-        known = fitting_pretexts()
+        known = pretexts_of(config["pretext_bundle"], BUNDLES)
         words = [f"{word}{did_you_mean(nearest(word, known))}" for name, word in absent.items() if word != name]
         raise WorkflowError(
             f"{', '.join(words)}{': ' if words else ''}there is no bundle {', '.join(absent)} in {BUNDLES}; the pretexts of this "
@@ -234,7 +234,8 @@ def overriding(kind, method):
     settings = (config.get("overrides") or {}).get(kind) or {}
     if kind == "pretrain" and method:
         bundle_name = pretext_bundle(method.pretext)
-        settings = {key: value for key, value in settings.items() if has(key.split("#")[0], kind, bundle_name, method)}
+        known = settings_of(kind, bundle_name, method)
+        settings = {key: value for key, value in settings.items() if key.split("#")[0] in known}
     return settings | ((method.overrides.get(kind) or {}) if method else {})
 
 
@@ -264,45 +265,26 @@ def configs_of(kind, name, method):
     return paths_of(name, *names)
 
 
+def settings_of(kind, name, method):
+    """The settings at the top of a job's configs."""
+    return {key: value for path in configs_of(kind, name, method) for key, value in read_config(path).items()}
+
+
 def shorter(method):
     """Settings that give a pretraining the study's number of steps."""
     if PRETEXT_STEPS is None:
         return {}
-    settings = {}
-    for path in configs_of("pretrain", pretext_bundle(method.pretext), method):
-        settings |= read_config(path)
-    return settings_for_steps(settings | overriding("pretrain", method), int(PRETEXT_STEPS), processes("pretrain"))
-
-
-def has(setting, kind, name, method):
-    """Whether a training's configs have a setting at the top."""
-    known = {key for path in configs_of(kind, name, method) for key in read_config(path)}
-    return setting in known
-
-
-def misspelt(kind, given, name, method):
-    """Of given settings of a training, those that its configs do not have, with similar names."""
-    odd = [f"--{key}={value}" for key, value in given.items() if not has(key, kind, name, method)]
-    if not odd:
-        return {}
-    # these imports take seconds
-    from monai.bundle import ConfigParser
-    from planewise.engines.overrides import unknown_overrides
-
-    paths = [path for path in configs_of(kind, name, method) if read_config(path)]
-    return unknown_overrides(odd, ConfigParser.load_config_files(paths))
+    settings = settings_of("pretrain", pretext_bundle(method.pretext), method) | overriding("pretrain", method)
+    return settings_for_steps(settings, int(PRETEXT_STEPS), processes("pretrain"))
 
 
 def refuse_too_many_labels():
-    """Stop if `label_counts` asks for more exams than the datalist has, and warn if it asks for all; a datalist that does
-    not exist yet is checked later."""
+    """Stop if `label_counts` asks for more exams than the datalist has; a datalist that does not exist yet is checked later."""
     if COUNTS and Path(datalist("labelled")).is_file():
         try:
             refuse_too_many(COUNTS, Path(datalist("labelled")), FOLDS)
         except InputError as error:
             raise WorkflowError(f"{error}. Correct the study's config") from None
-        if not FOLDS and (note := draws_of_all(COUNTS, len(DRAWS), Path(datalist("labelled")))):
-            logger.warning(note)
 
 
 def warn_of_seen_tests():
@@ -310,8 +292,8 @@ def warn_of_seen_tests():
     lists = [Path(datalist(kind)) for kind in ("unlabelled", "labelled")]
     if lists[0] != lists[1] and all(path.is_file() for path in lists):
         try:
-            # copies under other names, too, as on the page; a dry run makes no folder for the checksums
-            if seen := seen_before(*lists, read=OUT / CHECKSUMS if OUT.is_dir() else True):
+            # copies under other names, too, as on the page
+            if seen := seen_before(*lists, read=True):
                 logger.warning(f"{seen}, so pretexts learn from test images, and their gains may be too large")
         except InputError as error:
             raise WorkflowError(f"{error}. Correct the study's config") from None
@@ -365,91 +347,55 @@ def bundles_and_methods(kind):
     return {name: (TARGET["bundle"], method) for name, method in METHODS.items()}
 
 
-def refuse_misspelt_overrides():
-    """Stop if no training has a setting of `overrides`: the trainings would only warn, and run with another setting."""
-    given = config.get("overrides") or {}
-    wrong = [f"{kind}{did_you_mean(nearest(kind, OVERRIDDEN))}" for kind in given if kind not in OVERRIDDEN]
-    for kind in OVERRIDDEN:
-        pairs = [*bundles_and_methods(kind).values()] + [(TARGET["bundle"], None)] * (kind == "finetune")
-        # pretexts and overlays differ, so a setting may belong to one of them
-        settings = {
-            key: value for key, value in (given.get(kind) or {}).items() if not any(has(key, kind, *pair) for pair in pairs)
-        }
-        odd = [misspelt(kind, settings, *pair) for pair in pairs]
-        for key in settings:
-            if odd and all(key in found for found in odd):
-                wrong.append(f"{kind}: {key}{did_you_mean(next(filter(None, (found[key] for found in odd)), None))}")
-        for name, method in METHODS.items():
-            own = method.overrides.get(kind) or {}
-            if own:
-                of = TARGET["bundle"] if kind == "finetune" else pretext_bundle(method.pretext)
-                found = misspelt(kind, own, of, method)
-                wrong += [f"{kind} of the method {name}: {key}{did_you_mean(near)}" for key, near in found.items()]
-    if wrong:
-        raise WorkflowError(f"overrides: no config has {'; '.join(wrong)}. Correct the study's config")
-
-
-def refuse_determined_overrides():
-    """Stop if `overrides` has a setting that the study determines for each job: one of the two values would be ignored."""
-    wrong = []
-    for kind in OVERRIDDEN:
-        for name, (_, method) in bundles_and_methods(kind).items():
-            odd = [key for key in overriding(kind, method) if key in DETERMINED]
-            odd = [key for key in odd if kind == "finetune" or key not in OF_PRETRAINING]
-            wrong += [f"{kind}: {key} (set `{DETERMINED[key]}` of the study)" for key in odd]
-    if wrong:
-        raise WorkflowError(f"overrides cannot set what the study sets for each job: {'; '.join(dict.fromkeys(wrong))}")
-
-
 def refuse_wrong_settings():
-    """Stop if a job would refuse a setting of an override or of an overlay."""
-    runs = {}
+    """Stop if a setting of `overrides` or of an overlay belongs to no job, is set by the study itself, or would be refused."""
+    given = config.get("overrides") or {}
+    wrong = [f"{kind}{did_you_mean(nearest(kind, OVERRIDDEN))}: there are no such jobs" for kind in given if kind not in OVERRIDDEN]
     for kind in OVERRIDDEN:
-        for name, (bundle_name, method) in bundles_and_methods(kind).items():
-            settings = as_texts(overriding(kind, method))
+        jobs, refused = bundles_and_methods(kind), {}
+        # pretexts and overlays differ, so a setting may belong to one of them
+        known = set().union(*(settings_of(kind, *job) for job in jobs.values()))
+        wrong += [
+            f"{kind}: no config has {key}{did_you_mean(nearest(key, known))}"
+            for key in given.get(kind) or {} if jobs and key.split("#")[0] not in known
+        ]
+        for names, (bundle_name, method) in jobs.items():
+            settings, mine = overriding(kind, method), settings_of(kind, bundle_name, method)
+            wrong += [
+                f"{kind}: {key} is set by the study for each job: give `{DETERMINED[key]}`"
+                for key in settings if key in DETERMINED and (kind == "finetune" or key not in OF_PRETRAINING)
+            ]
+            wrong += [
+                f"{kind} of {names}: no config has {key}{did_you_mean(nearest(key, mine))}"
+                for key in (method.overrides.get(kind) or {} if method else {}) if key.split("#")[0] not in mine
+            ]
             if settings or config.get("overlay") or (method and overlays(method, kind)):
-                paths = tuple(path for path in configs_of(kind, bundle_name, method) if read_config(path))
-                runs.setdefault((kind, bundle_name, paths, tuple(settings.items())), []).append(name)
-    if not runs:
-        return
-    # these imports take seconds
-    from planewise.engines.check_settings import check_planned_run
+                # this import takes seconds
+                from planewise.engines.check_settings import check_planned_run
 
-    refused = {}
-    for (kind, bundle_name, paths, settings), names in runs.items():
-        try:
-            check_planned_run(paths, dict(settings), BUNDLES / bundle_name)
-        except InputError as error:
-            refused.setdefault((kind, str(error)), []).extend(names)
-    wrong = []
-    for (kind, error), names in refused.items():
-        of_all = len(names) == len(bundles_and_methods(kind))
-        wrong.append(f"{kind if of_all else kind + ' of ' + ', '.join(names)}: {error}")
+                paths = [path for path in configs_of(kind, bundle_name, method) if read_config(path)]
+                texts = as_texts({key: value for key, value in settings.items() if key in mine})
+                try:
+                    check_planned_run(paths, texts, BUNDLES / bundle_name)
+                except InputError as error:
+                    refused.setdefault(str(error), []).append(names)
+        wrong += [f"{kind} of {', '.join(names)}: {error}" for error, names in refused.items()]
     if wrong:
-        raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config or its overlays")
-
-
-def movements():
-    """Pairs of a pretraining and what loads its weights: a method, or the same pretraining for its probe."""
-    pairs = [(STARTS[name], method) for name, method in METHODS.items() if STARTS[name]]
-    return pairs + (list(PRETRAININGS.items()) if HAS_PROBE else [])
+        raise WorkflowError(f"overrides: {'; '.join(dict.fromkeys(wrong))}. Correct the study's config or its overlays")
 
 
 def refuse_other_dimensions():
     """Stop if weights of a pretext for volumes would start a network for slices, or the other way round."""
-    for start, method in movements():
-        first = PRETRAININGS[start]
-        bundle_name = pretext_bundle(first.pretext)
-        of, needed = (
-            spatial_dims(name, one.overlay_of(kind), overriding(kind, one))
-            for kind, name, one in (("pretrain", bundle_name, first), ("finetune", TARGET["bundle"], method))
-        )
-        if of == needed:
-            continue
-        raise WorkflowError(
-            f"pretexts: {start} ({bundle_name}) learns in {of} dimensions and {TARGET['bundle']} in {needed}, so the weights do "
-            f"not fit. Choose from {', '.join(fitting_pretexts())}"
-        )
+    for name, start in STARTS.items():
+        if start:
+            first, method = PRETRAININGS[start], METHODS[name]
+            jobs = (("pretrain", pretext_bundle(first.pretext), first), ("finetune", TARGET["bundle"], method))
+            of, needed = (int((settings_of(*job) | overriding(job[0], job[2])).get("spatial_dims", 2)) for job in jobs)
+            if of != needed:
+                raise WorkflowError(
+                    f"pretexts: {start} ({jobs[0][1]}) learns in {of} dimensions and {TARGET['bundle']} in {needed}, so the "
+                    "weights do not fit; leave it out"
+                )
 
 
 def as_texts(settings):
@@ -577,15 +523,15 @@ def finetuning(wildcards, input):
 
 
 def described(kind, method, labels, seed, starts=""):
-    """What determines the result of a training, as text; the training leaves it in its folder as `job.json`."""
+    """What determines the result of a training, as text; the training leaves it in its folder as `job.json`. Of files, only
+    the names, because a study can be moved, and the content of a user's own overlays."""
     bundle_name = TARGET["bundle"] if kind == "finetune" else pretext_bundle(method.pretext)
     overlay = [config.get("overlay"), *overlays(method, kind)]
     settings = {"seed": seed} | overriding(kind, method) | (shorter(method) if kind == "pretrain" else {})
-    about = {"bundle": bundle_name, "overlay": overlay, "datalist": os.path.relpath(labels, OUT), "starts from": starts}
+    about = {"bundle": bundle_name, "overlay": overlay, "datalist": Path(labels).name, "starts from": Path(starts).name}
     about |= {"arguments": TARGET.get("arguments", "") if kind == "finetune" else "", **settings}
-    if own := own_files(overlay):
-        about[OWN_FILES] = own
-    return json.dumps(about, sort_keys=True, default=str)
+    about |= {f"{path}: {key}": value for path, own in own_files(overlay).items() for key, value in own.items()}
+    return json.dumps({key: value for key, value in about.items() if key not in NOT_COMPUTED}, sort_keys=True, default=str)
 
 
 def pretext_datalist(name):
@@ -601,30 +547,8 @@ def described_pretraining(name):
 def described_finetuning(method, draw):
     given = METHODS[method]
     labels = OUT / "predicted" / "datalist.json" if given.masks == PREDICTED else datalist("labelled")
-    starts = STARTS[method] or (os.path.relpath(given.file, OUT) if given.file else "")
+    starts = STARTS[method] or given.file or ""
     return described("finetune", given, labels, draw, starts)
-
-
-def as_read(value):
-    """A setting with numbers in place of their texts, which Snakemake gives for `--config 'overrides={finetune: {seed: 1}}'`."""
-    if isinstance(value, dict):
-        return {key: as_read(element) for key, element in value.items()}
-    if isinstance(value, list):
-        return [as_read(element) for element in value]
-    if isinstance(value, str):
-        try:
-            number = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):  # a date that does not exist is a ValueError
-            return value
-        return number if isinstance(number, (int, float)) or value in ("null", "None") else value
-    return value
-
-
-def compared(job):
-    """What of a `job.json` determines the result. Of files, only the names, because a study can be moved."""
-    names = {key: Path(job[key]).name for key in ("datalist", "starts from")}
-    names |= {f"{path}: {key}": as_read(value) for path, own in job.get(OWN_FILES, {}).items() for key, value in own.items()}
-    return {key: as_read(value) for key, value in job.items() if key not in (*NOT_COMPUTED, OWN_FILES)} | names
 
 
 def refuse_other_settings():
@@ -634,48 +558,33 @@ def refuse_other_settings():
     wanted |= {
         f"finetune/{method}/{exams}/{draw}": described_finetuning(method, draw) for method, exams, draw in RUNS
     }
-    stale, longer, keys = [], set(), set()
+    stale, keys = [], set()
     for place, now in wanted.items():
-        file = OUT / place / "job.json"
-        finished = (OUT / place / "test" / "metrics.json").is_file()
+        folder = OUT / place
+        finished = (folder / "test" / "metrics.json").is_file()
         # the files by which a training recognises an earlier one
         left = ("history.csv", "models/last.ckpt", "models/model.pt")
-        if not file.is_file() or not (finished or any((OUT / place / name).is_file() for name in left)):
+        if not (folder / "job.json").is_file() or not (finished or any((folder / name).is_file() for name in left)):
             continue
         try:
-            before, after = read_json(file), json.loads(now)
+            before, after = read_json(folder / "job.json"), json.loads(now)
         except InputError:
             continue  # the disk was full, for example
-        if OWN_FILES not in before:
-            after.pop(OWN_FILES, None)  # an earlier version recorded only their names
-        before, after = compared(before), compared(after)
-        if before == after or (not finished and only_longer(before, after)):
-            continue
-        stale.append(place)
-        if only_longer(before, after):
-            longer.add(place)
-        keys |= {
-            f"{key}: {before.get(key)} -> {after.get(key)}"
-            for key in before | after if before.get(key) != after.get(key)
-        }
+        if before != after and (finished or not only_longer(before, after)):
+            stale.append(place)
+            keys |= {
+                f"{key}: {before.get(key)} -> {after.get(key)}" for key in before | after if before.get(key) != after.get(key)
+            }
     if stale:
         # if a pretraining runs again, the fine-tunings that start from it must run again too
         again = {place.split("/")[1] for place in stale if place.startswith("pretrain/")}
         starts = {place: STARTS.get(place.split("/")[1]) for place in wanted if place.startswith("finetune/")}
-        longer -= {place for place, start in starts.items() if start in again}
-        folders = [
-            place for place in wanted
-            if place not in longer and (place in stale or starts.get(place) in again) and (OUT / place).exists()
-        ]
-        commands = [f"rm -r {' '.join(folders)}"] if folders else []
-        if longer:
-            commands.append(f"rm {' '.join(f'{place}/test/metrics.json' for place in stale if place in longer)}")
-        then = " or ".join(["train again"] * bool(folders) + ["continue them"] * bool(longer))
+        folders = [place for place in wanted if (place in stale or starts.get(place) in again) and (OUT / place).exists()]
         raise WorkflowError(
             f"trainings in {OUT} had other settings than this study has now ({'; '.join(sorted(keys)[:5])}): "
             f"{', '.join(stale[:3])}{f' and {len(stale) - 3} more' if len(stale) > 3 else ''}. "
-            f"Set another `out` to keep them, or {then} after\n"
-            f"  cd {shlex.quote(str(OUT))} && {' && '.join(commands)}"
+            f"Set another `out` to keep them, or train again after\n"
+            f"  cd {shlex.quote(str(OUT))} && rm -r {' '.join(folders)}"
         )
 
 
@@ -693,19 +602,15 @@ def pretrainings(awaited):
 
 
 def refuse_absent_overlay(asked, overlay, name):
-    """Stop if there is no such overlay; `asked` begins the message."""
+    """Stop if there is no such overlay, or if it is empty, which MONAI ends with a traceback; `asked` begins the message."""
     folder = BUNDLES / name / "configs"
-    if (folder / overlay).is_file():
-        if not content_of(str(folder / overlay)):  # MONAI would end with a traceback
-            raise WorkflowError(f"{asked} {overlay}, which is empty. Write a setting into it, or leave it out")
-        return
-    if "/" in overlay:
-        raise WorkflowError(f"{asked} {overlay}, which does not exist. Correct the study's config")
-    hint = did_you_mean(nearest(overlay, [path.name for path in folder.glob("*.yaml")]))
-    raise WorkflowError(
-        f"{asked} {overlay}{hint}, which is not in {folder}. Correct the study's config; for a file of your own, write its path "
-        f"with a slash: ./{overlay}"
-    )
+    if not (folder / overlay).is_file():
+        hint = did_you_mean(nearest(overlay, [path.name for path in folder.glob("*.yaml")]))
+        raise WorkflowError(
+            f"{asked} {overlay}{hint}, which is not in {folder}; for a file of your own, write its path with a slash: ./{overlay}"
+        )
+    if not content_of(str(folder / overlay)):
+        raise WorkflowError(f"{asked} {overlay}, which is empty. Write a setting into it, or leave it out")
 
 
 TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
@@ -728,10 +633,8 @@ for name, method in METHODS.items():
 # for jobs in processes of their own, the main process has checked this
 if workflow.is_main_process:
     refuse_wrong_datalists()
-    refuse_misspelt_overrides()
-    refuse_determined_overrides()
-    refuse_other_dimensions()
     refuse_wrong_settings()
+    refuse_other_dimensions()
     refuse_too_many_labels()
     warn_of_seen_tests()
 refuse_other_settings()
@@ -836,8 +739,8 @@ rule pretrain:
     threads: THREADS * processes("pretrain")
     resources: **resources("pretrain")
     log: OUT / "logs" / "pretrain_{pretraining}.log"
-    # the report prints the seconds of user and system time. Snakemake's own `benchmark` samples every 30 s
-    shell: "printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json && TIMEFORMAT='%U %S' && {{ time {{ ({params.run}) > {log} 2>&1; }}; }} 2> {OUT}/logs/pretrain_{wildcards.pretraining}.time"
+    benchmark: OUT / "logs" / "pretrain_{pretraining}.tsv"
+    shell: "printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json && ({params.run}) > {log} 2>&1"
 
 
 use rule pretrain as pretrain_alone with:

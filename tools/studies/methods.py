@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -13,12 +12,12 @@ from planewise.errors import InputError
 
 #: Word in place of a file of weights for the study's `imagenet`.
 IMAGENET = "imagenet"
-#: Values of `Method.networks`.
+#: Values of `Method.networks`; `study_schema.yaml` has the kinds of all settings of a method.
 SHARED, ONE_PER_FINDING = "shared", "one_per_finding"
 #: Values of `Method.masks`.
 REFERENCE, PREDICTED = "reference", "predicted"
-#: Values of `Method.images`.
-UNLABELLED, LABELLED = "unlabelled", "labelled"
+#: The value of `Method.images` that stands for the default.
+UNLABELLED = "unlabelled"
 #: The value of `transfer` for a fine-tuning that continues to learn its pretext.
 MULTITASK = "multitask"
 
@@ -88,7 +87,8 @@ def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
     """The methods of a study that can run, by name, without those of `left_out`.
 
     A word in a list, or a name without settings, must be ``none``, ``imagenet`` or one of the pretexts. Relative paths are
-    relative to the working directory; an overlay is a path if it contains a slash.
+    relative to the working directory; an overlay is a path if it contains a slash. `study_settings` has checked the kinds of
+    the values.
 
     Args:
         config: config of the study with ``pretexts``, ``imagenet`` and ``methods``; by default, the methods are ``none`` and
@@ -159,24 +159,6 @@ def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
     pretexts = list(config["pretexts"])
     known = ", ".join(pretexts)
-    if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        raise InputError(
-            f"methods: {name} is the name of a folder; use lower-case letters, digits and _, and start with a letter"
-        )
-    if unknown := set(given) - {entry.name for entry in fields(Method)}:
-        raise InputError(
-            f"methods: {name} has {', '.join(sorted(unknown))}; give some of "
-            f"{', '.join(entry.name for entry in fields(Method))}"
-        )
-    networks = given.get("networks") or SHARED
-    if networks not in (SHARED, ONE_PER_FINDING):
-        raise InputError(f"methods: {name} has networks {networks}; give {SHARED} or {ONE_PER_FINDING}")
-    masks = given.get("masks") or REFERENCE
-    if masks not in (REFERENCE, PREDICTED):
-        raise InputError(f"methods: {name} has masks {masks}; give {REFERENCE} or {PREDICTED}")
-    images = given.get("images") or UNLABELLED
-    if images not in (UNLABELLED, LABELLED):
-        raise InputError(f"methods: {name} has images {images}; give {UNLABELLED} or {LABELLED}")
     given = {key: value for key, value in given.items() if value and value not in (SHARED, REFERENCE, UNLABELLED)}
     if not given:
         words = {
@@ -191,8 +173,6 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
             )
         given = words[name]
     method = Method(**given)
-    if unknown := set(method.overrides) - {"pretrain", "finetune"}:
-        raise InputError(f"methods: {name} overrides {', '.join(sorted(unknown))}; give pretrain or finetune")
     if name in (*pretexts, IMAGENET) and not (method.pretext or method.weights):
         key = "weights" if name == IMAGENET else "pretext"
         raise InputError(
@@ -214,15 +194,13 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         raise InputError(f"methods: {method.pretext} is not one of the pretexts ({known}); add it there")
     if method.weights == IMAGENET and not config.get("imagenet"):
         raise InputError(f"methods: {name} needs ImageNet's weights; give `imagenet: PATH` or leave the method out")
-    return replace(method, weights=_weights(name, method), overlay=_overlay(name, method))
+    return replace(method, weights=_weights(name, method), overlay=_overlay(method))
 
 
-def _overlay(name: str, method: Method) -> str | dict[str, str] | None:
+def _overlay(method: Method) -> str | dict[str, str] | None:
     """The overlay of a method, with absolute paths."""
     if not isinstance(method.overlay, Mapping):
         return found_overlay(method.overlay)
-    if unknown := set(method.overlay) - {"pretrain", "finetune"}:
-        raise InputError(f"methods: {name} has overlays of {', '.join(sorted(unknown))}; give pretrain or finetune")
     return {kind: found_overlay(file) for kind, file in method.overlay.items()}
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from planewise.exams import find_stacks
-from planewise.exams.words import natural_order, phase_name
+from planewise.phases import phase_name
+from planewise.words import natural_order
 from skimage.draw import polygon2mask
 
 from tools.studies.patients import patients_folder

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import UNLABELLED
-from planewise.phantoms.heart.body import Body
-from planewise.phantoms.heart.heart import Heart
-from planewise.phantoms.heart.population import GROUPS, Contrast
+from planewise.workshop.phantoms import UNLABELLED
+from planewise.workshop.phantoms.heart.body import Body
+from planewise.workshop.phantoms.heart.heart import Heart
+from planewise.workshop.phantoms.heart.population import GROUPS, Contrast
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def contrast() -> Contrast:
 def _bodies(count: int):
     for seed in range(count):
         heart = Heart.sample(np.random.default_rng(seed), list(GROUPS)[seed % 5])
-        yield heart, Body.sample(np.random.default_rng(seed + 100), heart)
+        yield heart, Body(np.random.default_rng(seed + 100), heart)
 
 
 def _at(*points):
@@ -58,5 +58,5 @@ def test_the_heavy_have_more_fat():
     fat = []
     for weight in (55.0, 110.0):
         other = Heart(replace(heart.patient, weight=weight), heart.shape, heart.centre, heart.axes)
-        fat.append(np.mean([Body.sample(np.random.default_rng(seed), other).fat for seed in range(5)]))
+        fat.append(np.mean([Body(np.random.default_rng(seed), other).fat for seed in range(5)]))
     assert fat[1] > fat[0] + 10

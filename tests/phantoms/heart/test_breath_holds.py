@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import UNLABELLED, Exam
-from planewise.phantoms.heart.study import VIEW_STREAMS, cine_volume, plan_series
+from planewise.workshop.phantoms import UNLABELLED, Exam
+from planewise.workshop.phantoms.heart.study import VIEW_STREAMS, plan_series, view_files
 
 POPULATION = UNLABELLED.at_size("demo").with_values(phases=1, spacing=(6.0, 6.0))
 
@@ -24,7 +24,7 @@ def test_a_still_patient_scanned_at_the_true_place_gives_the_same_picture():
 def test_slices_of_nifti_volumes_have_theirs():
     exam = Exam.sample((3, 1, 4), POPULATION.with_values(breath=4.0))
     still = replace(exam, scanner=replace(exam.scanner, breath=0.0))
-    volume, _ = cine_volume(exam, "sax")
+    (file,) = view_files(exam, "sax", None, "sax")
     for rank in (0, len(exam.poses["sax"]) - 1):
         moved = still.images(exam.poses["sax"][rank].moved(-exam.breath(VIEW_STREAMS["sax"] + rank)), rank)
-        assert np.array_equal(volume[:, :, rank, 0], moved[0].T)
+        assert np.array_equal(file.volume[:, :, rank, 0], moved[0].T)

@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
-from planewise.phantoms.files import Identity
-from planewise.phantoms.heart.study import Series, series_files
-from planewise.phantoms.imaging import ImagePose
+from planewise.workshop.phantoms.files import Identity
+from planewise.workshop.phantoms.heart.study import Series, series_files
+from planewise.workshop.phantoms.imaging import ImagePose
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms import LABELLED, Recipe
-from planewise.phantoms.heart.heart import END_SYSTOLE
+from planewise.workshop.phantoms import LABELLED, Recipe
+from planewise.workshop.phantoms.heart.heart import END_SYSTOLE
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict

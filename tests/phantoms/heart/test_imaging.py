@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.imaging import image_points
+from planewise.workshop.phantoms.heart.heart import LABELS
+from planewise.workshop.phantoms.imaging import image_points
 from scipy.ndimage import binary_dilation, binary_erosion, map_coordinates
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from planewise.geometry import angle_between_planes
-from planewise.phantoms import UNLABELLED, Exam
-from planewise.phantoms.heart.exam import lay_planes, true_planes
-from planewise.phantoms.heart.heart import LABELS, Heart
-from planewise.phantoms.imaging import ImagePose, rotation
+from planewise.workshop.phantoms import UNLABELLED, Exam
+from planewise.workshop.phantoms.heart.exam import lay_planes, true_planes
+from planewise.workshop.phantoms.heart.heart import LABELS, Heart
+from planewise.workshop.phantoms.imaging import ImagePose, rotation
 
 EXACT = UNLABELLED.with_values(
     turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0, coverage=(0.0, 0.0)
@@ -87,20 +87,6 @@ def test_without_errors_the_planes_that_are_laid_are_the_true_ones(upright, view
         assert (pose.centre - origin) @ np.array(normal) == pytest.approx(0, abs=1e-4)
 
 
-def test_without_errors_planes_follow_anatomy(heart):
-    poses = lay_planes(heart, EXACT, np.random.default_rng(0), 10.0)
-    assert _angle(poses["sax"][0].normal, heart.long_axis) < 1e-4
-    for view in ("2ch", "3ch", "4ch"):
-        pose = poses[view][0]
-        assert abs(pose.normal @ heart.long_axis) < 1e-9
-        assert abs((heart.centre - pose.centre) @ pose.normal) < 1e-6
-    # 2ch bisects the left ventricle parallel to the septum, 3ch lies between it and 4ch
-    assert _angle(poses["2ch"][0].normal, heart.axes[0]) < 1e-4
-    assert _angle(poses["4ch"][0].normal, poses["3ch"][0].normal) == pytest.approx(60, abs=1e-4)
-    # the right ventricle's view stays clear of the left cavity and nearly parallel to the 2ch
-    assert _angle(poses["rv_2ch"][0].normal, poses["2ch"][0].normal) == pytest.approx(14, abs=0.1)
-
-
 def test_4ch_passes_through_both_cavities_and_2ch_through_the_left_alone(heart):
     poses = lay_planes(heart, EXACT, np.random.default_rng(0), 10.0)
     along = np.linspace(-80, 80, 161)
@@ -163,13 +149,6 @@ def test_image_axes_are_perpendicular_unit_vectors_and_never_mirror(heart):
             frame = np.stack([poses[0].row, poses[0].column, poses[0].normal])
             np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-9, err_msg=view)
             assert np.linalg.det(frame) == pytest.approx(1)
-
-
-def test_affine_takes_the_middle_pixel_to_the_centre(heart):
-    pose = lay_planes(heart, UNLABELLED, np.random.default_rng(0), 10.0)["4ch"][0]
-    affine = pose.affine((1.5, 2.0), (101, 81), 8.0)
-    np.testing.assert_allclose(affine @ [50, 40, 0, 1], [*pose.centre, 1], atol=1e-9)
-    np.testing.assert_allclose(affine @ [51, 40, 0, 0] - affine @ [50, 40, 0, 0], [*(1.5 * pose.row), 0], atol=1e-9)
 
 
 def test_a_quarter_turn_about_z_takes_x_to_minus_y():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms.heart.surfaces import (
+from planewise.workshop.phantoms.heart.surfaces import (
     ANGLES,
     APICAL,
     DEPTH,

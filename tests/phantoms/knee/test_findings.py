@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_LABELLED, Recipe
-from planewise.phantoms.knee import joint
-from planewise.phantoms.knee.knee import KINDS, Oedema, Tear, dealt_kind
-from planewise.phantoms.knee.leg import Leg
-from planewise.phantoms.knee.population import WEIGHTINGS
+from planewise.workshop.phantoms import KNEE_LABELLED, Recipe
+from planewise.workshop.phantoms.knee import joint
+from planewise.workshop.phantoms.knee.knee import KINDS, Oedema, Tear, dealt_kind
+from planewise.workshop.phantoms.knee.leg import Leg
+from planewise.workshop.phantoms.knee.population import WEIGHTINGS
 
 SHARES = KNEE_LABELLED.findings
 

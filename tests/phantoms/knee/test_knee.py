@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe
-from planewise.phantoms.knee import joint
-from planewise.phantoms.knee.knee import KINDS, Knee
-from planewise.phantoms.knee.leg import Leg
-from planewise.phantoms.knee.population import WEIGHTINGS
+from planewise.workshop.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe
+from planewise.workshop.phantoms.knee import joint
+from planewise.workshop.phantoms.knee.knee import KINDS, Knee
+from planewise.workshop.phantoms.knee.leg import Leg
+from planewise.workshop.phantoms.knee.population import WEIGHTINGS
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3, 4])

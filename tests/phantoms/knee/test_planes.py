@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_UNLABELLED, Recipe
-from planewise.phantoms.knee.exam import OBLIQUE, lay_stacks, true_planes
-from planewise.phantoms.knee.knee import EPICONDYLE, Knee
+from planewise.workshop.phantoms import KNEE_UNLABELLED, Recipe
+from planewise.workshop.phantoms.knee.exam import OBLIQUE, lay_stacks, true_planes
+from planewise.workshop.phantoms.knee.knee import EPICONDYLE, Knee
 
 EXACT = KNEE_UNLABELLED.with_values(
     oblique=0.0, turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0
@@ -69,15 +69,6 @@ def test_without_errors_the_stacks_that_are_laid_are_the_true_planes(left, exact
         # the stack's middle line passes through the joint's middle
         away = _centre(stacks[view]) - origin
         np.testing.assert_allclose(away - (away @ normal) * normal, 0, atol=1e-9)
-
-
-def test_without_errors_stacks_follow_anatomy(exact):
-    for exam in exact:
-        knee, poses = exam.knee, exam.poses
-        assert _degrees(poses["axial"][0].normal, knee.middle_line) < 1e-4
-        assert abs(poses["coronal"][0].normal @ knee.middle_line) < 1e-9
-        assert abs(poses["coronal"][0].normal @ knee.condylar_line) < 1e-9
-        assert _degrees(poses["sagittal"][0].normal, knee.condylar_line) < 1e-4
 
 
 def test_the_central_coronal_and_axial_slices_pass_through_the_joints_middle(exact):

@@ -5,9 +5,9 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
-from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.population import GROUPS, Scanner
+from planewise.workshop.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms.heart.heart import LABELS
+from planewise.workshop.phantoms.heart.population import GROUPS, Scanner
 from scipy.ndimage import binary_fill_holes
 
 

@@ -4,8 +4,8 @@ import csv
 
 import numpy as np
 from PIL import Image
-from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.retina import RETINAS
+from planewise.workshop.phantoms import Recipe, write_exams
+from planewise.workshop.phantoms.retina import RETINAS
 
 
 def table(path):

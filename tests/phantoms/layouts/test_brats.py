@@ -3,8 +3,8 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.head import HEADS
+from planewise.workshop.phantoms import Recipe, write_exams
+from planewise.workshop.phantoms.head import HEADS
 
 SMALL = HEADS.with_values(side=24, low_grade=0.5)
 

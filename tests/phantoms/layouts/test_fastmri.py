@@ -9,8 +9,8 @@ import pydicom
 import pytest
 from monai.transforms import LoadImage
 from planewise.geometry import check_affine
-from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe, write_exams
-from planewise.phantoms.knee.exam import plan_series, series_files
+from planewise.workshop.phantoms import KNEE_UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms.knee.exam import plan_series, series_files
 
 SMALL = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.2, 3.6), plain_sagittal=1.0, localizer=1.0)
 
@@ -212,8 +212,3 @@ def test_planted_identity_is_in_every_header_and_not_in_the_manifest(recipe, tmp
         header = pydicom.dcmread(path, stop_before_pixels=True)
         assert header.PatientName == "Doe^Jane" and header.PatientBirthDate == "19580412"
     assert "Doe" not in (tmp_path / "phantom.json").read_text()
-
-
-def test_a_layout_refuses_the_other_anatomys_population():
-    with pytest.raises(TypeError, match="layout 'fastmri' needs a population of class KneePopulation, got Population"):
-        Recipe("fastmri", 1, UNLABELLED)

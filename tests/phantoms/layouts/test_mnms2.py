@@ -5,11 +5,11 @@ import csv
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import LABELLED, Recipe, write_exams
-from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.population import GROUPS
-from planewise.phantoms.heart.study import view_affine
-from planewise.phantoms.layouts import Mnms2
+from planewise.workshop.phantoms import LABELLED, Recipe, write_exams
+from planewise.workshop.phantoms.heart.heart import LABELS
+from planewise.workshop.phantoms.heart.population import GROUPS
+from planewise.workshop.phantoms.heart.study import view_affine
+from planewise.workshop.phantoms.layouts import Mnms2
 
 
 @pytest.fixture(scope="module")

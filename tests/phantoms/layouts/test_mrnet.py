@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_LABELLED, Recipe, write_exams
-from planewise.phantoms.imaging import image_points
-from planewise.phantoms.layouts import MrNet, stretched
+from planewise.workshop.phantoms import KNEE_LABELLED, Recipe, write_exams
+from planewise.workshop.phantoms.imaging import image_points
+from planewise.workshop.phantoms.layouts import MrNet, stretched
 
 SMALL = KNEE_LABELLED.at_size("demo").with_values(matrix=32)
 

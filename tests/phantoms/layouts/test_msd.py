@@ -5,8 +5,8 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.abdomen import ABDOMENS
+from planewise.workshop.phantoms import Recipe, write_exams
+from planewise.workshop.phantoms.abdomen import ABDOMENS
 
 SMALL = ABDOMENS.with_values(side=24)
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import VOLUNTEERS, Recipe, write_exams
-from planewise.phantoms.heart.study import view_affine
+from planewise.workshop.phantoms import VOLUNTEERS, Recipe, write_exams
+from planewise.workshop.phantoms.heart.study import view_affine
 
 VIEWS = {"sax": "sa", "2ch": "la_2ch", "4ch": "la_4ch"}
 CINES = {f"{name}.nii.gz" for name in VIEWS.values()}

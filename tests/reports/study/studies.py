@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from planewise.reports.study.folder import StudyFolder
-from planewise.reports.study.page import Page
+from planewise.workshop.study.folder import StudyFolder
+from planewise.workshop.study.page import Page
 
 
 def write(path: Path, content: Any) -> None:
@@ -23,6 +23,11 @@ def study_folder(path: Path, **config: Any) -> StudyFolder:
 
 def tables_of(section: Any, study: StudyFolder) -> tuple[dict[str, list[list[str]]], Page]:
     """The tables that a section writes, each with its header and its rows."""
-    page = Page()
+    page = Page(labelled=study.labelled)
     section(page, study)
-    return {table.title: [table.header, *(row.cells for row in table.rows)] for table in page.tables}, page
+    return shown(page), page
+
+
+def shown(page: Page) -> dict[str, list[list[str]]]:
+    """The tables of a page by title, each with its header and its rows."""
+    return {table.title: [table.header, *(row.cells for row in table.rows)] for table in page.tables}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from planewise.errors import InputError
-from planewise.reports.study.folder import datalist_of, read_json
+from planewise.workshop.study.folder import datalist_of, read_json
 
 from tests.reports.study.studies import study_folder
 

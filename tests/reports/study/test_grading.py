@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.reports.study.classification import add_classification
+from planewise.workshop.study.classification import add_classification
 
 from tests.reports.study.studies import study_folder, tables_of, write
 

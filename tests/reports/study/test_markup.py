@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
-from planewise.reports.study import finetunings, paired, pretrainings
-from planewise.reports.study import segmentation as segmentation_section
-from planewise.reports.study.page import Page, Picture
-from planewise.reports.study_report import write_study_report
+from planewise.workshop.study import folder, paired, pretrainings
+from planewise.workshop.study import segmentation as segmentation_section
+from planewise.workshop.study.page import Page, Picture
+from planewise.workshop.study.study_report import write_study_report
 
 from tests.reports.study.studies import write
 from tests.reports.study.test_grading import study as grading  # noqa: F401  (fixtures)
@@ -60,10 +60,10 @@ def without_figures(monkeypatch):
     Image.new("L", (1, 1)).save(buffer, format="png")
     shown = buffer.getvalue()
     monkeypatch.setattr(
-        Page, "figure", lambda self, _, caption, main=False, lead=False: self._parts.append(Picture(shown, caption))
+        Page, "figure", lambda self, _, caption, main=False, lead=False: self.body.append(Picture(shown, caption))
     )
-    for module in (finetunings, paired, pretrainings, segmentation_section):
-        for name in ("finetune_curves", "pretext_curves", "scores_by_count", "paired_draws"):
+    for module in (folder, paired, pretrainings, segmentation_section):
+        for name in ("validation_curves", "pretext_curves", "scores_by_count", "paired_draws"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, lambda *_: None)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from planewise.reports.study.numbers import over_draws, paired_cases, paired_differences, pooled, published, spread
+from planewise.workshop.study.numbers import over_draws, paired_cases, paired_differences, pooled, published, spread
 
 
 def test_pooled_spread_is_that_of_all_values():

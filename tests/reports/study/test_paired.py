@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from planewise.reports.study import paired
-from planewise.reports.study.page import Page
+from planewise.workshop.study.page import Page
+from planewise.workshop.study.paired import Measured, add_paired
 
-from tests.reports.study.studies import study_folder, tables_of
+from tests.reports.study.studies import shown
 
 
-def section(scores, repeats=None):
-    return tables_of(lambda page, _: paired.add_paired(page, scores, "mean Dice", repeats), None)
+def section(scores, name="mean Dice", lower_is_better=False):
+    page = Page()
+    add_paired(page, Measured(name, scores, lower_is_better))
+    return shown(page), page
 
 
 SCORES = {
@@ -82,27 +84,9 @@ def test_one_draw_has_no_interval_and_measures_nothing():
 
 def test_longer_trainings_are_compared_with_a_control_of_the_same_length():
     long = {(f"{method}_long", count): draws for (method, count), draws in SCORES.items() if method != "simclr"}
-    page = Page()
-    found = paired.add_paired(page, SCORES | long, "mean Dice")
+    found = add_paired(Page(), Measured("mean Dice", SCORES | long))
     assert [one.other for one in found if one.method == "multitask_long"] == ["none_long"]
     assert {one.other for one in found if one.method == "none_long"} == {"none", "multitask"}
-
-
-AGAIN = "Another seed: differences in mean Dice"
-
-
-def test_methods_with_another_seed_are_compared_with_themselves():
-    scores = SCORES | {
-        ("multitask_again", 4): {0: 0.50, 1: 0.60, 2: 0.85},
-        ("multitask", 1): {0: 0.30},
-        ("multitask_again", 1): {0: 0.32},
-    }
-    tables, _ = section(scores, {"multitask_again": "multitask"})
-    assert tables[AGAIN][1:] == [
-        ["4, multitask again", "-0.050", "-0.174 to +0.074"],
-        ["1, multitask again", "+0.020", "-"],
-    ]
-    assert AGAIN not in section(scores)[0], "without repeated methods, there is no such table"
 
 
 @pytest.mark.parametrize(
@@ -110,40 +94,19 @@ def test_methods_with_another_seed_are_compared_with_themselves():
 )
 def test_a_distance_is_better_where_it_is_lower(gain, lower, said):
     scores = {("none", 4): {0: 1.0, 1: 2.0}, ("a", 4): {0: 1.0 + gain, 1: 2.01 + gain}}
-    tables, _ = tables_of(lambda page, _: paired.add_paired(page, scores, "distance", None, lower), None)
+    tables, _ = section(scores, "distance", lower)
     assert tables["Paired differences in distance"][1][-1] == said
-
-
-@pytest.mark.parametrize(
-    ("again", "expected"),
-    [
-        ({"pretext": "multitask", "overrides": {"pretrain": {"seed": 1}}}, {"again": "multitask"}),
-        ({"pretext": "multitask", "overrides": {"pretrain": {"seed": 1, "sigma": 12}}}, {"again": "wide"}),
-        ({"pretext": "multitask", "overrides": {"pretrain": {"seed": 1}, "finetune": {"spacing": 2}}}, {}),
-        ({"pretext": "location", "overrides": {"pretrain": {"seed": 1}}}, {}),
-        ({"pretext": "multitask", "overrides": {"pretrain": {"max_epochs": 9}}}, {}),
-    ],
-)
-def test_a_method_repeats_another_when_the_seed_of_pretraining_alone_differs(tmp_path, again, expected):
-    wide = {"pretext": "multitask", "overrides": {"pretrain": {"sigma": 12}}}
-    methods = {"none": {}, "multitask": {"pretext": "multitask"}, "wide": wide, "again": again}
-    assert study_folder(tmp_path, methods=methods).repeats == expected
-
-
-def test_a_study_whose_methods_are_names_repeats_none(tmp_path):
-    assert study_folder(tmp_path).repeats == {}
 
 
 def test_the_page_begins_with_the_verdicts():
     """Each number of labelled exams has its line; the numbers behind the verdicts are kept for a table."""
     scores = SCORES | {("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.3}}
-    page, whole = Page(), Page()
-    page.add("<h2>A section</h2>")
-    paired.add_paired(page, scores, "mean Dice", lead=True)
-    whole.extend(page)
+    whole = Page()
+    whole.add("<h2>A section</h2>")
+    add_paired(whole, Measured("mean Dice", scores), lead=True)
     text = whole.html("a study")
     assert "<li>1 labelled exam: no verdict from one draw: multitask (-0.100)</li>" in text
-    assert "<li>4 labelled exams (3 draws): better: SimCLR (+0.210); inconclusive: multitask (+0.200)</li>" in text
+    assert "<li>4 labelled exams: better: SimCLR (+0.210); inconclusive: multitask (+0.200)</li>" in text
     assert (
         text.index("Gain in mean Dice over training from scratch") < text.index("data:image") < text.index("A section")
     )

@@ -3,33 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import yaml
-from planewise.metrics.restoration import restoration_scores
-from planewise.reports.study.pretrainings import add_label_probe, add_plans, add_pretexts, add_probe
+from planewise.metrics.pretexts import restoration_scores
+from planewise.workshop.study.pretrainings import add_label_probe, add_plans, add_pretexts, add_probe
 
 from tests.reports.study.studies import study_folder, tables_of, write
-
-
-def test_budgets_are_those_of_the_runs(tmp_path):
-    folder = tmp_path / "pretrain/rotation"
-    write(folder / "test/metrics.json", {"rotation": {"accuracy": 0.75, "chance": 0.25}})
-    write(folder / "run.json", {"processes": 2})
-    (folder / "config.yaml").write_text(yaml.safe_dump({"samples_per_epoch": 810, "batch_size": 16}))
-    (folder / "history.csv").write_text("epoch,learning_rate,val_loss\n1,0.002,1\n2,0.003,0.5\n3,0.001,0.7\n")
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs/pretrain_rotation.time").write_text("100,5 19.5")
-    methods = {"none": {}, "rotation": {}, "long": {}, "other": {"weights": "/elsewhere/model.pt"}}
-    for method, epochs in {"none": 9, "rotation": 9, "long": 36}.items():
-        run = tmp_path / f"finetune/{method}/4/0"
-        run.mkdir(parents=True)
-        settings = {"max_epochs": epochs, "train": {"amp": True}, "frozen_epochs": epochs, "seed": 1}
-        (run / "config.yaml").write_text(yaml.safe_dump(settings))
-    tables, _ = tables_of(add_pretexts, study_folder(tmp_path, pretexts=["rotation", "to_come"], methods=methods))
-    assert tables["Budgets of pretraining"][1:] == [
-        ["rotation", "3", "810", "32", "0.003", "2", "2.0"],
-        ["other, trained elsewhere on unknown exams", *"------"],
-    ]
-    assert tables["Fine-tuning settings that differ from those from scratch"][1:] == [["long", "max_epochs"]]
 
 
 def test_every_score_stands_in_its_own_column(tmp_path):
@@ -143,11 +120,6 @@ def test_every_pretext_that_was_probed_has_a_row(tmp_path):
     ]
 
 
-def test_a_study_without_probes_of_locations_has_no_such_section(tmp_path):
-    _, page = tables_of(add_probe, study_folder(tmp_path))
-    assert page.html("").endswith("</style>")
-
-
 def test_exams_without_locations_have_no_such_section(tmp_path):
     """ACDC's volumes are like this: their base and apex cannot be distinguished."""
     unknown = {"pearson_r": None, "r2": None, "mae": None}
@@ -188,10 +160,6 @@ def test_every_encoder_is_compared_with_the_random_one(tmp_path):
     ]
 
 
-def test_a_study_without_probes_has_no_such_section(tmp_path):
-    assert tables_of(add_label_probe, study_folder(tmp_path))[1].html("").endswith("</style>")
-
-
 def test_an_encoder_that_was_probed_with_other_counts_has_the_rows_it_has(tmp_path):
     write(tmp_path / "probe/untrained/test/metrics.json", probed({"9": [0.1, 0.2]}, {"9": [0.5, 0.5]}))
     write(tmp_path / "probe/simclr_again/test/metrics.json", probed({"18": [0.4, 0.4]}, {"18": [0.2, 0.2]}))
@@ -209,6 +177,7 @@ def test_the_first_three_exams_with_their_verdicts(tmp_path):
         write(tmp_path / f"plans/{name}/plan.json", {"views": {view: {"verdict": f"{view}{name}"} for view in "xy"}})
         (tmp_path / f"plans/{name}/plan.png").write_bytes(name.encode())
     _, page = tables_of(add_plans, study_folder(tmp_path))
-    assert [(picture.png.decode(), picture.caption, picture.main, picture.lead) for picture in page.pictures] == [
-        (name, f"Exam {name}. x: x{name}; y: y{name}.", name == "a", name == "a") for name in "abc"
+    assert [(picture.png.decode(), picture.caption, picture.main) for picture in page.pictures] == [
+        (name, f"Exam {name}. x: x{name}; y: y{name}.", name == "a") for name in "abc"
     ]
+    assert [picture.png for picture in page.head] == [b"a"]

@@ -7,11 +7,10 @@ import re
 
 import numpy as np
 import pytest
-from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, write_shown_slices
-from planewise.reports.study import segmentation
-from planewise.reports.study.page import Page
-from planewise.reports.study.segmentation import add_segmentation
+from planewise.reports.segmentation_figures import SHOWN_SLICES, ShownSlice, write_shown_slices
 from planewise.reports.tables import write_csv
+from planewise.workshop.study import segmentation
+from planewise.workshop.study.segmentation import add_segmentation
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -139,14 +138,13 @@ def test_structures_without_a_slice_in_common_are_counted(tmp_path):
         for entry in (content["mean"], *content["structures"].values()):
             entry |= {"contour_mm": {"mean": 2.0, "sd": 0.1}, "contours": known}
         write(tmp_path / f"finetune/{method}/4/0/test/metrics.json", content)
-    tables, page = tables_of(add_segmentation, study_folder(tmp_path))
+    tables, _ = tables_of(add_segmentation, study_folder(tmp_path))
     (rows,) = (table for title, table in tables.items() if title.startswith("Mean contour distance (mm"))
     assert [[row[1], *row[-2:]] for row in rows] == [
         ["mean", "missed", "no slice in common"],
         ["2.00 (0.10)", "2 of 30", "0 of 30"],
-        ["2.00 (0.10)*", "2 of 30", "3 of 30"],
+        ["2.00 (0.10)", "2 of 30", "3 of 30"],
     ]
-    assert "*: another method with as many labelled exams has distances of more structures" in page.html("")
 
 
 def with_contours(dice, contour):
@@ -293,16 +291,6 @@ def test_what_a_run_never_predicted_is_named(study):
     text = page.html("")
     assert re.findall("[^>]*never predicted[^<]*", text) == ["4 labelled, from scratch, draw 2: never predicted RV"]
     assert "10 volumes of 5 test exams" in text
-
-
-def test_networks_that_predict_only_background_have_no_gain(study):
-    for draw in (0, 1, 2):
-        content = with_contours([0.0] * 4, [None] * 4) | {"never_predicted": list(NAMES)}
-        write(study.path / f"finetune/multitask/4/{draw}/test/metrics.json", content)
-    _, page = tables_of(add_segmentation, study)
-    whole = Page()
-    whole.extend(page)
-    assert "4 labelled exams: predicts only background, so train longer: multitask<" in whole.html("a study")
 
 
 def test_the_same_slices_of_all_methods_are_one_picture(study, monkeypatch):

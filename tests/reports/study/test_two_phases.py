@@ -7,10 +7,10 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from planewise.reports.study.classification import _panels, add_classification
-from planewise.reports.study.finetunings import FineTunings
-from planewise.reports.study_figures import convergence_curves
 from planewise.reports.tables import write_csv
+from planewise.workshop.study.classification import _panels, add_classification
+from planewise.workshop.study.folder import FineTunings
+from planewise.workshop.study.study_figures import validation_curves
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -214,7 +214,7 @@ def test_convergence_has_a_panel_for_each_backbone_and_kind_of_images(study):
         "VGG, hearts alone": ["none", "full"],
         "DenseNet, whole images": ["none"],
     }
-    figure = convergence_curves(panels, "val_loss", "validation loss")
+    figure = validation_curves(panels, {"val_loss": "validation loss"})
     lines = [[list(map(float, line.get_ydata())) for line in axes.get_lines()] for axes in figure.axes]
     # two draws of each method and their median
     assert [len(found) for found in lines] == [9, 6, 3] and lines[0][0] == [1.6, 1.2, 1.4]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.reports.study.segmentation import add_volumes
+from planewise.workshop.study.segmentation import add_volumes
 
 from tests.reports.study.studies import study_folder, tables_of, write
 

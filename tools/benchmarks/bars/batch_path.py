@@ -33,7 +33,7 @@ from planewise.engines import PrepareSliceBatch
 from planewise.exams import index_folder, write_datalist
 from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.geometry.tolerances import CLAMP_SIGMAS
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from timing import Bar, Options, Times, interleaved, ratio
 from torch import Tensor
 from torch.nn.functional import grid_sample, mse_loss

@@ -14,10 +14,10 @@ from typing import Any
 
 import pydicom
 from planewise.cores import own_cores
-from planewise.data import find_inputs
+from planewise.exams import find_inputs
 from planewise.exams.scan import scan_folder
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
 from planewise.preprocessing import LoadSliced, LoadStackd
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from timing import Bar, Options, interleaved, ratio
 
 DEVICES = ("cpu",)

@@ -17,12 +17,10 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
-from planewise.data import find_inputs
 from planewise.evaluation.plan_views import slice_affines
-from planewise.exams import find_stacks
+from planewise.exams import LoadExamd, find_inputs, find_stacks
 from planewise.geometry import intersection_lines, line_heatmaps
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
-from planewise.preprocessing import LoadStackd
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from timing import Bar, Options, interleaved, ratio
 from torch import Tensor
 
@@ -78,7 +76,7 @@ class _Exam:
         items = [item | {"image": item["image"][:SLICES]} for item in find_inputs(folder, "all")]
         self.planes = find_stacks(folder)[0].planes
         self.output_dir = folder / "output"
-        load = LoadStackd("image")
+        load = LoadExamd("image")
         self.volumes = [load(item) for item in items]
 
 
@@ -97,7 +95,7 @@ class _Inference:
         config = ConfigParser.load_config_file(str(BUNDLES / bundle / "configs" / "inference.yaml"))
         # volumes and results stay in memory
         _take_out(config["postprocessing"]["transforms"], "SaveImaged")
-        _take_out(config["preprocessing"]["transforms"], "LoadStackd")
+        _take_out(config["preprocessing"]["transforms"], "LoadExamd")
         config["handlers"] = []
         config["dataset"]["data"] = "$volumes"
         self.parser = ConfigParser(config, globals={"volumes": exam.volumes[:phases]})

@@ -14,7 +14,7 @@ import torch
 from monai.metrics import compute_average_surface_distance, compute_dice
 from monai.metrics.utils import get_edge_surface_distance
 from planewise.metrics import volume_scores
-from planewise.phantoms import LABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import LABELLED, Recipe, write_exams
 from scipy.ndimage import binary_fill_holes
 from timing import Bar, Options, interleaved, ratio
 

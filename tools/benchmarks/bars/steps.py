@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from monai.engines import SupervisedTrainer
 from planewise.engines import allow_tf32
-from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, LAYOUTS, VOLUNTEERS, Recipe
+from planewise.workshop.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, LAYOUTS, VOLUNTEERS, Recipe
 from timing import Bar, Options, ratio
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode

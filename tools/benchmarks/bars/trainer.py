@@ -16,9 +16,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
-from planewise.engines.seeding import epoch_sampler
+from planewise.engines.handlers import epoch_sampler
 from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from timing import Bar, Options, Times, ratio, repetitions
 from torch.utils._python_dispatch import TorchDispatchMode
 

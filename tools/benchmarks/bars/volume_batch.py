@@ -21,9 +21,9 @@ from monai.transforms import Compose, EnsureTyped, RandAffined, Resized
 from planewise.augmentation import RandAffineBatchd, RandBrightnessBatchd, RandCropBatchd, RandFlipRotate90Batchd
 from planewise.data import VolumeDataset, load_datalist
 from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import Recipe, write_exams
-from planewise.phantoms.head import HEADS
 from planewise.preprocessing import CropToForegroundd, LoadVolumed, ScaleToUnitd
+from planewise.workshop.phantoms import Recipe, write_exams
+from planewise.workshop.phantoms.head import HEADS
 from timing import Bar, Options, interleaved, ratio
 
 BATCH = 8

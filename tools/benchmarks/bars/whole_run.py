@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 from planewise.engines import read_history
 from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
 from timing import Bar, Options
 
 from bars.trainer import BUNDLES, TINY, parsed_config, seconds, take_step

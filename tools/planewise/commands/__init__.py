@@ -47,7 +47,7 @@ def planewise(
 
 app.command(name="index")(index.index)
 app.command(name="inspect")(inspect.inspect)
-app.add_typer(phantom.app, name="phantom")
+app.command(name="phantom", no_args_is_help=True)(phantom.phantom)
 app.command(name="plan")(plan.plan)
 app.command(name="segment")(segment.segment)
 app.command(name="export")(export.export)

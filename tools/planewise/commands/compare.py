@@ -136,22 +136,10 @@ def compare(
             device,
             pretext_steps,
         )
-        options = {
-            "pretexts": names,
-            "label_counts": numbers,
-            "draws": draws,
-            "pretext_steps": pretext_steps,
-            "overlay": size,
-        }
-        given = [key for key, value in options.items() if value is not None]
-        study = studies.write(study, file, lambda question: not yes and _agrees_to_discard(question), given)
+        study = studies.write(study, file)
         trainings = studies.trainings(study)
         typer.echo(f"Task: {studies.task_of(study)}. If the images show something else, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
-        counted = importlib.import_module("tools.studies.label_counts")
-        # without a question, the study itself prints this note
-        if not yes and (note := counted.draws_of_all(study["label_counts"], len(study["draws"]), exams)):
-            typer.echo(note)
         studies.refuse_impossible(study, file)
         if finished := studies.finished(study):
             typer.echo("All trainings are finished.")
@@ -173,18 +161,3 @@ def compare(
     sys.stdout.flush()
     os.chdir(root)
     os.execv(root / "tools/demo", [str(root / "tools/demo"), "--configfile", str(file)])
-
-
-def _agrees_to_discard(question: str) -> bool:
-    """Ask whether to discard edits of a study. The answer is a word, so that a script's "y" to the question whether to start
-    never discards anything."""
-    word = "discard"
-    try:
-        answer = typer.prompt(
-            f"{question} Type {word} to lose your edits, or press Enter to keep them", "", show_default=False
-        )
-    except typer.Abort:
-        if sys.stdin.isatty():
-            raise
-        return False
-    return answer.strip().lower() == word

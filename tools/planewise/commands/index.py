@@ -16,10 +16,9 @@ import planewise
 from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals
 from planewise.cores import own_cores
 from planewise.early_checks import refuse_no_folder
-from planewise.errors import InputError
-from planewise.exams.reserved import is_labelled
-from planewise.exams.split import SECTIONS
-from planewise.exams.words import count_of, some_of
+from planewise.files.datalists import SECTIONS, is_labelled
+from planewise.findings import Finding, from_record
+from planewise.words import count_of, some_of
 
 #: Largest number of exams in the table on the screen; the datalist contains every exam.
 _MOST_EXAMS = 25
@@ -196,8 +195,6 @@ def index(
                 workers=workers or min(own_cores(), 8),
                 progress=progress,
             )
-        if result.unused:
-            raise InputError(result.unused)
         written = result.write(output)
     _print_exams(result, console)
     _print_rest(result, written, stratify, console)
@@ -237,8 +234,8 @@ def _print_exams(result, console: Console) -> None:
     for title, column in (("left out, and why", "why"), ("used, with a remark", "remark")):
         reasons = defaultdict(list)
         for name, exam in exams:
-            for reason in exam["left_out"] if (name in used) == (column == "remark") else ():
-                reasons[reason].append(name)
+            for record in exam["left_out"] if (name in used) == (column == "remark") else ():
+                reasons[from_record(record)].append(name)
         if reasons:
             console.print(_reason_table(title, column, reasons))
 
@@ -283,12 +280,12 @@ def _exam_table(exams: list[tuple[str, dict]]) -> Table:
     return table
 
 
-def _reason_table(title: str, column: str, reasons: dict[str, list[str]]) -> Table:
+def _reason_table(title: str, column: str, reasons: dict[Finding, list[str]]) -> Table:
     table = plain_table(title, ["exam"])
     table.add_column(column)
     for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        table.add_row(shown, literal(reason))
+        table.add_row(shown, literal(str(reason)))
     return table
 
 
@@ -297,7 +294,7 @@ def _remark(stack: dict) -> str:
     likely = ", ".join(f"{view} {share:.2f}" for view, share in runners_up[:2])
     parts = [f"undecided: {likely}" if stack["view"] == "undecided" else f"or {likely}" if likely else ""]
     parts.append(f"named {stack['named']}" if "named" in stack else "")
-    parts.append(stack.get("remark", "unused" * (stack["view"] == "other")))
+    parts.append(str(from_record(stack["remark"])) if "remark" in stack else "unused" * (stack["view"] == "other"))
     return "; ".join(part for part in parts if part)
 
 
@@ -357,10 +354,10 @@ def _spacing_text(stack: dict) -> str:
 
 
 def _print_rest(result, written: Path, stratify: str | None, console: Console) -> None:
-    skipped = [(str(count), reason, example) for reason, (count, example) in result.skipped.items()]
+    skipped = [(str(count), str(reason), example) for reason, (count, example) in result.skipped.items()]
     for title, columns, rows in (
         ("files that were left out", ("files", "why", "for example"), skipped),
-        ("names and labels that were not used", ("name", "why"), result.unmatched),
+        ("names and labels that were not used", ("name", "why"), [(name, str(why)) for name, why in result.unmatched]),
     ):
         table = plain_table(title, texts=columns)
         for row in rows:
@@ -384,9 +381,9 @@ def _print_rest(result, written: Path, stratify: str | None, console: Console) -
         console.print(literal(f"Channels of a case: {', '.join(channels)}."), soft_wrap=True)
     for line in _masks_used(result):
         console.print(literal(line), soft_wrap=True)
-    console.print(f"Sections: {literal(result.division)}.", soft_wrap=True)
+    console.print(f"Sections: {literal(str(result.division))}.", soft_wrap=True)
     for text in _label_counts(result.datalist, stratify):
         console.print(text)
     for warning in result.warnings:
-        console.print(f"[yellow]note:[/] {literal(warning)}", soft_wrap=True)
+        console.print(f"[yellow]note:[/] {literal(str(warning))}", soft_wrap=True)
     console.print(f"Wrote {literal(str(written))}. It contains paths: keep it on this machine.", soft_wrap=True)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from planewise.atomic_write import atomic_write
 from planewise.commands.terminal import begin, literal, refusals
 from planewise.early_checks import refuse_no_datalist
 from planewise.errors import InputError
+from planewise.files.atomic_write import atomic_write
 
 
 def inspect(
@@ -47,7 +47,7 @@ def inspect(
         begin(f"Reading {datalist}")
         # imported late, so that --help does not wait for MONAI
         from planewise.exams.datalist import check_output
-        from planewise.reports.exam_figure import exam_figure
+        from planewise.own_exams.exam_figure import exam_figure
 
         written = None if output is None else check_output(output)
         figure, name = exam_figure(datalist, exam, slices)

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from planewise.commands.terminal import begin, refusals, say
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
-from planewise.exams.identity import salt_file
-from planewise.exams.words import count_of, some_of
+from planewise.files.identity import salt_file
+from planewise.findings import said
 from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.words import count_of, some_of
 
 if TYPE_CHECKING:
     from planewise.own_exams.heart_bundles import ExamWork, MadePage
@@ -130,7 +131,7 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
         f"{count_of(len(work.exams), 'exam')} found; results go to {output}. Stop at any time: the next run continues."
     )
     for exam, left in work.left_out.items():
-        tell(f"Exam {exam} is left out: {shorten(left.why, SHORT, placeholder=' ...')}")
+        tell(f"Exam {exam} is left out: {shorten(said(left.why), SHORT, placeholder=' ...')}")
     try:
         done = work_through(work, output, tell)
     except KeyboardInterrupt:

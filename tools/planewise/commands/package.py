@@ -28,7 +28,6 @@ def package(
         str | None,
         typer.Option(help="Description of the training and test data, instead of the run's own.", show_default=False),
     ] = None,
-    torchscript: Annotated[bool, typer.Option("--torchscript", help="Write models/model.ts too.")] = False,
     zoo: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +49,7 @@ def package(
     """
     console = Console()
     with refusals("package"):
-        from planewise.packaging import package_bundle  # imported late, so that --help does not wait for MONAI
+        from planewise.workshop.packaging import package_bundle  # imported late, so that --help does not wait for MONAI
 
         done = package_bundle(
             bundle,
@@ -58,7 +57,6 @@ def package(
             output,
             scores=scores,
             data=data,
-            torchscript=torchscript,
             zoo_url=zoo,
             say=lambda line: say(console, line),
         )

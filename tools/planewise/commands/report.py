@@ -36,7 +36,7 @@ def report(
     """
     with refusals("report"):
         # imported late, so that --help does not wait for matplotlib
-        from planewise.reports.study_report import write_study_report
+        from planewise.workshop.study.study_report import write_study_report
 
         output = output or study / "report" / "index.html"
         tables = write_study_report(study, output, markdown)

@@ -20,8 +20,9 @@ from planewise.commands.own_exam import (
 )
 from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals, say
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
-from planewise.exams.words import as_sentence, count_of
+from planewise.findings import said
 from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.words import as_sentence, count_of
 
 if TYPE_CHECKING:
     from planewise.own_exams import SegmentedDatalist
@@ -204,14 +205,14 @@ def _segment_datalist(
 
 
 def _print(done: SegmentedDatalist, console: Console) -> None:
-    for line in done.said[:_MOST_REMARKS]:
-        say(console, as_sentence(line))
-    if len(done.said) > _MOST_REMARKS:
-        console.print(f"... and {count_of(len(done.said) - _MOST_REMARKS, 'remark')} more.")
+    for found in done.findings[:_MOST_REMARKS]:
+        say(console, as_sentence(str(found)))
+    if len(done.findings) > _MOST_REMARKS:
+        console.print(f"... and {count_of(len(done.findings) - _MOST_REMARKS, 'remark')} more.")
     if done.left_out:
         table = plain_table("exams without a mask", ["exam"], texts=["why"])
         for exam, why in done.left_out.items():
-            table.add_row(exam, literal(why))
+            table.add_row(exam, literal(said(why)))
         console.print(table)
     earlier = f", {done.kept} of them by an earlier run" if done.kept else ""
     console.print(

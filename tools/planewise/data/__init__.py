@@ -15,7 +15,6 @@ from planewise.data.datalist import (
 from planewise.data.epoch_sampler import OrderedSampler
 from planewise.data.folds import load_fold
 from planewise.data.hearts import mask_problem, with_hearts
-from planewise.data.inputs import find_inputs, find_photographs, find_volumes
 from planewise.data.phases import at_cycle_points, cycle_fraction, pair_phases
 from planewise.data.photographs import PhotographDataset, graded
 from planewise.data.readable_items import ReadableItems
@@ -46,9 +45,6 @@ __all__ = [
     "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",
-    "find_inputs",
-    "find_photographs",
-    "find_volumes",
     "gather_stacks",
     "graded",
     "labelled",

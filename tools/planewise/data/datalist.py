@@ -15,15 +15,12 @@ import torch
 
 from planewise.early_checks import refuse_no_datalist
 from planewise.errors import InputError
-from planewise.exams.anatomies import anatomy_of_stack
-from planewise.exams.datalist import item_with_paths, with_paths
-from planewise.exams.mrnet import is_array, open_volume
-from planewise.exams.reserved import is_labelled
-from planewise.exams.sections import parsed_datalist
-from planewise.exams.split import SECTIONS
-from planewise.exams.words import count_of, listed, phase_name
-from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti
+from planewise.files.arrays import is_array, open_volume
+from planewise.files.datalists import SECTIONS, is_labelled, item_with_paths, parsed_datalist, with_paths
+from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti
+from planewise.phases import phase_name
 from planewise.preprocessing.exam_name import exam_of
+from planewise.words import count_of, listed
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +73,10 @@ def _is_path(value: Any) -> bool:
     return value != [] and all(isinstance(entry, str) for entry in _files(value))
 
 
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, Mapping) and "code" in entry for entry in value)
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
@@ -105,7 +106,7 @@ _STACK: Mapping[str, Form] = {
     "items": (lambda value: isinstance(value, list), "a list"),
     **dict.fromkeys(("spacing", "thickness", "confidence"), _NUMBER),
 }
-_EXAM: Mapping[str, Form] = {"left_out": (_are_texts, "a list of reasons"), "stacks": _OBJECT}
+_EXAM: Mapping[str, Form] = {"left_out": (_are_records, "a list of objects with a code"), "stacks": _OBJECT}
 _HEADER: Mapping[str, Form] = {
     "stack": _NAME,
     "views": (_are_texts, "a list of names"),
@@ -222,13 +223,11 @@ def _items_of(folder: Path, content: Mapping[str, Any], section: str) -> list[di
 def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
     """Raise `InputError` if a datalist shows another view. A datalist without recognised views is accepted."""
     stack = (content.get("planewise") or {}).get("stack", view)
-    found, wanted = anatomy_of_stack(stack), anatomy_of_stack(view)
-    if stack != view and found and found.targets:
-        other = f" --anatomy {wanted.name}" if found.name != wanted.name else ""
+    if stack != view and (content.get("planewise") or {}).get("views"):
+        other = "--anatomy knee" if view == "sagittal" else f"--view {view}"
         raise InputError(
-            f"the images of {path} show the {found.called} view ({stack}), but this bundle takes the "
-            f"{wanted.called} view ({view}); index the exams again with `planewise index FOLDER --view "
-            f"{view}{other}`"
+            f"the images of {path} show the view {stack}, but this bundle takes {view}; index the exams again with "
+            f"`planewise index FOLDER {other}`"
         )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from planewise.checksum import code_sha256
+from planewise.files.checksum import code_sha256
 
 #: Keys of an item that determine which pixels are read and how. Planes and location do not affect a cache.
 _READ_KEYS = (
@@ -29,7 +29,7 @@ _READ_KEYS = (
 )  # fmt: skip
 
 #: Subpackages whose code makes the contents of a cache. The package's top-level modules count, too.
-ROOMS = ("data", "exams", "geometry", "preprocessing")
+ROOMS = ("data", "exams", "files", "geometry", "preprocessing")
 
 #: Packages that compute the contents of a cache.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.ndimage import generate_binary_structure, label
 
 from planewise.errors import InputError
-from planewise.exams.mask_checks import read_mask
+from planewise.files.masks import read_mask
+from planewise.findings import Finding, finding
 from planewise.geometry.tolerances import HEART_VOLUMES
 from planewise.preprocessing.exam_name import exam_of
 
@@ -29,9 +30,8 @@ FEWEST_SLICES = 2
 _NAMED = 10
 
 
-def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
-    """The reason why a mask cannot be a heart, as the end of a sentence that begins with "its mask"; empty if it can be a
-    heart.
+def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> Finding | None:
+    """Why a mask cannot be a heart; None if it can be one.
 
     Args:
         heart: ``(i, j, slices)``, bool.
@@ -39,22 +39,24 @@ def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
     """
     voxels = int(heart.sum())
     if not voxels:
-        return "is empty"
+        return finding("mask-no-heart", kind="empty")
     least, most = HEART_VOLUMES
     volume = voxels * float(np.prod(spacing)) / 1000
     if not least <= volume <= most:
-        return f"contains {volume:.0f} ml; a heart has {least:.0f} to {most:.0f} ml"
+        return finding("mask-no-heart", kind="volume", ml=volume, low=least, high=most)
     seen = int(heart.any(axis=(0, 1)).sum())
     if seen < min(FEWEST_SLICES, heart.shape[2]):
-        return f"shows a heart on only {seen} of {heart.shape[2]} slices"
+        return finding("mask-no-heart", kind="slices", seen=seen, count=heart.shape[2])
     pieces, _ = label(heart, generate_binary_structure(3, 3))
     largest = int(np.bincount(pieces.ravel())[1:].max())
     if largest < ONE_PIECE * voxels:
-        return f"is in pieces, and the largest piece has only {largest / voxels:.0%} of its voxels"
-    return ""
+        return finding("mask-no-heart", kind="pieces", percent=round(100 * largest / voxels))
+    return None
 
 
-def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[str, int] | None = None) -> str:
+def mask_problem(
+    path: str | Path, labels: Collection[int], label_map: Mapping[str, int] | None = None
+) -> Finding | None:
     """Like `heart_problem`, for the mask in a file.
 
     Args:
@@ -65,9 +67,9 @@ def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[s
     try:
         values, affine = read_mask(path, label_map)
     except InputError as error:
-        return f"cannot be used ({error})"
+        return finding("mask-no-heart", kind="unusable", error=str(error))
     if values.ndim != 3:
-        return f"has {values.ndim} dimensions; it must be a volume"
+        return finding("mask-no-heart", kind="axes", axes=values.ndim)
     return heart_problem(np.isin(values, list(labels)), nibabel.affines.voxel_sizes(affine))
 
 
@@ -94,8 +96,8 @@ def with_hearts(
         raise InputError(f"images must be full or segmented, got {images!r}")
     if images == "full" or not items:
         return list(items)
-    problems: dict[str, str] = {}
-    checked: dict[tuple, str] = {}
+    problems: dict[str, Finding] = {}
+    checked: dict[tuple, Finding | None] = {}
     bare: Counter[str] = Counter()
     for item in items:
         exam, path = exam_of(item), item.get("label")
@@ -105,12 +107,11 @@ def with_hearts(
         label_map = item.get("label_map") or {}
         if (key := (path, *sorted(label_map.items()))) not in checked:
             checked[key] = mask_problem(path, labels, label_map)
-        if checked[key]:
-            phase = f" at {item['phase']}" if isinstance(item.get("phase"), str) else ""
-            problems.setdefault(exam, f"its mask{phase} {checked[key]}")
+        if problem := checked[key]:
+            problems.setdefault(exam, problem.about(str(item.get("phase", ""))))
     kept = [item for item in items if item.get("label") and exam_of(item) not in problems]
     without = bare.keys() - {exam_of(item) for item in items if item.get("label")}
-    problems |= dict.fromkeys(sorted(without), "it has no mask")
+    problems |= dict.fromkeys(sorted(without), finding("mask-no-heart", kind="missing"))
     told = "; ".join(f"{exam}: {reason}" for exam, reason in list(problems.items())[:_NAMED])
     told += f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
     if not kept and required:

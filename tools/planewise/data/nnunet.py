@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
-from planewise.atomic_write import atomic_write
 from planewise.data.datalist import gather_stacks, labelled, load_datalist, read_datalist
-from planewise.data.readable_items import reason_alone
+from planewise.data.readable_items import reason_of
 from planewise.errors import InputError, refusal
-from planewise.exams.cardiac_views import HEART_STRUCTURES
-from planewise.exams.split import SECTIONS
-from planewise.nifti_files import write_nifti
+from planewise.files.atomic_write import atomic_write
+from planewise.files.datalists import SECTIONS
+from planewise.files.masks import HEART_STRUCTURES
+from planewise.files.nifti import write_nifti
+from planewise.findings import Finding
 from planewise.preprocessing import LoadVolumed
 from planewise.preprocessing.exam_name import exam_of, slice_name
 
@@ -43,7 +44,7 @@ class NnunetDataset:
     folder: Path
     counts: Mapping[str, int]
     splits: Path | None
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, Finding]
     never_together: Sequence[tuple[str, str]] = ()
 
 
@@ -102,7 +103,7 @@ def _export(
     total = sum(map(len, items.values()))
     load = LoadVolumed(keys=("image", "label"))
     cases: dict[str, list[str]] = {section: [] for section in SECTIONS}
-    left_out: dict[str, str] = {}
+    left_out: dict[str, Finding] = {}
     found: list[set[int]] = []
     channels = 0
     done = 0
@@ -116,7 +117,7 @@ def _export(
                 reason = refusal(error)
                 if reason is None:
                     raise
-                left_out[exam_of(item)] = reason_alone(reason, exam_of(item))
+                left_out[exam_of(item)] = reason_of(reason)
                 continue
             image, mask = loaded["image"], loaded["label"]
             found.append({int(value) for value in torch.unique(mask.as_tensor())})

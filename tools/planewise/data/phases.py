@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from planewise.exams.stack import nearest_phase
-from planewise.exams.words import count_of, some_of
+from planewise.phases import nearest_phase
 from planewise.preprocessing.exam_name import exam_of, volume_name
+from planewise.words import count_of, some_of
 
 logger = logging.getLogger(__name__)
 

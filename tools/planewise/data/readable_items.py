@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,23 @@ from monai.data import Dataset
 from torch.utils.data import IterableDataset, get_worker_info
 
 from planewise.errors import InputError, refusal
-from planewise.exams.volume import common_name
+from planewise.files.names import common_name
+from planewise.findings import Finding, finding
 from planewise.preprocessing.exam_name import exam_of
 
 logger = logging.getLogger(__name__)
 
-_LEFT_OUT = re.compile(r"exam (\S+)(?: \(.*?\))? is left out \(\d+ of \d+\): (.*)")
+
+class NoneReadable(InputError):
+    """All inputs are refused.
+
+    Attributes:
+        refused: maps each exam to the reason.
+    """
+
+    def __init__(self, message: str, refused: Mapping[str, Finding]) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class ReadableItems(IterableDataset):
@@ -29,34 +39,41 @@ class ReadableItems(IterableDataset):
     Args:
         dataset: dataset whose items have an ``image``.
 
+    Attributes:
+        refused: maps each exam with a refused item to the reason; complete after an iteration in this process.
+
     Raises:
-        InputError: raised during iteration if all items are refused, with the reason for the first item.
+        NoneReadable: raised during iteration if all items are refused, with the reason for the first item.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
+        self.refused: dict[str, Finding] = {}
 
     def __iter__(self) -> Iterator[Any]:
         worker, total = get_worker_info(), len(self.dataset)
         places = range(total) if worker is None else range(worker.id, total, worker.num_workers)
         refused: list[InputError] = []
+        self.refused = {}
         for place in places:
             try:
                 item = self.dataset[place]
             except Exception as error:
                 reason = refusal(error)
-                if reason is None or total == 1:
+                if reason is None:
                     raise
                 item = self.dataset.data[place]
                 exam, name = exam_of(item), own_name(item)
-                why = reason_alone(reason, exam)
-                logger.warning("exam %s%s is left out (%d of %d): %s", exam, name, place + 1, total, why)
+                why = self.refused.setdefault(exam, reason_of(reason))
+                if total > 1:
+                    logger.warning("exam %s%s is left out (%d of %d): %s", exam, name, place + 1, total, why)
                 refused.append(reason)
             else:
                 yield item
         # a worker cannot see whether the other workers' items were refused
         if refused and len(refused) == total:
-            raise InputError(f"none of the {total} inputs can be read; the first: {refused[0]}")
+            alone = f"none of the {total} inputs can be read; the first: " if total > 1 else ""
+            raise NoneReadable(f"{alone}{refused[0]}", self.refused)
 
 
 def own_name(item: Mapping[str, Any]) -> str:
@@ -67,11 +84,9 @@ def own_name(item: Mapping[str, Any]) -> str:
     return f" ({common_name(files)})" if own else ""
 
 
-def reason_alone(error: InputError, exam: str) -> str:
-    """An error message without the exam's name and the text before it, and without the hash of one channel's file."""
-    return re.split(r"exam [0-9a-f]{10}[,:] ", str(error).rpartition(f"exam {exam}")[2])[-1].lstrip(",: ")
-
-
-def left_out(said: Iterable[str]) -> dict[str, str]:
-    """Map each exam that `ReadableItems` left out to the reason, from the messages of a run."""
-    return dict(found.groups() for line in said if (found := _LEFT_OUT.fullmatch(line)))
+def reason_of(error: InputError) -> Finding:
+    """Why an exam cannot be used: the finding with which the error was raised, or its text as one."""
+    if isinstance(error, NoneReadable):
+        return next(iter(error.refused.values()))
+    reason = getattr(error, "reason", error)
+    return reason if isinstance(reason, Finding) else finding("exam-unusable", error=str(reason))

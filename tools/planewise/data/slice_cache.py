@@ -18,21 +18,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTrait
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from planewise.atomic_write import atomic_write
 from planewise.cores import own_cores
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
-from planewise.exams.mask_checks import labels_of
-from planewise.exams.words import some_of
-from planewise.locks import lock
+from planewise.files.atomic_write import atomic_write
+from planewise.files.masks import labels_of
+from planewise.files.text import read_json
 from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.moved_alone import moved_alone
-from planewise.text_files import read_json
+from planewise.words import some_of
 
 logger = logging.getLogger(__name__)
 
@@ -374,16 +374,20 @@ def in_a_line(refused: Sequence[tuple[str, str]], shown: int = 5) -> str:
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Let one process at a time use a cache. The lock is released when the process ends, for any reason."""
+    lock = FileLock(folder.with_suffix(".lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        file = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115 (closed below)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("another process is preprocessing the same slices; waiting for it")
+            lock.acquire()
     except OSError as error:
         raise InputError(
             f"preprocessed slices cannot be stored in {folder.parent} ({error.strerror}); name a writable folder with "
             "--cache_dir or PLANEWISE_CACHE"
         ) from error
-    with file:
-        if not lock(file, wait=False):
-            logger.info("another process is preprocessing the same slices; waiting for it")
-            lock(file, wait=True)
+    try:
         yield
+    finally:
+        lock.release()

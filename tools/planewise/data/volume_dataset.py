@@ -17,11 +17,11 @@ from planewise.data.slice_cache import SliceCache
 from planewise.data.slice_dataset import SliceDataset
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
-from planewise.exams.photograph_files import is_photograph
-from planewise.exams.reserved import VIEWER
-from planewise.exams.words import some_of
+from planewise.files.datalists import VIEWER
+from planewise.files.photographs import is_photograph
 from planewise.preprocessing import LoadSliced
 from planewise.preprocessing.exam_name import exam_of
+from planewise.words import some_of
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from planewise.engines.precision import precision
+from planewise.engines.running_parser import running_parser
 from planewise.errors import InputError
 from planewise.preprocessing.exam_name import exam_of
-from planewise.running_parser import running_parser
 
 #: MONAI's metrics of masks; given logits, they return a number without a meaning.
 _OF_MASKS = (
@@ -132,11 +132,6 @@ class BatchTrainer(SupervisedTrainer):
         self._outputs_fit = True
         parser = running_parser()
         settings = parser.get() if parser is not None else {}
-        if "grades" in settings and isinstance(self.loss_function, nn.CrossEntropyLoss):
-            raise InputError(
-                "CrossEntropyLoss needs an output for each grade, but scores and inference read one for each threshold "
-                "between two grades; keep planewise.losses.OrdinalLoss and network_def#num_outputs of train.yaml"
-            )
         if parser is None or "structures" not in settings or settings.get("transfer") == "multitask":
             return  # in multitask training, this may be a step of the pretext
         structures = parser.get_parsed_content("structures")

@@ -18,15 +18,15 @@ from monai.bundle.config_item import ComponentLocator, ConfigComponent
 from torch import nn
 
 from planewise.data.datalist import read_datalist
-from planewise.engines.references import leaves
 from planewise.engines.run_bundle import own_configs
 from planewise.engines.settings import PARTS, SETTINGS
+from planewise.engines.weights_settings import holds_code
 from planewise.errors import InputError, refusal
-from planewise.exams.split import SECTIONS
-from planewise.exams.words import did_you_mean, nearest
+from planewise.files.datalists import SECTIONS
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import PATHS
 from planewise.parse_bool import parse_bool
+from planewise.words import did_you_mean, nearest
 
 #: Words that stand for null on a command line: MONAI takes ``null`` and ``none`` for text, and drops ``None``.
 NULLS = ("null", "none", "None")
@@ -135,14 +135,12 @@ def _converted(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The settings of a config whose words are converted, and the arguments that are true or false by default."""
     for name, value in config.items():
         setting = SETTINGS.get(name)
-        if setting is None or value is None or has_expression(value):
+        if setting is None or value is None or holds_code(value):
             continue
         if setting.null and isinstance(value, str) and value in NULLS:
             yield name, None
         elif setting.kind == "switch" and isinstance(value, str):
             yield name, parse_bool(value, f"--{name}")
-        elif setting.kind == "path" and isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield name, str(value)  # MONAI makes a number of --output_dir 7
     for place, entry in _components(config):
         words = {key: value for key, value in entry.items() if isinstance(value, str) and key[0] != "_"}
         words = {key: value.lower() for key, value in words.items() if value.lower() in ("true", "false", *NULLS)}
@@ -160,13 +158,13 @@ def check_plain_settings(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: a value is invalid (`planewise.engines.settings`).
     """
-    _check({name: value for name, value in config.items() if not has_expression(value)})
+    _check({name: value for name, value in config.items() if not holds_code(value)})
 
 
 def _check(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name in SETTINGS and not SETTINGS[name].takes(value):
-            raise InputError(f"--{name} must be {SETTINGS[name].values}, got {value!r}{_hint(value)}")
+            raise InputError(f"--{name} must be {SETTINGS[name].values}, got {value!r}{_hint(name, value)}")
     modes = _TRANSFERS["auxiliary_interval" in values]
     # an inference config has the value of its run, but may lack the settings of the other task
     if values.get("transfer") is not None and values["transfer"] not in modes:
@@ -174,18 +172,15 @@ def _check(values: Mapping[str, Any]) -> None:
         raise InputError(f"--transfer must be one of {words}, got {values['transfer']!r}")
 
 
-def _hint(value: Any) -> str:
-    """A hint for numbers that YAML reads as text, such as 1e-3."""
+def _hint(name: str, value: Any) -> str:
+    """A hint for numbers that YAML reads as text, such as 1e-3, and for folders that it reads as numbers, such as 1.10."""
+    if name in PATHS and isinstance(value, (int, float)):
+        return "; MONAI reads it as a number: write ./ before the name"
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
         return ""
     return f"; YAML reads it as text: write {number!r}" if math.isfinite(number) else ""
-
-
-def has_expression(value: Any) -> bool:
-    """Whether a value, or a value in it, is an expression or a reference, such as ``["@width", 32]``."""
-    return any(isinstance(text, str) and text.startswith(("$", "@", "%")) for text in leaves(value))
 
 
 def check_settings(parser: ConfigParser, files: bool = True) -> None:
@@ -205,7 +200,7 @@ def check_settings(parser: ConfigParser, files: bool = True) -> None:
     # components, such as a schedule, would be made with the network
     names = [name for name in names if "_target_" not in str(config[name])]
     # plain settings come before settings that are computed from them, so that a message names the setting to change
-    names.sort(key=lambda name: (has_expression(config[name]), name))
+    names.sort(key=lambda name: (holds_code(config[name]), name))
     values = {name: parser.get_parsed_content(name) for name in names}
     _check(values)
     if "MapLabelValued" not in str(config) and "structures" in values:

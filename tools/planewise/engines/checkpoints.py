@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
+import errno
 import logging
 import math
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,40 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from planewise.engines.auxiliary_task_handler import OTHER_TASK
-from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
-from planewise.engines.fused import fuse
-from planewise.engines.stop_signals import stop_during_backward, stop_if_asked
+from planewise.engines.kernels import fuse
+from planewise.engines.plain_errors import stop_during_backward, stop_if_asked
 from planewise.errors import InputError
-from planewise.exams.words import count_of
+from planewise.files.atomic_write import TEMPORARY, atomic_write
+from planewise.files.checksum import sha256
 from planewise.networks import not_finite
 from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
+# only one of these names ends in .pt, because MONAI Label takes the first .pt file of a folder as the model
+LAST, BEST = "last.ckpt", "model.pt"
+#: The learner of the best epoch, for evaluations that need more than the network.
+BEST_LEARNER = "learner.ckpt"
+#: The exported network, which a package may have in addition to `BEST`.
+_SCRIPT = "model.ts"
+#: The name under which version 0.1 wrote a new `BEST` until `LAST` referred to it.
+_NEXT = "model.next"
 #: Attributes of schedules for the total number of steps (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
 _LENGTHS = ("total_steps", "t_total")
+_START_OVER = "start over with `--resume false`, or name another --output_dir to keep both runs"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run's state at the end of an epoch, on the CPU; its tensors never change."""
+
+    state: dict[str, Any]
+    """The contents of ``last.ckpt`` (`read_checkpoint`)"""
+    best: dict[str, torch.Tensor] | None = None
+    """The network's state dict of the best epoch; None if ``model.pt`` already contains it"""
+    best_learner: dict[str, torch.Tensor] | None = None
+    copied: torch.cuda.Event | None = None
+    """Event recorded after the last copy from a GPU"""
 
 
 class CheckpointHandler:
@@ -40,34 +61,30 @@ class CheckpointHandler:
     without validation data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs: network,
     optimiser, learning rate schedule, epoch and best metric so far. Both files are written at most once per
     ``interval``, and always at the end, on an error, on Ctrl-C and on SIGTERM. A run that is killed loses at most one
-    interval. If weights or moments are not finite, the run ends and neither file is written. A ``model.ts`` in the folder was
-    exported from older weights, so it is removed when ``model.pt`` is written.
+    interval; if it is killed between the two files, the resumed run writes the same ``model.pt`` again. If weights are not
+    finite, the run ends and neither file is written. A ``model.ts`` in the folder was exported from older weights, so it is
+    removed when ``model.pt`` is written.
 
     Attach this handler after the handlers that validate and that change the learning rate. On a GPU, it also fuses the
-    optimiser's step (`planewise.engines.fused`).
-
-    With several processes, the first one writes, and all resume from its file. If the number of processes changes, an
-    epoch has another number of steps, and a schedule that steps after every batch is advanced to the matching step.
-
-    With ``best_learner``, the state dict of the best epoch's learner is written to ``learner.ckpt``, for evaluations
-    that need more than the network.
+    optimiser's step (`planewise.engines.kernels`). With several processes, the first one writes, and all resume from its
+    file.
 
     Args:
-        save_dir: folder of both files.
+        save_dir: folder of the files.
         network, optimizer, lr_scheduler: objects to save and restore.
-        learner: the trained module, if it contains more than ``network`` (projectors, a momentum network, another task's
-            head). It is written to ``last.ckpt`` under ``learner``; ``model.pt`` contains only ``network``.
-        loss: the loss, if it may have a state: the persistent buffers of a loss, such as a queue of keys or a centre, are
-            written to ``last.ckpt`` under ``loss``.
         evaluator: the evaluator whose key metric determines the best epoch. If it is None or has no data, the last epoch
             is the best.
         resume: False starts over and removes an earlier run's ``last.ckpt``.
         lr_epoch_level: False if the schedule steps after every batch.
-        best_learner: write ``learner.ckpt``.
+        learner: the trained module, if it contains more than ``network`` (projectors, a momentum network, another task's
+            head). It is written to ``last.ckpt`` under ``learner``; ``model.pt`` contains only ``network``.
+        loss: the loss, if it may have a state: the persistent buffers of a loss, such as a queue of keys or a centre, are
+            written to ``last.ckpt`` under ``loss``.
+        best_learner: write the state dict of the best epoch's learner to ``learner.ckpt``, for evaluations that need more
+            than the network.
         interval: minimum number of seconds between two writes; 0 writes after every epoch.
 
-    MONAI's `CheckpointSaver` writes neither atomically nor in the background, and its `CheckpointLoader` raises an error
-    if there is no file.
+    Ignite's `Checkpoint` with its `DiskSaver` neither flushes a file to the disk nor writes it in the background.
     """
 
     def __init__(
@@ -84,9 +101,7 @@ class CheckpointHandler:
         best_learner: bool = False,
         interval: float = 60.0,
     ) -> None:
-        if not interval >= 0:
-            raise InputError(f"checkpoint_interval must be 0 seconds or more, got {interval}")
-        self.files = CheckpointFiles(Path(save_dir))
+        self.folder = Path(save_dir)
         self.network = network
         self.learner = None if learner is network else learner
         self.loss = loss
@@ -97,8 +112,11 @@ class CheckpointHandler:
         self.lr_epoch_level = lr_epoch_level
         self.best_learner = bool(best_learner)
         self.interval = float(interval)
+        #: The epoch in ``last.ckpt``; 0 if there is no such file.
+        self.written = 0
         self._latest: Snapshot | None = None
         self._best = -1.0, -1  # the best finite metric and its epoch; MONAI starts with these values
+        self._best_written: dict[str, torch.Tensor] | None = None
         self._writer = ThreadPoolExecutor(1, "checkpoints")
         self._writing: Future[None] | None = None
         self._written_at = 0.0
@@ -112,41 +130,46 @@ class CheckpointHandler:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
 
     def _start(self, engine: Engine) -> None:
-        first = idist.get_rank() == 0
-        if first:
-            self.files.remove_left_overs()
+        if idist.get_rank() == 0:
+            for left_over in self.folder.glob(f"*{TEMPORARY}"):  # of a killed run
+                left_over.unlink(missing_ok=True)
             if not self.resume:
-                self.files.start_over()
-        saved = self.files.read() if self.resume else None
+                # a run that is killed in its first epoch must not resume from an earlier one
+                (self.folder / LAST).unlink(missing_ok=True)
+        saved = read_checkpoint(self.folder) if self.resume else None
         if saved is not None:
             self._load(engine, saved)
         fuse(self.optimizer)
         epochs = set(idist.all_gather(engine.state.epoch))
         if len(epochs) > 1:
             raise InputError(
-                f"the processes see different checkpoints in {self.files.folder} (after epochs {sorted(epochs)}); "
+                f"the processes see different checkpoints in {self.folder} (after epochs {sorted(epochs)}); "
                 "set --output_dir to a folder on a disk that all machines share"
             )
         self._latest = None
         self._written_at = time.monotonic()
-        if first:
-            self.files.settle()
 
     def _load(self, engine: Engine, saved: dict[str, Any]) -> None:
-        # checkpoints are written after whole epochs; with another number of processes, an epoch has another number of steps
+        # checkpoints are written after whole epochs
         steps = saved["epoch"] * engine.state.epoch_length
         try:
-            self._load_states(saved, steps)
-        except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+            self.network.load_state_dict(saved["network"])
+            if self.learner is not None:
+                self.learner.load_state_dict(saved["learner"])
+            if "loss" in saved:
+                self.loss.load_state_dict(saved["loss"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            if self.lr_scheduler is not None:
+                self._load_schedule(saved["lr_scheduler"], saved["epoch"] if self.lr_epoch_level else steps)
+        except (RuntimeError, ValueError, LookupError, AttributeError, TypeError) as error:
             raise InputError(
-                f"{self.files.folder / LAST} belongs to a different network or optimizer, or has been changed; start over "
-                "with `--resume false`, or name another --output_dir to keep both runs"
+                f"{self.folder / LAST} belongs to a different network or optimizer; {_START_OVER}"
             ) from error
-        engine.state.epoch, engine.state.iteration = saved["epoch"], steps
+        engine.state.epoch, engine.state.iteration, self.written = saved["epoch"], steps, saved["epoch"]
         if self.evaluator is not None:
             best = self.evaluator.state
             best.best_metric, best.best_metric_epoch = self._best = saved["best_metric"], saved["best_metric_epoch"]
-        if steps >= engine.state.max_epochs * engine.state.epoch_length:
+        if saved["epoch"] >= engine.state.max_epochs:
             logger.info(
                 "the run is complete: it has trained %d epochs; raise --max_epochs to continue it",
                 engine.state.max_epochs,
@@ -154,92 +177,28 @@ class CheckpointHandler:
         else:
             logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
-    def _load_states(self, saved: dict[str, Any], steps: int) -> None:
-        """Load the state dicts of a checkpoint, and check that they have the structure of this run's own.
-
-        PyTorch checks names and shapes of weights. It copies the states of the optimiser and of the schedule as they are,
-        so a wrong type in them would only end the run at a later step.
-
-        Raises:
-            ValueError: the structure differs, or a number is not finite. PyTorch also raises errors of other types.
-        """
-        own = self._optimizer_and_schedule()
-        moments = self._expected_moments()
-        self.network.load_state_dict(saved["network"])
-        if self.learner is not None:
-            self.learner.load_state_dict(saved.get("learner", {}))
-        if "loss" in saved:
-            self.loss.load_state_dict(saved["loss"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.lr_scheduler is not None:
-            schedule = saved["lr_scheduler"]
-            longer = any(
-                length in schedule and schedule[length] != getattr(self.lr_scheduler, length) for length in _LENGTHS
-            )
-            if not longer and (self.lr_epoch_level or steps == saved["iteration"]):
-                self.lr_scheduler.load_state_dict(schedule)
-            else:
-                self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
-        states = [(state, moments[weight]) for weight, state in self._kept_moments() if state != {}]
-        if not_finite(self._trained_state()) or not _fits(
-            [self._optimizer_and_schedule(), *(found for found, _ in states)], [own, *(wanted for _, wanted in states)]
-        ):
-            raise ValueError("the states have another structure than this run's, or numbers that are not finite")
-
-    def _trained_state(self) -> dict[str, torch.Tensor]:
-        return (self.network if self.learner is None else self.learner).state_dict()
-
-    def _optimizer_and_schedule(self) -> list[Any]:
-        """The settings of the optimiser's parameter groups, and the state of the schedule."""
-        groups = self.optimizer.state_dict()["param_groups"]
-        return [groups, None if self.lr_scheduler is None else self.lr_scheduler.state_dict()]
-
-    def _expected_moments(self) -> dict[Any, dict[str, Any]]:
-        """The state that the optimiser keeps for each weight, found by a step of a copy of the optimiser; empty if a
-        copy cannot step."""
-        found: dict[Any, dict[str, Any]] = {}
-        moments = {}
-        for number, group in enumerate(self.optimizer.param_groups):
-            for weight in group["params"]:
-                kind = number, weight.shape, weight.dtype
-                if kind not in found:
-                    found[kind] = self._moments_of(weight, group)
-                moments[weight] = found[kind]
-        return moments
-
-    def _kept_moments(self) -> list[tuple[nn.Parameter, Any]]:
-        """Pairs of a weight and a state that the optimiser keeps for it, for the main task or for an auxiliary task."""
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        state = self.optimizer.state
-        kept = [(weight, state[weight]) for weight in weights if weight in state]
-        return kept + [(weights[number], of_task) for number, of_task in state.get(OTHER_TASK, {}).items()]
-
-    def _moments_of(self, weight: nn.Parameter, group: Mapping[str, Any]) -> dict[str, Any]:
-        like = nn.Parameter(torch.zeros_like(weight, device="cpu"))
-        like.grad = torch.zeros_like(like)
-        try:
-            optimizer = copy.copy(self.optimizer)
-            optimizer.state = defaultdict(dict)
-            optimizer.param_groups = [{**group, "params": [like]}]
-            optimizer.step()
-        except Exception:  # some optimisers cannot be copied, or step only on a GPU
-            return {}
-        return optimizer.state[like]
-
-    def _repeat_schedule(self, steps: int) -> None:
-        """Advance a new schedule by ``steps`` steps. It replaces a saved schedule that does not fit, because the saved run
-        was shorter or its epochs had another number of steps."""
+    def _load_schedule(self, saved: dict[str, Any], steps: int) -> None:
+        """Load the state of the schedule, or repeat its steps if the saved run had another number of epochs."""
+        schedule = self.lr_scheduler
+        if all(saved.get(length) == getattr(schedule, length, None) for length in _LENGTHS):
+            schedule.load_state_dict(saved)
+            return
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns that the optimiser has not stepped
             for _ in range(steps):
-                self.lr_scheduler.step()
+                schedule.step()
 
     def _keep(self, engine: Engine) -> None:
         if idist.get_rank() > 0:
             return
-        self._refuse_weights_that_are_not_finite(engine)
+        trained = self.network if self.learner is None else self.learner
+        if not_finite(trained.state_dict()):  # the loss of the last step was computed before they changed
+            raise InputError(
+                f"the weights are not finite after epoch {engine.state.epoch}, so the epoch is not written; start "
+                "again with `--resume false` and a smaller --learning_rate, or with --amp false"
+            )
         self._latest = self._snapshot(engine)
         if self._writing is not None and self._writing.done():
             self._wait()
@@ -261,57 +220,45 @@ class CheckpointHandler:
                 best.best_metric, best.best_metric_epoch = self._best
             best_metric, best_epoch = self._best = float(best.best_metric), best.best_metric_epoch
         copies: dict[Any, torch.Tensor] = {}
-        weights = _copied(self.network.state_dict(), copies)
-        state = {
-            "network": weights,
-            "optimizer": _copied(self.optimizer.state_dict(), copies),
-            "lr_scheduler": _copied(self.lr_scheduler.state_dict(), copies) if self.lr_scheduler is not None else None,
-            "epoch": epoch,
-            "iteration": engine.state.iteration,
-            "best_metric": best_metric,
-            "best_metric_epoch": best_epoch,
+        parts = {"network": self.network, "optimizer": self.optimizer, "lr_scheduler": self.lr_scheduler}
+        parts |= {"learner": self.learner, "loss": self.loss if isinstance(self.loss, nn.Module) else None}
+        # a tensor that the network and the learner share is copied and written once
+        state: dict[str, Any] = {
+            name: _copied(part.state_dict(), copies) for name, part in parts.items() if part is not None
         }
-        if isinstance(self.loss, nn.Module) and (kept := self.loss.state_dict()):
-            state["loss"] = _copied(kept, copies)
-        learned = None
-        if self.learner is not None:
-            learned = _copied(self.learner.state_dict(), copies)
-            # tensors that the network also contains are written only once, with the network; here, their names replace them
-            names = {id(value): name for name, value in weights.items()}
-            state["learner"] = {name: names.get(id(value), value) for name, value in learned.items()}
+        if not state.get("loss", True):
+            del state["loss"]
+        state |= {"epoch": epoch, "best_metric": best_metric, "best_metric_epoch": best_epoch}
         copied = None
         if any(value.is_pinned() for value in copies.values()):
             copied = torch.cuda.Event()
             copied.record()
         # the validation handler sets the evaluator's epoch; until it has run, the last epoch counts as the best
         if best_epoch in (-1, epoch):
-            return Snapshot(state, epoch, weights, learned if self.best_learner else None, copied)
-        if self._latest is None:  # the first snapshot since the run resumed
-            return Snapshot(state, copied=copied)
-        before = self._latest
-        return Snapshot(state, before.best_epoch, before.best, before.best_learner, copied)
-
-    def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
-        """Raise an error if the square of any weight, or any of the optimiser's moments, is not finite. The loss of the last
-        step cannot show this, because it was computed before they changed."""
-        values = {name: value.float() ** 2 for name, value in self._trained_state().items()}
-        for number, (weight, state) in enumerate(self._kept_moments()):
-            # counters of steps stay on the CPU, as do an auxiliary task's moments until its first step after resuming
-            there = {name: value for name, value in state.items() if getattr(value, "device", None) == weight.device}
-            values |= {f"optimizer.{number}.{name}": value for name, value in there.items()}
-        if wrong := not_finite(values):
-            what = "the optimiser's moments" if wrong[0].startswith("optimizer.") else "the weights"
-            raise InputError(
-                f"{what} are too large or not finite after epoch {engine.state.epoch}, so the epoch is not written; start "
-                "again with `--resume false` and a smaller --learning_rate, or with --amp false"
-            )
+            return Snapshot(state, state["network"], state.get("learner") if self.best_learner else None, copied)
+        before = self._latest or Snapshot({})  # model.pt holds the best epoch before a run resumed
+        return Snapshot(state, before.best, before.best_learner, copied)
 
     def _write_latest(self) -> None:
         """Begin to write the last epoch's state. An error of the previous write is raised here."""
         self._wait()
-        if self._latest is not None and self._latest.epoch != self.files.epoch:
-            self._writing = self._writer.submit(self.files.write, self._latest)
+        if self._latest is not None and self._latest.state["epoch"] != self.written:
+            self._writing = self._writer.submit(self._write, self._latest)
             self._written_at = time.monotonic()
+
+    def _write(self, snapshot: Snapshot) -> None:
+        if snapshot.copied is not None:
+            snapshot.copied.synchronize()
+        if snapshot.best is not None and snapshot.best is not self._best_written:
+            if snapshot.best_learner is not None:
+                _save(snapshot.best_learner, self.folder / BEST_LEARNER)
+            _save(snapshot.best, self.folder / BEST)
+            self._best_written = snapshot.best
+            if (self.folder / _SCRIPT).exists():
+                (self.folder / _SCRIPT).unlink()  # a server may load it as the model
+                logger.warning("removed %s, because it was exported from older weights", _SCRIPT)
+        _save(snapshot.state, self.folder / LAST)
+        self.written = snapshot.state["epoch"]
 
     def _wait(self) -> None:
         """Wait until the current write is complete.
@@ -326,30 +273,7 @@ class CheckpointHandler:
     def _finish(self, engine: Engine) -> None:
         self._write_latest()
         self._wait()
-        if self.files.times_written:
-            written = count_of(self.files.times_written, "checkpoint")
-            logger.info("%s written, %.1f MB", written, self.files.bytes / 1e6)
-            self._report_best()
         idist.barrier()  # all processes may read the files next
-
-    def _report_best(self) -> None:
-        """Say which epoch was kept if none was validated, or if the last validation, of a later epoch, gave the same metric,
-        0 for example."""
-        metric, epoch = self._best
-        if epoch == -1:
-            logger.info(
-                "no epoch was validated, so model.pt has the weights of the last one, epoch %d", self.files.epoch
-            )
-        if self.evaluator is None:
-            return
-        # the evaluator's epoch is the last one that was validated, which need not be the last one of the run
-        state = self.evaluator.state
-        name = getattr(state, "key_metric_name", None)
-        if name in state.metrics and state.metrics[name] == metric and epoch < state.epoch:
-            logger.warning(
-                "epoch %d has the same %s as epoch %d, %g; the weights of epoch %d, the first, are kept as the best",
-                *(state.epoch, name, epoch, metric, epoch),
-            )
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         try:
@@ -365,27 +289,64 @@ class CheckpointHandler:
 
     def _how_to_go_on(self) -> str:
         again = "the same command" + ("" if self.resume else " without `--resume false`")
-        if not self.files.epoch:
+        if not self.written:
             return "stopped before the end of epoch 1; the same command starts the run again"
-        return f"stopped after epoch {self.files.epoch}; {again} resumes the run"
+        return f"stopped after epoch {self.written}; {again} resumes the run"
 
 
-def _fits(loaded: Any, own: Any) -> bool:
-    """Whether a loaded value has the structure of the run's own value (keys, types and shapes), and only finite numbers."""
-    if isinstance(own, torch.Tensor):
-        return isinstance(loaded, torch.Tensor) and loaded.shape == own.shape and not not_finite({"": loaded})
-    if isinstance(own, Mapping):
-        # PyTorch adds missing keys to states of earlier versions, and keeps keys that it no longer uses
-        return isinstance(loaded, Mapping) and all(key in loaded and _fits(loaded[key], own[key]) for key in own)
-    if isinstance(own, list | tuple):
-        return isinstance(loaded, list | tuple) and len(loaded) == len(own) and all(map(_fits, loaded, own))
-    if own is None or isinstance(own, bool):  # such as `fused`, which is None until the first step
-        return loaded is None or isinstance(loaded, bool)
-    if isinstance(own, int):  # such as a length, which is never zero, or a counter, which only grows
-        return math.isfinite(loaded) and (type(loaded) is float or (type(loaded) is int and loaded >= min(own, 1)))
-    if isinstance(own, float):
-        return type(loaded) in (int, float) and (math.isfinite(loaded) or not math.isfinite(own))
-    return isinstance(loaded, type(own))
+def read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Read ``last.ckpt`` to the CPU, because Adam would wait for the GPU at each step if its count of steps were there.
+
+    Returns:
+        A dictionary of the state dicts ``network``, ``optimizer`` and ``lr_scheduler``, ``learner`` if it is more than
+        the network, and ``loss`` if the loss has a state; the last ``epoch``; and ``best_metric`` and
+        ``best_metric_epoch``. None if there is no such file.
+
+    Raises:
+        InputError: the file is empty, truncated or not a checkpoint.
+    """
+    last = folder / LAST
+    if not (last.is_file() or last.is_symlink()):
+        return None
+    try:
+        saved = torch.load(last, map_location="cpu", weights_only=True)
+        if {"network", "optimizer", "epoch", "best_metric", "best_metric_epoch"} - saved.keys():
+            raise ValueError("it has other contents")
+        return _of_this_version(saved, folder)
+    except Exception as error:  # torch raises a different kind of error for every possible defect
+        raise InputError(
+            f"{last} cannot be read ({error}), so the run cannot be resumed; `--resume false` starts over. {BEST} next "
+            "to it, if present, contains the weights of the best epoch"
+        ) from error
+
+
+def _of_this_version(saved: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Fill in the weights that version 0.1 wrote only once: those of the network in ``model.pt``, if the last epoch was the
+    best, and those that the learner shares with the network."""
+    if saved["network"] is None:
+        places = [path for path in (folder / BEST, folder / _NEXT) if path.is_file()]
+        weights = next((path for path in places if sha256(path) == saved["model_sha256"]), None)
+        if weights is None:
+            raise ValueError(
+                f"it needs the weights of epoch {saved['epoch']} in {BEST}, which is missing or has changed"
+            )
+        saved["network"] = torch.load(weights, map_location="cpu", weights_only=True)
+    for name, value in saved.get("learner", {}).items():
+        saved["learner"][name] = saved["network"][value] if isinstance(value, str) else value
+    return saved
+
+
+def _save(content: Any, path: Path) -> None:
+    """Save a file atomically, and flush it to the disk.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_write(path, flush=True) as part:
+        try:
+            torch.save(content, part)
+        except RuntimeError as error:  # the disk is full
+            raise OSError(errno.EIO, f"the file could not be written in full: {str(error).splitlines()[0]}") from error
 
 
 def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:

@@ -12,8 +12,8 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from torch.utils.data import Dataset
 
-from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
+from planewise.files.atomic_write import atomic_write
 from planewise.networks import ForestNet
 from planewise.reports.tables import write_csv
 
@@ -50,25 +50,19 @@ class ForestTrainer:
         """Fit the forest, copy it into the network, and save the network and the features.
 
         Raises:
-            InputError: there is no labelled exam, or a class has no exam.
+            InputError: a class has no exam.
         """
         items = [self.dataset[index] for index in range(len(self.dataset))]
         labelled = [item for item in items if "label" in item]
-        if not labelled:
+        classes = self.network.probability.shape[-1]
+        if absent := sorted(set(range(classes)) - {int(item["label"]) for item in labelled}):
             raise InputError(
-                "training needs exams with a group and with masks at both ED and ES, but the training section has none; add "
-                "such exams (`planewise index --classes` reads the group from the column `group`; "
-                "--class_key names another column)"
+                f"each of the {classes} classes needs a training exam with masks at both ED and ES, but class "
+                f"{', '.join(map(str, absent))} has none; add such exams (`planewise index --classes` reads the group from "
+                "the column `group`; --class_key names another column)"
             )
         features = torch.stack([item["image"] for item in labelled])
         labels = torch.stack([item["label"] for item in labelled])
-        classes = self.network.probability.shape[-1]
-        absent = sorted(set(range(classes)) - set(labels.tolist()))
-        if absent:
-            raise InputError(
-                f"each of the {classes} classes needs a training exam, but there is none of class "
-                f"{', '.join(map(str, absent))}; label exams of this class"
-            )
         forest = RandomForestClassifier(n_estimators=self.network.probability.shape[0], random_state=self.seed)
         forest.fit(features.numpy(), labels.numpy())
         self.network.copy_forest(forest)

@@ -1,4 +1,4 @@
-"""Report the error that ends a run in one line, to the user and to torchrun."""
+"""End a run at any point, by an error or a signal, with one line for the user and for torchrun."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from monai.utils import OptionalImportError
 
 from planewise.engines.quiet import keep_quiet
-from planewise.engines.stop_signals import listen
 from planewise.errors import InputError, causes, refusal
 
 #: A word in errors of the connection between processes, if another process has ended: Gloo has no class for them.
@@ -23,8 +23,9 @@ _LOST = "gloo/transport"
 #: If a process loses the connection to another process, it waits this many seconds until torchrun ends it, so that the
 #: other process's reason is printed last.
 _GRACE = 5.0
-#: Functions to call if this process ends with a one-line message that asks for a change.
-after_refusal: list[Callable[[], None]] = []
+#: Python's default handler of each signal.
+_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_received: list[int] = []
 
 
 def plain_errors() -> None:
@@ -33,7 +34,7 @@ def plain_errors() -> None:
     After the traceback of any other error, the last line names the error that caused it. Ctrl-C ends the process with one
     line and status 130. ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the process
     that failed, and torchrun prints it last. This function also filters the log (`keep_quiet`), and makes SIGTERM end the
-    process like Ctrl-C (`planewise.engines.stop_signals`).
+    process like Ctrl-C (`listen`).
     """
     keep_quiet()
     listen()
@@ -54,8 +55,6 @@ def plain_errors() -> None:
         plain = refusal(error) or next((cause for cause in chain if isinstance(cause, OptionalImportError)), None)
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
-            for undo in after_refusal:
-                undo()
         elif not alone and (lost := next((cause for cause in chain if _LOST in str(cause)), None)):
             print(f"{who}: another process has ended or cannot be reached: {lost}", file=sys.stderr, flush=True)
             time.sleep(_GRACE)
@@ -89,3 +88,45 @@ def refuse_strangers() -> None:
             f"torchrun started {os.environ['WORLD_SIZE']} processes, but this configuration is for one process; add "
             "'configs/multi_gpu_train.yaml' as the last file of --config_file"
         )
+
+
+def listen() -> None:
+    """Make SIGTERM end this process like Ctrl-C, with an exception in the main thread, and record both signals.
+
+    Handlers that other code has installed are kept. In threads other than the main thread, no handler is installed.
+    """
+    _received.clear()
+    if threading.current_thread() is threading.main_thread():
+        for number, default in _DEFAULTS.items():
+            if signal.getsignal(number) is default:
+                signal.signal(number, _stop)
+
+
+def stop_if_asked(*_: Any) -> None:
+    """Raise the exception of a recorded signal again, because it may have been lost: C++ code drops exceptions while it
+    checks whether an object has an attribute."""
+    if _received:
+        _raise(_received[-1])
+
+
+def stop_during_backward(optimizer: torch.optim.Optimizer) -> None:
+    """Let signals end a step between the layers of its backward pass on a CPU, which may take half a minute.
+
+    The backward pass is one call to C++, so without this, Python's signal handlers have to wait for its end.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.requires_grad and parameter.device.type == "cpu":
+                # calling any Python function is enough
+                parameter.register_post_accumulate_grad_hook(stop_if_asked)
+
+
+def _stop(number: int, frame: Any) -> None:
+    _received.append(number)
+    _raise(number)
+
+
+def _raise(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)

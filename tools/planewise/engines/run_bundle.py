@@ -14,35 +14,34 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
-from planewise.atomic_write import atomic_write
+from planewise.engines.own_names import own_code
 from planewise.engines.references import reached
 from planewise.engines.run_record import BUNDLE, RunRecord, in_our_names
 from planewise.engines.weights_settings import (
-    DEFINING,
     MEASURED,
-    channels_of,
+    PARTS_OF_INFERENCE,
     defining_settings,
     differ,
     holds_code,
+    inference_of,
     measured_settings,
     plain,
     settings_of_part,
 )
 from planewise.errors import InputError
-from planewise.exams.cases import BRATS
-from planewise.exams.sections import channels_in
+from planewise.files.atomic_write import atomic_write
+from planewise.files.datalists import channels_in
+from planewise.files.text import read_yaml
 from planewise.networks.pretrained import NO_WEIGHTS, weights_path
 from planewise.not_computed import FILES, NOT_COMPUTED
-from planewise.own_names import own_code
-from planewise.text_files import read_yaml
 
 logger = logging.getLogger(__name__)
 
 _NETWORK = "network_def"
-#: The parts of an inference config that an overlay such as ``photograph.yaml`` replaces.
-_PARTS = (*DEFINING, "dataset")
 #: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
+#: Names of different contrasts in the BraTS data sets.
+_CONTRASTS = {"t1", "t1ce", "t2", "flair"}
 #: Settings of the network's form that depend on the data, so they need not match the pretraining: the first layer's weights
 #: are copied to any number of channels (`load_pretrained`).
 _OF_DATA = {"in_channels"}
@@ -71,22 +70,6 @@ def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, A
             part.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
     if (own / "metadata.json").is_file():
         shutil.copyfile(own / "metadata.json", place / "metadata.json")
-
-
-def inference_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:
-    """A bundle's inference config with the run's settings on which the network, its input and its output depend, and with
-    the parts that an overlay of the run replaced (``network_def``, and ``preprocessing`` or ``dataset`` of inference).
-    """
-    changed = [key for key in _PARTS if key in run.config and run.config[key] != train.get(key)]
-    content = {**inference, **{key: run.config[key] for key in changed}}
-    needed = (
-        reached([content.get(key) for key in _PARTS], run.config) - content.keys() - {"train", *NOT_COMPUTED, *FILES}
-    )
-    content |= {key: run.config[key] for key in needed}
-    content |= {key: run.config[key] for key in defining_settings(content) if key in run.config}
-    if "channels" in content and "channels" not in needed:
-        content["channels"] = channels_of(run, content)
-    return content | measured_settings(run.record, inference)
 
 
 def bundle_root(parser: ConfigParser) -> Path:
@@ -173,11 +156,11 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
         content = inference_of(run, own.get("train", {}), base or now)
         if own and (run.config.get("train") or {}).get("preprocessing") != own["train"]["train"].get("preprocessing"):
             logger.warning("these weights learned with another train#preprocessing; change that of inference alike")
-        needed = defining_settings(content) | reached([content.get(key) for key in _PARTS], run.config) - {
+        needed = defining_settings(content) | reached([content.get(key) for key in PARTS_OF_INFERENCE], run.config) - {
             *NOT_COMPUTED,
             *FILES,
         }
-        needed |= {*_PARTS, "channels", *measured_settings(run.record, base)}
+        needed |= {*PARTS_OF_INFERENCE, "channels", *measured_settings(run.record, base)}
         wanted = {key: value for key, value in content.items() if key in needed}
     return _take(parser, _known_code(wanted, run, [*own.values(), now]), base, "weights")
 
@@ -304,7 +287,42 @@ def _check_channels(run: RunRecord, parser: ConfigParser, now: Mapping[str, Any]
         f"these weights learned from the channels {', '.join(ours)}, in this order; the images have {', '.join(theirs)}"
     )
     pairs = [pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]]
-    if any(there in theirs or here in ours or {there, here} <= set(BRATS) for there, here in pairs):
+    if any(there in theirs or here in ours or {there, here} <= _CONTRASTS for there, here in pairs):
         raise InputError(f"{said}; index the images with --channels {','.join(ours)}, or set --channels in this order")
     # data sets name the same contrast differently: t1ce and t1c
     logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", said)
+
+
+def channel_sources(pretrained: str | Path | None, datalist: str | Path) -> list[int] | None:
+    """For each channel of a datalist's images, the number of the pretrained channel whose weights it takes.
+
+    A channel takes the weights of the channel with its name. If there is none, it takes those of the nearest channel that
+    has one: after pretraining on T1 and FLAIR, contrast-enhanced T1 takes T1's weights, and T2 takes FLAIR's (Taleb 2020,
+    appendix A: "duplicating"), whatever the order in pretraining. The log names them.
+
+    Args:
+        pretrained: weights to start from, see `planewise.networks.load_pretrained`.
+        datalist: the datalist; its header names the channels.
+
+    Returns:
+        None if the names are unknown or have nothing in common; the weights are then copied by position.
+    """
+    run, given = run_of(pretrained), channels_in(datalist)
+    learned = run.channels if run is not None else []
+    known = [place for place, name in enumerate(given) if name in learned]
+    if not known:
+        if learned and given:
+            logger.warning(
+                "the pretrained weights learned from the channels %s, and the images have %s: they share no name, so the "
+                "weights of the first layer are copied by position",
+                *map(", ".join, (learned, given)),
+            )
+        return None
+    nearest = [min(known, key=lambda other: abs(other - place)) for place in range(len(given))]
+    sources = [learned.index(given[place]) for place in nearest]
+    logger.info(
+        "in the first layer, the channels %s start from the pretrained weights of %s",
+        ", ".join(given),
+        ", ".join(learned[source] for source in sources),
+    )
+    return sources

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,27 +11,21 @@ from ignite.engine import Engine
 from monai.engines import Evaluator
 from monai.handlers import LrScheduleHandler, StatsHandler, TensorBoardStatsHandler, ValidationHandler
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from planewise.engines.checkpoints import CheckpointHandler
-from planewise.engines.finite_loss import FiniteLossHandler
+from planewise.engines.handlers import FiniteLossHandler, PlateauHandler, SameBuffersHandler, SeedHandler, epoch_sampler
 from planewise.engines.history import HistoryHandler
-from planewise.engines.plateau_handler import PlateauHandler
-from planewise.engines.same_buffers import SameBuffersHandler
-from planewise.engines.seeding import SeedHandler, epoch_sampler
-from planewise.engines.write_run import write_exams
 from planewise.errors import InputError
+from planewise.files.text import read_json
 from planewise.losses import logged_terms
+from planewise.reports.tables import write_json
 
 try:
     from ignite.handlers import ProgressBar
 except ImportError:  # Ignite 0.4, which MONAI 1.5 pins
     from ignite.contrib.handlers import ProgressBar
 
-logger = logging.getLogger(__name__)
-
-#: Arguments of PyTorch's schedules that hold their length in steps, if they are made for one run.
-_LENGTHS = ("T_max", "total_steps")
 #: Seed of every validation. It is constant, so that the scores of different epochs can be compared.
 _VALIDATION_SEED = 0
 
@@ -89,13 +81,9 @@ class RunHandler:
 
     def attach(self, engine: Engine) -> None:
         self._check_length(engine)
-        if self.writes:
-            loaders = {"training": engine.data_loader, "validation": self.evaluator.data_loader}
-            write_exams(
-                Path(self.output_dir), {name: getattr(loader, "dataset", None) for name, loader in loaders.items()}
-            )
         validation: list[Any] = [SeedHandler(_VALIDATION_SEED), SameBuffersHandler(self.network)]
         if self.writes:
+            self._count_exams(engine)
             validation.append(StatsHandler(iteration_log=False))
             validation.append(TensorBoardStatsHandler(log_dir=self._tensorboard, iteration_log=False))
         for handler in validation:
@@ -143,45 +131,29 @@ class RunHandler:
         return handlers
 
     def _check_length(self, engine: Engine) -> None:
-        """Warn if the schedule is as long as the run, but counts batches and steps after every epoch, or vice versa.
-
-        Raises:
-            InputError: the schedule cannot make as many steps as the run needs.
-        """
-        length = next((value for name in _LENGTHS if (value := getattr(self.lr_scheduler, name, None))), None)
-        epochs, batches = engine.state.max_epochs, (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
-        steps, other = (epochs, batches) if self.lr_epoch_level else (batches, epochs)
-        for schedule, made in _parts(self.lr_scheduler, steps):
-            if isinstance(schedule, OneCycleLR) and made > schedule.total_steps:
-                needed = "$@max_epochs" + ("" if self.lr_epoch_level else " * len(@train#dataloader)")
-                raise InputError(
-                    f"OneCycleLR (`lr_scheduler` in the configuration) has {schedule.total_steps} steps, but this run makes "
-                    f"{made}, one after every {'epoch' if self.lr_epoch_level else 'batch'}; set "
-                    + (
-                        f"lr_scheduler's total_steps: {needed}"
-                        if schedule is self.lr_scheduler
-                        else f"its total_steps: {made}"
-                    )
-                )
-        if self.writes and length == other != steps:
-            logger.warning(
-                "the learning rate follows %s over %d steps, but this run makes %d steps of it, one after every %s; set "
-                "lr_epoch_level: %s, or another length",
-                *(type(self.lr_scheduler).__name__, length, steps, "epoch" if self.lr_epoch_level else "batch"),
-                str(not self.lr_epoch_level).lower(),
+        """Refuse a cycle that is too short, because PyTorch would end the run at the step after its last one."""
+        made = (engine.state.max_epochs or 0) * (1 if self.lr_epoch_level else engine.state.epoch_length or 0)
+        if isinstance(self.lr_scheduler, OneCycleLR) and made > self.lr_scheduler.total_steps:
+            raise InputError(
+                f"OneCycleLR (`lr_scheduler` in the configuration) has {self.lr_scheduler.total_steps} steps, but this run "
+                f"makes {made}; set its total_steps: $@max_epochs{'' if self.lr_epoch_level else ' * len(@train#dataloader)'}"
             )
+
+    def _count_exams(self, engine: Engine) -> None:
+        """Add the numbers of exams that are used, by section, to ``run.json``. These can be fewer exams than in the datalist,
+        for example because some have no label."""
+        file = Path(self.output_dir) / "run.json"
+        if not file.is_file():
+            return
+        loaders = {"training": engine.data_loader, "validation": self.evaluator.data_loader}
+        items = {name: getattr(getattr(loader, "dataset", None), "items", None) for name, loader in loaders.items()}
+        exams = {
+            name: len({item.get("exam") or str(item.get("image")) for item in found})
+            for name, found in items.items()
+            if isinstance(found, list)
+        }
+        write_json(file, read_json(file) | {"exams": exams})
 
     @property
     def _tensorboard(self) -> str:
         return str(Path(self.output_dir) / "tensorboard")
-
-
-def _parts(schedule: Any, steps: int) -> Iterator[tuple[Any, int]]:
-    """The parts of a schedule, or the schedule itself, each with its number of steps if the whole makes ``steps``."""
-    if not isinstance(schedule, SequentialLR):
-        yield schedule, steps
-        return
-    # the step of a milestone sets the next part to its beginning
-    ends = [*(milestone - 1 for milestone in schedule._milestones), steps]
-    for part, start, end in zip(schedule._schedulers, [0, *schedule._milestones], ends, strict=True):
-        yield from _parts(part, min(end, steps) - start)

@@ -1,10 +1,9 @@
-"""Run a bundle's inference in this process, like `python -m monai.bundle run`, and collect its remarks for the user."""
+"""Run a bundle's inference in this process, like `python -m monai.bundle run`."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +13,14 @@ from pathlib import Path
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
+from planewise.data import ReadableItems
 from planewise.errors import InputError, causes, refusal
-
-_SAID = re.compile(r"exam .*")
+from planewise.findings import Finding
 
 
 def run_inference(
     bundle: str | Path, settings: Mapping[str, object], watch: Callable[[], None] | None = None
-) -> list[str]:
+) -> dict[str, Finding]:
     """Run ``configs/inference.yaml`` of a bundle, as in the bundle's own documentation.
 
     With ``PLANEWISE_DEBUG=1``, errors other than an `InputError` are raised unchanged, with their traceback.
@@ -32,10 +31,10 @@ def run_inference(
         watch: called after every input, to show progress.
 
     Returns:
-        The run's remarks on exams, one per line.
+        The exams that the run refused, with the reasons.
 
     Raises:
-        InputError: there is no such bundle, or the run failed; in this case, the message comes from the run.
+        InputError: there is no such bundle, or the run failed; in this case, the error comes from the run.
     """
     bundle = Path(bundle).resolve()
     config = bundle / "configs" / "inference.yaml"
@@ -44,9 +43,8 @@ def run_inference(
     given = {
         name: str(value) if isinstance(value, Path) else value for name, value in settings.items() if value is not None
     }
-    heard = _Heard()
     try:
-        with _as_if_alone(bundle, heard):
+        with _as_if_alone(bundle):
             workflow = ConfigWorkflow(
                 str(config), logging_file=False, workflow_type="inference", bundle_root=str(bundle), **given
             )
@@ -60,38 +58,22 @@ def run_inference(
                 workflow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: watch())
             workflow.run()
             workflow.finalize()
+            dataset = getattr(workflow.evaluator.state.dataloader, "dataset", None)
     except Exception as error:
         refused = refusal(error)
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
-        chain = causes(error)
-        why = refused or _ended(bundle.name, chain[-1], heard.lines)
-        raise InputError(str(why)) from error
-    return list(heard.lines)
-
-
-def _ended(name: str, first: BaseException, said: Mapping[str, None]) -> str:
-    """Describe the end of a failed run in one line: the original cause of the error, and the earlier remarks on exams."""
-    why = f"{type(first).__name__}: {first}".splitlines()[0]
-    doubts = "; ".join(line for line in said if line.startswith("exam "))
-    return f"{name} ended with an error: {why}" + (f" (before it: {doubts})" if doubts else "")
-
-
-class _Heard(logging.Handler):
-    """Collect the remarks on exams in order, without duplicates."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.lines: dict[str, None] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno <= logging.WARNING and (said := _SAID.match(record.getMessage())):
-            self.lines[said[0]] = None
+        if isinstance(refused, InputError):
+            raise refused  # noqa: B904  (it may be a cause of the error)
+        first = causes(error)[-1]
+        ended = f"{bundle.name} ended with an error: {type(first).__name__}: {first}".splitlines()[0]
+        raise InputError(str(refused or ended)) from error
+    return dict(dataset.refused) if isinstance(dataset, ReadableItems) else {}
 
 
 @contextmanager
-def _as_if_alone(bundle: Path, heard: logging.Handler) -> Iterator[None]:
-    """Give a run its own log, as in a separate process, and restore the earlier ones afterwards."""
+def _as_if_alone(bundle: Path) -> Iterator[None]:
+    """Run as in a separate process: silence logs and warnings, and restore them afterwards."""
     # MONAI's own logger of workflows writes to the standard output, bypassing the root logger
     loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
     logged = [(logger.level, logger.handlers[:]) for logger in loggers]
@@ -99,7 +81,7 @@ def _as_if_alone(bundle: Path, heard: logging.Handler) -> Iterator[None]:
     sys.path.insert(0, str(bundle))
     for logger in loggers:
         logger.setLevel(logging.INFO)
-        logger.handlers[:] = [heard]
+        logger.handlers[:] = [logging.NullHandler()]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.checksum import sha256
+from planewise.engines.own_names import OURS, THEIRS
 from planewise.errors import InputError
-from planewise.own_names import OURS, THEIRS
-from planewise.text_files import read_json, read_yaml
+from planewise.files.checksum import sha256
+from planewise.files.text import read_json, read_yaml
 
 #: The folder of a run that holds its configs, as a bundle.
 BUNDLE = "bundle"

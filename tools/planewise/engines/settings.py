@@ -12,8 +12,8 @@ from numbers import Integral, Real
 from typing import Any
 
 from planewise.data.hearts import IMAGES
-from planewise.exams.mask_checks import LARGEST_LABEL
-from planewise.exams.split import SECTIONS
+from planewise.files.datalists import SECTIONS
+from planewise.files.masks import LARGEST_LABEL
 from planewise.geometry import end_direction
 
 
@@ -30,7 +30,7 @@ class Setting:
     null: bool = False
     """whether it may be null, too"""
     kind: str = "value"
-    """how a word of a command line is converted: ``switch``, ``path`` or ``value``"""
+    """how a word of a command line is converted: ``switch`` or ``value``"""
 
     def takes(self, value: Any) -> bool:
         """Whether a value is valid, or null where that is allowed."""
@@ -142,7 +142,7 @@ def switch(text: str) -> Setting:
 
 def path(text: str, null: bool = False) -> Setting:
     """A file or a folder."""
-    return Setting(text, "a path", lambda value: not isinstance(value, bool) and value != "", null, "path")
+    return Setting(text, "a path", lambda value: not isinstance(value, (bool, int, float)) and value != "", null)
 
 
 def anything(text: str, null: bool = False) -> Setting:

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import os
+import platform
 import re
-import sys
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import torch
-from fire.parser import DefaultParseValue  # `monai.bundle run` reads its options with fire
 from monai.bundle import ConfigParser
 from monai.utils import ensure_tuple, set_determinism
 
-from planewise.checksum import digest
+from planewise import __version__
 from planewise.engines.check_settings import OTHER_TASK_FILES, check_settings, checked
-from planewise.engines.overrides import overrides
+from planewise.engines.checkpoints import BEST, LAST
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
-from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights
-from planewise.engines.seen_patients import warn_of_seen_patients
-from planewise.engines.write_run import write_run
+from planewise.engines.references import reached
+from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights, run_of, write_bundle
+from planewise.engines.run_record import config_file
+from planewise.engines.running_parser import running_parser, running_workflow
+from planewise.engines.weights_settings import differ
 from planewise.errors import InputError
-from planewise.exams.sections import channels_in
+from planewise.files.checksum import code_sha256, digest
+from planewise.files.datalists import channels_in, items_in, parsed_datalist
+from planewise.files.text import read_json, read_yaml
+from planewise.locks import claim_folder
 from planewise.networks.pretrained import NO_WEIGHTS
-from planewise.not_computed import PATHS
-from planewise.running_parser import running_parser, running_workflow
+from planewise.not_computed import NOT_COMPUTED
+from planewise.parse_bool import parse_bool
+from planewise.reports.tables import write_json
 
 logger = logging.getLogger(__name__)
+
+_PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
 
 
 def start_run(
@@ -47,10 +59,11 @@ def start_run(
     - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, number of processes, names of
       their devices, and the precision.
 
-    A run that is started again in the same folder resumes from its last checkpoint if the hash is the same. The hash
-    covers everything that determines the training: ``train`` and all that it refers to. A run that ended before its first
-    checkpoint is replaced. The folder is reserved for this run until its process ends (`planewise.locks`). With several
-    processes, the first one checks and writes while the others wait.
+    A run that is started again in the same folder resumes from its last checkpoint if everything that determines the
+    training is equal: ``train`` and all that it refers to, apart from a larger ``max_epochs``; the contents of the files;
+    and the number of processes. A run that ended before its first checkpoint is replaced. The folder is reserved for this
+    run until its process ends (`planewise.locks`). With several processes, the first one checks and writes while the others
+    wait.
 
     Args:
         output_dir: the run's folder.
@@ -78,42 +91,76 @@ def start_run(
             logger.info("--pretrained is not set: no weights of an earlier training are copied")
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key}
         files = {Path(path).name: digest(path) for path in map(str, depends_on)} | _auxiliary_task_files(parser)
-        weights = parser.get_parsed_content("ckpt_dir", default=None)
         channels = next(filter(None, map(channels_in, map(str, depends_on))), None)
-        about = {"seed": seed, **computes_on} | ({"channels": channels} if channels else {})
+        about = {"seed": seed, **computes_on, "files": files} | ({"channels": channels} if channels else {})
         folder = Path(str(output_dir))
-        write_run(folder, config, resume, files, about, Path(weights or folder / "models"), bundle_root(parser))
+        claim_folder(folder)
+        if parse_bool(resume, "resume"):
+            _refuse_another_run(folder, Path(parser.get_parsed_content("ckpt_dir", default=folder)), config, about)
+        root = bundle_root(parser)
+        write_bundle(folder, _without_items(config), about, root)
+        _write_record(folder, config, about, root)
     idist.barrier()
 
 
-def check_run(tf32: bool | str | None = None) -> None:
+def check_run() -> None:
     """Prepare a run that does not train. Call it first in a config's ``initialize``.
 
     The settings of the run that trained the weights are applied (`planewise.engines.run_bundle`), and unknown names and
     invalid settings are refused before any image is read. The setting ``tf32``, if the config has it, acts as in `start_run`.
-
-    Args:
-        tf32: used in place of the config's setting; earlier configs pass it.
 
     Raises:
         InputError: a setting is unknown or invalid, or the settings of ``train.yaml`` are missing.
     """
     plain_errors()
     parser = _checked_parser(follow_weights)
-    if tf32 is None:
-        tf32 = parser.get_parsed_content("tf32", default=None)
-    if tf32 is not None:
+    if (tf32 := parser.get_parsed_content("tf32", default=None)) is not None:
         allow_tf32(tf32)
+
+
+def warn_of_seen_patients(parser: ConfigParser) -> int:
+    """Count the patients of a datalist's test section from whom the ``pretrained`` weights have learned, and warn of them.
+
+    There are such patients if the datalist of the pretraining has another split of the same images.
+
+    Args:
+        parser: parser of a config that trains.
+
+    Returns:
+        Number of these patients; 0 if the pretraining's datalist is unknown, or if it is the same datalist.
+    """
+    run = run_of(parser.get_parsed_content("pretrained", default=None))
+    paths = parser.get_parsed_content("datalist", default=None), run and run.config.get("datalist")
+    files = [Path(path).expanduser() for path in paths if isinstance(path, (str, Path))]
+    if len(files) < 2 or not all(map(Path.is_file, files)) or files[0].samefile(files[1]):
+        return 0
+    tested, learned = _patients(files[0], "test"), _patients(files[1], "training", "validation")
+    seen = {tested[image] for image in tested.keys() & learned.keys()}
+    if seen:
+        logger.warning(
+            "the pretrained weights have learned from %d of the %d patients of this datalist's test section, so "
+            "the test scores will be too good. Index both with the same --division, --split and --seed, or pretrain "
+            "on this datalist",
+            len(seen),
+            len(set(tested.values())),
+        )
+    return len(seen)
+
+
+def _patients(datalist: Path, *sections: str) -> dict[str, str]:
+    """Map the path of each image in sections of a datalist to its patient."""
+    folder = datalist.resolve().parent
+    return {
+        os.path.normpath(folder / str(path)): str(item.get("patient") or item.get("exam") or path)
+        for item in items_in(parsed_datalist(datalist), *sections)
+        for path in ensure_tuple(item.get("image"))
+    }
 
 
 def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
     """Check the settings of the running parser, apply those of the weights, and return the parser, which is empty outside
     a config."""
-    parser = running_parser()
-    if parser is None:
-        parser = ConfigParser({})
-    else:
-        _refuse_cut_values()
+    parser = running_parser() or ConfigParser({})
     config = parser.get()
     if "evaluate" in config and "train" not in config:
         raise InputError(
@@ -128,18 +175,6 @@ def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
         follow(parser)
     check_settings(parser)
     return parser
-
-
-def _refuse_cut_values() -> None:
-    """Refuse a value that Fire, with which MONAI reads its options, changes: ``run#1`` becomes ``run``, and the folder
-    ``1.10`` becomes ``1.1``, so a second run would resume the first one's."""
-    if Path(sys.argv[0]).parent.name != "bundle":  # another program than `python -m monai.bundle`
-        return
-    for name, value in overrides(sys.argv[1:]):
-        read = DefaultParseValue(value)
-        number = isinstance(read, (int, float)) and not isinstance(read, bool) and name in PATHS
-        if (number and str(read) != value) or (isinstance(read, str) and "#" in value and read != value):
-            raise InputError(f"--{name} {value}: MONAI's command line would read it as {read}; write ./{value}")
 
 
 def _find_bundle(parser: ConfigParser) -> None:
@@ -182,3 +217,91 @@ def _auxiliary_task_files(parser: ConfigParser) -> dict[str, Any]:
     if parser.get_parsed_content("transfer", default=None) != "multitask":
         return {}
     return {name: [digest(path) for path in ensure_tuple(parser.get_parsed_content(name))] for name in OTHER_TASK_FILES}
+
+
+def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Refuse to resume a run that has trained with another configuration, with other files or with another number of
+    processes."""
+    left = [folder / "history.csv", *(place / name for place in (weights, folder / "models") for name in (LAST, BEST))]
+    if not any(path.is_file() or path.is_symlink() for path in left):
+        return
+    remedy = "start over with `--resume false`, or name another --output_dir to keep both"
+    try:
+        record = read_json(folder / "run.json")
+        files = record["files"]
+        before, now = _that_train(read_yaml(config_file(folder))), _that_train(_without_items(config))
+    except (InputError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"it is unknown with which settings {folder} was trained ({error}); {remedy}") from error
+    epochs = before.get("max_epochs"), now.get("max_epochs")
+    if isinstance(epochs[0], int) and isinstance(epochs[1], int) and epochs[0] < epochs[1]:
+        before["max_epochs"] = epochs[1]
+        logger.info("max_epochs is raised from %d to %d, and the schedule goes on as if it had always been so", *epochs)
+    changed = {key: (before.get(key), now.get(key)) for key in before | now if differ(before.get(key), now.get(key))}
+    found = [
+        f"{key}: {one} -> {other}" if not isinstance(one, (dict, list)) and not isinstance(other, (dict, list)) else key
+        for key, (one, other) in changed.items()
+    ]
+    found += [f"contents of {name}" for name, sum_ in about["files"].items() if files.get(name) != sum_]
+    processes = record.get("processes", about["processes"]), about["processes"]
+    if processes[0] != processes[1]:
+        found.append("number of processes: {} -> {}".format(*processes))
+    if found:
+        raise InputError(f"{folder} contains a run with another configuration ({'; '.join(found)}); {remedy}")
+
+
+def _that_train(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that determines the result: ``train``, and everything to which ``train`` and
+    ``initialize`` refer; all of one without ``train``."""
+    used = (reached(["@train", "@initialize", "@tf32"], config) if "train" in config else {*config}) - NOT_COMPUTED
+    return {key: value for key, value in config.items() if key in used}
+
+
+def _without_items(value: Any) -> Any:
+    """A configuration as YAML can hold it, with the length of each list of data items, which contain paths, in its place."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_items(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(entry, Mapping) and "image" in entry for entry in value):
+            return f"{len(value)} items"
+        return [_without_items(entry) for entry in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _write_record(folder: Path, config: Mapping[str, Any], about: Mapping[str, Any], root: Path) -> None:
+    settings = json.dumps([_that_train(_without_items(config)), about["files"]], sort_keys=True)
+    record = {
+        "configuration": hashlib.sha256(settings.encode()).hexdigest(),
+        **about,
+        "packages": {"planewise": __version__} | {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "commit": _commit(),
+        # a study compares these with the files that its next trainings would use
+        "train.yaml": digest(root / "configs" / "train.yaml"),
+        "code": code_sha256(),
+    }
+    write_json(folder / "run.json", record)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The git commit of the running code, marked if the code has changed since; None if git does not track it.
+
+    A packaged bundle or an environment may be inside another repository, whose commit does not identify the code.
+    """
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -19,6 +19,8 @@ from planewise.not_computed import FILES, NOT_COMPUTED
 
 #: Keys of an inference config that define the network, its input, how it is called, and the use of its output.
 DEFINING = ("network_def", "preprocessing", "inferer", "postprocessing")
+#: The parts of an inference config that an overlay such as ``photograph.yaml`` replaces.
+PARTS_OF_INFERENCE = (*DEFINING, "dataset")
 #: Settings to which these keys refer, but which affect only the speed and the precision of inference. Inference keeps its own
 #: values.
 _OF_INFERENCE = ("amp", "batch_size")
@@ -54,12 +56,37 @@ def settings_of_part(part: Any, config: Mapping[str, Any]) -> set[str]:
     return reached(part, {key: value for key, value in config.items() if key not in left_out})
 
 
-def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The changes to a bundle's configs that are needed to use the weights of a run.
+def inference_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:
+    """A bundle's inference config with the run's settings on which the network, its input and its output depend, and with
+    the parts that an overlay of the run replaced (``network_def``, and ``preprocessing`` or ``dataset`` of inference).
+    """
+    own = _as_before(train, run)
+    changed = [key for key in PARTS_OF_INFERENCE if key in run.config and run.config[key] != own.get(key)]
+    content = {**inference, **{key: run.config[key] for key in changed}}
+    parts = [content.get(key) for key in PARTS_OF_INFERENCE]
+    needed = reached(parts, run.config) - content.keys() - {"train", *NOT_COMPUTED, *FILES}
+    content |= {key: run.config[key] for key in needed}
+    content |= {key: run.config[key] for key in defining_settings(content) if key in run.config}
+    if "channels" in content and "channels" not in needed:
+        content["channels"] = _channels_of(run, content)
+    return content | measured_settings(run.record, inference)
 
-    The run may be another person's, so it is treated as data: only the settings from `defining_settings` are taken from
-    its configuration, as numbers, text, lists and tables. Anything that MONAI would evaluate is refused unless it is also
-    in the bundle's own configs.
+
+def _as_before(train: Mapping[str, Any], run: RunRecord) -> dict[str, Any]:
+    """A training config without the settings that are newer than a run, if their value is null, which keeps the behaviour
+    from before they existed."""
+    later = {f"@{key}" for key, value in train.items() if value is None and key not in run.config}
+    own = {key: value for key, value in train.items() if f"@{key}" not in later}
+    if isinstance(network := own.get("network_def"), Mapping):
+        own["network_def"] = {key: value for key, value in network.items() if str(value) not in later}
+    return own
+
+
+def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The changes to a bundle's configs that are needed to use the weights of a run (`inference_of`).
+
+    The run may be another person's, so it is treated as data: anything that MONAI would evaluate is refused unless it is
+    also in the bundle's own configs.
 
     Args:
         run: the run that wrote the weights.
@@ -72,64 +99,45 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         InputError: the run does not belong to this bundle, or contains code that is not in the bundle's configs.
     """
     train, inference = plain(train), plain(inference)
-    wanted = defining_settings(inference)
-    # the run lacks these settings, because they are newer; null keeps the behaviour from before they existed
-    later = {key for key, value in train.items() if value is None and key not in run.config}
-    network, own_network = run.config.get("network_def"), train.get("network_def")
-    if isinstance(own_network, Mapping):
-        own_network = {key: value for key, value in own_network.items() if value not in [f"@{name}" for name in later]}
+    own, wanted = _as_before(train, run), defining_settings(inference)
     # a run with a custom network must still have all other keys; a run of another bundle lacks some of them
-    required = wanted if network == own_network else set(train) - NOT_COMPUTED - {"initialize"}
-    absent = sorted(key for key in required - later if key in train and key not in run.config)
-    other = [f"train#{key}" for key in _OWN if not make_the_same(_in(train, key), _in(run.config, key))]
-    if absent or other:
-        what = [f"has no {', '.join(absent[:5])}{' and more' if len(absent) > 5 else ''}"] if absent else []
-        what += [f"has another {' and another '.join(other)}"] if other else []
+    same_network = run.config.get("network_def") == own.get("network_def")
+    required = wanted if same_network else own.keys() - NOT_COMPUTED - {"initialize"}
+    unlike = sorted(key for key in required if key in own and key not in run.config)
+    unlike += [f"train#{key}" for key in _OWN if not make_the_same(_in(train, key), _in(run.config, key))]
+    if unlike:
         commit = run.record.get("commit")
-        changed_by_user = (
-            "if a config of your own changed it, copy the bundle's folder, write the change into configs/train.yaml and "
-            "configs/inference.yaml of the copy, and name the copy; otherwise "
-        )
-        whose = f"a run of {run.bundle_name}, not of" if run.bundle_name else "not a run of"
         raise InputError(
-            f"{run.folder} is {whose} this bundle as it is now: it {' and '.join(what)}; "
-            f"{changed_by_user if other and not absent else ''}name another run with --weights, or use the code that made "
-            f"this run{f' (commit {commit})' if commit else ''}"
+            f"{run.folder} is {f'a run of {run.bundle_name}, not' if run.bundle_name else 'not a run'} of this bundle as it "
+            f"is now: it has no or another {', '.join(unlike[:5])}; name another run with --weights, write the run's own "
+            "values into the configs of a copy of the bundle and name the copy, or use the code that made this run"
+            f"{f' (commit {commit})' if commit else ''}"
         )
-    other_network = {"network_def"} if network != own_network else set()
-    # code that the bundle's own configs do not have
-    own_code = {
-        key
-        for key in wanted
-        if holds_code(value := run.config.get(key)) and value not in (train.get(key), inference.get(key))
+    content = inference_of(run, train, inference)
+    taken = sorted((wanted if same_network else {*wanted, "network_def"}) & train.keys())
+    changed = {
+        "train.yaml": {
+            key: run.config[key] for key in taken if differ(own.get(key), run.config.get(key, own.get(key)))
+        },
+        "inference.yaml": {key: content[key] for key in taken if differ(inference.get(key), content.get(key))},
     }
-    if holds_code(run.channels):
-        raise InputError(f"the channels in the record of {run.folder} must be names, got {run.channels}")
-    if code := sorted(own_code | other_network):
+    changed["inference.yaml"] |= measured_settings(run.record, inference)
+    for file, config in (("train.yaml", train), ("inference.yaml", inference)):
+        channels = _channels_of(run, config)
+        if channels != config.get("channels", run.channels):
+            changed[file]["channels"] = channels
+    new = [(key, value) for settings in changed.values() for key, value in settings.items()]
+    code = {key for key, value in new if holds_code(value) and value not in (train.get(key), inference.get(key))}
+    if code:
         raise InputError(
-            f"the run {run.folder} has another {' and another '.join(code)}, which MONAI would evaluate, but the "
+            f"the run {run.folder} has another {' and another '.join(sorted(code))}, which MONAI would evaluate, but the "
             f"configuration of a run is only read as data. If you trust it, copy the bundle's folder, write "
             "the run's value into configs/train.yaml and configs/inference.yaml of the copy, and name the copy"
         )
-    changed = {
-        file: {
-            key: run.config[key]
-            for key in sorted(wanted)
-            if key in run.config and differ(config.get(key), run.config[key])
-        }
-        for file, config in (("train.yaml", train), ("inference.yaml", inference))
-    }
-    # if train.yaml lacks a key, it is a setting for inference only, and a training run does not determine it
-    changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
-    changed["inference.yaml"] |= measured_settings(run.record, inference)
-    for file, config in (("train.yaml", train), ("inference.yaml", inference)):
-        channels = channels_of(run, config)
-        if channels != config.get("channels", run.channels):
-            changed[file]["channels"] = channels
     return changed
 
 
-def channels_of(run: RunRecord, config: Mapping[str, Any]) -> Any:
+def _channels_of(run: RunRecord, config: Mapping[str, Any]) -> Any:
     """The channels of a bundle's config for the weights of a run; those in the run's config are for MONAI Label. If the run
     recorded none, and the bundle's names are not as many as the network's channels, each of its cases was a single file.
     """

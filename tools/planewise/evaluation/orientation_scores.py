@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,8 @@ import torch
 from torch import Tensor
 
 from planewise.data.phases import cycle_fraction
-from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.evaluation.plane_bounds import bounds_of_planes
-from planewise.exams.stack import nearest_phase
+from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
 from planewise.geometry import (
     SliceLines,
     find_lines,
@@ -23,6 +23,7 @@ from planewise.geometry import (
     plan_planes,
     plane_errors,
 )
+from planewise.phases import nearest_phase
 from planewise.reports.pretext_figures import heatmap_gallery
 from planewise.reports.tables import percentile, summary
 
@@ -156,4 +157,4 @@ class OrientationScores:
             parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        return {"heatmaps.png": drawn_at(100, heatmap_gallery, *arrays, captions, self.views)} if rows else {}
+        return {"heatmaps.png": partial(heatmap_gallery, *arrays, captions, self.views)} if rows else {}

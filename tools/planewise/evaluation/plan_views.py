@@ -15,15 +15,13 @@ from monai.utils import convert_to_tensor
 
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.joint_plan import join_phases
-from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.plane_bounds import checked_bounds, phases_apart
-from planewise.evaluation.why_no_plane import why_no_plane
+from planewise.evaluation.plane_bounds import checked_bounds, phases_apart, why_no_plane
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity, why_no_short_axis
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.planned_views import plane_in_words, planned_views_figure, slicer_markups
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.slices import QUICK_PNG
+from planewise.reports.slices import save_picture
 from planewise.reports.tables import json_values, write_json
 
 logger = logging.getLogger(__name__)
@@ -126,7 +124,7 @@ class PlanViewsd(Transform):
         plan["bounds_measured_on"] = self.measured_on
         obliquity, across = stack_obliquity(affines)
         plan["obliquity_deg"] = round(obliquity, 2)
-        reasons = why_no_short_axis(obliquity, across, self.min_obliquity, degrees_off_axis(affines))
+        reasons = [*map(str, why_no_short_axis(obliquity, across, self.min_obliquity, degrees_off_axis(affines)))]
         if self.location:
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
             order = location_order(prediction[-1, 0, 0], self.mapping)
@@ -246,15 +244,9 @@ class PlanWriter(ExamWriter):
         if self.plan_only:
             return
         write_json(folder / "planes.mrk.json", slicer_markups(plan))
-        with only_a_picture("plan.png"):
-            figure = planned_views_figure(
-                np.asarray(image[0].cpu()),
-                np.asarray(output["network_heatmaps"].cpu()),
-                slice_affines(image, item.get("slice_affines")),
-                plan,
-                exam,
-            )
-            figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
+        arrays = (np.asarray(values.cpu()) for values in (image[0], output["network_heatmaps"]))
+        affines = slice_affines(image, item.get("slice_affines"))
+        save_picture(folder / "plan.png", lambda: planned_views_figure(*arrays, affines, plan, exam))
         for name, view in plan["views"].items():
             said = view["reasons"] or plane_in_words(view, plan)
             logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(said))

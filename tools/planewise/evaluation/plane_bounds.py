@@ -1,7 +1,9 @@
-"""Error bounds of planned planes: measure them, check them, and read them from settings that come with weights."""
+"""Whether a planned plane can be trusted, and its error bounds: measure them, check them, and read them from settings that
+come with weights."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -10,7 +12,6 @@ import numpy as np
 import torch
 
 from planewise.errors import InputError
-from planewise.evaluation.why_no_plane import why_no_plane
 from planewise.geometry import Bound, calibrated_bound
 
 #: The share of planes whose error is within a bound.
@@ -21,6 +22,36 @@ ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
 
 #: The criteria for trusting a plane, and their columns in ``planes.csv``.
 _TRUST = {"peak": "peak", "agreement": "agreement", "residual": "residual_mm", "spread": "spread_deg"}
+
+
+def why_no_plane(
+    *,
+    peak: float,
+    agreement: float,
+    residual: float,
+    spread: float,
+    min_peak: float,
+    min_agreement: float,
+    max_residual: float,
+    max_spread: float,
+) -> list[str]:
+    """Reasons against a plane, from its trust values; an empty list if it can be trusted.
+
+    Args:
+        peak, agreement, residual, spread: see `planewise.geometry.PlannedPlane`. An unknown value (NaN) is a reason.
+        min_peak, min_agreement, max_residual, max_spread: see `PlanViewsd`.
+    """
+    judged = (
+        ("peak", peak, peak >= min_peak, f"at least {min_peak:g}"),
+        ("agreement", agreement, agreement >= min_agreement, f"at least {min_agreement:g}"),
+        ("residual", residual, residual <= max_residual, f"at most {max_residual:g}"),
+        ("spread", spread, spread <= max_spread, f"at most {max_spread:g}"),
+    )
+    return [
+        f"{name} {'not known' if math.isnan(value) else f'{value:.2f}'}, but must be {limit}"
+        for name, value, kept, limit in judged
+        if not kept
+    ]
 
 
 def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]] | None]:

@@ -13,11 +13,11 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
+from planewise.evaluation.scored import write_scored
 from planewise.metrics import epochs_to_converge
 from planewise.reports.history import read_history
 from planewise.reports.main_score import main_score
 from planewise.reports.tables import json_text, write_json
-from planewise.scored import write_scored
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 @dataclass(eq=False, repr=False)
 class Report:
     """Collect an evaluator's batches; at the end, call `write`, and write the scores that it returns to ``metrics.json``. The
-    file ``scored.json`` next to it says which weights and which exams were scored (`planewise.scored`).
+    file ``scored.json`` next to it says which weights and which exams were scored (`planewise.evaluation.scored`).
 
     Args:
         output_dir: folder for the results.

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from planewise.data import SliceDataset
 from planewise.engines import AutocastInferer
-from planewise.evaluation.collector import CollectorResults, ScoredBatch, middle_layer
-from planewise.evaluation.slice_features import frozen_features
+from planewise.evaluation.frozen_features import frozen_features
+from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch, middle_layer
 from planewise.metrics import effective_rank, embedding_spread, nearest_neighbours, retrieval_accuracy
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.image_pretext_figures import neighbour_gallery

@@ -1,25 +1,37 @@
-"""Evaluation of segmentation: tables and pictures from one pass over whole volumes."""
+"""Evaluation of segmentation, from one pass over whole volumes; the largest piece of each label, and pictures of segmented
+stacks."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine
+from monai.transforms import KeepLargestConnectedComponentd, generate_spatial_bounding_box
 
-from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.report import Report
 from planewise.metrics import region_values, volume_scores
 from planewise.preprocessing.cardiac_features import slices_ml
 from planewise.preprocessing.exam_name import loaded_name
+from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.preprocessing.load_stack import own_thickness
-from planewise.reports.segmentation_figures import segmentation_gallery
-from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
+from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.segmentation_figures import (
+    SHOWN_SLICES,
+    ShownSlice,
+    add_structure_legend,
+    hard_slices,
+    overlay_labels,
+    segmentation_gallery,
+    write_shown_slices,
+)
+from planewise.reports.slices import save_picture, stack_figure
 from planewise.reports.tables import (
     ejection_fraction_error,
     heartbeats,
@@ -27,8 +39,16 @@ from planewise.reports.tables import (
     summary_over_structures,
     write_csv,
 )
+from planewise.words import some_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
+
+
+#: Maximum number of slices in a picture.
+_DRAWN = 48
 
 
 class SegmentationReport(Report):
@@ -190,9 +210,8 @@ class SegmentationReport(Report):
         write_csv(self.folder / "volumes.csv", columns)
         write_shown_slices(self.folder / SHOWN_SLICES, self._hard)
         images, predictions, references, captions = zip(*self._shown, strict=True)
-        with only_a_picture("segmentations.png"):
-            figure = segmentation_gallery(images, predictions, references, captions, self.structures)
-            figure.savefig(self.folder / "segmentations.png", dpi=100)
+        shown = (images, predictions, references, captions, self.structures)
+        save_picture(self.folder / "segmentations.png", lambda: segmentation_gallery(*shown), 100)
         return metrics
 
 
@@ -203,3 +222,78 @@ def _volume(
     if labels.shape[-1] < 2:
         return math.nan
     return slices_ml(np.isin(labels, values).sum(axis=(0, 1)), item["label"].affine.numpy(), thickness)
+
+
+class SegmentationWriter(ExamWriter):
+    """For every stack, write ``output_dir/<name>/segmentation.png``: its slices with the predicted labels on top; if
+    there are many slices, `_DRAWN` of them, evenly spaced. At the end, name the stacks whose masks are empty.
+
+    Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. The evaluator's
+    batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
+
+    Args:
+        output_dir: folder for the results.
+        structures: label value to name.
+    """
+
+    def __init__(self, output_dir: str | Path, structures: Mapping[int | str, str]) -> None:
+        super().__init__(output_dir)
+        self.structures = {int(value): name for value, name in structures.items()}
+        self.empty: list[str] = []
+
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
+        if not labels.any():
+            self.empty.append(exam)
+        draw_segmentation(folder, image, labels, self.structures, exam)
+
+    def _finish(self, engine: Engine) -> None:
+        super()._finish(engine)
+        if self.empty:
+            logger.warning(
+                "%d of %d masks %s empty, because no structure was found: %s",
+                *(len(self.empty), len(self.written), "is" if len(self.empty) == 1 else "are", some_of(self.empty)),
+            )
+
+
+def draw_segmentation(
+    folder: Path, image: np.ndarray, labels: np.ndarray, structures: Mapping[int, str], title: str
+) -> None:
+    """Write ``segmentation.png``, see `SegmentationWriter`: image and label map are ``(i, j, slices)``. The pictures are
+    cropped to the labels and half of their width on each side."""
+    drawn = evenly_spaced(image.shape[-1], _DRAWN)
+    first, last = map(np.array, generate_spatial_bounding_box(labels.any(axis=2)[None]))
+    if last.all():
+        around = (last - first) // 2
+        box = tuple(slice(max(low, 0), high) for low, high in zip(first - around, last + around, strict=True))
+        image, labels = image[box], labels[box]
+    image, labels = image[..., drawn], labels[..., drawn]
+
+    def draw() -> Figure:
+        figure = stack_figure(
+            image,
+            lambda axes, number: overlay_labels(axes, labels[..., number]),
+            f"{title}. {RESEARCH_ONLY}",
+            [int(number) + 1 for number in drawn],
+        )
+        add_structure_legend(figure, structures)
+        return figure
+
+    save_picture(folder / "segmentation.png", draw)
+
+
+class KeepLargestPiecesd(KeepLargestConnectedComponentd):
+    """Apply MONAI's `KeepLargestConnectedComponentd` inside the bounding box of all labels, which is small for a heart.
+
+    The result and the arguments are the same, for labels ``(1, i, j, k)`` with 0 for the background.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            start, end = generate_spatial_bounding_box(item[key])
+            box = (slice(None), *(slice(first, last) for first, last in zip(start, end, strict=True)))
+            if all(end):
+                item[key] = item[key].clone()
+                item[key][box] = self.converter(item[key][box])
+        return item

@@ -8,7 +8,12 @@ from importlib import import_module
 
 _HOMES = {
     "IndexResult": "planewise.exams.index",
+    "LoadCased": "planewise.exams.load",
+    "LoadExamd": "planewise.exams.load",
+    "find_inputs": "planewise.exams.inputs",
+    "find_photographs": "planewise.exams.inputs",
     "find_stacks": "planewise.exams.input_stacks",
+    "find_volumes": "planewise.exams.inputs",
     "index_folder": "planewise.exams.index",
     "write_datalist": "planewise.exams.datalist",
 }

@@ -25,7 +25,7 @@ HEART = Anatomy(
     views=tuple(VIEWS),
     recognise=cardiac.recognise,
     axis=cardiac.long_axis,
-    unordered="base and apex cannot be told apart: no locations",
+    unordered="no-base-and-apex",
     inputs="views",
     moving=True,
     words=Words(
@@ -71,7 +71,7 @@ KNEE = Anatomy(
     views=KNEE_VIEWS,
     recognise=knee.recognise,
     axis=knee.right_to_left,
-    unordered="right and left cannot be told apart: no locations",
+    unordered="no-right-and-left",
     inputs="knees",
     moving=False,
     words=Words(
@@ -97,10 +97,7 @@ ANY = Anatomy(
     views=(),
     recognise=any_organ.recognise,
     axis=any_organ.axis,
-    unordered=(
-        "two body axes are equally near to the stack's normal and would count its slices from opposite ends: "
-        "no locations (hearts: --anatomy cardiac)"
-    ),
+    unordered="no-first-end",
     inputs="stacks",
     moving=True,
     words=Words(

@@ -11,6 +11,7 @@ import numpy as np
 from planewise.exams.frame import Frame
 from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack
+from planewise.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Anatomy:
     """function that takes a stack and returns the unit vector (3,) along which its slices are counted, RAS+, or None if it is
     unknown"""
     unordered: str
-    """message about a stack without such a vector; empty if there is nothing to order"""
+    """code of the finding about a stack without such a vector; empty if there is nothing to order"""
     moving: bool
     """whether the images of one slice are phases"""
     words: Words
@@ -94,7 +95,7 @@ class Anatomy:
     """
     plane_of: Callable[[Stack], str | None] | None = None
     """function that takes a stack and returns the view that its normal alone shows; None if normals do not decide"""
-    places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], str]]] | None = None
+    places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], Finding | None]]] | None = None
     """function that divides the frames of one exam by the places that they show, each with a note; None if an exam shows one
     place"""
 

@@ -28,7 +28,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.grouping import common_folder
 from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack, is_localizer
-from planewise.exams.words import count_of
+from planewise.findings import Finding, finding
 from planewise.geometry import to_left_front_or_head
 
 #: Minimum number of slices of a stack. The planes of a localizer and the long-axis views of a heart have 1 to 3 slices.
@@ -45,13 +45,13 @@ def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
     Returns:
         The stack and its axis; remarks describe the other stacks.
     """
-    remarks = {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
-    result = Recognition(remarks=remarks, left_out=_why_not(stacks, chosen))
+    remarks = {index: finding("localizer") for index, stack in enumerate(stacks) if is_localizer(stack)}
+    result = Recognition(remarks=remarks, findings=_why_not(stacks, chosen))
     order = sorted(range(len(stacks)), key=lambda index: (suits(stacks[index]), len(stacks[index].slices), index))
     result.candidate = chosen if chosen is not None else order[-1] if order else None
     if result.candidate is None or (chosen is None and not suits(stacks[result.candidate])):
         most = max((len(stack.slices) for stack in stacks), default=0)
-        result.left_out = [f"no stack of {MIN_SLICES} or more slices, localizers aside (the largest has {most})"]
+        result.findings = [finding("no-stack", least=MIN_SLICES, most=most)]
         return result
     result.stack, result.confidence = result.candidate, 1.0
     result.axis = axis(stacks[result.stack])
@@ -79,7 +79,7 @@ def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
         for number, stack in enumerate(suiting, start=1):
             own = {"folder": common_folder([frame for entry in stack.slices for frame in entry.phases])}
             if number > 1:
-                own |= {"key": f"{exam.key}|stack {number}", "notes": []}
+                own |= {"key": f"{exam.key}|stack {number}", "findings": []}
             apart.append(replace(exam, stacks=[stack] if number > 1 else [stack, *rest], **own))
     return apart
 
@@ -89,9 +89,9 @@ def suits(stack: Stack) -> bool:
     return len(stack.slices) >= MIN_SLICES and not is_localizer(stack)
 
 
-def _why_not(stacks: list[Stack], chosen: int | None) -> list[str]:
+def _why_not(stacks: list[Stack], chosen: int | None) -> list[Finding]:
     others = [stack for index, stack in enumerate(stacks) if index != chosen]
     localizers = sum(map(is_localizer, others))
     few = sum(len(stack.slices) < MIN_SLICES and not is_localizer(stack) for stack in others)
-    notes = [f"{count_of(localizers, 'localizer stack')}: not used"] if localizers else []
-    return notes + ([f"{count_of(few, 'stack')} of fewer than {MIN_SLICES} slices: not used"] if few else [])
+    notes = [finding("localizers-not-used", count=localizers)] if localizers else []
+    return notes + ([finding("stacks-small", count=few, least=MIN_SLICES)] if few else [])

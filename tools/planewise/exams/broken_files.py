@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import exam_folder
-from planewise.exams.refusals import EMPTY
 from planewise.exams.scan import Scan
 from planewise.exams.stack import Stack
-from planewise.exams.words import count_of
-from planewise.nifti_files import is_nifti
+from planewise.findings import Finding, finding
 
 
 @dataclass
@@ -25,17 +22,12 @@ class BrokenExam:
     folder: Path
     key: str
     """raw identifier, hashed before anything is written"""
-    files: dict[str, list[str]] = field(default_factory=dict)
-    """maps each reason to the paths of the broken files"""
+    paths: list[str] = field(default_factory=list)
 
     @property
-    def why(self) -> str:
-        """The reason for leaving the exam out, in words."""
-        return f"no file in its folder can be used: {_count(self.files)}"
-
-    @property
-    def paths(self) -> list[str]:
-        return [path for paths in self.files.values() for path in paths]
+    def why(self) -> Finding:
+        """The reason for leaving the exam out."""
+        return finding("only-broken-files", count=len(self.paths))
 
 
 def assign_broken(scan: Scan, exams: Sequence[Exam]) -> list[BrokenExam]:
@@ -60,51 +52,31 @@ def assign_broken(scan: Scan, exams: Sequence[Exam]) -> list[BrokenExam]:
     usual = Counter(depths).most_common(1)[0][0] if depths else None
     readable = {frame.folder for frame in scan.frames}  # including copies, which are in no stack
     alone: dict[Path, BrokenExam] = {}
-    for reason, paths in scan.broken.items():
-        for path in (path for path in paths if _may_be_dicom(path, reason)):
-            folder = os.path.dirname(path)
-            found = owners.get(folder) or _around(Path(folder), homes)
-            for exam in found:
-                exam.broken.setdefault(reason, []).append(path)
-            if not found and folder not in readable:
-                home = (
-                    _home(folder, scan.folder)
-                    if usual is None
-                    else _at_depth(Path(folder), scan.folder, usual, readable)
-                )
-                one = alone.setdefault(home, BrokenExam(home, f"folder:{os.path.relpath(home, scan.folder)}"))
-                one.files.setdefault(reason, []).append(path)
+    for path in scan.broken:
+        folder = os.path.dirname(path)
+        found = owners.get(folder) or _around(Path(folder), homes)
+        for exam in found:
+            exam.broken.append(path)
+        if not found and folder not in readable:
+            home = (
+                _home(folder, scan.folder) if usual is None else _at_depth(Path(folder), scan.folder, usual, readable)
+            )
+            one = alone.setdefault(home, BrokenExam(home, f"folder:{os.path.relpath(home, scan.folder)}"))
+            one.paths.append(path)
     return list(alone.values())
 
 
-def broken_remark(exam: Exam, stack: Stack | None = None) -> list[str]:
-    """A sentence, without a full stop, about the broken files of an exam; empty if it has none.
+def broken_remark(exam: Exam, stack: Stack | None = None) -> list[Finding]:
+    """A flag about the broken files of an exam; none if it has none.
 
     Args:
         exam: after `assign_broken`.
         stack: only count the files that may belong to this stack of the exam: those in its folders, and those in folders
             without images of another stack.
     """
-    of_others: set[str] = set()
-    if stack is not None:
-        of_others = _folders(exam.stacks) - _folders([stack])
-    files = {
-        reason: kept
-        for reason, paths in exam.broken.items()
-        if (kept := [path for path in paths if os.path.dirname(path) not in of_others])
-    }
-    if not files:
-        return []
-    return [f"{_count(files)} in its folders: phases or slices may be missing"]
-
-
-def _count(files: Mapping[str, Sequence[str]]) -> str:
-    """``10 broken files (truncated)``; with several reasons, ``10 broken files (8 truncated, 2 damaged)``."""
-    kinds: Counter[str] = Counter()
-    for reason, paths in files.items():
-        kinds[re.split(r": | \(", reason)[0]] += len(paths)
-    words = [kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.items()]
-    return f"{count_of(kinds.total(), 'broken file')} ({', '.join(words)})"
+    of_others = set() if stack is None else _folders(exam.stacks) - _folders([stack])
+    count = sum(os.path.dirname(path) not in of_others for path in exam.broken)
+    return [finding("broken-files", count=count)] if count else []
 
 
 def _folders(stacks: Iterable[Stack]) -> set[str]:
@@ -114,14 +86,6 @@ def _folders(stacks: Iterable[Stack]) -> set[str]:
 def _home(of_images: str, scanned: Path) -> Path:
     """The folder of an exam: that of its images, or its parent if the name is that of a series."""
     return scanned / exam_folder(os.path.join(of_images, "image"), scanned)
-
-
-def _may_be_dicom(path: str, reason: str) -> bool:
-    """Whether a broken file may have been a DICOM image. An empty file whose name has no digit may only mark its folder as
-    complete."""
-    name = os.path.basename(path).lower()
-    image = name.endswith((".dcm", ".ima")) or any(map(str.isdecimal, name))
-    return not is_nifti(name) and (reason != EMPTY or image)
 
 
 def _around(folder: Path, homes: Sequence[tuple[Exam, Path]]) -> list[Exam]:

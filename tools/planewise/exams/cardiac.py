@@ -58,7 +58,7 @@ from planewise.exams.cardiac_scores import Candidate, assign, is_straight
 from planewise.exams.cardiac_views import HEART_WORDS, VIEWS, named_organ, named_view
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.stack import LIKE_ANGLE, Stack
-from planewise.exams.words import count_of
+from planewise.findings import FLAG, Finding, finding
 from planewise.geometry import MIN_BASE_APEX_COSINE, base_to_apex
 from planewise.geometry.locations import USUAL_LONG_AXIS
 
@@ -100,7 +100,7 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
     )
     if not scored:
         most = max((len(stack.slices) for stack in stacks), default=0)
-        result = Recognition(left_out=[f"no stack of {MIN_SLICES} or more parallel slices (the largest has {most})"])
+        result = Recognition(findings=[finding("no-stack", least=MIN_SLICES, most=most)])
         _believe_names(result, stacks)
         return result
     odds, planes, best = scored[_cine_instead_of(stacks, scored[0][2], scored)]
@@ -108,10 +108,9 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
     if named or confidence >= MIN_STACK_CONFIDENCE:
         result = _recognise_views(stacks, best, 1.0 if named else confidence, planes)
         if confidence < MIN_STACK_CONFIDENCE:
-            why = _why_no_short_axis(stacks[best])
-            result.flag(f"sax: known by its data set's name alone, not by its geometry: {why}")
+            result.findings.append(finding("view-by-name", kind="stack"))
         return result
-    result = Recognition(candidate=best, confidence=confidence, left_out=[_why_no_short_axis(stacks[best])])
+    result = Recognition(candidate=best, confidence=confidence, findings=_why_no_short_axis(stacks[best]))
     _believe_names(result, stacks)
     return result
 
@@ -150,8 +149,8 @@ def _believe_names(result: Recognition, stacks: Sequence[Stack]) -> None:
         result.views = {name: other for name, other in result.views.items() if other.stack != chosen}
         result.undecided = [other for other in result.undecided if other.stack != chosen]
         result.views[view] = FoundView(view, chosen, len(stacks[chosen].slices) // 2, confidence=1.0, named=view)
-        unlike = f", which resembles a {seen[0]} view" if seen else ""
-        result.flag(f"{view}: known by its data set's name alone, not by its geometry{unlike}")
+        kind = {"kind": "resembles", "other": seen[0]} if seen else {"kind": "alone"}
+        result.findings.append(finding("view-by-name", view, **kind))
 
 
 def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
@@ -163,14 +162,14 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
         named 4ch, if there is exactly one.
     """
     view = found.views.get("4ch")
-    changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={}, left_out=list(found.left_out))
-    changed.parts = []
+    changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={})
+    # what makes the short axis doubtful does not make the 4ch view doubtful
+    changed.findings = [each if each.subject or each.level != FLAG else each.about("sax") for each in found.findings]
     if view is None:
         called = [index for index, stack in enumerate(stacks) if named_view(stack.text) == "4ch"]
-        why = "no short-axis stack intersects it" if found.stack is None else "no plane has its orientation"
         if len(called) == 1:
             changed.candidate = called[0]
-        changed.left_out.insert(0, f"no 4ch view: {why}")
+        changed.findings.insert(0, finding("no-view", "4ch", kind="no-stack" if found.stack is None else "no-plane"))
         return changed
     changed.stack, changed.slice, changed.candidate, changed.confidence = *view.place, view.stack, view.confidence
     changed.named = view.named
@@ -279,12 +278,8 @@ def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
             continue
         result.views[view] = found
         if len(same) > 1:
-            how = "the most likely is used"
-            if len(nearest) == 1:
-                how = "the one nearest to the long axis is used"
-            elif len(repeats) == len(nearest):
-                how = "the last acquisition is used"
-            result.left_out.append(f"{len(same)} planes are {view} views: {how}")
+            kind = "nearest" if len(nearest) == 1 else "last" if len(repeats) == len(nearest) else "likeliest"
+            result.findings.append(finding("several-planes", view, count=len(same), kind=kind))
 
 
 def _is_repeat(plane: Candidate, other: Candidate, view: str) -> bool:
@@ -294,23 +289,20 @@ def _is_repeat(plane: Candidate, other: Candidate, view: str) -> bool:
     return turned <= _REPEAT_ANGLE and abs(plane.distance - other.distance) <= _REPEAT_DISTANCE
 
 
-def _why_no_short_axis(stack: Stack) -> str:
-    angle = angle_to_usual_axis(stack)
-    limit = np.degrees(np.arccos(MIN_BASE_APEX_COSINE))
-    size = f"{len(stack.slices)} slices"
-    part = named_organ(f"{stack.body_part} {stack.text}")
-    shown = f"its series are of {part}; " if part else ""
-    why = f"no short-axis stack: {shown}the nearest ({size}) is {angle:.0f} deg from the usual long axis"
-    if angle > limit:
-        return f"{why}, more than {limit:.0f}"
-    lacks = []
-    if stack.phase_counts[1] < 5:
-        lacks.append("it has fewer than 5 phases, so it is not a cine")
-    if not re.search(HEART_WORDS, stack.text):
-        lacks.append("no name mentions a heart")
-    if is_straight(stack.normal):
-        lacks.append("it is straight axial, coronal or sagittal")
-    return f"{why}; {'; '.join(lacks)}"
+def _why_no_short_axis(stack: Stack) -> list[Finding]:
+    """Why the stack nearest to a short axis is none."""
+    degrees, limit = angle_to_usual_axis(stack), np.degrees(np.arccos(MIN_BASE_APEX_COSINE))
+    found = [finding("no-short-axis", count=len(stack.slices), degrees=round(degrees), limit=round(float(limit)))]
+    if part := named_organ(f"{stack.body_part} {stack.text}"):
+        found.append(finding("series-of-organ", organ=part))
+    if degrees <= limit:
+        if stack.phase_counts[1] < 5:
+            found.append(finding("few-phases", least=5))
+        if not re.search(HEART_WORDS, stack.text):
+            found.append(finding("no-heart-named"))
+        if is_straight(stack.normal):
+            found.append(finding("stack-straight"))
+    return found
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Candidate]) -> None:
@@ -319,44 +311,41 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
     chosen = stacks[result.stack]
     used = {found.place for found in result.views.values()}
     for found in result.undecided:
-        best = ", ".join(f"{name} {share:.2f}" for name, share in list(found.runners_up.items())[:2])
-        result.left_out.append(f"a plane is undecided: {found.view} {found.confidence:.2f}, {best}")
+        shares = [(found.view, found.confidence), *list(found.runners_up.items())[:2]]
+        result.findings.append(finding("plane-undecided", likely=[f"{name} {share:.2f}" for name, share in shares]))
         used.add(found.place)
     repeats = {(plane.stack, plane.slice) for plane in planes if plane.view in result.views}
     for found in (*result.views.values(), *result.undecided):
         places = {(found.stack, rank) for rank in range(len(stacks[found.stack].slices))}
         if beside := len(places - used - repeats):
             used |= places
-            result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
+            result.findings.append(finding("slices-beside", found.view, count=beside))
     if chosen.is_no_cine:
-        said = (
-            "the short axis is not a gated cine by its header: its trigger times do not rise within one heartbeat, or it has "
-            "an inversion recovery, as in perfusion, maps and late enhancement"
-        )
         # trigger times alone may be wrong
-        (result.flag if "IR" in chosen.sequence.split("/") else result.left_out.append)(said)
+        inversion = "IR" in chosen.sequence.split("/")
+        result.findings.append(finding("inversion-recovery" if inversion else "triggers-of-no-cine"))
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
-        result.left_out.append(
-            f"images named {' and '.join(sorted(claims))} are parallel to the short axis: not used as that view"
-        )
+        result.findings += [finding("images-named-view", view) for view in sorted(claims)]
     others = []
     for index, stack in enumerate(stacks):
         if index == result.stack or any(index == other for other, _ in used):
             continue
         turned = stack.angle_to(chosen)
         if turned < LIKE_ANGLE:
-            count = count_of(len(stack.slices), "slice")
-            said = f"{count} like the short axis, {stack.difference_from(chosen)}: not used"
-            if stack.may_be_part_of(chosen):
-                result.flag(f"{said}, although the stack has no slices there, so it may be incomplete")
-            else:
-                result.left_out.append(said)
+            code = "stack-may-be-part" if stack.may_be_part_of(chosen) else "stack-not-used"
+            differs = stack.difference_from(chosen)
+            result.findings.append(finding(code, count=len(stack.slices), stack="short axis", **differs))
         else:
             others.append((turned, len(stack.slices)))
     if others:
         low, high = min(others)[0], max(others)[0]
-        count = count_of(sum(slices for _, slices in others), "slice")
-        where = f"{low:.0f}" if high - low < 1 else f"{low:.0f} to {high:.0f}"
-        stacks_of = f" in {len(others)} stacks" if len(others) > 1 else ""
-        result.left_out.append(f"{count}{stacks_of} at {where} deg to the short axis: not a standard view")
+        result.findings.append(
+            finding(
+                "slices-of-no-view",
+                count=sum(slices for _, slices in others),
+                stacks=len(others),
+                low=round(low),
+                high=round(high),
+            )
+        )

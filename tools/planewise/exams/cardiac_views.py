@@ -6,13 +6,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from planewise.exams.words import plain
-
-#: Numbers of a heart's structures in masks, as the segmentation bundles number them, by view of the images.
-HEART_STRUCTURES = {
-    "sax": {1: "RV", 2: "myocardium", 3: "LV"},
-    "4ch": {1: "RV", 2: "myocardium", 3: "LV", 4: "LA", 5: "RA"},
-}
+from planewise.words import plain
 
 
 class View(NamedTuple):

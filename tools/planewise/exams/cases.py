@@ -25,10 +25,11 @@ from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
-from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, nifti_files, stem
+from planewise.exams.volume import FoundVolumes, Skipped, Volume
 from planewise.exams.volumes import (
     IMAGE_FOLDER,
     MASK_FOLDER,
+    NO_IMAGE,
     SEVERAL_MASKS,
     TWICE,
     find_own_volumes,
@@ -37,13 +38,10 @@ from planewise.exams.volumes import (
     name_cases,
     open_image,
 )
-from planewise.nifti_files import UNREADABLE, open_nifti, states_orientation
-from planewise.text_files import read_json
-
-#: Endings of the files of a BraTS case, in the order in which they become channels.
-BRATS = ("t1", "t1ce", "t2", "flair")
-#: The same since 2023.
-BRATS_2023 = ("t1n", "t1c", "t2w", "t2f")
+from planewise.files.names import BRATS, BRATS_2023, case_and_channel, check_channels, nifti_files, stem
+from planewise.files.nifti import UNREADABLE, open_nifti, states_orientation
+from planewise.files.text import read_json
+from planewise.findings import Finding, finding, said
 
 #: BraTS' folders of high and low grade.
 GRADES = ("HGG", "LGG")
@@ -51,41 +49,12 @@ GRADES = ("HGG", "LGG")
 #: The Medical Segmentation Decathlon's list of images and masks.
 LISTING = "dataset.json"
 
-UNLISTED = f"NIfTI file that {LISTING} does not list"
-NO_CHANNEL = "NIfTI file whose name does not end in a channel"
-NO_IMAGE = "mask without its image"
-BROKEN_LISTING = (
-    f"{LISTING} that cannot be read as a list of images and masks: files are matched by their names instead"
-)
-
 #: Files with more different numbers than this are not likely to be the channels of a case.
 _MOST_CHANNELS = 10
 _MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
 #: BraTS names that end in the number of the scan: Brats18_TCIA01_201_1 (up to 2019) and BraTS-GLI-00000-000 (since 2023). In
 #: BraTS20_Training_001, BraTS2021_00000 and BraTS-GoAT-00000, the only number is the patient's.
 _BRATS_SCAN = re.compile(r"(brats[^_]*_[^_]+_.+)_\d+|(brats-.+-\d+)-\d+", re.IGNORECASE)
-
-
-def check_channels(channels: str | Sequence[str]) -> tuple[str, ...]:
-    """Channels from a list, or from a text like ``t1,t1ce,t2,flair``.
-
-    Raises:
-        InputError: a name is empty or appears twice, or is not a text.
-    """
-    given = channels.split(",") if isinstance(channels, str) else channels
-    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
-        raise InputError(
-            f"channels must be a list of names, got {channels!r}; write each name in quotes, even a number, as in "
-            "--channels \"['1', '2']\""
-        )
-    names = tuple(name.strip().lower() for name in given)
-    in_brackets = isinstance(channels, str) and channels.lstrip().startswith(("[", "("))
-    if not all(names) or len(set(names)) < len(names) or in_brackets:
-        raise InputError(
-            f"channels need different names, got {channels!r}; name each once, "
-            f"{'without brackets, ' * in_brackets}as in --channels t1,t1ce,t2,flair"
-        )
-    return names
 
 
 def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()) -> FoundVolumes:
@@ -101,7 +70,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
         InputError: a channel is not a name; or some cases have BraTS' four channels and others, listed in
             ``dataset.json``, have one file; one network cannot take both.
     """
-    skipped: dict[str, list[str]] = defaultdict(list)
+    skipped: Skipped = defaultdict(list)
     images, pool = defaultdict(list), defaultdict(list)
     for path in paths:
         if MASK_FOLDER.match(path.parent.name) and path.parent != folder:
@@ -115,7 +84,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
             listings[home] = read_listing(home / LISTING)
         except InputError:
             listings[home] = None
-            skipped[BROKEN_LISTING].append(str(home / LISTING))
+            skipped[finding("table-lacks", table=LISTING, what="images and masks")].append(str(home / LISTING))
     found = check_channels(channels) or next(filter(None, map(_brats_channels, images.values())), ())
     if not found:
         # files that have their own masks are cases, not channels: pancreas_0000 and pancreas_0001
@@ -185,7 +154,7 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
     read = read_cases(files, home, channels)
     found = [case.channels for case in read.volumes if case.channels]
     if len(found) != 1:
-        reasons = "; ".join(read.skipped) or "no NIfTI file ends in a channel"
+        reasons = said(read.skipped) or "no NIfTI file ends in a channel"
         what = (
             f"contains {len(found)} cases"
             if found
@@ -241,17 +210,15 @@ def names_of_labels(path: Path) -> dict[int, str]:
     return names
 
 
-def _listed_cases(
-    files: Sequence[Path], listed: dict[Path, Path | None], skipped: dict[str, list[str]]
-) -> list[Volume]:
+def _listed_cases(files: Sequence[Path], listed: dict[Path, Path | None], skipped: Skipped) -> list[Volume]:
     cases = []
     for path in files:
         if path not in listed:
-            skipped[UNLISTED].append(str(path))
+            skipped[finding("file-not-used", kind="listing")].append(str(path))
             continue
         mask = listed[path]
         if mask is not None and not mask.is_file():
-            skipped[f"image whose mask, named in {LISTING}, does not exist: kept without its mask"].append(str(path))
+            skipped[finding("case-incomplete", kind="mask")].append(str(path))
             mask = None
         cases.append(Volume(path, mask, stem(path)))
     return cases
@@ -275,9 +242,7 @@ def _nnunet_channels(home: Path, files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(f"{number:04d}" for number in range(len(numbers))) if several else ()
 
 
-def _channel_cases(
-    home: Path, files: Sequence[Path], channels: Sequence[str], skipped: dict[str, list[str]]
-) -> list[Volume]:
+def _channel_cases(home: Path, files: Sequence[Path], channels: Sequence[str], skipped: Skipped) -> list[Volume]:
     """The cases of a folder whose files are named by their channels."""
     of_case: dict[str, dict[str, Path]] = defaultdict(dict)
     masks: dict[str, list[Path]] = defaultdict(list)
@@ -291,13 +256,14 @@ def _channel_cases(
         elif ending := _ending(name, _MASK_NAMES):
             masks[_without(name, ending) or home.name].append(path)
         else:
-            skipped[_several_channels(path, channels) or f"{NO_CHANNEL} ({', '.join(channels)})"].append(str(path))
+            skipped[_no_channel(path, channels)].append(str(path))
     cases = []
     for name, there in of_case.items():
         own = masks.pop(name, [])
         missing = [channel for channel in channels if channel not in there]
         if missing:
-            skipped[f"case without its {' and '.join(missing)} image"].append(str(next(iter(there.values()))))
+            incomplete = finding("case-incomplete", kind="channel", missing=missing)
+            skipped[incomplete].append(str(next(iter(there.values()))))
             continue
         if len(own) > 1:
             skipped[SEVERAL_MASKS] += map(str, own)
@@ -307,15 +273,12 @@ def _channel_cases(
     return cases
 
 
-def _several_channels(path: Path, channels: Sequence[str]) -> str:
-    """The reason if a file among files of one channel each has as many volumes as there are channels; otherwise empty."""
+def _no_channel(path: Path, channels: Sequence[str]) -> Finding:
+    """Why a file among files of one channel each is not used: it may contain all channels."""
     with suppress(*UNREADABLE):
         if open_nifti(path).shape[3:] == (len(channels),):
-            return (
-                f"NIfTI image of four dimensions ({len(channels)} volumes in one file) among files of one channel each: "
-                "split it (nibabel.four_to_three); inference also accepts it by itself, with --input FILE"
-            )
-    return ""
+            return finding("nifti-image", kind="volumes", count=len(channels))
+    return finding("file-not-used", kind="channel", channels=", ".join(channels))
 
 
 def _ending(name: str, endings: Sequence[str]) -> str:
@@ -328,16 +291,14 @@ def _without(name: str, ending: str) -> str:
     return name[: len(name) - len(ending)].rstrip("_-")
 
 
-def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
+def _check(case: Volume, skipped: Skipped) -> bool:
     """Whether a case can be used; a mask on another grid is removed."""
     reference = None
     for path in case.channels or (case.image,):
         image, problem = open_image(path)
         problem = problem or _not_a_volume(image.shape)
         if not problem and reference is not None:
-            apart = grid_problem(path, reference.shape, reference.affine)
-            problem = f"case whose channels lie on different grids: {apart.replace('the image', 'the first channel')}"
-            problem = problem if apart else ""
+            problem = grid_problem(path, reference.shape, reference.affine)
         if problem:
             skipped[problem].append(str(path))
             return False
@@ -346,17 +307,12 @@ def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
     if case.label is not None:
         problem, case.label_axes = mask_on_grid(case.label, reference.shape, reference.affine)
         if problem:
-            skipped[f"mask left out: {problem}"].append(str(case.label))
+            skipped[problem.about("mask")].append(str(case.label))
             case.label = None
     return True
 
 
-def _not_a_volume(shape: tuple[int, ...]) -> str:
+def _not_a_volume(shape: tuple[int, ...]) -> Finding | None:
     if len(shape) == 4 and shape[3] > 1:
-        return (
-            f"NIfTI image of four dimensions ({shape[3]} volumes in one file): a case is one volume, or a file for"
-            " each channel; split it (nibabel.four_to_three)"
-        )
-    if min(shape[:3]) < MIN_SLICES:
-        return f"NIfTI image of fewer than {MIN_SLICES} slices: a volume needs more"
-    return ""
+        return finding("nifti-image", kind="volumes", count=shape[3])
+    return finding("nifti-image", kind="flat", least=MIN_SLICES) if min(shape[:3]) < MIN_SLICES else None

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from planewise.checksum import sha256
 from planewise.exams.exam import Exam
 from planewise.exams.volume import Volume
-from planewise.exams.words import count_of, some_of
+from planewise.files.checksum import sha256
+from planewise.findings import Finding, finding
 
 #: An image that is found in more patients than this says nothing about a patient: it is a test image, or a page of text.
 _MOST_PATIENTS = 3
 
 
-def join_copies(places: Sequence[Exam | Volume]) -> list[str]:
+def join_copies(places: Sequence[Exam | Volume]) -> list[Finding]:
     """Count exams that share an image as exams of one patient; the other patients' names become aliases.
 
     Args:
@@ -46,11 +46,7 @@ def join_copies(places: Sequence[Exam | Volume]) -> list[str]:
             if key != place.patient_key:
                 place.aliases.append(place.patient_key)
                 place.patient_key = key
-    return [
-        f"{count_of(len(named), 'patient')} known by several names, because they share files or SOPInstanceUIDs: "
-        f"{some_of([' = '.join(names) for names in named.values()])}. Each counts as one patient, in one section, but each "
-        "copy counts as an exam: remove the copies from the folder"
-    ]
+    return [finding("patients-copied", count=len(named), names=[" = ".join(names) for names in named.values()])]
 
 
 def _marks(places: Sequence[Exam | Volume]) -> Iterator[tuple[str, str]]:

@@ -6,24 +6,21 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 import pydicom
 
-from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
-from planewise.exams.split import SECTIONS
 from planewise.exams.stack import Stack
+from planewise.files.atomic_write import atomic_write
+from planewise.files.datalists import SECTIONS, with_paths
+from planewise.files.text import cell
 from planewise.geometry import relative_locations
-from planewise.text_files import cell
 
-#: Keys of an item whose values are paths.
-PATH_KEYS = ("image", "label")
 #: What a PACS needs to find an exam.
 _STUDY = ("StudyInstanceUID", "StudyDate")
 
@@ -93,27 +90,6 @@ def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up:
         summary["spacing"] = round(float(np.quantile(between, 0.5, method="lower")), 3)
         summary["spacing_range"] = [round(float(between.min()), 3), round(float(between.max()), 3)]
     return summary
-
-
-def item_with_paths(item: dict, change: Callable[[str], str]) -> dict:
-    """The item with every path replaced by ``change(path)``."""
-    paths = {key: item[key] for key in PATH_KEYS if key in item}
-    # the value is a list if each channel has its own file
-    return item | {key: [*map(change, of)] if isinstance(of, list) else change(of) for key, of in paths.items()}
-
-
-def with_paths(datalist: dict, change: Callable[[str], str]) -> dict:
-    """The datalist with every path replaced by ``change(path)``."""
-    changed = partial(item_with_paths, change=change)
-    exams = {}
-    for name, exam in datalist.get("exams", {}).items():
-        stacks = {
-            key: stack | {"items": [*map(changed, stack["items"])]} if "items" in stack else stack
-            for key, stack in exam.get("stacks", {}).items()
-        }
-        exams[name] = exam | {"stacks": stacks}
-    sections = {section: [*map(changed, datalist.get(section, []))] for section in SECTIONS}
-    return datalist | sections | {"exams": exams}
 
 
 def _relative(path: str, folder: Path) -> str:

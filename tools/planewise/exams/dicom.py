@@ -13,28 +13,23 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
-import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.uid import ImplicitVRLittleEndian
 
-from planewise.exams.dicom_frames import frames_of, rescale_of
+from planewise.exams.dicom_frames import frames_of
 from planewise.exams.dicom_values import value_of
 from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     DAMAGED,
     DEFLATED,
     EMPTY,
-    NO_PREAMBLE,
     NOT_A_FILE,
     NOT_DICOM,
-    NULL_VALUE,
-    OTHER_SYNTAX,
     READ_BY_ITK,
-    REPEATED,
     TRUNCATED,
     Refused,
     refuse_by_name,
@@ -44,6 +39,7 @@ from planewise.exams.refusals import (
     refuse_truncated,
     refuse_what_is_no_slice,
 )
+from planewise.findings import Finding, finding
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # unusual values are common in headers
 
@@ -78,14 +74,14 @@ _FIRST = 1024
 _DEFLATED = DEFLATED.encode()
 
 
-def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> list[list[Frame] | str]:
-    """Return the frames of each path, or the reason (text) why it has none. Worker processes call this."""
-    found: list[list[Frame] | str] = []
+def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> list[list[Frame] | Finding]:
+    """Return the frames of each path, or why it has none. Worker processes call this."""
+    found: list[list[Frame] | Finding] = []
     for path in paths:
         try:
             found.append(read_header(path, modalities))
         except Refused as refused:
-            found.append(str(refused))
+            found.append(refused.args[0])
     return found
 
 
@@ -100,7 +96,7 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
         One frame per image.
 
     Raises:
-        Refused: the file has no usable frames; the text is the reason.
+        Refused: the file has no usable frames.
     """
     path = os.fspath(path)
     refuse_by_name(os.path.basename(path))
@@ -120,7 +116,7 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
             if not has_preamble and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
                 raise Refused(NOT_DICOM)
             if start[:2] == b"\x02\x00" and not has_preamble:
-                raise Refused(NO_PREAMBLE)
+                raise Refused(DAMAGED)
             if _DEFLATED in start:
                 refuse_inflated(start + file.read())
             header, meta, ended_at = _read(file, _PIXELS_OR_FRAMES, not has_preamble)
@@ -140,37 +136,9 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
         raise Refused(TRUNCATED) from None
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:  # pydicom raises its own OSError for a broken header
-            raise Refused(f"cannot be opened ({error.strerror})") from None
+            raise Refused(finding("file-unusable", kind="unreadable", error=error.strerror)) from None
         # a header can be wrong in any way; one file must not stop a hundred thousand
-        raise Refused(f"{DAMAGED} ({type(error).__name__})") from None
-
-
-def read_frames(path: str | os.PathLike, only_scaled_apart: bool = False) -> list[np.ndarray]:
-    """Read a multi-frame file for which ITK fails: pixels of each frame, ``(columns, rows)``. ITK does not open some
-    files. In others, it applies the first frame's rescale slope and intercept to all frames.
-
-    Args:
-        path: the file.
-        only_scaled_apart: read the frames only if their slopes or intercepts differ.
-
-    Returns:
-        Frames in the file's order, rescaled if the header says so. The list is empty for a single-frame file, for
-        frames that ``only_scaled_apart`` excludes, and if pydicom cannot open the file either.
-    """
-    try:
-        dataset = pydicom.dcmread(path)
-        if int(dataset.get("NumberOfFrames") or 1) < 2:
-            return []
-        of_all = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
-        shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * int(dataset.NumberOfFrames)
-        scales = [rescale_of(group, shared) or of_all for group in groups]
-        if only_scaled_apart and len(set(scales)) == 1:
-            return []
-        frames = dataset.pixel_array
-        return [frame.T * slope + intercept for frame, (slope, intercept) in zip(frames, scales, strict=True)]
-    except Exception:  # if this second attempt fails, too, ITK's reason or result is used
-        return []
+        raise Refused(DAMAGED) from None
 
 
 def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDataset, int | None]:
@@ -195,7 +163,7 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
         if tag not in ends:
             refuse_element(tag, vr, length, source)
             if tag in seen:
-                raise Refused(REPEATED)
+                raise Refused(DAMAGED)
             # only these groups are checked, because pydicom may pass the first element of a file twice
             if tag >= _ACQUISITION and tag in _WANTED:
                 seen.add(tag)
@@ -207,11 +175,11 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
     dataset = read_partial(file, at_the_end, force=force, specific_tags=list(_WANTED))
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if (dataset.file_meta and not syntax) or (stated and syntax == ImplicitVRLittleEndian):
-        raise Refused(OTHER_SYNTAX)
+        raise Refused(DAMAGED)
     for tag in _NEVER_NULL & dataset.keys():
         raw = dataset.get_item(tag).value
         if isinstance(raw, bytes) and b"\0" in raw and not raw.strip(b"\0 "):
-            raise Refused(NULL_VALUE)
+            raise Refused(DAMAGED)
     header = {}
     for tag in sorted(_WANTED.keys() & dataset.keys()):
         try:

@@ -14,19 +14,18 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from planewise.exams.dicom_values import number_of, values_of
-from planewise.exams.frame import FARTHEST, LARGEST_SPACING, SMALLEST_SPACING, THICKEST, Frame
+from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     BAD_GEOMETRY,
-    FRAMES_RESCALED,
-    IMPOSSIBLE_GEOMETRY,
-    NO_FRAME_POSITIONS,
-    NO_GAP,
     NO_POSITION,
+    NOT_HOUNSFIELD,
     SINGLE_FRAME,
     Refused,
     refuse_scale,
 )
-from planewise.exams.words import natural_order
+from planewise.files.multi_frame import first_of, rescale_of
+from planewise.files.nifti import FARTHEST, LARGEST_SPACING, SMALLEST_SPACING, THICKEST
+from planewise.words import natural_order
 
 #: Smallest and largest side of an image (mm), and largest ratio of a pixel's sides. A microscopy coil has a field of 10 mm,
 #: a whole body 2 m; rectangular pixels have a ratio of 4 at most.
@@ -74,12 +73,12 @@ def frames_of(header: dict, path: str) -> list[Frame]:
     if count > 1 or str(header.get("SOPClassUID") or "") not in SINGLE_FRAME:
         per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
         if len(per_frame) != count:
-            raise Refused(NO_FRAME_POSITIONS)
+            raise Refused(NO_POSITION)
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
         for scale in {rescale_of(group, shared) for group in per_frame} - {None}:
             refuse_scale(dict(zip(("RescaleSlope", "RescaleIntercept"), scale, strict=True)), False)
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
-            raise Refused(FRAMES_RESCALED)
+            raise Refused(NOT_HOUNSFIELD)
         classic = _converted(shared, "Shared")
         return _numbered(
             [
@@ -89,7 +88,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         )
     between = values_of(header.get("SpacingBetweenSlices"))
     if between not in ([], [""]) and not number_of(between[0]):
-        raise Refused(NO_GAP)
+        raise Refused(BAD_GEOMETRY)
     options = {str(value).strip().upper() for value in values_of(header.get("ScanOptions"))} - {""}
     frame = {
         "frame": None,
@@ -116,7 +115,7 @@ def _whole(values: dict) -> Frame:
     for axis, count in enumerate((values["columns"], values["rows"])):
         side = count * math.hypot(*(line[axis] for line in values["affine"][:3]))
         if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-            raise Refused(IMPOSSIBLE_GEOMETRY)
+            raise Refused(BAD_GEOMETRY)
     return Frame(**values)
 
 
@@ -212,7 +211,7 @@ def _converted(source: Dataset, kind: str) -> dict[str, Any]:
 def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict[str, Any], index: int) -> dict:
     """One frame of an enhanced multi-frame file; ``classic`` are its shared converted attributes. Its ``instance`` is a tuple
     whose order is that of the frames' times, as far as the file says."""
-    first = partial(_first, group, shared)
+    first = partial(first_of, group, shared)
     classic = classic | _converted(group, "PerFrame")
     heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
     triggers = (
@@ -262,34 +261,12 @@ def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict
 
 def _kind_of(common: dict, group: Dataset, shared: Dataset) -> dict:
     """The kind of a frame of an enhanced file, which may contain magnitude and phase; empty if the frame has no own type."""
-    first = partial(_first, group, shared, "MRImageFrameTypeSequence")
+    first = partial(first_of, group, shared, "MRImageFrameTypeSequence")
     image_type = [str(value).upper() for value in values_of(first("FrameType"))]
     component = str(first("ComplexImageComponent") or "")
     if not image_type and not component:
         return {}
     return {"kind": f"{_component(image_type, component)}|{common['kind'].partition('|')[2]}"}
-
-
-def rescale_of(group: Dataset, shared: Dataset) -> tuple[float, float] | None:
-    """Slope and intercept of a frame of an enhanced file; None if the file has none.
-
-    Args:
-        group: the frame's own header.
-        shared: header that all frames share.
-    """
-    slope = _first(group, shared, "PixelValueTransformationSequence", "RescaleSlope")
-    if slope is None:
-        return None
-    return float(slope), float(_first(group, shared, "PixelValueTransformationSequence", "RescaleIntercept") or 0)
-
-
-def _first(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
-    """The frame's own value, or the shared one; None if neither exists."""
-    for source in (group, shared):
-        items = source.get(sequence)
-        if items and items[0].get(keyword) is not None:
-            return items[0].get(keyword)
-    return None
 
 
 def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]:
@@ -326,7 +303,7 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         or depth > THICKEST
         or max(map(abs, origin)) > FARTHEST
     ):
-        raise Refused(IMPOSSIBLE_GEOMETRY)
+        raise Refused(BAD_GEOMETRY)
     normal = _cross(row, column)
     if deviation > ROUNDED:
         column, normal = _unit(column), _unit(normal)

@@ -54,7 +54,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReportGroup:
     """A group of a report: one plane, one structure at one time, or one ventricle's function.
 
     Attributes:
@@ -63,10 +63,10 @@ class Finding:
         numbers: measurements.
         judgements: pairs of question and answer, as codes.
         remarks: sentences, such as why a number cannot be right.
-        corners: corners of a flat, closed outline, ``(corners, 3)``, RAS+, mm; None if the finding has no position in
+        corners: corners of a flat, closed outline, ``(corners, 3)``, RAS+, mm; None if the group has no position in
             patient space.
         line: an image, and the two ends of a line on it, ``(2, 2)``, as ``(i, j)`` with pixel centres at whole numbers;
-            None if the finding is not a line.
+            None if the group is not a line.
         segment: the DICOM SEG, and the number of the measured segment in it; None if no segment was measured.
     """
 
@@ -84,7 +84,7 @@ class Finding:
 
 def dicom_report(
     images: Sequence[SourceImage],
-    findings: Sequence[Finding],
+    groups: Sequence[ReportGroup],
     bundle: str,
     version: str,
     weights: str,
@@ -95,8 +95,8 @@ def dicom_report(
 
     Args:
         images: images that were measured.
-        findings: findings in the order in which the report lists them.
-        bundle: name of the bundle that made the findings.
+        groups: groups in the order in which the report lists them.
+        bundle: name of the bundle that made the results.
         version: the bundle's version; empty if unknown.
         weights: the bundle's weights, in words.
         description: description of the series, at most 64 characters.
@@ -122,18 +122,16 @@ def dicom_report(
         version=version or UNKNOWN_VERSION,
         parameters=[f"weights: {weights}"],
     )
-    drawn = all(finding.corners is not None or finding.line is not None for finding in findings)
+    drawn = all(each.corners is not None or each.line is not None for each in groups)
     with header_values_kept():
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(observer_device_context=observer),
             procedure_reported=CARDIAC_MRI,
-            imaging_measurements=[_group(finding, images, algorithm) for finding in findings],
+            imaging_measurements=[_group(each, images, algorithm) for each in groups],
             title=IMAGING_MEASUREMENT_REPORT if drawn else DIAGNOSTIC_IMAGING_STUDY,
             referenced_images=[image.header for image in images],
         )
-        segmentations = {
-            str(finding.segment[0].SOPInstanceUID): finding.segment[0] for finding in findings if finding.segment
-        }
+        segmentations = {str(each.segment[0].SOPInstanceUID): each.segment[0] for each in groups if each.segment}
         report = hd.sr.Comprehensive3DSR(
             evidence=[*(image.header for image in images), *segmentations.values()],
             content=content[0],
@@ -151,24 +149,23 @@ def dicom_report(
     return report
 
 
-def _group(finding: Finding, images: Sequence[SourceImage], algorithm: AlgorithmIdentification) -> Dataset:
+def _group(said: ReportGroup, images: Sequence[SourceImage], algorithm: AlgorithmIdentification) -> Dataset:
     import highdicom as hd
 
     common = {
-        "tracking_identifier": hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=finding.name),
-        "finding_type": finding.kind,
+        "tracking_identifier": hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=said.name),
+        "finding_type": said.kind,
         "algorithm_id": algorithm,
         "measurements": [
             hd.sr.Measurement(name=number.name, value=round(float(number.value), 3), unit=number.unit)
-            for number in finding.numbers
+            for number in said.numbers
         ]
         or None,
-        "qualitative_evaluations": [hd.sr.QualitativeEvaluation(*judgement) for judgement in finding.judgements]
-        or None,
+        "qualitative_evaluations": [hd.sr.QualitativeEvaluation(*judgement) for judgement in said.judgements] or None,
     }
-    if finding.corners is not None:
+    if said.corners is not None:
         # the last corner of a closed line equals the first
-        corners = np.concatenate([finding.corners, finding.corners[:1]]) * RAS_TO_LPS
+        corners = np.concatenate([said.corners, said.corners[:1]]) * RAS_TO_LPS
         # OHIF offers to edit five points as a rectangle, which fails
         middles = (corners[:-1] + corners[1:]) / 2
         outline = np.concatenate([np.stack([corners[:-1], middles], axis=1).reshape(-1, 3), corners[:1]])
@@ -179,28 +176,28 @@ def _group(finding: Finding, images: Sequence[SourceImage], algorithm: Algorithm
             frame_of_reference_uid=images[0].header.FrameOfReferenceUID,
         )
         group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=place, **common)
-    elif finding.line is not None:
-        image, ends = finding.line
+    elif said.line is not None:
+        image, ends = said.line
         on_image = hd.sr.ImageRegion(
             graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
             graphic_data=ends + 0.5,  # DICOM counts from the corner of the first pixel
             source_image=hd.sr.SourceImageForRegion(image.header.SOPClassUID, image.uid),
         )
         group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=on_image, **common)
-    elif finding.segment is not None:
-        segmentation, number = finding.segment
+    elif said.segment is not None:
+        segmentation, number = said.segment
         segment = hd.sr.ReferencedSegment(
             sop_class_uid=segmentation.SOPClassUID,
             sop_instance_uid=segmentation.SOPInstanceUID,
             segment_number=number,
             source_images=[
-                hd.sr.SourceImageForSegmentation(image.header.SOPClassUID, image.uid) for image in finding.images
+                hd.sr.SourceImageForSegmentation(image.header.SOPClassUID, image.uid) for image in said.images
             ],
         )
         group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     else:
         group = hd.sr.MeasurementsAndQualitativeEvaluations(**common)
-    for remark in finding.remarks:
+    for remark in said.remarks:
         group[0].ContentSequence.append(
             hd.sr.TextContentItem(name=COMMENT, value=remark, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
         )

@@ -23,11 +23,12 @@ from planewise.errors import InputError
 from planewise.exams.exam import Exam
 from planewise.exams.labels import RESERVED, KnownNames, exam_names, read_yaml
 from planewise.exams.nnunet import TEST, TRAIN, TRAINING, VAL, cases_without_image, nnunet_part
-from planewise.exams.reserved import is_labelled
-from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
+from planewise.exams.split import split_by_hash, split_stratified
 from planewise.exams.volume import Volume
-from planewise.exams.words import composed, count_of
-from planewise.text_files import read_csv
+from planewise.files.datalists import SECTIONS, is_labelled
+from planewise.files.text import read_csv
+from planewise.findings import Finding, finding
+from planewise.words import composed
 
 #: Values of ``--division``. ``auto`` uses the folders of DSBCC, ACDC and nnU-Net if they define sections, and the hash
 #: otherwise; ``hash`` always uses the hash, and ``folders`` always uses the folders.
@@ -46,7 +47,7 @@ OFFICIAL = {
 _FOLLOWED = {"DSBCC": {"test"}, "ACDC": {"testing"}, "nnU-Net": {VAL, TEST}}
 #: Names of the second column of a CSV.
 _HEADINGS = {"section", "split", "set", "division"}
-TESTING = "in ACDC's testing/ folder: the hash divides only training/, as in the paper; index testing/ separately"
+TESTING = finding("file-not-used", kind="testing")
 
 
 @dataclass
@@ -55,16 +56,16 @@ class Division:
 
     sections: dict[str, tuple[str, ...]]
     """maps each patient (raw identifier) to sections, nearly always one"""
-    rule: str
-    """the rule that was used, in words"""
+    rule: Finding
+    """the rule that was used"""
     by_hash: bool = False
     """whether the rule is the hash alone"""
     of_nnunet: set[str] = field(default_factory=set)
     """patients who have their section from nnU-Net's folders, with or without masks"""
     tested: bool = False
     """whether nnU-Net's folder of test images has masks, so that no other patient is needed for the test"""
-    warnings: list[str] = field(default_factory=list)
-    unmatched: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    unmatched: list[tuple[str, Finding]] = field(default_factory=list)
     """names in the user's file that match no exam, each with the reason"""
 
 
@@ -190,7 +191,7 @@ def divide(
     Raises:
         InputError: ``listed`` puts one patient into two sections.
     """
-    result = Division({}, "")
+    result = Division({}, finding("sections-by", kind="list", rest=0))
     if listed:
         _follow_list(result, places, folder, listed)
     elif followed:
@@ -200,20 +201,18 @@ def divide(
     alone, alike = (
         fractions or (*usual[:2], 0 if result.tested else usual[2]) for usual in (DEFAULT_SPLIT, STRATIFIED_SPLIT)
     )
+    result.by_hash = not result.sections
+    if result.by_hash:
+        shares = alike if grouped else alone
+        result.rule = finding("sections-by", kind="groups" if grouped else "hash", shares=shares, seed=seed)
+    else:
+        sets = list(followed) if not listed else []
+        parts = sorted(set().union(*(followed[name] for name in sets)))
+        values = {"kind": "list"} if listed else {"kind": "folders", "sets": sets, "folders": parts}
+        values["kind"] += "-and-hash" if rest else ""
+        result.rule = finding("sections-by", **values, rest=len(rest))
     drawn = split_by_hash([key for key in rest if key not in grouped], alone, seed)
     drawn |= split_stratified(grouped, alike, seed)
-    if result.sections:
-        result.rule += f"; {count_of(len(rest), 'patient')} elsewhere: by the hash" if rest else ""
-    else:
-        said = " (every group alike)" if grouped else ""
-        others = (
-            f" (without a group: {' '.join(f'{share:g}' for share in DEFAULT_SPLIT)})"
-            if not fractions and 0 < len(grouped) < len(rest)
-            else ""
-        )
-        text = " ".join(f"{share:g}" for share in (alike if grouped else alone))
-        result.rule = f"by a hash of the patient{said}: {text}{others}, seed {seed}"
-        result.by_hash = True
     result.sections |= {key: (section,) for key, section in drawn.items()}
     return result
 
@@ -223,7 +222,7 @@ def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path
     for name, section in listed.items():
         meant = known.find(name.rstrip("/"))
         if not meant:
-            result.unmatched.append((name, "--sections: no exam has this name (hash, folder or PatientID)"))
+            result.unmatched.append((name, finding("name-unknown")))
         for place in (places[index] for index in meant):
             other = result.sections.setdefault(place.patient_key, (section,))
             if other != (section,):
@@ -231,7 +230,6 @@ def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path
                     f"--sections puts the patient of exam {place.name} into {other[0]} and, as {name}, into {section}; "
                     "a patient must be in one section"
                 )
-    result.rule = "by --sections"
 
 
 def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
@@ -262,10 +260,7 @@ def _follow_folders(
             drawn[place.patient_key] = groups[place.patient_key]
     several = [key for key, sections in found.items() if len(sections) > 1]
     if several:
-        where = "parts of nnU-Net's split" if result.of_nnunet.intersection(several) else "official folders"
-        result.warnings.append(
-            f"{count_of(len(several), 'patient')} with exams in several {where}: each goes to one section, training first"
-        )
+        result.warnings.append(finding("patients-in-several-parts", count=len(several)))
     for key, sections in found.items():
         if any(sections):
             own = [section or ("training",) for section in sections]
@@ -276,16 +271,6 @@ def _follow_folders(
     for key, section in split_stratified(drawn, (training, validation, 0), seed).items():
         if result.sections[key] == ("training",) and key not in several:
             result.sections[key] = (section,)
-    parts = []
-    for name, folders in followed.items():
-        where = [
-            f"{part} is {' and '.join(sections)}"
-            for part, sections in OFFICIAL[name].items()
-            if part in folders and sections
-        ]
-        where += ["validation is drawn from training by the hash"] if drawn and name == "ACDC" else []
-        parts.append(f"by {name}'s folders ({', '.join(where)})")
-    result.rule = "; ".join(parts)
 
 
 def read_sections(path: Path) -> dict[str, str]:
@@ -296,22 +281,19 @@ def read_sections(path: Path) -> dict[str, str]:
         InputError: the file cannot be read, names an unknown section, or puts one exam into two sections.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
-        rows = [(str(name), str(section)) for name, section in read_yaml(path, "a list of sections").items()]
+        rows = [[str(name), str(section)] for name, section in read_yaml(path, "a list of sections").items()]
     else:
-        filled = read_csv(path)
-        headed = bool(filled) and len(filled[0]) > 1 and filled[0][1].lower() in _HEADINGS
-        for row in filled:
-            # a header row may name further columns, for people; they are ignored
-            if not row[0] or any(row[len(filled[0]) if headed else 2 :]):
-                raise InputError(
-                    f"{path}: a row must be an exam and its section, like EXAM,training; got {','.join(row)!r:.40}"
-                )
-        rows = [(row[0], row[1] if len(row) > 1 else "") for row in filled[headed:]]
+        rows = read_csv(path)
+        width = 2
+        if rows and rows[0][1:] and rows[0][1].lower() in _HEADINGS:
+            width = len(rows.pop(0))  # a header row may name further columns, for people; they are ignored
+        if wrong := [row for row in rows if not row[0] or not row[1:] or any(row[width:])]:
+            example = f"{','.join(wrong[0])!r:.40}"
+            raise InputError(f"{path}: a row must be an exam and its section, like EXAM,training; got {example}")
     listed: dict[str, str] = {}
-    for name, section in ((name, section.lower()) for name, section in rows):
+    for name, section in ((row[0], row[1].lower()) for row in rows):
         if section not in SECTIONS:
-            what = f"{section!r} is not a section" if section else "the section is missing"
-            raise InputError(f"{path}, {name}: {what}; write one of {', '.join(SECTIONS)}")
+            raise InputError(f"{path}, {name}: {section!r} is not a section; write one of {', '.join(SECTIONS)}")
         if listed.setdefault(name, section) != section:
             raise InputError(f"{path}: {name} is in {listed[name]} and in {section}; an exam has one section")
     if not listed:

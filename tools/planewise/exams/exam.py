@@ -7,6 +7,7 @@ from pathlib import Path
 
 from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack
+from planewise.findings import Finding
 
 #: Precedes the issuer of a PatientID in ``patient_key``.
 ISSUER = "|issuer "
@@ -23,10 +24,8 @@ class Exam:
     folder: Path
     """folder of the exam's files"""
     stacks: list[Stack]
-    notes: list[str]
-    """what was left out or assumed, in words"""
-    doubts: list[str] = field(default_factory=list)
-    """signs that the exam lacks images, or has those of another one, in words"""
+    findings: list[Finding] = field(default_factory=list)
+    """what was left out or assumed; flags: signs that the exam lacks images, or has those of another one"""
     moved: list[Stack] = field(default_factory=list)
     """the stacks of the study's other frames of reference"""
     dated: list[Stack] = field(default_factory=list)
@@ -43,5 +42,5 @@ class Exam:
     """result of the recognition; None before it has run"""
     main_stack: Stack | None = None
     """the stack to learn from, in order; None if there is none"""
-    broken: dict[str, list[str]] = field(default_factory=dict)
-    """maps each reason to the paths of the broken files in the exam's folders"""
+    broken: list[str] = field(default_factory=list)
+    """paths of the broken files in the exam's folders"""

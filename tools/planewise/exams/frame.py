@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm). Clinical
-#: pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long. Values beyond these limits
-#: come from a broken header, and would corrupt the whole exam's geometry.
-SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
-
 
 @dataclass(slots=True)
 class Frame:

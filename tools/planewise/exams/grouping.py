@@ -17,7 +17,8 @@ import numpy as np
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
-from planewise.exams.words import listed, natural_order
+from planewise.findings import Finding, finding
+from planewise.words import natural_order
 
 #: PatientIDs that anonymisation tools write: they do not identify a patient, so the study takes the patient's place.
 _NOBODY = {
@@ -37,7 +38,7 @@ _TORN = "torn"
 def group_exams(
     frames: Iterable[Frame],
     folder: Path,
-    places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], str]]] | None = None,
+    places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], Finding | None]]] | None = None,
 ) -> list[Exam]:
     """Exams: the frames of one patient, study and date that share a frame of reference.
 
@@ -47,7 +48,7 @@ def group_exams(
         places_apart: see `planewise.exams.anatomy.Anatomy`; each place becomes an exam.
 
     Returns:
-        Exams in the order of their folders, with stacks and notes, but without hashes and before recognition.
+        Exams in the order of their folders, with stacks and findings, but without hashes and before recognition.
     """
     studies, issuers = defaultdict(lambda: defaultdict(list)), defaultdict(set)
     frames, says_nothing = _without_identifiers_of_files(list(frames))
@@ -67,44 +68,28 @@ def group_exams(
         dates[study, patient].add(date)
     grouped, studies_of, people = {}, _studies_of_series(exams), defaultdict(set)
     for (study, patient, date, reference), members in exams.items():
-        notes, doubts = [], []
+        found = []
         own = set().union(*(says_nothing.get(frame.path, ()) for frame in members))
         # without a frame of reference, positions within one study still agree
         if own - {"frame_of_reference"}:
-            names = listed(keyword for name, keyword in _WRITTEN_ANEW.items() if name in own)
-            doubts.append(
-                f"each file has its own {names}: images are grouped by what else agrees; do they belong together?"
-            )
+            names = [keyword for name, keyword in _WRITTEN_ANEW.items() if name in own]
+            found.append(finding("identifiers-of-files", names=names))
         if not reference:
-            notes.append(
-                "no frame of reference in the headers: slices are related only because they share a "
-                + ("study" if study.startswith("study:") else "folder")
-            )
+            found.append(finding("no-frame-of-reference", shared=study.partition(":")[0]))
         if (count := len(dates[study, patient])) > 1:
-            notes.append(
-                f"the headers assign the images of {count} dates to one study: each date becomes a separate exam"
-            )
+            found.append(finding("study-of-several-dates", count=count))
         if date == _TORN:
-            doubts.append(
-                "the headers assign images of several dates to one series, so the exam may be a mixture of several: was it "
-                "anonymised file by file?"
-            )
+            found.append(finding("series-torn", kind="dates"))
         if (count := references[study, patient, date]) > 1:
-            notes.append(
-                f"the study has {count} frames of reference (the patient was moved, or the study shows several body parts): "
-                "each becomes a separate exam"
-            )
+            found.append(finding("several-frames-of-reference", count=count))
         torn = max(len(studies_of[_series_of(frame)]) for frame in members)
         if torn > 1:
-            doubts.append(
-                f"the headers assign one series to {torn} studies, each a separate exam: was it anonymised file by "
-                "file?"
-            )
+            found.append(finding("series-torn", kind="studies", count=torn))
         members, copies = _drop_copies(members)
         if copies:
-            notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
+            found.append(finding("images-copied", count=copies))
         key = "|".join([study, *filter(None, [patient, date.removeprefix(_TORN)]), reference])
-        places = places_apart(members) if places_apart else [(members, "")]
+        places = places_apart(members) if places_apart else [(members, None)]
         identifier = next((frame.patient for frame in members if frame.patient), "")
         patient_key = _patient_key(identifier, study)
         issuer = next((frame.issuer for frame in members if frame.issuer), "")
@@ -119,11 +104,23 @@ def group_exams(
                 patient_key=patient_key,
                 folder=common_folder(own),
                 stacks=build_stacks(own),
-                notes=[*notes, *([note] if note else [])],
-                doubts=[*doubts],
+                findings=[*found, *([note] if note else [])],
             )
             for number, (own, note) in enumerate(places, start=1)
         ]
+    _relate(grouped)
+    every = [exam for exams in grouped.values() for exam in exams]
+    for exam in every:
+        known = Counter(name for name, _ in people[exam.patient_key])
+        differ = sorted(name for name, count in known.items() if count > 1)
+        if differ and exam.patient_key.startswith("patient:"):
+            exam.findings.append(finding("patient-differs", facts=differ))
+    return sorted(every, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
+
+
+def _relate(grouped: dict[tuple[str, str, str, str], list[Exam]]) -> None:
+    """Give each exam the stacks of its study's other frames of reference and of its other dates; ``grouped`` maps study,
+    patient, date and frame of reference to exams."""
     of_study = defaultdict(list)
     for (study, patient, *place), exams in grouped.items():
         of_study[study, patient].append((*place, exams))
@@ -136,16 +133,6 @@ def group_exams(
                         exam.moved += stacks
                     elif other_date != date and other_reference == reference:
                         exam.dated += stacks
-    found = [exam for exams in grouped.values() for exam in exams]
-    for exam in found:
-        known = Counter(name for name, _ in people[exam.patient_key])
-        differ = sorted(name for name, count in known.items() if count > 1)
-        if differ and exam.patient_key.startswith("patient:"):
-            exam.notes.append(
-                f"images with this PatientID have different {' and '.join(differ)}: they count as those of one patient, but "
-                "may show several"
-            )
-    return sorted(found, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
 
 
 def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dict[str, set[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,27 +17,19 @@ from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
-from planewise.exams.identity import hashed, load_salt
-from planewise.exams.recognition import FoundView, Recognition
-from planewise.exams.refusals import ARCHIVE, HIDDEN, LINKED_FOLDER
-from planewise.exams.scan import scan_folder
-from planewise.exams.stack import Stack, nearest_phase
-from planewise.exams.words import count_of, named_phases, phases_not_used
+from planewise.exams.recognition import Recognition
+from planewise.exams.refusals import ARCHIVE, DAMAGED, HIDDEN, LINKED_FOLDER, NOT_DICOM
+from planewise.exams.scan import Scan, scan_folder
+from planewise.exams.stack import Stack
+from planewise.files.identity import hashed, load_salt
+from planewise.findings import FLAG, Finding, finding, of_level, said, to_text
+from planewise.phases import named_phases, nearest_phase, phases_not_used
+from planewise.words import count_of
 
 logger = logging.getLogger(__name__)
 
-#: Why a NIfTI file is not read.
-_BESIDE_DICOM = "NIfTI file in a folder with DICOM files: name the file itself to use it"
-#: Why an exam may lack slices if the patient was moved.
-_MOVED = (
-    "another exam of this study, in another frame of reference (the patient was moved), has slices like these, so "
-    "this stack may be only a part"
-)
-#: Why an exam may lack slices if the headers assign several dates to its study.
-_DATED = (
-    "another exam of this study has another date but the same frame of reference, so this stack may be incomplete; if the "
-    "dates were changed series by series, give all series of the study one date"
-)
+#: Below this probability, a remark warns that the stack may not be the requested one.
+SURE = 0.5
 
 
 @dataclass(slots=True)
@@ -58,15 +51,12 @@ class InputStack:
     """maps each view to its image at the first phase, as an item of a datalist"""
     confidence: float
     """probability that it is the requested stack, in [0, 1]"""
-    flag: str | None
-    """why it is not the requested stack, in words; None if it is the requested stack"""
-    doubts: list[str]
-    """sentences about series of other views whose plane does not fit their name"""
-    header: list[str] = field(default_factory=list)
-    """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that may be missing,
-    broken files, and slices that may be missing because they are in another stack or exam"""
-    notes: list[str] = field(default_factory=list)
-    """other sentences about images that were left out and about the order of the phases, as in the datalist's ``left_out``"""
+    why_not: list[Finding] = field(default_factory=list)
+    """why it is not the requested stack; empty if it is the requested stack"""
+    findings: list[Finding] = field(default_factory=list)
+    """flags without a subject concern all its numbers: headers that may be wrong (`Stack.header_doubts`), phases that may be
+    missing, broken files, and slices that may be in another stack or exam; those about a view concern its plane. Notes are
+    about images that were left out and about the order of the phases, as in the datalist's ``left_out``"""
 
 
 def find_stacks(
@@ -76,7 +66,7 @@ def find_stacks(
     workers: int = 1,
     contrast: str | None = None,
     left_out: list[InputStack] | None = None,
-    skipped: dict[str, int] | None = None,
+    skipped: dict[Finding, int] | None = None,
 ) -> list[InputStack]:
     """The stacks to run a network on, from a DICOM file or a folder of them.
 
@@ -109,35 +99,12 @@ def find_stacks(
     folder, only = (path.parent, path) if path.is_file() else (path, None)
     scan = scan_folder(folder, workers, modalities=anatomy.modalities, only=only)
     if only is not None and not scan.frames:
-        why = next(iter(scan.skipped), "not a DICOM image")
+        why = next(iter(scan.skipped), NOT_DICOM)
         raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
-    if scan.broken:
-        count, example = sum(map(len, scan.broken.values())), next(iter(scan.broken.values()))[0]
-        why = "; ".join(f"{len(paths)} x {reason}" for reason, paths in scan.broken.items())
-        logger.warning(
-            "%s left out, such as %s: %s", count_of(count, "broken file"), Path(example).relative_to(folder), why
-        )
-    if linked := scan.skipped.get(LINKED_FOLDER):
-        logger.warning(
-            "%s not followed, such as %s, because the link leads to a folder that contains this one: other files "
-            "there are left out",
-            count_of(len(linked), "link"),
-            Path(linked[0]).relative_to(folder),
-        )
-    if archives := scan.skipped.get(ARCHIVE):
-        logger.warning(
-            "%s (.zip, .gz, ...) not read, such as %s: unpack it first",
-            count_of(len(archives), "compressed file"),
-            Path(archives[0]).relative_to(folder),
-        )
-    if scan.nifti and scan.frames:
-        logger.warning(
-            "left out %s, because the folder has DICOM files; to use such a file, name the file itself",
-            count_of(len(scan.nifti), "NIfTI file"),
-        )
+    _log_left_out(scan)
     if skipped is not None:
-        found = scan.skipped | {_BESIDE_DICOM: scan.nifti}
-        skipped |= {reason: len(paths) for reason, paths in found.items() if paths and reason != HIDDEN}
+        skipped |= {reason: len(paths) for reason, paths in scan.skipped.items() if paths and reason != HIDDEN}
+        skipped |= {finding("nifti-beside-dicom", count=len(scan.nifti)): len(scan.nifti)} if scan.nifti else {}
     exams = group_exams(scan.frames, scan.folder, anatomy.places_apart)
     if not exams:
         nifti = f"\n  {len(scan.nifti)} x NIfTI in folders below: name one file or its folder" if scan.nifti else ""
@@ -153,20 +120,43 @@ def find_stacks(
             logger.warning("exam %s is left out: %s", name, broken.why)
         else:
             slices = [{"image": path} for path in broken.paths]
-            left_out.append(InputStack(name, "unknown", 0.0, slices, {}, {}, 0.0, broken.why, []))
+            left_out.append(InputStack(name, "unknown", 0.0, slices, {}, {}, 0.0, [broken.why]))
     chosen = []
     for exam in exams:
         chosen += _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))
     if anatomy.whole:
         chosen.sort(key=lambda stack: -len(stack.slices))
-    recognised = [stack for stack in chosen if stack.flag is None]
+    recognised = [stack for stack in chosen if not stack.why_not]
     if recognised:
-        flagged = {stack.exam: stack for stack in chosen if stack.flag is not None}
+        flagged = {stack.exam: stack for stack in chosen if stack.why_not}
         if left_out is not None:
             left_out.extend(flagged.values())
         for exam, stack in flagged.items() if left_out is None else ():
-            logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, stack.flag)
+            logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, said(stack.why_not))
     return recognised or chosen
+
+
+def _log_left_out(scan: Scan) -> None:
+    """Log what a person may have meant to use."""
+    for why, files in (
+        (DAMAGED, scan.broken),
+        *((why, scan.skipped.get(why, ())) for why in (LINKED_FOLDER, ARCHIVE)),
+    ):
+        if files:
+            example = os.path.relpath(files[0], scan.folder)
+            logger.warning("%s left out, such as %s: %s", count_of(len(files), "file"), example, why)
+    if scan.nifti and scan.frames:
+        logger.warning("%s", finding("nifti-beside-dicom", count=len(scan.nifti)))
+
+
+def remarks_of(stack: InputStack) -> dict[str, str]:
+    """The findings of a stack as keys of an item (`planewise.findings.to_text`): ``findings``, and ``why_not`` if it is not
+    the requested stack."""
+    findings = list(stack.findings)
+    if not stack.why_not and stack.confidence < SURE:
+        findings.insert(0, finding("stack-unsure", confidence=round(stack.confidence, 2)))
+    told = {"findings": findings, "why_not": stack.why_not}
+    return {key: to_text(each) for key, each in told.items() if each}
 
 
 def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[InputStack]:
@@ -175,78 +165,63 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
     found = anatomy.recognise(stacks)
     if anatomy.seen_from is not None:
         found = anatomy.seen_from(stacks, found)
-    flag, index = None, found.stack
+    why_not, index, findings = [], found.stack, list(found.findings)
     if index is None:
         index = found.candidate
         if index is None:
             index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
-        flag = "; ".join(found.left_out) or f"not recognised as a {anatomy.called} stack"
-    told = [said for said in found.left_out if said not in found.parts] if flag is None else []
-    parts = [*found.parts]
+        why_not = findings or [finding("not-recognised", stack=anatomy.called)]
+        # they also hold for the stack if it is taken anyway
+        findings = of_level(findings, FLAG)
     # series of other organs have their frames of reference for other reasons: the second knee, another protocol
     if anatomy.inputs == "views":
         if any(not other.localizer and other.is_like(stacks[index]) for other in exam.moved):
-            parts.append(_MOVED)
+            findings.append(finding("part-moved"))
         # an exam with too few slices for a stack gets this reason however far away the other slices are
-        if any(flag or other.may_be_part_of(stacks[index]) for other in exam.dated):
-            parts.append(_DATED)
-            flag = f"{flag}; {_DATED}" if flag else None
+        if any(why_not or other.may_be_part_of(stacks[index]) for other in exam.dated):
+            findings.append(finding("part-dated"))
+            why_not = [*why_not, finding("part-dated")] if why_not else []
     axis = anatomy.axis(stacks[index])
-    stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
+    stack = found.learned(stacks, index) if not why_not else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
     # the image of each view at its first phase
     views = {
         view: next(item for item in slice_items(stacks[other.stack], False, "first") if item["slice"] == other.slice)
         for view, other in found.views.items()
     }
-    of_phases = phases_not_used(stack.cycle) if phases == "all" else []
+    findings += [*exam.findings, *stack.header_doubts, *stack.findings, *broken_remark(exam, stack)]
+    findings += [*_doubts(found, stacks), *(phases_not_used(stack.cycle) if phases == "all" else ())]
     return [
         InputStack(
             exam=name,
-            stack=anatomy.stack if flag is None else "unknown",
+            stack="unknown" if why_not else anatomy.stack,
             phase=phase,
             slices=slices,
             planes=planes,
             views=views,
             confidence=found.confidence,
-            flag=flag,
-            doubts=_doubts(found, stacks),
-            header=[
-                *exam.doubts,
-                *parts,
-                *stack.header_doubts,
-                *stack.absent,
-                *broken_remark(exam, stack),
-            ],
-            notes=list(dict.fromkeys([*exam.notes, *told, *stack.notes, *of_phases])),
+            why_not=why_not,
+            findings=list(dict.fromkeys(findings)),
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
 
 
-def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[str]:
-    """Sentences, without a full stop, about series that are misnamed or may be badly prescribed."""
-
-    def series(view: FoundView) -> str:
-        number = stacks[view.stack].slices[view.slice].phases[0].series_number
-        return f"series {number} shows this view, but" if number else "the series that shows this view"
-
-    misnamed = [
-        f"{view}: {series(other)} is named {other.named}"
-        for view, other in found.views.items()
-        if other.named not in (None, view)
-    ]
-    undecided = []
+def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[Finding]:
+    """Flags of series that are misnamed or may be badly prescribed."""
+    doubts = []
+    for view, other in found.views.items():
+        if other.named not in (None, view):
+            number = stacks[other.stack].slices[other.slice].phases[0].series_number
+            doubts.append(finding("series-misnamed", view, named=other.named, number=number or "?"))
     for other in found.undecided:
         # a plane is reported only if its name claims a view that is missing; other planes without a view are common, such
         # as localizers and views of vessels
         if other.named and other.named not in found.views:
-            shares = {other.view: other.confidence, **other.runners_up}
-            likeliest = [f"{view} ({share:.2f})" for view, share in list(shares.items())[:2]]
-            undecided.append(
-                f"{other.named}: the series with this name is not used, since its plane may be {' or '.join(likeliest)}"
-            )
-    return misnamed + undecided
+            shares = [(other.view, other.confidence), *list(other.runners_up.items())[:1]]
+            likely = [f"{view} ({share:.2f})" for view, share in shares]
+            doubts.append(finding("series-undecided", other.named, likely=likely))
+    return doubts
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:

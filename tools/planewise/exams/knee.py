@@ -40,7 +40,7 @@ from planewise.exams.knee_parts import APART, other_part
 from planewise.exams.knee_planes import STACK, VIEWS, LyingPlane, plane_of_stack
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.stack import Stack, is_localizer
-from planewise.exams.words import count_of, listed
+from planewise.findings import Finding, finding
 from planewise.geometry import PARALLEL_ANGLE
 
 #: Minimum number of slices of a sagittal stack to learn from. Table 1 of the paper has 15 and more; three-plane
@@ -71,9 +71,9 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         index: part for index, stack in enumerate(stacks) if (part := other_part(stack.description, stack.body_part))
     }
     contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
-    remarks = {index: known.found or "contrast unknown" for index, known in contrasts.items()}
-    remarks |= {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
-    remarks |= {index: f"{part}, by its name or BodyPartExamined" for index, part in parts.items()}
+    remarks = {index: finding("series-contrast", contrast=known.found or "?") for index, known in contrasts.items()}
+    remarks |= {index: finding("localizer") for index, stack in enumerate(stacks) if is_localizer(stack)}
+    remarks |= {index: finding("series-of-organ", organ=part) for index, part in parts.items()}
     result = Recognition(remarks=remarks)
     if chosen is None:
         _choose_sagittal(result, stacks, contrasts, parts, contrast == "any")
@@ -82,7 +82,7 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         result.confidence = 1.0
     if result.stack is not None:
         result.axis = right_to_left(stacks[result.stack])
-        result.left_out += _slices_apart(stacks, planes, result.stack)
+        result.findings += _slices_apart(stacks, planes, result.stack)
     for view in VIEWS:
         _choose_view(result, stacks, planes, parts, view)
     _tell_what_is_undecided(result, stacks, planes)
@@ -101,26 +101,23 @@ def _choose_sagittal(
     result: Recognition, stacks: list[Stack], contrasts: dict[int, Contrast], parts: dict[int, str], any_contrast: bool
 ) -> None:
     """Choose ``stack``, ``candidate`` and ``confidence`` of the result; the reasons for and against stacks are added to
-    ``left_out``."""
-    notes = result.left_out
+    ``findings``."""
+    notes = result.findings
     if not contrasts:
-        notes.append("no sagittal stack")
+        notes.append(finding("no-sagittal-stack"))
         return
     others = {parts[index]: index for index in contrasts if index in parts}
     contrasts = {index: known for index, known in contrasts.items() if index not in parts}
     if not contrasts:
         result.candidate = next(iter(others.values()))
-        notes.append(
-            f"no sagittal stack of a knee, only of {listed(others, 'or')}, by name or BodyPartExamined; if it is a knee, "
-            "name the stack with --views"
-        )
+        notes += [finding("no-sagittal-stack"), *(finding("series-of-organ", organ=part) for part in others)]
         return
-    notes += [f"a sagittal stack of {part} is not used" for part in others]
+    notes += [finding("stack-of-organ", "sagittal", organ=part) for part in others]
     enough = [index for index in contrasts if len(stacks[index].slices) >= MIN_SLICES]
     if not enough:
         result.candidate = max(contrasts, key=lambda index: len(stacks[index].slices))
         count = len(stacks[result.candidate].slices)
-        notes.append(f"no sagittal stack of {MIN_SLICES} or more slices (the largest has {count})")
+        notes.append(finding("no-stack", "sagittal", least=MIN_SLICES, most=count))
         return
     proper = [index for index in enough if not is_localizer(stacks[index])]
     pool = proper or enough
@@ -128,30 +125,24 @@ def _choose_sagittal(
     fitting = [index for index in order if any_contrast or not proper or not contrasts[index].refused]
     if not fitting:
         result.candidate = order[0]
-        notes.append(
-            f"no T2w FS sagittal stack: the most likely is {contrasts[order[0]].found}; --contrast any takes it anyway"
-        )
+        known = contrasts[order[0]]
+        notes.append(finding("no-contrast", contrast=known.found, confidence=round(known.confidence, 3)))
         return
     best = fitting[0]
     result.candidate = best
     confidence = 1.0 if any_contrast else contrasts[best].confidence
     confidence *= plane_of_stack(stacks[best]).confidence
     if confidence < MIN_CONFIDENCE:
-        what = "a localizer, " if not proper else ""
-        notes.append(
-            f"no sagittal stack with enough confidence: the most likely is {what}"
-            f"{contrasts[best].found or 'of unknown contrast'} (confidence {confidence:.3f}, but must be at least "
-            f"{MIN_CONFIDENCE:g}); "
-            "--contrast any takes it anyway"
-        )
+        notes.append(finding("no-contrast", contrast=contrasts[best].found or "?", confidence=round(confidence, 3)))
+        notes += [finding("localizer")] if not proper else []
         result.confidence = confidence
         return
     _tell_the_choice(stacks, contrasts, fitting, order, notes)
     if not proper:
-        notes.append("the only sagittal stack is a localizer: it is used, whatever its contrast")
+        notes.append(finding("localizer-used"))
         confidence = min(confidence, LOCALIZER_CONFIDENCE)
     elif not contrasts[best].found:
-        notes.append("the contrast of the sagittal stack is unknown: it is assumed to be T2w FS")
+        notes.append(finding("contrast-unknown"))
     result.stack = best
     result.confidence = confidence
 
@@ -165,18 +156,18 @@ def _acquired(stack: Stack) -> tuple:
     return max(entry.acquired for entry in stack.slices)
 
 
-def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], notes: list[str]) -> None:
+def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], notes: list[Finding]) -> None:
     if len(fitting) > 1:
         keys = [_preference(stacks[index], contrasts[index]) for index in fitting[:2]]
         step = next((rank for rank in range(3) if keys[0][rank] != keys[1][rank]), 2)
-        why = ("the likeliest T2w FS", "the one with most slices", "the last acquired")[step]
-        notes.append(f"{len(fitting)} sagittal stacks fit: {why} is used")
+        kind = ("likeliest", "most-slices", "last")[step]
+        notes.append(finding("several-planes", "sagittal", count=len(fitting), kind=kind))
     for index in order:
         if index not in fitting:
-            notes.append(f"a sagittal stack of another contrast is not used: {contrasts[index].found}")
+            notes.append(finding("stack-of-contrast", "sagittal", contrast=contrasts[index].found))
 
 
-def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> list[str]:
+def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> list[Finding]:
     """Note sagittal stacks with too few slices to be a separate acquisition, such as a slice acquired with another
     setting.
     """
@@ -186,7 +177,9 @@ def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> l
         if index != used and planes[index].view == STACK and len(stack.slices) < MIN_SLICES and not is_localizer(stack)
     ]
     return [
-        f"{count_of(len(stack.slices), 'slice')} like the sagittal stack, {stack.difference_from(stacks[used])}: not used"
+        finding(
+            "stack-not-used", count=len(stack.slices), stack="sagittal stack", **stack.difference_from(stacks[used])
+        )
         for stack in few
     ]
 
@@ -198,22 +191,17 @@ def _choose_view(
     main = result.stack
     pool = [index for index, plane in enumerate(planes) if plane.view == view and index != main]
     others = dict.fromkeys(parts[index] for index in pool if index in parts)
-    result.left_out += [f"a stack of {part} is not used as {view}" for part in others]
+    result.findings += [finding("stack-of-organ", view, organ=part) for part in others]
     pool = [index for index in pool if index not in parts]
     if main is not None:
         tilted = [index for index in pool if stacks[index].angle_to(stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
         if len(tilted) < len(pool):
-            result.left_out.append(
-                f"a stack that is {view} is parallel to the sagittal stack, so they do not intersect in a line: left out"
-            )
+            result.findings.append(finding("stack-parallel", view))
         pool = tilted
     middle = None if main is None else stacks[main].middle
     distances = {index: 0.0 if middle is None else _away(stacks[index], middle) for index in pool}
-    result.left_out += [
-        f"a stack that is {view} is {distance:.0f} mm away from the middle of the sagittal stack, so it shows "
-        "another place: left out"
-        for distance in distances.values()
-        if distance > APART
+    result.findings += [
+        finding("stack-elsewhere", view, mm=round(distance)) for distance in distances.values() if distance > APART
     ]
     pool = [index for index in pool if distances[index] <= APART]
     if not pool:
@@ -224,12 +212,8 @@ def _choose_view(
     if len(rivals) > 1:
         second = max(keys[index] for index in rivals if index != best)
         step = next((rank for rank in range(1, 4) if keys[best][rank] != second[rank]), 3)
-        reason = (
-            "it covers the middle of the sagittal stack best",
-            "it has most slices",
-            "it was acquired last",
-        )[step - 1]
-        result.left_out.append(f"{len(rivals)} {view} stacks: one is used because {reason}")
+        kind = ("covers", "most-slices", "last")[step - 1]
+        result.findings.append(finding("several-planes", view, count=len(rivals), kind=kind))
     plane = planes[best]
     result.views[view] = FoundView(view, best, central_slice(stacks[best], middle), plane.confidence, named=plane.named)
 
@@ -274,19 +258,12 @@ def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: li
             result.undecided.append(
                 FoundView(first, index, central_slice(stacks[index]), share, runners_up, plane.named)
             )
-            result.left_out.append(
-                f"no view for a stack that is equally near to {' and to '.join(plane.near)}, because its name does not "
-                "say which"
-            )
+            result.findings.append(finding("plane-undecided", likely=plane.near))
     used = {result.stack, *(found.stack for found in result.views.values())}
-    lying = {
-        (plane.named, plane.view)
-        for index, plane in enumerate(planes)
-        if plane.named and plane.view and plane.named != plane.view and index in used
-    }
-    result.left_out += [
-        f"a stack named {named} is used as {view}, because of its normal" for named, view in sorted(lying)
-    ]
+    for index, plane in enumerate(planes):
+        if plane.named and plane.view and plane.named != plane.view and index in used:
+            number = stacks[index].slices[central_slice(stacks[index])].phases[0].series_number or "?"
+            result.findings.append(finding("series-misnamed", plane.view, named=plane.named, number=number))
     idle = sum(is_localizer(stack) for index, stack in enumerate(stacks) if index not in used)
     if idle and result.stack is not None:
-        result.left_out.append(f"{count_of(idle, 'localizer stack')}: not used")
+        result.findings.append(finding("localizers-not-used", count=idle))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from planewise.exams.stack import Stack
-from planewise.exams.words import listed, plain
+from planewise.words import listed, plain
 
 #: Contrasts that a user can request, the default first: T2-weighted with fat suppression, or any contrast.
 CONTRASTS = ("t2fs", "any")

@@ -11,6 +11,7 @@ import numpy as np
 from planewise.exams.cardiac_views import KNEE, named_organ
 from planewise.exams.frame import Frame
 from planewise.exams.knee_planes import AXES, STACK
+from planewise.findings import Finding, finding
 
 #: Two sagittal series whose middles are farther apart (mm) show two places, such as both knees. The middles of adult knees
 #: are 150 mm apart and more, and two series of one knee differ by less than half the width of a knee. A view's stack that is
@@ -32,20 +33,20 @@ def other_part(description: str, body_part: str) -> str | None:
     return None if part == KNEE else part
 
 
-def places_apart(frames: Sequence[Frame]) -> list[tuple[list[Frame], str]]:
+def places_apart(frames: Sequence[Frame]) -> list[tuple[list[Frame], Finding | None]]:
     """Divide the frames of an exam by the places that its sagittal series show, if these are more than `APART` from each
     other: two knees in one frame of reference are two exams.
 
     Returns:
         For each place, from the patient's right to the left, its frames and a note; if there is only one place, all frames
-        and an empty note.
+        without a note.
     """
     places: list[np.ndarray] = []
     for middle in _sagittal_middles(frames):
         if all(np.linalg.norm(middle - place) > APART for place in places):
             places.append(middle)
     if len(places) < 2:
-        return [(list(frames), "")]
+        return [(list(frames), None)]
     places.sort(key=lambda place: place[0])
     members: list[list[Frame]] = [[] for _ in places]
     for frame in frames:
@@ -58,8 +59,7 @@ def places_apart(frames: Sequence[Frame]) -> list[tuple[list[Frame], str]]:
     return [
         (
             own,
-            f"sagittal series at {len(places)} places, {apart:.0f} mm apart, in one frame of reference (two knees?): each "
-            f"becomes a separate exam; this is number {number} from the patient's right",
+            finding("places-apart", count=len(places), mm=round(float(apart)), number=number),
         )
         for number, own in enumerate(members, start=1)
     ]

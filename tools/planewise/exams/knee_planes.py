@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from planewise.exams.stack import Stack
-from planewise.exams.words import plain
+from planewise.words import plain
 
 #: Body axis of each plane's normal, RAS+.
 AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "axial": (0.0, 0.0, 1.0)}

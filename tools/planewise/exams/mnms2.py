@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.volume import Volume, stem
-from planewise.text_files import read_csv
+from planewise.exams.volume import Skipped, Volume
+from planewise.files.names import stem
+from planewise.files.text import read_csv
+from planewise.findings import finding
 
 TABLE = "dataset_information.csv"
 #: Maps the set's codes to ours: it numbers the left ventricle 1 and the right one 3, the reverse of ACDC.
@@ -24,7 +27,7 @@ _VIEWS = {"SA": "sax", "LA": "4ch"}
 _NAME = re.compile(r"(?P<code>\d+)_(SA|LA)_(ED|ES|CINE)(_gt)?$", re.IGNORECASE)
 #: Columns of the table, and the keys for their values in items.
 _CLASSES = {"DISEASE": "group", "VENDOR": "vendor", "SCANNER": "scanner", "FIELD": "field"}
-CINE_OF_FRAMES = "NIfTI cine whose frames are next to it: the frames are used"
+CINE_OF_FRAMES = finding("file-not-used", kind="frames")
 
 
 def is_exam(home: Path, files: list[Path]) -> bool:
@@ -33,7 +36,7 @@ def is_exam(home: Path, files: list[Path]) -> bool:
     return any(name and name["code"] == home.name for name in names)
 
 
-def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> list[Volume]:
+def read_exam(home: Path, files: list[Path], skipped: Skipped) -> list[Volume]:
     """An exam's volumes: the frames at end-diastole and end-systole, or the cine if there are none."""
     by_stem = {stem(path).lower(): path for path in files}
     classes = _classes(home, skipped)
@@ -51,27 +54,21 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
             skipped[CINE_OF_FRAMES].append(str(cine))
         elif cine is not None:
             volumes.append(Volume(cine, None, home.name, view=view, **common))
-    for path in by_stem.values():
-        skipped["NIfTI file in an exam of M&Ms-2 whose name matches no image of the exam"].append(str(path))
+    if by_stem:
+        skipped[finding("file-not-used", kind="image")] += map(str, by_stem.values())
     return volumes
 
 
-def _classes(home: Path, skipped: dict[str, list[str]]) -> dict[str, object]:
+def _classes(home: Path, skipped: Skipped) -> dict[str, object]:
     """The table's entry for an exam; empty without a table or an entry."""
-    tables = [above / TABLE for above in list(home.parents)[:2]]
-    table = next((path for path in tables if path.is_file()), None)
-    if table is None:
-        skipped[f"exam of M&Ms-2 without {TABLE} above it: kept without its group"].append(str(home))
-        return {}
-    try:
-        row = read_table(table, table.stat().st_mtime_ns).get(int(home.name))
-    except InputError:
-        skipped[f"exam of M&Ms-2 whose {TABLE} cannot be read as CSV: kept without its group"].append(str(home))
-        return {}
+    row = None
+    for table in (path for path in (above / TABLE for above in list(home.parents)[:2]) if path.is_file()):
+        with suppress(InputError):
+            row = read_table(table, table.stat().st_mtime_ns).get(int(home.name))
+        break
     if row is None:
-        skipped[f"exam of M&Ms-2 that {TABLE} does not name: kept without its group"].append(str(home))
-        return {}
-    return dict(row)
+        skipped[finding("table-lacks", table=TABLE, what="the exam's group")].append(str(home))
+    return dict(row or {})
 
 
 @lru_cache(maxsize=2)

@@ -9,10 +9,12 @@ from typing import Any
 
 from planewise.errors import InputError
 from planewise.exams.cases import LISTING, read_listing
-from planewise.exams.volume import Volume, case_and_channel, stem
+from planewise.exams.volume import Volume
 from planewise.exams.volumes import IMAGE_FOLDER
-from planewise.exams.words import count_of, some_of
-from planewise.text_files import read_json
+from planewise.files.names import case_and_channel, stem
+from planewise.files.text import read_json
+from planewise.findings import Finding, finding
+from planewise.words import some_of
 
 SPLITS = "splits_final.json"
 TRAIN, VAL = (f"{part} of fold 0 in {SPLITS}" for part in ("train", "val"))
@@ -33,18 +35,14 @@ def nnunet_part(place: object) -> str | None:
     return next((fold[name] for name in _names(place) if name in fold), TRAINING)
 
 
-def cases_without_image(places: Iterable[object]) -> list[tuple[str, str]]:
-    """For each fold that names cases without an image that is used: the file and the cases, in words."""
+def cases_without_image(places: Iterable[object]) -> list[tuple[str, Finding]]:
+    """The cases of each fold that have no image that is used."""
     there: dict[Path, tuple[Mapping[str, str], set[str]]] = {}
     for place in places:
         if isinstance(place, Volume) and (fold := _fold_of(place)):
             there.setdefault(place.folder.parent, (fold, set()))[1].update(_names(place))
     lost = [sorted(fold.keys() - names) for fold, names in there.values()]
-    return [
-        (SPLITS, f"fold 0 names {count_of(len(cases), 'case')} without an image that is used: {some_of(cases)}")
-        for cases in lost
-        if cases
-    ]
+    return [(f"{SPLITS}: {some_of(cases)}", finding("name-unknown")) for cases in lost if cases]
 
 
 def _names(volume: Volume) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.labels import read_yaml
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.stack import Slice, Stack
+from planewise.findings import finding
 
 
 def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
@@ -93,10 +94,8 @@ def apply_overrules(
             found.views[view] = FoundView(view, *plane, confidence=1.0)
             seen = anatomy.plane_of(exam.stacks[plane[0]]) if anatomy.plane_of else None
             if seen not in (None, view):
-                found.left_out.append(
-                    f"--views names a stack as {view}, but its normal is {seen}: is it the right stack?"
-                )
-        found.left_out.append("its views come from --views")
+                found.findings.append(finding("chosen-unlike", view, normal=seen))
+        found.findings.append(finding("views-chosen"))
 
 
 def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:

@@ -8,7 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.stack import Slice, usual_count
+from planewise.exams.stack import Slice
+from planewise.findings import Finding, finding
+from planewise.phases import usual_count
 
 #: A cine was cut off if its images cover less than the first share of the header's heartbeat. Prospective gating often
 #: leaves out the last fifth, so a note follows if they cover less than the second share.
@@ -22,49 +24,40 @@ MOST_PHASES = 100
 GAP = 1.5
 
 
-def phase_doubts(slices: Sequence[Slice]) -> tuple[list[str], list[str]]:
+def phase_findings(slices: Sequence[Slice]) -> list[Finding]:
     """Compare the phases of a stack's slices with each other, with the header's number of images and with its heartbeat.
 
     Returns:
-        Sentences, without a full stop: doubts, which concern all volumes and planes; and a note if the images cover only
-        most of a heartbeat.
+        Flags, which concern all volumes and planes; without one, a note if the images cover only most of a heartbeat.
     """
     if any(frame.phase or frame.time is not None for frame in slices[0].phases):
-        return [], []
+        return []
     counts = [len(entry.phases) for entry in slices]
     usual, covered = usual_count(counts), float(np.median([_covered(entry.phases) for entry in slices]))
-    doubts = []
-    if (said := unequal_counts(counts)) and not all(entry.phases[0].cycle == len(entry.phases) for entry in slices):
-        doubts.append(said)
+    found = []
+    if min(counts) < max(counts) and not all(entry.phases[0].cycle == len(entry.phases) for entry in slices):
+        found += unequal_counts(counts)
     elif any(_has_gap(entry.phases) for entry in slices):
-        doubts.append("phases are unevenly far apart (trigger times): are files missing?")
+        found.append(finding("phases-uneven"))
     promised = usual_count(entry.phases[0].cycle for entry in slices)
-    gone = "phases may be missing, and with them end-diastole or end-systole"
     # a person may have kept every second phase
     ends_early = 2 * usual > promised + 1 or 0 < covered < CUT_OFF or (not covered and _are_consecutive(slices))
+    percent = round(100 * covered)
     if usual < promised <= MOST_PHASES and covered < PROSPECTIVE and ends_early:
-        doubts.append(f"slices have {usual} of the {promised} phases of their headers: {gone}")
+        found.append(finding("phases-missing", count=usual, promised=promised))
     elif 0 < covered < CUT_OFF and usual > 2:
-        share = f"{100 * covered:.0f} % of the heartbeat (trigger times and NominalInterval)"
-        doubts.append(f"the images cover only {share}: {gone}")
+        found.append(finding("heartbeat-cut-off", percent=percent))
     elif SEVERAL_BEATS <= covered <= MOST_BEATS:
-        doubts.append(
-            f"the images cover {covered:.1f} heartbeats (trigger times and NominalInterval), but are named as the phases of "
-            "one"
-        )
-    if doubts or not CUT_OFF <= covered < PROSPECTIVE:
-        return doubts, []
-    return [], [
-        f"the images cover {100 * covered:.0f} % of the heartbeat (trigger times and NominalInterval), but are named as the "
-        "phases of a whole one"
-    ]
+        found.append(finding("heartbeats-several", beats=round(covered, 1)))
+    elif CUT_OFF <= covered < PROSPECTIVE and not found:
+        found.append(finding("heartbeat-not-whole", percent=percent))
+    return found
 
 
-def unequal_counts(counts: Sequence[int]) -> str:
-    """A doubt about slices with different numbers of phases; empty if they have equally many."""
-    if min(counts) == max(counts):
-        return ""
-    return f"slices have {min(counts)} to {max(counts)} phases: are files missing?"
+def unequal_counts(counts: Sequence[int]) -> list[Finding]:
+    """A flag for slices with different numbers of phases; none if they have equally many."""
+    low, high = min(counts), max(counts)
+    return [finding("phases-unequal", low=low, high=high)] if low < high else []
 
 
 def _step(phases: Sequence[Frame]) -> float | None:

@@ -7,59 +7,51 @@ The rule
   pixels.
 - Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each
   photograph, with its name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the 2015 set ``trainLabels.csv``
-  (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other one (besides the
-  patients), is the grade, a whole number starting at 0. Other columns keep their names. Kaggle's
-  ``sample_submission.csv`` is ignored: its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network
-  predicted its grades.
-- A photograph's patient comes from the column ``patient`` (`PATIENTS`). Otherwise it is the part of the name in front of the
-  word for an eye (``10_left``, ``10_right``, ``10_OD_2``) or behind it (``left_10``), the folder of ``left``, or else the
-  whole name. Photographs of one name in several folders belong to one patient. A row for one photograph also gives the
-  patient of the others that belong to the same patient by their names.
+  (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other one besides
+  ``patient``, is the grade, a whole number starting at 0. Other columns keep their names. Kaggle's ``sample_submission.csv``
+  is ignored: its grades are made up. A bundle's ``predictions.csv`` is refused: a network predicted its grades.
+- A photograph's patient comes from the column ``patient``; otherwise it is the name in front of ``_left`` or ``_right``
+  (``10_left``), or else the whole name. Photographs of one name in several folders belong to one patient.
 - Names are compared in Unicode's composed form (NFC), because macOS writes an umlaut as two characters.
 - Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from planewise.checksum import sha256
 from planewise.errors import InputError
-from planewise.exams.photograph_files import photograph_problem
-from planewise.exams.reserved import RESERVED
-from planewise.exams.volume import FoundVolumes, Volume
-from planewise.exams.words import composed, count_of, listed, some_of
-from planewise.text_files import read_csv
+from planewise.exams.labels import agreed
+from planewise.exams.volume import FoundVolumes, Skipped, Volume
+from planewise.files.checksum import sha256
+from planewise.files.datalists import RESERVED
+from planewise.files.photographs import photograph_problem
+from planewise.files.text import read_csv
+from planewise.findings import Finding, finding
+from planewise.words import composed, some_of
 
-#: More photographs of one patient than this, four of each eye, are noted: the name may stand for several people.
-MANY = 8
-#: Names of a column of grades.
-GRADES = ("grade", "diagnosis", "level")
-#: Names of a column of patients, without capitals, spaces and other signs.
-PATIENTS = (
-    "patient", "patientid", "patientnumber", "patid", "subject", "subjectid", "participant", "participantid", "mrn",
-)  # fmt: skip
+#: Names of a column of grades, and of the column of patients.
+GRADES, PATIENT = ("grade", "diagnosis", "level"), "patient"
 
-UNGRADED = "without a grade: usable for pretexts only"
-UNKNOWN = "no photograph has this name"
-COPY = "the same photograph as another, byte for byte"
-PREDICTIONS = (
-    "a network predicted its grades, so they are not labels; copy those that a person has checked to another table"
+UNGRADED, UNKNOWN = finding("label-missing", label="a grade"), finding("name-unknown")
+COPY, SUBMISSION = finding("file-not-used", kind="bytes"), finding("file-not-used", kind="submission")
+UNREADABLE, NO_HEADER, PREDICTIONS, NO_VALUE = (
+    finding("table-unusable", kind=kind) for kind in ("csv", "header", "predicted", "names")
 )
-SUBMISSION = "Kaggle's sample_submission.csv: its grades are made up"
 
 #: A column of the tables that `planewise.evaluation.GradeWriter` and `GradingReport` write.
 _PREDICTED = re.compile(r"p\(.+ or above\)")
-_UNREADABLE = "it cannot be read as CSV"
-#: The word for an eye, with separators or after a digit (7os).
-_EYE = re.compile(r"(?:^|[\W_]+|(?<=\d))(?:left|right|od|os|l|r)(?:[\W_]+|$)", re.IGNORECASE)
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
+_EYE = re.compile(r"(^|_)(left|right)$", re.IGNORECASE)
 #: The raw identifier of a patient whom a table names begins like this.
 _BY_TABLE = "photograph:patient:"
+
+_Rows = dict[int, list[dict[str, object]]]
+_Problems = dict[Finding, list[str]]
 
 
 def read_photographs(
@@ -79,75 +71,46 @@ def read_photographs(
     Raises:
         InputError: a table cannot be read as CSV, and no other one names a photograph.
     """
-    skipped: dict[str, list[str]] = defaultdict(list)
-    photographs = []
+    skipped: Skipped = defaultdict(list)
+    photographs: list[Volume] = []
     for path in paths:
         if problem := photograph_problem(path):
             skipped[problem].append(str(path))
         else:
             photographs.append(Volume(path, None, path.stem))
     _name(photographs, folder)
-    problems: dict[str, list[str]] = defaultdict(list)
-    rows: dict[int, list[dict[str, object]]] = defaultdict(list)
-    named = _Names(photographs, folder)
-    others: dict[int, list[dict[str, object]]] = defaultdict(list)
-    for name, row in (_read_table(patients, named, defaultdict(list)) or ()) if patients else ():
-        for index in named.find(name):
-            others[index].append(row)
-    also = _patients(photographs, others, defaultdict(list))
-    for photograph, patient in zip(photographs, also, strict=True):
+    by_name = _by_name(photographs, folder)
+    others, _ = _rows_of([patients] if patients else [], by_name, defaultdict(list))
+    for photograph, patient in zip(photographs, _patients(photographs, others, defaultdict(list)), strict=True):
         photograph.aliases = [photograph.patient_key, patient]
-    fitting: dict[str, list[int]] = {}
-    read = 0
-    for table in tables:
-        if _SUBMISSION.search(table.name):
-            skipped[SUBMISSION].append(str(table))
-            continue
-        found = _read_table(table, named, problems)
-        read += found is not None
-        unknown: dict[str, None] = {}
-        for name, row in found or ():
-            meant = named.find(name)
-            if not meant:
-                unknown[name] = None
-            fitting[name] = meant
-            for index in meant:
-                rows[index].append(row)
-        problems[UNKNOWN] += unknown
-    if photographs and problems[_UNREADABLE] and not rows:
+    problems: _Problems = defaultdict(list)
+    tables = [*tables]
+    skipped[SUBMISSION] += [str(table) for table in tables if _SUBMISSION.search(table.name)]
+    rows, read = _rows_of([table for table in tables if str(table) not in skipped[SUBMISSION]], by_name, problems)
+    if photographs and problems[UNREADABLE] and not rows:
         raise InputError(
-            f"no photograph has a grade, because {some_of(problems[_UNREADABLE])} cannot be read as CSV; save the table as "
-            "CSV UTF-8, or take it out of the folder"
+            f"no photograph has a grade; {some_of(problems[UNREADABLE])}: {UNREADABLE}; save the table as CSV UTF-8, or take "
+            "it out of the folder"
         )
     for photograph, patient in zip(photographs, _patients(photographs, rows, problems), strict=True):
         photograph.patient_key = patient
     kept = _without_copies(photographs, skipped, problems)
-    if read:
-        for photograph in kept:
-            if "grade" not in photograph.classes:
-                names = [name for name, value in photograph.classes.items() if isinstance(value, int)]
-                unless = (
-                    f", unless {listed(names, 'or')} is the grade: then rename this column to grade" if names else ""
-                )
-                problems[f"{UNGRADED}{unless}"].append(photograph.case)
     worst: dict[str, int] = {}
     for photograph in kept:
         if (grade := photograph.classes.get("grade")) is not None:
             worst[photograph.patient_key] = max(grade, worst.get(photograph.patient_key, 0))
+        elif read:
+            problems[UNGRADED].append(photograph.case)
     for photograph in kept:
         photograph.group = str(worst.get(photograph.patient_key, ""))
-    unmatched = [(some_of(names), reason) for reason, names in problems.items() if names]
-    notes = _guesses(kept)
     there = {id(photograph) for photograph in kept}
-    if several := [
-        name for name, meant in fitting.items() if sum(id(photographs[index]) in there for index in meant) > 1
-    ]:
-        fit = "fits several photographs, and its" if len(several) == 1 else "each fit several photographs, and their"
-        notes.append(
-            f"{count_of(len(several), 'name')} in the table {fit} values count for all of them: "
-            f"{some_of(several)}; if they are different visits, write their folders into the table (2019/10_left.png)"
-        )
-    return FoundVolumes(kept, dict(skipped), unmatched, warnings=notes)
+    several = [name for name in read if sum(id(photographs[index]) in there for index in by_name.get(name, ())) > 1]
+    return FoundVolumes(
+        kept,
+        {reason: files for reason, files in skipped.items() if files},
+        [(some_of(names), reason) for reason, names in problems.items() if names],
+        warnings=[finding("names-several", count=len(several), names=several)] if several else [],
+    )
 
 
 def read_grade_table(path: Path) -> Path:
@@ -162,118 +125,97 @@ def read_grade_table(path: Path) -> Path:
     return path
 
 
-def unused_table(table: Path, found: FoundVolumes) -> str:
-    """Why no photograph gets a value from a table that a person named; empty if one does, or if there are no photographs."""
-    photographs = found.volumes
-    if not photographs or any(each.classes or each.patient_key.startswith(_BY_TABLE) for each in photographs):
-        return ""
-    reasons = [f"{reason}: {names}" for names, reason in found.unmatched if not reason.startswith(UNGRADED)]
-    return (
-        f"--classes {table}: no photograph gets a value from this table ({'; '.join(reasons) or 'it has one column'}); it "
-        "needs a header row, such as image,patient,grade, then a row for each photograph, with its file's name first"
-    )
-
-
-class _Names:
-    """The names of photographs: the file's name, with or without its ending, and with folders in front."""
-
-    def __init__(self, photographs: Sequence[Volume], folder: Path) -> None:
-        self._by_name: dict[str, list[int]] = defaultdict(list)
-        for index, photograph in enumerate(photographs):
-            path = photograph.image
-            parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
-            for start in range(len(parts)):
-                whole = composed("/".join(parts[start:]))
-                for name in {whole, whole[: -len(path.suffix)]}:
-                    self._by_name[name].append(index)
-
-    def find(self, name: str) -> list[int]:
-        """The photographs that a row names."""
-        return self._by_name.get(composed(name.replace("\\", "/").removeprefix("./")), [])
+def unused_table(table: Path, found: FoundVolumes) -> Finding | None:
+    """Why no photograph gets a value from a table that a person named; None if one does, or if there are no photographs."""
+    if not found.volumes or any(each.classes or each.patient_key.startswith(_BY_TABLE) for each in found.volumes):
+        return None
+    reasons = (why.about(f"--classes {table}: {names}") for names, why in found.unmatched if why != UNGRADED)
+    return next(reasons, NO_VALUE.about(f"--classes {table}"))
 
 
 def _name(photographs: Sequence[Volume], folder: Path) -> None:
     """Give each photograph a patient, and an identifier that does not depend on where indexing began."""
-    places = [Path(os.path.abspath(photograph.folder)).name for photograph in photographs]
     lie_in: dict[tuple[str, str], set[Path]] = defaultdict(set)
-    for photograph, place in zip(photographs, places, strict=True):
-        lie_in[place, photograph.image.name].add(photograph.folder)
-    for photograph, place in zip(photographs, places, strict=True):
-        parts = _EYE.split(photograph.case, maxsplit=1)
-        photograph.patient_key = f"photograph:{composed(next(filter(None, parts), place))}"
+    for photograph in photographs:
+        lie_in[photograph.folder.absolute().name, photograph.image.name].add(photograph.folder)
+    for photograph in photographs:
+        place = photograph.folder.absolute().name
+        photograph.patient_key = f"photograph:{composed(_EYE.sub('', photograph.case) or place)}"
         if len(lie_in[place, photograph.image.name]) > 1 and photograph.folder.is_relative_to(folder):
             place = photograph.folder.relative_to(folder).as_posix()
         photograph.key = composed(f"photograph:{place}/{photograph.image.name}")
 
 
-def _guesses(photographs: Sequence[Volume]) -> list[str]:
-    """Say where names alone decide who is a patient, because they may be wrong."""
-    folders, counts = defaultdict(set), Counter()
-    for photograph in photographs:
-        if not photograph.patient_key.startswith(_BY_TABLE):
-            folders[photograph.patient_key].add(photograph.folder)
-            counts[photograph.patient_key] += 1
-    spread = [key.partition(":")[2] for key, homes in folders.items() if len(homes) > 1]
-    many = [f"{key.partition(':')[2]} ({count})" for key, count in counts.most_common() if count > MANY]
-    remedy = "if such a name stands for several people, name the patients in a column `patient` of the table"
-    return [
-        f"{count_of(len(names), 'patient')} with {what}: {some_of(names)}; {remedy}"
-        for names, what in ((spread, "photographs in several folders"), (many, f"more than {MANY} photographs"))
-        if names
-    ]
+def _by_name(photographs: Sequence[Volume], folder: Path) -> dict[str, list[int]]:
+    """Maps the names of photographs (the file's, with or without its ending, and with folders in front) to their numbers."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for index, path in enumerate(photograph.image for photograph in photographs):
+        parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
+        for start in range(len(parts)):
+            whole = composed("/".join(parts[start:]))
+            for name in {whole, whole.removesuffix(path.suffix)}:
+                found[name].append(index)
+    return dict(found)
 
 
-def _read_table(
-    path: Path, named: _Names, problems: dict[str, list[str]]
-) -> list[tuple[str, dict[str, object]]] | None:
-    """Names and their rows; None if the file is not a table of photographs. Errors in it go to ``problems``."""
+def _rows_of(
+    tables: Sequence[Path], by_name: dict[str, list[int]], problems: _Problems
+) -> tuple[_Rows, dict[str, None]]:
+    """The rows of each photograph, and all names in the tables."""
+    rows: _Rows = defaultdict(list)
+    names: dict[str, None] = {}
+    for name, row in (entry for table in tables for entry in _read_table(table, by_name, problems)):
+        names[name] = None
+        for index in by_name.get(name, ()):
+            rows[index].append(row)
+    problems[UNKNOWN] += [name for name in names if name not in by_name]
+    return rows, names
+
+
+def _read_table(path: Path, by_name: dict[str, list[int]], problems: _Problems) -> list[tuple[str, dict[str, object]]]:
+    """Names and their rows; none if the file is not a table of photographs. Errors in it go to ``problems``."""
     try:
-        lines = read_csv(path)
+        header, *lines = read_csv(path) or [[]]
     except InputError:
-        problems[_UNREADABLE].append(path.name)
-        return None
-    if max(map(len, lines), default=0) < 2:
-        return None  # APTOS' test.csv is a list of names
-    names = [name for name in lines[0] if name]
-    if len({*names}) < len(names) or len(names) < 2:
-        problems["its first row repeats a name or has only one: not read"].append(path.name)
-        return None
-    header = [name.lower() for name in lines[0]]
-    if any(_PREDICTED.fullmatch(name) for name in header):
+        problems[UNREADABLE].append(path.name)
+        return []
+    if max(map(len, [header, *lines])) < 2:
+        return []  # APTOS' test.csv is a list of names
+    columns = [name.lower() for name in header]
+    named = [name for name in columns if name]
+    if len({*named}) < len(named) or len(named) < 2 or header[0] in by_name:
+        problems[NO_HEADER].append(path.name)
+        return []
+    if any(map(_PREDICTED.fullmatch, columns)):
         problems[PREDICTIONS].append(path.name)
-        return None
-    if named.find(lines[0][0]):
-        problems["it has no header row, such as image,grade: not read"].append(path.name)
-        return None
-    letters = ["", *(re.sub(r"[\W_]", "", name) for name in header[1:])]
-    patients = next((letters.index(name) for name in PATIENTS if name in letters), None)
-    others = [index for index, name in enumerate(header) if index not in (0, patients) and name]
-    only = others[0] if len(others) == 1 else None
-    graded = next((header.index(name) for name in GRADES if name in header[1:]), only)
-    problems["an item has a key of this name already: column left out; rename it, for example to grade"] += [
-        name for index, name in enumerate(lines[0]) if name in RESERVED and index not in (0, graded, patients)
-    ]
-    rows: list[tuple[str, dict[str, object]]] = []
-    for line in lines[1:]:
+        return []
+    others = [name for name in named[1:] if name != PATIENT]
+    grade = next((name for name in GRADES if name in others), others[0] if len(others) == 1 else "")
+    for name, column in zip(header[1:], columns[1:], strict=True):
+        if name in RESERVED and column not in (grade, PATIENT):
+            problems[finding("table-row", kind="reserved")].append(name)
+    rows = []
+    for line in lines:
         if not line[0] or any(line[len(header) :]):
-            problems["a row without a name, or with more cells than the header: not used"].append(",".join(line)[:40])
+            problems[finding("table-row", kind="cells")].append(",".join(line)[:40])
             continue
-        cells = dict(enumerate(line))
         row: dict[str, object] = {}
-        for index, name in enumerate(lines[0]):
-            value = cells.get(index, "")
-            if index in (0, graded, patients) or not name or name in RESERVED or not value:
+        for name, column, text in zip(header[1:], columns[1:], line[1:], strict=False):
+            value = _typed(text)
+            if not text or not column or (name in RESERVED and column not in (grade, PATIENT)):
                 continue
-            row[name] = _typed(value)
-        if patients is not None and cells.get(patients):
-            row["patient"] = composed(cells[patients])
-        if graded is not None and (text := cells.get(graded, "")):
-            grade = _typed(text)
-            if isinstance(grade, int) and grade >= 0:
-                row["grade"] = grade
+            if column == PATIENT:
+                row["patient"] = composed(text)
+            elif column != grade:
+                row[name] = value
+            elif isinstance(value, int) and value >= 0:
+                row["grade"] = value
             else:
-                problems[f"the grade is not a whole number of 0 or more ({lines[0][graded]}): left out"].append(line[0])
-        rows.append((line[0], row))
+                reason = finding(
+                    "table-row", kind="value", column=name, value=text[:20], wanted="a whole number of 0 or more"
+                )
+                problems[reason].append(line[0])
+        rows.append((composed(line[0].replace("\\", "/").removeprefix("./")), row))
     return rows
 
 
@@ -283,72 +225,43 @@ def _typed(text: str) -> int | float | str:
         value = float(text.replace("_", "?"))  # Python would read 5_0 as 50
     except ValueError:
         return text
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         return text
     return int(value) if value == int(value) else value
 
 
-def _add_row(photograph: Volume, rows: Sequence[dict[str, object]], problems: dict[str, list[str]]) -> str:
-    """Give a photograph the values on which its rows, in one table or several, agree.
-
-    Returns:
-        The patient in the rows; empty if there is none.
-    """
-    merged: dict[str, object] = {}
-    apart = set()
-    for row in rows:
-        apart |= {name for name, value in row.items() if merged.setdefault(name, value) != value}
-    if apart:
-        problems[f"rows disagree in {', '.join(sorted(apart))}: left out"].append(photograph.case)
-    agreed = {name: value for name, value in merged.items() if name not in apart}
-    patient = str(agreed.pop("patient", ""))
-    photograph.classes = agreed
-    return patient
-
-
-def _patients(
-    photographs: Sequence[Volume], rows: Mapping[int, Sequence[dict[str, object]]], problems: dict[str, list[str]]
-) -> list[str]:
-    """Give the photographs the values of their rows, and return the raw identifier of each photograph's patient. The patient
-    of one photograph counts for all others that belong to the same patient by their names."""
-    known = [_add_row(photograph, rows.get(index, []), problems) for index, photograph in enumerate(photographs)]
-    of_name: dict[str, set[str]] = defaultdict(set)
-    for photograph, patient in zip(photographs, known, strict=True):
-        of_name[photograph.patient_key] |= {patient} - {""}
+def _patients(photographs: Sequence[Volume], rows: _Rows, problems: _Problems) -> list[str]:
+    """Give the photographs the values on which their rows agree, and return the raw identifier of each photograph's patient.
+    The patient of one photograph counts for all others that belong to the same patient by their names."""
+    known, of_name = [], defaultdict(set)
+    for index, photograph in enumerate(photographs):
+        photograph.classes, why = agreed(rows.get(index, []))
+        if why:
+            problems[why].append(photograph.case)
+        known.append(str(photograph.classes.pop("patient", "")))
+        of_name[photograph.patient_key] |= {known[-1]} - {""}
     keys = []
     for photograph, patient in zip(photographs, known, strict=True):
         of_same = of_name[photograph.patient_key]
-        if not patient and len(of_same) > 1:
-            reason = (
-                "no patient in the table, and other photographs of this name have several: counted as another patient"
-            )
-            problems[reason].append(photograph.case)
-            keys.append(photograph.patient_key)
-        else:
-            keys.append(_BY_TABLE + (patient or next(iter(of_same))) if of_same else photograph.patient_key)
+        patient = patient or (next(iter(of_same)) if len(of_same) == 1 else "")
+        keys.append(_BY_TABLE + patient if patient else photograph.patient_key)
     return keys
 
 
-def _without_copies(
-    photographs: Sequence[Volume], skipped: dict[str, list[str]], problems: dict[str, list[str]]
-) -> list[Volume]:
+def _without_copies(photographs: Sequence[Volume], skipped: Skipped, problems: _Problems) -> list[Volume]:
     """One copy of each photograph: the first with a grade, otherwise the first."""
+    sizes = Counter(photograph.image.stat().st_size for photograph in photographs)
     same: dict[object, list[Volume]] = defaultdict(list)
-    sizes = defaultdict(list)
     for photograph in photographs:
-        sizes[photograph.image.stat().st_size].append(photograph)
-    for size, group in sizes.items():
-        for photograph in group:
-            # few files have the same size, so few must be read
-            same[size if len(group) == 1 else sha256(photograph.image)].append(photograph)
+        size = photograph.image.stat().st_size
+        # few files have the same size, so few must be read
+        same[size if sizes[size] == 1 else sha256(photograph.image)].append(photograph)
     left_out = set()
     for group in same.values():
         first = next((photograph for photograph in group if "grade" in photograph.classes), group[0])
         left_out |= {id(photograph) for photograph in group if photograph is not first}
         skipped[COPY] += [str(photograph.image) for photograph in group if photograph is not first]
         if len({photograph.classes["grade"] for photograph in group if "grade" in photograph.classes}) > 1:
-            problems["copies of this photograph have different grades: left out"].append(first.case)
+            problems[finding("rows-disagree", columns=["grade"])].append(first.case)
             del first.classes["grade"]
-    if not skipped[COPY]:
-        del skipped[COPY]
     return [photograph for photograph in photographs if id(photograph) not in left_out]

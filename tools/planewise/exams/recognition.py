@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from planewise.exams.stack import Stack
+from planewise.findings import Finding
 
 
 @dataclass(slots=True)
@@ -54,18 +55,11 @@ class Recognition:
     views: dict[str, FoundView] = field(default_factory=dict)
     undecided: list[FoundView] = field(default_factory=list)
     """planes whose best view is too uncertain"""
-    left_out: list[str] = field(default_factory=list)
-    """reasons in words"""
-    parts: list[str] = field(default_factory=list)
-    """those of ``left_out`` that are flags: other stacks may be parts of the stack to learn from, it is not a cine, or
-    geometry does not show the views that the data set names"""
-    remarks: dict[int, str] = field(default_factory=dict)
-    """descriptions of stacks in words, by the index of the stack"""
-
-    def flag(self, said: str) -> None:
-        """Add a sentence to ``left_out`` and to ``parts``."""
-        self.left_out.append(said)
-        self.parts.append(said)
+    findings: list[Finding] = field(default_factory=list)
+    """what was left out, and why; flags: other stacks may be parts of the stack to learn from, it is not a cine, or geometry
+    does not show the views that the data set names"""
+    remarks: dict[int, Finding] = field(default_factory=dict)
+    """descriptions of stacks, by the index of the stack"""
 
     def learned(self, stacks: Sequence[Stack], index: int) -> Stack:
         """A stack of the exam as a network learns from it: with all its slices in order, or with one of them."""

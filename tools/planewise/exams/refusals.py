@@ -1,4 +1,4 @@
-"""Refuse files without a usable slice, judged by name, header and length, and give the reason."""
+"""Refuse files without a usable slice, judged by name, header and length."""
 
 from __future__ import annotations
 
@@ -13,61 +13,38 @@ import pydicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from planewise.exams.dicom_values import number_of, values_of
+from planewise.findings import finding
 
 #: Why a file is left out. People see each reason with a count and one example.
-HIDDEN = "hidden or system file (._*, DICOMDIR, Thumbs.db, ...)"
-EMPTY = "empty file (0 bytes)"
-NOT_DICOM = "not a DICOM file"
-ARCHIVE = "an archive or compressed file (.zip, .gz, ...): unpack it first"
-OTHER_IMAGE = (
-    "NRRD, MetaImage or Analyze file (.nrrd, .mha, .hdr): save it as NIfTI (.nii.gz); in 3D Slicer, export a segmentation to "
-    "a label map first"
+HIDDEN, EMPTY, NOT_DICOM = (
+    finding("file-unusable", kind="hidden"),
+    finding("file-unusable", kind="empty"),
+    finding("file-unusable", kind="not-dicom"),
 )
-SLICER_SEGMENTATION = (
-    "3D Slicer segmentation (.seg.nrrd): save it as NIfTI; in 3D Slicer's Segment Editor, choose Export to files in the menu "
-    "of the button Segmentations, then the file format NIFTI and the image as reference volume, and click Export; the "
-    "segments get the values 1, 2, ... in the order of their list"
+ARCHIVE, OTHER_FORMAT = finding("file-unusable", kind="packed"), finding("file-unusable", kind="other-format")
+NOT_A_FILE, LINKED_FOLDER, ODD_PATH = (
+    finding("file-unusable", kind="no-file"),
+    finding("file-unusable", kind="linked"),
+    finding("file-unusable", kind="no-text"),
 )
-TRUNCATED = "truncated: the file ends before its image does"
-DAMAGED = "damaged: the header cannot be read"
-REPEATED = "damaged: the header contains an element twice (such as Rows or PixelSpacing), and readers disagree on it"
-WRONG_VR = "damaged: ITK cannot read an element of the header, because its value representation (VR) is wrong"
-BAD_SEQUENCE = "damaged: a sequence in the header does not consist of items, so ITK cannot read the file"
-NO_LENGTH = "damaged: an element of the header does not state its length, so ITK cannot read the file"
-WRONG_LENGTH = "damaged: the length of the pixel data does not fit the size of the image"
-TRAILING = "damaged: the bytes after the image are not DICOM elements, so ITK cannot read the file"
-OTHER_SYNTAX = "damaged: the elements are not written in the file's transfer syntax, so ITK cannot read them"
-NO_PREAMBLE = "damaged: the file lacks the 132 bytes with which DICOM files begin, so ITK cannot read it"
-NULL_VALUE = "damaged: a text in the header consists of zero bytes, and readers disagree on it"
-NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
-DIRECTORY = "a DICOMDIR under another name: a list of files, not an image"
-NOT_A_FILE = "not an ordinary file (pipe, socket or device)"
-LINKED_FOLDER = "link to a folder that contains the indexed one: not followed"
-UNREADABLE_FOLDER = "folder that cannot be read"
-ODD_PATH = "path with bytes that are not text in this locale (it must be UTF-8): rename the folder or the file"
-CAPTURE = "secondary capture or screen save"
-BURNT_IN = "burnt-in annotation: text in the pixels may name the patient"
-COLOUR = "colour image"
-MOSAIC = "mosaic: many slices tiled into one image, without a position for each"
-PHASE_IMAGE = "velocity or phase image (flow, field map): its pixels do not show anatomy"
-PROJECTION = "projection or reformat (MIP, MPR): not an acquired plane"
-NO_POSITION = "no usable position or orientation in the header"
-BAD_GEOMETRY = "broken geometry: the pixel spacing is zero or the orientation is not a rotation"
-IMPOSSIBLE_GEOMETRY = (
-    "impossible geometry: a pixel spacing, image size, slice thickness or position beyond what a scanner can have"
+#: The file ends early; or its header is broken, repeats an element, or makes pydicom and ITK read different things.
+TRUNCATED, DAMAGED = finding("file-unusable", kind="truncated"), finding("file-unusable", kind="damaged")
+NO_IMAGE, NOT_ACQUIRED = finding("dicom-unusable", kind="no-image"), finding("dicom-unusable", kind="not-acquired")
+BURNT_IN, COLOUR, MOSAIC = (
+    finding("dicom-unusable", kind="burnt-in"),
+    finding("dicom-unusable", kind="colour"),
+    finding("dicom-unusable", kind="mosaic"),
 )
-NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
-SMALL_MATRIX = "more pixel data than the header's rows and columns describe: its matrix is wrong"
-BAD_BITS = "contradictory bits of the pixels: the high bit must be the bits stored minus one"
-NO_BITS = "no bits allocated per pixel, or no samples per pixel: ITK cannot read the image"
-NO_GAP = "distance between slices (SpacingBetweenSlices) that is zero or not a number: ITK cannot read the image"
-OTHER_GREY = "PhotometricInterpretation that DICOM does not define: readers disagree on whether to invert the image"
-NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
-FRAMES_RESCALED = "CT whose frames have different rescale slopes or intercepts: ITK applies the first to all"
-INVERTED = "CT with inverted grey values (MONOCHROME1): ITK does not read them as Hounsfield units"
-UNSCALED = "CT without a finite rescale slope and intercept: its values are not Hounsfield units"
-BAD_SCALE = "rescale slope or intercept that is zero, infinite or not a number"
-TRANSFER_SYNTAX = "compressed in a way that ITK cannot read"
+PHASE_IMAGE, TOO_LARGE = finding("dicom-unusable", kind="phase-image"), finding("dicom-unusable", kind="too-large")
+NO_POSITION, BAD_GEOMETRY = finding("dicom-unusable", kind="no-position"), finding("dicom-unusable", kind="geometry")
+#: The header contradicts the pixels or DICOM, so that readers differ; slope and intercept that corrupt values.
+BAD_PIXELS, BAD_SCALE, NOT_HOUNSFIELD = (
+    finding("dicom-unusable", kind="pixels"),
+    finding("dicom-unusable", kind="scale"),
+    finding("dicom-unusable", kind="hounsfield"),
+)
+#: Why an image is damaged, or its header is wrong: an exam may lack its slices.
+BROKEN = {EMPTY, TRUNCATED, DAMAGED, NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE}
 
 #: Read by ITK's GDCM: uncompressed, deflated, JPEG, JPEG-LS, JPEG 2000 and RLE; not video or high-throughput JPEG 2000.
 _READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1", "1.99", "2", "5"))} | {
@@ -81,8 +58,6 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
 #: Largest rescale slope and intercept. Beyond it, float32 loses most of the differences between pixels.
 LARGEST_SCALE = 1e6
-TOO_MANY_FRAMES = f"more than {MOST_FRAMES:,} frames, or {MOST_ITEMS:,} items in their headers"
-TOO_LARGE = f"deflated file that grows to more than {MOST_INFLATED // 2**20} MB"
 #: Maps each modality to the SOP classes of its images: one slice per file, enhanced multi-frame files, and files
 #: converted to these.
 _IMAGES = {
@@ -125,20 +100,9 @@ _ARCHIVES = {".zip", ".gz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"
 OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
-#: Reasons of damaged images, and of images whose header is wrong: an exam may lack their slices.
-_BROKEN = {
-    EMPTY, TRUNCATED, NO_POSITION, BAD_GEOMETRY, IMPOSSIBLE_GEOMETRY, NO_PIXELS, SMALL_MATRIX, BAD_BITS, NO_BITS, NO_GAP,
-    OTHER_GREY, BAD_SCALE,
-}  # fmt: skip
-
-
-def is_broken(reason: str) -> bool:
-    """Whether a reason is that of a damaged image, or of an image with a wrong header."""
-    return reason in _BROKEN or reason.startswith("damaged: ")
-
 
 class Refused(Exception):  # noqa: N818
-    """Raised for a file without usable frames; the text is the reason."""
+    """Raised for a file without usable frames; its argument is the `Finding` that says why."""
 
 
 def refuse_by_name(name: str) -> None:
@@ -148,10 +112,8 @@ def refuse_by_name(name: str) -> None:
         name: name of the file, without its folder.
     """
     suffix = os.path.splitext(name)[1].lower()
-    if name.lower().endswith(".seg.nrrd"):
-        raise Refused(SLICER_SEGMENTATION)
     if suffix in OTHER_IMAGES:
-        raise Refused(OTHER_IMAGE)
+        raise Refused(OTHER_FORMAT)
     if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
         raise Refused(HIDDEN)
     if suffix in _NOT_DICOM_SUFFIXES or name.lower().endswith(".nii.gz"):
@@ -172,44 +134,43 @@ def refuse_what_is_no_slice(
         modalities: accepted modalities, ``"MR"`` or ``"CT"``.
     """
     if media_class == _DIRECTORY:
-        raise Refused(DIRECTORY)
+        raise Refused(NO_IMAGE)
     sop_class = str(header.get("SOPClassUID") or "")
     modality = str(header.get("Modality") or "")
     image_type = {str(value).upper() for value in values_of(header.get("ImageType"))}
     if not sop_class and not modality and "Rows" not in header:
         raise Refused(TRUNCATED if syntax else NOT_DICOM)
     if sop_class.startswith(_CAPTURES) or modality in ("SC", "OT") or "SCREEN SAVE" in image_type:
-        raise Refused(CAPTURE)
+        raise Refused(NOT_ACQUIRED)
     images, wanted = set().union(*(_IMAGES[name] for name in modalities)), " or ".join(modalities)
     if "Rows" not in header or "Columns" not in header:
         raise Refused(TRUNCATED if images & {sop_class, media_class} else NO_IMAGE)
     if modality not in (*modalities, "") or (sop_class and sop_class not in images):
         if modality in (*modalities, "") and sop_class:
-            raise Refused(f"{wanted} file without a usable image ({_uid_name(sop_class)})")
+            raise Refused(NO_IMAGE)
         # only two to eight capitals are repeated, as in DICOM's modalities; any other text may be somebody's name
-        raise Refused(f"not {wanted} ({modality if re.fullmatch('[A-Z]{2,8}', modality) else 'another modality'})")
+        found = modality if re.fullmatch("[A-Z]{2,8}", modality) else "?"
+        raise Refused(finding("dicom-unusable", kind="other-modality", modality=found, wanted=wanted))
     if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
-        raise Refused(NO_PIXELS)
+        raise Refused(BAD_PIXELS)
     if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
         raise Refused(BURNT_IN)
     photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").upper()
     if int(header.get("SamplesPerPixel") or 1) > 1 or not photometric.startswith("MONOCHROME"):
         raise Refused(COLOUR)
-    if (
-        photometric not in ("MONOCHROME1", "MONOCHROME2")
-        or str(header.get("PhotometricInterpretation")) == "monochrome1"
-    ):
-        raise Refused(OTHER_GREY)
+    # readers disagree on whether to invert an image whose interpretation DICOM does not define
+    if photometric not in ("MONOCHROME1", "MONOCHROME2") or header.get("PhotometricInterpretation") == "monochrome1":
+        raise Refused(BAD_PIXELS)
     if modality == "CT" and photometric == "MONOCHROME1":
-        raise Refused(INVERTED)
+        raise Refused(NOT_HOUNSFIELD)
     refuse_scale(header, modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header)
     refuse_bits(header)
     if "MOSAIC" in image_type:
         raise Refused(MOSAIC)
     if image_type & _PROJECTIONS:
-        raise Refused(PROJECTION)
+        raise Refused(NOT_ACQUIRED)
     if syntax and syntax not in _READABLE:
-        raise Refused(f"{TRANSFER_SYNTAX} ({_uid_name(syntax)})")
+        raise Refused(finding("dicom-unusable", kind="compressed", syntax=pydicom.uid.UID(syntax).name))
 
 
 def refuse_scale(header: dict, needed: bool) -> None:
@@ -222,12 +183,12 @@ def refuse_scale(header: dict, needed: bool) -> None:
     """
     given = [header.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
     if needed and None in given:
-        raise Refused(UNSCALED)
+        raise Refused(NOT_HOUNSFIELD)
     slope, intercept = (
         usual if value is None else number_of(value) for value, usual in zip(given, (1.0, 0.0), strict=True)
     )
     if not slope or intercept is None or max(abs(slope), abs(intercept)) > LARGEST_SCALE:
-        raise Refused(UNSCALED if needed else BAD_SCALE)
+        raise Refused(NOT_HOUNSFIELD if needed else BAD_SCALE)
 
 
 def refuse_bits(header: dict) -> None:
@@ -239,18 +200,12 @@ def refuse_bits(header: dict) -> None:
     """
     allocated, stored, high = (header.get(keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
     if not allocated or header.get("SamplesPerPixel") == 0:
-        raise Refused(NO_BITS)
+        raise Refused(BAD_PIXELS)
     if stored is None or high is None:
         return
     values = [number_of(value) for value in (allocated, stored, high)]
     if None in values or not 1 <= values[1] <= values[0] or values[2] != values[1] - 1:
-        raise Refused(BAD_BITS)
-
-
-def _uid_name(value: str) -> str:
-    """DICOM's name of a UID; an unknown value is not repeated, because it may be anything."""
-    name = pydicom.uid.UID(value).name
-    return "a UID that DICOM does not define" if name == value else name
+        raise Refused(BAD_PIXELS)
 
 
 def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None) -> None:
@@ -265,13 +220,13 @@ def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None)
         file: open file, positioned at the value; None if the file is deflated.
     """
     if tag >> 16 == _ITEMS:
-        raise Refused(BAD_SEQUENCE)
+        raise Refused(DAMAGED)
     if vr is None:
         return
     if vr not in READ_BY_ITK.get(tag, (vr,)) or not (vr.encode() in _SHORT or vr.encode() in _LONG):
-        raise Refused(WRONG_VR)
+        raise Refused(DAMAGED)
     if length == _UNDEFINED and vr.encode() not in _OPEN:
-        raise Refused(NO_LENGTH)
+        raise Refused(DAMAGED)
     if vr != "SQ" or file is None or length == _UNDEFINED:
         return
     start = file.tell()
@@ -281,7 +236,7 @@ def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None)
         order = "little" if item[:4] == _ITEM else "big"
         size = int.from_bytes(item[4:], order)
         if item[:4] not in (_ITEM, _ITEM_BIG_ENDIAN) or (size != _UNDEFINED and place + 8 + size > end):
-            raise Refused(BAD_SEQUENCE)
+            raise Refused(DAMAGED)
         if size == _UNDEFINED:
             break
         file.seek(size, os.SEEK_CUR)
@@ -321,9 +276,9 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     if size - start < wanted:
         raise Refused(TRUNCATED)
     if wanted + 1 < length < _UNDEFINED:
-        raise Refused(SMALL_MATRIX)
+        raise Refused(BAD_PIXELS)
     if length not in (wanted, wanted + wanted % 2):  # the stored length is rounded up to an even number
-        raise Refused(WRONG_LENGTH)
+        raise Refused(DAMAGED)
     file.seek(start + length)
     _refuse_trailing(file, size, explicit, "big" if big_endian else "little")
 
@@ -341,7 +296,7 @@ def _refuse_trailing(file: BinaryIO, size: int, explicit: bool, order: Literal["
     while size - file.tell() >= 4:  # ITK ignores up to three bytes
         element = file.read(8)
         if element[:4] in (_PIXEL_DATA, b"\x7f\xe0\x00\x10"):
-            raise Refused(REPEATED)
+            raise Refused(DAMAGED)
         if element == bytes(8):
             continue
         vr, length = element[4:6], element[4:] if not explicit else element[6:]
@@ -351,7 +306,7 @@ def _refuse_trailing(file: BinaryIO, size: int, explicit: bool, order: Literal["
         if count == _UNDEFINED and (not explicit or vr in _OPEN):
             return
         if len(element) < 8 or (explicit and vr not in _LONG | _SHORT) or count > size - file.tell():
-            raise Refused(TRAILING)
+            raise Refused(DAMAGED)
         file.seek(count, os.SEEK_CUR)
 
 
@@ -364,13 +319,13 @@ def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
         size: size of the whole file, bytes.
     """
     if int(header.get("NumberOfFrames") or 1) > MOST_FRAMES:
-        raise Refused(TOO_MANY_FRAMES)
+        raise Refused(TOO_LARGE)
     start, items, tail = file.tell(), 0, b""
     while start < size and (chunk := file.read(2**20)):
         text = tail + chunk
         items += text.count(_ITEM)
         if items > MOST_ITEMS:
-            raise Refused(TOO_MANY_FRAMES)
+            raise Refused(TOO_LARGE)
         if _PIXEL_DATA in text:
             return
         # a tag may cross the border of two chunks; three bytes are less than a tag, so no tag is counted twice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import time
@@ -16,20 +17,21 @@ from pathlib import Path
 from planewise.early_checks import refuse_no_folder
 from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
-from planewise.exams.files_below import files_below
 from planewise.exams.frame import Frame
-from planewise.exams.photograph_files import OTHER_FILE, SPREADSHEET, is_photograph
 from planewise.exams.refusals import (
+    BROKEN,
+    EMPTY,
     HIDDEN,
     LINKED_FOLDER,
     NOT_DICOM,
     ODD_PATH,
     PHASE_IMAGE,
-    UNREADABLE_FOLDER,
-    is_broken,
 )
-from planewise.exams.words import is_text
-from planewise.nifti_files import is_nifti
+from planewise.files.below import files_below
+from planewise.files.nifti import is_nifti
+from planewise.files.photographs import NO_PHOTOGRAPH, is_photograph
+from planewise.findings import Finding, finding
+from planewise.words import is_text
 
 #: With fewer files, one process reads them all, because starting others takes longer.
 _SERIAL_FILES = 1500
@@ -51,7 +53,7 @@ class Scan:
     photographs: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     """CSV files next to photographs"""
-    skipped: dict[str, list[str]] = field(default_factory=dict)
+    skipped: dict[Finding, list[str]] = field(default_factory=dict)
     """Maps each reason to the paths left out for it."""
     others: int = 0
     """Files that are not read as DICOM: files that accompany images (label files, tables), photographs, and files whose
@@ -60,17 +62,22 @@ class Scan:
     seconds: float = 0.0
 
     @property
-    def broken(self) -> dict[str, list[str]]:
+    def broken(self) -> list[str]:
         """The skipped files that are damaged images or have a wrong header, and files that are named like DICOM but are not.
-        Their exam may lack slices."""
-        found = {reason: paths for reason, paths in self.skipped.items() if is_broken(reason)}
-        named = [path for path in self.skipped.get(NOT_DICOM, ()) if path.lower().endswith((".dcm", ".ima"))]
-        return found | ({NOT_DICOM: named} if named else {})
+        Their exam may lack slices. An empty file whose name has no digit may only mark its folder as complete."""
+        found = []
+        for reason, paths in self.skipped.items():
+            if reason not in (NOT_DICOM, EMPTY) and reason in BROKEN:
+                found += paths
+            elif reason in (NOT_DICOM, EMPTY):
+                image = r"\d|\.(dcm|ima)$" if reason == EMPTY else r"\.(dcm|ima)$"
+                found += [path for path in paths if re.search(image, os.path.basename(path).lower())]
+        return [path for path in found if not is_nifti(path)]
 
     @property
     def reasons(self) -> str:
         """A description of the files that were left out, for a message: one line for each of the most common reasons."""
-        counts = sorted(((len(paths), reason) for reason, paths in self.skipped.items()), reverse=True)
+        counts = sorted(((len(paths), str(reason)) for reason, paths in self.skipped.items()), reverse=True)
         return "".join(f"\n  {count} x {reason}" for count, reason in counts[:8])
 
 
@@ -122,7 +129,7 @@ def scan_folder(
     scan.files = done + len(paths)
     for chunk, found in _read(paths, workers, modalities):
         for path, frames in zip(chunk, found, strict=True):
-            if isinstance(frames, str):
+            if isinstance(frames, Finding):
                 scan.skipped.setdefault(frames, []).append(path)
                 continue
             for frame in frames:
@@ -150,24 +157,25 @@ def _take(path: Path, scan: Scan) -> None:
     elif path.suffix.lower() == ".csv":
         scan.tables.append(path)
     else:
-        reason = SPREADSHEET if path.suffix.lower() in (".xlsx", ".xls", ".ods") else OTHER_FILE
-        scan.skipped.setdefault(reason, []).append(str(path))
+        scan.skipped.setdefault(NO_PHOTOGRAPH, []).append(str(path))
 
 
-def _walk(folder: Path, skipped: dict[str, list[str]]) -> Iterator[str]:
+def _walk(folder: Path, skipped: dict[Finding, list[str]]) -> Iterator[str]:
     """The paths of all files; folders that are not entered go to ``skipped``."""
 
     def refuse(error: OSError) -> None:
         if Path(error.filename) == folder:
             raise InputError(f"{folder} cannot be read ({error.strerror})") from None
-        skipped.setdefault(f"{UNREADABLE_FOLDER} ({error.strerror})", []).append(str(error.filename))
+        skipped.setdefault(finding("file-unusable", kind="unreadable", error=error.strerror), []).append(
+            str(error.filename)
+        )
 
     return files_below(folder, refuse, lambda path: skipped.setdefault(LINKED_FOLDER, []).append(path))
 
 
 def _read(
     paths: list[str], workers: int, modalities: Sequence[str]
-) -> Iterator[tuple[list[str], list[list[Frame] | str]]]:
+) -> Iterator[tuple[list[str], list[list[Frame] | Finding]]]:
     """Chunks of paths and the results of `dicom.read_headers`, in order."""
     read = partial(dicom.read_headers, modalities=modalities)
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]

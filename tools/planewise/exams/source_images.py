@@ -26,7 +26,8 @@ from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import DA, format_number_as_ds
 
 from planewise.errors import InputError
-from planewise.exams.words import listed
+from planewise.findings import Finding, finding
+from planewise.words import listed
 
 #: The only elements that `hide` keeps: geometry and references, without names, dates, places and free text.
 _NOT_PERSONAL = (
@@ -76,7 +77,7 @@ class SourceImage:
 
 
 def is_dicom(item: Mapping[str, Any]) -> bool:
-    """Whether an item of `planewise.data.find_inputs` is a stack of DICOM images."""
+    """Whether an item of `planewise.exams.find_inputs` is a stack of DICOM images."""
     slices = item["image"]
     return isinstance(slices, list) and bool(slices) and "time" not in slices[0] and "affine" in slices[0]
 
@@ -146,40 +147,38 @@ def header_values_kept() -> Iterator[None]:
         log.setLevel(level)
 
 
-def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str | None, str | None]:
+def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, list[Finding]]:
     """Height (cm) and weight (kg) of the patient, from the item or from the headers of its DICOM images and the exam's views.
 
     Returns:
         The size, or None if a value is unknown or impossible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
-        mass index below 8 or above 80 kg/m2; a sentence on an impossible or implausible size, or None; and a sentence on
-        values of zero, which mean that the size is unknown, or on headers that disagree, or None.
+        mass index below 8 or above 80 kg/m2; and a flag on an impossible or implausible size, or a note on values of zero,
+        which mean that the size is unknown, or on headers that disagree.
     """
     height, weight = item.get("height"), item.get("weight")
     if height is None and is_dicom(item):
         metres, kilograms = _sizes([*item["image"], *item.get("views", {}).values()])
-        if len(metres) > 1 or len(kilograms) > 1:
-            differ = [f"{listed([f'{value:.4g}' for value in metres])} m"] if len(metres) > 1 else []
-            differ += [f"{listed([f'{value:.4g}' for value in kilograms])} kg"] if len(kilograms) > 1 else []
-            return None, None, f"no values per m2: the headers of the exam's images disagree ({listed(differ)})"
+        known = ((metres, "m"), (kilograms, "kg"))
+        if differ := [f"{listed([f'{size:.4g}' for size in sizes])} {unit}" for sizes, unit in known if len(sizes) > 1]:
+            return None, [finding("no-body-surface", kind="differ", sizes=differ)]
         height, weight = 100 * metres[0] if metres else None, kilograms[0] if kilograms else None
     try:
         sizes = {name: float(value) for name, value in (("height", height), ("weight", weight)) if value is not None}
     except (TypeError, ValueError):
-        return None, None, None
+        return None, []
     if zero := [name for name, value in sizes.items() if value == 0]:
-        return None, None, f"no values per m2: the header says 0 for the {listed(zero)}"
+        return None, [finding("no-body-surface", kind="zero", sizes=zero)]
     if len(sizes) < 2 or not min(sizes.values()) > 0:
-        return None, None, None
+        return None, []
     height, weight = sizes["height"], sizes["weight"]
     if 40 <= height / 100 <= 250:
-        wanted = f"set PatientSize to {height / 10_000:.4g}, in metres"
-        return None, f"no values per m2: the height of {height / 100:.4g} m was probably typed in cm; {wanted}", None
-    said, index = f"the height of {height:.4g} cm and the weight of {weight:.3g} kg", weight / (height / 100) ** 2
+        return None, [finding("body-size-implausible", kind="in-cm", metres=height / 100, right=height / 10_000)]
+    said, index = {"cm": height, "kg": weight}, weight / (height / 100) ** 2
     if not (40 <= height <= 250 and 2 <= weight <= 350 and 8 <= index <= 80):
-        return None, f"no values per m2: {said} cannot both be right", None
+        return None, [finding("body-size-implausible", kind="impossible", **said)]
     if height <= _CHILD and index > _CHILDS_INDEX:
-        return (height, weight), f"values per m2: {said} are implausible together, even in an obese child", None
-    return (height, weight), None, None
+        return (height, weight), [finding("body-size-implausible", kind="child", **said)]
+    return (height, weight), []
 
 
 def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:

@@ -8,8 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from planewise.errors import InputError
-
-SECTIONS = ("training", "validation", "test")
+from planewise.files.datalists import SECTIONS
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:

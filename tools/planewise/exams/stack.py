@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.words import count_of, plain
+from planewise.findings import Finding, finding
+from planewise.phases import usual_count
+from planewise.words import plain
 
 #: A gap between slices is reported if it differs from the median gap by more than this factor.
 UNEVEN_GAP = 1.5
@@ -33,7 +35,7 @@ CINE_PHASES, CINE_SHORTEST, CINE_LONGEST, CINE_STEP = 5, 150.0, 4000.0, 5.0
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
 #: The parts of a frame's kind.
-_KINDS = "type of image", "sequence", "variant of the sequence", "echo"
+_KINDS = "type", "sequence", "variant", "echo"
 #: Names of localizers, which are acquired to plan the other stacks.
 _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
@@ -87,11 +89,9 @@ class Stack:
     sequence: str
     fat_suppressed: bool | None
     localizer: bool
-    notes: list[str]
-    """what was left out or assumed, in words"""
-    absent: list[str] = field(default_factory=list)
-    """sentences, without a full stop, about phases that may be missing (`phase_doubts`), about phases whose order is
-    uncertain, and about slices that were acquired again with another echo time"""
+    findings: list[Finding] = field(default_factory=list)
+    """what was left out or assumed; flags: phases that may be missing or in another order (`phase_findings`), and slices that
+    were acquired again with another echo time"""
 
     @property
     def view(self) -> str:
@@ -106,27 +106,23 @@ class Stack:
         return np.abs([after.position - before.position for before, after in pairwise(self.slices)])
 
     @property
-    def doubts(self) -> list[str]:
-        """Signs of a missing slice or of a wrong header, in words: unequal gaps, images with another slice thickness, and
+    def doubts(self) -> list[Finding]:
+        """Signs of a missing slice or of a wrong header: unequal gaps, images with another slice thickness, and
         `header_doubts`. Empty for a regular stack."""
         gaps, found = self.gaps, []
         usual = np.median(gaps) if len(gaps) else 0.0
         if len(gaps) > 1 and (gaps.max() > UNEVEN_GAP * usual or gaps.min() * UNEVEN_GAP < usual):
-            apart = f"{gaps.min():.1f} to {gaps.max():.1f} mm"
-            found.append(f"slices are {apart} apart: is a slice missing, or is its position wrong?")
+            found.append(finding("gaps-uneven", low=round(float(gaps.min()), 1), high=round(float(gaps.max()), 1)))
         frames = [frame for entry in self.slices for frame in entry.phases]
         odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
         if odd:
             known = [frame.thickness for frame in frames if frame.thickness]
-            range_of = (
-                f"{min(known):g} to {max(known):g} mm" if min(known) < max(known) else f"{min(known):g} mm or unknown"
-            )
-            found.append(f"slice thickness differs between images ({range_of}): is the header wrong?")
+            found.append(finding("thickness-differs", low=min(known), high=max(known)))
         return found + self.header_doubts
 
     @property
-    def header_doubts(self) -> list[str]:
-        """Sentences about signs that planes and volumes are wrong because of a wrong header or another kind of image: images
+    def header_doubts(self) -> list[Finding]:
+        """Signs that planes and volumes are wrong because of a wrong header or another kind of image: images
         displaced sideways or inverted, a shear, a field of view that no scanner has, and the name of a flow series."""
         found = []
         frames = [frame for entry in self.slices for frame in entry.phases]
@@ -138,27 +134,18 @@ class Stack:
         drift, depths = np.median(drifts, axis=0) if drifts else np.zeros(2), origins @ self.normal
         places = origins @ axes - np.outer(depths, drift)
         if (shear := np.linalg.norm(drift) * np.ptp(depths)) > SIDEWAYS:
-            found.append(
-                f"each slice is displaced from the one before, {shear:.0f} mm in all (gantry tilt?): NIfTI results are "
-                "written without this shear"
-            )
+            found.append(finding("stack-sheared", mm=round(float(shear))))
         beside = int((np.linalg.norm(places - np.median(places, axis=0), axis=1) > SIDEWAYS).sum())
         if beside:
-            found.append(
-                f"{count_of(beside, 'image')} displaced sideways by more than {SIDEWAYS:g} mm: is the position wrong?"
-            )
+            found.append(finding("images-displaced", count=beside, mm=SIDEWAYS))
         inverted = sum(frame.inverted for frame in frames)
         if 0 < inverted < len(frames):
-            found.append(
-                f"{count_of(inverted, 'image')} inverted (MONOCHROME1), unlike the others: is the header wrong?"
-            )
+            found.append(finding("images-inverted", count=inverted))
         field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
         if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:
-            found.append(f"images of {field[0]:,.0f} x {field[1]:,.0f} mm: is the pixel spacing wrong?")
+            found.append(finding("field-of-view", width=round(field[0]), height=round(field[1])))
         if any(frame.flow for frame in frames):
-            found.append(
-                "the series is named like a flow measurement (phase contrast): its contrast is not that of a cine"
-            )
+            found.append(finding("series-named-flow"))
         return found
 
     @property
@@ -228,33 +215,33 @@ class Stack:
             return self
         return replace(self, slices=sorted(self.slices, key=lambda entry: float(entry.affine[:3, 3] @ axis)))
 
-    def difference_from(self, chosen: Stack) -> str:
-        """How this stack differs from the stack that is used, as a phrase that follows its number of slices."""
-        kept = "(the longest consistent run is kept)"
+    def difference_from(self, chosen: Stack) -> dict[str, Any]:
+        """How this stack differs from the stack that is used, as values of a finding: ``kind``, ``own`` and ``usual``."""
+
+        def differ(kind: str, own: object = "", usual: object = "") -> dict[str, Any]:
+            return {"kind": kind, "own": own or "none", "usual": usual or "none"}
+
         if chosen.is_cine and not self.is_cine and self.phase_counts[1] >= CINE_PHASES:
-            derived = self.slices[0].phases[0].derived
-            return "but of derived images" if derived else "but not of a gated cine"
+            return differ("derived" if self.slices[0].phases[0].derived else "no-cine")
         if (self.columns, self.rows) != (chosen.columns, chosen.rows):
-            return f"but with a matrix of {self.columns}x{self.rows} instead of {chosen.columns}x{chosen.rows} {kept}"
+            return differ("matrix", f"{self.columns}x{self.rows}", f"{chosen.columns}x{chosen.rows}")
         if not np.allclose(self.in_plane, chosen.in_plane, rtol=0.002):
-            own, usual = (" x ".join(f"{side:.5g}" for side in stack.in_plane) for stack in (self, chosen))
-            return f"but with pixels of {own} mm instead of {usual} mm {kept}"
+            return differ("pixels", *(" x ".join(f"{side:.5g}" for side in stack.in_plane) for stack in (self, chosen)))
         turned = self.angle_to(chosen)
         if turned >= 0.5:
-            return f"but turned by {turned:.1f} deg {kept}"
+            return differ("turned", round(turned, 1))
         if self.phase_counts[1] < chosen.phase_counts[1]:
-            return f"but with {self.phase_counts[1]} phases instead of {chosen.phase_counts[1]}"
+            return differ("phases", self.phase_counts[1], chosen.phase_counts[1])
         own, usual = (stack.slices[0].affine[:3, :2] / stack.in_plane for stack in (self, chosen))
         if not np.allclose(own, usual, atol=np.radians(0.5)):
-            return "but rotated or mirrored in plane"
+            return differ("mirrored")
         frame, other = (stack.slices[0].phases[0] for stack in (self, chosen))
         if (frame.frame is None) != (other.frame is None):
-            files = ["files with one image", "multi-frame files"]
-            return "but in {} instead of {}".format(*(files if frame.frame is None else files[::-1]))
+            return differ("files")
         for name, value, expected in zip(_KINDS, frame.kind.split("|"), other.kind.split("|"), strict=False):
             if value != expected:
-                return f"but with another {name} ({value or 'none'} instead of {expected or 'none'})"
-        return "but with another contrast, or acquired again"
+                return differ(name, value, expected)
+        return differ("contrast")
 
 
 def is_cine(phases: Sequence[Frame]) -> bool | None:
@@ -276,29 +263,6 @@ def is_cine(phases: Sequence[Frame]) -> bool | None:
     if not rises or not CINE_STEP * len(times) <= span <= CINE_LONGEST:
         return False
     return True if span >= CINE_SHORTEST else None
-
-
-def usual_count(counts: Iterable[int]) -> int:
-    """The most common number of phases of a slice; the largest if several numbers are equally common."""
-    found = Counter(counts)
-    return max(found, key=lambda count: (found[count], count))
-
-
-def nearest_phase(phases: Sequence[float], point: float) -> int:
-    """The number of the phase nearest to a point of the cycle, which is periodic: 0.9 is as near to 0 as 0.1. Of two equally
-    near phases, it is the one before the point.
-
-    Args:
-        phases: fractions of the cycle.
-        point: fraction of the cycle.
-    """
-
-    def apart(number: int) -> tuple[float, bool]:
-        after = (phases[number] - point) % 1
-        # fractions are rounded to six decimals, so equal distances may differ in the last ones
-        return round(min(after, 1 - after), 4), after < 0.5
-
-    return min(range(len(phases)), key=apart)
 
 
 def is_localizer(stack: Stack) -> bool:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.phases import phase_doubts
+from planewise.exams.phases import phase_findings
 from planewise.exams.stack import CINE_PHASES, Slice, Stack, is_cine
-from planewise.exams.words import count_of, natural_order
+from planewise.findings import NOTE, Finding, finding, of_level
+from planewise.words import natural_order
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
 #: that a person would call different differ by more than 10 degrees.
@@ -48,25 +49,6 @@ IN_SECONDS = 10.0
 #: Images of one slice without numbers belong to two acquisitions if the pause between them is longer than this (s), and much
 #: longer than between the others.
 LONGEST_PAUSE = 5
-#: What is doubtful about the order of phases in some slices.
-_CONTRADICTED = (
-    "{times} contradict the images' numbers in {slices}: phases are sorted by the {times}; is the first phase right?"
-)
-_SCATTERED = (
-    "{times} contradict the images' numbers in {slices}, but are too far apart for one slice: phases are sorted by the "
-    "numbers; is this order right?"
-)
-_BACKWARDS = (
-    "the images' numbers are in the reverse order of the {times} in {slices}: phases are sorted by the {times}; does the "
-    "cine play backwards?"
-)
-_UNNUMBERED = (
-    "the images of {slices} have neither numbers nor trigger times: phases are sorted by the {times}; is the first "
-    "phase right?"
-)
-_UNORDERED = (
-    "the images of {slices} have neither numbers nor times: phases are in the order of the files; is this order right?"
-)
 
 
 def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
@@ -90,7 +72,7 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
         for members in _shifted_apart(contrast)
     ]
     for stack in stacks if seconds else ():
-        stack.notes.append(f"all trigger times are below {IN_SECONDS:g} ms: they are taken as seconds")
+        stack.findings.append(finding("trigger-in-seconds"))
     return sorted(stacks, key=lambda stack: (stack.slices[0].acquired, stack.slices[0].phases[0].path))
 
 
@@ -278,11 +260,9 @@ def still(stack: Stack) -> Stack:
         for entry in stack.slices
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance, frame.frame or 0))]
     ]
-    count = "1 slice position has" if several == 1 else f"{several} slice positions have"
-    notes = [note for note in stack.notes if "phases are sorted" not in note]
-    return replace(
-        stack, slices=slices, absent=[], notes=[*notes, f"{count} several images in one series: the last is used"]
-    )
+    # phases do not matter any more
+    notes = [note for note in of_level(stack.findings, NOTE) if note.code != "phases-order"]
+    return replace(stack, slices=slices, findings=[*notes, finding("slices-several-images", count=several)])
 
 
 def _stack(frames: list[Frame]) -> Stack:
@@ -308,7 +288,7 @@ def _stack(frames: list[Frame]) -> Stack:
         for kind in ("derived", "uncorrected"):
             found[kind] += len({getattr(other[0], kind) for other in whole}) > 1
         found["short"] += any(len(other) < enough for other in runs)
-        found["no cine"] += any(len(other) >= enough for other in runs if other not in cines)
+        found["no-cine"] += any(len(other) >= enough for other in runs if other not in cines)
         slices.append(
             Slice(
                 position=float(np.asarray(run[0].affine)[:3, 3] @ normal),
@@ -319,38 +299,21 @@ def _stack(frames: list[Frame]) -> Stack:
             )
         )
     slices.sort(key=lambda entry: entry.position)
-    notes = []
-    if repeated := found["repeated"]:
-        count = "1 slice position was" if repeated == 1 else f"{repeated} slice positions were"
-        notes.append(f"{count} acquired more than once: the last acquisition is used")
-    for what, others in (
-        ("short", "series with too few phases"),
-        ("no cine", "series that are not gated cines, such as perfusion, maps or real time"),
-        ("derived", "series of derived images, such as copies with overlays"),
-        ("uncorrected", "series without distortion correction"),
-    ):
-        if found[what]:
-            count = "1 slice position has" if found[what] == 1 else f"{found[what]} slice positions have"
-            notes.append(f"{count} additional images in {others}: not used")
+    notes = [
+        finding("slices-other-images", count=found[kind], kind=kind)
+        for kind in ("repeated", "short", "no-cine", "derived", "uncorrected")
+        if found[kind]
+    ]
     if any(frame.gated for frame in frames) and (overlaps := _interleaved(slices, thickness or 0)):
-        notes.append(
-            f"{count_of(overlaps, 'pair')} of neighbouring slices overlap and were not acquired one after the other: the "
-            "stack, or a part of it, was acquired again at shifted positions, and all slices are used together"
-        )
+        notes.append(finding("slices-interleaved", count=overlaps))
     slices, dropped = _drop_short(slices)
-    if dropped:
-        notes.append(dropped)
-    absent, said = phase_doubts(slices)
-    notes += said
+    notes += [*dropped, *phase_findings(slices)]
     if found["unlike"]:
-        absent.append(
-            f"the repetition of {count_of(found['unlike'], 'slice')} has another echo time: the last acquisition is used; "
-            "does it show the same contrast?"
-        )
+        notes.append(finding("echo-time-differs", count=found["unlike"]))
     for (doubt, times), count in Counter(_order(entry.phases)[1:] for entry in slices).items():
         if doubt:
-            sentences = absent if doubt in (_UNORDERED, _BACKWARDS) else notes
-            sentences.append(doubt.format(times=times, slices=count_of(count, "slice")))
+            code = "phases-order-unknown" if doubt in ("unordered", "backwards") else "phases-order"
+            notes.append(finding(code, kind=doubt, times=times, count=count))
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
         slices=slices,
@@ -369,8 +332,7 @@ def _stack(frames: list[Frame]) -> Stack:
         sequence=used[0].sequence,
         fat_suppressed=used[0].fat_suppressed,
         localizer=used[0].localizer,
-        notes=notes,
-        absent=absent,
+        findings=notes,
     )
 
 
@@ -424,7 +386,7 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
         for run in split.values():
             time, doubt, _ = _order(run)
             run = sorted(run, key=time)
-            runs += _at_pauses(run) if doubt in (_UNNUMBERED, _UNORDERED) else [run]
+            runs += _at_pauses(run) if doubt in ("unnumbered", "unordered") else [run]
     return runs
 
 
@@ -452,8 +414,8 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
     without times, by file name and place in the file.
 
     Returns:
-        The key to sort images by; a doubt about the order, empty if there is none; and a name of the times that give the
-        order, for this doubt.
+        The key to sort images by; the kind of a doubt about the order, empty if there is none; and a name of the times that
+        give the order, for this doubt.
     """
     numbers, count = {frame.instance for frame in frames}, len(frames)
     # the images of two acquisitions in one series share their times; some headers count acquisitions as temporal positions
@@ -463,7 +425,7 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
     ):
         known = {time(frame) for frame in frames}
         if None not in known and len(known) >= least:
-            return time, _CONTRADICTED if _out_of_order(frames) else "", times
+            return time, "contradicted" if _out_of_order(frames) else "", times
     unnumbered = count > 2 and numbers == {0}  # two images may be copies
     # images may be reconstructed in another order than they were acquired, so their time counts only if there are no numbers
     for clock in range(2 if unnumbered else 1):
@@ -474,11 +436,11 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
         falls = sum(after.instance < before.instance for before, after in pairwise([*ordered, ordered[0]]))
         if unnumbered or (len(numbers) == count and falls > 1):
             if not unnumbered and _are_scattered(times):
-                return lambda frame: frame.instance, _SCATTERED, "times of acquisition"
-            doubt = _UNNUMBERED if unnumbered else _BACKWARDS if falls == count - 1 else _CONTRADICTED
+                return lambda frame: frame.instance, "scattered", "times of acquisition"
+            doubt = "unnumbered" if unnumbered else "backwards" if falls == count - 1 else "contradicted"
             return lambda frame, clock=clock: frame.clocks[clock], doubt, "times of acquisition"
     if unnumbered:
-        return lambda frame: (natural_order(frame.path), frame.frame or 0), _UNORDERED, ""
+        return lambda frame: (natural_order(frame.path), frame.frame or 0), "unordered", ""
     return lambda frame: frame.instance, "", ""
 
 
@@ -508,13 +470,11 @@ def _when(run: Sequence[Frame]) -> tuple:
     return max((frame.acquired, frame.instance) for frame in run)
 
 
-def _drop_short(slices: list[Slice]) -> tuple[list[Slice], str]:
+def _drop_short(slices: list[Slice]) -> tuple[list[Slice], list[Finding]]:
     """Leave out slices that lack most of the phases that the other slices have."""
     usual = float(np.median([len(entry.phases) for entry in slices]))
     kept = [entry for entry in slices if len(entry.phases) >= MIN_PHASES * usual]
     if len(kept) == len(slices):
-        return slices, ""
-    counts = sorted(len(entry.phases) for entry in slices if len(entry.phases) < MIN_PHASES * usual)
-    few = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-    what = "1 slice has" if len(counts) == 1 else f"{len(counts)} slices have"
-    return kept, f"{what} only {few} of {usual:.0f} phases: left out"
+        return slices, []
+    most = max(len(entry.phases) for entry in slices if len(entry.phases) < MIN_PHASES * usual)
+    return kept, [finding("slices-short", count=len(slices) - len(kept), most=most, usual=round(usual))]

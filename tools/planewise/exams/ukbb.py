@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from planewise.exams.mask_checks import read_mask
 from planewise.exams.mnms2 import CINE_OF_FRAMES
-from planewise.exams.volume import Volume, stem
-from planewise.nifti_files import UNREADABLE
+from planewise.exams.volume import Skipped, Volume
+from planewise.files.masks import read_mask
+from planewise.files.names import stem
+from planewise.files.nifti import UNREADABLE
+from planewise.findings import finding
 
 #: Maps the files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right
 #: atrium.
@@ -27,7 +29,6 @@ ATRIA_LABEL_MAP = {1: 4, 2: 5}
 _VIEWS = {"sa": "sax", "la_2ch": "2ch", "la_3ch": "3ch", "la_4ch": "4ch"}
 _PHASES = ("ED", "ES")
 _PREDICTION = re.compile(r"seg\d?_")
-_LABEL = re.compile(r"label_")
 
 
 def is_exam(files: list[Path]) -> bool:
@@ -36,7 +37,7 @@ def is_exam(files: list[Path]) -> bool:
     return any(names & {view, f"{view}_ed", f"{view}_es"} for view in _VIEWS)
 
 
-def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> list[Volume]:
+def read_exam(home: Path, files: list[Path], skipped: Skipped) -> list[Volume]:
     """A participant's volumes: for each view, the frames if one of them has labels, otherwise the cine."""
     by_stem = {stem(path).lower(): path for path in files}
     volumes = []
@@ -46,13 +47,12 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
         labels = {phase: by_stem.pop(f"label_{name}_{phase.lower()}", None) for phase in _PHASES}
         for phase in _PHASES:
             if labels[phase] is not None and frames[phase] is None:
-                reason = f"labels without their frame next to them ({name}_{phase}.nii.gz)"
-                skipped[reason].append(str(labels[phase]))
+                skipped[finding("mask-not-used", kind="alone")].append(str(labels[phase]))
                 labels[phase] = None
         images = {phase: frame for phase, frame in frames.items() if frame is not None}
         if cine is not None and not any(labels.values()):
-            for frame in images.values():
-                skipped["frame of a NIfTI cine in the same folder: the cine is used"].append(str(frame))
+            if images:
+                skipped[finding("file-not-used", kind="cine")] += map(str, images.values())
             volumes.append(Volume(cine, None, home.name, view=view))
             continue
         if cine is not None:
@@ -66,14 +66,8 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
             for phase, image in images.items()
         ]
     for name, path in by_stem.items():
-        reason = "NIfTI file in a folder of UK Biobank style that is not one of its views"
-        if _PREDICTION.match(name):
-            reason = "mask that a network predicted (seg_..., seg4_...): not a reference"
-        elif _LABEL.match(name):
-            reason = (
-                "labels of a whole cine or another grid: only labels of frames are read (label_sa_ED, label_la_4ch_ES)"
-            )
-        skipped[reason].append(str(path))
+        code, kind = ("mask-as-image", "predicted") if _PREDICTION.match(name) else ("file-not-used", "image")
+        skipped[finding(code, kind=kind)].append(str(path))
     return volumes
 
 

@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 
-from planewise.nifti_files import is_nifti
-
-
-def stem(path: Path) -> str:
-    """The file's name without ``.nii`` or ``.nii.gz``."""
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-
-
-def case_and_channel(path: Path) -> tuple[str, int | None]:
-    """``imagesTr/p1_0000.nii.gz`` of nnU-Net to ``("p1", 0)``; None for a name without a channel."""
-    named = re.fullmatch(r"(.+)_(\d{4})", stem(path), re.DOTALL)
-    return (named[1], int(named[2])) if named else (stem(path), None)
-
-
-def common_name(files: Sequence[str | Path]) -> str:
-    """The words with which the names of a case's files begin: ``17`` for ``17_t1n.nii.gz`` and ``17_t1c.nii.gz``; the name of
-    their folder if the first words differ."""
-    words = zip(*(re.split(r"([\s_.-])", stem(Path(file))) for file in files), strict=False)
-    shared = "".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, words))
-    return shared.rstrip("_.- ") or Path(files[0]).absolute().parent.name
-
-
-def nifti_files(paths: Iterable[Path]) -> list[Path]:
-    """The paths of files that are NIfTI by their names, in order, without hidden files (the decathlon's ``._*``)."""
-    return sorted(path for path in paths if is_nifti(path) and path.name[0] != ".")
+from planewise.findings import Finding
 
 
 @dataclass(slots=True)
@@ -79,16 +52,19 @@ class Volume:
         return self.image.parent
 
 
+#: Maps each reason why files are not used, or are used without something, to their paths.
+Skipped = dict[Finding, list[str]]
+
+
 @dataclass
 class FoundVolumes:
     """The result of a reader: NIfTI exams, MRNet's volumes, whole cases or photographs."""
 
     volumes: list[Volume]
-    skipped: dict[str, list[str]]
-    """maps each reason to the paths left out for it"""
-    unmatched: list[tuple[str, str]] = field(default_factory=list)
+    skipped: Skipped
+    unmatched: list[tuple[str, Finding]] = field(default_factory=list)
     """errors in labels and tables, each with its file or name"""
     channels: tuple[str, ...] = ()
     """the channels of a case; empty if a case is one file"""
-    warnings: list[str] = field(default_factory=list)
-    """what a person should read before training, in words"""
+    warnings: list[Finding] = field(default_factory=list)
+    """what a person should read before training"""

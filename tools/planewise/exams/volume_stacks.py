@@ -12,9 +12,10 @@ import numpy as np
 from planewise.exams.exam import Exam
 from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
-from planewise.exams.volume import Volume, stem
-from planewise.exams.words import natural_order
-from planewise.nifti_files import open_nifti
+from planewise.exams.volume import Volume
+from planewise.files.names import stem
+from planewise.files.nifti import open_nifti
+from planewise.words import natural_order
 
 
 def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
@@ -38,7 +39,6 @@ def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
                 patient_key=first.patient_key,
                 folder=first.folder,
                 stacks=build_stacks(frames),
-                notes=[],
                 case=first.case,
             )
         )

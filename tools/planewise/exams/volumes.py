@@ -15,24 +15,23 @@ from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation, ornt
 
 from planewise.errors import InputError
 from planewise.exams import mnms2, ukbb
-from planewise.exams.mask_checks import label_values
-from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
-from planewise.nifti_files import open_nifti, states_orientation
-from planewise.predicted_masks import CORRECTED, has_mark, oldest_first
-
-#: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
-SAME_GRID = 0.1
+from planewise.exams.volume import FoundVolumes, Skipped, Volume
+from planewise.files.masks import label_values
+from planewise.files.names import case_and_channel, stem
+from planewise.files.nifti import open_nifti, other_grid, states_orientation
+from planewise.files.predicted_masks import CORRECTED, has_mark, oldest_first
+from planewise.findings import Finding, finding
 
 #: Why a file is not an image.
-PREDICTED_AS_IMAGE = "mask that a network predicted (planewise's mark is in its header): it is not an image"
-MASK_AS_IMAGE = (
-    "mask and not an image, because all its values are a few whole numbers: to use it as a label, move it into a folder of "
-    "masks, and name that folder with --labels"
-)
+PREDICTED_AS_IMAGE, MASK_AS_IMAGE = (finding("mask-as-image", kind=kind) for kind in ("predicted", "values"))
+#: Why a second file of an image, a mask without its image, or several masks are not used.
+TWICE, NO_IMAGE = finding("file-not-used", kind="file"), finding("mask-not-used", kind="alone")
+SEVERAL_MASKS, OTHER_MASK = finding("mask-not-used", kind="several"), finding("mask-not-used", kind="further")
+_SEVERAL_IMAGES = finding("mask-not-used", kind="images")
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
-#: The end of a mask's name; a mask that a person corrected (`planewise.predicted_masks.CORRECTED`) has one more.
+#: The end of a mask's name; a mask that a person corrected (`planewise.files.predicted_masks.CORRECTED`) has one more.
 _MASK_END = rf"(gt|seg|segmentation|labels?|masks?)({CORRECTED}(_\d+)?)?$"
 _MASK_TAIL = re.compile(rf"[_-]?{_MASK_END}", re.IGNORECASE)
 #: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.
@@ -44,13 +43,6 @@ _MASK_ALONE = re.compile(rf"[_-]{_MASK_END}", re.IGNORECASE)
 MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 #: Folders of images in nnU-Net's layout.
 IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
-#: Why one of two files of the same image is not used.
-TWICE = "second file of one image or channel (.nii next to .nii.gz, for example): another file is used; keep only one"
-#: Why one of several masks is not used.
-OTHER_MASK = "further mask of an image: the one with the plain name, or the corrected one, is used"
-#: Why none of several masks is used.
-SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
-_SEVERAL_IMAGES = "one mask matches images of several folders: none gets it; put it next to its image (CASE_gt.nii.gz)"
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
@@ -81,7 +73,7 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     by_folder = defaultdict(list)
     volumes: list[Volume] = []
     own: list[Volume] = []
-    skipped: dict[str, list[str]] = defaultdict(list)
+    skipped: Skipped = defaultdict(list)
     masks: dict[tuple[Path, str], Path] = {}
     for path in paths:
         below = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
@@ -100,17 +92,14 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
         else:
             own += find_own_volumes(files, skipped)
     volumes += _with_parallel_masks(own, masks, skipped)
-    for path in masks.values():
-        skipped[
-            "NIfTI file in a folder of masks (labelsTr, masks, ...): name the folder with --labels to use it"
-        ].append(str(path))
+    skipped[NO_IMAGE] += map(str, masks.values())
     usable = [volume for volume in volumes if _check(volume, skipped, of_one_slice)]
     kept = [phase for volume in usable for phase in _phases(volume, usable, skipped)]
     name_cases(kept, folder)
-    return FoundVolumes(kept, dict(skipped))
+    return FoundVolumes(kept, {reason: files for reason, files in skipped.items() if files})
 
 
-def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Path], skipped: dict) -> list[Volume]:
+def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Path], skipped: Skipped) -> list[Volume]:
     """Find the masks in folders of masks: ``masks/CASE.nii.gz`` for ``images/CASE.nii.gz`` or ``CASE.nii.gz``. nnU-Net's
     layout is ``imagesTr/CASE_0000.nii.gz`` (0000 is the channel) with ``labelsTr/CASE.nii.gz``; the Medical Segmentation
     Decathlon has the same folders without ``_0000``.
@@ -125,7 +114,7 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
         home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
         if kind := IMAGE_FOLDER.fullmatch(home.name):
             if channel:
-                skipped["further channel of nnU-Net: only channel 0000 of a heart is read"].append(str(volume.image))
+                skipped[finding("file-not-used", kind="nnunet-channel")].append(str(volume.image))
                 continue
             volume.case, volume.phase = case_and_phase(name)
             volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), name), None)
@@ -183,8 +172,12 @@ def read_info(path: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Volume]:
+def _acdc_patient(info_file: Path, files: list[Path], skipped: Skipped) -> list[Volume]:
     info = read_info(info_file)
+
+    def lacks(what: str) -> None:
+        skipped[finding("table-lacks", table=info_file.name, what=what)].append(str(info_file))
+
     case = info_file.parent.name
     by_stem = {stem(path).lower(): path for path in files}
     classes: dict[str, object] = {"group": info["Group"]} if info.get("Group") else {}
@@ -196,27 +189,20 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Vol
         if smallest <= value <= largest:
             classes[name.lower()] = value
         else:
-            limits = f"{name} from {smallest} to {largest}"
-            skipped[f"ACDC patient whose Info.cfg has no {limits}: kept without it"].append(str(info_file))
+            lacks(f"{name} from {smallest} to {largest}")
     volumes = []
     for phase in ("ED", "ES"):
         try:
             name = f"{case}_frame{int(info[phase]):02d}".lower()
+            image = by_stem[name]
         except (KeyError, ValueError):
-            skipped[f"ACDC patient whose Info.cfg names no {phase} frame: that phase is left out"].append(
-                str(info_file)
-            )
+            lacks(f"an {phase} frame that exists")
             continue
-        if name not in by_stem:
-            skipped[f"ACDC patient without the {phase} frame that Info.cfg names: that phase is left out"].append(
-                str(info_file)
-            )
-            continue
-        volumes.append(Volume(by_stem[name], by_stem.get(f"{name}_gt"), case, phase, classes, info.get("Group", "")))
+        volumes.append(Volume(image, by_stem.get(f"{name}_gt"), case, phase, classes, info.get("Group", "")))
     return volumes
 
 
-def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
+def find_own_volumes(files: list[Path], skipped: Skipped) -> list[Volume]:
     """The images of a folder, with any name, and the masks whose names begin with the name of an image; for a single
     image, also a mask with a generic name (``Segmentation.nii.gz``).
 
@@ -245,7 +231,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
         if name not in masks:
             continue
         if name in unnamed or _MASK_ALONE.search(name):
-            skipped["NIfTI file that is named like a mask, without its image next to it"].append(str(path))
+            skipped[NO_IMAGE].append(str(path))
             continue
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
@@ -263,7 +249,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
     return volumes
 
 
-def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
+def _check(volume: Volume, skipped: Skipped, of_one_slice: bool) -> bool:
     """Whether a volume can be read and used; a mask on another grid is removed."""
     image, problem = open_image(volume.image)
     problem = problem or _wrong_depth(image, volume.view, of_one_slice) or mask_as_image(volume)
@@ -272,40 +258,38 @@ def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
         return False
     volume.oriented = states_orientation(image.header)
     if volume.label is not None and (problem := grid_problem(volume.label, image.shape, image.affine)):
-        skipped[f"mask left out: {problem}"].append(str(volume.label))
+        skipped[problem.about("mask")].append(str(volume.label))
         volume.label = None
     return True
 
 
-def _wrong_depth(image: Any, view: str, of_one_slice: bool) -> str:
-    """The reason if an image has too many or too few slices, in words; otherwise empty."""
-    if view and view != "sax":
-        return ""
-    if of_one_slice and not view:
-        return "NIfTI stack of several slices: a 4ch image must have exactly one slice" if image.shape[2] > 1 else ""
-    if image.shape[2] > 1:
-        return ""
-    what = "cine" if len(image.shape) == 4 and image.shape[3] > 1 else "image"
-    return f"NIfTI {what} of one slice: a stack is needed"
+def _wrong_depth(image: Any, view: str, of_one_slice: bool) -> Finding | None:
+    """Why an image has too many or too few slices; None if it has not."""
+    single = of_one_slice and not view
+    if view not in ("", "sax") or single == (image.shape[2] == 1):
+        return None
+    return finding("nifti-image", kind="slices" if single else "slice")
 
 
-def open_image(path: Path) -> tuple[Any, str]:
-    """A NIfTI image, and the reason why it cannot be used, in words; the reason is empty if it can."""
+def open_image(path: Path) -> tuple[Any, Finding | None]:
+    """A NIfTI image, and why it cannot be used; None if it can."""
     try:
         image = open_nifti(path)
-    except (OSError, InputError) as error:
-        return None, str(error)
+    except OSError as error:
+        return None, finding("file-unusable", kind="unreadable", error=error.strerror)
+    except InputError as error:
+        return None, error.reason
     if len(image.shape) not in (3, 4):
-        return image, f"NIfTI image with {len(image.shape)} dimensions: it must be a volume (3D) or a cine (4D)"
-    return image, PREDICTED_AS_IMAGE if has_mark(image) else ""
+        return image, finding("nifti-image", kind="dimensions", count=len(image.shape), wanted="three or four")
+    return image, PREDICTED_AS_IMAGE if has_mark(image) else None
 
 
-def mask_as_image(volume: Volume) -> str:
-    """The reason if a volume is a mask by its values, with a name like that of an image; otherwise empty."""
-    return MASK_AS_IMAGE if any(map(label_values, volume.channels or [volume.image])) else ""
+def mask_as_image(volume: Volume) -> Finding | None:
+    """Why a volume is a mask by its values, with a name like that of an image; None if it is none."""
+    return MASK_AS_IMAGE if any(map(label_values, volume.channels or [volume.image])) else None
 
 
-def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Volume]:
+def _phases(volume: Volume, others: Sequence[Volume], skipped: Skipped) -> list[Volume]:
     """A volume for each time of a cine; an empty list if the cine's frames are also volumes of their own."""
     times = open_nifti(volume.image).shape[3:]
     if not times or times == (1,):
@@ -322,24 +306,26 @@ def has_frames(cine: Volume, others: Iterable[Volume]) -> bool:
     return any(other.folder == cine.folder and other.case == case and other.phase for other in others)
 
 
-def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
-    """The reason why a mask is not on an image's grid, in words; empty if it is."""
+def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> Finding | None:
+    """Why a mask is not on an image's grid; None if it is."""
     return mask_on_grid(mask, shape, affine, turned=False)[0]
 
 
 def mask_on_grid(
     mask: Path, shape: tuple[int, ...], affine: np.ndarray, turned: bool = True
-) -> tuple[str, list[list[int]]]:
+) -> tuple[Finding | None, list[list[int]]]:
     """Whether a mask is on an image's grid; if ``turned``, its axes may have any order and direction.
 
     Returns:
-        The reason why it is not, in words; and the argument of `nibabel.orientations.apply_orientation` that gives the mask
-        the image's axes. Both are empty if it is on the grid as it is stored.
+        Why it is not, None if it is; and the argument of `nibabel.orientations.apply_orientation` that gives the mask the
+        image's axes, empty if it has these axes.
     """
     try:
         header = open_nifti(mask)
-    except (OSError, InputError) as error:
-        return str(error), []
+    except OSError as error:
+        return finding("file-unusable", kind="unreadable", error=error.strerror), []
+    except InputError as error:
+        return error.reason, []
     # a fourth axis of length 1 does not count
     own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
     problem = other_grid(own, header.affine, wanted, affine)
@@ -349,23 +335,7 @@ def mask_on_grid(
         sizes = tuple(own[axis] for axis in turn[:, 0].argsort())
         if not other_grid(sizes, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
             if turned:
-                return "", turn.tolist()
-            codes = ("".join(aff2axcodes(each)) for each in (header.affine, affine))
-            problem = "its axes are {}, the image's {}; save it again with the image as its reference volume".format(
-                *codes
-            )
+                return None, turn.tolist()
+            own_axes, axes = ("".join(aff2axcodes(each)) for each in (header.affine, affine))
+            problem = finding("grid-differs", kind="axes", own=own_axes, wanted=axes)
     return problem, []
-
-
-def other_grid(own: tuple[int, ...], own_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> str:
-    """The reason why a volume of one shape and affine is not on the grid of an image, in words; empty if it is."""
-    if own != shape:
-        return f"its shape is {own}, the image's {shape}"
-    apart = corners_apart(shape, own_affine, affine)
-    return f"its affine puts it up to {apart:.1f} mm from the image" if apart > SAME_GRID else ""
-
-
-def corners_apart(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> float:
-    """The largest distance (mm), along any axis, between an image's corners according to two affines."""
-    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
-    return float(np.abs(corners @ (first - second).T).max())

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from planewise.findings import Finding, finding
 from planewise.geometry.locations import USUAL_LONG_AXIS
 from planewise.geometry.planes import nearest_body_axis, plane_from_affine
 from planewise.geometry.tolerances import OFF_AXIS
@@ -41,7 +42,7 @@ def stack_obliquity(affines: Tensor) -> tuple[float, str]:
     return math.degrees(float(middle.values)), _ACROSS[int(axis[middle.indices])]
 
 
-def why_no_short_axis(obliquity: float, across: str, min_obliquity: float, off_axis: float = 0.0) -> list[str]:
+def why_no_short_axis(obliquity: float, across: str, min_obliquity: float, off_axis: float = 0.0) -> list[Finding]:
     """Reasons why a stack cannot be a heart's short axis, judged only by the direction of its slices.
 
     Args:
@@ -54,13 +55,5 @@ def why_no_short_axis(obliquity: float, across: str, min_obliquity: float, off_a
     if obliquity >= min_obliquity:
         if off_axis <= OFF_AXIS:
             return []
-        return [
-            f"the slices' normal lies {off_axis:.0f} deg from the long axis of hearts (left, front and down), but "
-            f"the limit is {OFF_AXIS:g}; if the heart is on the right, or the file's orientation is wrong, use "
-            "--min_obliquity 0"
-        ]
-    return [
-        f"the slices lie {obliquity:.1f} deg from {across}, but a heart's short axis is oblique in the body by"
-        f" at least {min_obliquity:g} deg; if the file's header has lost its orientation (as in ACDC), use "
-        "--min_obliquity 0"
-    ]
+        return [finding("off-axis", degrees=round(off_axis), limit=OFF_AXIS)]
+    return [finding("not-oblique", degrees=round(obliquity, 1), plane=across, limit=min_obliquity)]

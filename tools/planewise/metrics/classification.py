@@ -1,16 +1,19 @@
-"""Scores of a classification into classes (Zhang 2024, Table 3), or into findings that may be present or not (Table 5)."""
+"""Scores of a classification into classes (Zhang 2024, Table 3), into findings that may be present or not (Table 5), into
+ordered grades (Taleb 2020, section 4.3), and of pretexts that choose one of several classes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import cohen_kappa_score, confusion_matrix, roc_auc_score
 from torch import Tensor
+
+from planewise.errors import InputError
 
 
 def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
@@ -37,7 +40,7 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
         "macro_auc": float(np.mean(known)) if known else None,
         "auc": auc,
         "accuracy": float((predicted == reference).mean()),
-        "confusion": confusion_matrix(reference, predicted, labels=range(len(classes))).tolist(),
+        "confusion": confusion_and_shares(predicted, reference, len(classes))[0].tolist(),
         "exams": len(reference),
     }
 
@@ -98,3 +101,178 @@ def mean_auc(logits: Tensor, labels: Tensor) -> float:
     tasks = [str(column) for column in range(labels.shape[1])]
     found = finding_scores(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy(), tasks)["macro_auc"]
     return math.nan if found is None else found
+
+
+def confusion_and_shares(
+    predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int
+) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
+    """Count the predictions of each class, and compute the share of correct predictions.
+
+    Args:
+        predicted, reference: classes, ``(N,)``.
+        classes: number of classes.
+
+    Returns:
+        The confusion matrix ``(classes, classes)``, with a row for each true class and a column for each predicted class;
+        and the share of correct predictions for each true class, ``(classes,)``, NaN if the class does not occur.
+    """
+    confusion = confusion_matrix(reference, predicted, labels=range(classes))
+    there = confusion.sum(axis=1)
+    return confusion, np.where(there > 0, confusion.diagonal() / np.maximum(there, 1), np.nan)
+
+
+def choice_scores(
+    predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int, choice: str, items: str
+) -> dict[str, Any]:
+    """Scores of a pretext that chooses one of several classes, such as the rotation of an image or the location of a patch.
+
+    Args:
+        predicted, reference: classes, ``(N,)``.
+        classes: number of classes.
+        choice: name of what is chosen, such as ``rotation``.
+        items: plural name of the samples, such as ``images``.
+
+    Returns:
+        ``accuracy``, and ``chance``, the accuracy of guessing; the number of samples under the name ``items``, and the
+        number of classes under the plural of ``choice``; ``accuracy_by_<choice>``, the accuracy for each class, NaN if the
+        class does not occur; and ``confusion``, with a row for each true class and a column for each predicted class.
+    """
+    confusion, shares = confusion_and_shares(predicted, reference, classes)
+    return {
+        "accuracy": float((predicted == reference).mean()),
+        "chance": 1 / classes,
+        items: len(reference),
+        f"{choice}s": classes,
+        f"accuracy_by_{choice}": shares.tolist(),
+        "confusion": confusion.tolist(),
+    }
+
+
+def tiles_in_place(predicted: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.floating]:
+    """Tile accuracy: the share of tiles in their correct places if the puzzle is solved with the predicted permutation.
+
+    Args:
+        predicted, reference: permutations p, ``(..., P)``; position ``s`` of the puzzle shows tile ``p(s)``.
+    """
+    # the tile at position s goes to cell p(s) of the predicted permutation
+    return (predicted == reference).mean(axis=-1)
+
+
+def jigsaw_scores(
+    predicted: NDArray[np.integer], reference: NDArray[np.integer], permutations: NDArray[np.integer]
+) -> dict[str, Any]:
+    """Permutation accuracy and tile accuracy.
+
+    Args:
+        predicted, reference: numbers of permutations, ``(N,)``.
+        permutations: the set of permutations, ``(count, P)``.
+
+    Returns:
+        ``accuracy``, the share of puzzles with the correct permutation, and ``chance``, the accuracy of guessing;
+        ``tiles_in_place``, the share of tiles in their correct places, and ``tiles_in_place_chance``, its value for random
+        permutations; and the numbers of ``puzzles`` and ``permutations``.
+    """
+    # the probability that two random permutations both have tile v at position s is the square of the share of
+    # permutations with this tile at this position
+    pieces = permutations.shape[1]
+    shares = (permutations[:, :, None] == np.arange(pieces)).mean(axis=0)
+    return {
+        "accuracy": float((predicted == reference).mean()),
+        "chance": 1 / len(permutations),
+        "tiles_in_place": float(tiles_in_place(permutations[predicted], permutations[reference]).mean()),
+        "tiles_in_place_chance": float(np.square(shares).sum(axis=1).mean()),
+        "puzzles": len(reference),
+        "permutations": len(permutations),
+    }
+
+
+def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
+    """The predicted grades. A grade is the number of thresholds with a probability above one half.
+
+    Args:
+        probabilities: probability that the grade is above each threshold, ``(N, thresholds)``.
+
+    Returns:
+        ``(N,)``, from 0 to the number of thresholds.
+    """
+    return (np.asarray(probabilities) > 0.5).sum(axis=1)
+
+
+def check_thresholds(probabilities: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse outputs that are not probabilities of thresholds, such as an output for each grade.
+
+    Args:
+        probabilities: see `predicted_grades`.
+        names: names of the grades.
+
+    Raises:
+        InputError: there is not one output for each threshold between two grades.
+    """
+    outputs = np.asarray(probabilities).shape[1]
+    if outputs != len(names) - 1:
+        raise InputError(
+            f"the network has {outputs} outputs for {len(names)} grades, but a grade is the number of thresholds that it "
+            f"exceeds, so there must be {len(names) - 1} outputs, trained with planewise.losses.OrdinalLoss; leave "
+            "network_def#num_outputs and loss as in train.yaml"
+        )
+
+
+def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float | None:
+    """Quadratic weighted kappa, computed by scikit-learn.
+
+    It is ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, where O is the confusion matrix and E its expectation by
+    chance: 1 for perfect agreement, and 0 for agreement by chance.
+
+    Args:
+        reference, predicted: grades from 0 to ``grades`` - 1.
+        grades: number of grades.
+
+    Returns:
+        The kappa; None if all grades are the same, because kappa is then undefined.
+    """
+    if len({*map(int, reference), *map(int, predicted)}) < 2:
+        return None
+    return float(cohen_kappa_score(reference, predicted, labels=list(range(grades)), weights="quadratic"))
+
+
+def grade_kappa(logits: Tensor, grades: Tensor) -> float:
+    """`quadratic_kappa` of the predicted grades, for `EpochScore`; NaN if it is undefined.
+
+    Args:
+        logits: ``(N, thresholds)``.
+        grades: ``(N,)``.
+    """
+    predicted = predicted_grades(torch.sigmoid(logits.float()).cpu().numpy())
+    found = quadratic_kappa(grades.reshape(len(logits)).cpu().numpy(), predicted, logits.shape[1] + 1)
+    return math.nan if found is None else found
+
+
+def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequence[str]) -> dict[str, Any]:
+    """Quadratic weighted kappa, accuracy, mean distance of grades, and the confusion matrix.
+
+    Args:
+        probabilities: see `predicted_grades`.
+        reference: true grades.
+        names: names of the grades, one more than there are thresholds.
+
+    Returns:
+        ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean absolute difference of grades), ``recall`` of each
+        grade (None for a grade without photographs), ``confusion`` (rows are true grades, columns predicted ones) and
+        ``photographs``, their number.
+
+    Raises:
+        InputError: see `check_thresholds`.
+    """
+    check_thresholds(probabilities, names)
+    true, predicted = np.asarray(reference), predicted_grades(probabilities)
+    confusion, recall = confusion_and_shares(predicted, true, len(names))
+    return {
+        "kappa": quadratic_kappa(true, predicted, len(names)),
+        "accuracy": float((predicted == true).mean()),
+        "distance": float(np.abs(predicted - true).mean()),
+        "recall": {
+            name: None if math.isnan(share) else share for name, share in zip(names, recall.tolist(), strict=True)
+        },
+        "confusion": confusion.tolist(),
+        "photographs": len(true),
+    }

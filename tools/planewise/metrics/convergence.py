@@ -1,9 +1,12 @@
-"""Count the epochs until training converges (Nakashima, Fig. 1; Taleb 2020, Figs. 5 and 6)."""
+"""Count the epochs until training converges (Nakashima, Fig. 1; Taleb 2020, Figs. 5 and 6), and measure which share of a
+saliency map is inside an organ."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+import numpy as np
 
 
 def epochs_to_converge(epochs: Sequence[int], losses: Sequence[float], share: float = 0.95) -> int | None:
@@ -37,3 +40,17 @@ def epoch_that_reached(epochs: Sequence[int], scores: Sequence[float], bar: floa
         An epoch; None if no score reaches the threshold.
     """
     return next((int(epoch) for epoch, score in zip(epochs, scores, strict=True) if score >= bar), None)
+
+
+def inside_share(saliency: np.ndarray, mask: np.ndarray) -> float | None:
+    """The share of a map's sum that is inside a mask.
+
+    Args:
+        saliency: values that are not negative, any shape.
+        mask: bool, of the same shape.
+
+    Returns:
+        A share from 0 to 1; None if all values are zero.
+    """
+    total = float(saliency.sum(dtype=np.float64))
+    return float(saliency[mask].sum(dtype=np.float64)) / total if total > 0 else None

@@ -1,15 +1,25 @@
-"""Measure how well embeddings distinguish slices, and whether they have collapsed."""
+"""Measure how well embeddings distinguish slices, whether they have collapsed, what their nearest neighbours are, and what
+can be predicted from the features of a frozen network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from planewise.losses import negatives
+
+#: Number of rows that are compared with all others at a time.
+_ROWS = 1024
+#: Candidate strengths of the ridge regression on standardised features.
+_ALPHAS = np.logspace(-2, 4, 13)
 
 
 def retrieval_accuracy(
@@ -84,3 +94,116 @@ def triplet_accuracy(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[
     near, far = (torch.linalg.vector_norm(anchor - other, dim=1) for other in (positive, negatives(prediction, target)))
     told = (near < far).long()
     return told, torch.ones_like(told)
+
+
+def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 1) -> Tensor:
+    """Find the most similar rows of other groups.
+
+    Rows are compared by the cosine of the angle between them, after the mean of all rows is subtracted. Without this
+    subtraction, all angles would be small, because after a ReLU all features point into one corner of space.
+
+    Args:
+        features: ``(N, D)``.
+        groups: N names, such as exams. A row's own group is left out, because its images are always similar.
+        count: number of neighbours of each row.
+
+    Returns:
+        Indices ``(N, count)``, with the nearest neighbour first.
+
+    Raises:
+        ValueError: for some row, the other groups have fewer than ``count`` rows.
+    """
+    names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    group = torch.tensor([names[name] for name in groups])
+    if len(group) - int(torch.bincount(group).max()) < count:
+        raise ValueError(
+            f"{count} neighbours are requested, but some rows have fewer than {count} rows in other groups"
+        )
+    rows = normalize(features - features.mean(dim=0), dim=1)
+    found = []
+    for part in range(0, len(rows), _ROWS):
+        alike = rows[part : part + _ROWS] @ rows.T
+        alike[group[part : part + _ROWS, None] == group] = -torch.inf
+        found.append(alike.topk(count, dim=1).indices)
+    return torch.cat(found)
+
+
+def mean_distance_of_others(values: Tensor, groups: Sequence[object]) -> float:
+    """Mean of ``|a - b|`` over all pairs of values from different groups, which is the expectation for a random neighbour.
+
+    Args:
+        values: ``(N,)``.
+        groups: N names.
+
+    Returns:
+        The mean; NaN if there is only one group.
+    """
+    names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    group = torch.tensor([names[name] for name in groups])
+    total, pairs = 0.0, 0
+    for part in range(0, len(values), _ROWS):
+        other = group[part : part + _ROWS, None] != group
+        distance = (values[part : part + _ROWS, None] - values).abs()
+        total += float(distance[other].double().sum())
+        pairs += int(other.sum())
+    return total / pairs if pairs else float("nan")
+
+
+def ridge_probe() -> Pipeline:
+    """The regression that all linear probes use: a ridge regression on standardised features, whose strength is chosen on the
+    fitted rows."""
+    return make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
+
+
+def linear_probe(features: Tensor, targets: Tensor, queries: Tensor) -> Tensor:
+    """Predict targets with a ridge regression on standardised features.
+
+    The solution is exact, so the probe cannot be under-trained. Its strength is chosen by leave-one-out validation on the
+    given rows, for each target separately.
+
+    Args:
+        features: ``(N, D)``, of the images with known targets.
+        targets: ``(N, K)``, NaN where unknown.
+        queries: ``(M, D)``, features of other images.
+
+    Returns:
+        Predicted targets, ``(M, K)``, float32. A target that is known in fewer than two rows, or has one value only, is
+        predicted as its mean (NaN if it is unknown everywhere).
+    """
+    found = []
+    for column in targets.double().numpy().T:
+        known = np.isfinite(column)
+        if known.sum() < 2 or np.ptp(column[known]) == 0:
+            found.append(np.full(len(queries), column[known].mean() if known.any() else np.nan))
+            continue
+        ridge = ridge_probe()
+        ridge.fit(features.double().numpy()[known], column[known])
+        found.append(ridge.predict(queries.double().numpy()))
+    return torch.from_numpy(np.stack(found, axis=1)).float()
+
+
+def neighbour_probe(
+    features: Tensor, targets: Tensor, queries: Tensor, neighbours: int = 20, temperature: float = 0.1
+) -> Tensor:
+    """Predict targets as the weighted mean over the nearest neighbours (Wu 2018, section 3.4).
+
+    Rows are compared by the cosine of the angle between them, after subtracting the mean of ``features``, as in
+    `nearest_neighbours`. A neighbour with cosine s has the weight ``exp(s / temperature)``.
+
+    Args:
+        features: ``(N, D)``, of the images with known targets.
+        targets: ``(N, K)``, NaN where unknown; a neighbour with an unknown target does not count for this target.
+        queries: ``(M, D)``, features of other images.
+        neighbours: number of neighbours; at most N are used.
+        temperature: smaller values give the nearest neighbour more weight; 0.1 is lightly's value.
+
+    Returns:
+        Predicted targets, ``(M, K)``, float32; NaN if no neighbour's target is known.
+    """
+    mean = features.mean(dim=0)
+    cosines = normalize(queries - mean, dim=1) @ normalize(features - mean, dim=1).T
+    nearest = cosines.topk(min(neighbours, len(features)), dim=1)
+    weights = (nearest.values / temperature).exp()[:, :, None]
+    answers = targets.float()[nearest.indices]
+    known = answers.isfinite()
+    return (weights * answers.nan_to_num()).sum(dim=1) / (weights * known).sum(dim=1)

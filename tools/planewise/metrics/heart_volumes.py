@@ -23,6 +23,7 @@ class HeartVolumes:
         corrected: numbers of the phases whose masks a person corrected.
         thickness: thickness with which each slice counts, mm; None if the slices are evenly spaced.
         times: place of each phase in the cycle, in [0, 1); None if it is unknown. Then the phases count as evenly spaced.
+        names: names of the phases.
     """
 
     volumes: Mapping[str, Sequence[float]]
@@ -33,6 +34,21 @@ class HeartVolumes:
     corrected: Collection[int] = ()
     thickness: Sequence[float] | None = None
     times: Sequence[float] | None = None
+    names: Sequence[str] = ()
+
+    def moments(self, phase: int) -> list[str]:
+        """What a phase is called: ``end-diastole`` and ``end-systole`` if it is one of them, otherwise by its name. The only
+        phase counts as end-diastole."""
+        several = len(self.volumes["LV"]) > 1
+        known = (("end-diastole", self.end_diastole), ("end-systole", self.end_systole if several else None))
+        return [moment for moment, number in known if number == phase] or [self.names[phase]]
+
+    def number(self, structure: str, quantity: str, phase: int | None = None) -> str:
+        """The name of a number, ``LV volume at end-systole``; without the moment if it is from two phases or the only
+        one."""
+        if phase is None or len(self.volumes["LV"]) == 1:
+            return f"{structure} {quantity}"
+        return f"{structure} {quantity} at {self.moments(phase)[0]}"
 
     def stroke_volume(self, ventricle: str) -> float:
         """The ventricle's volume at end-diastole minus its volume at end-systole, ml."""

@@ -9,30 +9,30 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import planewise
-from planewise.atomic_write import atomic_write
-from planewise.data.readable_items import reason_alone
-from planewise.errors import InputError
+from planewise.data.readable_items import reason_of
+from planewise.errors import InputError, causes
 from planewise.exams.datalist import check_output, folders_table, write_places
-from planewise.exams.words import count_of, duration
+from planewise.files.atomic_write import atomic_write
+from planewise.files.text import read_json
+from planewise.findings import Finding, finding, from_record, said, sentences
 from planewise.locks import claim_folder
+from planewise.own_exams.archive_page import archive_page
 from planewise.own_exams.corrected_masks import changed_since, corrected_in, mask_folders
 from planewise.own_exams.heart_bundles import (
     PAGE,
     ExamWork,
     Summary,
     place_of,
-    remarks_on_files,
     slices_of,
 )
-from planewise.reports.archive_page import archive_page
 from planewise.reports.tables import write_csv, write_json
-from planewise.text_files import read_json
+from planewise.words import count_of, duration
 
 _TABLE = "exams.csv"
 #: Most letters of a reason on the terminal, where each exam has one line; the table has the whole reason.
@@ -48,7 +48,7 @@ class Archive:
         table: the overview as CSV.
         folders: private table of the exams' hashes and folders; with ``--anonymous``, next to the folder of the results.
         finished: maps the name of each finished exam to its summary, worst first.
-        left_out: maps the name of each exam without results to the reason.
+        left_out: maps the name of each exam without results to the reasons.
         kept: number of finished exams whose results are from an earlier run.
     """
 
@@ -56,7 +56,7 @@ class Archive:
     table: Path
     folders: Path
     finished: dict[str, Summary] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, Sequence[Finding]] = field(default_factory=dict)
     kept: int = 0
 
     @property
@@ -67,12 +67,12 @@ class Archive:
     @property
     def no_dicom(self) -> list[str]:
         """Names of the finished exams without DICOM files, although they were requested or expected."""
-        return [name for name, summary in self.finished.items() if summary.no_dicom]
+        return [name for name, summary in self.finished.items() if summary.of("no-dicom")]
 
     @property
     def by_hand(self) -> list[str]:
         """Names of the finished exams with masks that a person changed."""
-        return [name for name, summary in self.finished.items() if summary.by_hand]
+        return [name for name, summary in self.finished.items() if summary.of("corrected-mask")]
 
 
 def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
@@ -124,7 +124,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         _write(done, work, exams, output)
     if not done.finished:
         name, why = next(iter(done.left_out.items()))
-        raise InputError(f"none of the {len(exams)} exams can be used; the first, exam {name}: {why}")
+        raise InputError(f"none of the {len(exams)} exams can be used; the first, exam {name}: {said(why)}")
     return done
 
 
@@ -143,27 +143,25 @@ def _one(
         (exam,) = work.run(items, output)
         summary = work.summary(exam)
         masks = corrected_in(mask_folders(name, items, output))
-        write_json(record, {"made_from": made_from, "masks": masks, **asdict(summary)})
+        told = {**vars(summary), "findings": [found.record() for found in summary.findings]}
+        write_json(record, {"made_from": made_from, "masks": masks, **told})
     except Exception as error:  # an error in one exam must not stop the others
         if _is_full(error):
             raise
-        if isinstance(error, InputError):
-            done.left_out[name] = reason_alone(error, name)
-        else:
-            done.left_out[name] = f"it cannot be used ({type(error).__name__})"
+        why = (
+            reason_of(error) if isinstance(error, InputError) else finding("exam-unusable", error=type(error).__name__)
+        )
+        done.left_out[name] = [why]
     else:
         done.finished[name] = summary
         return "; ".join([summary.words, *([count_of(len(summary.flags), "flag")] if summary.flags else [])])
-    return shorten(f"left out: {done.left_out[name]}", SHORT, placeholder=" ...")
+    return shorten(f"left out: {said(done.left_out[name])}", SHORT, placeholder=" ...")
 
 
-def _is_full(error: BaseException | None) -> bool:
+def _is_full(error: BaseException) -> bool:
     """Whether an error comes from a full disk, which would stop the other exams, too."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    full = errno.ENOSPC, errno.EDQUOT
+    return any(isinstance(cause, OSError) and cause.errno in full for cause in causes(error))
 
 
 def _claim(output: Path, command: str) -> None:
@@ -197,8 +195,8 @@ def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object
             files.append((path, status.st_size, status.st_mtime_ns))
         except OSError:
             files.append((path, -1, -1))
-    remarks = [[*remarks_on_files(item), *item.get("notes", ())] for item in items]
-    content = json.dumps([files, remarks, settings, planewise.__version__], sort_keys=True, default=str)
+    findings = [item.get("findings") for item in items]
+    content = json.dumps([files, findings, settings, planewise.__version__], sort_keys=True, default=str)
     return hashlib.sha256(content.encode(errors="backslashreplace")).hexdigest()
 
 
@@ -206,14 +204,15 @@ def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) 
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
-        lists = dict.fromkeys(("flags", "flagged", "remarks", "corrected", "by_hand", "no_dicom"), list)
-        types = {"values": dict, "words": str, "severity": (int, float), "not_a_heart": bool} | lists
+        types = {"values": dict, "words": str, "severity": (int, float), "not_a_heart": bool}
+        types |= dict.fromkeys(("findings", "flagged", "corrected"), list)
         if known["made_from"] != made_from or not page.is_file():
             return None
         if known["masks"] != corrected_in(folders) or changed_since(record, folders):
             return None
         if not all(isinstance(known[key], kind) for key, kind in types.items()):
             return None
+        known["findings"] = [*map(from_record, known["findings"])]
         return Summary(**{key: known[key] for key in types})
     except (InputError, KeyError, TypeError):
         return None
@@ -241,14 +240,14 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
         columns[key] = ["" if value is None else value for value in values]
     # the numbers stay numbers: their marks have a column of their own
     columns["flagged"] = ["; ".join(summary.flagged) for summary in finished]
-    columns["flags"] = ["; ".join(summary.flags) for summary in finished]
+    columns["flags"] = ["; ".join(sentences(summary.flags)) for summary in finished]
     if work.command == "segment":
         columns["corrected"] = ["; ".join(summary.corrected) for summary in finished]
-    columns["remarks"] = ["; ".join([*summary.remarks, *summary.by_hand, *summary.no_dicom]) for summary in finished]
+    columns["remarks"] = ["; ".join(sentences(summary.remarks)) for summary in finished]
     columns["left_out"] = [""] * len(finished)
     columns["note"] = [work.note.made_by] * len(finished)
     columns["page"] = [f"{name}/{PAGE}" for name in done.finished]
-    without = {"exam": [*done.left_out], "left_out": [*done.left_out.values()]}
+    without = {"exam": [*done.left_out], "left_out": [*map(said, done.left_out.values())]}
     write_csv(
         done.table,
         {key: [*cells, *without.get(key, [""] * len(done.left_out))] for key, cells in columns.items()},

@@ -12,15 +12,15 @@ import nibabel as nib
 import numpy as np
 
 from planewise.errors import InputError
-from planewise.exams.mask_checks import labels_of
 from planewise.exams.volumes import grid_problem
-from planewise.exams.words import listed
-from planewise.metrics.implausible_volumes import Flag
-from planewise.nifti_files import UNREADABLE, open_nifti, write_nifti
+from planewise.files.masks import labels_of
+from planewise.files.nifti import UNREADABLE, open_nifti, write_nifti
+from planewise.files.predicted_masks import CORRECTED, MASK, corrected_name, corrections
+from planewise.findings import Finding, finding
 from planewise.own_exams.heart_bundles import STRUCTURES, mask_file
-from planewise.predicted_masks import CORRECTED, MASK, corrected_name, corrections
+from planewise.own_exams.slicer_segmentation import read_slicer_segmentation
 from planewise.preprocessing.exam_name import volume_name
-from planewise.reports.slicer_segmentation import read_slicer_segmentation
+from planewise.words import listed
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def changed_since(record: Path, folders: Iterable[Path]) -> bool:
     return any(file.stat().st_mtime_ns > since for file in files)
 
 
-def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, CorrectedMask], list[str]]:
+def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, CorrectedMask], list[Finding]]:
     """The newest corrected mask of each phase that has one (`corrections`). One in 3D Slicer's format or on another
     grid is also saved as NIfTI on the network's grid.
 
@@ -60,7 +60,7 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Correc
         names: name of each phase's files, in temporal order.
 
     Returns:
-        Masks by the number of their phase, and a sentence without a full stop on each file that cannot be read.
+        Masks by the number of their phase, and a finding on each file that cannot be read.
     """
     found: dict[int, CorrectedMask] = {}
     refused = []
@@ -71,7 +71,7 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Correc
             try:
                 labels = read_labels(file, network)
             except InputError as error:
-                refused.append(f"{file.name} is not measured: {error}")
+                refused.append(finding("corrected-mask", kind="refused", file=file.name, error=str(error)))
                 continue
             nifti, grid = file, open_nifti(network)
             if file.suffix == ".nrrd" or grid_problem(file, grid.shape, grid.affine):
@@ -131,12 +131,3 @@ def read_labels(file: Path, network: Path) -> np.ndarray:
         raise InputError(f"its voxels are not those of {network.name}; save it on the grid of that file")
     labels[tuple(nearest.T)] = voxels[tuple(places.T)]
     return labels
-
-
-def marks_of(corrected: Mapping[int, CorrectedMask]) -> list[Flag]:
-    """A mark for each corrected mask, as a flag of its phase: `flags_of` finds the numbers that come from the mask."""
-    structures = tuple(STRUCTURES.values())
-    return [
-        Flag(structures, "volume", phase, f"from a mask that a person corrected: {mask.file.name}")
-        for phase, mask in sorted(corrected.items())
-    ]

@@ -17,17 +17,17 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
-from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
-from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
+from planewise.exams.dicom_report import Measured, ReportGroup, dicom_report, own_code
 from planewise.exams.dicom_segmentation import MANUFACTURER, Structure, dicom_segmentation, series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
+from planewise.files.atomic_write import atomic_write
+from planewise.files.predicted_masks import CORRECTED, set_aside
+from planewise.findings import FLAG, Finding, finding
 from planewise.geometry import clip_lines, intersection_lines, square_on_plane
-from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, flags_of, in_sentences
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
+from planewise.own_exams.heart_results import VENTRICLES, HeartResults, Number
 from planewise.own_exams.provenance import Provenance
-from planewise.predicted_masks import CORRECTED, said_of_a_kept, set_aside
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -65,20 +65,21 @@ _STROKE_VOLUME = {
     "RV": Code("429483009", "SCT", "Right Ventricular Stroke Volume"),
 }
 _MASS = Code("18087-7", "LN", "Left Ventricle Mass")
-_MILLILITRES, _GRAMS = Code("ml", "UCUM", "ml"), Code("g", "UCUM", "g")
 #: The patient's body surface, and the unit of a value per body surface.
 _PATIENT, _BODY_SURFACE = Code("116154003", "SCT", "Patient"), Code("8277-6", "LN", "BSA")
 _SQUARE_METRES = Code("m2", "UCUM", "m2")
-_PER_SURFACE = {unit: Code(f"{unit.value}/m2", "UCUM", f"{unit.value}/m2") for unit in (_MILLILITRES, _GRAMS)}
-_STROKE_INDEX = {
-    "LV": Code("277381004", "SCT", "Stroke Index"),
-    "RV": Code("429619008", "SCT", "RV Stroke Index"),
-}
-_PERCENT = Code("%", "UCUM", "Percent")
+_UNITS = {unit: Code(unit, "UCUM", unit) for unit in ("ml", "g", "ml/m2", "g/m2")} | {"%": Code("%", "UCUM", "Percent")}
 _DEGREES, _MILLIMETRES = Code("deg", "UCUM", "deg"), Code("mm", "UCUM", "mm")
 #: Concepts without a standard code.
 _VOLUME_INDEX = own_code("volume_index", "Volume per body surface")
-_MASS_INDEX = own_code("mass_index", "Left ventricle mass per body surface")
+#: Codes of values per body surface, by structure and quantity.
+_INDICES = {
+    ("LV", "volume"): _VOLUME_INDEX,
+    ("RV", "volume"): _VOLUME_INDEX,
+    ("LV", "stroke volume"): Code("277381004", "SCT", "Stroke Index"),
+    ("RV", "stroke volume"): Code("429619008", "SCT", "RV Stroke Index"),
+    ("myocardium", "mass"): own_code("mass_index", "Left ventricle mass per body surface"),
+}
 _VERDICT = own_code("verdict", "Verdict on a planned plane")
 _ANSWERS = {"plane": own_code("plane", "Plane"), "no plane": own_code("no_plane", "No plane")}
 _ANGLE = own_code("angle", "Angle between planned and acquired plane")
@@ -106,7 +107,7 @@ class DicomOut:
     all_phases: bool = False
     per_series: bool = False
 
-    def write(self, exam: str, item: Mapping[str, Any], make: Callable[[str | None], object]) -> list[str]:
+    def write(self, exam: str, item: Mapping[str, Any], make: Callable[[str | None], object]) -> list[Finding]:
         """Write an exam's files, after `clear_dicom`.
 
         Args:
@@ -115,31 +116,32 @@ class DicomOut:
             make: function that writes the files; called with ``hide`` of `source_images`.
 
         Returns:
-            A sentence without a full stop on why there are no files although files were requested or expected.
+            A finding on why there are no files although files were requested or expected.
         """
         if self.wanted is False:
             return []
         if not is_dicom(item):
-            return ["no DICOM files: they refer to DICOM images, and this exam is NIfTI"] * bool(self.wanted)
+            why = "they refer to DICOM images, and this exam is NIfTI"
+            return [finding("no-dicom", why=why)] if self.wanted else []
         try:
             make(exam if self.anonymous else None)
         except InputError as error:
-            return [f"no DICOM files: {error}"]
+            return [finding("no-dicom", why=str(error))]
         return []
 
 
-def clear_dicom(folder: Path) -> list[str]:
+def clear_dicom(folder: Path) -> list[Finding]:
     """Remove an exam's DICOM files of an earlier run: they may show other phases or identify the patient. A file that
-    another program wrote is kept under another name (`set_aside`); returns lines for the terminal on these files.
+    another program wrote is kept under another name (`set_aside`); returns findings on these files.
     """
-    said = []
+    kept = []
     for ending in (SEGMENTATION, REPORT):
         for file in sorted(folder.glob(f"*{ending}")):
             if is_own(file):
                 file.unlink()
             elif CORRECTED not in file.name:
-                said.append(f"  {said_of_a_kept(file, set_aside(file, ending))}")
-    return said
+                kept.append(set_aside(file, ending))
+    return kept
 
 
 def is_own(file: Path) -> bool:
@@ -153,10 +155,9 @@ def write_plan(
     item: Mapping[str, Any],
     plan: Mapping[str, Any],
     apart: Mapping[str, tuple[float, float] | None],
-    flags: Sequence[str],
+    findings: Sequence[Finding],
     remarks: Mapping[str, Sequence[str]],
     provenance: Provenance,
-    note: str,
     hide: str | None,
 ) -> Path:
     """Write ``plan.sr.dcm``: every view with its verdict, the plane as a square in patient space, and its numbers.
@@ -166,27 +167,22 @@ def write_plan(
         item: the planned stack, of DICOM images.
         plan: plan from `planewise.evaluation.PlanViewsd`.
         apart: for each view, angle (degrees) and offset (mm) from the acquired plane; None if no plane was acquired.
-        flags: what a person should check, as on the exam's page. A flag that begins with a view is a comment on that view;
-            the others concern the whole exam, so they are comments on every view.
-        remarks: for each view, the remarks on its plane, as on the exam's page.
+        findings: findings about the views, and about the whole exam or other views, which are comments on every view.
+        remarks: for each view, further comments.
         provenance: the bundle and weights that planned the views.
-        note: sentence on all weights that made the results.
         hide: see `source_images`.
 
     Raises:
         InputError: the images' headers cannot be used.
     """
     images = source_images(item["image"], hide)
-    planned = [f"{view}: " for view in plan["views"]]
-    findings = []
+    groups = _lines(plan["views"], item["image"], images)
     for view, entry in plan["views"].items():
-        own = [flag for flag in flags if flag.startswith(f"{view}: ") or not flag.startswith(tuple(planned))]
-        said = [*(f"check: {flag}" for flag in own), *entry["reasons"], *remarks[view], note, RESEARCH_ONLY]
-        findings.append(_view(view, entry, apart.get(view), said))
-    findings = [*_lines(plan["views"], item["image"], images), *findings]
+        own = [found for found in findings if found.subject == view or found.subject not in plan["views"]]
+        groups.append(_view(view, entry, apart.get(view), [*_comments(own), *remarks[view], RESEARCH_ONLY]))
     report = dicom_report(
         images,
-        findings,
+        groups,
         PLANS,
         provenance.version,
         provenance.weights,
@@ -196,7 +192,14 @@ def write_plan(
     return _written(folder / f"plan{REPORT}", report)
 
 
-def _view(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None, remarks: Sequence[str]) -> Finding:
+def _comments(findings: Sequence[Finding]) -> list[str]:
+    """Findings in words; flags ask a person to check."""
+    return [f"{'check: ' * (found.level == FLAG or bool(found.marks))}{found}" for found in findings]
+
+
+def _view(
+    view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None, remarks: Sequence[str]
+) -> ReportGroup:
     planned = entry["origin"] is not None
     numbers = [
         Measured(name, value, unit)
@@ -212,7 +215,7 @@ def _view(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None
     if planned:
         origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
         corners = square_on_plane(origin, normal / normal.norm(), _SIDE).numpy()
-    return Finding(
+    return ReportGroup(
         name=f"{view}, planned" if planned else f"{view}, no plane",
         kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
         numbers=numbers,
@@ -224,7 +227,7 @@ def _view(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None
 
 def _lines(
     views: Mapping[str, Mapping[str, Any]], slices: Sequence[Mapping[str, Any]], sources: Sequence[SourceImage]
-) -> list[Finding]:
+) -> list[ReportGroup]:
     """The lines along which the planned planes cut the images, for viewers that draw on images only (OHIF).
 
     The middle slice comes first: OHIF opens the image of the first line, and does not open other series of the stack.
@@ -243,7 +246,7 @@ def _lines(
             )
             if np.isfinite(ends).all():
                 found.append(
-                    Finding(
+                    ReportGroup(
                         name=f"{view}, planned, slice {number + 1}",
                         kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
                         numbers=[bound] if bound.value is not None and math.isfinite(bound.value) else [],
@@ -273,14 +276,9 @@ def write_segmentations(
     folder: Path,
     items: Sequence[Mapping[str, Any]],
     labels: Sequence[Any],
-    names: Sequence[str],
-    found: HeartVolumes,
-    surface: float | None,
-    flags: Sequence[Flag],
-    corrected: Sequence[Flag],
-    chosen: Sequence[str],
+    results: HeartResults,
+    remarks: Sequence[str],
     provenance: Provenance,
-    note: str,
     options: DicomOut,
     hide: str | None,
 ) -> list[Path]:
@@ -294,14 +292,9 @@ def write_segmentations(
         folder: folder of the exam.
         items: the stack of each phase, of DICOM images.
         labels: label map of each phase, ``(i, j, slices)``.
-        names: name of each phase's files, without the ending.
-        found: the volumes.
-        surface: the patient's body surface (m2, Mosteller), for values per m2; None if unknown.
-        flags: implausible numbers.
-        corrected: a mark for each label map that a person corrected.
-        chosen: sentences that say how end-diastole, end-systole and the images were chosen.
+        results: the volumes.
+        remarks: comments on every number.
         provenance: the bundle and weights that made the label maps.
-        note: sentence on these weights.
         options: with ``all_phases``, every phase gets a file; ``per_series`` also writes ``seriesN.seg.dcm``, a file for
             each series of images, with all phases, see `series_segmentations`.
         hide: see `source_images`.
@@ -309,135 +302,114 @@ def write_segmentations(
     Raises:
         InputError: the images' headers cannot be used.
     """
-    structures = [
-        Structure(value, NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
-        for value, name in STRUCTURES.items()
-    ]
-    moments = {found.end_diastole: "end-diastole" if len(items) > 1 else "the only phase"} | (
-        {found.end_systole: "end-systole"} if len(items) > 1 and found.end_systole != found.end_diastole else {}
-    )
-    by_hand = {mark.phase for mark in corrected}
-    images, segmented, uids = {}, {}, generate_uid()
-    for phase in range(len(items)) if options.all_phases or options.per_series else sorted(moments):
-        images[phase] = source_images(items[phase]["image"], hide)
-        when = moments.get(phase) or names[phase]
+    found, names = results.volumes, results.volumes.names
+    moments = {phase: found.moments(phase)[0] for phase in (found.end_diastole, found.end_systole)}
+    if not results.several:
+        moments = {found.end_diastole: "the only phase"}
+    wanted = range(len(items)) if options.all_phases or options.per_series else sorted(moments)
+    images = {phase: source_images(items[phase]["image"], hide) for phase in wanted}
+    uid, segmented = generate_uid(), {}
+    for phase, sources in images.items():
+        corrected = phase in results.corrected
         segmented[phase] = dicom_segmentation(
-            images[phase],
+            sources,
             labels[phase],
-            structures,
+            [
+                Structure(value, NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
+                for value, name in STRUCTURES.items()
+            ],
             SEGMENTS,
             provenance.version,
             provenance.weights,
-            f"heart at {when}, {'corrected' if phase in by_hand else provenance.short}, research only",
+            f"heart at {moments.get(phase) or names[phase]}, {'corrected' if corrected else provenance.short}, research only",
             _FIRST_SEGMENTATION_SERIES + phase,
-            phase in by_hand,
+            corrected,
         )
-        segmented[phase].SeriesInstanceUID = _series_uid(uids, segmented[phase])
+        segmented[phase].SeriesInstanceUID = _series_uid(uid, segmented[phase])
+    kept = segmented if options.all_phases else moments
+    files = {f"volumes{REPORT}": _volumes_report(results, moments, segmented, images, remarks, provenance)}
+    files |= {f"{names[phase]}{SEGMENTATION}": segmented[phase] for phase in sorted(kept)}
+    if options.per_series:
+        made_by = "corrected" if results.corrected else provenance.short
+        cines = series_segmentations(
+            list(segmented.values()),
+            list(images.values()),
+            lambda number: f"heart, series {number}, {made_by}, research only",
+            _FIRST_CINE_SERIES,
+        )
+        for number, cine in enumerate(cines, start=1):
+            cine.SeriesInstanceUID = _series_uid(uid, cine)
+            cine.SegmentSequence = segmented[max(results.corrected, default=0)].SegmentSequence
+            files[f"series{number}{SEGMENTATION}"] = cine
+    return [_written(folder / name, dataset) for name, dataset in files.items()]
 
-    def remarks(name: str, quantity: str, phase: int | None = None) -> list[str]:
-        """Which corrected masks a number comes from, what to check about it, and the notes on all numbers, in words."""
-        number = Number(name, quantity, phase, surface is not None)
-        marks = [mark.text for mark in flags_of(number, corrected, found)]
-        doubts = [f"check: {sentence}" for sentence in in_sentences(flags_of(number, flags, found), found)]
-        return [*marks, *doubts, *chosen, note, RESEARCH_ONLY]
 
-    findings = [
-        finding
-        for phase, moment in moments.items()
-        for finding in _volumes(phase, moment, found, surface, remarks, segmented[phase], images[phase])
-    ]
-    if len(moments) > 1:
-        findings += [_function(name, found, surface, remarks) for name in ("LV", "RV")]
-    if surface is not None:
-        measured = [Measured(_BODY_SURFACE, surface, _SQUARE_METRES)]
-        doubts = [f"check: {flag.text}" for flag in flags if flag.quantity == BODY_SURFACE]
-        said = [*doubts, _OF_THE_SURFACE, note, RESEARCH_ONLY]
-        findings.append(Finding("Body surface", _PATIENT, measured, remarks=said))
-    used = {image.uid: image for phase in moments for image in images[phase]}
-    report = dicom_report(
+def _volumes_report(
+    results: HeartResults,
+    moments: Mapping[int, str],
+    segmented: Mapping[int, Dataset],
+    sources: Mapping[int, Sequence[SourceImage]],
+    remarks: Sequence[str],
+    provenance: Provenance,
+) -> Dataset:
+    """The report on the volumes at end-diastole and end-systole, the function, and the body surface."""
+    groups = []
+    for phase, moment in moments.items():
+        for number, name in enumerate(STRUCTURES.values(), start=1):
+            volume = results.number(name, "volume", phase)
+            numbers = [volume]
+            codes = [_VOLUMES.get((name, moment), _VOLUME)]
+            if name == "myocardium" and phase == results.volumes.end_diastole:  # a report has one mass
+                numbers.append(results.number(name, "mass", phase))
+                codes.append(_MASS)
+            measured = _measured(results, numbers, codes)
+            # the mass has every flag of the volume
+            said = [*_said_of(results, numbers[-1]), *remarks, RESEARCH_ONLY]
+            where = {"segment": (segmented[phase], number), "images": sources[phase]}
+            groups.append(ReportGroup(f"{NAMES[name]}, {moment}", _SITES[name], measured, remarks=said, **where))
+    for name in VENTRICLES if len(moments) > 1 else ():
+        numbers = [results.number(name, quantity) for quantity in ("stroke volume", "ejection fraction")]
+        measured = _measured(results, numbers, [_STROKE_VOLUME[name], _EJECTION_FRACTION[name]])
+        # the ejection fraction has every flag of the stroke volume
+        said = [*_said_of(results, numbers[1]), *remarks, RESEARCH_ONLY]
+        groups.append(ReportGroup(f"{NAMES[name]}, function", _SITES[name], measured, remarks=said))
+    if results.surface is not None:
+        measured = [Measured(_BODY_SURFACE, results.surface, _SQUARE_METRES)]
+        said = [*_comments(results.size_flags), _OF_THE_SURFACE, *remarks[-1:], RESEARCH_ONLY]
+        groups.append(ReportGroup("Body surface", _PATIENT, measured, remarks=said))
+    used = {image.uid: image for phase in moments for image in sources[phase]}
+    return dicom_report(
         list(used.values()),
-        findings,
+        groups,
         SEGMENTS,
         provenance.version,
         provenance.weights,
         "ventricular volumes, research only",
         _VOLUMES_SERIES,
     )
-    kept = segmented if options.all_phases else moments
-    files = {f"volumes{REPORT}": report}
-    files |= {f"{names[phase]}{SEGMENTATION}": segmented[phase] for phase in sorted(kept)}
-    if options.per_series:
-        cines = series_segmentations(
-            list(segmented.values()),
-            list(images.values()),
-            lambda number: f"heart, series {number}, {'corrected' if by_hand else provenance.short}, research only",
-            _FIRST_CINE_SERIES,
-        )
-        for number, cine in enumerate(cines, start=1):
-            cine.SeriesInstanceUID = _series_uid(uids, cine)
-            cine.SegmentSequence = segmented[max(by_hand, default=0)].SegmentSequence
-            files[f"series{number}{SEGMENTATION}"] = cine
-    return [_written(folder / name, dataset) for name, dataset in files.items()]
+
+
+def _measured(results: HeartResults, numbers: Sequence[Number], codes: Sequence[Code]) -> list[Measured]:
+    """Numbers with their codes, each followed by its value per m2 if it has one and the body surface is known."""
+    measured = []
+    for number, code in zip(numbers, codes, strict=True):
+        measured.append(Measured(code, number.value, _UNITS[number.unit]))
+        index = _INDICES.get((number.structure, number.quantity))
+        if results.surface is not None and index is not None:
+            indexed = results.per_surface(number)
+            measured.append(Measured(index, indexed.value, _UNITS[indexed.unit]))
+    return [each for each in measured if math.isfinite(each.value)]
+
+
+def _said_of(results: HeartResults, number: Number) -> list[str]:
+    """Which corrected masks a number comes from, and what to check about it."""
+    marked = number if results.surface is None else results.per_surface(number)
+    return [f"from a mask that a person corrected: {file}" for file in marked.corrected] + _comments(marked.flags)
 
 
 def _series_uid(uid: str, segmentation: Dataset) -> str:
     """A UID for a segmentation's series, from a UID of the run: OHIF lists segmentations by descending UID."""
     return f"{uid[:58]}.{19999 - segmentation.SeriesNumber}"
-
-
-def _volumes(
-    phase: int,
-    moment: str,
-    found: HeartVolumes,
-    surface: float | None,
-    remarks: Callable[[str, str, int], list[str]],
-    segmentation: Dataset,
-    images: Sequence[SourceImage],
-) -> list[Finding]:
-    findings = []
-    for number, name in enumerate(STRUCTURES.values(), start=1):
-        ml = found.volumes[name][phase]
-        numbers = [Measured(_VOLUMES.get((name, moment), _VOLUME), ml, _MILLILITRES)]
-        if name != "myocardium":
-            numbers += _indexed(_VOLUME_INDEX, numbers[0], surface)
-        elif phase == found.end_diastole:  # a report has one mass
-            mass = Measured(_MASS, found.masses[phase], _GRAMS)
-            numbers += [mass, *_indexed(_MASS_INDEX, mass, surface)]
-        findings.append(
-            Finding(
-                name=f"{NAMES[name]}, {moment}",
-                kind=_SITES[name],
-                numbers=numbers,
-                # the mass has every flag of the volume
-                remarks=remarks(name, "mass" if name == "myocardium" else "volume", phase),
-                segment=(segmentation, number),
-                images=images,
-            )
-        )
-    return findings
-
-
-def _indexed(name: Code, value: Measured, surface: float | None) -> list[Measured]:
-    """The value per body surface, as on the exam's page; none if the body surface is unknown."""
-    return [] if surface is None else [Measured(name, value.value / surface, _PER_SURFACE[value.unit])]
-
-
-def _function(
-    name: str, found: HeartVolumes, surface: float | None, remarks: Callable[[str, str], list[str]]
-) -> Finding:
-    stroke_volume = Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES)
-    values = [
-        stroke_volume,
-        *_indexed(_STROKE_INDEX[name], stroke_volume, surface),
-        Measured(_EJECTION_FRACTION[name], found.ejection_fraction(name), _PERCENT),
-    ]
-    return Finding(
-        name=f"{NAMES[name]}, function",
-        kind=_SITES[name],
-        numbers=[value for value in values if math.isfinite(value.value)],
-        # the ejection fraction has every flag of the stroke volume
-        remarks=remarks(name, "ejection fraction"),
-    )
 
 
 def _written(path: Path, dataset: Dataset) -> Path:

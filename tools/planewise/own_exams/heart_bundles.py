@@ -7,9 +7,9 @@ import logging
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from os.path import commonpath
 from pathlib import Path
@@ -19,27 +19,27 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from planewise.atomic_write import atomic_write
-from planewise.data import find_inputs
-from planewise.data.readable_items import left_out
 from planewise.early_checks import EXAM, refuse_missing
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
-from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
+from planewise.exams import find_inputs
+from planewise.exams.cardiac_views import KNEE
 from planewise.exams.input_stacks import InputStack
 from planewise.exams.volumes import case_and_phase
-from planewise.exams.words import as_sentence
+from planewise.files.atomic_write import atomic_write
+from planewise.files.masks import HEART_STRUCTURES
+from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti, two_geometries
+from planewise.files.predicted_masks import CORRECTED, MASK
+from planewise.findings import FLAG, Finding, finding, from_text, of_level, said, to_text
 from planewise.geometry.stack_direction import stack_obliquity
 from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
-from planewise.nifti_files import UNREADABLE, is_nifti, open_nifti, two_geometries
+from planewise.own_exams.archive_page import PAGE, Summary
+from planewise.own_exams.exam_page import ShownExam, exam_page
 from planewise.own_exams.provenance import Note
-from planewise.predicted_masks import CORRECTED, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.preprocessing.load_stack import slice_thickness
 from planewise.preprocessing.require_view import wrong_direction
-from planewise.reports.archive_page import PAGE, Summary
-from planewise.reports.exam_page import ShownExam, exam_page
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,6 @@ class MadePage:
         lines: lines about the results, for a terminal.
         item: the item of `find_inputs` for the planned stack, or for the stack at end-diastole.
         files: every file that was written, the page first; deleted if the call had no output folder.
-        no_dicom: a sentence on why there are no DICOM files although they were requested or expected.
     """
 
     name: str
@@ -70,7 +69,6 @@ class MadePage:
     lines: Sequence[str]
     item: Mapping[str, Any]
     files: Sequence[Path]
-    no_dicom: Sequence[str] = field(default=(), kw_only=True)
 
     @cached_property
     def stack(self) -> LoadedStack:
@@ -115,7 +113,7 @@ def stacks_in(
     keep_names: bool = False,
     min_obliquity: float | None = None,
     straight: bool = False,
-    skipped: dict[str, int] | None = None,
+    skipped: dict[Finding, int] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, LeftOut]]:
     """The stacks in a folder, a volume or a datalist that may be the short axis of a heart, found by `find_inputs`.
 
@@ -128,15 +126,14 @@ def stacks_in(
             its hash, like a DICOM exam.
         min_obliquity: limit of `why_no_short_axis`, degrees; None uses `SHORT_AXIS_OBLIQUITY`, 0 accepts any stack.
         straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC). They get a
-            remark under ``header``, unless ``min_obliquity`` is 0.
+            flag, unless ``min_obliquity`` is 0.
         skipped: see `planewise.exams.find_stacks`.
 
     Returns:
         The stacks, and the exams that are left out.
 
     Raises:
-        InputError: there is no stack; there are only single slices, which cannot be planned or measured; none of the
-            stacks can be a short axis; or ``min_obliquity`` is not an angle.
+        InputError: there is no stack; none of the stacks can be a short axis; or ``min_obliquity`` is not an angle.
     """
     refuse_missing(path, EXAM)
     limit = smallest_obliquity(min_obliquity)
@@ -144,35 +141,18 @@ def stacks_in(
     found = [of_case(item, keep_names) for item in find_inputs(path, phases, left_out=unrecognised, skipped=skipped)]
     left_out: dict[str, LeftOut] = {}
     for stack in unrecognised:
-        left_out[stack.exam] = LeftOut.of(stack.flag or "", [{"image": stack.slices, "exam": stack.exam}])
+        left_out[stack.exam] = LeftOut.of(stack.why_not, [{"image": stack.slices, "exam": stack.exam}])
     if is_nifti(path) and path.is_file():
         open_nifti(path)
-    single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
-    if single and all(item.get("exam") in single for item in found):
-        names = ", ".join(sorted(single))
-        which = f"exam {names} has" if len(single) == 1 else f"exams {names} have"
-        causes = "".join(dict.fromkeys(f"{said}; " for item in found for said in item.get("header", ())))
-        raise InputError(
-            f"{which} no stack, only single slices; {causes}planes and volumes need three short-axis slices or more. Name "
-            "a folder that contains such a stack, or leave these exams out"
-        )
     refused = no_short_axes(found, limit, straight)
     for item in found:
-        if item.get("exam") in single:
-            refused[item["exam"]] = "; ".join(["it has no stack, only single slices", *item.get("header", ())])
+        if isinstance(item["image"], list) and len(item["image"]) == 1:
+            refused[item["exam"]] = [finding("no-stack", least=3, most=1), *of_level(findings_of(item), FLAG)]
     if refused and all(exam_of(item) in refused for item in found):
-        reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
-        more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
-        # a knee has no short axis, however it is taken
-        knees = all(KNEE in why for why in refused.values())
-        anyway = "" if knees else ", or take the stacks anyway with --min_obliquity 0"
-        raise InputError(
-            "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series"
-            f"{anyway}{reasons}{more}{_instead(path, refused.values())}"
-        )
+        raise InputError(_none(path, refused))
     for exam, why in refused.items():
         left_out[exam] = LeftOut.of(why, [item for item in found if exam_of(item) == exam])
-    kept = [item | _on_header(item, limit) for item in found if exam_of(item) not in refused]
+    kept = [_with_header(item, limit) for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
     # the exams that are left out are in the same folder, so the bundle gets the names of the other exams; the frames of a
@@ -184,6 +164,25 @@ def stacks_in(
     ], left_out
 
 
+def _none(path: Path, refused: Mapping[str, Sequence[Finding]]) -> str:
+    """The message if no exam can be used."""
+    reasons = "".join(f"\n  exam {exam}: {said(why)}" for exam, why in list(refused.items())[:_NAMED])
+    more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    knees = {exam for exam, why in refused.items() if finding("series-of-organ", organ=KNEE) in why}
+    single = {exam for exam, why in refused.items() if why[0].code == "no-stack"}
+    # a knee has no short axis, however it is taken
+    anyway = "" if knees | single == refused.keys() else ", or take the stacks anyway with --min_obliquity 0"
+    instead = (
+        "\n`planewise plan` and `planewise segment` are for hearts. planewise has no segmentation of knees; to plan the "
+        f"views of a knee, run in the folder bundles/{KNEES}: "
+        f"python -m monai.bundle run --config_file configs/inference.yaml --input {shlex.quote(str(path))} --output_dir OUT"
+    )
+    return (
+        "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series"
+        f"{anyway}{reasons}{more}{instead if knees else ''}"
+    )
+
+
 def of_case(item: dict[str, Any], keep_names: bool) -> dict[str, Any]:
     """An item of `find_inputs`; a file that is named by a phase (``case_frame01``, ``case_ED``) is a phase of the exam that
     its case names, as in an index."""
@@ -193,17 +192,6 @@ def of_case(item: dict[str, Any], keep_names: bool) -> dict[str, Any]:
     case, phase = case_and_phase(stem(Path(path)))
     whole = Path(path).with_name(case) if case else Path(path).parent
     return {**item, "exam": whole.name if keep_names else exam_of({"image": whole}), "phase": phase} if phase else item
-
-
-def _instead(path: Path, reasons: Iterable[str]) -> str:
-    """The command for a folder that contains a knee; empty for any other folder."""
-    if not any(KNEE in why for why in reasons):
-        return ""
-    return (
-        "\n`planewise plan` and `planewise segment` are for hearts. planewise has no segmentation of knees; to plan the "
-        f"views of a knee, run in the folder bundles/{KNEES}: "
-        f"python -m monai.bundle run --config_file configs/inference.yaml --input {shlex.quote(str(path))} --output_dir OUT"
-    )
 
 
 def smallest_obliquity(given: float | None) -> float:
@@ -221,45 +209,37 @@ def smallest_obliquity(given: float | None) -> float:
     return limit
 
 
-def no_short_axes(items: Sequence[Mapping[str, Any]], min_obliquity: float, straight: bool) -> dict[str, str]:
-    """Maps each exam that cannot be a heart's short axis to the reason; see `stacks_in`."""
+def no_short_axes(items: Sequence[Mapping[str, Any]], min_obliquity: float, straight: bool) -> dict[str, list[Finding]]:
+    """Maps each exam that cannot be a heart's short axis to the reasons; see `stacks_in`."""
     return {exam_of(item): why for item in items if (why := _why_no_exam(item, min_obliquity, straight))}
 
 
-def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) -> str:
+def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) -> list[Finding]:
     """Why a stack cannot be a heart's short axis; empty if it may be one, or if its file cannot be read."""
     if min_obliquity <= 0:
-        return ""
-    if "not_recognised" in item:
-        return str(item["not_recognised"])
+        return []
+    if "why_not" in item:
+        return from_text(item["why_not"])
     affine = _affine_of(item)
-    return "" if affine is None else wrong_direction(affine, min_obliquity, straight)
+    return [] if affine is None else wrong_direction(affine, min_obliquity, straight)
 
 
-def _on_header(item: Mapping[str, Any], min_obliquity: float) -> dict[str, list[str]]:
-    """Remarks on the header of a volume: under ``header`` if measured numbers may be wrong, otherwise under ``notes``."""
-    remarks = {"header": _without_orientation(item, min_obliquity), "notes": []}
+def findings_of(item: Mapping[str, Any]) -> list[Finding]:
+    """What was found out about an item of `find_inputs`."""
+    return from_text(item.get("findings", "[]"))
+
+
+def _with_header(item: dict[str, Any], min_obliquity: float) -> dict[str, Any]:
+    """An item with what its NIfTI header says against it: two geometries, or slices exactly along the body's axes, unless a
+    person has said with a limit of 0 that the stack is a short axis."""
+    found = []
     if is_nifti(str(item["image"])):
         with suppress(*UNREADABLE):  # the bundle reports it
-            for key, said in zip(remarks, two_geometries(item["image"]), strict=True):
-                remarks[key] += [said] if said else []
-    return {key: said for key, said in remarks.items() if said}
-
-
-def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> list[str]:
-    """A remark on a volume exactly along the body's axes; empty for any other stack, or if a person has
-    said with a limit of 0 that the stack is a short axis."""
-    affine = None if min_obliquity <= 0 else _affine_of(item)
-    if affine is None:
-        return []
-    obliquity, across = stack_obliquity(affine)
-    if obliquity >= NO_ORIENTATION:
-        return []
-    return [
-        f"the header says that the slices are exactly {across}: either it has lost its orientation (as in ACDC), "
-        "or this is not a short axis, and the masks and volumes are wrong; if you know that it is a short axis, use "
-        "--min_obliquity 0"
-    ]
+            found += two_geometries(item["image"])
+    if min_obliquity > 0 and (affine := _affine_of(item)) is not None:
+        obliquity, across = stack_obliquity(affine)
+        found += [finding("orientation-lost", plane=across)] if obliquity < NO_ORIENTATION else []
+    return item | {"findings": to_text([*findings_of(item), *found])} if found else item
 
 
 def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
@@ -294,7 +274,7 @@ class ExamWork:
     run: Callable[[Sequence[Mapping[str, Any]], Path], list[Any]]
     summary: Callable[[Any], Summary]
     note: Note
-    skipped: Mapping[str, int]
+    skipped: Mapping[Finding, int]
 
     @property
     def exams(self) -> dict[str, list[Mapping[str, Any]]]:
@@ -307,7 +287,7 @@ class ExamWork:
     def run_all(self, output: Path) -> list[Any]:
         """The results of all stacks; exams that are left out are logged."""
         for exam, left in self.left_out.items():
-            logger.warning("exam %s is left out: %s", exam, left.why)
+            logger.warning("exam %s is left out: %s", exam, said(left.why))
         return self.run(self.stacks, output)
 
 
@@ -316,17 +296,17 @@ class LeftOut:
     """An exam that cannot be used.
 
     Attributes:
-        why: the reason, in words.
+        why: the reasons.
         folder: folder of its files.
         image: one of its files; None if unknown.
     """
 
-    why: str
+    why: Sequence[Finding]
     folder: Path
     image: Path | None = None
 
     @classmethod
-    def of(cls, why: str, items: Sequence[Mapping[str, Any]]) -> LeftOut:
+    def of(cls, why: Sequence[Finding], items: Sequence[Mapping[str, Any]]) -> LeftOut:
         """Leave out an exam, given its items."""
         return cls(why, *place_of(items))
 
@@ -388,7 +368,7 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
         item: item from `find_inputs`.
     """
     first = item["image"][0] if isinstance(item["image"], list) else {}
-    loaded = LoadStackd("image", remarks=False)(item)  # the bundle has already logged the remarks
+    loaded = LoadStackd("image", remarks=False)(item)
     image = loaded["image"]
     affines = slice_affines(image[None], loaded.get("slice_affines"))
     views = {}
@@ -431,31 +411,20 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
     return page
 
 
-def remarks_on_files(item: Mapping[str, Any]) -> list[str]:
-    """Sentences about missing files, wrong headers and misnamed series, from `find_inputs`."""
-    return [text for key in ("header", "doubts") for text in item.get(key, ())]
+def in_sentences(refused: Mapping[str, Finding]) -> list[str]:
+    """What a run says about the exams that it refused; `ExamWork.note` names the weights."""
+    return [f"Exam {exam} is left out: {why}." for exam, why in refused.items()]
 
 
-def of_the_run(said: Sequence[str]) -> list[str]:
-    """What the runs report about exams that were left out, as sentences; `ExamWork.note` names the weights."""
-    told = (line for line in said if left_out([line]))
-    return [as_sentence(line) for line in dict.fromkeys(told)]
-
-
-def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The stacks of the exams that the runs did not leave out.
-
-    Args:
-        stacks: stacks from `stacks_in`.
-        said: reports of the runs.
+def read_exams(stacks: Sequence[Mapping[str, Any]], refused: Mapping[str, Finding]) -> list[Mapping[str, Any]]:
+    """The stacks of the exams that a run did not refuse.
 
     Raises:
-        InputError: the runs left out all exams.
+        InputError: the run refused all exams.
     """
-    unread = left_out(said)
-    if read := [item for item in stacks if exam_of(item) not in unread]:
+    if read := [item for item in stacks if exam_of(item) not in refused]:
         return read
-    raise InputError("; ".join(f"exam {exam} cannot be used: {why}" for exam, why in unread.items()))
+    raise InputError("; ".join(f"exam {exam}: {why}" for exam, why in refused.items()))
 
 
 def text(value: Any, digits: int = 1, unit: str = "") -> str:

@@ -12,13 +12,13 @@ from torch import nn
 
 import planewise
 from planewise.engines.check_settings import check_plain_settings
+from planewise.engines.own_names import own_code
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_bundle import follow_weights
 from planewise.errors import InputError
-from planewise.exams.words import did_you_mean, nearest
 from planewise.networks import weights_path
 from planewise.networks.pretrained import read_weights
-from planewise.own_names import own_code
+from planewise.words import did_you_mean, nearest
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +17,19 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
-from planewise.data import find_inputs
+from planewise.data.readable_items import reason_of
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
+from planewise.exams import find_inputs
 from planewise.exams.source_images import is_dicom
-from planewise.exams.words import as_sentence, listed
+from planewise.files.nifti import write_nifti
+from planewise.files.predicted_masks import IMAGE
+from planewise.findings import FLAG, Finding, finding, of_level, sentences
 from planewise.geometry import plane_errors
-from planewise.metrics.implausible_volumes import slice_faults
-from planewise.nifti_files import write_nifti
+from planewise.own_exams.archive_page import OPERATOR_DEG, OPERATOR_MM, TWO_LIMITS
 from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan
+from planewise.own_exams.exam_page import ShownExam
 from planewise.own_exams.heart_bundles import (
     PLANS,
     SEGMENTS,
@@ -38,29 +39,28 @@ from planewise.own_exams.heart_bundles import (
     MadePage,
     Summary,
     asked_for,
+    findings_of,
+    in_sentences,
     load_stack,
-    of_the_run,
     output_folder,
     private_datalist,
     read_exams,
     read_mask,
-    remarks_on_files,
     slices_of,
     stacks_in,
     text,
     write_page,
     written_in,
 )
+from planewise.own_exams.implausible_volumes import image_faults
 from planewise.own_exams.load_bundle import bundles_folder, needed_weights, weights_of
 from planewise.own_exams.provenance import Note, Provenance, made_by
-from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import missing_slices
-from planewise.reports.archive_page import OPERATOR_DEG, OPERATOR_MM, TWO_LIMITS
-from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import FLAGGED
-from planewise.reports.planned_views import bounds_in_words, disagreements_in_words, from_one_phase
+from planewise.reports.planned_views import bounds_in_words, disagreements, from_one_phase, plane_in_words
 from planewise.reports.tables import write_json
+from planewise.words import as_sentence
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +78,13 @@ class PlannedExam(MadePage):
         plan: the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
             ``origin`` and unit ``normal``, RAS+, mm.
         labels: label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
+        findings: what was found out about the exam, and about its views, which are the findings' subjects.
     """
 
     apart: Mapping[str, tuple[float, float] | None]
     plan: Mapping[str, Any]
     labels: np.ndarray | None
+    findings: Sequence[Finding] = ()
 
 
 def plan_exams(
@@ -156,7 +158,7 @@ def planning(
     segments = (weights_of if heart is None else needed_weights)(folder / SEGMENTS, heart)
     if phases not in ("all", "ed"):
         raise InputError(f"--phases must be all, or ed for only end-diastole, got {phases}")
-    skipped: dict[str, int] = {}
+    skipped: dict[Finding, int] = {}
     stacks, left_out = stacks_in(path, phases, keep_names, min_obliquity, skipped=skipped)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
@@ -164,12 +166,25 @@ def planning(
     out = DicomOut(dicom, anonymous)
     weights_of_each = {name: Provenance.of(folder / name, settings["weights"]) for name, settings in asked.items()}
 
+    note = str(_note(weights_of_each))
+
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[PlannedExam]:
         first, others = _by_phase(exams, MOST_PHASES if phases == "all" else 1)
         bundle, settings = folder / PLANS, asked[PLANS] | {"device": device}
         joint = asked | {PLANS: asked[PLANS] | {"phase_plans": _phase_plans(others, bundle, settings)}}
+        refused: dict[str, Finding] = {}
         with asked_for(first, path, len(exams) == len(stacks)) as input:
-            return _planned(first, others, joint, input, output, folder, weights_of_each, device, out)
+            for name, given in joint.items():
+                common = {"input": input, "output_dir": output, "device": device}
+                refused |= run_inference(folder / name, common | given)
+        of_exam = defaultdict(list)
+        for item in others:
+            of_exam[exam_of(item)].append(item)
+        made = [
+            _planned(item, of_exam[exam_of(item)], output, weights_of_each, note, out)
+            for item in read_exams(first, refused)
+        ]
+        return [replace(made[0], lines=[*in_sentences(refused), *made[0].lines]), *made[1:]]
 
     # the checksum of the weights takes the place of their file
     hashed = {name: {**given, "weights": weights_of_each[name].sha256} for name, given in asked.items()}
@@ -219,18 +234,20 @@ def _phase_plans(
     plans: dict[str, dict[str, Any]] = {}
     with private_datalist({"test": slices_of(stacks)}) as datalist, output_folder(None) as folder:
         common = {"input": datalist, "output_dir": folder, "phases": "all"}
+        failed: Finding | None = None
+        refused: dict[str, Finding] = {}
         try:
-            said = run_inference(bundle, {**settings, **common, **switches})
+            refused = run_inference(bundle, {**settings, **common, **switches})
         except InputError as error:
             # if the first phase cannot be planned either, the run on the first phases reports the reason
-            said = [str(error)]
+            failed = reason_of(error)
         # a datalist names the phases by their rank in it
         for item, named in zip(stacks, find_inputs(datalist, "all", "test", left_out=[]), strict=True):
             file = folder / volume_name(named) / "plan.json"
             if file.is_file():
                 plans.setdefault(exam_of(item), {})[str(item["phase"])] = json.loads(file.read_text())["views"]
             else:
-                why = next((line for line in said if exam_of(item) in line), said[0] if said else "it has no plan")
+                why = refused.get(exam_of(item), failed) or "it has no plan"
                 logger.warning("exam %s: %s is not planned: %s", exam_of(item), item["phase"], why)
     return plans
 
@@ -259,10 +276,11 @@ def _summary(exam: PlannedExam) -> Summary:
     """Summarise how far each acquired view is from the planned view. A severity of 1 means that the distance equals the
     allowed error of plan and operator together."""
     values: dict[str, object] = {}
-    words, flagged, flags = [], [], remarks_on_files(exam.item)
-    severity = 1.0 if flags else 0.0
+    words, flagged = [], []
+    severity = float(bool(of_level(exam.findings, FLAG)))
     for view, entry in exam.plan["views"].items():
-        angle, offset = exam.apart[view] or (None, None)
+        apart = exam.apart[view]
+        angle, offset = apart or (None, None)
         values |= {
             f"{view}_verdict": entry["verdict"],
             f"{view}_angle_deg": angle,
@@ -272,149 +290,147 @@ def _summary(exam: PlannedExam) -> Summary:
         }
         if entry["verdict"] != "plane":
             words.append(f"{view} no plane")
-            flags.append(f"{view}: {_verdict(entry)}")
-            severity = max(severity, 1.0)
         elif angle is None or offset is None:
             words.append(f"{view} planned, none acquired")
         else:
-            words.append(f"{view} apart by {' and '.join(_compared(entry, exam.apart[view]))}")
-            severity = max(severity, angle / 90)
+            words.append(f"{view} apart by {' and '.join(_compared(entry, apart))}")
             limits = apart_limits(entry)
-            if limits is None:
-                continue  # without error bounds of the plan, no limit is known
-            severity = max(severity, angle / limits[0], offset / limits[1])
-            flags += _too_far(view, entry, exam.apart[view])
-            flagged += [f"{view}_{_NAMED[unit]}" for unit in _beyond(limits, exam.apart[view])]
-    remarks = [
-        f"{view}: {said}"
-        for view, entry in exam.plan["views"].items()
-        for said in (*_outside(entry, exam.apart[view]).values(), *disagreements_in_words(entry))
-    ]
-    remarks += exam.plan.get("remarks", ())
-    return Summary(
-        values,
-        ", ".join(words),
-        flags,
-        severity,
-        flagged=flagged,
-        remarks=remarks,
-        no_dicom=exam.no_dicom,
-    )
+            # without error bounds of the plan, no limit is known
+            shares = (angle / limits[0], offset / limits[1]) if limits else ()
+            severity = max(severity, angle / 90, *shares)
+            flagged += [f"{view}_{_NAMED[unit]}" for unit in _beyond(limits, apart)]
+    return Summary(values, ", ".join(words), exam.findings, severity, flagged=flagged)
 
 
 def _planned(
-    stacks: Sequence[Mapping[str, Any]],
+    item: Mapping[str, Any],
     others: Sequence[Mapping[str, Any]],
-    asked: Mapping[str, Mapping[str, Any]],
-    input: Path,
     output: Path,
-    bundles: Path,
     provenances: Mapping[str, Provenance],
-    device: str | None,
+    note: str,
     dicom: DicomOut,
-) -> list[PlannedExam]:
-    common = {"input": input, "output_dir": output, "device": device}
-    said = [line for name, settings in asked.items() for line in run_inference(bundles / name, common | settings)]
-    done: list[PlannedExam] = []
-    note, of_exam = str(_note(provenances)), defaultdict(list)
-    for other in others:
-        of_exam[exam_of(other)].append(other)
-    for item in read_exams(stacks, said):
-        stack = load_stack(item)
-        faults = [
-            *filter(None, [missing_slices(stack.affines, stack.thickness)]),
-            *_faults(stack, of_exam[exam_of(item)]),
-        ]
-        item = {**item, "header": [*item.get("header", ()), *faults]}
-        plan = json.loads((output / stack.name / "plan.json").read_text())
-        mask = read_mask(output, stack.name)
-        apart = {
-            view: distance(entry, stack.acquired[view]) if view in stack.acquired and entry["origin"] else None
-            for view, entry in plan["views"].items()
-        }
-        rows = [_row(view, plan, apart[view]) for view in plan["views"]]
-        far = {view: _too_far(view, entry, apart[view]) for view, entry in plan["views"].items()}
-        causes = {"acquisition": remarks_on_files(item), "views": [*chain(*far.values())]}
-        flags = [*chain(*causes.values())]
-        of_stack = [*item.get("notes", ()), *_disorder(plan.get("locations", ()))]
-        plan = _with_remarks(plan, apart, flags, of_stack) | {
-            "made_by": note,
-            "weights": [each.content() for each in provenances.values()],
-        }
-        folder = output / stack.name
-        remarks = {view: [*_remarks(view, plan), *of_stack] for view in plan["views"]}
-        checks = [f"{view}: {said}" for view in apart for said in _outside(plan["views"][view], apart[view]).values()]
-        make = partial(write_plan, folder, item, plan, apart, [*flags, *checks], remarks, provenances[PLANS], note)
-        refused, no_dicom = clear_dicom(folder), dicom.write(stack.name, item, make)
-        plan |= {"no_dicom": no_dicom[0]} if no_dicom else {}
-        write_json(folder / "plan.json", plan)
-        alike, own = reasons_alike(plan["views"])
-        lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
-        shown = ShownExam(
-            name=stack.name,
-            image=stack.image.numpy(),
-            affines=stack.affines,
-            plan=plan,
-            acquired=stack.acquired,
-            images=stack.views,
-            labels=None if mask is None else mask[0],
-            structures=STRUCTURES,
-            tables=[("Planned from the short axis alone", _HEADER[:4], [row[:4] for row in rows])],
-            folded=[("How sure the plan is", _HEADER[:1] + _HEADER[4:], [row[:1] + row[4:] for row in rows])],
-            flags=causes,
-            notes=[
-                " ".join(
-                    [
-                        *_explained(rows),
-                        *([_ONE_PHASE] if from_one_phase(plan) else []),
-                        *_without_bounds(plan),
-                        *map(as_sentence, (*of_stack, *no_dicom)),
-                    ]
-                ),
-                note,
-            ],
-        )
-        page = write_page(folder, shown)
-        if is_dicom(item):
-            write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
-        # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
-        heard = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
-        done.append(
-            PlannedExam(
-                stack.name,
-                page,
-                [
-                    *([] if done else of_the_run(said)),
-                    f"Exam {stack.name}, {plan['slices']} slices"
-                    + (f", {plan['phases']} phases" if "phases" in plan else ""),
-                    *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
-                    *lines,
-                    *(f"  {sentence}" for sentence in _without_bounds(plan)),
-                    *(f"  {sentence}" for sentence in of_stack),
-                    *(f"  {cause}: {'; '.join(sentences)}" for cause, sentences in causes.items() if sentences),
-                    *heard,
-                    *refused,
-                    *(f"  {sentence}" for sentence in no_dicom),
-                ],
-                item,
-                written_in(folder),
-                apart,
-                plan,
-                None if mask is None else mask[0],
-                no_dicom=no_dicom,
-            )
-        )
-    return done
+) -> PlannedExam:
+    """Compare an exam's plan with its acquired views, and write its page and files.
+
+    Args:
+        item: its stack at the first phase.
+        others: its stacks at the other planned phases.
+        output: folder for the results, in which the bundles wrote theirs.
+        provenances, note: the weights, and the note on them.
+        dicom: options for DICOM files.
+    """
+    stack = load_stack(item)
+    folder, mask = output / stack.name, read_mask(output, stack.name)
+    plan = json.loads((folder / "plan.json").read_text())
+    apart = {
+        view: distance(entry, stack.acquired[view]) if view in stack.acquired and entry["origin"] else None
+        for view, entry in plan["views"].items()
+    }
+    findings = [
+        *missing_slices(stack.affines, stack.thickness),
+        *_faults(stack, others),
+        *findings_of(item),
+        *_disorder(plan.get("locations", ())),
+        *(found for view, entry in plan["views"].items() for found in judged(view, entry, apart[view])),
+    ]
+    bounds = {view: [*bounds_in_words(entry, plan), note] for view, entry in plan["views"].items()}
+    kept = clear_dicom(folder)
+    make = partial(write_plan, folder, item, plan, apart, findings, bounds, provenances[PLANS])
+    findings += [*kept, *dicom.write(stack.name, item, make)]
+    plan = _with_findings(plan, apart, findings)
+    plan |= {"made_by": note, "weights": [each.content() for each in provenances.values()]}
+    write_json(folder / "plan.json", plan)
+    if is_dicom(item):
+        write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
+    labels = None if mask is None else mask[0]
+    page = write_page(folder, _page(stack, plan, apart, labels, findings, note))
+    return PlannedExam(
+        stack.name,
+        page,
+        _lines(stack.name, plan, apart, findings),
+        item,
+        written_in(folder),
+        apart,
+        plan,
+        labels,
+        findings,
+    )
 
 
-def _faults(stack: LoadedStack, others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The sentences of `slice_faults` about an exam's planned phases: the first one, ``stack``, and the others."""
+def judged(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[Finding]:
+    """Findings on a planned view: no plane; the acquired view is farther away than plan and operator may err; slices or
+    phases disagree."""
+    if entry["verdict"] != "plane":
+        return [finding("no-plane", view, why="; ".join(entry["reasons"]))]
+    found = disagreements(entry, view)
+    if beyond := _beyond(apart_limits(entry), apart):
+        # three digits, because a value may exceed its limit by a few hundredths
+        values, limits = ([f"{pair[place]:.3g} {unit}" for unit, pair in beyond.items()] for place in (0, 1))
+        found.insert(0, finding("view-far", view, values=values, limits=limits))
+    return found
+
+
+def _faults(stack: LoadedStack, others: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Faults of the images of an exam's planned phases: the first one, ``stack``, and the others."""
     images, names = [stack.image.numpy()], ["the first phase"]
     for item in others:
         with suppress(InputError):  # the bundle reports it
             images.append(load_stack(item).image.numpy())
             names.append(str(item["phase"]))
-    return [*slice_faults(images, names)]
+    return image_faults(images, names)
+
+
+def _page(
+    stack: LoadedStack,
+    plan: Mapping[str, Any],
+    apart: Mapping[str, tuple[float, float] | None],
+    labels: np.ndarray | None,
+    findings: Sequence[Finding],
+    note: str,
+) -> ShownExam:
+    rows = [_row(view, plan, apart[view]) for view in plan["views"]]
+    return ShownExam(
+        name=stack.name,
+        image=stack.image.numpy(),
+        affines=stack.affines,
+        plan=plan,
+        acquired=stack.acquired,
+        images=stack.views,
+        labels=labels,
+        structures=STRUCTURES,
+        tables=[("Planned from the short axis alone", _HEADER[:4], [row[:4] for row in rows])],
+        folded=[("How sure the plan is", _HEADER[:1] + _HEADER[4:], [row[:1] + row[4:] for row in rows])],
+        flags=_flags(findings),
+        notes=[" ".join([*_explained(plan), *map(as_sentence, _remarks(findings))]), note],
+    )
+
+
+def _flags(findings: Sequence[Finding]) -> list[str]:
+    """The flags in words, without the verdicts, which are in the table."""
+    return sentences(found for found in of_level(findings, FLAG) if found.code != "no-plane")
+
+
+def _remarks(findings: Sequence[Finding]) -> list[str]:
+    """The remarks on the exam; those on its planes are in the table."""
+    return sentences(found for found in findings if found.level != FLAG and found.code != "plane-disagrees")
+
+
+def _lines(
+    name: str, plan: Mapping[str, Any], apart: Mapping[str, tuple[float, float] | None], findings: Sequence[Finding]
+) -> list[str]:
+    """What the terminal says about an exam."""
+    alike, own = reasons_alike(plan["views"])
+    phases = f", {plan['phases']} phases" if "phases" in plan else ""
+    lines = [f"Exam {name}, {plan['slices']} slices{phases}"]
+    lines += [f"  no plane of any view: {'; '.join(alike)}"] * bool(alike)
+    for view, entry in own.items():
+        _, _, angle, offset, agreement, sure = _row(view, plan, apart[view])
+        compared = "" if angle == "-" else f"; from the acquired plane: {angle} and {offset}"
+        known = "" if sure == "-" else f"; {sure}"
+        lines.append(f"  {view}: {_verdict(entry)}, agreement {agreement}{known}{compared}")
+    lines += [f"  {_NO_BOUNDS}"] * _lacks_bounds(plan)
+    lines += [f"  {remark}" for remark in _remarks(findings)]
+    return lines + [f"  check: {flag}" for flag in _flags(findings)]
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:
@@ -440,21 +456,22 @@ _HEADER = (
 _NAMED = {"deg": "angle_deg", "mm": "offset_mm"}
 #: What is said next to a distance that exceeds the plan's error bound.
 _OUTSIDE = "outside its 90 % bound"
-#: Patterns of the table's terms, and what they mean; a page explains those that it contains.
-_TERMS = {
-    "error bounds": "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane.",
-    _OUTSIDE: TWO_LIMITS,
-    "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
-    # a digit is required, because the text about error bounds contains "phase", too ("measured on exams of five
-    # phases")
-    r"phase\d": "phase20 is the phase at 20 % of the cardiac cycle. A phase disagrees if its plane is farther from the joint "
-    "plane than in 99 of 100 phases of phantoms: the heart has moved, or the network is unsure.",
-    "order of the locations": "Order of the locations, 0 to 1: how clearly the predicted locations run from base to apex.",
-    "peak": "Peak, 0 to 1: how clearly the network sees the lines.",
-    "residual": "Residual: distance of the slices' lines from one plane, mm.",
-    "spread": "Spread: angle between the slices' lines and one plane, degrees.",
-}
-
+#: What the columns of the tables mean.
+_COLUMNS = (
+    "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane. "
+    f"{TWO_LIMITS} Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane."
+)
+#: What the reasons against a plane mean.
+_REASONS = (
+    "Order of the locations, 0 to 1: how clearly the predicted locations run from base to apex. Peak, 0 to 1: how clearly "
+    "the network sees the lines. Residual: distance of the slices' lines from one plane, mm. Spread: angle between the "
+    "slices' lines and one plane, degrees."
+)
+#: What phases mean in a joint plan.
+_PHASES = (
+    "phase20 is the phase at 20 % of the cardiac cycle. A phase disagrees if its plane is farther from the joint plane than "
+    "in 99 of 100 phases of phantoms: the heart has moved, or the network is unsure."
+)
 #: A note for weights whose errors nobody has measured.
 _NO_BOUNDS = (
     f"These weights have no error bounds: evaluate them, and give inference the bounds (`plane_bounds`, see {PLANS})."
@@ -466,10 +483,18 @@ _ONE_PHASE = (
 )
 
 
+def _explained(plan: Mapping[str, Any]) -> list[str]:
+    """What a page says about the terms of its tables."""
+    refused = any(entry["verdict"] != "plane" for entry in plan["views"].values())
+    told = ((_COLUMNS, True), (_REASONS, refused), (_PHASES, "phases" in plan))
+    told += ((_ONE_PHASE, from_one_phase(plan)), (_NO_BOUNDS, _lacks_bounds(plan)))
+    return [sentence for sentence, holds in told if holds]
+
+
 def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
     """A view's row of the table."""
     entry = plan["views"][view]
-    sure = "; ".join(_remarks(view, plan)) or "-"
+    sure = "; ".join(plane_in_words(entry, plan)) or "-"
     return [view, _verdict(entry), *_compared(entry, apart), text(entry["agreement"], 2), sure]
 
 
@@ -482,60 +507,33 @@ def _compared(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> li
     ]
 
 
-def _outside(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, str]:
-    """Maps ``angle_deg`` and ``offset_mm``, if that distance from the acquired plane exceeds the plan's error bound, to a
-    sentence."""
-    found = {}
-    for unit, (value, bound) in _beyond((entry["within_deg"], entry["within_mm"]), apart).items():
-        name = _NAMED[unit].split("_")[0]
-        found[_NAMED[unit]] = (
-            f"the {name} of {value:.3g} {unit} from the acquired plane is {_OUTSIDE} of {bound:.3g} {unit}"
-        )
-    return found
-
-
-def _remarks(view: str, plan: Mapping[str, Any]) -> list[str]:
-    """What the page, the terminal and the DICOM report say about a view's plane."""
-    entry = plan["views"][view]
-    return [*bounds_in_words(entry, plan), *disagreements_in_words(entry)]
-
-
-def _with_remarks(
-    plan: Mapping[str, Any],
-    apart: Mapping[str, tuple[float, float] | None],
-    flags: Sequence[str],
-    of_stack: Sequence[str],
+def _with_findings(
+    plan: Mapping[str, Any], apart: Mapping[str, tuple[float, float] | None], findings: Sequence[Finding]
 ) -> dict[str, Any]:
-    """A plan with what the page says about it: distances from the acquired views, remarks and flags."""
+    """A plan with its distances from the acquired views and what was found out about it: each view has the findings on it,
+    and the others are of the exam."""
     views = {}
     for view, entry in plan["views"].items():
         angle, offset = (round(value, 2) for value in apart[view]) if apart[view] else (None, None)
-        outside = _outside(entry, apart[view])
-        compared = {"acquired_angle_deg": angle, "acquired_offset_mm": offset}
-        compared |= {"outside_bound": [f"acquired_{name}" for name in outside]}
-        views[view] = {**entry, **compared, "remarks": [*outside.values(), *disagreements_in_words(entry)]}
-    return {**plan, "views": views, "flags": list(flags), "remarks": list(of_stack)}
+        outside = _beyond((entry["within_deg"], entry["within_mm"]), apart[view])
+        views[view] = {
+            **entry,
+            "acquired_angle_deg": angle,
+            "acquired_offset_mm": offset,
+            "outside_bound": [f"acquired_{_NAMED[unit]}" for unit in outside],
+            "findings": [found.record() for found in findings if found.subject == view],
+        }
+    return {**plan, "views": views, "findings": [found.record() for found in findings if found.subject not in views]}
 
 
-def _disorder(locations: Sequence[float]) -> list[str]:
-    """A sentence on neighbouring slices whose predicted locations run against the stack's direction, by more than a small
+def _disorder(locations: Sequence[float]) -> list[Finding]:
+    """A finding on neighbouring slices whose predicted locations run against the stack's direction, by more than a small
     part of the usual step (`_DISORDER`)."""
     steps = np.diff(locations)
     forward = np.sum(steps) / max(len(steps), 1)
     wrong = np.flatnonzero(steps * np.sign(forward) < -_DISORDER * abs(forward))
-    if not len(wrong):
-        return []
     pairs = [f"{first + 1} and {first + 2} ({locations[first]:.2f}, {locations[first + 1]:.2f})" for first in wrong]
-    return [
-        "the predicted locations (0 at the base, 1 at the apex) are out of order between slices "
-        f"{listed(pairs)}: the network is unsure of their order"
-    ]
-
-
-def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Sentences that explain the terms in a table."""
-    words = " ".join(["agreement", *(cell for row in rows for cell in row)])
-    return [meaning for term, meaning in _TERMS.items() if re.search(term, words)]
+    return [finding("locations-disorder", between=pairs)] if pairs else []
 
 
 def _beyond(limits: tuple[float | None, float | None] | None, apart: tuple[float, float] | None) -> dict[str, tuple]:
@@ -544,33 +542,10 @@ def _beyond(limits: tuple[float | None, float | None] | None, apart: tuple[float
     return {unit: (value, limit) for unit, value, limit in each if limit is not None and value > limit}
 
 
-def _too_far(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
-    """A sentence if a planned plane is farther from the acquired one than plan and operator may err."""
-    beyond = _beyond(apart_limits(entry), apart)
-    if not beyond:
-        return []
-    # three digits, because a value may exceed its limit by a few hundredths
-    values, allowed = (" and ".join(f"{pair[place]:.3g} {unit}" for unit, pair in beyond.items()) for place in (0, 1))
-    return [
-        f"{view}: the acquired view lies {values} from the planned one, more than the {allowed} by which plan and operator "
-        "may err"
-    ]
-
-
-def _without_bounds(plan: Mapping[str, Any]) -> list[str]:
-    """A sentence if the weights that planned the views have no error bounds."""
-    views = plan["views"].values()
-    return [_NO_BOUNDS] if any(view["origin"] and view["within_deg"] is None for view in views) else []
+def _lacks_bounds(plan: Mapping[str, Any]) -> bool:
+    """Whether the weights that planned the views have no error bounds."""
+    return any(view["origin"] and view["within_deg"] is None for view in plan["views"].values())
 
 
 def _verdict(entry: Mapping[str, Any]) -> str:
     return "; ".join([entry["verdict"], *entry["reasons"]])
-
-
-def _line(row: Sequence[str]) -> str:
-    view, verdict, angle, offset, agreement, sure = row
-    known = "" if sure == "-" else f"; {sure}"
-    compared = "" if angle == "-" else f"; from the acquired plane: {angle} and {offset}"
-    # a verdict may give the agreement as its reason
-    agreed = "" if "agreement" in verdict else f", agreement {agreement}"
-    return f"  {view}: {verdict}{agreed}{known}{compared}"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from planewise.checksum import sha256
 from planewise.engines.run_record import PATIENTS, RELEASED, WEIGHTS_SUM, read_table, scores_in_words
 from planewise.errors import InputError
-from planewise.exams.words import as_sentence
+from planewise.files.checksum import sha256
 from planewise.networks import weights_path
+from planewise.words import as_sentence
 
 #: Digits of the checksum in a sentence: enough to tell weights apart.
 _SHORT = 12

@@ -14,22 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
-from planewise.data.readable_items import left_out, reason_alone
+from planewise.data import absolute_datalist, mask_problem, read_datalist
+from planewise.data.readable_items import NoneReadable
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
+from planewise.exams import find_inputs
 from planewise.exams.datalist import write_datalist
 from planewise.exams.labels import OF_A_MASK
-from planewise.exams.reserved import PREDICTED
-from planewise.exams.split import SECTIONS
-from planewise.exams.volumes import SAME_GRID
-from planewise.exams.words import some_of
+from planewise.files.datalists import PREDICTED, SECTIONS
+from planewise.files.nifti import SAME_GRID, UNREADABLE, grid_of_slices, open_nifti, written_affine
+from planewise.files.predicted_masks import is_corrected, set_aside
+from planewise.files.text import read_json
+from planewise.findings import Finding, finding, said
 from planewise.locks import claim_folder
-from planewise.nifti_files import UNREADABLE, grid_of_slices, open_nifti, written_affine
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
+    findings_of,
     mask_file,
     no_short_axes,
     private_datalist,
@@ -38,10 +40,9 @@ from planewise.own_exams.heart_bundles import (
 )
 from planewise.own_exams.load_bundle import bundles_folder, needed_weights
 from planewise.own_exams.provenance import Provenance, made_by
-from planewise.predicted_masks import is_corrected, said_of_a_kept, set_aside
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
-from planewise.text_files import read_json
+from planewise.words import some_of
 
 #: File in the results folder that records the weights of its masks.
 RECORD = "segmentation.json"
@@ -59,8 +60,8 @@ class SegmentedDatalist:
         exams: number of exams that have masks.
         images: number of segmented volumes, including those of an earlier run.
         kept: number of these volumes that an earlier run segmented.
-        left_out: maps the hash of each exam whose masks are not used to the reason.
-        said: the bundle's remarks on exams.
+        left_out: maps the hash of each exam whose masks are not used to the reasons.
+        findings: what was found out about exams; their subjects name them.
         note: sentence on the weights that made the masks.
     """
 
@@ -69,8 +70,8 @@ class SegmentedDatalist:
     exams: int
     images: int
     kept: int
-    left_out: Mapping[str, str]
-    said: Sequence[str]
+    left_out: Mapping[str, Sequence[Finding]]
+    findings: Sequence[Finding]
     note: str
 
 
@@ -115,24 +116,19 @@ def segment_datalist(
     )
     refused = no_short_axes(found, limit, straight=True)
     inputs = [item for item in found if exam_of(item) not in refused]
-    kept, said, unread = segmenter.complete(inputs)
-    left_out = refused | unread
-    said += [
-        f"exam {exam_of(item)}: {text}" for item in inputs for key in ("header", "notes") for text in item.get(key, ())
-    ]
+    kept, findings, unread = segmenter.complete(inputs)
+    left_out = refused | {exam: [why] for exam, why in unread.items()}
+    findings += [_of_exam(found, item) for item in inputs for found in findings_of(item)]
     # without stacks of recognised hearts, all of the files may have lost their orientation
     hearts = any(isinstance(item["image"], list) for item in inputs)
     straight = no_short_axes(inputs, limit, straight=False) if hearts else {}
     if other := [exam for exam in straight if exam not in left_out]:
-        said.append(
-            f"exam{'s' * (len(other) > 1)} {some_of(other)} may not show a short axis, judging by the direction of the "
-            "slices: look at the masks, and take such files out of the datalist"
-        )
+        names = f"exam{'s' * (len(other) > 1)} {some_of(other)}"
+        findings.append(finding("orientation-lost", names, plane="axial, coronal or sagittal"))
     made = [item for item in inputs if exam_of(item) not in left_out]
     for item in made:
         if problem := mask_problem(segmenter.mask(item), STRUCTURES):
-            phase = f" at {item['phase']}" if isinstance(item.get("phase"), str) else ""
-            left_out.setdefault(exam_of(item), f"its predicted mask{phase} {problem}")
+            left_out.setdefault(exam_of(item), [problem.about(str(item.get("phase", "")))])
     labels: dict[tuple, dict[str, object]] = {}
     for item in made:
         if exam_of(item) in left_out:
@@ -146,13 +142,18 @@ def segment_datalist(
             labels[_place(entry)] = mask | {"label_frame": depth}
     exams = {exam_of(item) for item in found}
     if not labels:
-        told = "; ".join(f"{exam}: {why}" for exam, why in list(left_out.items())[:_NAMED])
+        told = "; ".join(f"{exam}: {said(why)}" for exam, why in list(left_out.items())[:_NAMED])
         look = f"; look at {segmenter.masks}, and give weights trained on such images (--weights)" if inputs else ""
         raise InputError(f"no exam has a mask that may be a heart ({told}){look}")
     written = write_datalist(_relabelled(path, labels, left_out), output / "datalist.json")
     note = str(made_by([("masks", provenance)], "the error of these masks on patients"))
-    with_masks, said = len(exams - left_out.keys()), list(dict.fromkeys(said))
-    return SegmentedDatalist(written, segmenter.masks, with_masks, len(made), kept, left_out, said, note)
+    with_masks, findings = len(exams - left_out.keys()), list(dict.fromkeys(findings))
+    return SegmentedDatalist(written, segmenter.masks, with_masks, len(made), kept, left_out, findings, note)
+
+
+def _of_exam(found: Finding, item: Mapping[str, Any]) -> Finding:
+    """A finding with its exam in the subject."""
+    return found.about(", ".join(filter(None, [f"exam {exam_of(item)}", found.subject])))
 
 
 class _Segmenter:
@@ -173,44 +174,38 @@ class _Segmenter:
     def mask(self, item: Mapping[str, Any]) -> Path:
         return mask_file(self.masks, volume_name(item))
 
-    def _clear(self, item: Mapping[str, Any]) -> list[str]:
-        """Delete the mask of an image, or rename it if a person changed it. Returns remarks on the exam."""
+    def _clear(self, item: Mapping[str, Any]) -> list[Finding]:
+        """Delete the mask of an image, or rename it if a person changed it, which is a finding."""
         mask = self.mask(item)
         if is_corrected(mask):
-            return [f"exam {exam_of(item)}: {said_of_a_kept(mask, set_aside(mask, '.nii.gz'))}"]
+            return [_of_exam(set_aside(mask, ".nii.gz"), item)]
         mask.unlink(missing_ok=True)
         return []
 
-    def complete(self, inputs: Sequence[Mapping[str, Any]]) -> tuple[int, list[str], dict[str, str]]:
+    def complete(self, inputs: Sequence[Mapping[str, Any]]) -> tuple[int, list[Finding], dict[str, Finding]]:
         """Segment the images without a mask.
 
         Returns:
-            The number of existing masks, the bundle's remarks, and the exams that it cannot read, with the reasons.
+            The number of existing masks, findings on masks that were kept, and the exams that the bundle cannot read,
+            with the reasons.
         """
         lacking = {exam_of(item) for item in inputs if not _is_mask_of(self.mask(item), item)}
         # an exam is segmented as a whole, because its cycle follows from the names of all its phases
         todo = [item for item in inputs if exam_of(item) in lacking]
         kept = len(inputs) - len(todo)
-        said = [line for item in todo for line in self._clear(item)]
-        unread: dict[str, str] = {}
-        while todo:
-            try:
-                said += self._run(todo, self._tell(inputs), len(inputs))
-                todo = []
-            except InputError as error:
-                # a run that cannot read any of its inputs ends with the reason for the first input
-                exam = exam_of(todo[0])
-                if exam not in str(error):
-                    raise
-                unread[exam] = reason_alone(error, exam)
-                todo = [item for item in todo if exam_of(item) != exam]
+        findings = [found for item in todo for found in self._clear(item)]
+        unread: Mapping[str, Finding] = {}
+        try:
+            if todo:
+                unread = self._run(todo, self._tell(inputs), len(inputs))
+        except NoneReadable as error:
+            unread = error.refused
         self._tell(inputs)
-        unread = {exam: f"it cannot be segmented ({why})" for exam, why in {**unread, **left_out(said)}.items()}
         # without one of its phases, an exam has no cycle, so its other masks are removed
         for item in inputs:
             if exam_of(item) in unread:
-                said += self._clear(item)
-        return kept, [line for line in said if not left_out([line])], unread
+                findings += self._clear(item)
+        return kept, findings, dict(unread)
 
     def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> int:
         """Report and return the number of inputs that have a mask."""
@@ -218,7 +213,7 @@ class _Segmenter:
         self.progress(done, len(inputs))
         return done
 
-    def _run(self, todo: Sequence[Mapping[str, Any]], done: int, total: int) -> list[str]:
+    def _run(self, todo: Sequence[Mapping[str, Any]], done: int, total: int) -> dict[str, Finding]:
         with private_datalist({"training": slices_of(todo)}) as datalist:
             settings = {**self.settings, "input": datalist}
             counted = itertools.count(done + 1)
@@ -292,8 +287,10 @@ def _place(item: Mapping[str, Any]) -> tuple:
     return item["image"], item.get("frame"), item.get("time")
 
 
-def _relabelled(path: Path, labels: Mapping[tuple, Mapping[str, object]], left_out: Mapping[str, str]) -> dict:
-    """The datalist with new labels; the entry of each exam without labels records the reason."""
+def _relabelled(
+    path: Path, labels: Mapping[tuple, Mapping[str, object]], left_out: Mapping[str, Sequence[Finding]]
+) -> dict:
+    """The datalist with new labels; the entry of each exam without labels records the reasons."""
     datalist = absolute_datalist(path)
     masked: Counter[str] = Counter()
     for section in SECTIONS:
@@ -308,5 +305,5 @@ def _relabelled(path: Path, labels: Mapping[tuple, Mapping[str, object]], left_o
         if "labels" in entry:
             entry["labels"] = masked[exam]
         if exam in left_out:
-            entry["left_out"] = [*entry.get("left_out", []), left_out[exam]]
+            entry["left_out"] = [*entry.get("left_out", []), *(found.record() for found in left_out[exam])]
     return datalist

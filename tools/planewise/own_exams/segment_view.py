@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from planewise.data import find_inputs
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
-from planewise.exams.cardiac_views import HEART_STRUCTURES
+from planewise.exams import find_inputs
 from planewise.exams.datalist import write_places
-from planewise.nifti_files import is_nifti, open_nifti
+from planewise.files.masks import HEART_STRUCTURES
+from planewise.files.nifti import is_nifti, open_nifti
+from planewise.findings import from_text, said
 from planewise.own_exams.heart_bundles import (
     asked_for,
+    in_sentences,
     of_case,
-    of_the_run,
     place_of,
     read_exams,
     read_mask,
@@ -82,10 +83,10 @@ def segment_view(
     used = needed_weights(bundle, weights)
     found = [of_case(item, keep_names) for item in find_inputs(path, "all", "all", view=view, left_out=[])]
     flat = [item for item in found if _count_slices(item) == 1]
-    items = [item for item in flat if unrecognised or "not_recognised" not in item]
+    items = [item for item in flat if unrecognised or "why_not" not in item]
     if not items:
         none = "a stack of slices does not show a single plane" if found else f"no {view} view"
-        why = "; ".join(dict.fromkeys(str(item["not_recognised"]) for item in flat)) or none
+        why = said(found for item in flat for found in from_text(item["why_not"])) or none
         raise InputError(
             f"no exam can be used: {why}; name the folder of a {view} series, and add --min_obliquity 0 to take "
             "its images as they are"
@@ -94,8 +95,8 @@ def segment_view(
     with asked_for(items, path, whole=False) as input:
         given = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all", "view": view}
         given["min_obliquity"] = 0  # the items are already checked
-        said = run_inference(bundle, given)
-    kept = read_exams(items, said)
+        refused = run_inference(bundle, given)
+    kept = read_exams(items, refused)
     rows: dict[str, list[object]] = {key: [] for key in ("exam", "phase", *HEART_STRUCTURES[view].values())}
     for item in kept:
         if (mask := read_mask(masks, volume_name(item))) is None:
@@ -111,7 +112,7 @@ def segment_view(
     columns = {units.get(key, key): cells for key, cells in rows.items()}
     write_csv(table, columns | {"note": [note.made_by] * len(rows["exam"])})
     write_places(table, {exam_of(item): place_of([item]) for item in kept})
-    return SegmentedView(table, masks, len(rows["exam"]), note, of_the_run(said))
+    return SegmentedView(table, masks, len(rows["exam"]), note, in_sentences(refused))
 
 
 def _count_slices(item: Mapping[str, Any]) -> int:

@@ -10,9 +10,8 @@ import torch
 from monai.transforms import Transform
 
 from planewise.errors import InputError
-from planewise.exams.cardiac_views import HEART_STRUCTURES
-from planewise.exams.mask_checks import labels_of
-from planewise.nifti_files import UNREADABLE, open_nifti
+from planewise.files.masks import HEART_STRUCTURES, labels_of
+from planewise.files.nifti import UNREADABLE, open_nifti
 from planewise.preprocessing.load_stack import own_thickness
 
 #: The features in the order of Khened 2017 (the winner of the challenge), as used by Zhang 2024, section 5.3. ("Patient

@@ -9,8 +9,8 @@ from typing import Any
 
 from monai.data import MetaTensor
 
-from planewise.exams.identity import hashed, load_salt, salt_file
-from planewise.exams.words import phase_name
+from planewise.files.identity import hashed, load_salt, salt_file
+from planewise.phases import phase_name
 
 
 def exam_of(item: Mapping[str, Any]) -> str:

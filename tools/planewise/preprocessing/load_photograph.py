@@ -15,7 +15,7 @@ from monai.transforms import LoadImaged, Transform
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from planewise.errors import InputError
-from planewise.exams.photograph_files import CUT, NO_PHOTOGRAPH, TOO_LARGE, colour_problem
+from planewise.files.photographs import CUT, NO_PHOTOGRAPH, UNREADABLE, colour_problem
 from planewise.preprocessing.exam_name import volume_name
 
 
@@ -62,15 +62,18 @@ class LoadPhotographd(LoadImaged):
         try:
             return self.pixels.read(path)
         except UnidentifiedImageError:
-            raise InputError(f"the file is {NO_PHOTOGRAPH}") from None
-        except Image.DecompressionBombError:
-            raise InputError(f"the photograph has {TOO_LARGE}") from None
+            raise InputError(NO_PHOTOGRAPH) from None
         except FileNotFoundError:
             raise InputError("there is no such photograph") from None
         except InputError:
             raise
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for broken PNG files
-            raise InputError(CUT if "truncated" in str(error) else "the photograph cannot be read") from None
+        except (
+            Image.DecompressionBombError,
+            OSError,
+            ValueError,
+            SyntaxError,
+        ) as error:  # SyntaxError: a broken PNG file
+            raise InputError(CUT if "truncated" in str(error) else UNREADABLE) from None
 
 
 def _upright(image: Image.Image) -> Image.Image:

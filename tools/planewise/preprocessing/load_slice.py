@@ -17,10 +17,10 @@ from monai.utils import ensure_tuple
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
-from planewise.exams.dicom import read_frames
-from planewise.exams.mask_checks import labels_of
-from planewise.exams.mrnet import is_array, read_array
-from planewise.nifti_files import NO_FILE, UNREADABLE, is_nifti, open_nifti, states_orientation
+from planewise.files.arrays import is_array, read_array
+from planewise.files.masks import labels_of
+from planewise.files.multi_frame import read_frames
+from planewise.files.nifti import NO_FILE, UNREADABLE, is_nifti, open_nifti, states_orientation
 from planewise.preprocessing.exam_name import slice_name
 
 #: Largest distance, mm, between the corners of an image according to the file and according to the datalist. Headers
@@ -55,7 +55,7 @@ class LoadSliced(MapTransform):
 
     Raises:
         InputError: the file is not readable, the frame does not exist, the geometries differ, voxels are not finite
-            numbers, or values of a mask cannot be labels (`planewise.exams.mask_checks.labels_of`). The message identifies
+            numbers, or values of a mask cannot be labels (`planewise.files.masks.labels_of`). The message identifies
             the exam by its hash.
     """
 
@@ -92,9 +92,8 @@ class LoadSliced(MapTransform):
                 path = str(item[key])
                 reason = re.sub(rf"([Ff]ile )?{re.escape(path)}", "the file", lines[-1])
                 reason = NO_FILE if isinstance(error, FileNotFoundError) else reason
-                raise InputError(
-                    f"exam {item.get('exam', '?')}, {'mask' if key in self.label_keys else key}: {reason}"
-                ) from error
+                about = f"exam {item.get('exam', '?')}, {'mask' if key in self.label_keys else key}"
+                raise InputError(error.reason if isinstance(error, InputError) else reason, about) from error
         return item
 
     def _load(self, item: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:

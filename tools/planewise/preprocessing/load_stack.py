@@ -6,7 +6,7 @@ import logging
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +17,12 @@ from monai.transforms import LoadImaged
 from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
-from planewise.exams.input_stacks import find_stacks
-from planewise.exams.mask_checks import labels_of
-from planewise.exams.mrnet import is_array, read_array
-from planewise.nifti_files import NO_FILE, UNREADABLE, grid_of_slices, is_nifti, states_orientation, written_affine
+from planewise.files.arrays import is_array, read_array
+from planewise.files.masks import labels_of
+from planewise.files.nifti import NO_FILE, UNREADABLE, grid_of_slices, is_nifti, states_orientation, written_affine
+from planewise.findings import Finding, finding, said
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced, NiftiReader, refuse_not_finite, turn_mask
-
-if TYPE_CHECKING:
-    from planewise.exams.input_stacks import InputStack
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +39,6 @@ FAR_APART = 12.0
 #: Minimum number of slices for determining the usual gap.
 MIN_SLICES = 4
 
-#: Below this probability, a remark warns that the stack may not be the requested one.
-SURE = 0.5
-
 
 class LoadStackd(LoadImaged):
     """Load a stack under each key as a volume ``(i, j, slices)``.
@@ -54,8 +48,7 @@ class LoadStackd(LoadImaged):
     - the path of a volume (NIfTI, ...), which MONAI's `LoadImaged` reads; the item's ``time`` selects a phase of a
       cine, its ``label_map`` renames the values of a mask, and its ``label_axes`` turn it. `read_array` reads MRNet's
       ``.npy``;
-    - the path of a folder with DICOM files, in which the indexer finds the stack of the view;
-    - the slices of a stack in order, from `planewise.exams.find_stacks`, which `LoadSliced` reads one by one. The
+    - the slices of a stack in order, as items of a datalist, which `LoadSliced` reads one by one. The
       volume gets the affine of the first slice, with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, contains
       the affine of every slice.
 
@@ -69,8 +62,6 @@ class LoadStackd(LoadImaged):
 
     Args:
         keys: keys of stacks.
-        view: the stack to look for in a folder, ``"sax"``, ``"4ch"`` or ``"sagittal"``.
-        contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
         label_keys: keys of masks.
         remarks: whether to log missing or unevenly spaced slices.
@@ -81,8 +72,6 @@ class LoadStackd(LoadImaged):
     def __init__(
         self,
         keys: KeysCollection,
-        view: str = "sax",
-        contrast: str | None = None,
         field_without_spacing: float | None = None,
         hashed_names: bool = False,
         label_keys: KeysCollection = ("label",),
@@ -90,8 +79,6 @@ class LoadStackd(LoadImaged):
         **loading: Any,
     ) -> None:
         super().__init__(keys, **loading)
-        self.view = view
-        self.contrast = contrast
         self.field_without_spacing = field_without_spacing
         self.hashed_names = hashed_names
         self.label_keys = ensure_tuple(label_keys)
@@ -103,10 +90,10 @@ class LoadStackd(LoadImaged):
         for key, meta_key in self.key_iterator(item, self.meta_keys):
             value = item[key]
             if isinstance(value, (str, Path)) and Path(value).is_dir():
-                stack = find_stacks(value, self.view, contrast=self.contrast)[0]
-                item |= recognition_remarks(stack)
-                value, exam = stack.slices, stack.exam
-                name = exam
+                found = self.in_folder(value)
+                value = found.pop("image")
+                item |= found
+                exam = name = found["exam"]
             if isinstance(value, (str, Path)):
                 try:
                     if is_array(value):
@@ -123,7 +110,7 @@ class LoadStackd(LoadImaged):
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     reason = NO_FILE if isinstance(error, FileNotFoundError) else reason
                     what = "mask" if key in self.label_keys else key
-                    raise InputError(f"exam {exam}, {what}: the volume cannot be read ({reason})") from error
+                    raise InputError(f"the volume cannot be read ({reason})", f"exam {exam}, {what}") from error
                 stated = states_orientation(volume.meta)
                 # a mask of one phase may have kept an axis of time
                 one = key in self.label_keys and volume.shape[3:] == (1,)
@@ -141,7 +128,7 @@ class LoadStackd(LoadImaged):
                     try:
                         labels = labels_of(volume.numpy(), item.get("label_map"))
                     except InputError as error:
-                        raise InputError(f"exam {exam}, mask: {error}") from None
+                        raise InputError(error.reason, f"exam {exam}, mask") from None
                     volume = MetaTensor(torch.from_numpy(labels).to(volume.dtype), meta=volume.meta)
             else:
                 renamed = item.get("label_map") if key in self.label_keys else None
@@ -152,22 +139,13 @@ class LoadStackd(LoadImaged):
                 item[meta_key or f"{key}_{self.meta_key_postfix[0]}"] = volume.meta
         return item
 
+    def in_folder(self, folder: str | Path) -> dict[str, Any]:
+        """The item for a folder; `planewise.exams.LoadExamd` finds its stack.
 
-def recognition_remarks(stack: InputStack) -> dict[str, str]:
-    """Describe doubts about whether a stack is the requested one.
-
-    Args:
-        stack: stack from `planewise.exams.find_stacks`.
-
-    Returns:
-        ``not_recognised``, the reason why the stack is not the requested one; ``doubt``, a note that it may not be the
-        requested one; or an empty dictionary.
-    """
-    if stack.flag:
-        return {"not_recognised": stack.flag}
-    if stack.confidence < SURE:
-        return {"doubt": f"the probability that this is the requested stack is only {stack.confidence:.2f}"}
-    return {}
+        Raises:
+            InputError: this class does not read folders.
+        """
+        raise InputError(f"{folder} is a folder; name a file, or index the folder and name its datalist")
 
 
 def load_slices(
@@ -203,7 +181,7 @@ def load_slices(
             logger.warning(
                 "exam %s: %sslices deviate by up to %.1f mm from even spacing along their normal, but are written with it",
                 exam,
-                f"{gap}; " if (gap := missing_slices(affines, slice_thickness(slices))) else "",
+                f"{said(gap)}; " if (gap := missing_slices(affines, slice_thickness(slices))) else "",
                 uneven,
             )
     return _volume(pixels, affine), affines
@@ -219,8 +197,8 @@ def slice_thickness(slices: Any) -> float:
     return float(np.median(np.linalg.norm(np.array(listed)[:, :3, 2], axis=1))) if listed else 0.0
 
 
-def missing_slices(affines: torch.Tensor, thickness: float = 0.0) -> str:
-    """Describe the gaps of a stack in which slices are missing; an empty string if there are none.
+def missing_slices(affines: torch.Tensor, thickness: float = 0.0) -> list[Finding]:
+    """The gaps of a stack in which slices are missing; empty if there are none.
 
     If the slices at one end of a stack are twice as far apart as the others, every second slice may be missing there, or the
     others may have been acquired again at positions between them. Positions and thickness cannot tell. If slices overlap,
@@ -231,18 +209,15 @@ def missing_slices(affines: torch.Tensor, thickness: float = 0.0) -> str:
         thickness: thickness of the slices, mm; 0 if unknown.
     """
     if len(affines) < MIN_SLICES:
-        return ""
+        return []
     gaps = _gaps(affines)
     usual = float(gaps.median())
     wide = torch.nonzero(gaps >= max(MISSING_GAP * usual, ROOM_FOR_A_SLICE * thickness))[:, 0].tolist()
     if not wide:
-        return ""
-    where = ", ".join(f"{number + 1} and {number + 2}" for number in wide)
-    apart = ", ".join(f"{gaps[number]:.0f}" for number in wide)
-    return (
-        f"slices are missing between slices {where} of {len(affines)}, which are {apart} mm "
-        f"apart instead of the usual {usual:.0f} mm"
-    )
+        return []
+    between = [f"{number + 1} and {number + 2}" for number in wide]
+    apart = [round(float(gaps[number])) for number in wide]
+    return [finding("slices-missing", between=between, count=len(affines), mm=apart, usual=round(usual))]
 
 
 def own_thickness(affines: torch.Tensor) -> np.ndarray | None:
@@ -264,32 +239,21 @@ def own_thickness(affines: torch.Tensor) -> np.ndarray | None:
     return ((outwards[1:] + outwards[:-1]) / 2).numpy()
 
 
-def unevenly_spaced(affines: torch.Tensor) -> str:
-    """A remark on a stack whose slices have an `own_thickness`; otherwise an empty string.
+def spacing_findings(affines: torch.Tensor) -> list[Finding]:
+    """Findings about a stack whose slices have an `own_thickness`, or are so far apart that volumes are coarse.
 
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
     """
-    if own_thickness(affines) is None:
-        return ""
-    gaps = _gaps(affines)
-    return (
-        f"slices are unevenly spaced, {gaps.min():.1f} to {gaps.max():.1f} mm apart: in volumes and mass, each slice counts "
-        "with half the distance to each neighbour"
-    )
-
-
-def far_apart(affines: torch.Tensor) -> str:
-    """A remark on a stack whose slices are so far apart that volumes are coarse; otherwise an empty string.
-
-    Args:
-        affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
-    """
-    apart = float(_gaps(affines).median()) if len(affines) > 1 else 0.0
+    if len(affines) < 2:
+        return []
+    gaps, found = _gaps(affines), []
+    if own_thickness(affines) is not None:
+        found.append(finding("slices-uneven", low=round(float(gaps.min()), 1), high=round(float(gaps.max()), 1)))
     # headers round positions, and the protocols' 12 mm are not coarse
-    if apart <= FAR_APART + 0.05:
-        return ""
-    return f"slices are {apart:.1f} mm apart (usual: at most {FAR_APART:g} mm), so volumes and mass are coarse"
+    if (apart := float(gaps.median())) > FAR_APART + 0.05:
+        found.append(finding("slices-far-apart", mm=round(apart, 1), usual=FAR_APART))
+    return found
 
 
 def _gaps(affines: torch.Tensor) -> torch.Tensor:

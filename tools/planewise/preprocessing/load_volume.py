@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
-from planewise.exams.cases import channels_of_case, check_channels
-from planewise.exams.mask_checks import labels_of
-from planewise.exams.photograph_files import is_photograph
-from planewise.exams.reserved import VIEWER
-from planewise.exams.volume import common_name
-from planewise.exams.volumes import other_grid
-from planewise.nifti_files import open_nifti
+from planewise.files.datalists import VIEWER
+from planewise.files.masks import labels_of
+from planewise.files.names import common_name
+from planewise.files.nifti import other_grid
+from planewise.files.photographs import is_photograph
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_stack import LoadStackd, load_slices
@@ -32,20 +29,17 @@ class LoadVolumed(LoadImaged):
 
     The value under a key is one of
 
-    - the path of a NIfTI volume, or of a folder with a DICOM series;
+    - the path of a NIfTI volume;
     - a list of paths, one for each channel;
     - a list of slices in order, made by `planewise.data.gather_stacks` (read by `load_slices`);
     - the path of a photograph, which is loaded as ``(3, i, j)`` (`LoadPhotographd`), so that image pretexts can use
       photographs with the same config.
 
-    MONAI Label can pass only one path. With ``channel_names``, the file of one channel, or a folder, represents the
-    whole case.
-
     All channels and masks must have the grid of the first channel. An item's ``label_axes`` turn its mask, and its
     ``label_map`` renames the values, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the
     numbers of the network's channels, as listed by MONAI Label; they are replaced by the label values of these
     channels. If the user names one file for each channel, the result has the name of the case
-    (`planewise.exams.volume.common_name`). The class derives from `LoadImaged` because MONAI Label looks for that
+    (`planewise.files.names.common_name`). The class derives from `LoadImaged` because MONAI Label looks for that
     class.
 
     Args:
@@ -55,8 +49,6 @@ class LoadVolumed(LoadImaged):
             numbers from 0 to 255.
         channels: number of channels of the images; a 4D file may then contain them along its last axis, as in the
             Medical Segmentation Decathlon. None allows any number of channels, each in its own file.
-        channel_names: endings of a case's file names, in lower case and in order. They are ignored if their number
-            differs from ``channels``.
         allow_missing_keys: skip keys that an item lacks; False refuses such an item.
 
     Raises:
@@ -72,15 +64,12 @@ class LoadVolumed(LoadImaged):
         label_values: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
         channels: int | None = None,
-        channel_names: Sequence[str] = (),
     ) -> None:
         super().__init__(keys, allow_missing_keys=allow_missing_keys)
         self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
         self.label_values = None if label_values is None else tuple(label_values)
         self.channels = channels
-        names = check_channels(channel_names)
-        self.channel_names = names if len(names) == channels else ()
-        self.load, self.load_mask = (LoadStackd("image", view="volume", label_keys=masks) for masks in ((), "image"))
+        self.load, self.load_mask = (LoadStackd("image", label_keys=masks) for masks in ((), "image"))
         self.load_photograph = LoadPhotographd("image")
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
@@ -99,7 +88,7 @@ class LoadVolumed(LoadImaged):
                     item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
                 continue
             if isinstance(files, (str, Path)):
-                files = [files] if key in self.label_keys else self._files(Path(files))
+                files = [files] if key in self.label_keys else self.files_of(Path(files))
             elif files and isinstance(files[0], Mapping):
                 files = [files]  # the slices of a single stack
             is_mask = key in self.label_keys
@@ -113,7 +102,7 @@ class LoadVolumed(LoadImaged):
                 try:
                     pixels = self._mask(pixels, item)
                 except InputError as error:
-                    raise InputError(f"exam {exam}, mask: {error}") from None
+                    raise InputError(error.reason, f"exam {exam}, mask") from None
             meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
             # exactly the same for a mask, so that it is reoriented like its image
             meta |= {"affine": first.affine, "oriented": first.meta.get("oriented", True)}
@@ -124,11 +113,9 @@ class LoadVolumed(LoadImaged):
                 item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
         return item
 
-    def _files(self, path: Path) -> list[Path]:
-        """The files of the case to which a path belongs. A 4D file is a complete case."""
-        if not self.channel_names or (path.is_file() and not _is_one_volume(path)):
-            return [path]
-        return channels_of_case(path, self.channel_names)
+    def files_of(self, path: Path) -> list[Path]:
+        """The files of the case to which a path belongs; `planewise.exams.LoadCased` finds those of other channels."""
+        return [path]
 
     def _photograph(self, item: Mapping[Hashable, Any]) -> MetaTensor:
         """A photograph, ``(3, i, j)``."""
@@ -189,14 +176,7 @@ class LoadVolumed(LoadImaged):
         return pixels
 
 
-def _is_one_volume(path: Path) -> bool:
-    """Whether a file is a NIfTI volume with one channel; False for an unreadable file, which the reader reports."""
-    with suppress(OSError, InputError):
-        return np.prod(open_nifti(path).shape[3:]) == 1
-    return False
-
-
 def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:
     own, wanted = ((tuple(each.shape), np.asarray(each.affine, dtype=np.float64)) for each in (volume, first))
-    if problem := other_grid(*own, *wanted).replace("the image", "the first channel"):
-        raise InputError(f"{what} has another grid than the first channel: {problem}; resample all files of the case")
+    if problem := other_grid(*own, *wanted):
+        raise InputError(f"{what} does not have the grid of the first channel: {problem}")

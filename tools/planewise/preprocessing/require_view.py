@@ -10,6 +10,7 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from planewise.errors import InputError
+from planewise.findings import Finding, from_text, said
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity, why_no_short_axis
 from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
 
@@ -35,19 +36,19 @@ class RequireViewd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
-            why = item.get("not_recognised", "")
+            why = from_text(item.get("why_not", "[]"))
             # slices have passed the indexer, which knows their series
             if self.view == "sax" and "slice_affines" not in item:
                 why = wrong_direction(item[key].affine[None], self.min_obliquity, straight=True)
             if why and self.min_obliquity > 0:
                 raise InputError(
-                    f"this is not the view {self.view}: {why}; to take it anyway, set min_obliquity to 0 in "
+                    f"this is not the view {self.view}: {said(why)}; to take it anyway, set min_obliquity to 0 in "
                     "configs/inference.yaml"
                 )
         return item
 
 
-def wrong_direction(affines: Tensor, min_obliquity: float, straight: bool) -> str:
+def wrong_direction(affines: Tensor, min_obliquity: float, straight: bool) -> list[Finding]:
     """Why a stack cannot be a heart's short axis by the direction of its slices; empty if it may be one.
 
     Args:
@@ -57,5 +58,5 @@ def wrong_direction(affines: Tensor, min_obliquity: float, straight: bool) -> st
     """
     obliquity, across = stack_obliquity(affines)
     if straight and obliquity < NO_ORIENTATION:
-        return ""
-    return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affines)))
+        return []
+    return why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affines))

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from planewise.errors import InputError
-from planewise.text_files import read_json
+from planewise.files.text import read_json
 
 
 def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.int64]:

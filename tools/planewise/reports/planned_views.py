@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from planewise.exams.cardiac_views import VIEWS
-from planewise.exams.words import listed
+from planewise.findings import Finding, finding
 from planewise.geometry import clip_lines, intersection_lines
 from planewise.reports.pretext_figures import VIEW_COLOURS, add_view_legend, overlay_heatmaps
 from planewise.reports.slices import stack_figure
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: Views of the heart, which moves.
+_MOVING = {"2ch", "3ch", "4ch"}
 _SLICER_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
@@ -27,7 +28,7 @@ _SLICER_SCHEMA = (
 
 def from_one_phase(plan: Mapping[str, Any]) -> bool:
     """Whether a plan's planes come from one phase of the heart, so that their error bounds do not include its motion."""
-    return "phases" not in plan and not VIEWS.keys().isdisjoint(plan["views"])
+    return "phases" not in plan and not _MOVING.isdisjoint(plan["views"])
 
 
 def plane_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
@@ -40,7 +41,7 @@ def plane_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str
     Returns:
         Parts of a sentence; empty if there is no plane.
     """
-    return [*bounds_in_words(view, plan), *disagreements_in_words(view)]
+    return [*bounds_in_words(view, plan), *map(str, disagreements(view))]
 
 
 def bounds_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
@@ -56,24 +57,23 @@ def bounds_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[st
     return words
 
 
-def disagreements_in_words(view: Mapping[str, Any]) -> list[str]:
-    """The part of `plane_in_words` on the slices and phases that disagree with a plane."""
-    words = []
-    for key, one, several in (
-        ("slices_that_disagree", "disagrees", "disagree"),
-        ("slices_without_a_line", "has no line", "have no line"),
+def disagreements(entry: Mapping[str, Any], subject: str = "") -> list[Finding]:
+    """Findings on the slices and phases that disagree with a plane, or have none.
+
+    Args:
+        entry: entry of the plan.
+        subject: the view's name, which becomes the findings' subject.
+    """
+    found = []
+    for key, kind in (
+        ("slices_that_disagree", "disagree"),
+        ("slices_without_a_line", "no-line"),
+        ("phases_that_disagree", "disagree"),
+        ("phases_without_a_plane", "no-plane"),
     ):
-        numbers = [str(number) for number in view.get(key) or ()]
-        if numbers:
-            which = listed(numbers)
-            words.append(f"slice {which} {one}" if len(numbers) == 1 else f"slices {which} {several}")
-    for key, one, several in (
-        ("phases_that_disagree", "disagrees", "disagree"),
-        ("phases_without_a_plane", "has no plane", "have no plane"),
-    ):
-        if names := view.get(key):
-            words.append(f"{listed(names)} {one if len(names) == 1 else several}")
-    return words
+        if names := [f"slice {each}" if key.startswith("slices") else each for each in entry.get(key) or ()]:
+            found.append(finding("plane-disagrees", subject, kind=kind, names=names, count=len(names)))
+    return found
 
 
 def planned_views_figure(

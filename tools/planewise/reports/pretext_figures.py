@@ -72,7 +72,7 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
         scores: output of `planewise.metrics.location_scores`.
         title: title of the picture.
     """
-    figure, ((axes,),) = picture_grid(1, 1, (4.6, 4.4))
+    figure, ((axes,),) = picture_grid(1, 1, (4.6, 4.4), dpi=120)
     axes.plot(reference, predicted, ".", ms=3, alpha=0.35, color="#1f77b4")
     span = np.array([0.0, 1.0])
     axes.plot(span, span, ":", color="0.6", lw=1, label="identity")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+logger = logging.getLogger(__name__)
+
 #: PNG options for ``savefig(pil_kwargs=...)``: half the time of the usual compression level, and no larger files.
-QUICK_PNG = {"compress_level": 3}
+_QUICK_PNG = {"compress_level": 3}
 
 #: A function that takes axes and the number of a slice, and draws on these axes.
 Draw = Callable[["Axes", int], None]
+
+
+def save_picture(file: Path, draw: Callable[[], Figure], dpi: float | Literal["figure"] = 110) -> None:
+    """Draw a picture and write it as a PNG file, with ``"figure"`` at the figure's own resolution. An error becomes a
+    warning, and the run continues: a MONAI Label server may have no matplotlib."""
+    try:
+        draw().savefig(file, dpi=dpi, pil_kwargs=_QUICK_PNG)
+    except Exception as error:
+        logger.warning("%s is not drawn: %s", file.name, error)
 
 
 def picture_grid(

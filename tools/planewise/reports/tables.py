@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from filelock import FileLock
 
-from planewise.atomic_write import atomic_write, unwritable
 from planewise.errors import InputError
-from planewise.exams.words import count_of
-from planewise.locks import lock
-from planewise.text_files import cell, read_csv
+from planewise.files.atomic_write import atomic_write, unwritable
+from planewise.files.text import cell, read_csv
+from planewise.words import count_of
 
 logger = logging.getLogger(__name__)
 
@@ -123,11 +123,12 @@ def write_predictions(
         write_csv(file, columns)
     else:
         try:
-            held = open(file.with_suffix(".lock"), "a")  # noqa: SIM115 (closed below)
+            held = FileLock(
+                file.with_suffix(".lock")
+            ).acquire()  # another run in this folder may end at the same moment
         except OSError as error:
             raise unwritable(file, error) from error
         with held:
-            lock(held, wait=True)  # another run in this folder may end at the same moment
             rows = _earlier_rows(file, columns, keep)
             kept = zip(*rows, strict=True) if rows else [()] * len(columns)
             write_csv(file, {name: [*old, *columns[name]] for name, old in zip(columns, kept, strict=True)})

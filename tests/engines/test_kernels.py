@@ -1,0 +1,216 @@
+"""Test fused steps and recorded networks on a CPU, in place of a GPU."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from planewise.engines import AutocastInferer, kernels
+from planewise.engines.kernels import fuse
+from planewise.errors import InputError
+from planewise.networks import place_network
+from torch import nn
+
+
+def small() -> torch.nn.Module:
+    torch.manual_seed(0)
+    # the gradient of a bias before a normalisation is pure rounding error, which Adam scales up to full steps
+    first = torch.nn.Conv2d(1, 3, 3, bias=False)
+    return torch.nn.Sequential(first, torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 2, 3))
+
+
+def learn(net: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        net(torch.randn(2, 1, 8, 8, generator=generator)).square().mean().backward()
+        optimizer.step()
+    return [weight.detach().clone() for weight in net.parameters()]
+
+
+def operations(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
+    """Names of the operations that a step calls."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        learn(net, optimizer, 1)
+    return {event.key for event in profile.key_averages()}
+
+
+def test_a_processor_steps_as_before():
+    plain, other = small(), small()
+    first, second = (torch.optim.Adam(net.parameters()) for net in (plain, other))
+    fuse(second)
+    assert second.param_groups[0]["fused"] is None
+    assert all(map(torch.equal, learn(plain, first, 3), learn(other, second, 3)))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_a_fused_step_learns_the_same(kind, monkeypatch):
+    plain, other = small(), small()
+    first, second = (kind(net.parameters(), lr=0.01, weight_decay=1e-3) for net in (plain, other))
+    monkeypatch.setattr(kernels, "KINDS", ("cpu",))
+    fuse(second)
+    assert any("fused_adam" in name for name in operations(other, second))
+    assert not any("fused_adam" in name for name in operations(plain, first))
+    for expected, found in zip(learn(plain, first, 3), learn(other, second, 3), strict=True):
+        assert torch.allclose(expected, found, atol=1e-5)
+
+
+@pytest.mark.parametrize(("before", "after"), [(("cpu",), ()), ((), ("cpu",))], ids=["from a GPU", "from a processor"])
+def test_a_checkpoint_of_another_kind_of_device_goes_on(before, after, monkeypatch):
+    whole, begun = small(), small()
+    expected = learn(whole, torch.optim.Adam(whole.parameters()), 4)
+    monkeypatch.setattr(kernels, "KINDS", before)
+    optimizer = torch.optim.Adam(begun.parameters())
+    fuse(optimizer)
+    generator = torch.Generator().manual_seed(1)
+    batches = [torch.randn(2, 1, 8, 8, generator=generator) for _ in range(4)]
+    for number, batch in enumerate(batches):
+        if number == 2:
+            state = deepcopy(optimizer.state_dict())
+            monkeypatch.setattr(kernels, "KINDS", after)
+            optimizer = torch.optim.Adam(begun.parameters())
+            optimizer.load_state_dict(state)
+            fuse(optimizer)
+            assert optimizer.param_groups[0]["fused"] is (True if after else None)
+        optimizer.zero_grad()
+        begun(batch).square().mean().backward()
+        optimizer.step()
+    for one, other in zip(expected, begun.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_counts_of_steps_follow_the_weights(monkeypatch):
+    """A fused kernel reads the counts on the device."""
+    weight = torch.nn.Parameter(torch.empty(3, device="meta"))
+    optimizer = torch.optim.Adam([weight])
+    optimizer.state[weight]["step"] = torch.tensor(4.0)
+    monkeypatch.setattr(kernels, "KINDS", ("meta",))
+    fuse(optimizer)
+    assert optimizer.state[weight]["step"].device.type == "meta" and optimizer.param_groups[0]["fused"] is True
+
+
+def test_an_optimizer_without_a_fused_step_is_left_alone():
+    optimizer = torch.optim.RMSprop(small().parameters())
+    groups = deepcopy([list(group) for group in optimizer.param_groups])
+    fuse(optimizer)
+    assert [list(group) for group in optimizer.param_groups] == groups
+
+
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    made = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 3))
+    made.unused = nn.Parameter(torch.ones(2))
+    return made
+
+
+def batches(device: str) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(7)
+    return [torch.rand(size, 1, 8, 8, generator=draw).to(device) for size in (4, 4, 3, 4, 4, 4)]
+
+
+def trained(made: nn.Module, device: str) -> list[torch.Tensor]:
+    """Weights and buffers after a few steps: one with another size of batch, one with two calls, one whose gradients add to
+    those of the step before, one with a frozen layer, and a validation."""
+    made = made.to(device).train()
+    inferer, optimizer = AutocastInferer(device != "cpu"), torch.optim.Adam(made.parameters(), 0.01)
+    torch.manual_seed(11)
+    for number, batch in enumerate(batches(device)):
+        if number != 3:
+            optimizer.zero_grad()
+        loss = inferer(batch, made).square().mean() + made[0].weight.abs().sum()
+        if number == 1:
+            loss = loss + inferer(batch.flip(-1), made).square().mean()
+        loss.backward()
+        optimizer.step()
+        if number == 3:
+            made[0].requires_grad_(False)
+            made[1].eval()
+            with torch.no_grad():
+                inferer(batch, made)
+    return [values.detach().cpu() for values in made.state_dict().values()]
+
+
+@pytest.fixture
+def replays(monkeypatch) -> list[torch.Size]:
+    """Graphs on the CPU: like `torch.cuda.make_graphed_callables`, the stand-in first runs the network three times, its
+    output and gradients lie in fixed memory, and it gets the shapes of what is replayed."""
+    shapes = []
+
+    def recorded(made, samples, allow_unused_input):
+        weights = [weight for weight in made.parameters() if weight.requires_grad]
+        for _ in range(3):
+            output = made(*samples)
+            torch.autograd.grad(output, weights, torch.ones_like(output), allow_unused=allow_unused_input)
+        memory = [torch.empty_like(weight) for weight in weights]
+
+        class Replayed(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, image, *_):
+                shapes.append(image.shape)
+                with torch.enable_grad():
+                    ctx.output = made(image)
+                return output.data.copy_(ctx.output)
+
+            @staticmethod
+            def backward(ctx, gradient):
+                found = torch.autograd.grad(ctx.output, weights, gradient, allow_unused=True)
+                return None, *(
+                    None if each is None else room.copy_(each).detach()
+                    for each, room in zip(found, memory, strict=True)
+                )
+
+        return lambda image: Replayed.apply(image, *weights)
+
+    monkeypatch.setattr(kernels, "KINDS", ("cpu",))
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", recorded)
+    return shapes
+
+
+def test_a_recorded_network_trains_alike(replays):
+    plain, own = network(), network()
+    own.cuda_graphs = True
+    expected = trained(plain, "cpu")
+    assert not replays
+    for one, other in zip(expected, trained(own, "cpu"), strict=True):
+        assert torch.equal(one, other)
+    assert replays == [torch.Size([4, 1, 8, 8])] * 4
+    assert list(deepcopy(own).state_dict()) == list(plain.state_dict())
+
+
+@pytest.mark.parametrize("change", [lambda made: made[1].eval(), lambda made: made[0].requires_grad_(False)])
+def test_a_change_to_layers_is_recorded_again(replays, monkeypatch, change):
+    record, recorded = torch.cuda.make_graphed_callables, []
+    monkeypatch.setattr(
+        torch.cuda, "make_graphed_callables", lambda *given, **by: recorded.append(1) or record(*given, **by)
+    )
+    own, inferer = network(), AutocastInferer()
+    own.cuda_graphs = True
+    for number in range(4):
+        if number == 2:
+            change(own)
+        own.zero_grad()
+        inferer(torch.rand(4, 1, 8, 8), own).mean().backward()
+    assert len(replays) == 4 and len(recorded) == 2
+
+
+@pytest.mark.gpu
+def test_a_recorded_network_trains_alike_on_a_gpu():
+    plain, own = network(), place_network(network(), "cuda:0", channels_last=False, compiled="cuda_graphs")
+    for one, other in zip(trained(plain, "cuda:0"), trained(own, "cuda:0"), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_cannot_be_recorded_is_refused(monkeypatch):
+    with pytest.raises(InputError):
+        place_network(network(), "cpu", compiled="cuda_graphs")
+    own = network()
+    own.cuda_graphs = True
+    monkeypatch.setattr(kernels, "KINDS", ("cpu",))
+
+    def fails(*_, **__):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fails)
+    with pytest.raises(InputError):
+        AutocastInferer()(torch.rand(1, 1, 8, 8), own)

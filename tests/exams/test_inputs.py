@@ -1,0 +1,371 @@
+"""Test how the inputs of inference are found."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.errors import InputError
+from planewise.exams import LoadCased, find_inputs, find_volumes, index_folder
+from planewise.exams.input_stacks import InputStack
+from planewise.exams.labels import _phase_rank
+from planewise.files.multi_frame import read_frames
+from planewise.findings import finding, from_text
+from planewise.preprocessing import LoadStackd, LoadVolumed
+from pydicom.uid import EnhancedMRImageStorage
+
+from tests.data.conftest import write_volume
+from tests.exams.files import write_cine, write_ct, write_enhanced_ct
+from tests.exams.hearts import make_stack
+
+CHANNELS = ("t1", "flair")
+
+
+def test_a_folder_of_volumes_without_masks(tmp_path):
+    for name in ("b.nii.gz", "a.nii.gz", "a_gt.nii.gz", ".hidden.nii.gz", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [Path(item["image"]).name for item in find_inputs(tmp_path)] == ["a.nii.gz", "b.nii.gz"]
+
+
+def test_masks_are_no_inputs(tmp_path):
+    """This holds whatever their names are; 3D Slicer exports Segmentation.nii.gz."""
+    for name in ("a.nii.gz", "a_seg.nii.gz", "a-label.nii.gz", "x.npy"):
+        (tmp_path / name).touch()
+    assert [Path(item["image"]).name for item in find_inputs(tmp_path)] == ["a.nii.gz", "x.npy"]
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks/Segmentation.nii.gz").touch()
+    with pytest.raises(InputError, match=r"\(Segmentation.nii.gz\)"):
+        find_inputs(tmp_path / "masks")
+    (tmp_path / "masks/Volume.nii.gz").touch()
+    assert [Path(item["image"]).name for item in find_inputs(tmp_path / "masks")] == ["Volume.nii.gz"]
+
+
+def volume(path, values):
+    """A file whose voxels repeat some values."""
+    voxels = np.resize(np.asarray(values), (6, 5, 4))
+    nibabel.save(nibabel.Nifti1Image(voxels.astype(np.float32), np.eye(4)), path)
+    return path
+
+
+@pytest.mark.parametrize("find", [find_inputs, find_volumes])
+def test_a_mask_with_the_name_of_an_image_is_refused_by_its_values(find, tmp_path, caplog):
+    mask = volume(tmp_path / "a.nii.gz", [0, 0, 1, 2, 3])
+    for path in (mask, tmp_path):
+        with pytest.raises(InputError, match="a.nii.gz"):
+            find(path)
+    image = volume(tmp_path / "b.nii.gz", range(60))
+    assert [item["image"] for item in find(tmp_path)] == [str(image)]
+    assert "a.nii.gz" in caplog.text
+
+
+@pytest.mark.parametrize("values", [[0], [7], [0.0, 0.5, 1.0], [-1, 0, 1], [1, 2, 3], [0, 900], range(11)])
+def test_an_image_of_few_values_is_no_mask(values, tmp_path):
+    assert find_inputs(volume(tmp_path / "a.nii.gz", values)) and find_volumes(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Volume.nrrd", "Segmentation.seg.nrrd", "a.mha"])
+def test_files_of_other_forms_are_refused_with_what_to_do(name, tmp_path):
+    (tmp_path / name).touch()
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(InputError, match=re.escape(str(finding("file-unusable", kind="other-format")))):
+            find_inputs(path)
+
+
+def test_slices_of_a_datalist_come_in_their_order(tmp_path):
+    """This holds whatever the order of the items: slices are sorted by rank, phases by time."""
+    items = [
+        {
+            "image": f"{rank}_{phase}.dcm",
+            "exam": "a",
+            "stack": "sax",
+            "slice": rank,
+            "phase": phase / 3,
+            "affine": np.eye(4).tolist(),
+        }
+        for rank in (2, 0, 1)
+        for phase in (1, 2, 0)
+    ]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+
+    def names(item) -> list[str]:
+        return [Path(entry["image"]).stem for entry in item["image"]]
+
+    (first,) = find_inputs(tmp_path / "list.json")
+    assert names(first) == ["0_0", "1_0", "2_0"]
+    found = find_inputs(tmp_path / "list.json", phases="all")
+    assert [names(item) for item in found] == [[f"{rank}_{phase}" for rank in range(3)] for phase in range(3)]
+    assert [item["phase"] for item in found] == ["phase00", "phase33", "phase67"]
+    # a slice that lacks a phase contributes its nearest one in the cycle: the last is as near to the first as the second is
+    for lost, number, nearest in (("1_2", 2, ["0_2", "1_1", "2_2"]), ("0_0", 0, ["0_2", "1_0", "2_0"])):
+        left = [item for item in items if item["image"] != f"{lost}.dcm"]
+        (tmp_path / "list.json").write_text(json.dumps({"test": left}))
+        found = find_inputs(tmp_path / "list.json", phases="all")
+        assert len(found) == 3 and names(found[number]) == nearest
+
+
+@pytest.mark.parametrize("find", [find_inputs, find_volumes])
+def test_a_number_of_exams_counts_whole_exams(find, tmp_path, caplog):
+    """All stacks and phases of an exam are used, wherever they are in the list."""
+    place = {"stack": "sax", "slice": 0, "affine": np.eye(4).tolist()}
+    frames = [
+        place | {"image": f"{exam}{phase}.dcm", "exam": exam, "phase": phase / 2} for phase in (0, 1) for exam in "ab"
+    ]
+    volumes = [
+        {"image": f"{exam}_{phase}.nii", "exam": exam, "phase": phase} for phase in ("ED", "ES") for exam in "cd"
+    ]
+    phases = {"phases": "all"} if find is find_inputs else {}
+    caplog.set_level("INFO")
+    for items, expected in ((frames, ["a", "a"]), (volumes, ["c", "c"]), (frames[:2], ["a"])):
+        (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+        assert [item["exam"] for item in find(tmp_path / "list.json", num_exams=1, **phases)] == expected
+        assert "--num_exams 1" in caplog.messages[-1]
+        assert len(find(tmp_path / "list.json", num_exams=2, **phases)) == len(items)
+        assert "--num_exams 2" not in caplog.text, "no exam is left out"
+    for name in ("p1_frame01.nii.gz", "p1_frame12.nii.gz", "p2_ED.nii.gz"):
+        volume(tmp_path / name, range(60))
+    assert [Path(item["image"]).name[:2] for item in find(tmp_path, num_exams=1)] == ["p1", "p1"]
+
+
+def test_slices_of_a_datalist_with_fewer_phases_are_a_doubt(tmp_path):
+
+    def item(number, phase):
+        place = {
+            "image": f"{number}_{phase}",
+            "exam": "aa",
+            "affine": np.eye(4).tolist(),
+            "patient": "aa",
+            "stack": "sax",
+        }
+        return place | {"slice": number, "phase": phase}
+
+    times = {0: (0, 0.25, 0.5, 0.75), 1: (0, 0.75), 2: (0, 0.25, 0.5, 0.75), 3: (0, 0.333333, 0.666667)}
+    items = [item(number, phase) for number, phases in times.items() for phase in phases]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+    found = find_inputs(tmp_path / "list.json", "all")
+    assert len(found) == 4
+    assert all(from_text(entry["findings"]) == [finding("phases-unequal", low=2, high=4)] for entry in found)
+
+
+@pytest.mark.parametrize(
+    ("keys", "images"),
+    [
+        ([{}], [["0"]]),
+        ([{"exam": "aa", "slice": 0}, {"exam": "aa"}], [["1", "0"]]),
+        ([{"exam": "aa", "slice": 0, "phase": phase} for phase in (0.6, "ES", "ED")], [["2"], ["1"], ["0"]]),
+    ],
+)
+def test_slices_of_a_hand_written_datalist_may_lack_keys(tmp_path, keys, images):
+    items = [{"image": str(number), "affine": np.eye(4).tolist(), **own} for number, own in enumerate(keys)]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+    found = find_inputs(tmp_path / "list.json", "all")
+    assert [[Path(entry["image"]).name for entry in item["image"]] for item in found] == images
+
+
+def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):
+    slices = [{"image": "1.dcm", "affine": np.eye(4).tolist()}]
+    stacks = [InputStack("7f3a", "sax", number / 25, slices, {}, {}, 1.0) for number in range(25)]
+    monkeypatch.setattr("planewise.exams.inputs.find_stacks", lambda *_, **__: stacks)
+    phases = [item["phase"] for item in find_inputs(tmp_path, phases="all")]
+    assert phases[:3] == ["phase00", "phase04", "phase08"] and phases == sorted(phases)
+    single = [InputStack(name, "sax", 0.0, slices, {}, {}, 1.0) for name in ("7f3a", "8b4c")]
+    monkeypatch.setattr("planewise.exams.inputs.find_stacks", lambda *_, **__: single)
+    assert not any("phase" in item for item in find_inputs(tmp_path)), "two exams, not two phases"
+
+
+def test_volumes_whose_results_would_have_one_name(tmp_path):
+    for name in ("a.nii", "a.nii.gz", "b.nii"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="name a "):
+        find_inputs(tmp_path)
+    assert len(find_inputs(tmp_path / "a.nii")) == 1
+
+
+def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
+    frames = np.arange(4 * 4 * 3 * 5, dtype=np.int16).reshape(4, 4, 3, 5)
+    file = tmp_path / "case_4d.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(frames, np.eye(4)), file)
+    for path in (file, tmp_path):
+        found = find_inputs(path, "all")
+        assert [item["phase"] for item in found] == ["phase00", "phase20", "phase40", "phase60", "phase80"]
+        for number, item in enumerate(found):
+            assert np.array_equal(LoadStackd("image")(item)["image"], frames[..., number])
+        (first,) = find_inputs(path, "ed")
+        assert np.array_equal(LoadStackd("image")(first)["image"], frames[..., 0]) and "phase" not in first
+
+
+@pytest.mark.parametrize(("count", "step"), [(100, 1), (130, 2), (202, 3), (250, 3)])
+def test_of_more_than_100_phases_those_of_different_names_are_used(count, step, tmp_path, caplog):
+    """Phases are named by per cent of the cycle, and so are files; the phase of a mask is known from its name."""
+    write_cine(tmp_path / "dicom", (0, 0, 0), (0.6, 0.2, 0.8), phases=count, slices=3)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 3, count), np.int16), np.eye(4)), tmp_path / "cine.nii.gz")
+    ranks = [rank for rank in range(0, count, step) if round(100 * rank / count) < 100]
+    place = {"exam": "aa", "stack": "sax", "slice": 0, "affine": np.eye(4).tolist()}
+    items = [place | {"image": f"{rank}.dcm", "phase": rank / count} for rank in range(count)]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+    for source in ("dicom", "list.json", "cine.nii.gz"):
+        found = find_inputs(tmp_path / source, "all", left_out=[])
+        names = [item["phase"] for item in found]
+        assert names == [f"phase{round(100 * rank / count):02d}" for rank in ranks]
+        assert len(set(names)) == len(found) == len(ranks)
+        if source == "dicom":
+            assert [item["image"][0]["phase"] for item in found] == [round(rank / count, 6) for rank in ranks]
+        said = [note for note in from_text(found[0].get("findings", "[]")) if note.code == "phases-not-used"]
+        assert said == ([finding("phases-not-used", count=len(ranks), of=count)] if step > 1 else [])
+        # inference that is not part of a command logs it, once
+        caplog.clear()
+        find_inputs(tmp_path / source, "all")
+        assert sum(str(note) in message for note in said for message in caplog.messages) == len(said)
+    assert [_phase_rank(name, make_stack([(0, 0, 0)], (0, 0, 1), phases=count), {}) for name in names] == ranks
+
+
+def test_files_named_like_another_view_are_left_out(tmp_path, caplog):
+    for name in ("la_4ch_ED", "la_2ch_ED", "sa_ES", "001_LA_ED", "001_SA_ED", "patient7"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    names = {view: [Path(item["image"]).name for item in find_inputs(tmp_path, view=view)] for view in ("4ch", "sax")}
+    assert names["4ch"] == ["001_LA_ED.nii.gz", "la_4ch_ED.nii.gz", "patient7.nii.gz"]
+    assert names["sax"] == ["001_SA_ED.nii.gz", "patient7.nii.gz", "sa_ES.nii.gz"]
+    assert "001_SA_ED.nii.gz" in caplog.text
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2/la_2ch.nii.gz").touch()
+    with pytest.raises(InputError, match="4ch.*la_2ch"):
+        find_inputs(tmp_path / "2", view="4ch")
+    volume(tmp_path / "2/la_2ch.nii.gz", range(100))
+    assert len(find_inputs(tmp_path / "2/la_2ch.nii.gz", view="4ch")) == 1
+    assert "la_2ch.nii.gz" in caplog.messages[-1]
+
+
+def test_a_folder_with_a_folder_of_arrays_for_each_view(tmp_path):
+    for name in ("sagittal", "axial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1130.npy").touch()
+    (item,) = find_inputs(tmp_path, view="sagittal")
+    assert item["image"] == str(tmp_path / "sagittal/1130.npy")
+
+
+@pytest.fixture
+def cases(tmp_path):
+    """Two cases of two channels and a mask, each in its own folder, and one of macOS's hidden files."""
+    for number, case in enumerate(("a_1", "b_1")):
+        (tmp_path / case).mkdir()
+        for channel in (*CHANNELS, "seg"):
+            write_volume(tmp_path / case / f"{case}_{channel}.nii.gz", number)
+    (tmp_path / "a_1" / "._a_1_t1.nii.gz").write_bytes(b"x")
+    return tmp_path
+
+
+def test_a_folder_of_cases(cases):
+    found = find_volumes(cases, channels=CHANNELS)
+    assert [[path.rpartition("/")[2] for path in item["image"]] for item in found] == [
+        ["a_1_t1.nii.gz", "a_1_flair.nii.gz"],
+        ["b_1_t1.nii.gz", "b_1_flair.nii.gz"],
+    ]
+    assert len(find_volumes(cases, channels=CHANNELS, num_exams=1)) == 1
+    assert len(find_volumes(cases / "b_1", channels=CHANNELS)) == 1
+    image = LoadVolumed("image", channels=2)(found[0])["image"]
+    assert image.shape == (2, 12, 12, 4) and image.meta["filename_or_obj"] == "a_1.nii.gz"
+
+
+def test_cases_with_the_same_name_are_refused(tmp_path):
+    """The mask of one patient would replace that of another."""
+    for folder in ("a", "b", "c/a"):
+        (tmp_path / folder).mkdir(parents=True)
+        for channel in CHANNELS:
+            write_volume(tmp_path / folder / f"{channel}.nii.gz", 0)
+    found = [
+        LoadVolumed("image")(item)["image"].meta["filename_or_obj"]
+        for item in find_volumes(tmp_path / "c", channels=CHANNELS)
+    ]
+    assert found == ["a.nii.gz"]
+    with pytest.raises(InputError, match="name a .*--anatomy volume"):
+        find_volumes(tmp_path, channels=CHANNELS)
+
+
+def test_incomplete_cases_are_named(cases, caplog):
+    (cases / "a_1" / "a_1_flair.nii.gz").unlink()
+    assert len(find_volumes(cases, channels=CHANNELS)) == 1
+    (said,) = caplog.messages
+    assert "flair" in said and "a_1/a_1_t1.nii.gz" in said
+
+
+def test_one_file_and_a_folder_of_files(tmp_path):
+    file = write_volume(tmp_path / "one.nii.gz", 0)
+    assert find_volumes(file) == [{"image": str(file)}]
+    write_volume(tmp_path / "two.nii.gz", 1)
+    write_volume(tmp_path / "two_seg.nii.gz", 1)
+    assert [item["image"].rpartition("/")[2] for item in find_volumes(tmp_path)] == ["one.nii.gz", "two.nii.gz"]
+
+
+def test_a_datalist(tmp_path):
+    write_volume(tmp_path / "one.nii.gz", 0)
+    datalist = tmp_path / "list.json"
+    datalist.write_text(json.dumps({"test": [{"image": ["one.nii.gz", "one.nii.gz"], "exam": "e"}], "training": []}))
+    (item,) = find_volumes(datalist)
+    assert item == {"image": [str(tmp_path / "one.nii.gz")] * 2, "exam": "e"}
+    with pytest.raises(InputError, match="section training"):
+        find_volumes(datalist, "training")
+
+
+def test_a_folder_of_dicom_series(tmp_path):
+    values = np.arange(6 * 5 * 4).reshape(6, 5, 4)
+    write_ct(tmp_path / "one", values)
+    (item,) = find_volumes(tmp_path / "one")
+    image = LoadVolumed("image", channels=1)(item)["image"]
+    assert np.array_equal(image[0], values) and image.meta["filename_or_obj"] == f"{item['exam']}.nii.gz"
+    write_ct(tmp_path / "other", values[..., :3].repeat(2, axis=2), SeriesDescription="other")
+    found = find_volumes(tmp_path)
+    assert [len(item["image"]) for item in found] == [6, 4]
+    # MONAI Label passes only a folder
+    assert LoadCased("image", channels=1)({"image": str(tmp_path)})["image"].shape == (1, 6, 5, 6)
+    assert {item["exam"] for item in found} == set(index_folder(tmp_path, anatomy="volume").datalist["exams"])
+    with pytest.raises(InputError, match=re.escape(str(finding("no-nifti")))):
+        find_volumes(tmp_path, channels=CHANNELS)
+    write_ct(tmp_path / "few" / "a", values[..., :3])
+    with pytest.raises(InputError, match=re.escape(str(finding("no-stack", least=4, most=3)))):
+        find_volumes(tmp_path / "few")
+
+
+@pytest.mark.parametrize("rescale", [(2, -1000), [(2, -1000)] * 4])
+def test_an_enhanced_ct_file(tmp_path, rescale):
+    values = 2 * np.arange(6 * 5 * 4).reshape(6, 5, 4)
+    write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
+    (item,) = find_volumes(tmp_path)
+    assert np.array_equal(LoadVolumed("image")(item)["image"][0], values)
+    # ITK does not open images of one slice over time, but pydicom does
+    timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
+    assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
+    two = write_enhanced_ct(tmp_path / "two.dcm", values[..., :2], rescale[:2], gap=0.0)
+    assert len(read_frames(two)) == 2
+
+
+def test_an_enhanced_file_whose_frames_are_scaled_apart(tmp_path):
+    values, rescale = 2 * np.arange(6 * 5 * 4).reshape(6, 5, 4), [(1, -1024), (0.5, -1000), (2, -1024), (2, 0)]
+    timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
+    assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
+    timed.unlink()
+    # ITK opens a file of several slices, but scales all frames like the first
+    mr = write_enhanced_ct(tmp_path / "mr.dcm", values, rescale, Modality="MR", SOPClassUID=EnhancedMRImageStorage)
+    (item,) = find_volumes(tmp_path)
+    assert np.array_equal(LoadVolumed("image")(item)["image"][0], values)
+    mr.unlink()
+    write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
+    with pytest.raises(InputError, match=re.escape(str(finding("dicom-unusable", kind="hounsfield")))):
+        find_volumes(tmp_path)
+
+
+def test_nothing_to_use(tmp_path):
+    with pytest.raises(InputError, match="there is no"):
+        find_volumes(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=str(tmp_path)):
+        find_volumes(tmp_path)
+    write_volume(tmp_path / "a_t1.nii.gz", 0)
+    with pytest.raises(InputError, match="flair"):
+        find_volumes(tmp_path, channels=CHANNELS)
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        write_volume(tmp_path / folder / "b.nii.gz", 0)
+    with pytest.raises(InputError, match="name b "):
+        find_volumes(tmp_path)

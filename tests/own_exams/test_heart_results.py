@@ -1,0 +1,177 @@
+"""Test which numbers a finding concerns, in the record of a heart and in everything that is written from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planewise.findings import finding
+from planewise.metrics.heart_volumes import HeartVolumes
+from planewise.own_exams.corrected_masks import CorrectedMask
+from planewise.own_exams.heart_results import HeartResults
+from planewise.own_exams.write_volumes import (
+    shown_flags,
+    volume_columns,
+    volume_content,
+    volume_summary,
+    volume_table,
+    which_phases,
+)
+
+NAMES = ["phase00", "phase33", "phase67"]
+#: End-diastole is the second of three phases, end-systole the first; the muscle differs between them.
+FOUND = HeartVolumes(
+    {"LV": [40.0, 100.0, 70.0], "RV": [60.0, 120.0, 90.0], "myocardium": [80.0, 100.0, 90.0]},
+    {},
+    10.0,
+    1,
+    0,
+    names=NAMES,
+)
+ITEMS = [{"image": "heart.nii.gz", "exam": "aa", "phase": name} for name in NAMES]
+STRUCTURES = ("LV", "RV", "myocardium")
+SMALL = finding("number-implausible", value=1.0, low=5, high=640, unit="ml")
+
+
+def results_of(*findings, found=FOUND, surface=None, corrected=()):
+    files = [f"aa_{name}" for name in found.names]
+    masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), Path(), np.empty(0)) for phase in corrected}
+    return HeartResults("aa", files, replace(found, corrected=[*corrected]), found, masks, surface, findings)
+
+
+def marked(results, indexed=False):
+    """Structure and column of each flagged number."""
+    header, rows = volume_table(results, indexed)
+    return {(row[0], name) for row in rows for name, cell in zip(header, row, strict=True) if cell.endswith("(!)")}
+
+
+@pytest.mark.parametrize(
+    ("number", "columns"),
+    [
+        ("LV volume at end-diastole", ["end-diastole", "stroke volume", "ejection fraction"]),
+        ("RV volume at end-systole", ["end-systole", "stroke volume", "ejection fraction"]),
+        ("LV stroke volume", ["stroke volume", "ejection fraction"]),
+        ("RV ejection fraction", ["ejection fraction"]),
+        ("myocardium volume at end-diastole", ["end-diastole", "mass"]),
+        ("myocardium mass at end-diastole", ["mass"]),
+        ("LV volume at phase67", []),
+        ("myocardium volume at end-systole", []),
+    ],
+)
+def test_a_flag_marks_its_number_and_those_computed_from_it(number, columns):
+    flag, structure = SMALL.about(number), number.split()[0]
+    results = results_of(flag, surface=2.0)
+    assert marked(results) == {(structure, column) for column in columns}
+    # values per body surface have the same flags
+    assert marked(results, indexed=True) == {
+        (structure, column)
+        for column in columns
+        if column != "ejection fraction" and (structure, column) != ("myocardium", "end-diastole")
+    }
+    # the program's file says the same
+    (entry,) = volume_content(results)["flags"]
+    assert number in entry["numbers"] and {name.split()[0] for name in entry["numbers"]} == {structure}
+    summary = volume_summary(results)
+    assert (
+        summary.flags == [flag]
+        and summary.severity == 1
+        and len(summary.flagged) == len({*columns} - {"end-diastole"} if structure == "myocardium" else columns)
+    )
+
+
+def test_a_flag_of_all_phases_marks_all_volumes_and_what_is_computed_from_them():
+    flag = finding("thickness-differs", low=8.0, high=10.0)
+    results = results_of(flag)
+    assert all(number.marked for number in results.numbers)
+    assert volume_columns(results, ITEMS)["flags"] == [str(flag)] * 3
+
+
+def test_a_note_that_concerns_numbers_marks_none():
+    coarse, few = finding("slices-far-apart", mm=20.0, usual=12.0), finding("phases-few", count=3)
+    results = results_of(coarse, few)
+    assert results.flags == [coarse, few] and marked(results) == set()
+    assert {number.name for number in results.numbers if few in number.flags} == {
+        f"{name} {quantity}"
+        for name in ("LV", "RV")
+        for quantity in ("volume at end-systole", "stroke volume", "ejection fraction")
+    }
+    assert all(coarse in number.flags for number in results.numbers)
+
+
+def test_a_flag_of_the_body_surface_concerns_only_values_per_m2():
+    flag = finding("body-size-implausible", kind="child", cm=105.0, kg=70.0)
+    results = results_of(flag, surface=2.0)
+    assert marked(results) == set() and len(marked(results, indexed=True)) == 7
+    assert volume_columns(results, ITEMS)["flagged"] == ["body_surface_m2"] * 3
+    columns = volume_columns(results_of(flag), ITEMS)
+    assert columns["flagged"] == [""] * 3 and columns["flags"] == [str(flag)] * 3
+    assert shown_flags(results) == [str(flag)]
+
+
+def test_flags_of_other_phases_are_counted():
+    flags = [SMALL.about("LV volume at phase67"), SMALL.about("LV volume at end-systole")]
+    results = results_of(*flags)
+    assert len(shown_flags(results)) == 2 and str(flags[0]) not in shown_flags(results)
+    assert volume_summary(results).severity == 2
+    columns = volume_columns(results, ITEMS)
+    assert columns["flagged"] == ["LV_ml; LV_stroke_volume_ml; LV_ejection_fraction_percent", "", "LV_ml"]
+    assert columns["flags"] == [str(flags[1]), "", str(flags[0])]
+
+
+def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
+    one = HeartVolumes({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, 10.0, 0, 0, names=["segmentation"])
+    flags = [SMALL.about("RV volume"), finding("mask-no-heart", kind="empty")]
+    results = results_of(flags[0], found=one)
+    summary, content = volume_summary(results), volume_content(results)
+    assert summary.values == {"phases": 1, "LV_ml": 100, "RV_ml": 0, "myocardial_mass_g": pytest.approx(94.5)}
+    assert summary.flagged == ["RV_ml"] and not summary.not_a_heart
+    assert content["body_surface_formula"] is content["body_surface_m2"] is None
+    assert content["end_diastole"] is content["end_systole"] is content["ejection_fraction_percent"]["LV"] is None
+    assert which_phases(results) == []
+    assert len(marked(results_of(flags[1], found=one))) == 4 and volume_summary(results_of(flags[1])).not_a_heart
+
+
+def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction_without_a_mark():
+    volumes = {"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}
+    found = HeartVolumes(volumes, {}, 10.0, 1, 0, names=["ES", "ED"])
+    results = results_of(finding("volume-incomplete", "RV volume at end-diastole", kind="nowhere"), found=found)
+    columns = volume_columns(results, ITEMS[:2])
+    assert columns["LV_ejection_fraction_percent"] == [60, ""] and columns["RV_ejection_fraction_percent"] == ["", ""]
+    assert columns["moment"] == ["end-systole", "end-diastole"] and not any("m2" in name for name in columns)
+    assert volume_table(results)[1][1] == ["RV", "0 ml (!)", "0 ml", "0 ml (!)", "-", "-"]
+    assert volume_summary(results).values["RV_ejection_fraction_percent"] is None
+
+
+def test_numbers_from_corrected_masks_are_marked():
+    results = results_of(corrected=[1])
+    files = {number.name: number.corrected for number in results.numbers if number.corrected}
+    assert {*files} == {number.name for number in results.numbers if 1 in number.phases} and len(files) == 8
+    assert {*files.values()} == {("1_corrected.nii",)}
+    assert len(volume_summary(results).corrected) == 7
+
+
+def test_equal_flags_of_several_phases_are_one_sentence():
+    flags = [SMALL.about(f"{name} volume at end-diastole") for name in ("LV", "RV")]
+    (cell,) = {cell for cell in volume_columns(results_of(*flags), ITEMS)["flags"] if cell.count("limits") == 1} or {""}
+    assert all(flag.subject in cell for flag in flags)
+
+
+def test_the_table_and_the_content_say_where_the_rv_is_smallest():
+    found = replace(FOUND, volumes={**FOUND.volumes, "RV": [60.0, 120.0, 49.6]})
+    assert volume_columns(results_of(found=found), ITEMS)["moment"] == ["end-systole", "end-diastole", "RV smallest"]
+    assert volume_content(results_of(found=found))["rv_smallest"] == "aa_phase67"
+    # a person corrected the masks of end-diastole and end-systole, but not those of the other phase
+    corrected = results_of(found=found, corrected=[0, 1])
+    assert (
+        volume_columns(corrected, ITEMS)["moment"][2] == "" and volume_content(corrected)["rv_smallest"] == "aa_phase00"
+    )
+    assert volume_columns(results_of(), ITEMS)["moment"][2] == ""
+
+
+def test_an_empty_heart_is_end_diastole_and_end_systole_at_once():
+    found = replace(FOUND, volumes=dict.fromkeys(STRUCTURES, [0.0] * 3), end_diastole=0, end_systole=0)
+    results = results_of(finding("mask-no-heart", kind="empty"), found=found)
+    assert {number.structure for number in results.at(0) if number.marked} == {*STRUCTURES}
+    assert not any(number.marked for number in results.at(1))

@@ -1,0 +1,209 @@
+"""Test the weights that ship: their file, the record next to it, and the README's statements about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from planewise.engines.run_record import RunRecord
+from planewise.errors import InputError
+from planewise.networks import read_weights
+from planewise.workshop.packaging.run import Run
+
+from tools.released.card import (
+    LARGEST_RELEASED,
+    RELEASE_BEGIN,
+    RELEASE_END,
+    card_rows,
+    card_scores,
+    measured_on,
+    record_of_release,
+    save_in_half,
+    score_sentence,
+    with_release,
+    with_score,
+)
+
+
+def saved(folder: Path, **tensors: torch.Tensor) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(tensors, folder / "run.pt")
+    return folder / "run.pt"
+
+
+def shipped(folder: Path, **record: object) -> tuple[Path, dict]:
+    """A bundle's weights with a record next to them, and the record."""
+    models = folder / "bundle" / "models"
+    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
+    content = {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms"}
+    content |= {"made_by": "a recipe", "scores": {}, "config": {"depth": 2}} | record
+    (models / "record.json").write_text(json.dumps(content))
+    return weights, content
+
+
+def test_convolutions_take_half_the_room_and_come_back_as_float32(tmp_path):
+    kernel, mean, count = torch.randn(8, 4, 3, 3), torch.tensor([1e-9, 70000.0]), torch.tensor(7)
+    save_in_half(saved(tmp_path, kernel=kernel, mean=mean, count=count), tmp_path / "models/model.pt")
+    stored = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert {name: value.dtype for name, value in stored.items()} == {
+        "kernel": torch.float16, "mean": torch.float32, "count": torch.int64,
+    }  # fmt: skip
+    read = read_weights(tmp_path / "models/model.pt")
+    assert read["kernel"].dtype == torch.float32 and torch.equal(read["kernel"], kernel.half().float())
+    assert torch.equal(read["mean"], mean) and torch.equal(read["count"], count)
+
+
+def test_a_forest_stays_exact(tmp_path):
+    """Its indices are whole numbers, and the last digit of a threshold may change a decision."""
+    index, threshold = torch.tensor([[2049, 4095]]), torch.tensor([[61.00001, 1e6]], dtype=torch.float64)
+    save_in_half(saved(tmp_path, left=index, threshold=threshold), tmp_path / "models/model.pt")
+    read = read_weights(tmp_path / "models/model.pt")
+    assert torch.equal(read["left"], index) and torch.equal(read["threshold"], threshold)
+    assert read["threshold"].dtype == torch.float64
+
+
+def test_what_float16_cannot_hold_or_what_is_too_large_is_refused(tmp_path):
+    with pytest.raises(InputError, match="kernel of .* exceeds the range of float16"):
+        save_in_half(saved(tmp_path, kernel=torch.full((2, 2), 1e5)), tmp_path / "model.pt")
+    with pytest.raises(InputError, match="has 3.0 MB, but weights that ship may have at most 3"):
+        save_in_half(saved(tmp_path, kernel=torch.zeros(LARGEST_RELEASED // 2, 1)), tmp_path / "model.pt")
+
+
+def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
+    more = {"seed": 3, "data": "phantoms (2 training exams)", "phantoms": {}, "scores": {"mae": 0.5}}
+    weights, _ = shipped(tmp_path, **more)
+    folder = weights.parent.parent
+    run = Run.of_weights(weights)
+    assert run.ships and run.config == {"depth": 2} and run.record["seed"] == 3 and "config" not in run.record
+    assert run.scores == ("test", {"mae": 0.5}) and run.data == "phantoms (2 training exams)" and run.on_phantoms
+    # a run in the bundle's own folder has written its weights there
+    torch.save({"a": torch.ones(2)}, weights)
+    assert RunRecord.of_weights(weights) is None
+    (folder / "eval").mkdir()
+    (folder / "eval/config.yaml").write_text("depth: 5")
+    (folder / "eval/run.json").write_text('{"seed": 1}')
+    assert RunRecord.of_weights(weights).config == {"depth": 5} and not RunRecord.of_weights(weights).ships
+    # a run's own folder may have the evaluation of another run in it
+    (folder / "config.yaml").write_text("depth: 6")
+    (folder / "run.json").write_text('{"seed": 2}')
+    assert RunRecord.of_weights(weights).config == {"depth": 6}
+
+
+def test_the_record_of_a_release_has_no_path_of_the_machine(tmp_path):
+    weights = saved(tmp_path / "bundle/models", a=torch.zeros(2)).rename(tmp_path / "bundle/models/model.pt")
+    config = {"datalist": "/home/jane/d.json", "device": "cuda:1", "num_workers": 4, "depth": 5, "extra": 1}
+    run = Run(tmp_path, weights, config | {"pretext_config": "/home/jane/train.yaml"}, {"seed": 3})
+    run.__dict__["data"] = "phantoms (2 training exams)"
+    train = {"datalist": "$@bundle_root + '/d.json'", "device": "$device()", "num_workers": None, "depth": 2}
+    record = record_of_release(run, weights, train, {"mae": 0.5}, {"made_by": "a recipe", "phantoms": {}})
+    assert record == {
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms (2 training exams)",
+        "made_by": "a recipe", "phantoms": {}, "seed": 3, "scores": {"mae": 0.5},
+        "config": train | {"depth": 5, "extra": 1},
+    }  # fmt: skip
+    (weights.parent / "record.json").write_text(json.dumps(record))
+    released = Run.of_weights(weights)
+    assert released.ships and released.config == record["config"] and released.scores == ("test", {"mae": 0.5})
+    run.__dict__["data"] = None
+    with pytest.raises(InputError, match="the datalist of .* is missing or has changed, so its data is not known"):
+        record_of_release(run, weights, train, {}, {})
+
+
+def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
+    median = {"plane_angle_deg": {"median": 3.41}, "plane_offset_mm": {"median": 0.68}}
+    none = {"plane_angle_deg": {"median": None}, "plane_offset_mm": {"median": None}}
+    own = {"plane_angle_deg": 3.98, "plane_offset_mm": 1.59}
+    anatomy = {
+        "scores": {"exams": 60, "orientation": {"views": {"2ch": median, "4ch": none}}},
+        "technologist": {"2ch": own, "4ch": own},
+    }
+    rows = card_rows(Run.of_weights(shipped(tmp_path, anatomy=anatomy)[0]))
+    assert rows[-2:] == [
+        "| 2ch | 3.4 deg, 0.7 mm | 4.0 deg, 1.6 mm |",
+        "| 4ch | planned in no exam | 4.0 deg, 1.6 mm |",
+    ]
+    assert "Medians over the 60 test exams, against the planes that their anatomy defines:" in rows
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({"mean_dice": 0.89612}, "mean Dice 0.8961"),
+        ({"macro_auc": 0.75, "auc": {"a": 0.5, "b": 1.0}, "accuracy": 0.1}, "mean AUC 0.75 (a 0.5, b 1.0)"),
+    ],
+)
+def test_a_config_says_the_scores_that_matter_most(scores, said, tmp_path):
+    weights, content = shipped(tmp_path, scores=scores)
+    assert score_sentence(Run.of_weights(weights)).endswith(f", {said}.")
+    (weights.parent / "record.json").write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
+    with pytest.raises(InputError, match=r"no sentence is known for the scores .*\(mae\)"):
+        score_sentence(Run.of_weights(weights))
+
+
+def test_scores_on_patients_come_before_those_on_phantoms(tmp_path):
+    def found(mean):
+        return {"mean": mean, "sd": 0.12345, "median": 0}
+
+    left = {
+        "dice": found(0.91234),
+        "ejection_fraction_distance_pct": found(3.54),
+        "diastole_volume_error_ml": found(-8.96),
+    }
+    scores = {"exams": 20, "mean": {"dice": found(0.85678), "missed": 3}, "structures": {"LV": left}}
+    patients = {"data": "20 patients of a set", "source": "A set.", "scores": scores}
+    weights, _ = shipped(tmp_path, patients=patients, scores={"mean_dice": 0.95})
+    run = Run.of_weights(weights)
+    rows = card_rows(run)
+    assert rows.index("| patients_structures_LV_dice | 0.9123 ± 0.1235 |") < rows.index("| mean_dice | 0.95 |")
+    assert rows[-1] == "| mean_dice | 0.95 |" and any(row.endswith("Source: A set.") for row in rows)
+    assert [*card_scores(run).values()][:2] == [0.8568, 0.1235] and len(card_scores(run)) == 9
+    numbers = re.findall(r"-?\d+\.\d+", score_sentence(run))
+    assert numbers == ["0.857", "0.912", "3.5", "-9.0", "0.95"]
+    assert measured_on(run).startswith("20 patients of a set") and measured_on(run).endswith("phantoms")
+
+
+def test_a_page_says_how_far_off_planes_may_be(tmp_path):
+    bounds = {"measured_on": "30 phantom exams", "2ch": {"angle_deg": [5.834, 0.767], "offset_mm": [1.7, 1.5]}}
+    kept = {"2ch": {"planes": 40, "refused": 3, "angle_deg": 0.868, "offset_mm": 0.9}}
+    scores = {"mean": {"dice": 0.9, "assd_missed_1_mm": 0.5, "missed": 2}, "probe": {"mae": 0.1}}
+    more = {"measured": {"plane_bounds": bounds}, "bounds": {"kept_by_test_exams": kept}}
+    rows = card_rows(Run.of_weights(shipped(tmp_path, scores=scores, **more)[0]))
+    assert [row for row in rows if row.startswith(("| mean", "| probe"))] == ["| mean_dice | 0.9 |"]
+    assert rows[-2:] == [
+        '| 2ch, deg | 5.83 | 0.77 | 32 of 37 (3 "no plane") |',
+        '| 2ch, mm | 1.70 | 1.50 | 33 of 37 (3 "no plane") |',
+    ]
+    assert "measured on 30 phantom exams: 9 of 10" in " ".join(rows)
+
+
+def test_a_record_without_settings_is_broken(tmp_path):
+    weights = saved(tmp_path / "models", a=torch.zeros(2))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (tmp_path / "models/record.json").write_text(json.dumps({"weights_sha256": digest}))
+    with pytest.raises(InputError, match="record.json contains no settings"):
+        RunRecord.of_weights(weights)
+
+
+def test_what_a_readme_says_of_them_stands_under_performance_and_is_replaced():
+    readme = "# A\n\n## Performance\n\nolder\n"
+    once = with_release(readme, ["new"])
+    assert once == f"# A\n\n## Performance\n\n{RELEASE_BEGIN}\nnew\n{RELEASE_END}\n\nolder\n"
+    assert with_release(once, ["newer"]) == once.replace("new\n", "newer\n")
+    with pytest.raises(InputError, match="no heading Performance"):
+        with_release("# A\n", ["new"])
+
+
+def test_the_sentence_on_scores_changes_and_nothing_else():
+    old = "# Of a paper.\n# Score on phantoms (a): old 0.1\n# and 0.2.\n"
+    rest = "imports: []\n"
+    words = "Score on phantoms (b): " + "new 0.3 " * 14
+    changed = with_score(old + rest, words)
+    first, second = changed.removeprefix("# Of a paper.\n").removesuffix(rest).splitlines()
+    assert changed.endswith(rest) and f"{first} {second.removeprefix('# ')}" == f"# {words}".strip()
+    assert len(first) <= 120 and with_score(changed, words) == changed
+    with pytest.raises(InputError, match="has no line `# Score on phantoms`"):
+        with_score(rest, words)

@@ -1,0 +1,397 @@
+"""Evaluations of classifications: of diagnoses from masks, findings, grades, and diagnoses from two phases. Each report is a
+table of predictions, the scores, and pictures, from one pass over the exams."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from ignite.engine import Engine
+from monai.networks import eval_mode
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from planewise.data import PhotographDataset, StackDataset, TwoPhaseDataset
+from planewise.data.two_phase_dataset import PHASES
+from planewise.engines import PreparePhasesBatch
+from planewise.evaluation.report import ProbabilitiesReport, Report, convergence
+from planewise.metrics import classification_scores, finding_scores, grade_scores, inside_share, predicted_grades
+from planewise.networks.saliency import saliency_maps
+from planewise.reports.classification_figures import (
+    Decision,
+    Graded,
+    confusion_figure,
+    findings_roc_figure,
+    photographs_figure,
+    roc_figure,
+    saliency_figure,
+)
+from planewise.reports.research_only import RESEARCH_ONLY, research_note
+from planewise.reports.slices import save_picture
+from planewise.reports.tables import write_csv, write_predictions
+from planewise.words import listed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger(__name__)
+
+#: Candidate values of the logistic regression's strength (scikit-learn's C). Cross-validation on the fitted exams chooses
+#: one.
+_STRENGTHS = np.logspace(-4, 2, 7)
+#: Maximum number of folds of that cross-validation.
+_FOLDS = 5
+
+
+def _class_columns(
+    exams: Sequence[str], probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> dict[str, Any]:
+    """The columns of a table of classes; ``labels`` are -1 if unknown, and left out if all are."""
+    columns: dict[str, Any] = {"exam": exams}
+    if (labels >= 0).any():
+        columns["true"] = [classes[label] if label >= 0 else "" for label in labels]
+    columns["predicted"] = [classes[index] for index in probabilities.argmax(axis=1)]
+    return columns | {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(classes)}
+
+
+@dataclass(eq=False, repr=False)
+class ClassificationReport(Report):
+    """Write the results of an evaluator's pass over exams into a folder.
+
+    - ``predictions.csv``: each exam's features and probabilities, by its hash; without labels, the rows of other exams in
+      an earlier table are kept;
+    - for labelled exams, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
+
+    Batches contain ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs contain ``pred``
+    ``(B, classes)``.
+
+    Args:
+        output_dir: folder for the results.
+        classes: names of the classes, in order.
+        feature_names: names of the features.
+        trained_on: what the weights were trained on, if not on people, such as ``phantoms``; the column ``note`` of
+            predictions.csv says so in every row.
+    """
+
+    classes: Sequence[str]
+    feature_names: Sequence[str]
+    trained_on: str | None = None
+
+    def _start(self, engine: Engine) -> None:
+        self._exams: list[str] = []
+        self._kept: list[list[torch.Tensor]] = []
+
+    def _collect(self, engine: Engine) -> None:
+        batch, prediction = engine.state.batch, engine.state.output["pred"]
+        self._exams += list(batch["exam"])
+        label = batch["label"] if "label" in batch else torch.full((len(prediction),), -1)
+        self._kept.append([values.cpu() for values in (prediction, batch["image"], label)])
+
+    def write(self) -> dict[str, Any] | None:
+        probabilities, features, labels = (torch.cat(part).numpy() for part in zip(*self._kept, strict=True))
+        labelled = bool((labels >= 0).all())
+        labels = labels if labelled else np.full(len(labels), -1)
+        columns = _class_columns(self._exams, probabilities, labels, self.classes)
+        columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
+        keep = None if labelled else bool
+        write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on), keep)
+        if not labelled:
+            return None
+        scores = classification_scores(probabilities, labels, self.classes)
+        save_picture(self.folder / "roc.png", lambda: roc_figure(probabilities, labels, self.classes, scores))
+        return scores
+
+
+@dataclass(eq=False, repr=False)
+class FindingsReport(ProbabilitiesReport):
+    """Write the results of an evaluator's pass over exams into a folder.
+
+    - ``metrics.json``: AUC of each finding and their mean (Zhang 2024 Table 5), sensitivity and specificity at one half;
+    - ``predictions.csv``: each exam's probabilities and labels, by its hash;
+    - ``roc.png``; and ``saliency.png``: for each finding, the exams with the most confident predictions, with the
+      decisive slices and regions.
+
+    `ProbabilitiesReport` describes the evaluator's pass over the exams.
+
+    Args:
+        output_dir: folder for the results.
+        dataset: the evaluator's stacks.
+        network: network whose saliency is drawn.
+        tasks: names of the findings.
+        examples: number of exams shown for each finding.
+        title: title of the picture, such as the data's name.
+    """
+
+    dataset: StackDataset
+    tasks: Sequence[str]
+    examples: int = 2
+    title: str = ""
+
+    def write(self) -> dict[str, Any]:
+        probabilities = self.collected()
+        labels = self.dataset.labels[self.index].numpy()
+        columns: dict[str, Any] = {"exam": self.exams()}
+        for column, task in enumerate(self.tasks):
+            columns[f"p({task})"] = probabilities[:, column].tolist()
+            columns[task] = ["" if np.isnan(value) else int(value) for value in labels[:, column]]
+        write_csv(self.folder / "predictions.csv", columns)
+        scores = finding_scores(probabilities, labels, self.tasks)
+        if lacking := [task for task, auc in scores["auc"].items() if auc is None]:
+            logger.warning(
+                "no AUC for %s: the test exams have only one of the two labels; macro_auc is the mean of the other findings",
+                listed(lacking),
+            )
+        curves = (probabilities, labels, self.tasks, scores, self.title)
+        save_picture(self.folder / "roc.png", lambda: findings_roc_figure(*curves))
+        if self.examples:
+            save_picture(self.folder / "saliency.png", lambda: self._saliency(probabilities, labels), 100)
+        return scores
+
+    def _saliency(self, probabilities: np.ndarray, labels: np.ndarray) -> Figure:
+        rows = []
+        for column, task in enumerate(self.tasks):
+            for number in np.argsort(-probabilities[:, column], kind="stable")[: self.examples]:
+                index = self.index[number]
+                stack = self.dataset.__getitems__([index])["image"][0].permute(1, 2, 0)
+                truth = {0.0: "absent", 1.0: "present"}.get(float(labels[number, column]), "not known")
+                exam = self.dataset.items[index]["exam"][:6]
+                caption = f"{task} {probabilities[number, column]:.2f}\ntrue: {truth}\n{exam}"
+                rows.append(decision(self.network, stack, column, caption))
+        return saliency_figure(rows, self.title)
+
+
+def decision(
+    network: nn.Module, stack: torch.Tensor, finding: int, caption: str, numbers: Sequence[int] | None = None
+) -> Decision:
+    """The decisive slices and regions of a stack for a finding.
+
+    Args:
+        network: `planewise.networks.StackClassifier`, on any device.
+        stack: the preprocessed stack, ``(i, j, S)``.
+        finding: index of the network's output.
+        caption: caption of the picture.
+        numbers: numbers of the slices to display; 1 to S by default.
+    """
+    return Decision(caption, stack.cpu().numpy(), saliency_maps(network, stack[None], finding).numpy(), numbers)
+
+
+@dataclass(eq=False, repr=False)
+class GradingReport(ProbabilitiesReport):
+    """Write the results of an evaluator's pass over graded photographs into a folder.
+
+    - ``predictions.csv``: each photograph's true grade and predicted grade, by its hash, and the probability of each
+      grade or a higher one;
+    - ``metrics.json``: quadratic weighted kappa (Taleb 2020, section 4.3) and the other values of
+      `planewise.metrics.grade_scores`; ``epochs``, the number of trained epochs, and ``converged_epoch``
+      (`epochs_to_converge`; if nothing is learned, this is an early epoch);
+    - ``confusion.png``;
+    - ``photographs.png``: the photographs with the worst grading, and where the network looked.
+
+    The evaluator's outputs contain logits ``pred`` ``(B, thresholds)``, see `ProbabilitiesReport`.
+
+    Args:
+        output_dir: folder for the results.
+        dataset: the evaluator's photographs.
+        network: the network whose saliency is drawn.
+        grades: names of the grades, in order.
+        history: the run's ``history.csv``; without it, the epochs are left out.
+        examples: number of photographs in ``photographs.png``.
+        title: title of the pictures, such as the data's name.
+    """
+
+    dataset: PhotographDataset
+    grades: Sequence[str]
+    history: str | Path | None = None
+    examples: int = 8
+    title: str = ""
+
+    def _start(self, engine: Engine) -> None:
+        super()._start(engine)
+        self._true: list[int] = []
+
+    def _collect(self, engine: Engine) -> None:
+        super()._collect(engine)
+        self._true += engine.state.output["label"].tolist()
+
+    def write(self) -> dict[str, Any]:
+        probabilities = self.collected()
+        predicted = predicted_grades(probabilities)
+        scores = grade_scores(probabilities, self._true, self.grades) | convergence(self.history)
+        columns: dict[str, Any] = {"exam": self.exams(), "true": self._true, "predicted": predicted.tolist()}
+        columns |= {f"p({name} or above)": probabilities[:, k].tolist() for k, name in enumerate(self.grades[1:])}
+        write_csv(self.folder / "predictions.csv", columns)
+        save_picture(self.folder / "confusion.png", lambda: confusion_figure(scores, self.grades, self.title))
+        if self.examples:
+            save_picture(self.folder / "photographs.png", lambda: self._worst(predicted), 100)
+        return scores
+
+    def _worst(self, predicted: np.ndarray) -> Figure:
+        apart = np.abs(predicted - np.array(self._true))
+        shown = []
+        for number in np.argsort(-apart, kind="stable")[: self.examples]:
+            index, grade = self.index[number], int(predicted[number])
+            image = self.dataset.__getitems__([index])["image"][0]
+            exam, true = self.dataset.items[index]["exam"], self.grades[self._true[number]]
+            caption = f"{exam[:6]}: {self.grades[grade]}\ntrue: {true}"
+            shown.append(decided(self.network, image, grade, caption))
+        return photographs_figure(shown, self.title)
+
+
+def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -> Graded:
+    """A photograph with the places that support its grade; for grade 0, with the places that support any higher grade.
+
+    Args:
+        network: the network, on any device.
+        image: the preprocessed photograph, ``(3, i, j)``.
+        grade: the predicted grade.
+        caption: caption of the picture.
+    """
+    (saliency,) = saliency_maps(network, image, max(grade, 1) - 1)
+    return Graded(caption, image.cpu().numpy(), saliency.numpy())
+
+
+@dataclass(eq=False, repr=False)
+class TwoPhaseReport(ProbabilitiesReport):
+    """Write the results of an evaluator's pass over exams into a folder.
+
+    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known; if no class is known, the
+      rows of other exams in an earlier table are kept;
+    - ``metrics.json``, for exams with a known class: macro AUC (Nakashima 2022, Tables 1 to 3), AUC by class, accuracy,
+      confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig.
+      1); and ``saliency``, for exams with masks: the mean share of each phase's saliency inside the heart, the share of
+      the image that the heart covers (the value for a uniform map), and the number of exams in each mean (exams whose
+      map is all zeros are left out);
+    - ``roc.png``, ROC curves and the confusion matrix;
+    - ``saliency.png``: both phases of the exams with the most confident predictions, and where the network looked.
+
+    The evaluator's outputs contain logits ``pred`` ``(B, classes)``, see `ProbabilitiesReport`.
+
+    Args:
+        output_dir: folder for the results.
+        dataset: the evaluator's exams.
+        network: network whose saliency is drawn.
+        classes: names of the classes, in order.
+        masked: the same exams with their masks (``heart_labels``); None leaves out the shares.
+        fitted: the exams with known classes that the linear layer learned from; None leaves out the logistic regression.
+        history: the run's ``history.csv``; None leaves out the epochs.
+        examples: number of exams in ``saliency.png``.
+        title: title of the pictures, such as the data's name.
+    """
+
+    dataset: TwoPhaseDataset
+    classes: Sequence[str]
+    masked: TwoPhaseDataset | None = None
+    fitted: TwoPhaseDataset | None = None
+    history: str | Path | None = None
+    examples: int = 3
+    title: str = ""
+
+    @staticmethod
+    def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(logits, dim=1)
+
+    def write(self) -> dict[str, Any] | None:
+        probabilities = self.collected()
+        labels = self.dataset.labels[self.index].numpy()
+        known = labels >= 0
+        columns = _class_columns(self.exams(), probabilities, labels, self.classes)
+        write_predictions(self.folder / "predictions.csv", columns, RESEARCH_ONLY, keep=None if known.any() else bool)
+        if self.examples:
+            save_picture(self.folder / "saliency.png", lambda: self._decisions(probabilities, labels), 100)
+        if not known.any():
+            return None
+        scores = classification_scores(probabilities[known], labels[known], self.classes)
+        scores |= convergence(self.history) | self._saliency(probabilities) | self._logistic_regression(known, labels)
+        shown = (probabilities[known], labels[known], self.classes, scores)
+        save_picture(self.folder / "roc.png", lambda: roc_figure(*shown))
+        return scores
+
+    def _logistic_regression(self, known: NDArray[np.bool_], labels: NDArray[np.integer]) -> dict[str, Any]:
+        """Score a logistic regression on the features of frozen encoders.
+
+        Args:
+            known: which of the exams in ``self.index`` have a known class.
+            labels: classes of these exams; -1 if unknown.
+        """
+        if self.fitted is None or "encoder" not in getattr(self.network, "frozen", ()):
+            return {}
+        classes = self.fitted.labels.cpu().numpy()
+        folds = min(_FOLDS, int(np.bincount(classes, minlength=len(self.classes)).min()))
+        if folds < 2:
+            return {}
+        regression = make_pipeline(
+            StandardScaler(),
+            LogisticRegressionCV(Cs=_STRENGTHS, cv=folds, scoring="neg_log_loss", max_iter=10000),
+        )
+        features = self._features(self.fitted, range(len(classes)))
+        with warnings.catch_warnings():
+            # scikit-learn 1.8 and 1.9 announce new defaults, which give the same result; older versions lack their arguments
+            warnings.simplefilter("ignore", FutureWarning)
+            regression.fit(features, classes)
+        rows = [index for index, kept in zip(self.index, known, strict=True) if kept]
+        found = regression.predict_proba(self._features(self.dataset, rows))
+        return {"logistic_regression": classification_scores(found, labels[known], self.classes)["macro_auc"]}
+
+    @torch.no_grad()
+    def _features(self, dataset: TwoPhaseDataset, rows: Sequence[int]) -> NDArray[np.floating]:
+        """The encoders' features of exams, ``(N, 2 C)``."""
+        device, prepare = next(self.network.parameters()).device, PreparePhasesBatch()
+        found = []
+        with eval_mode(self.network):
+            for row in rows:
+                image, _, _, arguments = prepare(dataset.__getitems__([row]), device)
+                found.append(self.network.features(image, **arguments).float().cpu())
+        return torch.cat(found).double().numpy()
+
+    def _maps(self, batch: dict[str, torch.Tensor], output: int) -> np.ndarray:
+        image = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2)
+        return saliency_maps(self.network, image, output).numpy()
+
+    def _saliency(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """Mean shares of the saliency over the exams with masks, each for its predicted class."""
+        if self.masked is None or not len(self.masked):
+            return {}
+        given = dict(zip(self.exams(), probabilities.argmax(axis=1).tolist(), strict=True))
+        shares: dict[str, list[float]] = {phase: [] for phase in PHASES}
+        areas: dict[str, list[float]] = {phase: [] for phase in PHASES}
+        for number, item in enumerate(self.masked.items):
+            if item["exam"] not in given:
+                continue
+            batch = self.masked.__getitems__([number])
+            hearts = rearrange(batch["heart"][0], "(phase s) h w -> phase s h w", phase=2).cpu().numpy() > 0
+            for phase, maps, heart in zip(PHASES, self._maps(batch, given[item["exam"]]), hearts, strict=True):
+                share = inside_share(maps, heart)
+                if share is not None:
+                    shares[phase].append(share)
+                    areas[phase].append(float(heart.mean()))
+
+        def means(values: dict[str, list[float]]) -> dict[str, float | None]:
+            return {phase: float(np.mean(found)) if found else None for phase, found in values.items()}
+
+        exams = {phase: len(found) for phase, found in shares.items()}
+        return {"saliency": {"exams": exams, "inside": means(shares), "by_area": means(areas)}}
+
+    def _decisions(self, probabilities: np.ndarray, labels: np.ndarray) -> Figure:
+        rows = []
+        for number in np.argsort(-probabilities.max(axis=1), kind="stable")[: self.examples]:
+            index, output = self.index[number], int(probabilities[number].argmax())
+            batch = self.dataset.__getitems__([index])
+            stacks = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2).cpu().numpy()
+            truth = self.classes[labels[number]] if labels[number] >= 0 else "not known"
+            item = self.dataset.items[index]
+            numbers = [rank + 1 for rank in item["slices"]]
+            for phase, stack, maps in zip(PHASES, stacks, self._maps(batch, output), strict=True):
+                found = f"{phase}: {self.classes[output]} {probabilities[number, output]:.2f}"
+                caption = f"{found}\ntrue: {truth}\n{item['exam'][:6]}"
+                rows.append(Decision(caption, stack, maps, numbers))
+        return saliency_figure(rows, self.title)

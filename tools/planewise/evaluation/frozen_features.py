@@ -1,0 +1,327 @@
+"""Features of a frozen network: in files and for MONAI Label, and how well they predict the location of slices and the labels
+of a task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.engines import PrepareBatch, default_prepare_batch
+from monai.networks import eval_mode
+from monai.transforms import Transform
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from torch import Tensor, nn
+
+from planewise.data import BatchLoader, SliceDataset, select_subjects
+from planewise.engines import AutocastInferer
+from planewise.evaluation.exam_writer import ExamWriter
+from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.files.atomic_write import atomic_write
+from planewise.geometry import centrosymmetric
+from planewise.metrics import (
+    linear_probe,
+    location_scores,
+    mean_distance_of_others,
+    nearest_neighbours,
+    neighbour_probe,
+    ridge_probe,
+)
+from planewise.networks import encoder_features
+from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.reports.pretext_figures import regression_plot
+from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.tables import json_values, write_csv, write_json
+
+logger = logging.getLogger(__name__)
+
+
+#: Name in ``metrics.json`` of each probe.
+PROBES = {"linear": linear_probe, "neighbours": neighbour_probe}
+
+
+class SliceFeaturesd(Transform):
+    """Add to an item the features of its slices.
+
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON. If there are only features, it gets empty labels
+    and the features.
+
+    Reads ``image``, ``(C, i, j, slices)``. Writes
+
+    - ``features``: ``(slices, D)``, a float32 array on the CPU;
+    - ``result``: its earlier content, and ``features`` as plain values;
+    - ``pred``, only if ``encoder_of`` is None: a label map that is zero everywhere, ``(1, i, j, slices)``, uint8.
+
+    For a network on volumes, ``features`` has a single row for the whole volume (`planewise.engines.FeatureInferer`).
+
+    Args:
+        encoder_of: a network whose encoder computes the features of ``image``, if ``pred`` is something else; if it has no
+            ``encoder``, the items stay as they are. With None, ``pred`` must be the features, ``(D, slices)``, from
+            `planewise.engines.FeatureInferer`.
+        inferer: a `planewise.engines.FeatureInferer`; required with ``encoder_of``.
+    """
+
+    def __init__(self, encoder_of: nn.Module | None = None, inferer: Callable[..., Any] | None = None) -> None:
+        if encoder_of is not None and inferer is None:
+            raise ValueError("encoder_of needs an inferer that runs its encoder; pass a FeatureInferer as inferer")
+        self.encoder_of = encoder_of
+        self.bare = encoder_of is not None and lacks_encoder(encoder_of)
+        self.inferer = inferer
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        if self.bare:
+            return item
+        image = item["image"]
+        if self.encoder_of is None:
+            features = item["pred"]
+            labels = torch.zeros((1, *image.shape[1:]), dtype=torch.uint8, device=image.device)
+            item["pred"] = MetaTensor(labels, meta=image.meta) if isinstance(image, MetaTensor) else labels
+        else:
+            with torch.no_grad():
+                features = self.inferer(image[None], self.encoder_of)[0]
+        item["features"] = features.T.float().cpu().numpy()
+        rounded = [[float(f"{value:.6g}") for value in row] for row in item["features"]]
+        item["result"] = json_values({"note": RESEARCH_ONLY, **item.get("result", {}), "features": rounded})
+        return item
+
+
+class FeaturesWriter(ExamWriter):
+    """For every stack that has them, write the features of its slices into ``output_dir/<exam>/``.
+
+    - ``features.npy``: ``(slices, D)``, float32, with the slices in the stack's order;
+    - ``features.csv``: the same with six digits: ``slice``, counted from 0, and a column for each feature.
+
+    Attach it to the evaluator of an inference config, after `SliceFeaturesd`.
+
+    Args:
+        output_dir: folder.
+    """
+
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        features = output.get("features")
+        if features is None:  # the network has no encoder
+            return
+        with atomic_write(folder / "features.npy") as part, open(part, "wb") as file:
+            np.save(file, features)
+        columns = {f"feature{number}": column.tolist() for number, column in enumerate(features.T)}
+        write_csv(folder / "features.csv", {"slice": range(len(features)), **columns})
+        # a photograph and a volume have one row
+        of = f" of each of {len(features)} slices" if len(features) > 1 else ""
+        logger.info("exam %s: %d features%s", exam, features.shape[1], of)
+
+
+def lacks_encoder(network: nn.Module) -> bool:
+    """Whether a network, such as one of MONAI's, has no ``encoder`` that computes features; if so, log a warning."""
+    lacks = not hasattr(network, "encoder")
+    if lacks:
+        logger.warning("the network has no encoder, so no frozen features are written or scored")
+    return lacks
+
+
+def frozen_features(
+    network: nn.Module, dataset: SliceDataset, rows: Sequence[int], inferer: Callable[..., Tensor], batch_size: int = 64
+) -> Tensor:
+    """The features of some preprocessed slices (`encoder_features`).
+
+    Args:
+        network: network with an ``encoder``; afterwards, it is in the same mode (training or evaluation) as before.
+        dataset: the slices.
+        rows: indices of the slices in the dataset.
+        inferer: runs the network, such as `planewise.engines.AutocastInferer`.
+        batch_size: number of slices per call of the network.
+
+    Returns:
+        ``(N, D)``, float32, on the CPU.
+    """
+    training = network.training
+    device = next(network.parameters()).device
+    found = []
+    network.eval()
+    with torch.no_grad():
+        for start in range(0, len(rows), batch_size):
+            image = dataset.__getitems__(rows[start : start + batch_size])["image"].to(device)
+            found.append(inferer(image, lambda image: encoder_features(network, image)).cpu())
+    network.train(training)
+    return torch.cat(found)
+
+
+@dataclass(eq=False, repr=False)
+class ProbeScores:
+    """A `Collector` with the same probe for every pretext. It uses frozen features of the preprocessed slices, averaged
+    over the encoder's deepest level (`encoder_features`).
+
+    - ``metrics.json``: ``probe``. ``location`` scores how well a ridge regression predicts the relative location of a
+      slice (`planewise.metrics.location_scores`); each fold of patients is predicted from the other folds.
+      ``neighbour_mae`` is the mean difference of location between a slice and its nearest neighbour among the slices of
+      other patients; ``chance_mae`` is the same for a random neighbour.
+    - ``probe.csv``: ``exam``, ``stack``, ``slice``, ``phase``, ``location``, ``probed_location``, ``neighbour_location``.
+    - ``probe.png``: the regression.
+
+    It runs the network on the slices itself, because the inputs of some pretexts are not whole slices. Slices with
+    unknown location are left out. With fewer than two patients with known locations, or without an encoder, the scores
+    are NaN.
+
+    Args:
+        network: network with an ``encoder``; your own network may lack one.
+        dataset: the evaluator's slices.
+        mapping: ``"linear"``, or ``"sine"`` (Zhang 2024 Eq. 4) if the two ends of a stack look alike.
+        amp: precision of the network, see `planewise.engines.precision`.
+        batch_size: number of slices per call of the network.
+        max_slices: maximum number of slices, evenly spaced over the dataset.
+        folds: number of folds of patients.
+    """
+
+    network: nn.Module
+    dataset: SliceDataset
+    mapping: Literal["linear", "sine"] = "linear"
+    amp: bool | str | None = False
+    batch_size: int = 64
+    max_slices: int = 4000
+    folds: int = 5
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        return {}
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        own = self.dataset.items
+        known = [row for row, item in enumerate(own) if np.isfinite(item.get("location", np.nan))]
+        rows = [known[rank] for rank in evenly_spaced(len(known), self.max_slices)]
+        exams = [own[row]["exam"] for row in rows]
+        patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
+        if lacks_encoder(self.network) or len(set(patients)) < 2:
+            absent = {"slices": len(rows), "exams": len(set(exams))}
+            scores = location_scores([], []) | {"slices": len(rows)}
+            return CollectorResults(
+                {"probe": {**absent, "location": scores, "neighbour_mae": np.nan, "chance_mae": np.nan}}
+            )
+        location = torch.tensor([float(own[row]["location"]) for row in rows])
+        location = centrosymmetric(location) if self.mapping == "sine" else location
+        features = frozen_features(self.network, self.dataset, rows, AutocastInferer(self.amp), self.batch_size)
+        # a ridge regression on the slices of patients in other folds
+        folds = GroupKFold(min(self.folds, len(set(patients))))
+        values = features.double().numpy(), location.double().numpy()
+        probed = cross_val_predict(ridge_probe(), *values, groups=patients, cv=folds)
+        neighbour = location[nearest_neighbours(features, patients)[:, 0]]
+        scores = location_scores(probed.tolist(), location.tolist())
+        metrics = {
+            "slices": len(rows),
+            "exams": len(set(exams)),
+            "features": features.shape[1],
+            "location": scores,
+            "neighbour_mae": float((neighbour - location).abs().mean()),
+            "chance_mae": mean_distance_of_others(location, patients),
+        }
+        table = {key: [own[row].get(key, "") for row in rows] for key in ("exam", "stack", "slice", "phase")}
+        table |= {
+            "location": location.tolist(),
+            "probed_location": probed.tolist(),
+            "neighbour_location": neighbour.tolist(),
+        }
+        title = f"{title} frozen features".strip()
+        draw = partial(regression_plot, probed, location.numpy(), scores, title)
+        return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": draw})
+
+
+def probe_labels(
+    network: nn.Module,
+    fitted: Any,
+    scored: Any,
+    score: Callable[[Tensor, Tensor], float],
+    counts: Sequence[int],
+    draws: int,
+    output_dir: str | Path,
+    score_name: str = "score",
+    targets: Callable[[Tensor], Tensor] | None = None,
+    prepare_batch: PrepareBatch = default_prepare_batch,
+    inferer: Callable[..., Tensor] | None = None,
+    batch_size: int = 16,
+) -> dict[str, Any]:
+    """Score two probes that learn from few labelled exams, on the inputs of the network's ``head``, and write
+    ``metrics.json``.
+
+    The encoder is not trained; its weights are pretrained, or random if no weights were loaded. A ridge regression
+    (`linear_probe`) and the nearest neighbours (`neighbour_probe`) are fitted to the exams that a fine-tuning run would
+    use with the same ``num_subjects`` and ``subject_seed``. They predict the exams of ``scored``.
+
+    Args:
+        network: network with a ``head`` (`planewise.networks.NamedParts`).
+        fitted: the dataset of the training section, all exams; with ``items`` that name their ``exam``.
+        scored: the dataset whose exams are predicted.
+        score: the task's score of logits ``(N, K)`` and labels, such as `planewise.metrics.grade_kappa`. It gets the
+            predicted targets minus one half.
+        counts: numbers of labelled exams.
+        draws: number of draws of these exams; draw d has ``subject_seed`` d. If the count is the number of all exams, there
+            is a single draw, because all draws would be the same.
+        output_dir: folder for ``metrics.json``: ``{"score": name, "features": D, "exams": number of predicted exams,
+            "linear": {count: [score of each draw]}, "neighbours": {..}}``. A score that is undefined is null.
+        score_name: the score's name for people, such as ``"kappa"``.
+        targets: turns labels into targets between 0 and 1, ``(N, K)``; None takes the labels themselves.
+        prepare_batch: as for the bundle's evaluator.
+        inferer: as for the bundle's evaluator; None calls the network.
+        batch_size: number of exams per call of the network.
+
+    Returns:
+        The content of ``metrics.json``.
+
+    Raises:
+        InputError: a count exceeds the number of training exams.
+    """
+
+    def read(dataset: Any) -> tuple[Tensor, Tensor]:
+        return _head_inputs(network, BatchLoader(dataset, batch_size=batch_size), prepare_batch, inferer)
+
+    exams = [item["exam"] for item in fitted.items]
+    # refuse a count that is too large before anything is computed
+    chosen = {
+        count: [
+            {item["exam"] for item in select_subjects(fitted.items, count, draw)}
+            for draw in range(draws if count < len(set(exams)) else 1)
+        ]
+        for count in counts
+    }
+    (features, labels), (queries, wanted) = read(fitted), read(scored)
+    encoded = labels if targets is None else targets(labels)
+    found: dict[str, Any] = {"score": score_name, "features": features.shape[1], "exams": len(queries)}
+    for name, probe in PROBES.items():
+        found[name] = {}
+        for count, of_draws in chosen.items():
+            scores = []
+            for names in of_draws:
+                rows = [row for row, exam in enumerate(exams) if exam in names]
+                scores.append(score(probe(features[rows], encoded[rows], queries).nan_to_num(0.5) - 0.5, wanted))
+            found[name][count] = scores
+    found = json_values(found)
+    file = Path(output_dir) / "metrics.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, found)
+    logger.info(f"{len(exams)} training exams, {len(queries)} exams predicted; wrote {file}")
+    return found
+
+
+def _head_inputs(
+    network: nn.Module, loader: BatchLoader, prepare_batch: PrepareBatch, inferer: Callable[..., Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """The head's input for every item, ``(N, D)``, and the items' labels, both on the CPU, float32."""
+    device = next(network.parameters()).device
+    seen: list[Tensor] = []
+    labels: list[Tensor] = []
+    hook = network.head.register_forward_pre_hook(lambda head, inputs: seen.append(inputs[0].float().cpu()))
+    try:
+        with torch.no_grad(), eval_mode(network):
+            for batch in loader:
+                image, label, args, kwargs = (*prepare_batch(batch, device, False), (), {})[:4]
+                if inferer is None:
+                    network(image, *args, **kwargs)
+                else:
+                    inferer(image, network, *args, **kwargs)
+                labels.append(label.cpu())
+    finally:
+        hook.remove()
+    return torch.cat(seen), torch.cat(labels)

@@ -1,0 +1,130 @@
+"""Restored images: their scores for `PretextReport`, and a restored stack for MONAI Label and as a picture."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from torch import Tensor
+
+from planewise.evaluation.exam_writer import ExamWriter
+from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.metrics.pretexts import ANSWERS, mean_of_seen, restoration_errors, restoration_scores
+from planewise.reports.image_pretext_figures import restoration_gallery, restored_stack_figure
+from planewise.reports.slices import save_picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+logger = logging.getLogger(__name__)
+
+
+class RestorationScores:
+    """A `Collector` of the images that a network restores.
+
+    - ``metrics.json``: ``restoration``, see `planewise.metrics.pretexts.restoration_scores`: mean squared errors of
+      hidden and of visible pixels, for the network (``restored``), the network's input image (``unchanged``) and the
+      mean of its visible pixels (``mean``);
+    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network; the columns with the suffixes ``_unchanged``
+      and ``_mean`` are the errors of the input image and of the mean;
+    - ``restored.png``: for each example (not for volumes), the network's input, its restoration, and the original.
+
+    Targets contain ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.
+
+    Args:
+        hidden_only: the network learns only hidden pixels (`planewise.losses.RestorationLoss`), so the picture shows
+            visible pixels unchanged.
+        spoilt: whether visible pixels are changed, too (Models Genesis); the mean is then computed from the target image.
+    """
+
+    def __init__(self, hidden_only: bool = False, spoilt: bool = False) -> None:
+        self.hidden_only = bool(hidden_only)
+        self.spoilt = bool(spoilt)
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        wanted, hidden = batch.target["restored"], batch.target["hidden"]
+        # the visible part of a corrupted image has a different mean
+        mean = mean_of_seen(wanted if self.spoilt else batch.image, hidden)
+        answers = (batch.prediction, batch.image, mean)
+        taken = {
+            name: torch.stack([restoration_errors(answer, wanted, where) for answer in answers], dim=1)
+            for name, where in (("hidden", hidden), ("kept", ~hidden))
+        }
+        if wanted.ndim == 4:
+            restored = torch.where(hidden, batch.prediction, wanted) if self.hidden_only else batch.prediction
+            shown = {"picture_shown": batch.image, "picture_restored": restored, "picture_wanted": wanted}
+            taken |= {name: image[batch.example, 0].float() for name, image in shown.items()}
+        return taken | {"example": batch.example}
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        scores = restoration_scores(taken["hidden"].double().numpy(), taken["kept"].double().numpy())
+        columns = {
+            f"{name}_error{f'_{answer}' if number else ''}": taken[name][:, number].tolist()
+            for name in ("hidden", "kept")
+            for number, answer in enumerate(ANSWERS)
+        }
+        rows = taken["example"].nonzero()[:, 0].tolist()
+        errors = [float(taken["hidden"][row, 0]) for row in rows]
+        captions = [
+            f"{items[row]['exam'][:4]}: {f'error {error:.2f}' if math.isfinite(error) else 'nothing hidden'}"
+            for row, error in zip(rows, errors, strict=True)
+        ]
+
+        def draw() -> Figure:
+            pictures = [taken[f"picture_{name}"].numpy() for name in ("shown", "restored", "wanted")]
+            figure = restoration_gallery(*pictures, captions)
+            hidden = scores["hidden"]
+            text = (
+                f"error of hidden pixels: {hidden['restored']:.3f}; if the mean of the visible pixels is predicted: "
+                f"{hidden['mean']:.3f}"
+            )
+            figure.suptitle(f"{title}  {text}".strip())
+            return figure
+
+        shown = rows and "picture_shown" in taken
+        return CollectorResults({"restoration": scores}, columns, figures={"restored.png": draw} if shown else {})
+
+
+class RestoredWriter(ExamWriter):
+    """For every stack, write ``output_dir/<exam>/restored.png``: slices and their restorations.
+
+    Attach it to the evaluator of an inference config, whose postprocessing runs `RestoredImaged`. The NIfTI file comes from
+    `SaveImaged` there.
+
+    Args:
+        output_dir: folder for the results.
+    """
+
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        image, restored = (np.asarray(output[key][0].cpu()) for key in ("image", "network_restored"))
+        error = float(np.square(restored - image).mean())
+        title = f"{exam}: mean squared difference {error:.3f}"
+        save_picture(folder / "restored.png", lambda: restored_stack_figure(image, restored, title))
+        logger.info("exam %s: restored with a mean squared difference of %.3f", exam, error)
+
+
+class RestoredImaged(Transform):
+    """Move a restored image out of ``pred``, which MONAI Label shows as labels.
+
+    Reads ``image`` and ``pred``, ``(1, i, j, slices)``. Writes
+
+    - ``restored`` and ``network_restored``: the content of ``pred``; `Invertd` resamples ``restored`` to the image's
+      own grid;
+    - ``pred``: labels of zero, uint8.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        image, restored = item["image"], torch.as_tensor(item["pred"]).float()
+        volumes = {"pred": torch.zeros_like(restored, dtype=torch.uint8), "restored": restored}
+        if isinstance(image, MetaTensor):
+            volumes = {name: MetaTensor(volume, meta=image.meta) for name, volume in volumes.items()}
+        return item | volumes | {"network_restored": restored}

@@ -1,0 +1,177 @@
+"""The items and entries of a datalist for exams whose views are recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from planewise.exams.anatomy import Anatomy
+from planewise.exams.broken_files import broken_remark
+from planewise.exams.datalist import plane_of, slice_items, stack_summary
+from planewise.exams.exam import Exam
+from planewise.exams.overrules import stack_names
+from planewise.exams.stack import SIDEWAYS
+from planewise.exams.volume import Volume
+from planewise.files.datalists import is_labelled
+from planewise.files.masks import read_mask
+from planewise.files.nifti import open_nifti
+from planewise.findings import Finding, finding
+from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
+from planewise.geometry.tolerances import HEART_VOLUMES, NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
+
+
+def entries_of(
+    exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy
+) -> tuple[dict[str, dict], list[dict]]:
+    """The datalist's entry for each exam, by the exam's hash, and all items.
+
+    Args:
+        exams: exams after recognition; their ``main_stack`` is set.
+        volumes: volumes that stay whole.
+        anatomy: what is learned from them.
+    """
+    entries, items = {}, []
+    for exam in exams:
+        entries[exam.name], exam_items = _exam_entry(exam, anatomy)
+        items += exam_items
+    for volume in volumes:
+        entry = entries.setdefault(volume.name, {"patient": volume.patient, "stacks": {}, "left_out": []})
+        entry["volumes"] = entry.get("volumes", 0) + 1
+        items.append(_volume_item(volume))
+    return entries, items
+
+
+def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
+    """An exam's entry in the datalist, and its items."""
+    found, summaries = exam.found, _summaries(exam, anatomy)
+    planes = {view: plane_of(exam.stacks[other.stack], other.slice) for view, other in found.views.items()}
+    items: list[dict] = []
+    if found.stack is not None:
+        exam.main_stack = found.learned(exam.stacks, found.stack)
+        common = {"exam": exam.name, "patient": exam.patient, "stack": anatomy.stack, "planes": planes}
+        items = [item | common for item in slice_items(exam.main_stack, found.axis is not None)]
+    notes = dict.fromkeys([*exam.findings, *broken_remark(exam), *found.findings, *_stack_findings(exam, anatomy)])
+    return {
+        "patient": exam.patient,
+        "stacks": summaries,
+        "left_out": [note.record() for note in notes],
+    }, items
+
+
+def _summaries(exam: Exam, anatomy: Anatomy) -> dict[str, dict]:
+    """A summary of each stack, by its name."""
+    stacks, found, main_view, summaries = exam.stacks, exam.found, anatomy.stack, {}
+    if found.stack is not None:
+        summaries[main_view] = stack_summary(found.learned(stacks, found.stack), main_view, found.confidence)
+        if found.named not in (None, main_view):
+            summaries[main_view]["named"] = found.named
+    for view, other in found.views.items():
+        stack = stacks[other.stack]
+        one = replace(stack, slices=[stack.slices[other.slice]])
+        summaries[view] = stack_summary(stack if other.whole else one, view, other.confidence, other.runners_up)
+        summaries[view]["items"] = slice_items(one, False, phases="first")
+        if other.named not in (None, view):
+            summaries[view]["named"] = other.named
+    undecided = {plane.stack: plane for plane in found.undecided}
+    for name, index in stack_names(stacks, found, main_view).items():
+        if name.startswith("other"):
+            summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
+            if index in undecided:
+                plane = undecided[index]
+                summaries[name]["runners_up"] = {plane.view: round(plane.confidence, 3), **plane.runners_up}
+        if index in found.remarks:
+            summaries[name]["remark"] = found.remarks[index].record()
+    return summaries
+
+
+def _stack_findings(exam: Exam, anatomy: Anatomy) -> list[Finding]:
+    """What was found out about the stack to learn from, and, with the name of the stack, about the others."""
+    stacks, found = exam.stacks, exam.found
+    told = []
+    if found.stack is not None:
+        told += [*exam.main_stack.doubts, *exam.main_stack.findings]
+        if found.axis is None and anatomy.unordered:
+            told.append(finding(anatomy.unordered))
+    for view, other in found.views.items():
+        stack = stacks[other.stack]
+        told += [each.about(view) for each in (*stack.doubts, *stack.findings)]
+        if found.stack is not None:
+            # the middle slice, because the middle of the ends moves with a misplaced slice
+            main = stacks[found.stack]
+            middle = main.image_centre(main.slices[len(main.slices) // 2])
+            if (beside := stack.beside(stack.slices[other.slice], middle)) > SIDEWAYS:
+                told.append(finding("image-beside", view, mm=round(beside)))
+    for name, index in stack_names(stacks, found, anatomy.stack).items():
+        if name.startswith("other"):
+            told += [each.about(name) for each in stacks[index].findings]
+    return told
+
+
+def add_volumes_own(items: list[dict], volumes: Sequence[Volume]) -> None:
+    """The masks and classes of volumes, for the items cut from them."""
+    by_image = {(str(volume.image), volume.time): volume for volume in volumes}
+    for item in items:
+        # only items of a single file have an affine
+        volume = by_image.get((item["image"], item.get("time"))) if "affine" in item else None
+        if volume is not None:
+            item |= _label_of(volume) | volume.classes
+
+
+def _label_of(volume: Volume) -> dict:
+    """A volume's mask, and the names of its values, as keys of an item."""
+    if volume.label is None:
+        return {}
+    renamed = {} if volume.label_map is None else {"label_map": {str(k): v for k, v in volume.label_map.items()}}
+    turned = {"label_axes": volume.label_axes} if volume.label_axes else {}
+    return {"label": str(volume.label)} | renamed | turned
+
+
+def _volume_item(volume: Volume) -> dict:
+    image = [str(path) for path in volume.channels] or str(volume.image)
+    item = {"image": image, "exam": volume.name, "patient": volume.patient}
+    item |= _label_of(volume)
+    if volume.phase is not None:
+        item["phase"] = volume.phase
+    if volume.time is not None:
+        item["time"] = volume.time
+    return item | volume.classes
+
+
+def leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:
+    """Exams in which an item of the stack lacks the plane of a target view; their entries record it."""
+    lacking = set()
+    for item in items:
+        missing = [view for view in anatomy.targets if view not in item.get("planes", anatomy.targets)]
+        if missing and item["exam"] not in lacking:
+            lacking.add(item["exam"])
+            entries[item["exam"]]["left_out"].append(finding("exam-incomplete", views=missing).record())
+    return lacking
+
+
+def leave_out_other_organs(exams: Sequence[Exam], volumes: Sequence[Volume], items: Sequence[dict]) -> set[str]:
+    """The images of whole volumes that cannot show a heart in its short axis. Files without orientation are kept.
+
+    Slices a few degrees from a plane of the body belong to another organ. Slices exactly along the body may have lost their
+    orientation, and others may be mirrored, as in M&Ms-2: next to hearts, they are kept only with a mask of a heart's volume.
+    """
+    hearts = any(not exam.case and exam.found.stack is not None for exam in exams)
+    oriented, other = {str(volume.image) for volume in volumes if volume.oriented}, set()
+    whole = (item for item in sorted(items, key=is_labelled) if "affine" not in item and item["image"] in oriented)
+    for image, item in {item["image"]: item for item in whole}.items():  # of the phases of a cine, one with a label
+        affine = np.asarray(open_nifti(image).affine, dtype=np.float64)
+        obliquity, off_axis = (
+            measure(torch.from_numpy(affine)[None]) for measure in (stack_obliquity, degrees_off_axis)
+        )
+        if obliquity[0] >= SHORT_AXIS_OBLIQUITY and off_axis <= OFF_AXIS:
+            continue
+        ml = np.zeros(1)
+        if hearts and is_labelled(item):
+            mask = read_mask(item["label"], item.get("label_map"))[0]
+            ml = (mask.reshape(*mask.shape[:3], -1) > 0).sum(axis=(0, 1, 2)) * abs(np.linalg.det(affine)) / 1000
+        heart = not hearts or ((ml >= HEART_VOLUMES[0]) & (ml <= HEART_VOLUMES[1])).any()
+        if NO_ORIENTATION <= obliquity[0] < SHORT_AXIS_OBLIQUITY or not heart:
+            other.add(image)
+    return other

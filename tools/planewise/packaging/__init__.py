@@ -1,5 +1,0 @@
-"""Package bundles as folders that work without an installed planewise."""
-
-from planewise.packaging.package_bundle import Packaged, package_bundle
-
-__all__ = ["Packaged", "package_bundle"]

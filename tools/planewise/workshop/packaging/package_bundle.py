@@ -1,0 +1,224 @@
+"""Make a copy of a bundle that works without an installed planewise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from planewise.engines.own_names import own_code
+from planewise.engines.weights_settings import (
+    asked_of_overlay,
+    defining_settings,
+    merged,
+    overlay_of,
+    plain,
+    settings_of,
+)
+from planewise.errors import InputError
+from planewise.files.text import read_plain_text
+from planewise.networks import read_weights, weights_path
+from planewise.workshop.packaging import archive
+from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.code import copy_code
+from planewise.workshop.packaging.configs import TWINS, as_json, for_a_bundle, with_overlay, with_values
+from planewise.workshop.packaging.data_format import adapt_format
+from planewise.workshop.packaging.model_card import model_card, with_training, with_training_data
+from planewise.workshop.packaging.provenance import Provenance, find_provenance
+from planewise.workshop.packaging.run import Run
+from planewise.workshop.packaging.weights import check_weights, save_weights
+
+#: The config of a pretext's network on photographs.
+_PHOTOGRAPHS = "photograph.yaml"
+_NETWORK = "network_def"
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """The output of `package_bundle`."""
+
+    folder: Path
+    zip: Path
+    large: Path | None
+    """Folder of the files to upload; None if there are none"""
+
+
+def package_bundle(
+    bundle: str | Path,
+    weights: str | Path | None = None,
+    dist: str | Path = "dist",
+    *,
+    scores: str | Path | None = None,
+    data: str | None = None,
+    zoo_url: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Packaged:
+    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, code, weights, model card and checksums.
+
+    If any step fails, nothing is left behind. The same input gives identical bytes.
+
+    Args:
+        bundle: folder of the bundle.
+        weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own ``models/model.pt``. If they
+            are in a run's folder, the run's settings go into the configs and its scores and origin into the model card.
+        dist: folder to write to.
+        scores: JSON file of scores, instead of the run's.
+        data: description of the training and test data, instead of the run's own.
+        zoo_url: web address for files larger than `archive.LARGEST`. These files are moved out of the bundle, to be uploaded
+            there, and are listed in ``large_files.yml``.
+        say: called with a message for each step.
+
+    Raises:
+        InputError: there are no weights, they do not fit the network, come from another bundle's run or have no scores, or
+            the scores are of other weights or of the training exams; the metadata fails its schema or describes another
+            network; a folder is not writable or is in use; or a symbolic link points outside the bundle.
+    """
+    source = Bundle(bundle)
+    place = _place(source, Path(dist).expanduser())
+    file = Path(weights_path(source.folder if weights is None else weights))
+    run = Run.of_weights(file)
+    run = run and replace(run, bundle=source.folder)
+    provenance = find_provenance(file, run, scores, data)
+    overlay = _take_network(source, run)
+    changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
+    with archive.built_beside(place.parent) as room:
+        built = room / source.name
+        _copy_files(source, built, provenance)
+        code = copy_code(built)
+        _write_configs(source, built, changed, code)
+        packaged = Bundle(built)
+        _write_weights(packaged, file)
+        _write_metadata(packaged, provenance, changed.get("inference.yaml", {}), overlay == _PHOTOGRAPHS)
+        card = model_card(source.readme, provenance, source.config("train.yaml"), packaged, code)
+        (built / "docs" / "README.md").write_text(card)
+        packaged.verify()
+        apart = archive.set_large_files_apart(built, zoo_url, room / "large") if zoo_url else []
+        archive.write_sums(built)
+        archive.write_zip(built, room / "bundle.zip")
+        result = Packaged(
+            place, place.with_name(f"{place.name}.zip"), place.with_name(f"{place.name}_large") if apart else None
+        )
+        archive.put_in_place(built, result.folder)
+        archive.put_in_place(room / "bundle.zip", result.zip)
+        if result.large:
+            archive.put_in_place(room / "large", result.large)
+    if overlay:
+        say(f"as trained: configs/{overlay}, now in the package's train and inference configs")
+    for key, value in changed.get("inference.yaml", {}).items():
+        say(f"as trained: {key} {value if not isinstance(value, dict) else '(another)'}")
+    say(f"model card: {len(provenance.eval_metrics()) - 1} scores, {provenance.measured_on}")
+    if missed := provenance.scores.get("never_predicted"):
+        say(f"warning: these weights never predicted {', '.join(map(str, missed))} in the exams of their scores")
+    return result
+
+
+def _place(source: Bundle, dist: Path) -> Path:
+    """The folder of the package, after a check of both folders."""
+    if own_code(source.folder):
+        raise InputError(f"{source.folder} is already packaged; name the bundle in the repository")
+    for path in (source.folder / "LICENSE", *source.folder.glob("configs/**/*"), *source.folder.glob("docs/**/*")):
+        if not path.resolve().is_relative_to(source.folder):
+            raise InputError(
+                f"{path} points outside the bundle, to {path.resolve()}, so the package would contain a copy of that "
+                "file; replace the link with the file, or remove it"
+            )
+    place = dist.resolve() / source.name
+    if place.exists() and not (place / archive.SUMS).is_file():
+        raise InputError(f"{place} exists and was not packaged; remove it, or name another folder with -o")
+    return place
+
+
+def _take_network(source: Bundle, run: Run | None) -> str | None:
+    """If the run used one of the bundle's configs for another network (``vit.yaml``), write this network into the texts of
+    the training and inference configs, and drop all such configs. Nothing is taken from the run itself.
+
+    Returns:
+        The config's name; None if the run used the bundle's own network, or one that no config defines.
+    """
+    train, inference = source.config("train.yaml"), source.config("inference.yaml")
+    others = {name: source.config(name) or {} for name in source.texts if name not in TWINS}
+    overlays = {
+        name: content for name, content in others.items() if any(key.partition("#")[0] == _NETWORK for key in content)
+    }
+    if run is None or plain(train).get(_NETWORK) == run.config.get(_NETWORK):
+        return None
+    fitting = overlay_of(overlays, train, run.config)
+    if fitting is None:
+        return None
+    overlay = overlays[fitting]
+    # the overlay also has settings for training, such as a pretext's weights; inference gets only those that it has or needs
+    wanted = {
+        "train.yaml": {key.partition("#")[0] for key in overlay},
+        "inference.yaml": asked_of_overlay(inference, overlay) - {"network"},
+    }
+    for file, config in (("train.yaml", train), ("inference.yaml", inference)):
+        values = {key: value for key, value in merged(config, overlay).items() if key in wanted[file]}
+        source.texts[file] = with_overlay(source.texts[file], values)
+    for name in overlays:
+        del source.texts[name]
+    return fitting
+
+
+def _copy_files(source: Bundle, built: Path, provenance: Provenance) -> None:
+    """Copy the licence, the documents, and the files that a config reads, such as permutations."""
+    data = [path for path in source.folder.glob("configs/*.json") if path.name != "metadata.json"]
+    for path in (
+        *source.folder.glob("docs/*"),
+        *data,
+        source.folder / "LICENSE",
+        source.folder / "configs/logging.conf",
+    ):
+        if path.is_file():
+            target = built / path.relative_to(source.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    licence = built / "docs" / "data_license.txt"
+    if licence.is_file():
+        licence.write_text(with_training_data(read_plain_text(licence), provenance))
+    shutil.copyfile(source.metadata_file, built / "configs" / "metadata.json")
+
+
+def _write_configs(source: Bundle, built: Path, changed: Mapping[str, dict], code: str) -> None:
+    """Write the configs with the run's settings, without a demo that would change the network, its input or its output."""
+    packaged = source.config("inference.yaml") | changed.get("inference.yaml", {})
+    for name, text in source.texts.items():
+        if name == "demo.yaml":
+            demo = source.config(name)
+            keys = (defining_settings(packaged) | {_NETWORK}) & set(demo)
+            if any(packaged.get(key) != demo[key] for key in keys):
+                continue
+        own = for_a_bundle(with_values(text, changed.get(name, {})), code)
+        (built / "configs" / name).write_text(own)
+        if name in TWINS:
+            (built / "configs" / name).with_suffix(".json").write_text(as_json(own))
+
+
+def _write_weights(packaged: Bundle, file: Path) -> None:
+    weights = read_weights(file)
+    with packaged.importable():
+        network = packaged.network()
+    check_weights(weights, network, str(file))
+    save_weights(weights, network, packaged.weights)
+
+
+def _write_metadata(packaged: Bundle, provenance: Provenance, changed: Mapping[str, Any], of_photographs: bool) -> None:
+    metadata = packaged.metadata
+    metadata |= with_training(metadata, provenance)
+    form = metadata["network_data_format"]
+    _check_names(form["outputs"]["pred"].get("channel_def", {}), changed)
+    with packaged.importable():
+        adapt_format(form, packaged.config("inference.yaml"), changed, packaged.network().eval(), of_photographs)
+    Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+
+
+def _check_names(channels: Mapping[str, str], changed: Mapping[str, Any]) -> None:
+    """Check that metadata.json names the views of the run, which are the channels of the network's output."""
+    absent = [view for view in changed.get("views", ()) if not any(view in name for name in channels.values())]
+    if absent:
+        raise InputError(
+            f"the run has views {changed['views']}, but channel_def in configs/metadata.json does not name "
+            f"{', '.join(absent)}; MONAI Label would show the wrong names. Add the names to channel_def"
+        )

@@ -1,0 +1,232 @@
+"""A head without its skull: a brain with ventricles, and a tumour with oedema, an enhancing rim and a core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planewise.workshop.phantoms.painting import Block, ellipsoid, tube
+from planewise.workshop.phantoms.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class HeadPopulation(Settings):
+    """Spread of heads, tumours and scanners. Unless stated otherwise, a single number is a standard deviation; from a pair
+    of numbers, values are drawn uniformly."""
+
+    side: int = setting(64, "voxels along each axis")
+    field: float = setting(190.0, "side of the block, mm")
+    tumour: float = setting(1.0, "share of heads with a tumour; 0 for healthy heads for pretraining")
+    tissues: int = setting(0, "1 gives healthy heads a mask of fluid, grey and white matter (1, 2, 3, as in FSL-FAST)")
+    low_grade: float = setting(0.26, "share of low-grade tumours, which do not enhance (75 of 285 in BraTS)")
+    radius: tuple[float, float] = setting((11.0, 21.0), "radius of a tumour's core, mm")
+    oedema: tuple[float, float] = setting((4.0, 16.0), "distance of the oedema's border from the core, mm")
+    lesions: tuple[float, float] = setting(
+        (0.0, 6.0), "number of age-related spots in the white matter, bright in T2 and FLAIR"
+    )
+    shape: float = setting(0.06, "relative variation of the brain's size along each axis")
+    turn: float = setting(4.0, "rotation of the head about each axis, degrees")
+    shift: float = setting(3.0, "displacement of the head from the middle of the block, mm")
+    contrast: float = setting(0.07, "relative variation of each tissue's signal from scanner to scanner")
+    shading: tuple[float, float] = setting((0.02, 0.12), "unevenness of the coil, as a share of the signal")
+    noise: tuple[float, float] = setting((0.01, 0.035), "noise as a share of the brightest voxel of a contrast")
+    gain: tuple[float, float] = setting(
+        (250.0, 1200.0), "voxel value that represents a signal of 1, drawn for each contrast"
+    )
+
+
+#: Heads in BraTS' layout.
+HEADS = HeadPopulation()
+
+
+#: The contrasts in order, with their names in the files of BraTS.
+CONTRASTS = ("t1", "t1ce", "t2", "flair")
+
+#: Mask values of BraTS.
+CORE, OEDEMA, ENHANCING = 1, 2, 4
+
+#: Mask values of a healthy head's tissues, as in FSL-FAST: from the darkest in T1 to the brightest.
+FLUID, GREY, WHITE = 1, 2, 3
+
+#: Maps each tissue to its signal in each of `CONTRASTS`, relative to white matter in T1.
+SIGNALS = {
+    "fluid": (0.28, 0.28, 1.00, 0.20),
+    "grey": (0.62, 0.66, 0.68, 0.74),
+    "deep grey": (0.76, 0.80, 0.58, 0.64),
+    "white": (0.95, 0.95, 0.48, 0.56),
+    "vessel": (0.40, 1.35, 0.20, 0.25),
+    "spot": (0.80, 0.80, 0.85, 1.00),
+    "oedema": (0.66, 0.68, 0.84, 1.00),
+    "core": (0.55, 0.58, 0.82, 0.84),
+    "necrosis": (0.38, 0.40, 0.95, 0.52),
+    "enhancing": (0.62, 1.30, 0.72, 0.82),
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head and its scanner, drawn from a population."""
+
+    seeds: tuple[int, ...]
+    population: HeadPopulation
+    grade: str
+    """``"HGG"`` if the tumour enhances, ``"LGG"`` if it does not; for a healthy head, it is only the name of the folder"""
+    tumour: bool
+
+    @classmethod
+    def sample(cls, seeds: tuple[int, ...], population: HeadPopulation) -> Head:
+        """The head for these seeds."""
+        draws = np.random.default_rng([*seeds, 0]).random(2)
+        return cls(
+            seeds, population, "LGG" if draws[0] < population.low_grade else "HGG", bool(draws[1] < population.tumour)
+        )
+
+    @property
+    def spacing(self) -> float:
+        """Size of the voxels along every axis, mm."""
+        return self.population.field / self.population.side
+
+    @property
+    def has_tissues(self) -> bool:
+        """Whether the head's mask shows tissues."""
+        return bool(self.population.tissues) and not self.tumour
+
+    def scan(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The image of each contrast, ``(i, j, k)`` float32, zero outside the brain, and the mask, uint8.
+
+        The axis i points to the patient's left, j to the back, and k to the head. The mask shows the tumour. The mask of a
+        healthy head shows the tissues if the population's ``tissues`` is 1, and is empty otherwise.
+        """
+        population = self.population
+        rng = np.random.default_rng([*self.seeds, 1])
+        block = Block(
+            population.side, [self.spacing] * 3, len(CONTRASTS), rng, population.turn, population.shift, bend=3.0
+        )
+        signals = {
+            tissue: np.array(values) * np.exp(rng.normal(0, population.contrast, len(CONTRASTS)))
+            for tissue, values in SIGNALS.items()
+        }
+        tumour = _Tumour.sample(rng, population) if self.tumour else None
+        true_at = block.at
+        if tumour is not None:
+            block.at = tumour.pushed_aside(block.at)
+        inside, ventricles = _paint_brain(block, signals, rng, population)
+        block.at = true_at
+        if not self.has_tissues:
+            block.labels[:] = 0
+        if tumour is not None:
+            _paint_tumour(block, signals, rng, tumour, inside, ventricles, self.grade == "HGG")
+        amount = rng.uniform(*population.shading)
+        for number, image in enumerate(block.signal):
+            image *= np.exp(np.float32(amount) * block.texture(110.0, 20 + number)) * rng.uniform(*population.gain)
+        noise = rng.uniform(*population.noise)
+        levels = block.signal.reshape(len(CONTRASTS), -1).max(axis=1)
+        images = block.scanned(0.5, noise * levels)
+        brain = inside > 0
+        block.labels[~brain] = 0
+        # BraTS' registration leaves no negative values, and nothing outside the brain
+        images = np.where(brain, np.maximum(images, 1.0), 0.0)
+        # i and j point to the left and to the back, but the body's x and y to the right and to the front
+        turned = {name: image[::-1, ::-1] for name, image in zip(CONTRASTS, images, strict=True)}
+        return turned, np.ascontiguousarray(block.labels[::-1, ::-1])
+
+
+@dataclass(frozen=True)
+class _Tumour:
+    centre: np.ndarray
+    radii: np.ndarray
+    """radii of the core along x, y and z, mm"""
+    reach: float
+    """width of the oedema around the core, mm"""
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: HeadPopulation) -> _Tumour:
+        # the centre is in the cerebrum, away from the midline
+        side = rng.choice([-1, 1])
+        centre = np.array([side * rng.uniform(20, 42), rng.uniform(-45, 42), rng.uniform(-12, 38)])
+        radii = rng.uniform(*population.radius) * np.exp(rng.normal(0, 0.15, 3))
+        return cls(centre, radii, float(rng.uniform(*population.oedema)))
+
+    def pushed_aside(self, at: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """The positions of tissue before the tumour grew and pushed nearby tissue away from its centre."""
+        offsets = [part - np.float32(middle) for part, middle in zip(at, self.centre, strict=True)]
+        squared = sum(offset**2 for offset in offsets) / np.float32(1.6 * self.radii.mean()) ** 2
+        share = 1 - np.float32(0.35) * np.exp(-squared)
+        return tuple(np.float32(middle) + offset * share for middle, offset in zip(self.centre, offsets, strict=True))
+
+
+def _paint_brain(
+    block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator, population: HeadPopulation
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint a healthy brain and label its tissues; return the depths inside the brain and inside its ventricles, mm."""
+    at, (x, _, z) = block.at, block.at
+    size = np.exp(rng.normal(0, population.shape, 3))
+    fold, width = block.texture(20.0, 3), block.texture(26.0, 4)
+    cerebrum = ellipsoid(at, np.array([0, 0, 12]), np.array([66, 84, 58]) * size)
+    cerebellum = ellipsoid(at, np.array([0, -42, -38]) * size, np.array([46, 30, 24]) * size)
+    stem = tube(at, np.array([[0, -8, -10], [0, -18, -70]]) * size, np.array([14.0, 9.0]))
+    inside = np.maximum(np.maximum(cerebrum, cerebellum), stem)
+    block.paint(inside, signals["fluid"], FLUID)
+    # sulci reach in from the surface, and the cortex follows them
+    furrow = 1.0 + np.maximum(7.0 * (fold - 0.4), 0)
+    fissure = np.abs(x + 1.5 * width) - np.where(z > 6, 1.6, -9.0)
+    block.paint(np.minimum(cerebrum - furrow, fissure), signals["grey"], GREY)
+    white = np.minimum(cerebrum - 11.0 - 7.0 * fold - width, np.abs(x) - np.where(z > 24, 6.0, -9.0))
+    block.paint(white, signals["white"], WHITE)
+    block.paint(cerebellum - 1.0, signals["grey"], GREY)
+    block.paint(np.minimum(cerebellum - 4.0, 2.5 * block.texture(9.0, 5) + 0.5), signals["white"], WHITE)
+    block.paint(stem, signals["white"], WHITE)
+    wide = float(np.exp(rng.normal(0, 0.25)))
+    ventricles = np.full_like(x, -np.inf)
+    for side in (-1, 1):
+        for centre, radii in (((13, 4, 8), (9, 15, 9)), ((27, -2, 2), (7, 14, 10))):
+            nucleus = ellipsoid(at, np.array([side, 1, 1]) * centre, np.array(radii, float))
+            block.paint(nucleus, signals["deep grey"], GREY)
+        horn = np.array([[8, 34, 16], [9, 8, 24], [16, -22, 22], [26, -38, 10], [32, -14, -8]]) * size
+        lateral = tube(at, horn * np.array([side, 1, 1]), np.array([4.5, 5.0, 6.0, 4.5, 2.5]) * wide)
+        ventricles = np.maximum(ventricles, lateral)
+    third = np.minimum(2.2 * wide - np.abs(x), ellipsoid(at, np.array([0, 0, 6]), np.array([20.0, 16, 12])))
+    fourth = ellipsoid(at, np.array([0, -32, -34]) * size, np.array([6.0, 5, 9]) * wide)
+    ventricles = np.maximum(ventricles, np.maximum(third, fourth))
+    block.paint(ventricles, signals["fluid"], FLUID)
+    for _ in range(int(rng.uniform(*population.lesions))):
+        centre = np.array([rng.choice([-1, 1]) * rng.uniform(20, 38), rng.uniform(-45, 45), rng.uniform(8, 38)])
+        spot = ellipsoid(at, centre, rng.uniform(2.0, 4.5, 3))
+        block.paint(np.minimum(spot, white), signals["spot"])
+    # the sinus in the midline and the arteries at the base enhance, too
+    sinus = tube(at, np.array([[0, 72, 38], [0, 40, 66], [0, -30, 66], [0, -78, 20]]) * size, np.full(4, 2.2))
+    arteries = [
+        tube(at, np.array([[0, 12, -26], [side * 24, 14, -20], [side * 46, 0, -8]]) * size, np.array([2.0, 1.8, 1.4]))
+        for side in (-1, 1)
+    ]
+    for vessel in (sinus, *arteries):
+        block.paint(np.minimum(vessel, inside - 0.5), signals["vessel"])
+    return inside, ventricles
+
+
+def _paint_tumour(
+    block: Block,
+    signals: dict[str, np.ndarray],
+    rng: np.random.Generator,
+    tumour: _Tumour,
+    inside: np.ndarray,
+    ventricles: np.ndarray,
+    enhances: bool,
+) -> None:
+    """Paint oedema, core and rim, one over the other, and label their voxels."""
+    rough, coarse, fine = block.texture(22.0, 6), block.texture(34.0, 7), block.texture(12.0, 8)
+    mean = float(tumour.radii.mean())
+    core = ellipsoid(block.at, tumour.centre, tumour.radii) + 0.14 * mean * rough
+    bounds = np.minimum(inside - 2.0, -ventricles - 1.0)
+    # the oedema spreads in fingers along the white matter
+    oedema = core + tumour.reach * (1 + 0.45 * coarse)
+    block.paint(np.minimum(oedema, bounds - 2.0), signals["oedema"], OEDEMA)
+    core = np.minimum(core, bounds)
+    block.paint(core, signals["core"], CORE)
+    if not enhances:
+        return
+    rim = rng.uniform(2.5, 5.0) + 1.2 * fine
+    enhancing = core - 0.6 * np.maximum(rough, 0)
+    block.paint(enhancing, signals["enhancing"], ENHANCING)
+    block.paint(enhancing - rim, signals["necrosis"], CORE)

@@ -1,0 +1,372 @@
+"""Hearts' patients, scanners and populations: every number that determines their variation and difficulty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planewise.errors import InputError
+from planewise.workshop.phantoms.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class Population(Settings):
+    """Spread of anatomy, planes and scanners in one set of exams.
+
+    Unless stated otherwise, a single number is a standard deviation; from a pair of numbers, values are drawn uniformly.
+    Segmentation from few labels is difficult mainly because the pose varies, and also because form and contrast vary.
+    """
+
+    groups: tuple[float, ...] = setting(
+        (0.15, 0.13, 0.15, 0.44, 0.13), "shares of DCM, HCM, MINF, NOR, RV; the ACDC layout uses equal shares"
+    )
+
+    # pose of the heart in the chest, and of the image around the heart
+    tilt: float = setting(9.0, "tilt of the long axis from the usual one, degrees")
+    roll: float = setting(10.0, "rotation of the heart about its long axis, degrees")
+    position: float = setting(7.0, "displacement of the heart in the chest, mm along each axis")
+    image_rotation: float = setting(18.0, "rotation of short-axis images in their plane, degrees")
+    image_shift: float = setting(13.0, "displacement of the image centre from the heart, mm along rows and columns")
+
+    # form
+    shape: float = setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
+
+    right_taper: tuple[float, float] = setting(
+        (1.1, 1.1),
+        "power with which the right ventricle narrows towards the apex; below 1, it narrows only near the apex",
+    )
+
+    right_tilt: tuple[float, float] = setting(
+        (0.28, 0.42), "slope of the right ventricle's base, which is higher in front, at the pulmonary valve"
+    )
+    right_end: tuple[float, float] = setting(
+        (66.0, 66.0),
+        "elevation above the equator at which the right ventricle ends on average, degrees; 90 is the apex",
+    )
+    right_dents: float = setting(0.0, "relative deviation of the right ventricle's free wall from a smooth form")
+    apical_thinning: tuple[float, float] = setting(
+        (0.38, 0.38), "share of its thickness that the left ventricle's wall loses from the equator to the apex"
+    )
+    papillary: tuple[float, float] = setting((4.0, 6.0), "thickness of the papillary muscles, mm")
+    heart_fat: tuple[float, float] = setting((1.0, 1.0), "factor on the thickness of the fat around the heart")
+
+    # the reader
+    whole_slices: float = setting(
+        0.0,
+        "share of a ventricle's section that must be on its side of the valve plane for readers to draw the whole section, "
+        "otherwise nothing, as in ACDC; 0: they draw up to the valve plane",
+    )
+
+    masks: int = setting(1, "ukbb's layout: 0 writes only cines, without masks and their frames")
+
+    # the technologist
+    turn_error: float = setting(4.0, "rotation of long-axis planes about the long axis, degrees")
+    tilt_error: float = setting(3.0, "tilt of any plane from its anatomical direction, degrees")
+    offset_error: float = setting(2.0, "displacement of long-axis planes along their normal, mm")
+    coverage: tuple[float, float] = setting(
+        (-0.3, 1.0),
+        "how far the stack extends beyond the mitral plane and the apex, in slice distances; negative if it ends before them",
+    )
+
+    # scanner and scan
+    breath: float = setting(1.5, "displacement of the heart up or down from breath-hold to breath-hold, mm")
+    spacing: tuple[float, float] = setting((1.25, 1.45), "pixel spacing, mm")
+    field: tuple[float, float] = setting((300.0, 380.0), "longer side of the image, mm")
+    field_ratio: tuple[float, float] = setting((0.78, 1.0), "shorter side of the image as a share of the longer")
+    slices: tuple[tuple[float, float], ...] = setting(
+        ((6.0, 2.0), (8.0, 2.0)), "protocols in use: thickness and gap, mm"
+    )
+    phases: int = setting(30, "phases of the cycle")
+    gain: tuple[float, float] = setting((280.0, 460.0), "pixel value of blood")
+    noise: tuple[float, float] = setting((0.012, 0.035), "noise as a share of the blood's signal")
+    blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours receive")
+    shading: tuple[float, float] = setting((0.15, 0.7), "extra brightness of tissue next to a coil")
+
+    # contrast, as shares of the blood's signal
+    myocardium: tuple[float, float] = setting((0.20, 0.36), "signal of heart muscle")
+    right_blood: tuple[float, float] = setting((0.97, 0.97), "signal of blood in the right heart")
+    flow: tuple[float, float] = setting((1.0, 1.0), "factor on the unevenness of blood, dark where it swirls")
+    strands: tuple[float, float] = setting((1.0, 1.0), "factor on the depth of the trabeculae in both ventricles")
+    sponge: tuple[float, float] = setting(
+        (0.0, 0.0),
+        "thickness of the sponge of trabeculae along the ventricles' walls, which readers count as blood, mm",
+    )
+    sponge_blood: tuple[float, float] = setting((0.5, 0.5), "share of blood in that sponge")
+    right_strands: tuple[float, float] = setting(
+        (0.0, 0.0), "share of muscle in the strands across the right ventricle, highest at its apex"
+    )
+    fat: tuple[float, float] = setting((0.9, 1.5), "signal of fat")
+    liver: tuple[float, float] = setting((0.22, 0.42), "signal of the liver")
+    lung: tuple[float, float] = setting((0.01, 0.05), "signal of the lungs")
+    muscle: tuple[float, float] = setting((0.13, 0.24), "signal of other muscle")
+    stomach: tuple[float, float] = setting((0.08, 0.95), "signal of the stomach's contents")
+    opposed_phase: float = setting(
+        0.8, "share of scanners that image fat and water in opposed phase, with dark lines between them"
+    )
+
+    def demo(self) -> Population:
+        """With twice the pixel spacing, five phases, and slices 10 mm apart, for a thirtieth of the work."""
+        return replace(
+            self,
+            spacing=(2 * self.spacing[0], 2 * self.spacing[1]),
+            field=(280.0, 330.0),
+            field_ratio=(0.85, 1.0),
+            slices=tuple(pair for pair in self.slices if sum(pair) == 10),
+            phases=5,
+        )
+
+
+#: Exams for pretraining, as in DSBCC: newer scanners, thinner slices with gaps, images corrected for coil shading.
+UNLABELLED = Population()
+
+#: Exams with masks, as in ACDC: another hospital, with less contrast, stronger coil shading, more noise, and slices that
+#: are thick or far apart.
+LABELLED = Population(
+    spacing=(1.30, 1.70),
+    slices=((5.0, 5.0), (8.0, 0.0), (10.0, 0.0)),
+    phases=28,
+    gain=(90.0, 260.0),
+    noise=(0.02, 0.055),
+    blur=(0.2, 0.9),
+    shading=(0.4, 1.3),
+    myocardium=(0.26, 0.48),
+    fat=(0.7, 1.3),
+    liver=(0.30, 0.60),
+    lung=(0.02, 0.09),
+    muscle=(0.17, 0.34),
+    opposed_phase=0.5,
+)
+
+#: Exams as in UK Biobank: volunteers, most of them healthy, with one protocol on one type of scanner.
+VOLUNTEERS = Population(
+    groups=(0.04, 0.04, 0.06, 0.82, 0.04),
+    spacing=(1.8, 1.85),
+    slices=((8.0, 2.0),),
+    phases=50,
+    gain=(150.0, 260.0),
+    noise=(0.015, 0.04),
+    shading=(0.3, 0.9),
+    myocardium=(0.24, 0.40),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Distribution of the hearts of one diagnosis. Pairs are mean and standard deviation.
+
+    The values follow published normal ranges of cine MRI and the inclusion rules of ACDC. Neighbouring groups overlap, so
+    that the ten features of the classification forest separate them well, but not perfectly.
+    """
+
+    lv_edv: tuple[float, float]
+    """End-diastolic volume of the left ventricle, ml per m2 of body surface."""
+    lv_ef: tuple[float, float]
+    """Ejection fraction of the left ventricle."""
+    rv_edv: tuple[float, float]
+    rv_ef: tuple[float, float]
+    wall: tuple[float, float]
+    """End-diastolic thickness of the left ventricle's wall, mm, away from any lesion."""
+    lv_ef_range: tuple[float, float]
+    """Values outside this range are set to its nearer end."""
+    rv_ef_range: tuple[float, float]
+    roundness: float = 1.0
+    """Width of the left ventricle relative to its volume; a value above 1 makes it rounder."""
+
+
+GROUPS: dict[str, Group] = {
+    "DCM": Group((138, 24), (0.25, 0.075), (92, 22), (0.41, 0.11), (8.7, 1.2), (0.10, 0.41), (0.15, 0.62), 1.06),
+    "HCM": Group((73, 13), (0.67, 0.06), (72, 13), (0.62, 0.07), (10.0, 1.3), (0.54, 0.80), (0.45, 0.75)),
+    "MINF": Group((98, 20), (0.33, 0.065), (76, 15), (0.53, 0.09), (9.3, 1.2), (0.15, 0.42), (0.30, 0.68)),
+    "NOR": Group((76, 12), (0.61, 0.05), (80, 13), (0.57, 0.06), (8.8, 1.1), (0.50, 0.74), (0.44, 0.70)),
+    "RV": Group((72, 14), (0.56, 0.08), (122, 23), (0.41, 0.09), (8.9, 1.2), (0.42, 0.72), (0.18, 0.56)),
+}
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient. The volumes are targets for building the heart; `Heart.volumes` returns the actual volumes."""
+
+    group: str
+    sex: str
+    height: float
+    """cm"""
+    weight: float
+    """kg"""
+    lv_edv: float
+    """ml"""
+    lv_ef: float
+    rv_edv: float
+    """ml"""
+    rv_ef: float
+    wall: float
+    """mm, end-diastolic, away from any lesion"""
+
+    @property
+    def body_surface(self) -> float:
+        """Body surface area after Mosteller, m2."""
+        return float(np.sqrt(self.height * self.weight / 3600))
+
+    @property
+    def body_mass_index(self) -> float:
+        """Body mass index, kg/m2."""
+        return self.weight / (self.height / 100) ** 2
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, group: str) -> Patient:
+        """A patient with one of the diagnoses in `GROUPS`."""
+        spread = GROUPS[group]
+        male = rng.random() < 0.6
+        height = np.clip(rng.normal(176, 7) if male else rng.normal(163, 6.5), 145, 202)
+        index = np.clip(rng.normal(26, 4), 18, 42)
+        weight = index * (height / 100) ** 2
+        surface = np.sqrt(height * weight / 3600)
+        # the volumes of the two ventricles are correlated, because both pump the same blood
+        common = rng.standard_normal()
+        lv_score, rv_score = 0.6 * common + 0.8 * rng.standard_normal(2)
+        sex_factor = 1.04 if male else 0.94
+        lv_edv = sex_factor * surface * max(spread.lv_edv[0] + spread.lv_edv[1] * lv_score, 45)
+        rv_edv = sex_factor * surface * max(spread.rv_edv[0] + spread.rv_edv[1] * rv_score, 45)
+        return cls(
+            group=group,
+            sex="M" if male else "F",
+            height=float(np.round(height)),
+            weight=float(np.round(weight)),
+            lv_edv=float(lv_edv),
+            lv_ef=float(np.clip(rng.normal(*spread.lv_ef), *spread.lv_ef_range)),
+            rv_edv=float(rv_edv),
+            rv_ef=float(np.clip(rng.normal(*spread.rv_ef), *spread.rv_ef_range)),
+            wall=float(np.clip(rng.normal(*spread.wall) + (0.5 if male else -0.5), 5.5, 13)),
+        )
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Signal of each tissue in a bright-blood cine, relative to blood.
+
+    Fat is negative if it is in opposed phase to water at the scanner's echo time. Inside a voxel, signals are added with
+    their signs, and the image shows the magnitude of the sum. Dark lines therefore appear between fat and water, as in
+    real images.
+    """
+
+    blood: float
+    right_blood: float
+    right_strands: float
+    """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator, the share is 0.3 times
+    as large"""
+    flow: float
+    """Factor on the unevenness of blood"""
+    strands: float
+    """Factor on the depth of trabeculae"""
+    sponge: tuple[float, float]
+    """Thickness of the sponge of trabeculae in the left and in the right ventricle, mm"""
+    sponge_blood: float
+    """Share of blood in it"""
+    myocardium: float
+    fat: float
+    muscle: float
+    liver: float
+    spleen: float
+    lung: float
+    marrow: float
+    fluid: float
+    kidney: float
+    stomach: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: Population) -> Contrast:
+        """The tissues of one scanner and patient."""
+        fat = rng.uniform(*population.fat)
+        liver = rng.uniform(*population.liver)
+        opposed = rng.random() < population.opposed_phase
+        # a separate generator, so that the draws for the other tissues stay the same
+        right = rng.spawn(1)[0]
+        return cls(
+            blood=1.0,
+            right_blood=right.uniform(*population.right_blood),
+            right_strands=right.uniform(*population.right_strands),
+            flow=right.uniform(*population.flow),
+            strands=right.uniform(*population.strands),
+            sponge=(right.uniform(*population.sponge), right.uniform(*population.sponge)),
+            sponge_blood=right.uniform(*population.sponge_blood),
+            myocardium=rng.uniform(*population.myocardium),
+            fat=-fat if opposed else fat,
+            muscle=rng.uniform(*population.muscle),
+            liver=liver,
+            spleen=liver * rng.uniform(0.8, 1.4),
+            lung=rng.uniform(*population.lung),
+            marrow=rng.uniform(0.12, 0.35),
+            fluid=rng.uniform(0.9, 1.4),
+            kidney=rng.uniform(0.4, 0.7),
+            stomach=rng.uniform(*population.stomach),
+        )
+
+
+#: Minimum number of pixels on the shorter side of an image; real scanners reconstruct 64 or more.
+_SMALLEST = 16
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Scan settings of one exam."""
+
+    spacing: float
+    """mm, the same along rows and columns"""
+    matrix: tuple[int, int]
+    """Columns and rows of a short-axis image"""
+    thickness: float
+    gap: float
+    """mm between slices"""
+    phases: int
+    interval: float
+    """Length of the heart's cycle, ms"""
+    noise: float
+    """Share of the blood's signal"""
+    shading: float
+    blur: float
+    """Share of a pixel's signal that its neighbours receive"""
+    gain: float
+    """Pixel value of blood"""
+    field_strength: float
+    """tesla"""
+    breath: float
+    """Spread of the heart's height between breath-holds, mm"""
+    contrast: Contrast
+    whole_slices: float = 0.0
+    """See `Population`"""
+
+    @property
+    def distance(self) -> float:
+        """Distance between centres of neighbouring slices, mm."""
+        return self.thickness + self.gap
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: Population) -> Scanner:
+        """Sample a scanner and its protocol from a population."""
+        spacing = round(rng.uniform(*population.spacing), 4)
+        field = rng.uniform(*population.field)
+        ratio = rng.uniform(*population.field_ratio)
+        thickness, gap = population.slices[rng.integers(len(population.slices))]
+        # scanners reconstruct matrices that are multiples of four
+        matrix = tuple(int(4 * np.round(side / spacing / 4)) for side in (field, field * ratio))
+        if min(matrix) < _SMALLEST:
+            raise InputError(
+                f"an image needs at least {_SMALLEST} pixels on its shorter side, but a field of {field:.0f} mm has "
+                f"{min(matrix)} pixels of {spacing:g} mm; set a smaller spacing or a larger field"
+            )
+        return cls(
+            spacing=spacing,
+            matrix=matrix,
+            thickness=thickness,
+            gap=gap,
+            phases=population.phases,
+            interval=float(np.round(np.clip(rng.normal(880, 130), 560, 1300))),
+            noise=rng.uniform(*population.noise),
+            shading=rng.uniform(*population.shading),
+            blur=rng.uniform(*population.blur),
+            gain=float(rng.uniform(*population.gain)),
+            field_strength=float(rng.choice([1.5, 3.0])),
+            breath=population.breath,
+            contrast=Contrast.sample(rng, population),
+            whole_slices=population.whole_slices,
+        )

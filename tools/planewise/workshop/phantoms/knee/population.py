@@ -1,0 +1,322 @@
+"""Knees' patients, shapes, scanners and populations: every number that determines their variation and difficulty."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+
+import numpy as np
+
+from planewise.workshop.phantoms.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class KneePopulation(Settings):
+    """Spread of knees, findings, planes and scanners in one set of exams.
+
+    Unless stated otherwise, a single number is a standard deviation; from a pair of numbers, values are drawn uniformly.
+    """
+
+    findings: tuple[float, ...] = setting(
+        (0.194, 0.367, 0.080, 0.229, 0.130),
+        "shares of knees that are normal, abnormal without a tear, with ACL tear, with meniscal tear, with both",
+    )
+    severity: float = setting(1.0, "factor on the visibility of findings; 0 hides all, 1.5 makes them obvious")
+
+    # the leg in the scanner
+    left: float = setting(0.5, "share of left knees; with 0 or 1, all knees are of the same side")
+    flexion: tuple[float, float] = setting((0.0, 25.0), "angle between femur and tibia, degrees")
+    leg_rotation: float = setting(7.0, "rotation of the leg about its own length, degrees, at most 15")
+    abduction: float = setting(3.0, "angle of the leg away from or towards the midline, degrees")
+    lean: float = setting(5.0, "angle of the leg above or below the table, degrees")
+    centred: float = setting(0.35, "share of exams with the knee on the scanner's midline; in others it is to one side")
+    shape: float = setting(1.0, "factor on every spread of form: condyles, notch, patella, muscles")
+    fat: tuple[float, float] = setting((4.0, 16.0), "fat under the skin, mm")
+
+    # the technologist
+    oblique: float = setting(
+        0.45, "share of sagittal stacks prescribed along the anterior cruciate ligament, about 10 degrees"
+    )
+    turn_error: float = setting(4.0, "rotation of sagittal and coronal stacks about the leg's length, degrees")
+    tilt_error: float = setting(2.5, "tilt of any stack from its anatomical direction, degrees")
+    offset_error: float = setting(2.0, "displacement of a stack's middle from the joint's middle, mm")
+    coverage: tuple[float, float] = setting(
+        (1.0, 9.0), "length of the sagittal stack beyond the epicondyles at either end, mm"
+    )
+    image_rotation: float = setting(8.0, "rotation of images in their plane, degrees")
+    image_shift: float = setting(
+        7.0, "displacement of the image centre from the joint's middle, mm along rows and columns"
+    )
+
+    # scanner and scan
+    spacing: tuple[float, float] = setting((0.29, 0.65), "pixel spacing, mm, if the matrix is not fixed")
+    matrix: int = setting(0, "columns and rows of every image; 0: from field and spacing")
+    field: tuple[float, float] = setting((140.0, 165.0), "side of the images, mm")
+    slices: tuple[tuple[float, float], ...] = setting(
+        ((2.0, 0.2), (3.0, 0.3), (3.0, 0.6), (3.5, 0.5), (4.0, 0.4), (4.5, 0.5)),
+        "protocols in use: thickness and gap, mm",
+    )
+    across: tuple[float, float] = setting((21.0, 35.0), "slices of a coronal or axial stack, an odd number")
+    span: tuple[float, float] = setting((90.0, 110.0), "length of a coronal or axial stack, mm")
+    gain: tuple[float, float] = setting((300.0, 900.0), "pixel value of fluid")
+    noise: tuple[float, float] = setting((0.012, 0.035), "noise as a share of the brightest tissue's signal")
+    blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours receive")
+    shading: tuple[float, float] = setting((0.1, 0.5), "extra brightness of tissue next to a coil")
+    contrast: float = setting(0.15, "relative variation of each tissue's signal from scanner to scanner")
+    suppression: tuple[float, float] = setting(
+        (0.05, 0.35), "signal of fat where suppression fails, at the field's edges"
+    )
+
+    # further scans of DICOM exams
+    plain_sagittal: float = setting(0.6, "share of exams with a further sagittal series without fat suppression")
+    localizer: float = setting(0.3, "share of exams with a localizer of three orientations in one series")
+    poor_names: float = setting(0.15, "share of series whose description is missing or does not name the plane")
+    views: int = setting(1, "mrnet's layout: 1 writes only sagittal volumes, 3 also coronal and axial ones")
+
+    def demo(self) -> KneePopulation:
+        """The same population with about 128 pixels, thick slices 6 mm apart, and five or seven slices in coronal and axial
+        stacks, which takes about a twentieth of the work."""
+        return replace(
+            self,
+            spacing=(1.1, 1.35),
+            matrix=self.matrix // 2,
+            slices=((4.0, 1.8), (4.5, 1.5), (5.0, 1.2)),
+            across=(5.0, 7.0),
+            span=(50.0, 60.0),
+        )
+
+
+#: Exams for pretraining, as in fastMRI: many scanners and protocols, no labels.
+KNEE_UNLABELLED = KneePopulation()
+
+#: Exams with labels, as in MRNet: scanners of one manufacturer, square images with one matrix, more noise, and another
+#: fat suppression.
+KNEE_LABELLED = KneePopulation(
+    oblique=0.3,
+    matrix=256,
+    field=(140.0, 160.0),
+    slices=((2.5, 0.3), (3.0, 0.3), (3.0, 0.5), (3.5, 0.4)),
+    noise=(0.02, 0.055),
+    blur=(0.2, 0.8),
+    shading=(0.2, 0.8),
+    contrast=0.22,
+    suppression=(0.1, 0.5),
+    flexion=(2.0, 25.0),
+)
+
+
+@dataclass(frozen=True)
+class KneePatient:
+    """Sex, size and side."""
+
+    sex: str
+    height: float
+    """cm"""
+    weight: float
+    """kg"""
+    left: bool
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, left: float) -> KneePatient:
+        """An adult.
+
+        Args:
+            rng: source of the draws.
+            left: probability of a left knee.
+        """
+        male = rng.random() < 0.55
+        height = np.clip(rng.normal(177, 7) if male else rng.normal(165, 6.5), 148, 202)
+        index = np.clip(rng.normal(26, 4), 18, 40)
+        return cls(
+            sex="M" if male else "F",
+            height=float(np.round(height)),
+            weight=float(np.round(index * (height / 100) ** 2)),
+            left=bool(rng.random() < left),
+        )
+
+
+@dataclass(frozen=True)
+class KneeShape:
+    """Deviations from the average knee. Lengths are in mm of the average knee; ``scale`` stretches the whole knee."""
+
+    scale: float
+    flexion: float
+    """Angle between femur and tibia, radians"""
+    medial_back: float
+    """Additional length of the medial condyle towards the back, compared with the lateral condyle; it rotates the posterior
+    condylar line
+    """
+    condyle_length: float
+    """Factor on the extent of the condyles from front to back"""
+    notch_width: float
+    """Half width of the intercondylar notch"""
+    groove: float
+    """Depth of the trochlear groove"""
+    slope: float
+    """Slope of the plateau towards the back, per mm"""
+    patella_height: float
+    """Displacement of the patella upwards"""
+    patella_side: float
+    """Displacement of the patella to the lateral side"""
+    bulk: float
+    """Factor on the muscles' thickness"""
+    fat: float
+    """Thickness of the fat under the skin"""
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: KneePopulation, height: float) -> KneeShape:
+        """Sample a shape; tall patients have large knees.
+
+        Args:
+            rng: generator of the shape.
+            population: the population, which determines the spread.
+            height: height of the patient, cm.
+        """
+        spread = population.shape * np.clip(rng.standard_normal(10), -2, 2)
+        return cls(
+            scale=float(np.clip(height / 173 * np.exp(0.035 * spread[0]), 0.82, 1.18)),
+            flexion=float(np.radians(rng.uniform(*population.flexion))),
+            medial_back=float(2.0 + 1.0 * spread[1]),
+            condyle_length=float(np.exp(0.03 * spread[2])),
+            notch_width=float(9.5 + 0.7 * spread[3]),
+            groove=float(5.5 + 0.9 * spread[4]),
+            slope=float(0.11 + 0.025 * spread[5]),
+            patella_height=float(3.5 * spread[6]),
+            patella_side=float(2.0 + 1.5 * spread[7]),
+            bulk=float(np.exp(0.12 * spread[8])),
+            fat=float(rng.uniform(*population.fat)),
+        )
+
+
+@dataclass(frozen=True)
+class KneeContrast:
+    """Signal of each tissue in one weighting, relative to the brightest."""
+
+    fluid: float
+    fat: float
+    marrow: float
+    muscle: float
+    cartilage: float
+    synovium: float
+    ligament: float
+    """Signal of ligaments, menisci and tendons, which is low because the signal of water in their fibres decays quickly"""
+    cortex: float
+    vessel: float
+    skin: float
+    oedema: float
+
+    def varied(self, rng: np.random.Generator, spread: float) -> KneeContrast:
+        """The same weighting on another scanner, where every tissue is brighter or darker by a random factor."""
+        values = astuple(self)
+        factors = np.exp(spread * np.clip(rng.standard_normal(len(values)), -2, 2))
+        return KneeContrast(*(value * float(factor) for value, factor in zip(values, factors, strict=True)))
+
+
+#: Maps each weighting to its signals. ``t2_fs`` and ``pd_fs`` have fat suppression.
+WEIGHTINGS: dict[str, KneeContrast] = {
+    "t2_fs": KneeContrast(
+        fluid=1.0, fat=0.17, marrow=0.15, muscle=0.30, cartilage=0.50, synovium=0.40, ligament=0.05, cortex=0.03,
+        vessel=0.45, skin=0.25, oedema=0.72,
+    ),
+    "pd_fs": KneeContrast(
+        fluid=1.0, fat=0.20, marrow=0.18, muscle=0.36, cartilage=0.66, synovium=0.42, ligament=0.08, cortex=0.03,
+        vessel=0.5, skin=0.35, oedema=0.74,
+    ),
+    "pd": KneeContrast(
+        fluid=0.82, fat=0.95, marrow=0.80, muscle=0.38, cartilage=0.58, synovium=0.55, ligament=0.09, cortex=0.04,
+        vessel=0.3, skin=0.5, oedema=0.58,
+    ),
+    "t1": KneeContrast(
+        fluid=0.26, fat=1.0, marrow=0.86, muscle=0.32, cartilage=0.42, synovium=0.35, ligament=0.09, cortex=0.04,
+        vessel=0.15, skin=0.45, oedema=0.40,
+    ),
+}  # fmt: skip
+
+#: Weightings with fat suppression.
+SUPPRESSED = ("t2_fs", "pd_fs")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One sequence of a scanner."""
+
+    weighting: str
+    """A key of `WEIGHTINGS`"""
+    spacing: float
+    """mm, the same along rows and columns"""
+    matrix: tuple[int, int]
+    """Columns and rows"""
+    thickness: float
+    gap: float
+    """mm between slices"""
+    contrast: KneeContrast
+    unsuppressed: float
+    """Signal of fat where fat suppression fails"""
+    count: int | None = None
+    """Number of slices of a stack; None means as many as are needed to cover the knee"""
+
+    @property
+    def distance(self) -> float:
+        """Distance between centres of neighbouring slices, mm."""
+        return self.thickness + self.gap
+
+
+@dataclass(frozen=True)
+class KneeScanner:
+    """Scan settings of one exam."""
+
+    protocols: dict[str, Protocol]
+    """``sagittal``, ``sagittal_plain``, ``coronal``, ``axial``"""
+    noise: float
+    """Share of the brightest tissue's signal"""
+    shading: float
+    blur: float
+    gain: float
+    """Pixel value of the brightest tissue"""
+    field_strength: float
+    """tesla"""
+    feet_first: bool
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: KneePopulation) -> KneeScanner:
+        """Sample a scanner with its protocols; each sequence has its own matrix and slices."""
+        weightings = {
+            "sagittal": "t2_fs",
+            "sagittal_plain": "pd",
+            "coronal": str(rng.choice(["pd_fs", "t1", "pd"], p=[0.6, 0.25, 0.15])),
+            "axial": str(rng.choice(["t2_fs", "pd_fs"])),
+        }
+        field = rng.uniform(*population.field)
+        protocols = {}
+        for name, weighting in weightings.items():
+            side = field * (1.0 if name.startswith("sagittal") else rng.uniform(0.92, 1.05))
+            spacing = rng.uniform(*population.spacing)
+            # scanners reconstruct matrices that are multiples of four
+            matrix = population.matrix or int(4 * np.round(side / spacing / 4))
+            thickness, gap = population.slices[rng.integers(len(population.slices))]
+            count = None
+            if not name.startswith("sagittal"):
+                # an odd number, so that there is a middle slice
+                low, high = (int(value) // 2 for value in population.across)
+                count = 2 * int(rng.integers(low, high + 1)) + 1
+                distance = round(rng.uniform(*population.span) / (count - 1), 2)
+                thickness = min(thickness, round(0.95 * distance, 1))
+                gap = round(distance - thickness, 2)
+            protocols[name] = Protocol(
+                weighting=weighting,
+                spacing=round(side / matrix, 4),
+                matrix=(matrix, matrix),
+                thickness=thickness,
+                gap=gap,
+                contrast=WEIGHTINGS[weighting].varied(rng, population.contrast),
+                unsuppressed=float(rng.uniform(*population.suppression)) if weighting in SUPPRESSED else 0.0,
+                count=count,
+            )
+        return cls(
+            protocols=protocols,
+            noise=float(rng.uniform(*population.noise)),
+            shading=float(rng.uniform(*population.shading)),
+            blur=float(rng.uniform(*population.blur)),
+            gain=float(rng.uniform(*population.gain)),
+            field_strength=float(rng.choice([1.5, 3.0])),
+            feet_first=bool(rng.random() < 0.7),
+        )

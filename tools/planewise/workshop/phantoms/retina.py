@@ -1,0 +1,282 @@
+"""A retina in a fundus camera: disc, fovea, vessels, and lesions, whose numbers follow from the grade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import cos, pi, radians, sin
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from planewise.workshop.phantoms.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class RetinaPopulation(Settings):
+    """Spread of eyes, lesions and cameras. Unless stated otherwise, a single number is a standard deviation; from a pair of
+    numbers, values are drawn uniformly. Lengths are shares of the radius of the round field."""
+
+    side: int = setting(192, "pixels from left to right; the photograph is three quarters as high")
+    shares: tuple[float, ...] = setting(
+        (0.32, 0.17, 0.19, 0.16, 0.16), "share of eyes of each grade, 0 to 4 (APTOS: 0.49,0.10,0.27,0.05,0.08)"
+    )
+    size: tuple[float, float] = setting((0.9, 1.3), "size of lesions, as a factor on the usual size")
+    strength: tuple[float, float] = setting((0.7, 1.0), "share of the retina's colour that a lesion covers")
+    drusen: float = setting(0.3, "share of eyes with pale spots unrelated to retinopathy")
+    turn: float = setting(5.0, "rotation of the eye in front of the camera, degrees")
+    shift: float = setting(0.04, "displacement of the field from the middle of the photograph")
+    zoom: tuple[float, float] = setting(
+        (0.34, 0.45), "radius of the field, as a share of the width; above .375 the field is cut off"
+    )
+    colour: float = setting(0.1, "relative variation of each colour's brightness from eye to eye and camera to camera")
+    shading: tuple[float, float] = setting((0.15, 0.45), "darkening of the field at its edge")
+    blur: tuple[float, float] = setting((0.0, 0.7), "blur of the camera, pixels")
+    noise: tuple[float, float] = setting((0.006, 0.02), "noise, as a share of white")
+
+
+#: Eyes in APTOS' layout.
+RETINAS = RetinaPopulation()
+
+
+#: Minimum and maximum number of lesions for each grade, 0 to 4, as in the international scale: retinopathy is mild if
+#: there are only microaneurysms, moderate with other lesions, severe with many haemorrhages, and proliferative with new
+#: vessels.
+LESIONS = {
+    "microaneurysms": ((0, 0), (3, 7), (5, 12), (12, 24), (8, 24)),
+    "haemorrhages": ((0, 0), (0, 0), (3, 8), (16, 30), (8, 24)),
+    "exudates": ((0, 0), (0, 0), (3, 9), (5, 14), (4, 14)),
+    "new vessels": ((0, 0), (0, 0), (0, 0), (0, 0), (1, 3)),
+}
+
+#: Red, green and blue of each painted structure, 0 to 1.
+COLOURS = {
+    "retina": (0.74, 0.36, 0.16),
+    "disc": (0.98, 0.80, 0.52),
+    "cup": (1.0, 0.92, 0.74),
+    "fovea": (0.46, 0.18, 0.08),
+    "artery": (0.62, 0.20, 0.10),
+    "vein": (0.48, 0.13, 0.08),
+    "blood": (0.36, 0.06, 0.05),
+    "exudate": (0.98, 0.88, 0.50),
+    "drusen": (0.88, 0.62, 0.34),
+}
+
+#: Positions of the middle of the disc and of the fovea on the horizontal axis, as shares of the field's radius; positive
+#: is nasal.
+DISC, FOVEA = 0.52, -0.12
+
+
+@dataclass(frozen=True)
+class Retina:
+    """An eye and its camera, drawn from a population."""
+
+    seeds: tuple[int, ...]
+    population: RetinaPopulation
+    grade: int
+    """grade of retinopathy, 0 (none) to 4 (proliferative)"""
+
+    @classmethod
+    def sample(cls, seeds: tuple[int, ...], population: RetinaPopulation) -> Retina:
+        """The eye for these seeds."""
+        shares = np.array(population.shares) / sum(population.shares)
+        return cls(seeds, population, int(np.random.default_rng([*seeds, 0]).choice(len(shares), p=shares)))
+
+    @property
+    def lesions(self) -> dict[str, int]:
+        """Number of lesions of each kind."""
+        rng = np.random.default_rng([*self.seeds, 1])
+        return {kind: int(rng.integers(*ranges[self.grade], endpoint=True)) for kind, ranges in LESIONS.items()}
+
+    def photograph(self) -> np.ndarray:
+        """The photograph, ``(rows, columns, 3)`` uint8, black outside the round field."""
+        population, rng = self.population, np.random.default_rng([*self.seeds, 2])
+        picture = _Picture.of(population, rng)
+        _paint_background(picture, rng)
+        if rng.random() < population.drusen:
+            for _ in range(rng.integers(4, 20)):
+                place = np.array([FOVEA, 0]) + rng.normal(0, 0.22, 2)
+                picture.spot(place, rng.uniform(0.012, 0.03), "drusen", 0.6)
+        _paint_vessels(picture, rng)
+        _paint_lesions(picture, rng, population, self.lesions)
+        return picture.exposed(population, rng)
+
+
+@dataclass
+class _Picture:
+    """A photograph while it is painted."""
+
+    x: np.ndarray
+    """``(rows, columns)``: coordinate towards the nose, as a share of the field's radius, in the eye's frame"""
+    y: np.ndarray
+    """``(rows, columns)``: coordinate downwards, in the same unit"""
+    pixel: float
+    """size of a pixel in the same unit"""
+    colour: np.ndarray = field(init=False)
+    """``(rows, columns, 3)``, 0 to 1"""
+
+    def __post_init__(self) -> None:
+        self.colour = np.tile(np.float32(COLOURS["retina"]), (*self.x.shape, 1))
+
+    @classmethod
+    def of(cls, population: RetinaPopulation, rng: np.random.Generator) -> _Picture:
+        width, height = population.side, population.side * 3 // 4
+        radius = rng.uniform(*population.zoom) * width
+        middle = rng.normal(0, population.shift, 2)
+        across = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / radius - middle[0]
+        down = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / radius - middle[1]
+        angle, side = radians(rng.normal(0, population.turn)), rng.choice([-1, 1])
+        x = side * (cos(angle) * across[None] + sin(angle) * down[:, None])
+        y = cos(angle) * down[:, None] - sin(angle) * across[None]
+        return cls(x.astype(np.float32), y.astype(np.float32), 1 / radius)
+
+    def cover(self, share: np.ndarray, name: str) -> None:
+        """Paint a colour over the picture so far; ``share`` is the covered share of each pixel."""
+        self.colour += share[..., None] * (np.float32(COLOURS[name]) - self.colour)
+
+    def spot(
+        self, place: np.ndarray, radius: float, name: str, share: float, stretch: float = 1.0, turn: float = 0.0
+    ) -> None:
+        """Paint an elliptic spot over the picture so far."""
+        across, down = self.x - np.float32(place[0]), self.y - np.float32(place[1])
+        along = (cos(turn) * across + sin(turn) * down) / np.float32(stretch)
+        distance = np.hypot(along, cos(turn) * down - sin(turn) * across)
+        self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
+
+    def lines(self, points: np.ndarray, radius: float, name: str, share: float) -> None:
+        """Paint lines over the picture so far.
+
+        Args:
+            points: points on the lines, ``(N, 2)``, which are closer to each other than pixels.
+            radius: half the width of the lines, as a share of the field's radius.
+            name: a key of `COLOURS`.
+            share: share of the colour below that is covered, 0 to 1.
+        """
+        # positions in the eye's frame are mapped to pixels; the grid's corner and sides define the map, because the frame is
+        # rotated
+        corner = np.array([self.x[0, 0], self.y[0, 0]])
+        sides = np.array([[self.x[0, 1], self.y[0, 1]], [self.x[1, 0], self.y[1, 0]]]) - corner
+        column, row = np.round((points - corner) @ np.linalg.inv(sides)).astype(int).T
+        inside = (row >= 0) & (row < self.x.shape[0]) & (column >= 0) & (column < self.x.shape[1])
+        if not inside.any():
+            return
+        away = np.ones(self.x.shape, dtype=bool)
+        away[row[inside], column[inside]] = False
+        distance = distance_transform_edt(away).astype(np.float32) * self.pixel
+        self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
+
+    def texture(self, rng: np.random.Generator, grain: float) -> np.ndarray:
+        """A smooth random field of standard deviation one; ``grain`` is the width of a feature."""
+        smooth = gaussian_filter(rng.standard_normal(self.x.shape, dtype=np.float32), grain / self.pixel / 2)
+        return smooth / smooth.std()
+
+    def exposed(self, population: RetinaPopulation, rng: np.random.Generator) -> np.ndarray:
+        """The image that the camera records, ``(rows, columns, 3)`` uint8, with uneven light, colour, blur and noise."""
+        radius = np.hypot(self.x, self.y)
+        tilt = rng.normal(0, 0.08, 2)
+        light = 1 - rng.uniform(*population.shading) * radius**2 + tilt[0] * self.x + tilt[1] * self.y
+        gains = np.exp(rng.normal(0, population.colour, 3) + rng.normal(0, population.colour))
+        colour = self.colour * (light[..., None] * gains)
+        blur = rng.uniform(*population.blur)
+        field = np.clip(0.5 + (1 - radius) / self.pixel, 0, 1)[..., None]
+        colour = gaussian_filter(colour, (blur, blur, 0)) * field
+        # black areas stay nearly black
+        colour += rng.uniform(*population.noise) * (0.2 + 0.8 * field) * rng.standard_normal(colour.shape)
+        return np.clip(np.round(255 * colour), 0, 255).astype(np.uint8)
+
+
+def _paint_background(picture: _Picture, rng: np.random.Generator) -> None:
+    """Paint the choroid's grain, the fovea and the disc with its cup."""
+    grain = 0.05 * picture.texture(rng, 0.25) + 0.03 * picture.texture(rng, 0.06)
+    picture.colour *= 1 + grain[..., None]
+    fovea = np.array([FOVEA, 0.03]) + rng.normal(0, 0.02, 2)
+    distance = np.hypot(picture.x - fovea[0], picture.y - fovea[1])
+    picture.cover(rng.uniform(0.3, 0.6) * np.exp(-((distance / 0.16) ** 2)), "fovea")
+    disc, radius = np.array([DISC, 0.0]) + rng.normal(0, 0.02, 2), rng.uniform(0.12, 0.15)
+    picture.spot(disc, radius, "disc", 0.95, stretch=0.92)
+    picture.spot(disc, radius * rng.uniform(0.3, 0.6), "cup", 0.8)
+
+
+def _paint_vessels(picture: _Picture, rng: np.random.Generator) -> None:
+    """Paint the four pairs of arteries and veins that leave the disc, with their branches."""
+    for name, width, share in (("vein", 0.017, 0.8), ("artery", 0.012, 0.7)):
+        lines: dict[int, list[np.ndarray]] = {0: [], 1: [], 2: []}
+        for up in (-1, 1):
+            # the temporal vessels arch around the fovea, and the nasal vessels are straight
+            for heading, bend, reach in ((0.62 * pi, 1.0, 1.6), (0.25 * pi, 0.1, 0.7)):
+                _grow(
+                    lines,
+                    rng,
+                    np.array([DISC, 0.0]),
+                    up * (heading + rng.normal(0, 0.12)),
+                    up * bend * rng.uniform(0.8, 1.2),
+                    reach,
+                )
+        for level, paths in lines.items():
+            picture.lines(np.concatenate(paths), width * 0.66**level, name, share)
+
+
+def _grow(
+    lines: dict[int, list[np.ndarray]],
+    rng: np.random.Generator,
+    start: np.ndarray,
+    heading: float,
+    bend: float,
+    reach: float,
+    level: int = 0,
+) -> None:
+    """Add the points of a vessel and of its branches to the lines of their levels.
+
+    Args:
+        lines: maps each level to the points of its vessels; it is changed in place.
+        rng: generator of the course and the branches.
+        start: first point of the vessel.
+        heading: initial direction, radians.
+        bend: change of the direction along the way, radians per radius of the field.
+        reach: length of the vessel, as a share of the field's radius.
+        level: 0 for a main vessel, 1 for its branches, 2 for the branches of branches.
+    """
+    step = 0.004
+    count = max(2, int(reach / step))
+    wander = np.cumsum(rng.normal(0, 0.035, count))
+    headings = heading + bend * step * np.arange(count) + wander
+    points = start + step * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], axis=1), axis=0)
+    lines[level].append(points)
+    if level == 2:
+        return
+    for at in np.arange(0.18 + 0.1 * rng.random(), reach, rng.uniform(0.2, 0.32)):
+        number = min(int(at / step), count - 1)
+        away = rng.choice([-1, 1]) * rng.uniform(0.4, 0.9)
+        _grow(lines, rng, points[number], headings[number] + away, 0.5 * bend, 0.45 * (reach - at) + 0.15, level + 1)
+
+
+def _paint_lesions(
+    picture: _Picture, rng: np.random.Generator, population: RetinaPopulation, lesions: dict[str, int]
+) -> None:
+    """Paint the given number of lesions of each kind, away from the disc."""
+    size, share = rng.uniform(*population.size), rng.uniform(*population.strength)
+    # new vessels are tufts of fine vessels, on the disc or elsewhere
+    for number in range(lesions["new vessels"]):
+        place = np.array([DISC, 0.0]) if number == 0 else _place(rng)
+        tuft: dict[int, list[np.ndarray]] = {0: [], 1: [], 2: []}
+        for heading in rng.uniform(0, 2 * pi, 9):
+            _grow(tuft, rng, place, heading, rng.normal(0, 9), size * rng.uniform(0.12, 0.24), 1)
+        picture.lines(np.concatenate([*tuft[1], *tuft[2]]), 0.007, "blood", share)
+    for _ in range(lesions["exudates"]):
+        # hard exudates lie in clusters
+        middle = _place(rng)
+        for _ in range(rng.integers(2, 6)):
+            spot = middle + rng.normal(0, 0.035, 2)
+            picture.spot(spot, size * rng.uniform(0.010, 0.022), "exudate", share)
+    for _ in range(lesions["haemorrhages"]):
+        radius = size * rng.uniform(0.022, 0.045)
+        picture.spot(_place(rng), radius, "blood", share, stretch=rng.uniform(1, 1.8), turn=rng.uniform(0, pi))
+    for _ in range(lesions["microaneurysms"]):
+        picture.spot(_place(rng), size * rng.uniform(0.011, 0.016), "blood", share)
+
+
+def _place(rng: np.random.Generator) -> np.ndarray:
+    """A position in the field, uniform over its area, away from the disc."""
+    while True:
+        place = rng.uniform(-0.85, 0.85, 2)
+        if np.hypot(*place) < 0.85 and np.hypot(place[0] - DISC, place[1]) > 0.24:
+            return place

@@ -1,0 +1,73 @@
+"""Settings of a population: numbers with a description, which can be listed and changed by name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field, fields, replace
+from typing import TypeVar
+
+from planewise.errors import InputError
+
+Same = TypeVar("Same", bound="Settings")
+
+
+def setting(default, meaning: str):
+    """A field with a default value and a description, which the command line shows."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+class Settings:
+    """Base class of the populations, which are frozen data classes with fields made by `setting`."""
+
+    def with_values(self: Same, **values: object) -> Same:
+        """A copy with some values changed, for example to compare an easier set of exams with a harder one."""
+        return replace(self, **values)
+
+    def at_size(self: Same, size: str) -> Same:
+        """The same population at a size: ``paper``, with the full matrix, or ``demo``, with coarser images (`demo`)."""
+        return self.demo() if size == "demo" else self
+
+    def demo(self: Same) -> Same:
+        """The same population, with scans that take a fraction of the work."""
+        return self
+
+    def with_text(self: Same, settings: list[str]) -> Same:
+        """A copy with values given as ``name=value`` or ``name=low,high``.
+
+        Raises:
+            InputError: a name is unknown, or a value has the wrong form, is not finite, or is a range with its larger
+                number first.
+        """
+        changed = {}
+        changeable = [entry.name for entry in fields(self) if not _is_table(getattr(self, entry.name))]
+        for text in settings:
+            name, _, value = text.partition("=")
+            if name not in changeable:
+                raise InputError(f"unknown setting {name!r}; the settings are {', '.join(changeable)}")
+            usual = getattr(self, name)
+            try:
+                numbers = tuple(float(part) for part in value.split(","))
+            except ValueError:
+                numbers = ()
+            wanted = len(usual) if isinstance(usual, tuple) else 1
+            if len(numbers) != wanted:
+                raise InputError(f"{text!r}: {name} takes {wanted} number(s), as in {name}={_as_text(usual)}")
+            if not all(map(math.isfinite, numbers)) or (len(numbers) == 2 and numbers[0] > numbers[1]):
+                raise InputError(f"{text!r}: give finite numbers, the lower one first, as in {name}={_as_text(usual)}")
+            changed[name] = numbers if isinstance(usual, tuple) else type(usual)(numbers[0])
+        return replace(self, **changed)
+
+    def describe(self) -> list[tuple[str, str, str]]:
+        """Name, value and meaning of every setting, as text."""
+        return [(entry.name, _as_text(getattr(self, entry.name)), entry.metadata["meaning"]) for entry in fields(self)]
+
+
+def _is_table(value: object) -> bool:
+    """Whether a value consists of rows of numbers, which cannot be given as text."""
+    return isinstance(value, tuple) and isinstance(value[0], tuple)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join("+".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in value)
+    return str(value)

@@ -1,0 +1,182 @@
+"""A study's results as one HTML file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from planewise.errors import InputError
+from planewise.files.atomic_write import atomic_write
+from planewise.reports.tables import write_columns
+from planewise.workshop.study.classification import add_classification, add_diagnosis
+from planewise.workshop.study.data import add_data, add_provenance
+from planewise.workshop.study.folder import StudyFolder, read_json
+from planewise.workshop.study.methods import method_name
+from planewise.workshop.study.page import Page, Table, filled
+from planewise.workshop.study.pretrainings import add_label_probe, add_plans, add_pretexts, add_probe
+from planewise.workshop.study.segmentation import add_segmentation, add_volumes
+
+#: Tables of a fine-tuning's test cases.
+_CASES = ("volumes.csv", "predictions.csv")
+#: Sections in the page's order.
+SECTIONS = (
+    add_data,
+    add_pretexts,
+    add_probe,
+    add_segmentation,
+    add_volumes,
+    add_classification,
+    add_label_probe,
+    add_diagnosis,
+    add_plans,
+    add_provenance,
+)
+
+
+def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:
+    """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page, and its numbers into tables next
+    to it: ``scores.csv``, the scores of each test case of each fine-tuning, ``runs.csv``, the scores of each
+    fine-tuning, and ``differences.csv``, the paired differences (``NAME_scores.csv`` and so on for a page that is not
+    ``index.html``).
+
+    Args:
+        study: folder that `tools/studies/label_efficiency.smk` wrote.
+        output: HTML file to write.
+        markdown: Markdown file to write, such as ``results/heart.md``, whose main pictures go into ``results/heart/``;
+        None writes no Markdown.
+
+    Returns:
+        The page's tables.
+
+    Raises:
+        InputError: there is no study in the folder, or a file cannot be written; then all files stay unchanged.
+    """
+    found, output = StudyFolder.read(Path(study).expanduser()), Path(output).expanduser()
+    page = _page_of(found)
+    written = {output: page.html(f"planewise: {found.title}").encode()}
+    left_over: set[Path] = set()
+    # a page of another name has tables of its own, so that two pages in one folder do not share them
+    prefix = "" if output.stem == "index" else f"{output.stem}_"
+    of_cases, of_runs = _case_scores(found), _run_scores(found)
+    for name, rows in {"scores.csv": of_cases, "runs.csv": of_runs, "differences.csv": page.differences}.items():
+        if rows:
+            written[output.with_name(prefix + name)] = _as_csv(rows).encode()
+    if markdown is not None:
+        path = Path(markdown).expanduser()
+        folder = path.with_suffix("")
+        text, pictures = page.markdown(folder.name)
+        written |= {folder / name: content for name, content in pictures.items()} | {path: text.encode()}
+        left_over = set(folder.glob("*.png")) - written.keys()
+    # no file replaces its old version until all are on disk
+    with ExitStack() as files:
+        for path, content in written.items():
+            # the ending keeps page.html and page.md apart
+            files.enter_context(atomic_write(path, ending=path.suffix)).write_bytes(content)
+    for path in left_over:
+        path.unlink()
+    return page.tables
+
+
+def _page_of(study: StudyFolder) -> Page:
+    """The page, with all sections."""
+    page = Page(not study.has_patients, study.labelled)
+    for section in SECTIONS:
+        try:
+            section(page, study)
+        except InputError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # if the file was edited or truncated, any of these errors may occur
+            raise InputError(
+                f"a file of {study.path} has changed since its run wrote it ({section.__name__}, {type(error).__name__}: "
+                f"{error}); run that step again, or remove its folder"
+            ) from error
+    if not study.config.get("published", True):
+        for table in page.tables:
+            table.rows[:] = [row for row in table.rows if not row.published]
+    tables = dict.fromkeys(row.published for table in page.tables for row in table.rows if row.published)
+    kind = "phantom exams" if study.config.get("phantom") else "the exams of the study's datalists"
+    kind = f"real patients ({study.config['patients'].upper()})" if study.has_patients else kind
+    whose = f"{'Numbers in upright type' if tables else 'These numbers'} were measured here, on <b>{kind}</b>."
+    if tables:
+        data = ", ".join(dict.fromkeys(table.data for table in tables))
+        whose += (
+            f" Numbers in <i>italics</i> are published results on patients ({data}), at full size: they "
+            "show what to expect there, and were not reproduced here. A method that has only a row in italics was not "
+            "run here."
+        )
+    page.head[:0] = [
+        filled("<h1>Label efficiency: {}</h1>", study.title),
+        filled("<p>{}</p>", _what_was_done(study)),
+        f"<p class=warning>{whose} Research software, not for clinical use.</p>",
+    ]
+    if papers := dict.fromkeys(table.paper for table in tables):
+        entries = [text for paper in papers for text in (paper.name, paper.citation)]
+        page.add(f"<h2>Papers</h2><ul>{'<li>{}: {}</li>' * len(papers)}</ul>", *entries)
+    return page
+
+
+def _what_was_done(study: StudyFolder) -> str:
+    """What was pretrained, and how many fine-tunings have a result."""
+    done = [f"Pretraining: {'; '.join(map(method_name, study.pretexts))}."] if study.pretexts else []
+    if runs := [run for run in study.runs("finetune") if run[1]]:
+        methods = "; ".join(method_name(method) for method in dict.fromkeys(run[0] for run in runs))
+        counts = ", ".join(map(str, sorted({run[1] for run in runs})))
+        finished = sum((path / "test" / "metrics.json").is_file() for *_, path in runs)
+        done.append(f"Fine-tuning with {counts} {study.labelled}s: {methods}; {finished} of {len(runs)} have a result.")
+    return " ".join(done) or "No training has finished yet."
+
+
+def _case_scores(study: StudyFolder) -> list[dict[str, Any]]:
+    """The scores of each test case, after the method, the number of labelled exams and the draw of its fine-tuning."""
+    rows: list[dict[str, Any]] = []
+    for which, folder in _fine_tunings(study):
+        for name in _CASES:
+            if (file := folder / "test" / name).is_file():
+                with file.open(newline="", errors="replace") as lines:
+                    rows += [which | row for row in csv.DictReader(lines)]
+    return rows
+
+
+def _run_scores(study: StudyFolder) -> list[dict[str, Any]]:
+    """The numbers in ``metrics.json`` of each fine-tuning, after its method, number of labelled exams and draw."""
+    return [
+        which | _numbers(content)
+        for which, folder in _fine_tunings(study)
+        if (content := read_json(folder / "test" / "metrics.json"))
+    ]
+
+
+def _fine_tunings(study: StudyFolder) -> Iterator[tuple[dict[str, Any], Path]]:
+    """The method, number of labelled exams and draw of each fine-tuning, and its folder; if the study has fine-tunings
+    from earlier settings, also whether this fine-tuning is one of them."""
+    runs = [
+        (*run, study.lacks("label_counts", run[1]) or study.lacks("draws", run[2])) for run in study.runs("finetune")
+    ]
+    mixed = any(earlier for *_, earlier in runs)
+    for method, count, draw, folder, earlier in runs:
+        which: dict[str, Any] = {"method": method, "labelled_exams": count, "draw": draw}
+        yield which | ({"earlier_settings": "yes" if earlier else "no"} if mixed else {}), folder
+
+
+def _numbers(content: Mapping[str, Any], above: str = "") -> dict[str, float]:
+    """The numbers in nested dictionaries, such as ``{"mean_dice_sd": 0.1}``; lists are left out."""
+    found: dict[str, float] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value, f"{above}{key}_")
+        elif isinstance(value, int | float):
+            found[f"{above}{key}"] = value
+    return found
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with a column for each key of any row."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    text = io.StringIO(newline="")
+    write_columns(text, {column: [row.get(column) for row in rows] for column in columns})
+    return text.getvalue()

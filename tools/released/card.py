@@ -1,0 +1,230 @@
+"""Prepare weights that ship with a bundle: the file, the record of its training, and the text about its scores."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from planewise.engines.run_record import PATIENTS, WEIGHTS_SUM, scores_in_words
+from planewise.engines.weights_settings import MEASURED
+from planewise.errors import InputError
+from planewise.files.atomic_write import atomic_write
+from planewise.files.checksum import sha256
+from planewise.networks import not_finite, read_weights
+from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.workshop.packaging.run import Run, flat_scores
+
+#: Marks around the text of `tools/train_released_weights`.
+RELEASE_BEGIN = "<!-- written by `tools/train_released_weights` -->"
+RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
+#: Largest size of a weights file in the repository, bytes.
+LARGEST_RELEASED = 3_000_000
+#: Width of a line of a config's comments.
+WIDTH = 120
+#: The paragraph about scores in a config's opening comment, which ends at an empty comment line or the first key.
+_SCORE = re.compile(r"^# Score on (?:phantoms|patients) .*\n(?:# .*\n)*", re.MULTILINE)
+
+
+def save_in_half(weights: Path, path: Path) -> None:
+    """Write weights with their convolutions and matrices in float16. Tensors with one number per channel, indices, and
+    float64 tensors (the thresholds of a forest) stay unchanged.
+
+    `planewise.networks.read_weights` returns the weights as float32, and a network loads them as float32.
+
+    Raises:
+        InputError: a value is beyond the range of float16, or the file is larger than `LARGEST_RELEASED`.
+    """
+    kept = {
+        name: value.half() if value.ndim > 1 and value.dtype == torch.float32 else value
+        for name, value in read_weights(weights).items()
+    }
+    if wrong := not_finite(kept):
+        raise InputError(f"{', '.join(wrong[:3])} of {weights} exceeds the range of float16")
+    with atomic_write(path) as part:
+        torch.save(kept, part)
+    if path.stat().st_size > LARGEST_RELEASED:
+        raise InputError(
+            f"{path} has {path.stat().st_size / 1e6:.1f} MB, but weights that ship may have at most "
+            f"{LARGEST_RELEASED / 1e6:.0f}; train with fewer features"
+        )
+
+
+def record_of_release(
+    run: Run, weights: Path, train: Mapping[str, Any], scores: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of ``models/record.json``: the run's record and configuration, without any path on this machine.
+
+    Args:
+        run: the run that made the weights.
+        weights: the file that ships.
+        train: the bundle's ``train.yaml``; settings that name files or devices are recorded with the values in this file.
+        scores: the scores of exactly these weights.
+        about: further entries that say how the run and its data were made.
+
+    Raises:
+        InputError: the run's training data is unknown.
+    """
+    if run.data is None:
+        raise InputError(
+            f"the datalist of {run.folder} is missing or has changed, so its data is not known; train again"
+        )
+    elsewhere = {key: train[key] for key in train if key in (*FILES, *NOT_COMPUTED)}
+    config = {key: elsewhere.get(key, value) for key, value in run.config.items() if key in train or key not in FILES}
+    return {
+        WEIGHTS_SUM: sha256(weights),
+        "data": run.data,
+        **about,
+        **run.record,
+        "scores": dict(scores),
+        "config": config,
+    }
+
+
+def measured_on(run: Run) -> str | None:
+    """The exams on which weights that ship were scored, in words; scores on patients come first."""
+    if PATIENTS not in run.record:
+        return run.data
+    return f"{run.record[PATIENTS]['data']} (scores {PATIENTS}_...); the other scores: {run.data}"
+
+
+def card_scores(run: Run) -> dict[str, float]:
+    """Scores of weights that ship, for metadata.json and the model card: the task's scores, without counts and derived
+    values. Scores on patients come first."""
+    patients = {PATIENTS: run.record[PATIENTS]["scores"]} if PATIENTS in run.record else {}
+    _, scores = run.scores or ("", {})
+    flat = flat_scores(patients | {name: value for name, value in scores.items() if name != "probe"})
+    return {name: value for name, value in flat.items() if not isinstance(value, int) and "missed" not in name}
+
+
+def card_rows(run: Run) -> list[str]:
+    """Lines about weights that ship, for a model card: the training data and the scores of the weights."""
+    scores = card_scores(run)
+    rows = [
+        f"| {name} | {value}{f' ± {scores[sd]}' if (sd := f'{name}_sd') in scores else ''} |"
+        for name, value in scores.items()
+        if not name.endswith("_sd")
+    ]
+    patients = run.record.get(PATIENTS)
+    about = [f"On patients: {scores_in_words(patients)}. Source: {patients['source']}"] if patients else []
+    return [
+        "### The weights in `models/`",
+        "",
+        f"Made by `{run.record['made_by']}`, on phantoms only.",
+        f"Test exams of the scores (mean ± standard deviation): {measured_on(run)}.",
+        *about,
+        "Errors are predicted minus reference; `_distance_` has no sign. `models/record.json` holds the rest: configuration,",
+        "seed, versions, commit and the settings of the phantoms of each section.",
+        "",
+        "| score | |",
+        "|---|---|",
+        *rows,
+        *_anatomy_rows(run.record.get("anatomy")),
+        *_bounds_rows(run.record),
+    ]
+
+
+def with_release(readme: str, rows: Sequence[str]) -> str:
+    """A bundle's README with lines under Performance about the weights that ship, in place of earlier lines.
+
+    Raises:
+        InputError: the README has no heading Performance.
+    """
+    before, mark, rest = readme.partition(RELEASE_BEGIN)
+    text = before + rest.partition(RELEASE_END)[2].removeprefix("\n\n") if mark else readme
+    before, heading, rest = text.partition("## Performance\n\n")
+    if not heading:
+        raise InputError("the bundle's README has no heading Performance; add one for the scores")
+    return "".join([before, heading, "\n".join([RELEASE_BEGIN, *rows, RELEASE_END]), "\n\n", rest])
+
+
+def score_sentence(run: Run) -> str:
+    """A sentence with the most important scores of the released weights, for the comment at the top of ``inference.yaml``.
+
+    Raises:
+        InputError: the run has none of the scores that this function can describe.
+    """
+    scores = card_scores(run)
+    anatomy = run.record.get("anatomy")
+    if anatomy is not None:
+        views = anatomy["scores"]["orientation"]["views"]
+        errors = [f"{_median_errors(found).replace(', ', ' and ')} for {view}" for view, found in views.items()]
+        said = (
+            f"the median errors of the planes against the anatomy are {', and '.join(errors)}. "
+            f"Relative location: r {scores['location_pearson_r']}"
+        )
+    elif "mean_dice" in scores:
+        said = f"mean Dice {scores['mean_dice']}"
+        if PATIENTS in run.record:
+            said = f"{scores_in_words(run.record[PATIENTS])}. On phantoms: {said}"
+    elif "macro_auc" in scores:
+        each = [f"{name.removeprefix('auc_')} {value}" for name, value in scores.items() if name.startswith("auc_")]
+        said = f"mean AUC {scores['macro_auc']} ({', '.join(each)})"
+    else:
+        raise InputError(f"no sentence is known for the scores of {run.folder} ({', '.join(scores)}); add one here")
+    whom = PATIENTS if PATIENTS in run.record else "phantoms"
+    return f"Score on {whom} ({run.record['made_by']}): with the repository's weights, {said}."
+
+
+def with_score(text: str, score: str) -> str:
+    """A config with a new sentence about its scores, at the end of its opening comment.
+
+    Raises:
+        InputError: the opening comment has no such sentence to replace.
+    """
+    comment = textwrap.fill(score, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    changed, found = _SCORE.subn(lambda _: f"{comment}\n", text, count=1)
+    if not found:
+        raise InputError("the config's opening comment has no line `# Score on phantoms`; add one for its scores")
+    return changed
+
+
+def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
+    """Rows with the errors of the planned planes against the anatomy, and the technologist's errors for comparison."""
+    if anatomy is None:
+        return []
+    views = anatomy["scores"]["orientation"]["views"]
+    rows = [
+        f"| {view} | {_median_errors(scores)} | {own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm |"
+        for view, scores in views.items()
+        for own in [anatomy["technologist"][view]]
+    ]
+    exams = anatomy["scores"]["exams"]
+    heading = ["", f"Medians over the {exams} test exams, against the planes that their anatomy defines:", ""]
+    return [*heading, "| plane | the network | the phantoms' technologist |", "|---|---|---|", *rows]
+
+
+def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
+    """Rows with the error bounds of planes, and how many planes of the test exams are within them."""
+    if "bounds" not in record:
+        return []
+    bounds, kept = record[MEASURED]["plane_bounds"], record["bounds"]["kept_by_test_exams"]
+    names = {"angle_deg": "deg", "offset_mm": "mm"}
+    exams = record["anatomy"]["scores"]["exams"] if "anatomy" in record else None
+    several = exams is not None and max(shares["planes"] for shares in kept.values()) > exams
+    rows = []
+    for view, shares in kept.items():
+        shown = shares["planes"] - shares["refused"]
+        refused = f' ({shares["refused"]} "no plane")' if shares["refused"] else ""
+        for name, unit in names.items():
+            base, factor = bounds[view][name]
+            held = (shares[name] or 0) * shown
+            rows.append(f"| {view}, {unit} | {base:.2f} | {factor:.2f} | {held:.0f} of {shown}{refused} |")
+    return [
+        "",
+        f"90 % error bounds, measured on {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
+        "the plane that the anatomy defines, where s is the plane's jack-knife standard error. The last column counts the",
+        f"planes of the test exams that are within their bound{', at two phases each' if several else ''}:",
+        "",
+        "| plane | base | factor | test exams within the bound |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _median_errors(scores: Mapping[str, Any]) -> str:
+    angle, offset = (scores[name]["median"] for name in ("plane_angle_deg", "plane_offset_mm"))
+    return "planned in no exam" if angle is None else f"{angle:.1f} deg, {offset:.1f} mm"
