@@ -51,7 +51,7 @@ def paths(command, *before):
 
 def test_help_imports_nothing_heavy():
     helps = [(*words, "--help") for words in paths(typer.main.get_command(app))]
-    assert ("plan", "--help") in helps and ("phantom", "cardiac", "--help") in helps
+    assert ("plan", "--help") in helps and ("phantom", "--help") in helps
     assert imported(*helps) == set()
 
 
@@ -67,7 +67,7 @@ def test_every_help_has_an_example_of_itself(option):
     for words in paths(typer.main.get_command(app)):
         outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, [*words, option])
         assert outcome.exit_code == 0, words
-        assert words == ("phantom",) or f"Example: {' '.join(('planewise', *words))} " in outcome.output, words
+        assert f"Example: {' '.join(('planewise', *words))} " in outcome.output, words
 
 
 def test_help_fills_the_lines_of_a_narrow_terminal():
@@ -171,6 +171,7 @@ def test_the_weights_script_gets_as_far_as_its_recipes(tmp_path):
         "tools/environment.sh",
         "tools/constraints.txt",
         "tools/train_released_weights",
+        "tools/released/card.py",
         "tools/released/train.py",
         "tools/studies/patients.py",
     ):

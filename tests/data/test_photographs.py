@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from planewise.augmentation import RandAffineBatchd, RandBrightnessBatchd, RandF
 from planewise.data import PhotographDataset, graded, load_datalist
 from planewise.errors import InputError
 from planewise.exams import find_photographs, index_folder, write_datalist
+from planewise.files.photographs import NO_PHOTOGRAPH
+from planewise.findings import finding
 from planewise.preprocessing import CropToForegroundd, LoadPhotographd, ResizeSidesd, ScaleToUnitd
 from planewise.workshop.phantoms import Recipe, write_exams
 from planewise.workshop.phantoms.retina import RETINAS
@@ -149,11 +152,16 @@ def test_files_that_are_left_out_are_named(folder, caplog):
     (folder / "grades.csv").write_text("image,grade\nb,1")
     assert len(find_photographs(folder)) == 3
     assert caplog.messages == [
-        "left out: 1 file, neither PNG nor JPEG, despite its name: text.png",
-        "left out: 2 files, neither a photograph (.png, .jpg, .jpeg) nor a table of them (.csv): notes.txt, slide.tif",
-        "left out: 2 files, photograph with opacity: it must have only red, green and blue; convert it: RGBA0.png, RGBA1.png",
-        "left out: 6 files, photograph with shades of grey: it must have only red, green and blue; convert it: "
-        "L2.png, L3.png, L4.png, L5.png, L6.png and 1 more",
+        f"left out: {count}, {why}: {names}"
+        for count, why, names in (
+            (
+                "6 files",
+                finding("photo-unusable", kind="colours", mode="L"),
+                "L2.png, L3.png, L4.png, L5.png, L6.png and 1 more",
+            ),
+            ("2 files", finding("photo-unusable", kind="colours", mode="RGBA"), "RGBA0.png, RGBA1.png"),
+            ("3 files", NO_PHOTOGRAPH, "notes.txt, slide.tif, text.png"),
+        )
     ]
 
 
@@ -162,7 +170,7 @@ def test_what_is_not(folder, tmp_path):
         find_photographs(tmp_path / "absent")
     for name in ("a.jpeg", "b.png", "deep/c.png"):
         (folder / name).unlink()
-    with pytest.raises(InputError, match="neither PNG nor JPEG, despite its name"):
+    with pytest.raises(InputError, match=re.escape(str(NO_PHOTOGRAPH))):
         find_photographs(folder)
     for name in ("b.png", "b.jpg"):
         Image.fromarray(np.full((80, 80, 3), 90, dtype=np.uint8)).save(folder / name)

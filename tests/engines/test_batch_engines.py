@@ -169,6 +169,7 @@ def logging_handlers(folder):
 @pytest.mark.parametrize("more", [{}, {"decollate": True}, {"postprocessing": lambda item: item}])
 def test_handlers_of_monai_read_the_output_of_a_step(more, tmp_path, monkeypatch):
     """MLflow itself is replaced, as it is not installed; its handler is MONAI's."""
+    torch.manual_seed(0)
     client = MagicMock()
     monkeypatch.setattr("monai.handlers.mlflow_handler.mlflow", client)
     client.entities.Metric = lambda key, value, *_: (key, value)
