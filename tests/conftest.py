@@ -19,7 +19,6 @@ import yaml
 from hypothesis import settings
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
-from tests.checking_loops import loops_entered
 from tests.expected_numbers import check_numbers
 from tests.expected_text import check_expected
 from tests.processes import import_once
@@ -39,9 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--label-page", action="store_true", help="write the label tests' result into tools/docs/monai_label.md"
     )
-    parser.addoption(
-        "--checking-loops", action="store_true", help="make a test fail if a loop with assertions never runs"
-    )
     parser.addoption("--write-expected", action="store_true", help="write the files of tests/expected again")
 
 
@@ -59,16 +55,6 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    # in a parametrised test, a list may be empty in some cases; hypothesis does its own tracing
-    asked = pyfuncitem.config.getoption("--checking-loops")
-    if not asked or hasattr(pyfuncitem, "callspec") or hasattr(pyfuncitem.obj, "hypothesis"):
-        return (yield)
-    with loops_entered(pyfuncitem.obj):
-        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
-from types import SimpleNamespace
 
 import pytest
 from planewise.errors import InputError
@@ -65,30 +63,3 @@ def test_a_pipe_is_not_replaced(tmp_path):
     with pytest.raises(InputError, match="pipe is a device or a pipe"), atomic_write(tmp_path / "pipe") as part:
         part.write_text("all of it")
     assert (tmp_path / "pipe").is_fifo() and len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_folder_that_is_none_is_said(tmp_path):
-    (tmp_path / "file").touch()
-    said = r"file/run.json cannot be written \((File exists|Not a directory)"
-    with pytest.raises(InputError, match=said), atomic_write(tmp_path / "file" / "run.json") as part:
-        part.write_text("x")
-
-
-def test_two_processes_write_apart(tmp_path, monkeypatch):
-    with atomic_write(tmp_path / "run.json") as one:
-        pass_by = os.getpid() + 1
-        monkeypatch.setattr(os, "getpid", lambda: pass_by)
-        with atomic_write(tmp_path / "run.json") as other:
-            assert one != other
-            one.write_text("1")
-            other.write_text("2")
-    assert (tmp_path / "run.json").read_text() == "1"
-
-
-def test_a_folder_in_the_files_place_is_said(tmp_path, monkeypatch):
-    (tmp_path / "run.json").mkdir()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=7 * 1024**2))
-    said = r"run.json cannot be written \(Is a directory; 7 MiB are free there\)"
-    with pytest.raises(InputError, match=said), atomic_write(tmp_path / "run.json") as part:
-        part.write_text("x")
-    assert not list((tmp_path / "run.json").iterdir())

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 import yaml
 from planewise.not_computed import FILES, NOT_COMPUTED, only_longer
@@ -20,13 +18,6 @@ def test_the_head_of_a_config_says_where_and_how_a_run_is_executed():
     assert NOT_COMPUTED & settings.keys() - {*head} == {"initialize", "run"}
     # only several processes have these
     assert NOT_COMPUTED - settings.keys() == {"finalize", "sync_batch_norm"}
-
-
-def test_settings_that_name_files_are_known():
-    """Train configs say of an optional setting that it is a file or a folder; the permutations ship with their bundle."""
-    texts = [path.read_text() for path in ROOT.glob("bundles/*/configs/*.yaml")]
-    named = {name for text in texts for name in re.findall(r"^(\w+): null  # .*\b(?:file|folder)\b", text, re.M)}
-    assert named - {"permutation_file"} == {*FILES} - {"dataset_dir", "datalist", "pretext_config", "pretext_datalist"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import ROOT
 from tests.quick_python import quick_python
 
 SAYS = """
@@ -39,34 +38,6 @@ def test_a_module_has_its_own_arguments_streams_folder_and_end(code, tmp_path):
         ends.append((*process.communicate("asked"), process.returncode))
     assert ends[0] == ends[1] and ends[0][0].endswith("me __main__ asked\nat the end\n")
     assert ends[0][2] == (int(code) if code.isdigit() else 1)
-
-
-def test_it_ends_with_its_owner(tmp_path):
-    code = "from tests.quick_python import quick_python; import subprocess; python = quick_python(imported=('json',))"
-    code += "; print(python, subprocess.run([python, '-c', 'pass']).returncode)"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    said = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
-    python, returned = said.stdout.split()
-    assert returned == "0"
-    deadline = time.time() + 20
-    while time.time() < deadline and os.path.exists(os.path.dirname(python)):
-        time.sleep(0.02)
-    assert not os.path.exists(os.path.dirname(python))
-
-
-def test_an_error_is_told_as_usual(tmp_path):
-    (tmp_path / "fails.py").write_text("raise KeyError('lost')")
-    process = started(quick_python(), tmp_path, "-m", "fails")
-    said = process.communicate()[1]
-    assert process.returncode == 1 and said.startswith("Traceback") and said.endswith("KeyError: 'lost'\n")
-
-
-def test_a_text_is_quick_too_and_a_file_is_handed_to_the_usual_one(tmp_path):
-    (tmp_path / "one.py").write_text(one := "import sys; print(sys.argv, 'monai' in sys.modules, __name__)")
-    process = started(quick_python(), tmp_path, "-W", "ignore", "-c", one, "more")
-    assert process.communicate()[0] == "['-c', 'more'] True __main__\n"
-    process = started(quick_python(), tmp_path, "-W", "ignore", "one.py", "more")
-    assert process.communicate()[0] == "['one.py', 'more'] False __main__\n"
 
 
 WAITS = """
