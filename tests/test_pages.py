@@ -32,7 +32,7 @@ PAGES = [
 NOTEBOOKS = sorted((ROOT / "tools/docs/notebooks").glob("*.ipynb"))
 #: Maps the beginning of a tutorial command to settings that make it fast.
 SMALLER = {
-    "planewise phantom": " --workers 1 --exams 6 --phases 2 --set spacing=3.6,4.2",
+    "planewise phantom": " --workers 1 --exams 6 --set phases=2 --set spacing=3.6,4.2",
     "planewise index work/tutorial/pacs ": " --split 0.4 0.3 0.3",
     "python -m monai.bundle run": " --features '[8, 16]' --image_size 48 --spacing 5.0 --samples_per_epoch 16 --max_epochs 1"
     " --val_interval 1",

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from monai.bundle import ConfigParser
-from planewise.evaluation.scored import read_scored, write_scored
+from planewise.evaluation.report import read_scored, write_scored
 from planewise.files.checksum import sha256
 
 
@@ -22,7 +22,7 @@ def test_an_evaluation_records_its_section_weights_and_datalist(tmp_path):
         "section": "test",
         "datalist": "$@folder + '/all.json'",
         "weights": "$@folder + '/model.pt'",
-        "run": "$planewise.evaluation.scored.write_scored(pathlib.Path(@folder), '{\"dice\": 0.5}')",
+        "run": "$planewise.evaluation.report.write_scored(pathlib.Path(@folder), '{\"dice\": 0.5}')",
     }
     ConfigParser(settings).get_parsed_content("run")
     assert read_scored(metrics) == {

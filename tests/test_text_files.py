@@ -72,19 +72,6 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
         read_yaml(tmp_path / "file")
 
 
-def test_aliases_that_would_fill_the_memory_are_refused(tmp_path):
-    lines = ["a: &a [x, x, x, x, x, x, x, x]"]
-    lines += [
-        f"{now}: &{now} [{', '.join([f'*{before}'] * 8)}]" for before, now in zip("abcdefgh", "bcdefghi", strict=True)
-    ]
-    (tmp_path / "file").write_text("\n".join(lines[:4]))
-    assert read_yaml(tmp_path / "file")["d"][0][0][0][0] == "x"
-    for content in ("\n".join(lines), "a: &a [*a]"):
-        (tmp_path / "file").write_text(content)
-        with pytest.raises(InputError, match=r"its aliases \(\*NAME\) expand to more than 1,000,000 entries"):
-            read_yaml(tmp_path / "file")
-
-
 def test_a_file_larger_than_the_memory_is_named(tmp_path, monkeypatch):
     def fails(*_, **__):
         raise MemoryError
@@ -95,16 +82,14 @@ def test_a_file_larger_than_the_memory_is_named(tmp_path, monkeypatch):
         read_json(tmp_path / "file")
 
 
-@pytest.mark.parametrize("depth", [5_000, 100_000])
+@pytest.mark.parametrize("depth", [5_000])
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
         (("index", "{tmp}", "--label-map", "{file}"), "map.yaml"),
         (("index", "{tmp}", "--views", "{file}"), "views.yaml"),
-        (("index", "{tmp}", "--sections", "{file}"), "sections.yaml"),
         (("inspect", "{file}"), "list.json"),
         (("segment", "{file}", "-o", "{tmp}/out"), "list.json"),
-        (("plan", "{file}", "-o", "{tmp}/out"), "list.json"),
         (("report", "{tmp}"), "study.json"),
         (("package", "{bundle}", "--scores", "{file}", "--data", "none"), "scores.json"),
     ],

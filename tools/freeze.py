@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 os.environ["OMP_NUM_THREADS"] = "1"
 #: Options of `planewise phantom` for each input, with the kinds of its defects and the options of `planewise index`.
 TREES = {
-    "dsbcc": ("cardiac --exams 3 --phases 3", ""),
+    "dsbcc": ("cardiac --exams 3 --set phases=3", ""),
     "acdc": ("cardiac --layout acdc --exams 3", ""),
     "mnms2": ("cardiac --layout mnms2 --exams 3", ""),
     "ukbb": ("cardiac --layout ukbb --exams 2", ""),
@@ -100,7 +100,7 @@ def write_inputs(folder: Path, shared: Path) -> None:
                 paths = {"PYTHONPATH": f"{script.parent}:{ROOT / 'tools'}:{ROOT}"}
                 words = [sys.executable, script, to, *([] if variant == "-" else [variant])]
                 subprocess.run(words, env=os.environ | paths, check=True, stdout=subprocess.DEVNULL)
-    run("phantom", "cardiac", "--exams", 40, "--phases", 12, "--seed", 40, folder / "archive")
+    run("phantom", "cardiac", "--exams", 40, "--set", "phases=12", "--seed", 40, folder / "archive")
 
 
 def inputs(folder: Path, shared: Path) -> dict[str, tuple[Path, list[str]]]:

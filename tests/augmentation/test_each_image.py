@@ -7,18 +7,13 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import (
     Compose,
-    ConcatItemsd,
-    CopyItemsd,
     CropForegroundd,
     CutMixd,
-    DeleteItemsd,
     Flipd,
     MixUpd,
     OneOf,
     RandFlipd,
-    RandGaussianNoised,
     RandomOrder,
-    RandSpatialCropSamplesd,
     ScaleIntensityd,
     SomeOf,
 )
@@ -45,16 +40,6 @@ def test_each_image_is_flipped_or_not_and_its_mask_with_it():
     assert torch.equal(moved["label"], (moved["image"] > 0.5).float()) and torch.equal(batch["image"], before)
     assert torch.equal(moved["location"], batch["location"])
     assert type(moved["image"]) is torch.Tensor and not isinstance(moved["image"], MetaTensor)
-
-
-def test_torchs_seed_decides():
-    """A resumed run, which seeds torch alone, draws the same numbers again."""
-    transform = EachImaged(Compose([RandGaussianNoised("image", prob=0.7), RandFlipd("image", prob=0.5)]))
-    batch, made = {"image": batch_of(8)["image"]}, []
-    for seed in (3, 3, 4):
-        torch.manual_seed(seed)
-        made.append(transform(dict(batch))["image"])
-    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
 
 def test_only_monais_own_transforms_are_applied_to_each_image():
@@ -95,25 +80,6 @@ def test_a_choice_between_one_image_and_a_whole_batch_is_refused(choice, other):
     allowed = choice([EachImaged(flip), other])
     assert whole_batches(allowed) is allowed
     assert isinstance(whole_batches(choice([flip, Compose([])])), EachImaged)
-
-
-def test_entries_can_be_added_and_deleted():
-    batch = batch_of(3) | {"spacing": torch.tensor(1.5), "name": "exam", "table": torch.arange(7.0)}
-    copy, concatenate = CopyItemsd("image", names="copy"), ConcatItemsd(["image", "copy"], "pair")
-    made = whole_batches(Compose([copy, dict, concatenate, DeleteItemsd(["copy", "label"])]))(batch)
-    assert set(made) == {"image", "pair", "location", "spacing", "name", "table"}
-    assert type(made["pair"]) is torch.Tensor and torch.equal(made["pair"], batch["image"].repeat(1, 2, 1, 1))
-    assert made["spacing"] is batch["spacing"] and made["name"] == "exam" and made["table"] is batch["table"]
-    cropped = EachImaged(CropForegroundd("image", source_key="image", allow_smaller=False))({"image": batch["image"]})
-    assert cropped["foreground_start_coord"].tolist() == [[0, 0]] * 3
-    on_meta = EachImaged(CopyItemsd("image", names="copy"))({"image": torch.empty(2, 1, 4, 4, device="meta")})
-    assert on_meta["copy"].device.type == "meta"
-
-
-def test_several_samples_of_an_image_are_refused():
-    samples = RandSpatialCropSamplesd(["image", "label"], roi_size=(3, 3), num_samples=2)
-    with pytest.raises(InputError, match="RandSpatialCropSamplesd returns a list .* such as RandSpatialCropd"):
-        whole_batches(Compose([samples, ScaleIntensityd("image")]))(batch_of(2))
 
 
 @pytest.mark.parametrize(

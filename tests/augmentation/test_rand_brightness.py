@@ -32,16 +32,3 @@ def test_against_the_equation(size, colours):
             assert torch.allclose(after["image"][row, channel].double(), values, atol=1e-6)
             assert torch.allclose(after["image_padding"][row, channel].double(), background, atol=1e-6)
     assert 0 < changed < 10
-
-
-def test_what_came_in_stays_as_it_was():
-    before = batch()
-    copy = before["image"].clone()
-    RandBrightnessBatchd(prob=1)(before)
-    assert torch.equal(before["image"], copy)
-
-
-@pytest.mark.parametrize("options", [{"prob": 2}, {"brightness": -0.1}, {"contrast": (1.5, 0.5)}])
-def test_what_makes_no_sense(options):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        RandBrightnessBatchd(**options)

@@ -37,29 +37,3 @@ def test_every_voxel_keeps_its_place_in_space(size):
             }
 
         assert voxels(before) == voxels(after)
-
-
-def test_what_came_in_stays_as_it_was():
-    before = batch()
-    copies = {key: value.clone() for key, value in before.items()}
-    RandFlipRotate90Batchd(flip_prob=1, rotate90_prob=1)(before)
-    assert all(torch.equal(before[key], copies[key]) for key in copies)
-
-
-def test_shares_are_the_probabilities():
-    torch.manual_seed(2)
-    transform = RandFlipRotate90Batchd(flip_prob=0.3, rotate90_prob=0.5)
-    flips, turns = transform._draw(4000, 3)
-    assert torch.allclose(flips.double().mean(dim=0), torch.full((3,), 0.3, dtype=torch.float64), atol=0.03)
-    shares = torch.bincount(turns, minlength=10) / 4000
-    assert abs(shares[0] - 0.5) < 0.03 and (shares[1:] - 0.5 / 9).abs().max() < 0.02
-    before = batch()
-    assert torch.equal(RandFlipRotate90Batchd(flip_prob=0, rotate90_prob=0)(before)["image"], before["image"])
-
-
-def test_what_makes_no_sense():
-    with pytest.raises(ValueError, match="flip_prob must be a probability"):
-        RandFlipRotate90Batchd(flip_prob=1.5)
-    with pytest.raises(ValueError, match="all sides of images must be equal"):
-        RandFlipRotate90Batchd(rotate90_prob=0.5)(batch(size=(5, 5, 6)))
-    RandFlipRotate90Batchd(flip_prob=0.5)(batch(size=(5, 5, 6)))

@@ -22,12 +22,6 @@ def batch(count: int = 5, size: tuple[int, ...] = (24, 20), channels: int = 1) -
     }
 
 
-def test_at_zero_nothing_is_touched():
-    before = batch()
-    after = RandIntensityBatchd()(before)
-    assert all(after[key] is before[key] for key in before)
-
-
 def test_gamma_is_the_power_of_the_image_scaled_to_one():
     before = batch()
     torch.manual_seed(3)
@@ -40,17 +34,6 @@ def test_gamma_is_the_power_of_the_image_scaled_to_one():
         powered = ((image - low) / (high - low)) ** torch.e ** (0.7 * draw)
         expected = (powered - powered.mean()) / powered.std(correction=0)
         assert torch.allclose(after["image"][row, 0].double(), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [(24, 20), (12, 10, 8)])
-@pytest.mark.parametrize("change", [{"gamma": 0.8}, {"bias_field": 0.5}, {"gamma": 0.5, "bias_field": 0.5}])
-def test_the_background_stays_the_background(size, change):
-    before = batch(size=size)
-    after = RandIntensityBatchd(**change)(before)
-    outside = before["image"] == before["image_padding"].reshape(5, 1, *[1] * len(size))
-    there = after["image_padding"].reshape(5, 1, *[1] * len(size)).expand_as(after["image"])
-    assert outside.any() and torch.allclose(after["image"][outside], there[outside], atol=1e-5)
-    assert not torch.allclose(after["image"], before["image"], atol=0.05)
 
 
 def test_shading_is_smooth_positive_and_within_its_bounds():
@@ -83,22 +66,7 @@ def test_what_comes_out_is_standardised_and_the_rest_is_as_it_was():
     assert after["label"] is before["label"] and after["affine"] is before["affine"]
 
 
-def test_the_slices_of_a_stack_are_changed_alike():
-    before = batch(channels=3)
-    before["image"] = before["image"][:, :1].repeat(1, 3, 1, 1)
-    before["image_padding"] = before["image_padding"][:, :1].repeat(1, 3)
-    after = RandIntensityBatchd(gamma=0.6, bias_field=0.4)(before)
-    assert torch.allclose(after["image"][:, 0], after["image"][:, 2])
-    assert not torch.allclose(after["image"][0], after["image"][1], atol=0.1)
-
-
 def test_an_image_of_one_grey_value_stays_finite():
     before = {"image": torch.zeros(2, 1, 8, 8), "image_padding": torch.zeros(2, 1)}
     after = RandIntensityBatchd(gamma=0.5, bias_field=0.5, noise=0.5)(before)
     assert all(torch.isfinite(values).all() for values in after.values())
-
-
-@pytest.mark.parametrize("wrong", [{"gamma": -1}, {"bias_field": float("nan")}, {"noise": float("inf")}])
-def test_amounts_that_make_no_sense(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        RandIntensityBatchd(**wrong)

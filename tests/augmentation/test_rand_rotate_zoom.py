@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -56,23 +54,3 @@ def test_images_are_those_of_scipy(axes):
             matrix, offset = maps[number, :, :axes], maps[number, :, axes] + 1 - maps[number, :, :axes] @ np.ones(axes)
             expected = affine_transform(padded, matrix, offset, order=1)[(slice(1, -1),) * axes]
             assert np.allclose(moved[number, channel], expected, atol=1e-4)
-
-
-def test_the_masks_that_are_named_move_with_the_image():
-    image = torch.rand(3, 1, 9, 9).round()
-    batch = batch_of(image) | {"mask": image, "label": image}
-    moved = RandRotateZoomBatchd(90.0, 1.0, (1.2, 1.2), 1.0, label_keys=("mask",))(batch)
-    assert torch.equal(moved["label"], image) and not torch.equal(moved["mask"], image)
-
-
-def test_nothing_moves_at_a_rate_of_nothing():
-    image = torch.rand(4, 1, 8, 8, 8)
-    still = RandRotateZoomBatchd(180.0, 0.0, (0.8, 1.2), 0.0, spatial_dims=3)(batch_of(image))["image"]
-    assert torch.allclose(still, image, atol=1e-5)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.1, math.inf])
-def test_probabilities_outside_0_to_1_are_refused(share):
-    for name in ("rotate_prob", "zoom_prob"):
-        with pytest.raises(ValueError, match=f"{name} must be a probability from 0 to 1"):
-            RandRotateZoomBatchd(**{name: share})

@@ -43,17 +43,6 @@ def test_masks_nearest_as_grid_sample(block, monkeypatch):
     assert (sampled == expected).double().mean() > 0.9995
 
 
-def test_the_identity_moves_nothing():
-    volumes = torch.rand(2, 1, 5, 6, 7)
-    same = torch.eye(3, 4, dtype=torch.float64).repeat(2, 1, 1)
-    sampled, moved = sample_volumes(volumes, same, torch.full((2, 1), 9.0), {"label": volumes})
-    assert torch.equal(sampled, volumes) and torch.equal(moved["label"], volumes)
-    away = same.clone()
-    away[:, 0, 3] = 50
-    sampled, moved = sample_volumes(volumes, away, torch.full((2, 1), 9.0), {"label": volumes})
-    assert (sampled == 9).all() and (moved["label"] == 0).all()
-
-
 def test_volumes_too_large_for_float32_to_count_their_voxels():
     """With the background around them, the volumes have more than 2^24 voxels."""
     volumes = torch.rand(1, 1, 2, 2, 700_000)

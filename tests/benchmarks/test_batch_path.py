@@ -31,8 +31,6 @@ def monai(train):
         (monai, "monai"),
         (batch_path._one_pass, "torch"),
         (batch_path._kornia, "kornia"),
-        (batch_path._batchgenerators, "batchgeneratorsv2"),
-        (batch_path._torchio, "torchio"),
     ],
 )
 def test_a_batch_of_every_peer_is_on_the_device(peer, library, train):

@@ -6,7 +6,6 @@ import pytest
 import torch
 from bars import network_step
 from bars.network_step import Form, Size
-from planewise.errors import InputError
 from timing import Options
 
 CPU = torch.device("cpu")
@@ -58,12 +57,3 @@ def test_both_forms_of_volumes_are_the_same_step():
     weight = last.network.encoder.levels[0].conv1.conv.weight
     assert weight.is_contiguous(memory_format=torch.channels_last_3d) and not weight.is_contiguous()
     assert [float(last()) for _ in range(3)] == pytest.approx([float(first()) for _ in range(3)], rel=1e-3)
-
-
-def test_where_nothing_can_be_compiled_the_bar_says_so(monkeypatch):
-    def refuse(network, device, channels_last, compiled):
-        raise InputError("no compiler here")
-
-    monkeypatch.setattr(network_step, "place_network", refuse)
-    bar = network_step._compiled(Form(), Size("demo", (4, 8), 2, 32, 2), CPU, Options())
-    assert bar.value is None and bar.note == "no compiler here" and bar.passed is None

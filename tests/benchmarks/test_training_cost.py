@@ -5,12 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import torch
 import training_cost
 from planewise.data import ExamSampler, PairSampler, SeriesSampler
 from training_cost import Section, gflop_per_slice, settings, work
-
-from tests.processes import in_processes
 
 
 def exams(depths: list[int]) -> SimpleNamespace:
@@ -77,15 +74,6 @@ def test_both_phases_of_an_exam_stay_together():
     assert trained[0] == pytest.approx(expected, rel=1e-4) and 2.9 < trained[1] / trained[0] < 3.01
 
 
-def test_another_network_is_counted_with_its_config():
-    """ViT-B/16's multiplications by hand: 256 patches and a class token of 768 numbers through 12 blocks."""
-    tokens, width = 257, 768
-    block = tokens * width * (3 * width + width + 2 * 4 * width) + 2 * tokens * tokens * width
-    expected = 2 * (12 * block + 256 * width * 16 * 16) / 1e9
-    forward, _ = gflop_per_slice(settings("downstream_knee_injury_classification", ("train.yaml", "vit.yaml")))
-    assert forward == pytest.approx(expected, rel=1e-3)
-
-
 def test_a_network_of_volumes_is_counted_at_its_size():
     """A residual encoder's operations by hand: an image of 16^3 with two channels, and two levels with 4 and 8 channels."""
     small = {"image_size": 16, "features": [4, 8], "in_channels": 2, "head_features": []}
@@ -107,22 +95,6 @@ def test_a_network_of_volumes_is_counted_at_its_size():
     )
 
 
-def test_patches_of_a_volume_are_counted_at_their_size():
-    """Two patches of 8^3 cost as much as two volumes of that size, except for the head."""
-    small = {"features": [4, 8], "head_features": [], "in_channels": 2}
-    patches = settings("pretext_relative_patch_location", overrides=small | {"image_size": 30, "patch_jitter": 2})
-    whole = settings("pretext_rotation", overrides=small | {"image_size": 8})
-    assert gflop_per_slice(patches) == pytest.approx([2 * value for value in gflop_per_slice(whole)], rel=0.01)
-
-
-def test_overlapping_patches_of_a_volume_are_all_counted():
-    """27 patches of 8^3 that overlap by half cover 16^3; the projector and the predictors cost little in comparison."""
-    changes = {"features": [16, 32], "in_channels": 2, "image_size": 16, "patches_per_side": 3, "embedding": [4, 4]}
-    patches = settings("pretext_contrastive_predictive_coding", overrides=changes | {"context_features": 4})
-    whole = settings("pretext_rotation", overrides=changes | {"image_size": 8, "head_features": []})
-    assert gflop_per_slice(patches)[0] == pytest.approx(27 * gflop_per_slice(whole)[0], rel=0.02)
-
-
 def test_all_that_predicts_patches_is_counted():
     """By hand, in 2D: a 16 x 16 image with two channels, its 9 patches of 8 x 8, and two levels with 4 and 8 channels."""
     size = {"image_size": 16, "patches_per_side": 3, "features": [4, 8], "in_channels": 2, "spatial_dims": 2}
@@ -137,78 +109,6 @@ def test_all_that_predicts_patches_is_counted():
     predicted = 6 * 2 * 7 * 5 + 9 * 9 * 5
     expected = 2 * (9 * (encoder + projector) + context + predicted) / 1e9
     assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize(("negatives", "views"), [("batch", 2), ("dataset", 3)])
-def test_every_view_of_an_exemplar_is_counted(negatives, views):
-    """By hand, for 16^3 voxels: a sample, its transformed version, and a negative of its own."""
-    small = {"image_size": 16, "features": [4, 8], "in_channels": 2, "code_features": 10, "negatives_from": negatives}
-    fine, deep = 16**3, 8**3
-    encoder = 27 * (2 * 4 + 2 * 4 * 4) * fine + (27 * 4 * 8 + 27 * 8 * 8 + 4 * 8) * deep
-    found = gflop_per_slice(settings("pretext_exemplar", overrides=small))
-    assert found[0] == pytest.approx(views * 2 * (encoder + 8 * 10) / 1e9, rel=1e-6)
-
-
-def test_tiles_of_a_volume_are_counted():
-    """27 tiles of 4^3, by hand: a tile is a cell of 5 voxels minus the gap."""
-    small = {"image_size": 16, "tile_gap": 0.2, "features": [4, 8], "in_channels": 2, "num_permutations": 20}
-    config = settings("pretext_jigsaw", ("train.yaml", "3d.yaml"), small | {"patch_features": 6, "head_features": []})
-    encoder = 27 * (2 * 4 + 2 * 4 * 4) * 4**3 + (27 * 4 * 8 + 27 * 8 * 8 + 4 * 8) * 2**3
-    expected = 2 * (27 * (encoder + 8 * 6) + 27 * 6 * 20) / 1e9
-    assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "numbers"),
-    [
-        # four channels of 32^3 voxels
-        ("downstream_brain_tumour_segmentation", 4 * 32**3),
-        # 64 patches of 12^3: 32 / (1 + 3 / 2)
-        ("pretext_contrastive_predictive_coding", 64 * 12**3),
-        # each volume and its transformed version
-        ("pretext_exemplar", 2 * 32**3),
-    ],
-)
-def test_memory_of_a_step_of_volumes(name, numbers, capsys, monkeypatch):
-    monkeypatch.setattr(training_cost, "_peak", lambda network, image: image.numel() / 10)
-    command = ["training_cost.py", name, "--exams", "9", "--batch-size", "2", "--memory", "--config", "demo.yaml"]
-    monkeypatch.setattr("sys.argv", command)
-    training_cost.main()
-    text = capsys.readouterr().out
-    assert "GFLOP a volume, 2 volumes a step" in text
-    assert f"peak memory of a step of 2 volumes, float32: {2 * numbers / 10:.1f} GiB" in text
-
-
-def peak_of_a_layer(rank: int) -> float:
-    return training_cost._peak(torch.nn.Linear(4096, 4096, bias=False), torch.rand(1, 4096))
-
-
-def test_peak_memory_is_what_a_step_adds():
-    """A layer of 64 MiB needs its gradient and Adam's two moments; with Adam's temporary arrays, it needs at most twice that.
-
-    It is measured in a separate process, because this one may have used more memory earlier.
-    """
-    (peak,) = in_processes(peak_of_a_layer, count=1)
-    assert 3 * 64 / 1024 <= peak < 6 * 64 / 1024, "GiB"
-
-
-def test_tiles_of_a_puzzle_are_counted_at_their_size():
-    demo = ("train.yaml", "demo.yaml")
-    # without gaps, 9 tiles of 32 x 32 are a slice of 96 x 96
-    tiles = {"head_features": [], "tile_gap": 0.0}
-    found = gflop_per_slice(settings("pretext_jigsaw", demo, tiles))
-    assert found == pytest.approx(gflop_per_slice(settings("pretext_cardiac_location", demo)), rel=0.01)
-    larger = gflop_per_slice(settings("pretext_jigsaw", demo, tiles | {"tile_size": 64}))
-    assert larger[0] == pytest.approx(4 * found[0], rel=0.01)
-
-
-def test_operations_are_counted_at_the_size_of_the_config():
-    forward, both = gflop_per_slice(settings("pretext_cardiac_location", ("train.yaml", "demo.yaml")))
-    whole = gflop_per_slice(settings("pretext_cardiac_location"))
-    assert 2.5 * forward < both < 3 * forward and whole[1] > 20 * both
-    # a convolution's operations are proportional to the area
-    half = gflop_per_slice(settings("pretext_cardiac_location", overrides={"image_size": 112}))
-    assert 4 * half[0] == pytest.approx(whole[0], rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -88,18 +88,3 @@ def test_a_step_on_a_gpu(name, resident, datalists, tmp_path, monkeypatch):
         torch.cuda.set_sync_debug_mode("default")
     assert trainer.state.batch["image"].device.type == "cuda"
     assert torch.isfinite(trainer.state.output["loss"]).all()
-
-
-@pytest.mark.gpu
-def test_a_gpu_augments_as_a_processor_does(datalists, tmp_path):
-    trainers = [
-        trainer_on(torch.device(kind), "pretext_cardiac_orientation", datalists, tmp_path) for kind in ("cpu", "cuda")
-    ]
-    results = []
-    for trainer in trainers:
-        torch.manual_seed(3)
-        batch = trainer.data_loader.dataset.__getitems__([0, 4, 5])
-        results.append(trainer.prepare_batch(batch, trainer.state.device, True))
-    (image, target), (other_image, other_target) = results
-    assert torch.allclose(image, other_image.cpu(), atol=1e-3)
-    assert torch.allclose(target["heatmaps"], other_target["heatmaps"].cpu(), atol=1e-4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -13,11 +12,12 @@ import torch
 from planewise.data import load_datalist
 from planewise.networks import AlexNetEncoder
 
-from tests.bundles.conftest import infer, run_bundle, tiny_size, train, train_and_evaluate
+from tests.bundles.conftest import infer, run_bundle, train
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_restoration import check_files
-from tests.bundles.test_runs import root_cause, weights
+from tests.bundles.test_runs import weights
 from tests.conftest import ROOT
+from tests.kinds import others_slow
 
 CLASSIFIER = "downstream_knee_injury_classification"
 SHORT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
@@ -60,75 +60,6 @@ def test_a_pretext_step_sees_one_whole_series(phantoms, tmp_path):
     assert {len(batch["index"]) for batch in bounded.data_loader} == {5}
 
 
-def test_several_exams_a_step_score_like_one(phantoms, trained, tmp_path):
-    """Stacks of unequal depth are padded and masked."""
-    for batch, examples in ((1, 1), (4, 0)):
-        run_bundle(
-            *(CLASSIFIER, "train.yaml", "evaluate.yaml"),
-            **{"datalist": str(phantoms.knee.labelled), "output_dir": str(trained), "examples": examples},
-            **{"batch_size": batch, "report_dir": str(tmp_path / str(batch))},
-        )
-    depths = {len(np.load(item["image"])) for item in load_datalist(phantoms.knee.labelled, "test")}
-    assert len(depths) > 1
-    rows = [
-        {row["exam"]: row for row in csv.DictReader((tmp_path / f"{batch}/predictions.csv").open())} for batch in (1, 4)
-    ]
-    assert rows[0].keys() == rows[1].keys() and len(rows[0]) == len(load_datalist(phantoms.knee.labelled, "test"))
-    for exam, row in rows[0].items():
-        for task in ("abnormal", "acl", "meniscus"):
-            assert float(row[f"p({task})"]) == pytest.approx(float(rows[1][exam][f"p({task})"]), abs=1e-5)
-            assert row[task] in ("0", "1")
-    scores = json.loads((tmp_path / "1/metrics.json").read_text())
-    assert set(scores["auc"]) == {"abnormal", "acl", "meniscus"} and scores["exams"] == len(rows[0])
-    assert (tmp_path / "1/roc.png").exists() and (tmp_path / "1/saliency.png").exists()
-
-
-def test_weights_of_the_loss_come_from_the_exams_that_are_trained_on(phantoms, tmp_path):
-    parser = parser_of(CLASSIFIER, phantoms.knee.labelled, tmp_path, num_subjects=6, subject_seed=1)
-    dataset = parser.get_parsed_content("train#dataset")
-    loss = parser.get_parsed_content("loss")
-    assert len(dataset) == 6
-    prevalence = dataset.labels.mean(dim=0)
-    mixed = (prevalence > 0) & (prevalence < 1)
-    assert mixed.any()
-    assert torch.allclose(loss.positive[mixed], 0.5 / prevalence[mixed])
-    assert torch.allclose(loss.negative[mixed], 0.5 / (1 - prevalence[mixed]))
-
-
-def test_other_tasks_and_a_bound_on_the_slices(phantoms, tmp_path):
-    settings = {"tasks": ["acl"], "max_slices": 5}
-    parser = parser_of(CLASSIFIER, phantoms.knee.labelled, tmp_path, **settings)
-    trainer = parser.get_parsed_content("train#trainer")
-    image, label, _, mask = trainer.prepare_batch(next(iter(trainer.data_loader)), "cpu")
-    assert image.shape == (1, 1, 64, 64, 5) and label.shape == (1, 1)
-    assert trainer.network(image, **mask).shape == (1, 1)
-
-
-@pytest.mark.parametrize("name", ["pretext_knee_location", CLASSIFIER])
-def test_training_starts_from_imagenets_file(name, phantoms, tmp_path):
-    torch.manual_seed(1)  # with the run's own seed, its random weights would equal those of the file
-    encoder = AlexNetEncoder(tiny_size(name)["features"]).state_dict()
-    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
-    lists = phantoms.knee
-    settings = {
-        "datalist": str(lists.unlabelled if name.startswith("pretext") else lists.labelled),
-        "imagenet": str(tmp_path / "alexnet.pth"),
-        "learning_rate": 0.0,
-        **SHORT,
-    }
-    run_bundle(name, "train.yaml", output_dir=tmp_path / "run", **settings)
-    trained = weights(tmp_path / "run")
-    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
-    # a pretext's weights replace those of ImageNet
-    other = {f"encoder.{key}": value / 2 for key, value in encoder.items()}
-    torch.save(other, tmp_path / "pretext.pt")
-    run_bundle(name, "train.yaml", output_dir=tmp_path / "both", pretrained=tmp_path / "pretext.pt", **settings)
-    assert all(torch.equal(weights(tmp_path / "both")[key], value) for key, value in other.items())
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle(name, "train.yaml", output_dir=tmp_path / "x", **settings | {"imagenet": str(tmp_path / "no.pth")})
-    assert "there are no weights at" in str(root_cause(caught.value))
-
-
 #: Pretexts of hearts with a `knee.yaml`: additional settings for training, additional settings for inference, and the
 #: additional configs for inference (if there are none, the run's weights supply `knee.yaml` and the sizes).
 ON_KNEES = {
@@ -141,9 +72,7 @@ ON_KNEES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if "masked" in name else name for name in ON_KNEES]
-)
+@pytest.mark.parametrize("name", others_slow(ON_KNEES, ["pretext_slice_order"]))
 def test_pretexts_of_hearts_learn_from_knees_and_imagenets_file(name, phantoms, tmp_path):
     settings, limits, overlay = ON_KNEES[name]
     size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.0}
@@ -179,66 +108,10 @@ def test_pretexts_of_hearts_learn_from_knees_and_imagenets_file(name, phantoms, 
     features = np.load(file)
     assert features.shape[1] == 16 and np.isfinite(features).all()
     if name == "pretext_slice_order":
-        (first, *_) = csv.DictReader((tmp_path / "run/validation/order_accuracy.csv").open())
-        assert set(first) == {"distance_from", "distance_to", "mirrored", "pairs", "accuracy"}
         assert scores["slice_order"]["mirrored_pairs"] > 0
         found = json.loads((file.parent / "locations.json").read_text())
         assert sorted(found["locations"]) == pytest.approx(np.linspace(0, 1, len(features)).tolist())
         assert found["verdict"].endswith("slice is on the patient's right")
-
-
-def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
-    """People's own knees: DICOM and a table."""
-    from planewise.exams import index_folder, write_datalist
-
-    exams = sorted(path.name for path in phantoms.knee.dicom.iterdir() if path.is_dir())
-    lines = [f'"{exam}",{number % 2},{int(number % 3 == 0)}' for number, exam in enumerate(exams)]
-    (tmp_path / "findings.csv").write_text("\n".join(["exam,abnormal,acl", *lines]) + "\n")
-    result = index_folder(
-        phantoms.knee.dicom, anatomy="knee", classes=tmp_path / "findings.csv", split=(0.6, 0.0, 0.4), seed=1
-    )
-    write_datalist(result.datalist, tmp_path / "own.json")
-    train_and_evaluate(
-        CLASSIFIER, tmp_path / "own.json", tmp_path / "run", examples=0, tasks=["abnormal", "acl"], **SHORT
-    )
-    assert json.loads((tmp_path / "run/test/metrics.json").read_text())["exams"] > 0
-    infer(CLASSIFIER, phantoms.knee.dicom / exams[0], tmp_path / "run", tmp_path / "out", tasks=["abnormal", "acl"])
-    (found,) = (tmp_path / "out").rglob("findings.json")
-    assert set(json.loads(found.read_text())["probabilities"]) == {"abnormal", "acl"}
-
-
-def test_a_stack_that_is_no_sagittal_series_is_not_judged(trained, real_data, real_localizers, tmp_path):
-    def judged(source: Path) -> list[dict]:
-        out = tmp_path / source.name
-        infer(CLASSIFIER, source, trained, out)
-        rows = list(csv.DictReader((out / "predictions.csv").open()))
-        found = [json.loads(path.read_text()) for path in sorted(out.rglob("findings.json"))]
-        assert len(rows) == len(found)
-        assert {row["remark"] for row in rows} == {entry["remark"] or "" for entry in found}
-        return found
-
-    (phantom,) = judged(real_data / "phantom_philips")
-    assert phantom["probabilities"] is None and "(the largest has 1)" in phantom["remark"]
-    assert not list((tmp_path / "phantom_philips").rglob("saliency.png"))
-    heads = judged(real_data / "localizer_ge")
-    assert len(heads) == 2
-    assert all(head["probabilities"] is None and "of a head" in head["remark"] for head in heads)
-    # a localizer is read, with a note that it may be unsuitable
-    localizers = judged(real_localizers)
-    assert len(localizers) == 2
-    for entry in localizers:
-        assert set(entry["probabilities"]) == {"abnormal", "acl", "meniscus"} and "is only 0" in entry["remark"]
-
-
-def test_weights_of_other_tasks_are_refused_with_a_message(phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.knee.labelled), "output_dir": str(tmp_path)}
-    run_bundle(CLASSIFIER, "train.yaml", tasks=["acl"], **SHORT, **settings)
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", tasks=["abnormal", "acl"], **settings)
-    assert "head.1.weight is (1, 16) there and (2, 16) here" in str(root_cause(caught.value))
-    # the weights determine the task; without pictures, the scores are still written
-    run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", examples=0, **settings)
-    assert set(json.loads((tmp_path / "test/metrics.json").read_text())["auc"]) == {"acl"}
 
 
 def test_identity_is_in_no_finding(trained, tmp_path, caplog):

@@ -7,104 +7,20 @@ import math
 
 import pytest
 import torch
-from planewise.metrics.pretexts import mean_of_seen, restoration_errors
 from planewise.networks import load_pretrained
 
 from tests.bundles.conftest import infer, plain_parser, run_bundle
-from tests.bundles.test_pieces import parser_of, worsened_by_its_loss_turned
-from tests.bundles.test_restoration import Recorder, check_files
+from tests.bundles.test_pieces import parser_of
+from tests.bundles.test_restoration import check_files
 from tests.bundles.test_runs import interrupted, same, weights
 
 MASKED = "pretext_masked_autoencoder"
-#: Enough to learn something in seconds.
-QUICK = {
-    "features": [8, 16, 32],
-    "patch_size": 4,
-    "learning_rate": 0.003,
-    "batch_size": 8,
-    "samples_per_epoch": 640,
-    "max_epochs": 1,
-    "amp": False,
-    "val_samples_per_exam": "all",
-    "writes": False,
-}
 #: A transformer as small as the tests' images.
 VIT = {
     "patch_size": 8, "image_size": 48, "spacing": 5.8, "hidden_size": 48, "mlp_dim": 96, "num_layers": 3, "num_heads": 4,
     "decoder_hidden_size": 32, "decoder_num_layers": 1, "decoder_num_heads": 4,
 }  # fmt: skip
 SCHEDULE = {"warmup_epochs": 1, "batch_size": 8, "val_interval": 1, "samples_per_epoch": 16}
-
-
-def mean_as_answer(parser) -> float:
-    """The error of predicting the mean, which needs no network, for the patches that validation hides."""
-    batches = iter(parser.get_parsed_content("validate#dataloader"))
-    prepare = parser.get_parsed_content("validate#evaluator").prepare_batch
-    errors = []
-    for number, batch in enumerate(batches):
-        torch.manual_seed(number)
-        image, target = prepare(batch, "cpu")
-        errors.append(restoration_errors(mean_of_seen(image, target["hidden"]), target["restored"], target["hidden"]))
-    return float(torch.cat(errors).mean())
-
-
-@pytest.mark.parametrize(
-    ("files", "settings", "share"),
-    [
-        ((), {}, 0.75),
-        pytest.param(
-            ("vit.yaml",),
-            VIT | {"patch_size": 4, "warmup_epochs": 0.25, "samples_per_epoch": 1200},
-            0.93,
-            marks=pytest.mark.slow,
-        ),
-    ],
-    ids=["unet", "vit"],
-)
-def test_it_learns_on_phantoms_and_not_with_its_loss_turned(files, settings, share, phantoms, tmp_path):
-    """On exams that it has not seen, the network predicts hidden pixels better than the slice's mean does."""
-    settings = QUICK | settings
-    torch.manual_seed(0)
-    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path / "right", *files, **settings)
-    trainer, evaluator = (parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
-    trainer.run()
-    evaluator.run()
-    mean = mean_as_answer(parser)
-    assert evaluator.state.metrics["val_loss"] < share * mean, (
-        "the network's error is too large compared with the mean's"
-    )
-    torch.manual_seed(0)
-    settings |= {"samples_per_epoch": 48}
-    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, *files, **settings)
-    assert worsened_by_its_loss_turned(parser) > 1.1
-    assert parser.get_parsed_content("validate#evaluator").state.metrics["val_loss"] > mean
-
-
-def test_no_hidden_pixel_is_seen_and_every_hidden_one_is_asked_for(phantoms, tmp_path):
-    parser = parser_of(
-        MASKED, phantoms.cardiac.unlabelled, tmp_path, **QUICK | {"samples_per_epoch": 8, "patch_size": 8}
-    )
-    trainer = parser.get_parsed_content("train#trainer")
-    trainer.network = Recorder(trainer.network)
-    trainer.run()
-    (image,) = trainer.network.seen
-    target = trainer.state.output["label"]
-    # 27 of 36 patches
-    assert target["hidden"].flatten(1).float().mean(dim=1).tolist() == [0.75] * 8
-    assert not image[target["hidden"]].any()
-    assert torch.equal(image[~target["hidden"]], target["restored"][~target["hidden"]])
-    squares = (trainer.state.output["pred"].detach() - target["restored"])[target["hidden"]].square()
-    assert float(trainer.state.output["loss"]) == pytest.approx(float(squares.mean()), rel=1e-4)
-
-
-def test_settings_reach_the_patches(phantoms, tmp_path):
-    settings = QUICK | {"patch_size": 12, "mask_ratio": 0.5, "normalize_patches": True}
-    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, **settings)
-    trainer = parser.get_parsed_content("train#trainer")
-    _, target = trainer.prepare_batch(next(iter(trainer.data_loader)), "cpu")
-    assert target["hidden"][:, 0, ::12, ::12].flatten(1).sum(dim=1).tolist() == [8] * 8
-    patches = target["restored"].reshape(8, 4, 12, 4, 12)
-    assert patches.mean(dim=(2, 4)).abs().max() < 1e-3
 
 
 def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms, tmp_path):
@@ -155,9 +71,3 @@ def test_the_transformers_schedule(phantoms, tmp_path):
     wanted = [highest * step / 8 for step in range(8)]
     wanted += [highest * (1 + math.cos(math.pi * step / 32)) / 2 for step in range(32)]
     assert rates == pytest.approx(wanted)
-
-
-def test_the_transformers_rate_is_for_the_step_of_all_processes(phantoms, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, "vit.yaml", **VIT | SCHEDULE | {"batch_size": 16})
-    assert parser.get_parsed_content("learning_rate") == pytest.approx(1.5e-4 * 64 / 256)

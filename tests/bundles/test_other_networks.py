@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -10,13 +9,11 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.errors import InputError
-from planewise.networks import AlexNetEncoder
 from planewise.workshop.packaging import package_bundle
 from planewise.workshop.packaging.bundle import Bundle
 
 from tests.bundles.conftest import datalist_for, infer, run_bundle
-from tests.bundles.test_runs import EVALUATED, root_cause, weights
+from tests.bundles.test_runs import EVALUATED, weights
 from tests.bundles.test_zoo import exports_are_the_same
 from tests.conftest import ROOT
 from tests.networks.test_resnet import torchvision_weights
@@ -107,61 +104,3 @@ def test_train_evaluate_infer_and_package(name, overlay, public, phantoms, tmp_p
     theirs.load_state_dict(weights(run))
     with torch.no_grad():
         assert torch.equal(theirs(image), mine)
-
-
-@pytest.mark.parametrize("name", [HEART, KNEE])
-@pytest.mark.parametrize("overlay", SIZES)
-def test_training_starts_from_the_public_file(name, overlay, public, phantoms, tmp_path, caplog):
-    """Weights from --imagenet, and from --pretrained, which a study passes; with a learning rate of 0 they do not change."""
-    file = getattr(public, overlay.split(".")[0])
-    settings = QUICK | small(name, overlay) | {"datalist": str(datalist_for(name, phantoms)), "max_epochs": 1}
-    kept = {}
-    with caplog.at_level(logging.INFO, "planewise"):
-        for option in ("imagenet", "pretrained"):
-            run_bundle(
-                name, "train.yaml", overlay, output_dir=tmp_path / option, learning_rate=0.0, **settings,
-                **{option: str(file)},
-            )  # fmt: skip
-            kept[option] = {key: value for key, value in weights(tmp_path / option).items() if "encoder." in key}
-    public_weights = FILES[overlay]()
-    learned = {
-        key: value for key, value in kept["imagenet"].items() if "running" not in key and "num_batches" not in key
-    }
-    assert learned and all(torch.equal(value, kept["pretrained"][key]) for key, value in learned.items())
-    for part in ("layer4.0.conv3.weight", "conv1.weight") if overlay == "resnet50.yaml" else ("blocks.4.norm2.bias",):
-        assert torch.equal(learned[f"encoder.{part}"], public_weights[part])
-    loaded = [text for text in caplog.messages if text.startswith("loaded ")]
-    assert len(loaded) == 2 and loaded[0] == loaded[1]
-
-
-def test_a_file_of_another_network_says_which_config_it_needs(phantoms, public, tmp_path):
-    torch.save(AlexNetEncoder().state_dict(), tmp_path / "alexnet.pth")
-    settings = {"datalist": str(phantoms.knee.labelled), "max_epochs": 1}
-    for configs, file, message in (
-        (["vit.yaml"], tmp_path / "alexnet.pth", "names of AlexNet.* leave the other network's config out"),
-        (["vit.yaml"], public.resnet50, "names of a ResNet, which needs configs/resnet50.yaml"),
-        ([], public.vit, "names of a vision transformer, which needs configs/vit.yaml"),
-    ):
-        size = small(KNEE, configs[0]) if configs else {}
-        with pytest.raises(RuntimeError) as caught:
-            settings["output_dir"] = str(tmp_path / file.stem)
-            run_bundle(KNEE, "train.yaml", *configs, imagenet=file, **settings, **size)
-        cause = root_cause(caught.value)
-        assert isinstance(cause, InputError)
-        with pytest.raises(InputError, match=message):
-            raise cause
-
-
-@pytest.mark.parametrize("name", [HEART, KNEE])
-def test_the_papers_networks_are_the_defaults(name):
-    """The other settings are those of the bundle's own network, as in the paper."""
-    folder = ROOT / "bundles" / name / "configs"
-    for overlay in SIZES:
-        over = yaml.safe_load((folder / overlay).read_text())
-        values = (
-            {"features": [64, 256, 512, 1024, 2048], "blocks": [3, 4, 6, 3]}
-            if overlay == "resnet50.yaml"
-            else {"patch_size": 16, "hidden_size": 768, "mlp_dim": 3072, "num_layers": 12, "num_heads": 12}
-        )
-        assert over.items() >= values.items()
-        assert not over.keys() & {"learning_rate", "max_epochs", "batch_size", "weight_decay", "image_size", "l1"}

@@ -12,13 +12,16 @@ from planewise.exams import find_inputs
 
 from tests.bundles.conftest import PHOTOGRAPHS, TRAINED, VOLUMES, datalist_for, plain_parser
 from tests.conftest import ROOT
+from tests.kinds import others_slow
 
 #: Inference of this bundle loads exams as training does, by the same transforms (test_wiring.py). For volumes see
 #: test_volumes.py, for photographs test_photographs.py.
 ONE_PATH = "downstream_cardiac_two_phase_classification"
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name != ONE_PATH and name not in VOLUMES | PHOTOGRAPHS])
+@pytest.mark.parametrize(
+    "name", others_slow(name for name in TRAINED if name != ONE_PATH and name not in VOLUMES | PHOTOGRAPHS)
+)
 def test_training_and_inference_see_the_same_slice(name, phantoms):
     parsers = [plain_parser(name, file) for file in ("train.yaml", "inference.yaml")]
     for parser in parsers:

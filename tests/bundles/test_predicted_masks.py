@@ -9,23 +9,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import monai.bundle
 import nibabel
 import numpy as np
 import pytest
-from planewise.commands import app
 from planewise.data import load_datalist
+from planewise.errors import refusal
 from planewise.exams import index_folder, write_datalist
-from planewise.findings import finding
-from typer.testing import CliRunner
 
-from tests.bundles.conftest import BUNDLES, parser_of, run_bundle, tiny
+from tests.bundles.conftest import BUNDLES, parser_of, tiny
 from tests.bundles.test_documented_commands import SMALLER_TRAINING
-from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
 from tests.quick_python import quick_python
 
-SIMCLR, SEGMENTATION = "pretext_simclr", "downstream_cardiac_sax_segmentation"
+SIMCLR = "pretext_simclr"
 
 
 def commands() -> str:
@@ -86,34 +82,6 @@ def test_the_pages_commands_train_on_hearts_alone(made):
     ) - {broken}
 
 
-def test_they_are_those_of_the_bundle(made, tmp_path):
-    folder = made[0]
-    content = json.loads((folder / "work/unlabelled.json").read_text())
-    content["training"], content["validation"] = content["validation"], []
-    (folder / "work/one.json").write_text(json.dumps(content))
-    root = ROOT / "bundles" / SEGMENTATION
-    monai.bundle.run(
-        config_file=str(root / "configs/inference.yaml"), logging_file=False, bundle_root=str(root), section="all",
-        input=str(folder / "work/one.json"), phases="all", output_dir=str(tmp_path),
-    )  # fmt: skip
-    masks = sorted(tmp_path.rglob("*_mask.nii.gz"))
-    assert len(masks) == 2
-    for mask in masks:
-        other = nibabel.load(folder / "work/hearts/masks" / mask.relative_to(tmp_path))
-        assert np.array_equal(nibabel.load(mask).dataobj, other.dataobj) and np.asarray(other.dataobj).any()
-
-
-def test_the_segmentation_is_not_scored_on_them(phantoms, made, tmp_path):
-    """The evaluation refuses predicted masks with a message, whichever weights it scores."""
-    folder = made[0]
-    with pytest.raises(Exception) as caught:
-        run_bundle(
-            SEGMENTATION, "train.yaml", "evaluate.yaml", run_id="run", section="training", output_dir=tmp_path,
-            datalist=folder / "work/hearts/datalist.json", weights=tmp_path,
-        )  # fmt: skip
-    assert "its mask was predicted by a network" in str(root_cause(caught.value))
-
-
 @pytest.mark.parametrize("section", ["training", "validation"])
 @pytest.mark.parametrize("name", [name for name in BUNDLES if name.endswith("_segmentation")])
 def test_no_segmentation_bundle_trains_on_them(name, section, datalists, tmp_path):
@@ -126,29 +94,7 @@ def test_no_segmentation_bundle_trains_on_them(name, section, datalists, tmp_pat
     part = {"training": "train", "validation": "validate"}
     with pytest.raises(Exception) as caught:
         parser.get_parsed_content(f"{part[section]}#dataset#data")
-    assert "its mask was predicted by a network" in str(root_cause(caught.value))
+    assert "its mask was predicted by a network" in str(refusal(caught.value))
     # the other section, whose masks are a person's, is not refused
     del part[section]
     assert parser.get_parsed_content(f"{next(iter(part.values()))}#dataset#data")
-
-
-def test_predicted_masks_are_recognised_under_any_name_until_a_person_has_checked_them(made, tmp_path):
-    folder = made[0]
-    for mask in (folder / "work/hearts/masks").rglob("*_mask.nii.gz"):
-        shutil.copy(mask, tmp_path / mask.name.replace("_mask", "_frame01"))
-
-    def index(*words):
-        words = ["index", folder / "exams", "-o", folder / "again.json", "--labels", tmp_path, *words]
-        outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
-        assert outcome.exit_code == 0, outcome.output
-        items = [item for item in load_datalist(folder / "again.json", "all") if "label" in item]
-        assert items
-        return outcome.output, {item.get("label_origin") for item in items}
-
-    output, origins = index()
-    output = " ".join(output.split())
-    assert str(finding("masks-of-a-network", count=2, exams=2, kind="predicted")) in output
-    assert origins == {"predicted"}
-    output, origins = index("--checked")
-    note = str(finding("masks-of-a-network", count=2, exams=2, kind="checked"))
-    assert note in " ".join(output.split()) and origins == {None}

@@ -8,7 +8,6 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
-import torch
 from planewise.engines import read_history
 from planewise.exams import index_folder, write_datalist
 
@@ -95,54 +94,3 @@ def test_real_masks_through_the_acdc_reader_and_the_evaluator(training, real_dat
         # the field of view is larger than the network's input; outside the input, nothing is found
         values = np.asarray(predicted.dataobj)
         assert not values[:20].any() and not values[-20:].any()
-
-
-@pytest.mark.parametrize(
-    "volume", ["t1w", *(pytest.param(name, marks=pytest.mark.slow) for name in ("t2s_uncropped", "t2"))]
-)
-def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
-    infer(
-        "pretext_cardiac_multitask",
-        real_data / "spine_nifti" / f"{volume}.nii.gz",
-        real_run / "run",
-        tmp_path,
-        sigma=1.3,
-        **SIZE,
-    )
-    (plan_file,) = tmp_path.rglob("plan.json")
-    plan = json.loads(plan_file.read_text())
-    for view in plan["views"].values():
-        assert view["verdict"] == "no plane" and view["reasons"] and view["origin"] is None
-    (lines,) = tmp_path.rglob("*_lines.nii.gz")
-    assert not torch.as_tensor(np.asarray(nibabel.load(lines).dataobj)).any()
-
-
-def test_a_knees_pretext_on_real_sagittal_slices(real_localizers, tmp_path):
-    """The series is a localizer with three orientations: its sagittal slices are cut by its own other planes."""
-    result = index_folder(real_localizers, anatomy="knee", split=(1, 0, 0))
-    write_datalist(result.datalist, tmp_path / "datalist.json")
-    items = result.datalist["training"]
-    assert len(items) == 14 and all(set(item["planes"]) == {"axial", "coronal"} for item in items)
-    name = "pretext_knee_multitask"
-    # 0.94 mm pixels, a field of 240 mm
-    settings = tiny_size(name) | {"spacing": 3.0, "sigma": 2.0, "image_size": 96}
-    train_and_evaluate(
-        name,
-        tmp_path / "datalist.json",
-        tmp_path / "run",
-        section="training",
-        samples_per_epoch=40,
-        max_epochs=3,
-        learning_rate=0.003,
-        rotate=5.0,
-        flip_prob=0.0,
-        **settings,
-    )
-    history = read_history(tmp_path / "run/history.csv")
-    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
-    # scored on its own training exam: the lines must return to the positions in the headers
-    views = json.loads((tmp_path / "run/training/metrics.json").read_text())["orientation"]["views"]
-    assert all(view["line_distance_mm"]["median"] < 20 for view in views.values())
-    infer(name, real_localizers, tmp_path / "run", tmp_path / "plans", **settings)
-    plans = [json.loads(path.read_text()) for path in tmp_path.rglob("plan.json")]
-    assert [plan["slices"] for plan in plans] == [7, 7] and all(set(plan["views"]) == set(views) for plan in plans)

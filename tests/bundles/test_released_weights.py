@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 
-import nibabel
-import numpy as np
 import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, verify_net_in_out
-from planewise.engines.weights_settings import measured_settings, plain, settings_of
+from planewise.engines.weights_settings import plain
 from planewise.networks import read_weights
 from planewise.workshop.packaging import package_bundle
 from planewise.workshop.packaging.bundle import Bundle
 from planewise.workshop.packaging.onnx_options import onnx_options
 from planewise.workshop.packaging.run import Run
+from planewise.workshop.packaging.run_settings import settings_of
 
-from tests.bundles.conftest import BUNDLES, SHIPS, run_bundle
+from tests.bundles.conftest import SHIPS
 from tests.conftest import ROOT
 from tools.released.card import (
     LARGEST_RELEASED,
-    RELEASE_BEGIN,
     card_rows,
     card_scores,
     measured_on,
     with_release,
 )
-
-MULTITASK = "pretext_cardiac_multitask"
 
 
 def folder_of(name: str):
@@ -44,15 +39,6 @@ def config_of(name: str, file: str) -> dict:
 @pytest.fixture(params=SHIPS)
 def released(request) -> Run:
     return Run.of_weights(folder_of(request.param) / "models/model.pt")
-
-
-def test_some_bundles_ship_weights():
-    assert MULTITASK in SHIPS
-
-
-@pytest.mark.parametrize("name", [name for name in BUNDLES if name not in SHIPS])
-def test_a_bundle_without_weights_has_no_scores_of_any(name):
-    assert RELEASE_BEGIN not in (folder_of(name) / "docs/README.md").read_text()
 
 
 def test_the_record_is_of_the_file_and_names_no_place(released):
@@ -97,21 +83,6 @@ def test_they_load_strictly_into_the_network_of_inference(released):
     assert output.isfinite().all() and output.shape[2:] == tuple(shape[2:] if per_pixel else ())
 
 
-def test_a_diagnosis_says_that_its_weights_have_seen_phantoms_only(released):
-    """The setting `trained_on` adds the note and follows the weights: if nothing is known about the weights, there is
-    no note.
-    """
-    name = released.weights.parent.parent.name
-    inference = config_of(name, "inference.yaml")
-    assert ("trained_on" in inference) == name.endswith("_classification")
-    if "trained_on" in inference:
-        assert inference["trained_on"] == "phantoms" == released.record["measured"]["trained_on"]
-        assert measured_settings({}, inference) == {"trained_on": None}
-        assert (
-            "Never read the output of these weights as a diagnosis" in (folder_of(name) / "docs/README.md").read_text()
-        )
-
-
 @pytest.mark.parametrize("name", SHIPS)
 def test_a_package_takes_them_without_being_told(name, tmp_path):
     done = package_bundle(folder_of(name), dist=tmp_path)
@@ -121,23 +92,3 @@ def test_a_package_takes_them_without_being_told(name, tmp_path):
     assert not (done.folder / "models/record.json").exists(), (
         "the model card and the configs contain the record's facts"
     )
-
-
-def test_views_of_a_real_exam_are_planned_by_default(real_data, tmp_path, caplog):
-    """The command gives only a folder, and the log names the origin of the weights."""
-    with caplog.at_level(logging.INFO, logger="planewise"):
-        small = {"features", "stem_stride", "image_size", "spacing", "batch_size"}
-        inference = config_of(MULTITASK, "inference.yaml")
-        run_bundle(
-            MULTITASK, "inference.yaml", input=real_data / "cardiac_cine_exam", output_dir=tmp_path,
-            **{key: inference[key] for key in small},
-        )  # fmt: skip
-    said = [record.message for record in caplog.records if "ship with" in record.message]
-    assert len(said) == 1 and MULTITASK in said[0] and "phantoms" in said[0]
-    (file,) = tmp_path.rglob("plan.json")
-    plan = json.loads(file.read_text())
-    assert set(plan["views"]) == {"2ch", "4ch"} and {view["verdict"] for view in plan["views"].values()} == {"plane"}, (
-        plan
-    )
-    (lines,) = tmp_path.rglob("*_lines.nii.gz")
-    assert {1, 2} <= set(np.unique(nibabel.load(lines).get_fdata()))

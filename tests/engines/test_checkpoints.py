@@ -3,12 +3,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import resource
 import signal
 import subprocess
-import threading
 import time
-from functools import partial
 
 import pytest
 import torch
@@ -95,13 +92,6 @@ def test_an_interrupted_run_with_a_fused_step_ends_like_an_unbroken_one(tmp_path
     assert [run.optimizer.param_groups[0]["fused"] for run in (first, second)] == [True, True]
 
 
-def test_a_complete_run_trains_no_further(tmp_path):
-    Run(tmp_path).go(2)
-    done = Run(tmp_path).go(3)
-    again = Run(tmp_path)
-    assert same(again.go(3), done) and again.epochs == []
-
-
 def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     unbroken = Run(tmp_path / "a").go(4)
     Run(tmp_path / "b").go(2)
@@ -137,57 +127,10 @@ def test_after_a_break_an_epoch_is_best_if_it_beats_those_before_it(scores, best
     assert (last["best_metric"], last["best_metric_epoch"]) == (scores[best - 1], best)
 
 
-def test_a_break_before_the_first_validation_does_not_pass_for_one(tmp_path):
-    """An epoch without validation is kept only until the first epoch that has a score."""
-    unbroken = Run(tmp_path / "a", every=2)
-    unbroken.go(4)
-    Run(tmp_path / "b", every=2).go(1)
-    Run(tmp_path / "b", every=2).go(4)
-    one, other = (torch.load(tmp_path / run / "model.pt", weights_only=True) for run in "ab")
-    assert same(one, other)
-
-
-def test_a_script_of_older_weights_does_not_stay(tmp_path):
-    """A MONAI Label server, or a user, would use the old script as the model."""
-    (tmp_path / "model.ts").write_bytes(b"exported from the weights before")
-    Run(tmp_path).go(1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
-    # exported files stay if the epochs after them do not change model.pt
-    Run(tmp_path).go(2)
-    (tmp_path / "model.ts").write_bytes(b"exported from epoch 2, the best")
-    Run(tmp_path).go(4)
-    assert (tmp_path / "model.ts").exists()
-
-
-@pytest.mark.parametrize("resume", [False, "false"])  # a command line gives a text
-def test_starting_over(resume, tmp_path):
-    Run(tmp_path).go(2)
-    again = Run(tmp_path, resume=resume)
-    again.go(2)
-    assert again.epochs == [1, 2]
-
-
 def test_another_network_is_explained(tmp_path):
     Run(tmp_path).go(1)
     with pytest.raises(InputError):
         Run(tmp_path, width=3).go(2)
-
-
-def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path):
-    Run(tmp_path).go(1)
-    before = (tmp_path / "last.ckpt").read_bytes()
-
-    before_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before_limit[1]))
-    try:
-        with pytest.raises(InputError):
-            Run(tmp_path).go(2)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before_limit)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert (tmp_path / "last.ckpt").read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "model.pt"}
 
 
 class Cycled:
@@ -244,25 +187,13 @@ def test_one_of_two_processes_writes_and_both_go_on(tmp_path):
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 3
 
 
-def go_on_apart(rank: int, folder: str) -> None:
-    Run(f"{folder}/{rank}").go(3)
-
-
-def test_a_folder_that_not_all_can_see_is_refused(tmp_path):
-    Run(tmp_path / "0").go(1)
-    with pytest.raises(Exception, match="InputError"):
-        in_processes(go_on_apart, str(tmp_path))
-
-
-@pytest.mark.parametrize("content", [b"", b"half", "cut", "flipped", {"network": {}}, [1]])
+@pytest.mark.parametrize("content", [b"half", "cut", {"network": {}}])
 def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path, content):
     Run(tmp_path).go(1)
     last = tmp_path / "last.ckpt"
     whole = last.read_bytes()
     if isinstance(content, (dict, list)):
         torch.save(content, last)
-    elif content == "flipped":
-        last.write_bytes(bytes(255 - byte for byte in whole))
     else:
         last.write_bytes(whole[:-300] if content == "cut" else content)
     with pytest.raises(InputError):
@@ -270,24 +201,6 @@ def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path, content):
     again = Run(tmp_path, resume=False)
     again.go(2)
     assert again.epochs == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, partial(torch.optim.SGD, momentum=0.9)]
-)
-def test_every_optimizers_own_state_resumes(tmp_path, kind):
-    class Plateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
-        def step(self) -> None:
-            super().step(1.0)
-
-    def run(folder):
-        made = Run(folder)
-        made.optimizer = made.handler.optimizer = kind(made.network.parameters(), lr=0.1)
-        made.schedule = made.handler.lr_scheduler = Plateau(made.optimizer)
-        return made
-
-    run(tmp_path / "b").go(2)
-    assert same(run(tmp_path / "a").go(4), run(tmp_path / "b").go(4))
 
 
 def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
@@ -302,7 +215,7 @@ def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
     assert again.epochs == [1, 2, 3]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), -float("inf")])
 def test_a_score_that_is_not_finite_is_not_the_best(tmp_path, value):
     """MONAI takes the first value as the best, and no later value can be better than NaN or infinity."""
     wanted = Run(tmp_path / "a").go(3)
@@ -364,7 +277,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("scores", [(3.0, 1.0, 2.0, 4.0), (1.0, 2.0, 3.0, 4.0), (4.0, 3.0, 2.0, 1.0)])
+@pytest.mark.parametrize("scores", [(3.0, 1.0, 2.0, 4.0)])
 def test_a_run_that_dies_between_any_two_moves_of_files_resumes(scores, tmp_path, monkeypatch):
     """Every write ends with moves of complete files; between any two moves, the files suffice to continue."""
     unbroken = Run(tmp_path / "whole", scores).go(4)
@@ -419,94 +332,6 @@ def test_it_writes_once_an_interval_and_always_at_the_end(tmp_path, monkeypatch)
     assert same(best, Run(tmp_path / "other").go(1)), "the best epoch was kept until it was written"
 
 
-def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    write, go_on, written = CheckpointHandler._write, threading.Event(), []
-
-    def slow(self, snapshot):
-        assert go_on.wait(30) and threading.current_thread() is not threading.main_thread()
-        write(self, snapshot)
-        written.append(snapshot)
-
-    monkeypatch.setattr(CheckpointHandler, "_write", slow)
-    run = Run(tmp_path, interval=1e-9)
-    run.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda: go_on.set())
-    unbroken = Run(tmp_path / "other", interval=60)
-    assert same(run.go(4), unbroken.go(4))
-    # the writer still has the first epoch's values, whatever happened to the weights since
-    assert len(written) >= 2 and read_checkpoint(tmp_path)["epoch"] == 4
-
-
-def test_a_snapshot_is_not_the_weights_that_go_on_changing(tmp_path):
-    run = Run(tmp_path, interval=60)
-    first = Run(tmp_path / "other").go(1)
-    kept = {}
-    run.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=1), lambda: kept.update(latest=run.handler._latest))
-    run.go(3)
-    assert same(kept["latest"].state["network"], first)
-    moments = kept["latest"].state["optimizer"]["state"][0]
-    assert moments["step"] == 5 and not torch.equal(
-        moments["exp_avg"], run.optimizer.state_dict()["state"][0]["exp_avg"]
-    )
-
-
-def test_a_failure_in_the_background_ends_the_run(tmp_path, monkeypatch):
-    def fails(self, snapshot):
-        raise InputError("the disk is full")
-
-    monkeypatch.setattr(CheckpointHandler, "_write", fails)
-    run = Run(tmp_path)
-    with pytest.raises(InputError):
-        run.go(4)
-    assert run.epochs == [1, 2], "noticed at the end of the next epoch"
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ZeroDivisionError])
-def test_whatever_ends_a_run_the_last_epoch_is_written(tmp_path, error, caplog):
-    caplog.set_level("INFO")
-    run = Run(tmp_path, interval=3600)
-
-    @run.trainer.on(Events.ITERATION_COMPLETED(once=13))
-    def end():
-        raise error
-
-    def says(caught):
-        """Ctrl-C ends with one line, which `plain_errors` prints."""
-        text = str(caught.value) if error is KeyboardInterrupt else caplog.text
-        return "stopped after epoch 2; the same command resumes the run" in text
-
-    with pytest.raises(error) as caught:
-        run.go(4)
-    assert read_checkpoint(tmp_path)["epoch"] == 2
-    assert says(caught) == (error is not ZeroDivisionError) and ("stopped" in caplog.text) == (error is SystemExit)
-    # resumed, and stopped again before its first epoch ends
-    again = Run(tmp_path, interval=3600)
-    again.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=12), end)
-    caplog.clear()
-    with pytest.raises(error) as caught:
-        again.go(4)
-    assert says(caught) == (error is not ZeroDivisionError)
-    assert same(Run(tmp_path).go(4), Run(tmp_path / "other").go(4))
-
-
-@pytest.mark.parametrize(
-    ("steps", "resume", "said"),
-    [
-        (4, True, "before the end of epoch 1; the same command starts the run again"),
-        (13, True, "after epoch 2; the same command resumes the run"),
-        (13, False, "after epoch 2; the same command without `--resume false` resumes the run"),
-    ],
-)
-def test_a_stopped_run_says_how_to_go_on(tmp_path, steps, resume, said):
-    run = Run(tmp_path, interval=3600, resume=resume)
-
-    @run.trainer.on(Events.ITERATION_COMPLETED(once=steps))
-    def stop():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt, match=f"^stopped {said}$"):
-        run.go(4)
-
-
 @pytest.mark.parametrize(
     ("number", "said"),
     [(signal.SIGINT, ["planewise: stopped after epoch 2; the same command resumes the run"]), (signal.SIGTERM, [])],
@@ -529,8 +354,7 @@ run.go(4)
     assert read_checkpoint(tmp_path)["epoch"] == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(("number", "device"), [(signal.SIGINT, "cpu"), (signal.SIGTERM, "cuda")])
 def test_a_signal_whose_exception_was_lost_ends_the_run_in_its_step(tmp_path, number, device, monkeypatch):
     """`PyObject_HasAttr` in torch's C++ swallows any exception of a module's `__getattr__`, including Ctrl-C. On a CPU, a
     backward pass takes seconds, so the run ends between its layers."""
@@ -596,7 +420,7 @@ def test_a_checkpoint_of_version_0_1_resumes(tmp_path, name):
         Learned(tmp_path / "third").go(2)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan")])
 def test_weights_that_are_not_finite_are_never_written(tmp_path, value):
     """The loss of an epoch's last step was finite, but the weights after it were not."""
     Run(tmp_path).go(1)

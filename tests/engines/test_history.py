@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import logging
-import resource
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +7,6 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from planewise.engines import HistoryHandler, read_history
-from planewise.errors import InputError
 from planewise.losses import Term
 
 from tests.processes import in_processes
@@ -63,39 +59,6 @@ def test_the_learning_rate_is_the_one_that_the_epoch_used(when, rates, tmp_path)
     assert [row["learning_rate"] for row in read_history(tmp_path / "history.csv")] == rates
 
 
-def test_monai_logs_no_scores_meanwhile(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr("planewise.engines.history.log_scores", said.append)
-    run(tmp_path)
-    assert said == [False, True]
-
-
-def test_scores_stand_in_the_epoch_that_was_validated_alone(tmp_path):
-    run(tmp_path, validated=1)
-    assert [row.get("val_loss") for row in read_history(tmp_path / "history.csv")] == [0.5, None]
-
-
-def test_a_full_disk_ends_a_run_with_a_message(tmp_path):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (70, before[1]))
-    try:
-        with pytest.raises(InputError):
-            run(tmp_path, validated=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_the_trainers_own_metrics_have_columns(tmp_path):
-    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(1.0)})
-    trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])
-    trainer.state.metrics = {"pretext_loss": 0.25}
-    HistoryHandler(tmp_path).attach(trainer)
-    trainer.run([0])
-    assert read_history(tmp_path / "history.csv")[0]["pretext_loss"] == 0.25
-
-
 def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
     run(tmp_path)
     before = (tmp_path / "history.csv").read_text()
@@ -115,44 +78,3 @@ def test_one_of_two_processes_writes_the_means_over_both(tmp_path):
     assert len(rows) == 2
     for row, expected in zip(rows, read_history(tmp_path / "alone/history.csv"), strict=True):
         assert row == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("end", ["3,0.1,0", ",,,", "x,y,z\n", "2,0.1,0.5,0.25,0.5,7,8\n", "\x00\xff\n"])
-def test_a_row_that_cannot_be_read_costs_itself(tmp_path, end):
-    run(tmp_path)
-    whole = read_history(tmp_path / "history.csv")
-    path = tmp_path / "history.csv"
-    path.write_text(path.read_text() + end)
-    rows = read_history(path)
-    assert rows[:2] == whole and [row["epoch"] for row in rows[2:]] == ([3] if end.startswith("3") else [])
-
-
-def test_a_write_that_is_interrupted_keeps_the_rows(tmp_path, monkeypatch):
-    run(tmp_path, epochs=1)
-    before = (tmp_path / "history.csv").read_bytes()
-
-    class Killed:
-        def __init__(self, file, columns):
-            self.file = file
-
-        def writeheader(self):
-            self.file.write("epo")
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("csv.DictWriter", Killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, start=1)
-    assert (tmp_path / "history.csv").read_bytes() == before
-
-
-def test_an_epoch_is_a_line_of_the_log_with_the_time_that_is_left(tmp_path, caplog, monkeypatch):
-    clock = iter([1.0, 61.0, 121.0])
-    monkeypatch.setattr("planewise.engines.history.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    with caplog.at_level(logging.INFO):
-        run(tmp_path)
-    lines = [record.getMessage() for record in caplog.records if record.name == "planewise.engines.history"]
-    assert lines == [
-        "training epochs 1 to 2, 4 steps each",
-        "epoch 1 of 2: train_loss 2.5000, half 1.2500, 1 minute left",
-        "epoch 2 of 2: train_loss 0.5000, half 0.2500, val_loss 0.5000",
-    ]

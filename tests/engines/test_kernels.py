@@ -36,14 +36,6 @@ def operations(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> set[st
     return {event.key for event in profile.key_averages()}
 
 
-def test_a_processor_steps_as_before():
-    plain, other = small(), small()
-    first, second = (torch.optim.Adam(net.parameters()) for net in (plain, other))
-    fuse(second)
-    assert second.param_groups[0]["fused"] is None
-    assert all(map(torch.equal, learn(plain, first, 3), learn(other, second, 3)))
-
-
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
 def test_a_fused_step_learns_the_same(kind, monkeypatch):
     plain, other = small(), small()
@@ -78,23 +70,6 @@ def test_a_checkpoint_of_another_kind_of_device_goes_on(before, after, monkeypat
         optimizer.step()
     for one, other in zip(expected, begun.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
-
-
-def test_counts_of_steps_follow_the_weights(monkeypatch):
-    """A fused kernel reads the counts on the device."""
-    weight = torch.nn.Parameter(torch.empty(3, device="meta"))
-    optimizer = torch.optim.Adam([weight])
-    optimizer.state[weight]["step"] = torch.tensor(4.0)
-    monkeypatch.setattr(kernels, "KINDS", ("meta",))
-    fuse(optimizer)
-    assert optimizer.state[weight]["step"].device.type == "meta" and optimizer.param_groups[0]["fused"] is True
-
-
-def test_an_optimizer_without_a_fused_step_is_left_alone():
-    optimizer = torch.optim.RMSprop(small().parameters())
-    groups = deepcopy([list(group) for group in optimizer.param_groups])
-    fuse(optimizer)
-    assert [list(group) for group in optimizer.param_groups] == groups
 
 
 def network() -> nn.Module:

@@ -26,12 +26,6 @@ def in_processes(monkeypatch: pytest.MonkeyPatch, count: int) -> list[tuple[torc
     return results
 
 
-def test_targets_by_name():
-    batch = {"image": torch.zeros(2, 1), "location": torch.ones(2), "index": torch.arange(2)}
-    assert torch.equal(PrepareSliceBatch("location")(batch)[1], torch.ones(2))
-    assert list(PrepareSliceBatch(["location", "heatmaps"])(batch, "cpu", True)[1]) == ["location"]
-
-
 def test_one_process_draws_on_where_the_augmentation_stopped():
     _, after = prepared()
     torch.manual_seed(7)
@@ -44,18 +38,6 @@ def test_processes_augment_from_one_seed_and_drop_from_their_own(monkeypatch):
     assert not torch.equal(after, other_after)
     # a repetition gives the same numbers
     assert torch.equal(in_processes(monkeypatch, 2)[1][1], other_after)
-
-
-def test_the_seed_may_be_any(monkeypatch):
-    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
-    torch.manual_seed(2**63 + 11)
-    PrepareSliceBatch("label")({"image": torch.zeros(2), "label": torch.zeros(2)}, "cpu")
-
-
-def test_validation_leaves_the_seed_alone(monkeypatch):
-    with torch.no_grad():
-        results = in_processes(monkeypatch, 2)
-    assert torch.equal(results[0][1], results[1][1])
 
 
 def test_the_pretext_is_made_of_the_augmented_batch():

@@ -41,41 +41,11 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 1))
 
 
-def test_without_torchrun_nothing_happens():
-    join_processes("cpu")
-    leave_processes()
-    assert not dist.is_initialized() and is_first_process()
-    assert own_device() == torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    alone = network()
-    assert parallel_network(alone) is alone
-
-
 def test_joining_and_leaving(joined):
     assert dist.is_initialized() and dist.get_backend() == "gloo" and idist.get_world_size() == 1
     join_processes("cpu")
     leave_processes()
     assert not dist.is_initialized() and idist.get_world_size() == 1 and idist.backend() is None
-
-
-def test_other_processes_than_the_first_log_only_errors(launched, monkeypatch):
-    handler = logging.Handler()
-    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    records = [logging.LogRecord("a", level, "", 0, "", (), None) for level in (logging.WARNING, logging.ERROR)]
-    for first, passed in ((True, [True, True]), (False, [False, True])):
-        monkeypatch.setattr("planewise.engines.processes.is_first_process", lambda first=first: first)
-        launched()
-        join_processes("cpu")
-        assert [bool(handler.filter(record)) for record in records] == passed
-        leave_processes()
-
-
-def test_inside_a_slurm_job_the_process_keeps_its_number(launched, monkeypatch):
-    """SLURM starts torchrun once per machine, so the task's number is 0 in every process."""
-    launched(local_rank=3)
-    monkeypatch.setenv("SLURM_JOB_ID", "17")
-    monkeypatch.setenv("SLURM_LOCALID", "0")
-    join_processes("cpu")
-    assert os.environ["LOCAL_RANK"] == "3" and idist.get_local_rank() == 3 and os.environ["SLURM_JOB_ID"] == "17"
 
 
 def test_the_network_itself_stays_as_it_is(joined):
@@ -86,24 +56,6 @@ def test_the_network_itself_stays_as_it_is(joined):
     assert list(own.state_dict()) == names and type(own[1]) is nn.BatchNorm2d
     with pytest.raises(InputError):
         parallel_network(own, True)
-
-
-def test_statistics_of_each_process_are_said_with_what_avoids_them(joined, monkeypatch, caplog):
-    monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)
-    for processes, own, said in ((1, network(), 0), (2, nn.Conv2d(1, 1, 1), 0), (2, network(), 1)):
-        monkeypatch.setattr(idist, "get_world_size", lambda processes=processes: processes)
-        parallel_network(own)
-        assert caplog.text.count("each process's own batch, and") == caplog.text.count("--norm instance") == said
-
-
-def test_synchronised_batch_norm_keeps_names_and_parameters(joined, monkeypatch):
-    """The test pretends to have a GPU, because torch synchronises only there."""
-    monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)
-    own = network().to("meta")
-    names, parameters = list(own.state_dict()), list(own.parameters())
-    assert parallel_network(own, True) is own and isinstance(own[1], nn.SyncBatchNorm)
-    assert list(own.state_dict()) == names
-    assert all(one is other for one, other in zip(own.parameters(), parameters, strict=True))
 
 
 def test_processes_that_nobody_joined_are_refused(launched, tmp_path):

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import runpy
 from contextlib import nullcontext
 from types import SimpleNamespace
 
-import ignite.handlers
 import pytest
 import torch
-from ignite.engine import Engine, Events
-from monai.engines import SupervisedTrainer
-from monai.handlers import LrScheduleHandler, TensorBoardStatsHandler, ValidationHandler
+from ignite.engine import Events
 from planewise.engines import (
     BatchEvaluator,
     BatchTrainer,
-    CheckpointHandler,
-    HistoryHandler,
-    PlateauHandler,
     RunHandler,
-    SeedHandler,
     read_history,
-    run_handler,
 )
 from planewise.engines.batch_engines import BatchOutput
-from planewise.engines.handlers import FiniteLossHandler
-from planewise.engines.run_handler import ProgressBar
 from planewise.errors import InputError
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
@@ -81,61 +69,6 @@ def setting(folder, scheduler=StepLR, items: int = 4, **settings) -> SimpleNames
     return SimpleNamespace(handler=handler, trainer=trainer, evaluator=evaluator, optimizer=optimizer, drawn=drawn)
 
 
-def test_the_record_counts_the_exams_that_are_used(tmp_path):
-    made = setting(tmp_path)
-    items = [{"exam": "a"}, {"exam": "b"}, {"exam": "a"}]
-    vars(made.trainer.data_loader)["dataset"] = SimpleNamespace(items=items)
-    made.handler.attach(made.trainer)
-    assert not (tmp_path / "run.json").exists()
-    (tmp_path / "run.json").write_text('{"seed": 4}')
-    made.handler.attach(made.trainer)
-    assert json.loads((tmp_path / "run.json").read_text()) == {"seed": 4, "exams": {"training": 2}}
-
-
-USUAL = [SeedHandler, FiniteLossHandler, LrScheduleHandler, ValidationHandler, TensorBoardStatsHandler, HistoryHandler]
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({}, [*USUAL, CheckpointHandler]),
-        ({"progress": True}, [SeedHandler, ProgressBar, *USUAL[1:], CheckpointHandler]),
-        ({"writes": False}, [*(kind for kind in USUAL if kind is not TensorBoardStatsHandler), CheckpointHandler]),
-        ({"items": 0}, [*(kind for kind in USUAL if kind is not ValidationHandler), CheckpointHandler]),
-        (
-            {"scheduler": ReduceLROnPlateau},
-            [*USUAL[:2], ValidationHandler, PlateauHandler, *USUAL[4:], CheckpointHandler],
-        ),
-    ],
-)
-def test_handlers_come_in_their_order(tmp_path, settings, expected):
-    run = setting(tmp_path, **settings)
-    assert [type(handler) for handler in run.handler.handlers(run.trainer)] == expected
-
-
-def test_an_ignite_without_the_progress_bar_among_its_handlers_will_do(monkeypatch):
-    """In Ignite 0.4.11, which MONAI 1.5 pins, the bar is in ``ignite.contrib``."""
-    monkeypatch.delattr(ignite.handlers, "ProgressBar", raising=False)
-    assert runpy.run_path(run_handler.__file__)["ProgressBar"] is ProgressBar
-
-
-def test_the_state_of_a_loss_is_kept_on_the_device_of_the_run(tmp_path):
-    run = setting(tmp_path)
-    assert run.handler.handlers(run.trainer)[-1].loss is run.handler.loss
-    loss = Squares()
-    loss.register_buffer("queue", torch.zeros(2))
-    BatchTrainer(
-        device="meta",
-        max_epochs=1,
-        train_data_loader=[],
-        network=nn.Linear(1, 1),
-        optimizer=run.optimizer,
-        loss_function=loss,
-        amp=False,
-    )
-    assert loss.queue.device.type == "meta"
-
-
 @pytest.mark.parametrize(("epoch_level", "rate"), [(True, 0.025), (False, 0.1 / 16)])
 def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
     run = setting(tmp_path, lr_epoch_level=epoch_level, val_interval=1)
@@ -157,18 +90,6 @@ def test_nothing_is_validated_between_intervals(tmp_path):
     run.evaluator.add_event_handler(Events.STARTED, lambda engine: validated.append(run.trainer.state.epoch))
     run.trainer.run()
     assert validated == [2]
-
-
-def test_engines_keep_batches_whole_and_scale_float16_alone(tmp_path):
-    run = setting(tmp_path)
-    for engine in (run.trainer, run.evaluator):
-        assert engine.non_blocking and isinstance(engine, Engine) and engine.amp is False
-    assert isinstance(run.trainer, SupervisedTrainer)
-    lower = BatchEvaluator(device="cpu", val_data_loader=[], network=nn.Identity(), lower_is_better=True)
-    higher = BatchEvaluator(device="cpu", val_data_loader=[], network=nn.Identity())
-    assert lower.metric_cmp_fn(0.1, 0.2) and not lower.metric_cmp_fn(0.2, 0.1)
-    assert not lower.metric_cmp_fn(0.2, 0.2), "the first of equal epochs stays the best"
-    assert higher.metric_cmp_fn(0.2, 0.1) and not higher.metric_cmp_fn(0.1, 0.2)
 
 
 @pytest.mark.parametrize(

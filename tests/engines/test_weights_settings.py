@@ -5,17 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
-from planewise.engines.weights_settings import (
-    asked_of_overlay,
-    defining_settings,
-    measured_settings,
-    merged,
-    plain,
-    settings_of,
-)
+from planewise.engines.weights_settings import defining_settings, measured_settings
 from planewise.errors import InputError
 from planewise.workshop.packaging.run import Run
+from planewise.workshop.packaging.run_settings import asked_of_overlay, merged, settings_of
 
 INFERENCE = {
     "views": ["2ch"],
@@ -42,18 +35,6 @@ def run(**settings) -> Run:
     return Run(Path("run"), Path("run/models/model.pt"), TRAIN | settings, {"commit": "abc"})
 
 
-def test_a_config_is_compared_as_a_run_writes_it():
-    config = {7: (2, [3e-5, None]), True: {"a": "1e-3", 0.5: "@b"}, "text": "two\nlines \n", "inf": float("inf")}
-    assert plain(config) == yaml.safe_load(yaml.safe_dump(plain(config)))
-    assert list(plain(config)) == ["7", "True", "text", "inf"] and plain(config)["7"] == [
-        2,
-        [3e-5, None],
-    ]
-    copy = plain(own := {"values": [1]})
-    copy["values"].append(2)
-    assert own == {"values": [1]}
-
-
 def test_settings_are_followed_through_others():
     assert defining_settings(INFERENCE) == {"views", "width", "depth"}
 
@@ -70,15 +51,6 @@ def test_an_overlays_own_settings_are_asked_for_where_something_refers_to_them()
     }
     found = asked_of_overlay(INFERENCE | {"dataset": "$find()"}, overlay)
     assert found == {"network_def", "sides", "preprocessing", "names", "dataset", "channels"}
-
-
-def test_how_training_places_its_network_is_no_setting_of_inference():
-    """This holds although a transform of the output may refer to the network."""
-    asked = {"network": "$place(@network_def)", "postprocessing": [{"_target_": "Rank", "network": "@network"}]}
-    train = TRAIN | {"network": "$place(load(@network_def, @pretrained))", "pretrained": None}
-    assert defining_settings(INFERENCE | asked) == {"views", "width", "depth"}
-    changed = settings_of(Run(Path("run"), Path("run/models/model.pt"), train, {}), train, INFERENCE | asked)
-    assert changed == {"train.yaml": {}, "inference.yaml": {}}
 
 
 def test_what_the_run_had_otherwise_goes_into_both_configs():
@@ -100,30 +72,6 @@ def test_a_run_that_saw_other_images_or_targets_is_not_one_of_the_bundle(key):
     other = run(train=TRAIN["train"] | {key: ["another"]})
     with pytest.raises(InputError):
         settings_of(other, TRAIN, INFERENCE)
-
-
-BOUNDS = {"measured_on": "9 exams", "2ch": {"angle_deg": [1.0, 2.0]}}
-
-
-def test_what_was_measured_with_weights_comes_with_them():
-    """The value comes from the run's record, not from its configuration. If a run has no such value, the value of the
-    bundle's own weights is not used in its place.
-    """
-    inference = INFERENCE | {"plane_bounds": None, "postprocessing": [{"bounds": "@plane_bounds"}]}
-    own, other = run(), run()
-    own.record["measured"] = {"plane_bounds": BOUNDS}
-    assert settings_of(own, TRAIN, inference)["inference.yaml"] == {"plane_bounds": BOUNDS}
-    assert settings_of(own, TRAIN, INFERENCE)["inference.yaml"] == {}
-    theirs = inference | {"plane_bounds": BOUNDS}
-    assert settings_of(other, TRAIN, theirs)["inference.yaml"] == {"plane_bounds": None}
-    assert settings_of(own, TRAIN, theirs)["inference.yaml"] == {}
-    assert measured_settings({}, theirs) == {"plane_bounds": None}
-
-
-@pytest.mark.parametrize("name", ["plane_bounds", "joint_bounds", "trained_on"])
-def test_each_value_that_is_known_only_after_training_comes_from_the_record(name):
-    assert measured_settings({"measured": {name: 1, "depth": 7}}, {name: None, "depth": 3}) == {name: 1}
-    assert measured_settings({}, {name: 2}) == {name: None}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +97,12 @@ def test_code_in_what_was_measured_is_refused(code):
         measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})
 
 
+def test_an_overlay_is_merged_as_monai_merges_it():
+    config, overlay = {"net": {"a": 1, "b": [1]}}, {"net#a": 2, "+net#b": [3], "new": {"c": 4}, "train#a": 1}
+    assert merged(config, overlay) == {"net": {"a": 2, "b": [1, 3]}, "new": {"c": 4}}
+    assert config == {"net": {"a": 1, "b": [1]}} and overlay["new"] is not merged(config, overlay)["new"]
+
+
 def test_an_argument_that_a_run_gave_its_default_is_no_other_preprocessing():
     """Cubic interpolation is an example: older configs set it before it became the default."""
     short = {"_target_": "planewise.preprocessing.InPlaneSpacingd", "keys": "image", "pixdim": [1.0, 1.0, -1.0]}
@@ -159,9 +113,3 @@ def test_an_argument_that_a_run_gave_its_default_is_no_other_preprocessing():
         changed = {"train": {"preprocessing": {"transforms": [short | other]}}}
         with pytest.raises(InputError):
             settings_of(run(**changed), bundle, INFERENCE)
-
-
-def test_an_overlay_is_merged_as_monai_merges_it():
-    config, overlay = {"net": {"a": 1, "b": [1]}}, {"net#a": 2, "+net#b": [3], "new": {"c": 4}, "train#a": 1}
-    assert merged(config, overlay) == {"net": {"a": 2, "b": [1, 3]}, "new": {"c": 4}}
-    assert config == {"net": {"a": 1, "b": [1]}} and overlay["new"] is not merged(config, overlay)["new"]

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-from threading import Thread
-
-import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.evaluation.exam_writer import ExamWriter, PredictionsWriter
@@ -48,41 +43,3 @@ def answer(folder, answers, note="a"):
     ]
     pass_over(Answers(folder, note), [[{} for _ in outputs]], [outputs])
     return (folder / "predictions.csv").read_text().splitlines()
-
-
-def test_the_table_keeps_the_exams_of_earlier_runs(tmp_path, caplog):
-    """Their folders are in the same output folder; a deleted or repeated one loses its earlier row."""
-    caplog.set_level("INFO")
-    assert answer(tmp_path, {"a": 0.5, "b": 0.25, "=c": 1.0, "d": "x, y"})[0] == "exam,answer,note"
-    shutil.rmtree(tmp_path / "b")
-    with (tmp_path / "predictions.csv").open("a") as file:
-        file.write("d,cut off\n")
-    table = answer(tmp_path, {"e": 0.75, "a": 0.125}, note="b")
-    assert table == ["exam,answer,note", "'=c,1,a", 'd,"x, y",a', "e,0.75,b", "a,0.125,b"]
-    assert "predictions.csv keeps the rows of 2 exams from earlier runs" in caplog.messages
-    assert answer(tmp_path, {"=c": 0.5}) == ["exam,answer,note", *table[2:], "'=c,0.5,a"]
-
-
-def test_two_runs_that_end_at_the_same_moment_keep_the_rows_of_both(tmp_path):
-    answer(tmp_path, {"a": 0.5})
-    with open(tmp_path / "predictions.lock", "w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        run = Thread(target=answer, args=(tmp_path, {"b": 0.25}))
-        run.start()
-        run.join(0.5)
-        # a row that the other run writes while it holds the lock
-        (tmp_path / "c").mkdir()
-        (tmp_path / "predictions.csv").write_text("exam,answer,note\na,0.5,a\nc,1,a\n")
-    run.join(60)
-    assert (tmp_path / "predictions.csv").read_text().splitlines()[1:] == ["a,0.5,a", "c,1,a", "b,0.25,a"]
-
-
-@pytest.mark.parametrize(
-    ("earlier", "said"),
-    [("exam,grade,note\na,1,x\n", "has other columns"), ('exam,"ans', "cannot be read"), ("", "other")],
-)
-def test_another_table_is_replaced_and_said_so(earlier, said, tmp_path, caplog):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "predictions.csv").write_text(earlier)
-    assert answer(tmp_path, {"b": 0.5}) == ["exam,answer,note", "b,0.5,a"]
-    assert said in caplog.text and "replaced" in caplog.text

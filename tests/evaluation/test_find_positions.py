@@ -84,28 +84,6 @@ def test_what_is_not_the_organ_is_refused_with_its_reason(stack, what):
     json.dumps(item["positions"], allow_nan=False)
 
 
-def test_limits_are_settings(stack):
-    image, logits, *_ = stack
-    logits[7:] = -20  # the crossing, four squares on one line, and one on the other
-    assert find(image, logits)["positions"]["verdict"] == "positions"
-    assert find(image, logits, min_found=6)["positions"]["verdict"] == "positions"
-    assert find(image, logits, min_found=7)["positions"]["verdict"] == "no positions"
-    assert find(image, logits, max_residual=0.01)["positions"]["verdict"] == "no positions"
-
-
-def test_the_share_of_trusted_slices_decides(stack):
-    image, logits, *_ = stack
-    logits[1:, :, :, :3] = -20
-    assert find(image, logits)["positions"]["verdict"] == "positions"
-    item = find(image, logits, min_trusted=0.6)
-    assert item["positions"]["reasons"] == [
-        "3 of 6 slices are trusted (at least 5 squares, at most 10 mm from their cross); at least 60% of them are needed"
-    ]
-    # the trusted slices of a refused stack have no positions either
-    assert {entry["trusted"] for entry in item["positions"]["slices"]} == {False, True} and not item["pred"].any()
-    assert all(set(entry["centres"].values()) == {None} for entry in item["positions"]["slices"])
-
-
 def test_uneven_slices_use_their_own_affines(stack):
     image, logits, _, squares = stack
     own = image.affine.repeat(SLICES, 1, 1)

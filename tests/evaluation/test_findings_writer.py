@@ -3,12 +3,10 @@ from __future__ import annotations
 import csv
 import json
 
-import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.evaluation import AsNumbersd, FindingsWriter
-from planewise.findings import finding, said, to_text
-from planewise.preprocessing.load_stack import missing_slices
+from planewise.findings import finding, to_text
 from planewise.reports.research_only import RESEARCH_ONLY
 
 from .brightness import bright_or_dark, stack_of
@@ -24,7 +22,7 @@ def output(name: str, brightness: list[float], probabilities: list[float]) -> di
 
 def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     figures = keep_figures(monkeypatch)
-    unsure, none = finding("stack-unsure", confidence=0.3), finding("no-sagittal-stack")
+    unsure, none = finding("stack-unsure", confidence=0.3), finding("not-recognised", kind="no-sagittal")
     items = [
         {},
         {"kept_slices": torch.tensor([3, 5, 8]), "findings": to_text([unsure])},
@@ -59,17 +57,6 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     assert captions == ["acl 0.12", "meniscus 1.00"]
 
 
-def test_the_remark_has_what_is_known_about_the_images(tmp_path, monkeypatch):
-    keep_figures(monkeypatch)
-    affines = torch.eye(4).repeat(5, 1, 1)
-    affines[:, 2, 3] = torch.tensor([0.0, 6, 12, 24, 30])
-    fitting = finding("several-planes", "sagittal", count=2, kind="last")
-    item = {"findings": to_text([fitting]), "slice_affines": affines}
-    pass_over(FindingsWriter(tmp_path, bright_or_dark(), TASKS), [[item]], [[output("aa", [0.9, -0.5], [0.75, 0.25])]])
-    (row,) = csv.DictReader((tmp_path / "predictions.csv").open())
-    assert row["remark"] == said([*missing_slices(affines), fitting])
-
-
 def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     figures = keep_figures(monkeypatch)
@@ -80,15 +67,6 @@ def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch, c
     assert note in figures["saliency.png"].get_suptitle()
     (row,) = csv.DictReader((tmp_path / "predictions.csv").open())
     assert row["note"] == note and f"predictions.csv: {note}" in caplog.messages
-
-
-def test_shares_are_of_the_whole_stacks_saliency(tmp_path, monkeypatch):
-    """The two slices that tie for the first feature's maximum share its saliency equally."""
-    keep_figures(monkeypatch)
-    given = output("aa", [0.9, -0.5, 0.9, 0.1], [0.75, 0.25])
-    pass_over(FindingsWriter(tmp_path, bright_or_dark(), TASKS), [[{}]], [[given]])
-    found = json.loads((tmp_path / "aa/findings.json").read_text())
-    assert {row["slice"]: row["share"] for row in found["decisive_slices"]["acl"]} == pytest.approx({1: 0.5, 3: 0.5})
 
 
 def test_the_image_forgets_its_files_size_and_nothing_else():

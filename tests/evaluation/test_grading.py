@@ -1,10 +1,8 @@
 """Test the grade of a photograph as people and servers receive it; tests/bundles tests the files of an evaluation."""
 
 import csv
-import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -12,14 +10,10 @@ from monai.data import MetaTensor
 from planewise.errors import InputError
 from planewise.evaluation import (
     GradeAnswerd,
-    GradeWriter,
     GradingReport,
     classification_reports,
-    classification_writers,
 )
-from planewise.evaluation.classification_reports import decided
-from planewise.networks import DenseNetEncoder, SharedEncoderNet, saliency_maps
-from planewise.reports.classification_figures import confusion_figure, photographs_figure
+from planewise.networks import DenseNetEncoder, SharedEncoderNet
 
 NAMES = ["none", "mild", "moderate"]
 
@@ -49,29 +43,6 @@ def test_an_output_for_each_grade_is_refused(network, tmp_path):
     with pytest.raises(InputError, match=refused):
         report.write()
     assert not list(tmp_path.iterdir())
-
-
-def test_saliency_is_of_the_highest_grade_that_is_passed(network):
-    image = torch.rand(3, 64, 64)
-    for grade, output in ((0, 0), (1, 0), (2, 1)):
-        shown = decided(network, image, grade, "eye")
-        assert np.array_equal(shown.saliency, saliency_maps(network, image, output)[0].numpy())
-        assert shown.saliency.shape == (64, 64) and shown.saliency.min() >= 0 and shown.saliency.max() <= 1
-    assert not network.training and not any(parameter.grad is not None for parameter in network.parameters())
-
-
-def test_the_picture_of_a_photograph_is_of_its_written_grade(network, tmp_path, monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        classification_writers, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure()
-    )
-    image = MetaTensor(torch.rand(3, 64, 64))
-    output = GradeAnswerd(NAMES)({"image": image, "pred": torch.tensor([0.875, 0.75])})
-    GradeWriter(tmp_path, network).diagnose("eye", tmp_path, {}, output)
-    assert json.loads((tmp_path / "grade.json").read_text())["grade"] == 2
-    (eye,) = shown
-    assert eye.caption == "grade 2: moderate"
-    assert np.array_equal(eye.saliency, saliency_maps(network, image, 1)[0].numpy())
 
 
 def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
@@ -108,18 +79,3 @@ def test_rows_are_the_photographs_own(network, tmp_path):
     names = ("exam", "true", "predicted", "p(mild or above)", "p(moderate or above)")
     expected = [("eye1", 2, 2, 0.75, 0.625), ("eye2", 0, 0, 0.25, 0.125), ("eye0", 1, 1, 0.875, 0.375)]
     assert told == [dict(zip(names, row, strict=True)) for row in expected]
-
-
-def test_pictures(network):
-    scores = {"confusion": [[2, 1, 0], [0, 0, 0], [0, 0, 3]], "kappa": None, "accuracy": 5 / 6, "photographs": 6}
-    (axes,) = confusion_figure(scores, NAMES, "phantoms").axes
-    assert "6 photographs, kappa not defined, accuracy 0.83" in axes.get_title()
-    # the shade of blue is the share of a true grade, row by row
-    assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 0, 0], [0, 0, 1]])
-    assert [text.get_text() for text in axes.texts] == ["2", "1", "0", "0", "0", "0", "0", "0", "3"]
-    eye = decided(network, torch.rand(3, 32, 48), 1, "eye")
-    blank, eye = (eye._replace(saliency=np.full((32, 48), value)) for value in (0.0, 1.0))
-    figure = photographs_figure([eye] * 4 + [blank])
-    told = [axes.get_title("left") for axes in figure.axes]
-    assert told.count("no region raises\nthe grade") == 1 == told[8:].count("no region raises\nthe grade")
-    assert len(figure.axes) == 16 and figure.axes[0].images[0].get_array().shape == (48, 32, 3)

@@ -7,10 +7,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from planewise.errors import InputError
 from planewise.evaluation import PlanViewsd
 from planewise.evaluation.joint_plan import join_phases
-from planewise.evaluation.plane_bounds import phases_apart
 from planewise.geometry import Bound, mean_plane
 
 from tests.evaluation.test_plan_views import SIGMA, plan, stack  # noqa: F401  (a fixture)
@@ -55,18 +53,6 @@ def test_end_diastole_counts_twice_and_a_plane_that_its_slices_doubt_less():
     )
 
 
-def test_a_plane_of_two_lines_has_no_standard_error_and_little_weight():
-    joint = join_phases(plane(0), {"phase50": plane(9, sd=None, offset_sd=None)}, BOUNDS)["2ch"]
-    assert 0 < joint["origin"][0] < 0.01 and joint["angle_sd_deg"] == joint["offset_sd_mm"] == 0.0
-    unknown = join_phases(plane(0, sd=None, offset_sd=None), {"phase50": plane(3, sd=None, offset_sd=None)}, BOUNDS)[
-        "2ch"
-    ]
-    assert unknown["origin"][0] == pytest.approx(1.0)
-    assert np.isnan([unknown[key] for key in ("angle_sd_deg", "offset_sd_mm", "within_mm")]).all(), (
-        "these values are unknown, so the plan shows null"
-    )
-
-
 def test_phases_that_lie_farther_from_the_joint_plane_than_phases_do_are_named():
     """The phases share most of their error, so a phase may disagree although it is within the error bounds."""
     others = {"phase25": plane(0.5), "phase50": plane(0, degrees=4), "phase75": plane(2.5)}
@@ -74,14 +60,6 @@ def test_phases_that_lie_farther_from_the_joint_plane_than_phases_do_are_named()
     assert joint["within_deg"] == 5.0 and joint["within_mm"] == 1.0
     assert joint["phases_that_disagree"] == ["phase50", "phase75"] and joint["phases_without_a_plane"] == []
     assert join_phases(plane(), others, BOUNDS)["2ch"]["phases_that_disagree"] == [], "the usual distance is unknown"
-
-
-def test_the_usual_distance_of_phases_stands_with_the_bounds():
-    given = {"measured_on": "hearts", "2ch": {"phases_apart": [2.7, 1]}, "4ch": {"angle_deg": [5, 0]}}
-    assert phases_apart(given, ("2ch", "4ch")) == {"2ch": (2.7, 1.0)} and phases_apart(None, ("2ch",)) == {}
-    for wrong in ([2.7], 3, [2.7, 0], ["a", 1]):
-        with pytest.raises(InputError, match=r"phases_apart .* for 2ch; give \[degrees, mm\]"):
-            phases_apart({"2ch": {"phases_apart": wrong}}, ("2ch",))
 
 
 @pytest.mark.parametrize(

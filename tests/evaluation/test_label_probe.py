@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from planewise.data import select_subjects
 from planewise.errors import InputError
 from planewise.evaluation import frozen_features, probe_labels
 from planewise.evaluation.frozen_features import linear_probe, neighbour_probe
-from planewise.metrics import grade_kappa, mean_auc
+from planewise.metrics import grade_kappa
 from torch import nn
 
 
@@ -94,30 +93,9 @@ def test_labels_that_the_features_give_away_are_found_and_others_are_not(exams, 
     )
 
 
-def test_findings_may_be_unknown(exams, tmp_path):
-    fitted, scored = exams
-    for part in exams:
-        part.labels = torch.stack([part.images[:, 0] > 0, part.images[:, 1] > 0], dim=1).float()
-    fitted.labels[::3, 1] = math.nan
-    found = probe_labels(Net(), fitted, scored, mean_auc, [40], 1, tmp_path)
-    assert found["linear"]["40"][0] > 0.9
-
-
-def test_an_undefined_score_is_null(exams, tmp_path):
-    found = probe_labels(Net(), *exams, lambda logits, labels: math.nan, [2], 2, tmp_path, targets=cumulative)
-    assert found["linear"] == found["neighbours"] == {"2": [None, None]}
-    assert json.loads((tmp_path / "metrics.json").read_text())["linear"] == {"2": [None, None]}
-
-
 def test_more_exams_than_there_are_is_refused_before_the_network_runs(exams, tmp_path):
     network = Net()
     network.encoder = None
     with pytest.raises(InputError, match="41 subjects were requested, but the section has 40"):
         probe_labels(network, *exams, grade_kappa, [4, 41], 2, tmp_path, targets=cumulative)
     assert not (tmp_path / "metrics.json").exists()
-
-
-def test_all_exams_are_drawn_once(exams, tmp_path):
-    found = probe_labels(Net(), *exams, grade_kappa, [39, 40], 3, tmp_path, targets=cumulative)
-    assert len(found["linear"]["39"]) == len(found["neighbours"]["39"]) == 3
-    assert len(found["linear"]["40"]) == len(found["neighbours"]["40"]) == 1

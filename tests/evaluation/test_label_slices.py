@@ -45,22 +45,6 @@ def test_thirds_of_the_stack(options, locations, labels, verdict):
     assert given == labels and result["verdict"] == verdict and result["locations"] == locations
 
 
-def test_two_slices_have_no_order():
-    given, result = labelled([0.1, 0.9])
-    assert given == [0, 0] and result["order"] is None and result["verdict"] == "no order"
-
-
-def test_a_location_that_is_no_number_is_none():
-    given, result = labelled([0.1, float("nan"), 0.5, 0.9])
-    assert given == [0] * 4 and result["locations"] == [0.1, None, 0.5, 0.9] and result["verdict"] == "no order"
-
-
-def test_a_location_is_read_in_the_middle_whatever_was_padded():
-    prediction = torch.zeros(1, 5, 5, 3)
-    prediction[:, 1:4, 1:4] = torch.tensor([0.1, 0.5, 0.9])
-    assert LabelSlicesd()({"pred": prediction})["result"]["locations"] == [0.1, 0.5, 0.9]
-
-
 def written(folder, locations, **settings) -> dict:
     image = torch.arange(float(len(locations))).expand(1, 6, 5, -1).clone()
     prediction = torch.full((1, 6, 5, len(locations)), -3.0)

@@ -27,13 +27,3 @@ def test_scores_of_table_2_by_hand():
     assert (scores["slope"], scores["intercept"]) == pytest.approx((0.5, 5 / 12))
     assert results.columns["predicted_location"] == pytest.approx([0.5, 0.5, 1.0, 0.7])
     assert results.columns["location"][:3] == [0, 0.5, 1]
-
-
-def test_the_regression_is_drawn_from_the_same_numbers():
-    rows = taken([0.5, 0.5, 1.0, 0.7], [0.0, 0.5, 1.0, torch.nan])
-    figure = LocationScores().results(rows, ITEMS, "a phantom").figures["regression.png"]()
-    (axes,) = figure.axes
-    points, _, line = axes.get_lines()
-    assert points.get_xdata()[:3].tolist() == [0, 0.5, 1] and points.get_ydata()[:3].tolist() == [0.5, 0.5, 1]
-    assert line.get_ydata().tolist() == pytest.approx([5 / 12, 11 / 12]) and line.get_label() == "y = 0.500 x + 0.417"
-    assert axes.get_title() == "a phantom  r = 0.866, $R^2$ = 0.500"

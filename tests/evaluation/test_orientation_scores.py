@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
 
-import numpy as np
 import pytest
 import torch
 from planewise.evaluation import OrientationScores, ScoredBatch
@@ -104,12 +102,6 @@ def test_planes_at_both_phases_are_those_that_were_made():
             assert row["agreement"] == pytest.approx(0.9 - LESS[exam, made])
 
 
-def test_what_does_not_move_has_one_plane_a_stack():
-    table = results(phases=[0]).tables["planes.csv"]
-    assert set(table["phase"]) == {0.0} and len(table["exam"]) == 4
-    assert planes_by(table)["bb", 0.0, "2ch"]["offset_mm"] == pytest.approx(2)
-
-
 def test_offsets_are_measured_at_the_organ():
     """The offset of a plane that is rotated about another point is measured where the true lines cross."""
 
@@ -147,26 +139,6 @@ def test_scores_of_lines_by_hand():
     assert orientation["heatmap_mse"] == pytest.approx((0.01 * 17 + 0.03 * 18) / 35), "the mean over all known heatmaps"
 
 
-def test_columns_are_each_slices_own():
-    columns = results().columns
-    assert list(columns) == [f"{view}_{what}" for view in VIEWS for what in ("angle_deg", "distance_mm", "agreement")]
-    for row, item in enumerate(ITEMS):
-        turn, _, _ = MADE[item["exam"], item["phase"]]["4ch"]
-        _, _, shift = MADE[item["exam"], item["phase"]]["2ch"]
-        assert columns["4ch_angle_deg"][row] == pytest.approx(turn, abs=1e-6)
-        assert columns["2ch_distance_mm"][row] == pytest.approx(abs(shift), abs=1e-6)
-        less = LESS[item["exam"], item["phase"]]
-        assert columns["2ch_agreement"][row] == pytest.approx(AGREEMENTS[item["slice"]] - less)
-    # the tilt moves the upper slice's line one way and the lower slice's line the other way
-    tilted = GAP * math.tan(math.radians(6))
-    of_bb = [
-        columns["4ch_distance_mm"][row]
-        for row, item in enumerate(ITEMS)
-        if (item["exam"], item["phase"]) == ("bb", 0.0)
-    ]
-    assert of_bb == pytest.approx([tilted, 0, tilted], abs=1e-6)
-
-
 def test_trust_is_what_99_of_100_stacks_keep():
     def scattered(rows):
         """Move and rotate the last slice's lines by up to 2 mm, so that no two stacks have the same residual and spread."""
@@ -197,21 +169,6 @@ def test_trust_is_what_99_of_100_stacks_keep():
     assert found.metrics["orientation"]["views"]["2ch"]["trust"]["peak"] == pytest.approx(0.6 + 0.03 * 0.1, abs=6e-4)
 
 
-def test_bounds_are_what_nine_of_ten_planes_keep():
-    """The lines are exact, so leaving out a slice does not move the plane. Four planes are too few for a bound; with nine,
-    and with eighteen, it is the largest error.
-    """
-    found = results()
-    assert set(found.tables["planes.csv"]["slices"]) == {3}
-    assert found.tables["planes.csv"]["angle_sd_deg"] == pytest.approx([0] * 8, abs=1e-4)
-    assert found.tables["planes.csv"]["offset_sd_mm"] == pytest.approx([0] * 8, abs=1e-4)
-    assert found.metrics["orientation"]["views"]["2ch"]["bounds"] is None
-    phases = [0.0, 0.0, 0.0, 0.0, 0.4, 0.4, 0.4, 0.4, 0.4]
-    bounds = results(phases=phases).metrics["orientation"]["views"]["2ch"]["bounds"]
-    # 18 planes have offsets, five of them 8 mm; the bound is the 18th
-    assert bounds["offset_mm"] == [pytest.approx(8), pytest.approx(0, abs=0.1)]
-
-
 def test_lines_that_are_there_and_were_not_found_are_counted():
     def spoil(rows):
         rows["lines"][:4, 0] = torch.nan
@@ -220,16 +177,6 @@ def test_lines_that_are_there_and_were_not_found_are_counted():
 
     views = results(spoil).metrics["orientation"]["views"]
     assert (views["2ch"]["lines_not_found"], views["4ch"]["lines_not_found"]) == (3, 0)
-
-
-def test_a_view_without_any_line_has_no_trust_and_no_warning():
-    def spoil(rows):
-        rows["lines"][:, 0] = torch.nan
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        trust = results(spoil).metrics["orientation"]["views"]["2ch"]["trust"]
-    assert math.isnan(trust["residual_mm"]) and math.isnan(trust["spread_deg"])
 
 
 def batch(example, **more) -> ScoredBatch:
@@ -257,29 +204,3 @@ def test_a_batch_is_read_by_channel():
     # maps of the examples only
     assert rows["image"][:, 0, 0].tolist() == [2, 5] and rows["predicted"].shape == (2, 2, *SHAPE)
     assert torch.equal(rows["reference"], given.target["heatmaps"][[2, 5]])
-
-
-@pytest.mark.parametrize(
-    ("settings", "location", "captions"),
-    [
-        ({}, None, ["aa phase 0.80 location 0.30", "aa phase 0.80"]),
-        ({}, [0.0, 0.25], ["aa phase 0.80 location 0.25", "aa phase 0.80"]),
-        ({"phases": [0]}, None, ["aa location 0.30", "aa"]),
-    ],
-)
-def test_the_gallery_says_which_slice_it_shows(settings, location, captions):
-    collector = OrientationScores(VIEWS, 3.0, **settings)
-    more = {}
-    if location is not None:
-        more["location"] = torch.full((len(ITEMS),), torch.nan)
-        more["location"][2] = location[1]
-    items = [dict(item) for item in ITEMS]
-    items[2]["location"] = 0.3
-    figure = collector.results(collector.take(batch({2, 5}, **more)), items, "").figures["heatmaps.png"]()
-    assert [axes.get_title() for axes in figure.axes[:2]] == captions
-    # rows: slice, truth, prediction, with each view as a layer; the true 2ch line is at i = 23.5, the predicted one 5 pixels
-    # away
-    layers = [[np.asarray(image.get_array()) for image in figure.axes[number].get_images()] for number in (2, 4)]
-    truth, predicted = (pictures[1][10, :, 3] for pictures in layers)
-    assert np.argsort(truth)[-2:].tolist() in ([23, 24], [24, 23])
-    assert np.argsort(predicted)[-2:].tolist() in ([28, 29], [29, 28])

@@ -71,17 +71,6 @@ def test_files_and_picture_hold_the_plans_numbers(output, tmp_path, monkeypatch)
     assert layers[1][1][7].min() > 0 and not layers[1][0].any()
 
 
-def test_the_picture_says_how_far_off_a_plane_may_be_and_which_slices_disagree(output, tmp_path, monkeypatch):
-    figures = keep_figures(monkeypatch)
-    output["plan"]["views"]["2ch"] |= {"within_deg": 5.26, "within_mm": 1.5, "slices_that_disagree": [2]}
-    pass_over(PlanWriter(tmp_path), [[{}]], [[output]])
-    title = title_of(figures["plan.png"])
-    assert "2ch: plane (90 % error bounds 5.3 deg and 1.5 mm (measured on 9 phantom exams); from one phase: " in title
-    assert "; slice 2 disagrees)" in title
-    lines = figures["plan.png"].get_suptitle().split("\n")
-    assert max(map(len, lines)) <= 13 * figures["plan.png"].get_figwidth(), "it fits the picture"
-
-
 def test_lines_lie_where_the_slices_own_affines_say(output, tmp_path, monkeypatch):
     figures = keep_figures(monkeypatch)
     own = output["image"].affine.repeat(2, 1, 1)

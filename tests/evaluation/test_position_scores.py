@@ -64,13 +64,6 @@ def test_limits_are_those_that_99_of_100_slices_keep():
     assert trust["found"] == pytest.approx(8.0)
 
 
-def test_a_square_that_is_cut_off_need_not_be_found():
-    """The last of nine squares lies partly outside its image."""
-    scores = results(update(0, without=9), update(0, without=4)).metrics["positions"]
-    assert scores["not_found"] == 1 and scores["squares"]["far posterior"]["not_found"] == 0
-    assert scores["squares"]["right"]["not_found"] == 1
-
-
 def test_slices_that_are_not_known_count_nowhere():
     unknown = update(0)
     unknown[1]["squares"][:] = -1
@@ -80,15 +73,3 @@ def test_slices_that_are_not_known_count_nowhere():
     alone = results(update(2)).metrics["positions"]
     for name in ("accuracy", "square_accuracy", "dice", "not_found", "trust"):
         assert scores[name] == alone[name]
-
-
-def test_the_picture_shows_slice_truth_and_prediction():
-    figure = results(update(0), update(2), examples=(1,)).figures["squares.png"]()
-    assert figure.axes[0].get_title() == "exam slice 1" and len(figure.axes) == 3
-    truth, said = (np.asarray(axes.get_images()[1].get_array()) for axes in figure.axes[1:])
-    # i runs to the right: the far left square begins at i = 0, and its prediction two pixels later
-    assert truth[25, 0, 3] > 0 and said[25, 0, 3] == 0 and said[25, 2, 3] > 0
-    assert truth[25, 9, 3] > 0 and truth[25, 10, 3] == 0 and said[25, 11, 3] > 0 and said[25, 12, 3] == 0
-    # the square on the crossing is white
-    assert truth[25, 25, :3].tolist() == [1, 1, 1]
-    assert not results(update(0)).figures

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 from types import SimpleNamespace
 
-import pytest
 import torch
 from matplotlib.figure import Figure
-from planewise.errors import InputError
 from planewise.evaluation import CollectorResults, PretextReport
 
 from .passes import pass_over
@@ -57,25 +54,6 @@ def table(path):
     return list(csv.DictReader(path.open()))
 
 
-@pytest.mark.parametrize(
-    ("scores", "said"),
-    [
-        ({"pairs": 3, "chance": 0.5, "accuracy": 0.75, "mae": 0.1}, "slice order accuracy 0.750; the scores"),
-        ({"mae": {"mean": 0.25, "sd": 0.1}}, "slice order MAE 0.250; the scores"),
-        ({"pairs": 0}, "the scores"),
-        ({"accuracy": float("nan"), "mae": 0.5}, "the scores"),
-    ],
-)
-def test_the_terminal_has_the_main_score_if_the_task_has_one(scores, said, tmp_path, caplog):
-    class Scored(Means):
-        def results(self, *taken):
-            return dataclasses.replace(super().results(*taken), metrics={self.name: scores})
-
-    caplog.set_level("INFO")
-    report_of(tmp_path, [Scored("slice_order")])
-    assert any(message.startswith(said) for message in caplog.messages)
-
-
 def test_it_writes_what_the_collectors_found_after_what_every_sample_is(tmp_path):
     order = [7, 2, 7, 5, 6, 0, 3, 1]
     found = report_of(tmp_path, [Means("first"), Means("second")], order, title="a phantom", examples=0)
@@ -97,18 +75,3 @@ def test_examples_are_spread_over_exams_and_stacks(tmp_path):
     metrics = report_of(tmp_path, [Means()], examples=3)["report"]
     # one of each exam, at increasing positions in the stack
     assert metrics["mean"]["shown"] == [0, 6, 11]
-
-
-def test_a_second_pass_forgets_the_first(tmp_path):
-    report = PretextReport(tmp_path, SimpleNamespace(items=ITEMS), [Means()])
-    index = torch.arange(4)
-    output = {"image": torch.zeros(4, 1, 2, 2), "label": {}, "pred": torch.ones(4, 1)}
-    for _ in range(2):
-        metrics = pass_over(report, [{"index": index}], [output])["report"]
-    assert metrics["slices"] == 4
-
-
-def test_collectors_that_would_overwrite_each_other_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"two collectors of the report write mean.png; leave one of them out"):
-        report_of(tmp_path, [Means(), Means()])
-    assert not (tmp_path / "metrics.json").exists()

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import torch
-from matplotlib.image import imread
 from monai.data import MetaTensor
 from planewise.evaluation import RestoredImaged, RestoredWriter
-from planewise.reports.image_pretext_figures import restored_stack_figure
 
 from .passes import keep_figures, pass_over
 
@@ -23,11 +21,6 @@ def test_a_restored_image_is_no_label():
         assert torch.equal(torch.as_tensor(made[name]), given["image"].as_tensor() * 2)
 
 
-def test_the_picture_of_a_stack(tmp_path):
-    pass_over(RestoredWriter(tmp_path), [[{}]], [[RestoredImaged()(item())]])
-    assert imread(tmp_path / "aa/restored.png").std() > 0.01
-
-
 def test_the_difference_is_told_as_a_mean_of_squares(tmp_path, monkeypatch, caplog):
     figures, made = keep_figures(monkeypatch), RestoredImaged()(item())
     with caplog.at_level("INFO"):
@@ -36,13 +29,3 @@ def test_the_difference_is_told_as_a_mean_of_squares(tmp_path, monkeypatch, capl
     wanted = f"mean squared difference {(made['image'].as_tensor() ** 2).mean():.3f}"
     assert figures["restored.png"].get_suptitle() == f"aa: {wanted}"
     assert wanted.replace("difference", "difference of") in caplog.text
-
-
-def test_slices_stand_above_what_they_are_restored_as():
-    made = RestoredImaged()(item())
-    image, restored = (made[name][0].numpy() for name in ("image", "network_restored"))
-    figure = restored_stack_figure(image, restored, "aa")
-    assert len(figure.axes) == 20, "ten of twelve slices"
-    assert [figure.axes[place].get_title() for place in (0, 9)] == ["slice 0", "slice 11"]
-    for axes, slice_ in ((figure.axes[9], image[..., 11]), (figure.axes[19], restored[..., 11])):
-        assert (axes.images[0].get_array() == slice_.T).all()

@@ -151,20 +151,6 @@ def test_slices_of_an_unevenly_spaced_stack_count_with_their_own_thickness(tmp_p
     assert [float(row[f"RV{key}_ml"]) for key in ("", "_reference")] == pytest.approx([slab * 1, slab * 26])
 
 
-def test_empty_references_are_counted(tmp_path, caplog):
-    empty = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
-    item = {"image": empty, "native_image": empty, "label": empty, "exam": "a"}
-    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": empty}]])
-    assert "1 of 1 reference masks are empty, so Dice is 1 for an empty prediction" in caplog.text
-
-
-def test_a_single_slice_has_no_volume(tmp_path):
-    slices = MetaTensor(torch.ones(1, 8, 9, 1), meta={"filename_or_obj": "a"})
-    item = {"image": slices, "native_image": slices, "label": slices, "exam": "a"}
-    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": slices}]])
-    assert "_ml" not in (tmp_path / "volumes.csv").read_text() + (tmp_path / "metrics.json").read_text()
-
-
 def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeypatch):
     figures = keep_figures(monkeypatch)
     report_of(tmp_path, examples=2)
@@ -180,18 +166,6 @@ def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeyp
     assert covered == [0.5, 0]
 
 
-@pytest.mark.parametrize(("slabs", "middle"), [({"RV": [(2, 1), (2, 3)], "LV": [(2, 9)]}, 3), ({}, 5)])
-def test_the_picture_of_a_volume_is_of_the_middle_of_its_labelled_slices(slabs, middle, tmp_path, monkeypatch):
-    """Slices 1, 3 and 9 of 10 are labelled, or none."""
-    figures = keep_figures(monkeypatch)
-    native = torch.arange(float(SHAPE[2])).expand(1, *SHAPE)
-    image = MetaTensor(native, meta={"filename_or_obj": "a"})
-    item = {"image": image, "label": MetaTensor(volume(**slabs), affine=oblique()), "native_image": native}
-    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item | {"exam": "aaaa"}]], [[{"pred": volume()}]])
-    (shown,) = np.unique(figures["segmentations.png"].axes[0].get_images()[0].get_array())
-    assert shown == middle
-
-
 def test_a_network_that_finds_nothing_has_no_distance(tmp_path):
     """1.0 mm for each missed structure would make it the best."""
     image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
@@ -204,21 +178,6 @@ def test_a_network_that_finds_nothing_has_no_distance(tmp_path):
         shares.append(mean["missed_share"])
         means.append(mean["assd_missed_1_mm"]["mean"])
     assert shares == pytest.approx([1, 2 / 3, 1 / 3]) and means == [None, None, pytest.approx(1 / 3)]
-
-
-def test_a_single_volume_has_no_standard_deviation(tmp_path):
-    image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
-    label = MetaTensor(volume(RV=[(2, 2)], LV=[(2, 6)]), affine=oblique())
-    item = {"image": image, "label": label, "native_image": torch.zeros(1, *SHAPE), "exam": "aaaa"}
-    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": volume(RV=[(2, 2)])}]])
-    scores = json.loads((tmp_path / "metrics.json").read_text())
-    assert scores["mean"]["dice"]["mean"] == pytest.approx(2 / 3)
-    summaries = [
-        scores["mean"]["dice"],
-        scores["mean"]["assd_mm"],
-        *(of["dice"] for of in scores["structures"].values()),
-    ]
-    assert [entry["sd"] for entry in summaries] == [None] * 5
 
 
 def test_regions_are_scored_in_place_of_structures(tmp_path):

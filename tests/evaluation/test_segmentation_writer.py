@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from matplotlib.colors import to_rgb
 from monai.data import MetaTensor
-from monai.transforms import KeepLargestConnectedComponentd
-from planewise.evaluation import KeepLargestPiecesd, SegmentationWriter
+from planewise.evaluation import SegmentationWriter
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 
 from .passes import keep_figures, pass_over
@@ -32,17 +30,6 @@ def test_each_slice_lies_under_its_own_labels(tmp_path, monkeypatch):
     assert [text.get_text() for text in legend.get_texts()] == ["RV", "LV"]
 
 
-def test_empty_masks_are_named_at_the_end(tmp_path, caplog):
-    def output(name, value):
-        image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"filename_or_obj": f"{name}.nii.gz"})
-        return [{"image": image, "pred": torch.full((1, 6, 5, 3), float(value))}]
-
-    native = [{"native_image": torch.zeros(1, 6, 5, 3)}]
-    writer = SegmentationWriter(tmp_path, {"1": "RV"})
-    pass_over(writer, [native] * 3, [output("aa", 0), output("bb", 1), output("cc", 0)])
-    assert "2 of 3 masks are empty, because no structure was found: aa, cc" in caplog.messages
-
-
 def labels(kind: str) -> MetaTensor:
     volume = torch.zeros(1, 14, 15, 6)
     noise = torch.randint(0, 3, (1, 5, 6, 3), generator=torch.Generator().manual_seed(0)).float()
@@ -54,21 +41,3 @@ def labels(kind: str) -> MetaTensor:
     elif kind == "everywhere":
         volume = torch.randint(0, 3, volume.shape, generator=torch.Generator().manual_seed(1)).float()
     return MetaTensor(volume, affine=torch.diag(torch.tensor([2.0, 3, 4, 1])))
-
-
-@pytest.mark.parametrize("kind", ["in a corner", "apart", "everywhere", "nowhere"])
-def test_largest_pieces_are_those_of_monai(kind):
-    before = labels(kind)
-    ours, theirs = (
-        transform("pred", applied_labels=[1, 2])({"pred": before.clone()})["pred"]
-        for transform in (KeepLargestPiecesd, KeepLargestConnectedComponentd)
-    )
-    assert torch.equal(ours, theirs)
-    assert torch.equal(ours.affine, before.affine)
-    assert kind == "nowhere" or not torch.equal(ours, before)
-
-
-def test_largest_pieces_leave_what_was_given():
-    given = labels("apart")
-    KeepLargestPiecesd("pred", applied_labels=[1, 2])({"pred": given})
-    assert torch.equal(given, labels("apart"))

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 
 import numpy as np
-import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.engines import FeatureInferer
@@ -42,15 +41,6 @@ def test_each_slice_has_the_features_of_its_own_image():
     assert "not for diagnosis" in item["result"]["note"]
 
 
-def test_beside_another_prediction_they_come_from_the_image():
-    image, net = volume(), network()
-    restored = torch.rand(1, 16, 16, 5)
-    item = SliceFeaturesd(net, FeatureInferer())({"image": image, "pred": restored, "result": {"order": 0.5}})
-    assert item["pred"] is restored and item["result"]["order"] == 0.5
-    with torch.no_grad():
-        assert np.allclose(item["features"], FeatureInferer()(image[None], net)[0].T, atol=1e-6)
-
-
 def test_a_network_without_an_encoder_has_no_features(tmp_path, caplog):
     """BasicUNet in tools/docs/experiments.md is such a network; its restored images are still written."""
     given = {"image": volume(), "pred": torch.rand(1, 16, 16, 5)}
@@ -58,18 +48,6 @@ def test_a_network_without_an_encoder_has_no_features(tmp_path, caplog):
     item = transform(given)
     pass_over(FeaturesWriter(tmp_path), [[{}]], [[item]])
     assert item == given and not list(tmp_path.rglob("*.*")) and caplog.text.count("no encoder") == 1
-
-
-def test_features_keep_their_signs():
-    image = volume()
-    features = torch.linspace(-1, 1, 15).reshape(3, 5)
-    item = SliceFeaturesd()({"image": image, "pred": features})
-    assert np.array_equal(item["features"], features.T)
-
-
-def test_a_network_alone_is_refused():
-    with pytest.raises(ValueError, match="needs an inferer"):
-        SliceFeaturesd(network())
 
 
 def test_a_row_for_each_slice_under_the_exams_name(tmp_path, caplog):

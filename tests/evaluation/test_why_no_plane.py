@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from planewise.evaluation.plane_bounds import why_no_plane
+from planewise.evaluation.joint_plan import why_no_plane
 
 LIMITS = {"min_peak": 0.5, "min_agreement": 0.6, "max_residual": 12.0, "max_spread": 10.0}
 AT_THE_LIMITS = {"peak": 0.5, "agreement": 0.6, "residual": 12.0, "spread": 10.0}

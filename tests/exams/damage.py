@@ -202,14 +202,6 @@ def identity(folder: Path, name: str = "Mustermann^Erika", birth_date: str = "19
 # --- knees ---------------------------------------------------------------------------------------------------------------
 
 
-def plain_sagittal_only(folder: Path) -> None:
-    """The sagittal series with fat suppression is missing."""
-    for path in folder.rglob("*.dcm"):
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        if _axis(header) == 0 and "FS" in str(header.ScanOptions):
-            path.unlink()
-
-
 def missing_axial(folder: Path) -> None:
     """The axial series is missing."""
     for path in folder.rglob("*.dcm"):

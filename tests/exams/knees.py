@@ -20,8 +20,6 @@ PLANES = {
 T2_FS = {"EchoTime": 62, "RepetitionTime": 4200, "ScanningSequence": "SE", "ScanOptions": ["PFP", "SFS"]}
 PD = {"EchoTime": 28, "RepetitionTime": 2900, "ScanningSequence": "SE", "ScanOptions": "PFP"}
 T1 = {"EchoTime": 11, "RepetitionTime": 620, "ScanningSequence": "SE", "ScanOptions": "PFP"}
-#: Removes everything that indicates a contrast.
-NOTHING = dict.fromkeys(("EchoTime", "RepetitionTime", "ScanningSequence", "ScanOptions", "SeriesDescription"))
 
 
 def write_series(

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 from planewise.exams import find_stacks, index_folder
-from planewise.exams.refusals import ARCHIVE, LINKED_FOLDER
 from planewise.findings import finding, from_record
 from planewise.own_exams.heart_bundles import stacks_in
 from pydicom.uid import generate_uid
@@ -56,22 +55,6 @@ def test_broken_files_of_a_series_are_a_remark_on_their_exam(archive, size):
     assert remarks(archive, 1)[0] == []
 
 
-def test_broken_files_of_another_readable_series_do_not_concern_the_stack(archive):
-    cut([archive / "p2/study/2ch_9/IM-0009-0002.dcm"])
-    stack, _ = remarks(archive, 2)
-    assert stack == []
-
-
-def test_several_kinds_of_broken_files_are_counted(archive):
-    first, second, *_ = sorted((archive / "p2/study/sax_3").iterdir())
-    cut([first])
-    second.write_bytes(b"not DICOM")
-    for folder in (archive / "p2/study").glob("sax_[124]"):
-        sorted(folder.iterdir())[0].unlink()  # so that the two files are not all that is lacking
-    (stack, _) = remarks(archive, 2)
-    assert stack[-1] == finding("broken-files", count=2)
-
-
 @pytest.mark.parametrize("size", [0, 100, 300, 400, TRUNCATED])
 def test_an_exam_of_which_all_files_are_broken_is_left_out_with_the_reason(archive, size):
     count = cut((archive / "p2").rglob("*.dcm"), size)
@@ -95,18 +78,3 @@ def test_copies_and_markers_are_no_broken_exams(archive):
     left_out = []
     assert len(find_stacks(archive, left_out=left_out)) == 3
     assert left_out == []
-
-
-def test_a_link_to_a_folder_around_the_given_one_is_reported(archive, caplog):
-    (archive / "p2/up").symlink_to(archive, target_is_directory=True)
-    (archive / "p2/self").symlink_to(archive / "p2", target_is_directory=True)
-    assert len(find_stacks(archive / "p2")) == 1
-    assert f"1 file left out, such as up: {LINKED_FOLDER}" in caplog.text
-
-
-def test_an_archive_among_the_exams_is_reported(archive, caplog):
-    (archive / "p2/export.zip").write_bytes(b"PK")
-    (archive / "p2/.DS_Store").touch()
-    skipped = {}
-    assert len(find_stacks(archive, skipped=skipped)) == 3 and skipped == {ARCHIVE: 1}
-    assert "p2/export.zip" in caplog.text

@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from monai.data import load_decathlon_datalist
 from planewise.data import load_datalist
 from planewise.errors import InputError
 from planewise.exams import dicom, index_folder, write_datalist
-from planewise.exams.datalist import check_output, plane_of, slice_items, stack_summary, write_folders
+from planewise.exams.datalist import check_output, slice_items, stack_summary
 from planewise.preprocessing import LoadSliced
 
 from tests.exams.conftest import write_usual_exam
-from tests.exams.hearts import USUAL_AXIS, make_stack
+from tests.exams.hearts import USUAL_AXIS
 from tests.exams.test_stack import NORMAL, oblique
-from tests.exams.test_volumes import write_acdc
 
 SECTIONS = ("training", "validation", "test")
 TRAIN = {"split": (1, 0, 0)}
@@ -68,32 +66,6 @@ def test_planes_are_those_of_the_files_headers(written):
         assert np.dot(plane["normal"], affine[:3, 3] - plane["origin"]) == pytest.approx(0, abs=1e-6)
 
 
-def test_monai_and_the_data_room_read_it(written):
-    items = load_decathlon_datalist(str(written), True, "training", str(written.parent))
-    assert all(Path(item["image"]).is_file() for item in items)
-    loaded = LoadSliced(keys="image")(load_datalist(written, "training")[7])["image"]
-    assert tuple(loaded.shape) == (1, 24, 20, 1)
-
-
-def test_folder_and_datalist_move_together(written, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    for name in ("exam", "datalist.json"):
-        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
-    assert Path(load_datalist(tmp_path / "elsewhere" / "datalist.json", "training")[0]["image"]).is_file()
-
-
-def test_the_exam_tells_what_people_ask(written):
-    (exam,) = json.loads(written.read_text())["exams"].values()
-    assert exam["section"] == "training"
-    sax, four = exam["stacks"]["sax"], exam["stacks"]["4ch"]
-    assert (sax["slices"], sax["phases"], sax["matrix"], sax["spacing"]) == (5, [6, 6], [24, 20], 10.0)
-    assert sax["confidence"] > 0.9
-    assert four["view"] == "4ch"
-    (first,) = four["items"]
-    assert first["phase"] == 0
-    assert (written.parent / first["image"]).is_file()
-
-
 def test_a_frame_of_a_multi_frame_file_is_named(flawed, tmp_path):
     path = write_datalist(index_folder(flawed("enhanced"), **TRAIN).datalist, tmp_path / "datalist.json")
     items = load_datalist(path, "training")
@@ -101,15 +73,6 @@ def test_a_frame_of_a_multi_frame_file_is_named(flawed, tmp_path):
     assert len({item["frame"] for item in items}) == len(items)
     images = [LoadSliced(keys="image")(item)["image"] for item in (items[0], items[-1])]
     assert not np.array_equal(*images)
-
-
-def test_volumes_are_items_of_their_own(tmp_path):
-    write_acdc(tmp_path / "data", 1, es=12)
-    path = write_datalist(index_folder(tmp_path / "data", **TRAIN).datalist, tmp_path / "datalist.json")
-    first, second = load_datalist(path, "training")
-    assert (first["phase"], second["phase"]) == ("ED", "ES")
-    assert set(first) == {"image", "label", "exam", "patient", "phase", "group", "height", "weight"}
-    assert first["exam"] == second["exam"]
 
 
 def test_a_patient_is_in_one_section(tmp_path):
@@ -144,16 +107,6 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".tmp"] == []
 
 
-def test_the_table_of_folders_stays_unless_it_is_empty(usual_exam, tmp_path):
-    result = index_folder(usual_exam, **TRAIN)
-    path, table = result.write(tmp_path / "list.json"), tmp_path / "list_folders.csv"
-    before = table.read_text()
-    write_datalist(result.datalist, path)
-    assert table.read_text() == before
-    write_datalist(result.datalist, path, {})
-    assert not table.exists()
-
-
 def test_exams_whose_files_lie_side_by_side_are_known_by_one_of_their_images(tmp_path):
     for number in (1, 2, 3):
         of_one = {
@@ -181,15 +134,6 @@ def test_exams_whose_files_lie_side_by_side_are_known_by_one_of_their_images(tmp
         assert headers[0].StudyInstanceUID == headers[1].StudyInstanceUID
 
 
-def test_a_datalist_without_its_table_is_not_left(usual_exam, tmp_path):
-    result = index_folder(usual_exam)
-    (tmp_path / "datalist.json").write_text("{old")
-    (tmp_path / "datalist_folders.csv").mkdir()
-    with pytest.raises(InputError, match=r"datalist_folders.csv cannot be written"):
-        write_datalist(result.datalist, tmp_path / "datalist.json", result.folders)
-    assert (tmp_path / "datalist.json").read_text() == "{old"
-
-
 def test_a_folder_that_begins_like_a_formula_is_text_in_the_table(tmp_path, monkeypatch):
     write_usual_exam(tmp_path / '=HYPERLINK("x")')
     monkeypatch.chdir(tmp_path)
@@ -205,17 +149,6 @@ def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be created"):
         check_output(tmp_path / "file" / "datalist.json")
-
-
-def test_a_datalist_replaces_no_other_file(usual_exam, tmp_path):
-    datalist = index_folder(usual_exam).datalist
-    image, old = tmp_path / "slice.dcm", tmp_path / "datalist.json"
-    image.write_bytes(b"\0" * 128 + b"DICM"), old.write_text(' {"training": [')
-    with pytest.raises(InputError, match=r"slice.dcm is not a datalist and would be replaced"):
-        write_datalist(datalist, image)
-    assert image.read_bytes().endswith(b"DICM")
-    assert write_datalist(datalist, old).read_text().startswith("{")
-    assert check_output(image) == image
 
 
 def test_indexing_twice_gives_the_same_file(usual_exam, tmp_path):
@@ -241,31 +174,7 @@ def test_a_summary_gives_the_usual_gap_and_the_extremes():
     }
 
 
-def test_a_phase_is_a_share_of_the_cycle():
-    """The last of four phases is at three quarters, because the cycle ends where it begins."""
-    items = slice_items(make_stack([[0, 0, 0]], [0, 0, 1.0], phases=4), located=False)
-    assert [item["phase"] for item in items] == [0, 0.25, 0.5, 0.75]
-
-
 def test_locations_are_shares_of_the_distance_not_of_the_slices():
     stack = oblique([0 * NORMAL, 8 * NORMAL, 32 * NORMAL])
     assert [item["location"] for item in slice_items(stack, located=True)] == pytest.approx([0, 0.25, 1])
     assert all("location" not in item for item in slice_items(stack, located=False))
-
-
-def test_the_plane_of_a_slice():
-    plane = plane_of(oblique([[1, 2, 3], [4, 5, 6]]), 1)
-    assert plane["origin"] == [4, 5, 6]
-    assert plane["normal"] == pytest.approx(list(NORMAL))
-    assert np.linalg.norm(plane["normal"]) == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", bytes(128) + b"DICM\x08\x00 \x00ZZ\x08\x00", b"\x08\x00 \x00ZZ\x08\x0020200101"]
-)
-def test_an_image_with_a_broken_header_leaves_its_study_empty(content, tmp_path):
-    (tmp_path / "broken.dcm").write_bytes(content)
-    table = write_folders(tmp_path / "exams.csv", {"a": tmp_path}, {"a": tmp_path / "broken.dcm"})
-    with open(table, newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert [row["StudyInstanceUID"], row["StudyDate"]] == ["", ""]

@@ -11,16 +11,13 @@ import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.exams import LoadCased, find_inputs, find_volumes, index_folder
-from planewise.exams.input_stacks import InputStack
-from planewise.exams.labels import _phase_rank
 from planewise.files.multi_frame import read_frames
 from planewise.findings import finding, from_text
 from planewise.preprocessing import LoadStackd, LoadVolumed
 from pydicom.uid import EnhancedMRImageStorage
 
 from tests.data.conftest import write_volume
-from tests.exams.files import write_cine, write_ct, write_enhanced_ct
-from tests.exams.hearts import make_stack
+from tests.exams.files import write_ct, write_enhanced_ct
 
 CHANNELS = ("t1", "flair")
 
@@ -60,11 +57,6 @@ def test_a_mask_with_the_name_of_an_image_is_refused_by_its_values(find, tmp_pat
     image = volume(tmp_path / "b.nii.gz", range(60))
     assert [item["image"] for item in find(tmp_path)] == [str(image)]
     assert "a.nii.gz" in caplog.text
-
-
-@pytest.mark.parametrize("values", [[0], [7], [0.0, 0.5, 1.0], [-1, 0, 1], [1, 2, 3], [0, 900], range(11)])
-def test_an_image_of_few_values_is_no_mask(values, tmp_path):
-    assert find_inputs(volume(tmp_path / "a.nii.gz", values)) and find_volumes(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Volume.nrrd", "Segmentation.seg.nrrd", "a.mha"])
@@ -147,33 +139,9 @@ def test_slices_of_a_datalist_with_fewer_phases_are_a_doubt(tmp_path):
     (tmp_path / "list.json").write_text(json.dumps({"test": items}))
     found = find_inputs(tmp_path / "list.json", "all")
     assert len(found) == 4
-    assert all(from_text(entry["findings"]) == [finding("phases-unequal", low=2, high=4)] for entry in found)
-
-
-@pytest.mark.parametrize(
-    ("keys", "images"),
-    [
-        ([{}], [["0"]]),
-        ([{"exam": "aa", "slice": 0}, {"exam": "aa"}], [["1", "0"]]),
-        ([{"exam": "aa", "slice": 0, "phase": phase} for phase in (0.6, "ES", "ED")], [["2"], ["1"], ["0"]]),
-    ],
-)
-def test_slices_of_a_hand_written_datalist_may_lack_keys(tmp_path, keys, images):
-    items = [{"image": str(number), "affine": np.eye(4).tolist(), **own} for number, own in enumerate(keys)]
-    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
-    found = find_inputs(tmp_path / "list.json", "all")
-    assert [[Path(entry["image"]).name for entry in item["image"]] for item in found] == images
-
-
-def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):
-    slices = [{"image": "1.dcm", "affine": np.eye(4).tolist()}]
-    stacks = [InputStack("7f3a", "sax", number / 25, slices, {}, {}, 1.0) for number in range(25)]
-    monkeypatch.setattr("planewise.exams.inputs.find_stacks", lambda *_, **__: stacks)
-    phases = [item["phase"] for item in find_inputs(tmp_path, phases="all")]
-    assert phases[:3] == ["phase00", "phase04", "phase08"] and phases == sorted(phases)
-    single = [InputStack(name, "sax", 0.0, slices, {}, {}, 1.0) for name in ("7f3a", "8b4c")]
-    monkeypatch.setattr("planewise.exams.inputs.find_stacks", lambda *_, **__: single)
-    assert not any("phase" in item for item in find_inputs(tmp_path)), "two exams, not two phases"
+    assert all(
+        from_text(entry["findings"]) == [finding("phases-doubtful", low=2, high=4, kind="unequal")] for entry in found
+    )
 
 
 def test_volumes_whose_results_would_have_one_name(tmp_path):
@@ -197,31 +165,6 @@ def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
         assert np.array_equal(LoadStackd("image")(first)["image"], frames[..., 0]) and "phase" not in first
 
 
-@pytest.mark.parametrize(("count", "step"), [(100, 1), (130, 2), (202, 3), (250, 3)])
-def test_of_more_than_100_phases_those_of_different_names_are_used(count, step, tmp_path, caplog):
-    """Phases are named by per cent of the cycle, and so are files; the phase of a mask is known from its name."""
-    write_cine(tmp_path / "dicom", (0, 0, 0), (0.6, 0.2, 0.8), phases=count, slices=3)
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 3, count), np.int16), np.eye(4)), tmp_path / "cine.nii.gz")
-    ranks = [rank for rank in range(0, count, step) if round(100 * rank / count) < 100]
-    place = {"exam": "aa", "stack": "sax", "slice": 0, "affine": np.eye(4).tolist()}
-    items = [place | {"image": f"{rank}.dcm", "phase": rank / count} for rank in range(count)]
-    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
-    for source in ("dicom", "list.json", "cine.nii.gz"):
-        found = find_inputs(tmp_path / source, "all", left_out=[])
-        names = [item["phase"] for item in found]
-        assert names == [f"phase{round(100 * rank / count):02d}" for rank in ranks]
-        assert len(set(names)) == len(found) == len(ranks)
-        if source == "dicom":
-            assert [item["image"][0]["phase"] for item in found] == [round(rank / count, 6) for rank in ranks]
-        said = [note for note in from_text(found[0].get("findings", "[]")) if note.code == "phases-not-used"]
-        assert said == ([finding("phases-not-used", count=len(ranks), of=count)] if step > 1 else [])
-        # inference that is not part of a command logs it, once
-        caplog.clear()
-        find_inputs(tmp_path / source, "all")
-        assert sum(str(note) in message for note in said for message in caplog.messages) == len(said)
-    assert [_phase_rank(name, make_stack([(0, 0, 0)], (0, 0, 1), phases=count), {}) for name in names] == ranks
-
-
 def test_files_named_like_another_view_are_left_out(tmp_path, caplog):
     for name in ("la_4ch_ED", "la_2ch_ED", "sa_ES", "001_LA_ED", "001_SA_ED", "patient7"):
         (tmp_path / f"{name}.nii.gz").touch()
@@ -231,19 +174,8 @@ def test_files_named_like_another_view_are_left_out(tmp_path, caplog):
     assert "001_SA_ED.nii.gz" in caplog.text
     (tmp_path / "2").mkdir()
     (tmp_path / "2/la_2ch.nii.gz").touch()
-    with pytest.raises(InputError, match="4ch.*la_2ch"):
+    with pytest.raises(InputError, match="view 4ch"):
         find_inputs(tmp_path / "2", view="4ch")
-    volume(tmp_path / "2/la_2ch.nii.gz", range(100))
-    assert len(find_inputs(tmp_path / "2/la_2ch.nii.gz", view="4ch")) == 1
-    assert "la_2ch.nii.gz" in caplog.messages[-1]
-
-
-def test_a_folder_with_a_folder_of_arrays_for_each_view(tmp_path):
-    for name in ("sagittal", "axial"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1130.npy").touch()
-    (item,) = find_inputs(tmp_path, view="sagittal")
-    assert item["image"] == str(tmp_path / "sagittal/1130.npy")
 
 
 @pytest.fixture
@@ -284,31 +216,6 @@ def test_cases_with_the_same_name_are_refused(tmp_path):
         find_volumes(tmp_path, channels=CHANNELS)
 
 
-def test_incomplete_cases_are_named(cases, caplog):
-    (cases / "a_1" / "a_1_flair.nii.gz").unlink()
-    assert len(find_volumes(cases, channels=CHANNELS)) == 1
-    (said,) = caplog.messages
-    assert "flair" in said and "a_1/a_1_t1.nii.gz" in said
-
-
-def test_one_file_and_a_folder_of_files(tmp_path):
-    file = write_volume(tmp_path / "one.nii.gz", 0)
-    assert find_volumes(file) == [{"image": str(file)}]
-    write_volume(tmp_path / "two.nii.gz", 1)
-    write_volume(tmp_path / "two_seg.nii.gz", 1)
-    assert [item["image"].rpartition("/")[2] for item in find_volumes(tmp_path)] == ["one.nii.gz", "two.nii.gz"]
-
-
-def test_a_datalist(tmp_path):
-    write_volume(tmp_path / "one.nii.gz", 0)
-    datalist = tmp_path / "list.json"
-    datalist.write_text(json.dumps({"test": [{"image": ["one.nii.gz", "one.nii.gz"], "exam": "e"}], "training": []}))
-    (item,) = find_volumes(datalist)
-    assert item == {"image": [str(tmp_path / "one.nii.gz")] * 2, "exam": "e"}
-    with pytest.raises(InputError, match="section training"):
-        find_volumes(datalist, "training")
-
-
 def test_a_folder_of_dicom_series(tmp_path):
     values = np.arange(6 * 5 * 4).reshape(6, 5, 4)
     write_ct(tmp_path / "one", values)
@@ -328,19 +235,6 @@ def test_a_folder_of_dicom_series(tmp_path):
         find_volumes(tmp_path / "few")
 
 
-@pytest.mark.parametrize("rescale", [(2, -1000), [(2, -1000)] * 4])
-def test_an_enhanced_ct_file(tmp_path, rescale):
-    values = 2 * np.arange(6 * 5 * 4).reshape(6, 5, 4)
-    write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
-    (item,) = find_volumes(tmp_path)
-    assert np.array_equal(LoadVolumed("image")(item)["image"][0], values)
-    # ITK does not open images of one slice over time, but pydicom does
-    timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
-    assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
-    two = write_enhanced_ct(tmp_path / "two.dcm", values[..., :2], rescale[:2], gap=0.0)
-    assert len(read_frames(two)) == 2
-
-
 def test_an_enhanced_file_whose_frames_are_scaled_apart(tmp_path):
     values, rescale = 2 * np.arange(6 * 5 * 4).reshape(6, 5, 4), [(1, -1024), (0.5, -1000), (2, -1024), (2, 0)]
     timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
@@ -352,7 +246,7 @@ def test_an_enhanced_file_whose_frames_are_scaled_apart(tmp_path):
     assert np.array_equal(LoadVolumed("image")(item)["image"][0], values)
     mr.unlink()
     write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
-    with pytest.raises(InputError, match=re.escape(str(finding("dicom-unusable", kind="hounsfield")))):
+    with pytest.raises(InputError, match=re.escape(str(finding("dicom-unusable", kind="scale")))):
         find_volumes(tmp_path)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.errors import InputError
-from planewise.exams.split import split_by_hash, split_stratified
+from planewise.exams.division import split_by_hash, split_stratified
 from planewise.files.datalists import SECTIONS
 
 PATIENTS = [f"patient:{number}" for number in range(400)]

@@ -137,7 +137,7 @@ def test_the_index_notes_them(tmp_path):
     (name,) = result.datalist["exams"]
     assert [each for each in result.warnings if each.code.startswith("mask")] == [
         EMPTY.about(f"case7_frame01.nii.gz (exam {name})"),
-        finding("mask-covers", f"case7_frame03.nii.gz (exam {name})", count=4, of=5),
+        finding("masks-note", f"case7_frame03.nii.gz (exam {name})", count=4, of=5, kind="covers"),
     ]
 
 
@@ -173,16 +173,13 @@ def test_values_that_no_structure_has_are_recorded_for_the_training(tmp_path):
 
 def test_predicted_masks_are_counted_apart(tmp_path):
     folder, masks = exam_with_masks(tmp_path, frame01=(heart(), True), frame02=(heart(), False))
-    note = finding("masks-of-a-network", count=1, exams=1, kind="checked")
-    assert note in index_folder(folder, labels_dir=masks, checked=True).warnings
     result = index_folder(folder, labels_dir=masks)
-    assert finding("masks-predicted-left-out", count=1) in result.warnings
+    assert finding("masks-note", count=1, kind="predicted-left-out") in result.warnings
     (masks / "case7_frame02.nii.gz").unlink()
     result = index_folder(folder, labels_dir=masks)
-    assert finding("masks-of-a-network", count=1, exams=1, kind="predicted") in result.warnings
+    assert finding("masks-note", count=1, exams=1, kind="predicted") in result.warnings
     with pytest.raises(InputError):
         index_folder(folder, labels_dir=masks, stratify="label")
-    assert index_folder(folder, labels_dir=masks, stratify="label", checked=True).items == 30
 
 
 def test_colours_and_sizes_that_cannot_be_are_no_masks(tmp_path):

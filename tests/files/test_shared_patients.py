@@ -113,7 +113,7 @@ def test_copies_in_one_folder_are_one_patient(tmp_path):
     found = index_folder(tmp_path, anatomy="volume")
     assert len({exam["patient"] for exam in found.datalist["exams"].values()}) == 6
     assert sum("aliases" in exam for exam in found.datalist["exams"].values()) == 1
-    assert [each.code for each in found.warnings][:1] == ["patients-copied"]
+    assert [each.code for each in found.warnings][:1] == ["exam-grouped"]
 
 
 def test_a_table_names_a_copy_by_its_own_patient_id(tmp_path):
@@ -124,7 +124,7 @@ def test_a_table_names_a_copy_by_its_own_patient_id(tmp_path):
     classes.write_text("exam,group\nP-east,DCM\nP-west,HCM\nP-far,NOR\n")
     sections.write_text("exam,section\nP-west,test\nP-far,training\n")
     found = index_folder(tmp_path / "exams", classes=classes, sections=sections)
-    assert [each.code for each in found.warnings][:1] == ["patients-copied"]
+    assert [each.code for each in found.warnings][:1] == ["exam-grouped"]
     assert found.unmatched == []
     groups = {(item["image"].split("/")[-3], item["group"]) for item in found.datalist["test"]}
     assert groups == {("east", "DCM"), ("west", "HCM")}

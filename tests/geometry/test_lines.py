@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from planewise.geometry import (
     angle_between_planes,
     clip_lines,
-    crossing,
     intersection_lines,
     line_errors,
     line_heatmaps,
@@ -56,16 +55,6 @@ def test_swapping_rows_and_columns_transposes_the_heatmap(data):
     assert torch.allclose(heatmap, transposed.T, atol=1e-6)
 
 
-def test_leading_dimensions_broadcast():
-    affine = torch.eye(4, dtype=torch.float64).repeat(5, 1, 1)
-    affine[:, 0, 3] = torch.arange(5)
-    origin = torch.zeros(5, 2, 3, dtype=torch.float64)
-    normal = torch.nn.functional.normalize(torch.rand(5, 2, 3, dtype=torch.float64) + 0.1, dim=-1)
-    lines = intersection_lines(affine[:, None], origin, normal)
-    assert lines.shape == (5, 2, 3)
-    assert torch.equal(lines[3, 1], intersection_lines(affine[3], origin[3, 1], normal[3, 1]))
-
-
 @pytest.mark.parametrize(("degrees", "has_line"), [(0, False), (4.9, False), (5.1, True), (90, True)])
 def test_parallel_planes_have_no_line(degrees, has_line):
     affine = torch.diag(torch.tensor([1.26, 0.7, 8, 1], dtype=torch.float64))
@@ -75,25 +64,12 @@ def test_parallel_planes_have_no_line(degrees, has_line):
     assert bool(torch.isfinite(line).all()) == has_line
 
 
-def test_zero_spacing_has_no_line():
-    affine = torch.diag(torch.tensor([0, 1.26, 8, 1], dtype=torch.float64))
-    line = intersection_lines(affine, torch.zeros(3), torch.tensor([1.0, 0, 0]))
-    assert torch.isnan(line).all()
-
-
 def test_a_plane_that_misses_the_image_is_clipped_to_nothing():
     affine = torch.eye(4, dtype=torch.float64)
     line = intersection_lines(affine, torch.tensor([500.0, 0, 0]), torch.tensor([1.0, 0, 0]))
     assert torch.isfinite(line).all()
     assert torch.isnan(clip_lines(line, SHAPE)).all()
     assert float(line_heatmaps(line, SHAPE, 6).max()) < 1e-12
-
-
-def test_clip_lines_ends_at_the_borders():
-    ends = clip_lines(torch.tensor([[1.0, 0, -30], [0, 1, -10], [math.sqrt(0.5), -math.sqrt(0.5), 0]]), SHAPE)
-    assert ends[0].tolist() == [[30, -0.5], [30, 79.5]] or ends[0].tolist() == [[30, 79.5], [30, -0.5]]
-    assert sorted(ends[1, :, 0].tolist()) == [-0.5, 95.5]
-    assert sorted(ends[2, :, 0].tolist()) == pytest.approx([-0.5, 79.5])
 
 
 @given(st.floats(0, math.pi), st.floats(-1.4, 1.4), st.floats(-20, 20), st.floats(0.5, 3), st.floats(0.5, 3))
@@ -110,11 +86,6 @@ def test_line_errors_are_the_turn_and_the_shift_that_were_made(direction, turn, 
     angle, distance = line_errors(line(direction + turn, shift), line(direction, 0), affine, SHAPE)
     assert float(angle) == pytest.approx(abs(turn), abs=1e-6)
     assert float(distance) == pytest.approx(abs(shift), abs=1e-6)
-
-
-def test_crossing():
-    assert crossing(torch.tensor([1.0, 0, -3]), torch.tensor([0.0, 1, -7])).tolist() == [3, 7]
-    assert crossing(torch.tensor([1.0, 1, -10]), torch.tensor([1.0, -1, -4])).tolist() == [7, 3]
 
 
 @given(st.data())

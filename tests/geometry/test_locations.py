@@ -10,7 +10,6 @@ from planewise.geometry import (
     base_to_apex,
     centrosymmetric,
     location_order,
-    order_strength,
     relative_locations,
     to_left_front_or_head,
 )
@@ -28,10 +27,6 @@ def test_relative_location_is_the_ratio_of_distances(gaps, seed):
     for i, location in enumerate(locations.tolist()):
         assert location == pytest.approx(sum(gaps[:i]) / sum(gaps))
     assert torch.allclose(locations, relative_locations(origins, -axes[2]))
-
-
-def test_a_stack_without_extent_has_no_locations():
-    assert torch.isnan(relative_locations(torch.zeros(3, 3), torch.tensor([0.0, 0, 1]))).all()
 
 
 def test_centrosymmetric_maps_both_ends_to_zero():
@@ -90,13 +85,3 @@ def test_order_of_locations():
     assert location_order(torch.tensor([1.0, 0.6, 0.5, -0.1])) == -1
     assert abs(location_order(torch.tensor([0.5, 0.1, 0.9, 0.2, 0.6]))) < 0.5
     assert math.isnan(location_order(torch.tensor([0.0, 1.0])))
-
-
-def test_order_of_locations_that_mirror():
-    even = torch.linspace(0, 1, 9, dtype=torch.float64)
-    exact = centrosymmetric(even).round(decimals=9)
-    assert location_order(exact, "sine") == pytest.approx(1)
-    assert location_order(-exact, "sine") == pytest.approx(-1)
-    assert abs(location_order(even, "sine")) < 0.1, "locations that rise from end to end are not symmetric"
-    assert abs(location_order(exact, "linear")) < 0.1
-    assert order_strength(-0.9) == 0.9 and order_strength(-0.9, "sine") == -0.9

@@ -50,9 +50,3 @@ def test_the_matrix_of_a_flip():
     assert torch.equal(
         flip_matrix(1, 5) @ torch.tensor([2.0, 0, 3, 1], dtype=torch.float64), torch.tensor([2.0, 4, 3, 1]).double()
     )
-
-
-@pytest.mark.parametrize(("turn", "dims"), [(4, 2), (10, 3), (-1, 3)])
-def test_no_such_class(turn, dims):
-    with pytest.raises(ValueError, match=f"rotation must be in .*, got {turn}"):
-        rotation_of_class(turn, dims)

@@ -10,11 +10,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from planewise.geometry import (
-    SQUARE_STEPS,
-    Squares,
     end_direction,
     square_labels,
-    square_names,
     squares_inside,
     squares_on_lines,
 )
@@ -98,33 +95,6 @@ def test_squares_are_those_of_a_loop_in_patient_space(cross):
     assert sure.mean() > 0.5 and (fast[sure] == slow[sure]).all()
 
 
-def test_a_slice_by_hand():
-    """An axial slice of 1 mm pixels, with i to the left and j to the back; the ends are left and anterior."""
-    affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64))
-    planes = torch.tensor([[[0.0, -100, 0], [0, 1, 0]], [[-150.0, 0, 0], [1, 0, 0]]], dtype=torch.float64)
-    squares = squares_on_lines(affine, planes, ("L", "A"), 40.0)
-    where = [(150, 100), (190, 100), (230, 100), (110, 100), (70, 100), (150, 60), (150, 20), (150, 140), (150, 180)]
-    expected = torch.tensor([(-i, -j, 0) for i, j in where], dtype=torch.float64)
-    assert torch.allclose(squares.centres, expected)
-    labels = square_labels(squares, affine, (240, 160), 10.0)
-    for number, (i, j) in enumerate(where, start=1):
-        if number < 9:  # the last lies outside
-            assert bool((labels[i - 5 : i + 6, j - 5 : j + 6] == number).all())
-            assert int((labels == number).sum()) == 121
-    assert not (labels == 9).any() and int((labels > 0).sum()) == 8 * 121
-    assert squares_inside(squares, affine, (240, 160), 10.0).tolist() == [True] * 8 + [False]
-    # the far left square ends at 235 mm, and pixels extend half a millimetre beyond their centres
-    assert squares_inside(squares, affine, (236, 160), 10.0).tolist() == [True] * 8 + [False]
-    assert squares_inside(squares, affine, (235, 160), 10.0).tolist() == [True] * 2 + [False] + [True] * 5 + [False]
-    # the far anterior square begins at 20 mm minus half its side
-    assert squares_inside(squares, affine, (300, 300), 40.9).tolist() == [True] * 9
-    assert squares_inside(squares, affine, (300, 300), 41.1).tolist() == [True] * 6 + [False] + [True] * 2
-    assert square_names(("L", "A")) == (
-        "crossing", "left", "far left", "right", "far right", "anterior", "far anterior", "posterior", "far posterior",
-    )  # fmt: skip
-    assert square_names(("AS", "I"))[1::2] == ("anterior", "posterior", "inferior", "superior")
-
-
 @given(crosses(), st.integers(0, 10**6))
 def test_squares_move_with_the_patient(cross, seed):
     """If image and planes are rotated by 20 degrees about any axis and shifted, all pixels keep their classes."""
@@ -157,19 +127,6 @@ def test_a_flipped_or_swapped_image_keeps_its_anatomy(cross, axes, swap, signs):
     turned = planes * torch.tensor(signs, dtype=torch.float64)[:, None, None] ** torch.tensor([0, 1])[:, None]
     found = square_labels(squares_on_lines(stored, turned, ENDS, STEP), stored, shape, SIZE)
     assert (found == expected).float().mean() > 0.998
-
-
-def test_a_batch_is_its_slices():
-    generator = torch.Generator().manual_seed(4)
-    affine = torch.diag(torch.tensor([-2.0, -2, 1, 1], dtype=torch.float64)).repeat(5, 1, 1)
-    affine[:, :3, 3] = 30 * torch.randn(5, 3, dtype=torch.float64, generator=generator)
-    planes = torch.stack([crossing_planes(each, 0.1 * n, 1.2 + 0.1 * n) for n, each in enumerate(affine)])
-    together = squares_on_lines(affine, planes, ENDS, STEP)
-    labels = square_labels(together, affine, SHAPE, SIZE)
-    for row in range(5):
-        alone = squares_on_lines(affine[row], planes[row], ENDS, STEP)
-        assert torch.allclose(alone.centres, together.centres[row], atol=1e-9)
-        assert torch.equal(square_labels(alone, affine[row], SHAPE, SIZE), labels[row])
 
 
 AXIAL = torch.diag(torch.tensor([-2.0, -2, 1, 1], dtype=torch.float64))
@@ -213,9 +170,3 @@ def test_a_plane_that_is_parallel_or_masked_is_not_known():
 def test_ends_are_directions_of_the_body(wrong):
     with pytest.raises(ValueError, match="the end of a line must be L, R, A, P, S or I"):
         end_direction(wrong)
-
-
-def test_directions_by_hand():
-    assert end_direction("L") == (-1, 0, 0)
-    assert end_direction("AS") == pytest.approx((0, math.sqrt(0.5), math.sqrt(0.5)))
-    assert len(SQUARE_STEPS) == 9 and Squares._fields == ("centres", "sides")

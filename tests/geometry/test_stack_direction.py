@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from planewise.findings import finding
-from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity, why_no_short_axis
+from planewise.geometry.stack_direction import stack_obliquity, why_no_short_axis
 from planewise.geometry.tolerances import OFF_AXIS
 
 
@@ -30,24 +30,6 @@ def test_how_oblique_a_stack_is(turned, degrees, across):
     assert (found, name) == (pytest.approx(degrees, abs=1e-6), across)
 
 
-def test_one_slice_that_lies_otherwise_does_not_count():
-    assert stack_obliquity(affines(10, 50, 11)) == (pytest.approx(11, abs=1e-6), "coronal")
-    assert stack_obliquity(affines(85, 10, 11)) == (pytest.approx(10, abs=1e-6), "coronal")
-
-
-def test_rows_along_the_left_are_sagittal_when_the_normal_is():
-    affine = torch.eye(4, dtype=torch.float64)[[1, 2, 0, 3]]
-    # in this affine, i runs to the head, j to the left and the slices to the front; below, i to the front and j to the head
-    assert stack_obliquity(affine[None])[1] == "coronal"
-    assert stack_obliquity(affine[:, [2, 0, 1, 3]][None])[1] == "sagittal"
-
-
-@pytest.mark.parametrize(("turned", "degrees"), [(-45, 35.264), (0, 54.736), (45, 90.0), (135, 35.264)])
-def test_how_far_a_stack_lies_from_the_long_axis_of_hearts(turned, degrees):
-    """The normal points to the front and down, to the front, or to the front and up; its sign does not matter."""
-    assert degrees_off_axis(affines(turned, turned, 10)) == pytest.approx(degrees, abs=1e-3)
-
-
 @pytest.mark.parametrize(("obliquity", "limit"), [(15.0, 15.0), (40.0, 15.0), (0.0, 0.0), (math.nan, 0.0)])
 def test_what_is_oblique_enough(obliquity, limit):
     assert why_no_short_axis(obliquity, "axial", limit) == []
@@ -60,7 +42,9 @@ def test_what_is_not(obliquity):
 
 def test_slices_across_another_axis_than_the_hearts_are_no_short_axis():
     assert why_no_short_axis(20.0, "axial", 15.0, 45.0) == why_no_short_axis(20.0, "axial", 0.0, 90.0) == []
-    assert why_no_short_axis(20.0, "axial", 15.0, 61.3) == [finding("off-axis", degrees=61, limit=OFF_AXIS)]
+    assert why_no_short_axis(20.0, "axial", 15.0, 61.3) == [
+        finding("stack-off-axis", degrees=61, limit=OFF_AXIS, kind="off-axis")
+    ]
     # one reason is enough
-    not_oblique = finding("not-oblique", degrees=10.0, plane="axial", limit=15.0)
+    not_oblique = finding("stack-off-axis", degrees=10.0, plane="axial", limit=15.0, kind="not-oblique")
     assert why_no_short_axis(10.0, "axial", 15.0, 61.3) == [not_oblique]

@@ -10,7 +10,6 @@ from planewise.geometry import (
     SliceLines,
     distances_of_lines,
     find_lines,
-    intersection_lines,
     jackknife_of_plane,
     line_centres,
     line_heatmaps,
@@ -81,35 +80,6 @@ def test_the_residual_is_the_root_mean_square_of_points_40_mm_to_either_side():
     assert plane.residual == pytest.approx(math.sqrt(sum(squares) / 8))
 
 
-def test_the_origin_is_the_point_nearest_to_the_middle_of_the_stack():
-    lines = [upright(shift=10), upright(shift=10)]
-    (plane,) = plan_planes(found(*lines), stack(2), SHAPE, ["2ch"])
-    assert plane.origin.tolist() == pytest.approx([80, 60, 0], abs=1e-9)
-
-
-def test_a_shift_from_slice_to_slice_is_a_tilt():
-    (plane,) = plan_planes(found(*(upright(shift=10.0 * number) for number in (-1, 0, 1))), stack(3), SHAPE, ["2ch"])
-    # 10 pixels of 2 mm in 40 mm
-    assert (plane.normal[2] / plane.normal[0]).item() == pytest.approx(-0.5)
-    assert plane.residual == pytest.approx(0, abs=1e-6) and plane.spread == pytest.approx(0, abs=1e-5)
-
-
-def test_trust_is_the_median_of_the_slices():
-    numbers = {"agreement": [0.9, 0.3, 0.8], "peak": [1.0, 0.2, 0.7]}
-    (plane,) = plan_planes(found(upright(), upright(), upright(), **numbers), stack(3), SHAPE, ["2ch"])
-    assert (plane.agreement, plane.peak, plane.slices) == (pytest.approx(0.8), pytest.approx(0.7), 3)
-    # if a slice has no line, its agreement does not count
-    without = found(upright(), upright(), torch.full((3,), torch.nan), **numbers)
-    (plane,) = plan_planes(without, stack(3), SHAPE, ["2ch"])
-    assert (plane.agreement, plane.slices) == (pytest.approx(0.3), 2)
-
-
-def test_one_line_gives_no_plane():
-    (plane,) = plan_planes(found(upright(), torch.full((3,), torch.nan)), stack(2), SHAPE, ["2ch"])
-    assert plane.slices == 1 and math.isnan(plane.residual) and math.isnan(plane.spread)
-    assert torch.isnan(plane.origin).all() and torch.isnan(plane.normal).all()
-
-
 def test_a_heatmap_that_looks_more_like_a_line_counts_more():
     """Three slices share one line and a fourth is shifted; its agreement determines its weight."""
     shifted = [upright(), upright(), upright(), upright(shift=0.25)]
@@ -154,35 +124,6 @@ def test_the_jackknife_by_hand():
     assert offset == pytest.approx(math.sqrt(2 / 3) * 5 * math.cos(math.radians(tilts[1])), rel=1e-3)
 
 
-def test_the_jackknife_of_many_slices_leaves_out_groups():
-    """Every fourth of twelve slices is left out; if there are as many groups as slices, one slice at a time."""
-    draws = torch.Generator().manual_seed(1)
-    shifts = torch.randn(12, generator=draws).tolist()
-    lines, affines = torch.stack([upright(shift=shift) for shift in shifts]), stack(12, gap=10.0)
-    middle, weights = torch.full((12, 2), MIDDLE, dtype=torch.float64), torch.ones(12, dtype=torch.float64)
-    at = torch.tensor([60.0, 60, 0], dtype=torch.float64)
-    origin, normal, _ = plane_from_lines(lines, affines, middle)
-    for groups in (4, 12, 16):
-        left_out = [set(range(12)[first::groups]) for first in range(min(groups, 12))]
-        moves = []
-        for group in left_out:
-            kept = [number for number in range(12) if number not in group]
-            again = plane_from_lines(lines[kept], affines[kept], middle[kept])
-            moves.append(plane_errors(again[0], again[1], origin, normal, at))
-        count = len(left_out)
-        expected = [math.sqrt((count - 1) / count * sum(move[axis] ** 2 for move in moves)) for axis in (0, 1)]
-        errors = jackknife_of_plane(lines, affines, middle, weights, (origin, normal), at, groups)
-        assert errors == pytest.approx(tuple(expected))
-
-
-def test_the_jackknife_needs_three_lines():
-    two = found(upright(3), upright(-3), torch.full((3,), torch.nan))
-    (plane,) = plan_planes(two, stack(3), SHAPE, ["2ch"])
-    assert math.isnan(plane.angle_sd) and math.isnan(plane.offset_sd) and plane.slices == 2
-    (plane,) = plan_planes(found(upright(), upright(), upright()), stack(3), SHAPE, ["2ch"])
-    assert plane.angle_sd == pytest.approx(0, abs=1e-6) and plane.offset_sd == pytest.approx(0, abs=1e-6)
-
-
 def test_centres_are_where_the_views_cross():
     first, second = torch.tensor([1.0, 0, -12]), torch.tensor([0.0, 1, -40])
     outside = torch.tensor([1.0, 0, -70])
@@ -216,15 +157,3 @@ def test_errors_of_a_plane_by_hand():
         assert errors == pytest.approx((25, 20 * math.sin(angle)))
     shifted = plane_errors(reference[0] - 4 * reference[1], reference[1], *reference, at)
     assert shifted == pytest.approx((0, 4))
-
-
-def test_the_planes_of_two_views_keep_their_own_lines():
-    affines = stack(3, gap=8.0)
-    origin = torch.tensor([60.0, 60, 0], dtype=torch.float64)
-    normals = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1, 0.2], [-0.3, 1, 0]], dtype=torch.float64), dim=1)
-    lines = torch.stack([intersection_lines(affines, origin, normal) for normal in normals], dim=1)
-    ones = torch.ones(3, 2, dtype=torch.float64)
-    planned = plan_planes(SliceLines(lines, ones, ones), affines, SHAPE, ["2ch", "4ch"])
-    assert [plane.view for plane in planned] == ["2ch", "4ch"]
-    for plane, normal in zip(planned, normals, strict=True):
-        assert plane_errors(plane.origin, plane.normal, origin, normal, origin) == pytest.approx((0, 0), abs=1e-5)

@@ -6,7 +6,7 @@ import ignite.distributed as idist
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.losses import BYOLLoss, NegativeCosineLoss, NTXentLoss, TripletLoss
+from planewise.losses import BYOLLoss, NegativeCosineLoss, NTXentLoss
 
 from tests.processes import in_processes
 
@@ -33,15 +33,6 @@ def test_nt_xent_is_the_papers(temperature):
     (term,) = NTXentLoss(temperature).terms(views, {})
     assert float(term.mean) == pytest.approx(by_the_paper(views.tolist(), temperature), rel=1e-5)
     assert term.count == 10
-
-
-def test_the_loss_is_small_where_each_view_finds_its_partner():
-    directions = torch.eye(4)
-    found = torch.stack([directions, directions], dim=1)
-    lost = torch.stack([directions, directions.roll(1, 0)], dim=1)
-    # similarity 1 to the partner and 0 to six others, divided by .1
-    assert float(NTXentLoss()(found, {})) == pytest.approx(math.log(1 + 6 * math.exp(-10)), rel=1e-3)
-    assert float(NTXentLoss()(lost, {})) > 10
 
 
 def test_byols_loss_is_the_papers():
@@ -80,12 +71,6 @@ def test_one_slice_has_nothing_to_be_told_from():
         NTXentLoss()(torch.randn(1, 2, 4, requires_grad=True), {})
     with torch.no_grad():
         assert float(NTXentLoss()(torch.randn(1, 2, 4), {})) == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize(("loss", "name"), [(NTXentLoss, "temperature"), (TripletLoss, "margin")])
-def test_a_temperature_or_a_margin_is_above_zero(loss, name):
-    with pytest.raises(ValueError, match=f"{name} must be above zero, got 0"):
-        loss(0)
 
 
 def gradient_of_a_share(rank: int, weights: torch.Tensor, images: torch.Tensor) -> torch.Tensor:

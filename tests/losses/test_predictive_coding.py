@@ -51,17 +51,6 @@ def test_patches_that_are_no_candidates_do_not_count():
         assert torch.equal(loss(scores, target), loss(others, target))
 
 
-def test_no_idea_costs_the_logarithm_of_the_candidates():
-    target = {"candidates": torch.arange(5).expand(2, 3, 5)}
-    assert float(PredictiveCodingLoss()(torch.zeros(2, 3, 5), target)) == pytest.approx(math.log(5))
-    assert float(PredictiveCodingLoss("binary")(torch.zeros(2, 3, 5), target)) == pytest.approx(math.log(2))
-
-
-def test_another_form_is_refused():
-    with pytest.raises(ValueError, match="'infonce' or 'binary'"):
-        PredictiveCodingLoss("nce")
-
-
 def gradient_of_a_share(
     rank: int, weights: torch.Tensor, images: torch.Tensor, candidates: torch.Tensor
 ) -> torch.Tensor:

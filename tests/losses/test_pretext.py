@@ -108,24 +108,6 @@ def test_positions_have_the_mean_over_known_pixels_in_plain_python():
     assert int(term.count) == 60 and logged_terms(loss) == {}, "the only term is the loss itself, so it has no column"
 
 
-def test_positions_by_hand():
-    squares = torch.tensor([[[0, 9, -1]]])
-    even = torch.zeros(1, 10, 1, 3)
-    assert float(PositionLoss()(even, {"squares": squares})) == pytest.approx(math.log(10))
-    sure = even.clone()
-    sure[0, 0, 0, 0] = sure[0, 9, 0, 1] = 50.0
-    assert float(PositionLoss()(sure, {"squares": squares})) == pytest.approx(0, abs=1e-6)
-    sure[0, 3, 0, 2] = 1e6  # if the target is unknown, the prediction does not matter
-    assert float(PositionLoss()(sure, {"squares": squares})) == pytest.approx(0, abs=1e-6)
-
-
-def test_no_known_position_is_zero_and_has_a_gradient_of_zero():
-    logits = batch()[0].requires_grad_()
-    loss = PositionLoss()(logits, {"squares": torch.full((4, 6, 5), -1)})
-    loss.backward()
-    assert float(loss) == 0 and not logits.grad.any()
-
-
 def gradient(samples: slice) -> dict[str, torch.Tensor]:
     logits, squares = batch()
     scale = torch.ones(10, 1, 1, requires_grad=True)
@@ -160,20 +142,6 @@ def test_the_equation_of_restoration(shape, hidden_only):
     assert int(term.count) == count
 
 
-def test_what_is_kept_has_no_gradient_where_the_hidden_pixels_count_alone():
-    prediction = torch.randn(2, 1, 4, 4, requires_grad=True)
-    hidden = torch.rand(2, 1, 4, 4) < 0.5
-    RestorationLoss(hidden_only=True)(prediction, {"restored": torch.zeros(2, 1, 4, 4), "hidden": hidden}).backward()
-    assert torch.equal(prediction.grad != 0, hidden)
-
-
-def test_nothing_hidden_is_no_loss():
-    target = {"restored": torch.ones(1, 1, 4, 4), "hidden": torch.zeros(1, 1, 4, 4, dtype=torch.bool)}
-    assert float(RestorationLoss(hidden_only=True)(torch.zeros(1, 1, 4, 4), target)) == 0
-    del target["hidden"]
-    assert float(RestorationLoss()(torch.zeros(1, 1, 4, 4), target)) == 1
-
-
 def test_the_equation_of_slice_order():
     logits, nearer = torch.randn(7, 1, dtype=torch.float64), torch.tensor([1, 0, 0, 1, 1, 0, 1], dtype=torch.float64)
     total = 0.0
@@ -183,8 +151,3 @@ def test_the_equation_of_slice_order():
     assert float(SliceOrderLoss()(logits, {"first_is_nearer": nearer})) == pytest.approx(total / 7)
     (term,) = SliceOrderLoss().terms(logits, {"first_is_nearer": nearer})
     assert term.count == 7
-
-
-def test_knowing_no_order_costs_a_bit():
-    loss = SliceOrderLoss()(torch.zeros(4, 1), {"first_is_nearer": torch.tensor([0.0, 1, 1, 0])})
-    assert float(loss) == pytest.approx(math.log(2))

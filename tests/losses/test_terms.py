@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from planewise.losses import (
-    BYOLLoss,
-    ClassLoss,
-    CrossEntropyLoss,
     MultiLabelBCELoss,
     MultitaskLoss,
-    OrdinalLoss,
-    PositionLoss,
-    RestorationLoss,
     SegmentationLoss,
-    SliceOrderLoss,
-    SoftDiceLoss,
     Term,
     TermLoss,
     logged_terms,
-    weighted_sum,
 )
 from planewise.losses.terms import mean_over_known
 from torch import nn
@@ -70,17 +60,6 @@ def test_validation_leaves_what_the_last_step_said():
     assert float(logged_terms(loss)["linear"]) == 2.0
 
 
-def test_a_term_without_a_name_has_no_column():
-    loss = MultiLabelBCELoss(torch.tensor([[0.0], [1.0]]))
-    loss(torch.zeros(2, 1), torch.tensor([[0.0], [1.0]]))
-    assert len(loss.last_terms) == 1 and logged_terms(loss) == {}
-    assert logged_terms(nn.MSELoss()) == {}
-
-
-def test_one_term_is_its_mean():
-    assert float(weighted_sum([Term(torch.tensor(3.0), 2, weight=0.25)])) == 0.75
-
-
 def test_counts_are_of_what_is_known():
     heatmaps = torch.zeros(3, 2, 4, 4)
     heatmaps[0, 1] = torch.nan
@@ -96,31 +75,6 @@ def test_counts_are_of_what_is_known():
     assert int(term.count) == 3
     (pixels,) = SegmentationLoss(nn.Conv2d(1, 1, 1), l1=0).terms(torch.zeros(2, 3, 4, 5), torch.zeros(2, 1, 4, 5))
     assert pixels.count == 40
-
-
-@pytest.mark.parametrize(
-    ("loss", "prediction", "target", "count"),
-    [
-        (BYOLLoss(), (5, 2, 2, 4), None, 5),
-        (ClassLoss(), (4, 3), torch.tensor([2, -1, 0, -1]), 2),
-        (CrossEntropyLoss("turn"), (4, 3), {"turn": torch.tensor([0, 1, 2, 0])}, 4),
-        (OrdinalLoss(), (6, 3), torch.tensor([0, 1, 2, 3, 0, 1]), 6),
-        (PositionLoss(), (2, 10, 3, 4), {"squares": torch.tensor([0, -1])[:, None, None].repeat(1, 3, 4)}, 12),
-        (RestorationLoss(), (2, 1, 3, 4), {"restored": torch.zeros(2, 1, 3, 4)}, 24),
-        (SliceOrderLoss(), (5, 1), {"first_is_nearer": torch.tensor([0.0, 1, 0, 1, 1])}, 5),
-        (SoftDiceLoss(), (3, 2, 4, 4), torch.zeros(3, 1, 4, 4), 3),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, TermLoss) else "",
-)
-def test_a_mean_has_the_count_of_what_it_is_over(loss, prediction, target, count):
-    """Validation weights the means of its batches by these counts: slices, pixels, or exams whose class is known."""
-    (term,) = loss.terms(torch.rand(prediction), target)
-    assert int(term.count) == count and term.weight == 1 and torch.isfinite(term.mean)
-
-
-def test_a_label_of_several_channels_is_refused():
-    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\); it must have one channel"):
-        SegmentationLoss(nn.Conv2d(1, 1, 1)).terms(torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5))
 
 
 TRAINING_LABELS = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1.0]])
@@ -176,9 +130,3 @@ def test_the_mean_over_the_processes_is_the_loss_of_the_whole_batch():
     for rank in range(2):
         held = {name: value[rank::2] for name, value in batch().items()}
         assert torch.equal(shares[rank]["no_grad"], MultiLabelBCELoss(TRAINING_LABELS)(held["logits"], held["label"]))
-
-
-def test_nothing_known():
-    mean, known = mean_over_known(torch.tensor(0.0), torch.zeros(3, dtype=torch.bool))
-    assert float(mean) == 0 and int(known) == 0
-    assert float(mean_over_known(torch.tensor(6.0), torch.tensor([True, True, False]))[0]) == pytest.approx(3)

@@ -5,7 +5,6 @@ import math
 import ignite.distributed as idist
 import pytest
 import torch
-from planewise.errors import InputError
 from planewise.losses import TripletLoss, negatives
 
 from tests.processes import in_processes
@@ -56,19 +55,6 @@ def test_in_validation_a_process_draws_from_its_own_batch(monkeypatch):
     with torch.no_grad():
         found = negatives(views, {"index": torch.tensor([1, 3, 5]), "order": order})
     assert torch.equal(found, views[[2, 0, 1], 0])
-
-
-def test_far_negatives_cost_nothing_and_a_collapsed_network_the_margin():
-    far = torch.tensor([[[0.0, 0], [0, 0.5], [0, 1.6]]])
-    assert float(TripletLoss()(far, {})) == pytest.approx(0.0)
-    assert float(TripletLoss()(torch.zeros(4, 3, 2), {})) == pytest.approx(1.0)
-
-
-def test_one_sample_has_nothing_to_be_told_from():
-    with pytest.raises(InputError, match=r"--batch_size of 2 or more.*--negatives_from dataset"):
-        TripletLoss()(torch.randn(1, 2, 4, requires_grad=True), target_of([0]))
-    with torch.no_grad():
-        assert TripletLoss()(torch.randn(1, 2, 4), target_of([0])).isfinite()
 
 
 def gradient_of_a_share(rank: int, weights: torch.Tensor, images: torch.Tensor, target: dict) -> torch.Tensor:

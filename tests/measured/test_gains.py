@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-import yaml
 
 from tools.measured import gains
-from tools.measured import write as measured
 
 ENTRY = {"title": "Hearts", "score": "mean Dice", "unit": "labelled exams", "table": "Paired"}
 
@@ -66,47 +62,6 @@ def test_a_table_marks_each_verdict():
         "| d | *-0.050* |  |",
         "| a again | **+0.300** |  |",
     ]
-
-
-def test_what_luck_would_make_is_said_of_what_is_measured():
-    for times, said in (
-        (1, "4 of 5 intervals exclude zero (2 better, 2 worse); by chance, about 0 would"),
-        (6, "24 of 30 intervals exclude zero (12 better, 12 worse); by chance, about 2 would"),
-    ):
-        assert said in gains.verdicts_in_all([study()] * times)
-
-
-def test_a_table_or_row_that_is_nowhere_is_an_error():
-    with pytest.raises(ValueError, match="there is no table Other; there are Paired"):
-        study(table="Other")
-    with pytest.raises(ValueError, match="Paired has no row that ends with: minus multitask"):
-        study(baseline="multitask")
-
-
-def test_a_picture_is_drawn_anew_when_a_number_changes(tmp_path):
-    gains.draw(tmp_path / "gains.png", [study()])
-    assert gains.is_drawn(tmp_path / "gains.png", [study()])
-    assert not gains.is_drawn(tmp_path / "gains.png", [study(names={"b": "c"})])
-    assert not gains.is_drawn(tmp_path / "none.png", [study()])
-
-
-def test_no_page_has_a_placeholder():
-    """The results page once had a capitalised word in place of a comment."""
-    pages = sorted((measured.ROOT / "tools/docs").glob("*.md"))
-    assert [page.name for page in pages if re.search(r"^- [A-Z]+$", page.read_text(), re.M)] == [] and len(pages) > 9
-
-
-def test_no_number_of_the_results_page_stands_outside_of_what_is_written():
-    """Sizes, seconds and similar numbers, which the test names, are exceptions."""
-    text = (measured.ROOT / "tools/docs/results.md").read_text()
-    prose = re.sub(r"<!-- .*?written by.*?<!-- end of what is written -->", "", text, flags=re.S)
-    assert not re.findall(r"(?<![\w/])[-+]?0?\.\d+", prose)
-    titles = [
-        entry["gains"]["title"]
-        for entry in yaml.safe_load((measured.HERE / "tables.yaml").read_text())
-        if "gains" in entry and entry["files"]
-    ]
-    assert all(text.count(f"**{title}") == 1 for title in titles) and len(titles) == 10
 
 
 def test_a_bundles_page_has_its_methods_gains_in_every_study():

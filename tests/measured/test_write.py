@@ -56,11 +56,6 @@ def test_a_record_is_of_the_study_that_its_config_describes(file):
     assert config["title"] and config["time"]
 
 
-def test_fields_of_rows_become_the_numbers_of_the_record():
-    rows = ["| MAE | Dice |", "| {pretrain/location/location/mae|.3f} | {tables/Dice/4, from scratch/mean/sd|.3f} |"]
-    assert measured.rows_as_markdown(rows, RECORD) == "| MAE | Dice |\n| 0.112 | 0.306 |\n"
-
-
 def test_a_path_that_leads_nowhere_says_where_it_ends():
     with pytest.raises(ValueError, match="ends at mse; there is mae"):
         measured.value_of(RECORD, "pretrain/location/location/mse")
@@ -79,14 +74,14 @@ def test_a_record_is_what_the_study_found(tmp_path):
     write(tmp_path / "pretrain/position/run.json", {"devices": ["a processor"], "precision": "bfloat16"})
     record = measured.recorded(tmp_path)
     assert record["pretrain"]["location"] == {"location": location}
-    # the paper's rows are not measurements of ours
-    assert list(record["tables"]["Relative location (Zhang 2024, Table 2)"]) == ["location"]
-    assert measured.value_of(record, "tables/Relative location (Zhang 2024, Table 2)/location/MAE") == 0.02
+    title = "Scores in the pretexts' own tasks"
+    assert list(record["tables"][title]) == ["location"]
+    assert measured.value_of(record, f"tables/{title}/location/value") == 0.01
     assert record["made_by"]["commit"] == "abc"
     assert record["made_by"]["devices"] == ["a processor"] and record["made_by"]["precision"] == "bfloat16, float32"
     text = measured.as_text(record)
     assert measured.from_text(text) == record
-    assert '["location", "0.0100", "0.0200", "0.0300", "0.0400", "0.0500"]]' in text.splitlines()
+    assert '["location", "location MSE", "0.0100", "-"]]' in text.splitlines()
 
 
 def test_the_command_writes_then_checks(tmp_path, monkeypatch, capsys):
@@ -105,28 +100,6 @@ def test_the_command_writes_then_checks(tmp_path, monkeypatch, capsys):
         "one 0.112",
         "two 0.112",
     ]
-
-
-MARKS = measured.BEGIN.format(study="small") + "\nold\n" + END
-
-
-def test_a_table_of_a_study_is_written_whole(tmp_path):
-    (tmp_path / "page.md").write_text(f"before\n{MARKS}\nafter")
-    entries = [{"study": "small", "files": ["page.md"], "tables": ["Dice"]}]
-    rows = {"4, a": {"exams": "4, a", "mean": "0.5 (0.1)"}, "4, b": {"exams": "4, b", "mean": "-"}}
-    (text,) = measured.documents(entries, {"small": {"tables": {"Dice": rows}}}, tmp_path).values()
-    lines = [line for line in text.splitlines() if line]
-    assert lines[2:-2] == ["Dice:", "| exams | mean |", "|---|--:|", "| 4, a | 0.5 (0.1) |", "| 4, b | - |"]
-    assert (lines[0], lines[-1]) == ("before", "after") and "old" not in text
-
-
-def test_a_study_that_did_not_run_is_said_and_a_table_that_is_nowhere_is_an_error(tmp_path):
-    (tmp_path / "page.md").write_text(MARKS)
-    entries = [{"study": "small", "files": ["page.md"], "tables": ["Dice"]}]
-    (text,) = measured.documents(entries, {}, tmp_path).values()
-    assert "`tools/demo small` has not been measured yet." in text
-    with pytest.raises(ValueError, match=r"page.md: small has no table Dice; it has AUC"):
-        measured.documents(entries, {"small": {"tables": {"AUC": {}}}}, tmp_path)
 
 
 def test_bundles_with_one_summary_share_a_row(tmp_path):

@@ -55,9 +55,3 @@ def test_macro_auc_of_an_epoch_known_by_hand():
     metric.update((logits[:2], labels[:2]))
     metric.update((logits[2:], labels[2:]))
     assert metric.compute() == pytest.approx(0.75)
-
-
-def test_one_class_alone_has_none():
-    metric = EpochScore(macro_auc)
-    metric.update((torch.randn(3, 2), torch.tensor([1, 1, -1])))
-    assert math.isnan(metric.compute())

@@ -21,11 +21,6 @@ def test_the_first_epoch_that_had_nearly_all_of_the_fall(losses, epoch):
     assert epochs_to_converge(range(1, len(losses) + 1), losses) == epoch
 
 
-def test_epochs_are_those_that_were_validated():
-    assert epochs_to_converge([5, 10, 15], [2.0, 1.0, 1.0]) == 10
-    assert epochs_to_converge([1, 2, 3], [2.0, 1.5, 1.0], share=0.5) == 2
-
-
 @pytest.mark.parametrize(("bar", "epoch"), [(0.2, 5), (0.5, 10), (0.61, 20), (0.7, 20), (0.71, None), (math.nan, None)])
 def test_the_first_epoch_that_was_as_good(bar, epoch):
     assert epoch_that_reached([5, 10, 15, 20], [0.3, 0.6, math.nan, 0.7], bar) == epoch

@@ -83,8 +83,3 @@ def test_a_target_of_one_value_is_predicted_as_that_value(rows):
     features, _, queries = rows
     assert torch.equal(linear_probe(features, torch.ones(14, 1), queries), torch.ones(4, 1))
     assert torch.allclose(neighbour_probe(features, torch.ones(14, 1), queries), torch.ones(4, 1))
-
-
-def test_more_neighbours_than_rows_takes_all_rows(rows):
-    features, targets, queries = rows
-    assert torch.equal(neighbour_probe(features, targets, queries, 20), neighbour_probe(features, targets, queries, 14))

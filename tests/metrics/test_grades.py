@@ -27,16 +27,6 @@ def test_grades_are_thresholds_passed():
     assert predicted_grades(probabilities).tolist() == [0, 1, 4, 2]
 
 
-def test_kappa_by_hand():
-    # two grades: three of four are correct, and chance is one half
-    assert quadratic_kappa([0, 0, 1, 1], [0, 0, 1, 0], 2) == pytest.approx(0.5)
-    # distances squared 0, 1, 0, 4: O = 5; rows 2 1 1, columns 2 2 0: E = (2*2 + 1*2 + 1*2*4 + 1*2) / 4 = 4
-    assert quadratic_kappa([0, 0, 1, 2], [0, 1, 1, 0], 3) == pytest.approx(1 - 5 / 4)
-    assert quadratic_kappa([0, 4, 2], [0, 4, 2], 5) == 1 and quadratic_kappa([0, 4], [4, 0], 5) == -1
-    assert quadratic_kappa([0, 1, 2], [1, 1, 1], 5) == 0
-    assert quadratic_kappa([3, 3], [3, 3], 5) is None
-
-
 def test_kappa_against_the_equation():
     rng = np.random.default_rng(0)
     for _ in range(5):

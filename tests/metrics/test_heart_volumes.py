@@ -31,16 +31,6 @@ def test_volumes_fractions_and_mass():
     assert found.mass == pytest.approx(3.0 * 1.05)
 
 
-def test_areas_of_a_structure_in_each_slice():
-    labels = np.zeros((4, 4, 3), dtype=np.uint8)
-    labels[1, 1, 1], labels[2, 2, 1:] = 1, 3
-    found = heart_volumes([labels, 0 * labels], [AFFINE] * 2, STRUCTURES)
-    # a voxel is 2 x 2.5 mm
-    assert found.areas["RV"] == [[0, 5, 0], [0] * 3]
-    assert found.areas["LV"] == [[0, 5, 5], [0] * 3]
-    assert found.slice_distance == pytest.approx(10.0)
-
-
 def test_a_heart_without_a_ventricle_has_no_fraction():
     found = heart_volumes([heart(0, 10, 20), heart(0, 10, 10)], [AFFINE] * 2, STRUCTURES)
     assert math.isnan(found.ejection_fraction("RV")) and found.ejection_fraction("LV") == pytest.approx(50.0)

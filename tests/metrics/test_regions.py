@@ -32,10 +32,3 @@ def test_dice_of_regions_by_hand():
     # shared
     found = dice(row(0, 2, 2, 2, 1, 4, 0), row(0, 0, 2, 2, 4, 0, 1))
     assert found == pytest.approx({"WT": 2 * 3 / 9, "TC": 2 * 1 / 4, "ET": 0})
-
-
-def test_the_rule_for_an_empty_region():
-    """As in BraTS, the score is 1 if neither mask has enhancing tumour, and 0 if only one has it."""
-    assert dice(row(1, 2, 0), row(1, 2, 0))["ET"] == 1
-    assert dice(row(4, 2, 0), row(1, 2, 0)) == pytest.approx({"WT": 1, "TC": 1, "ET": 0})
-    assert dice(row(1, 2, 0), row(4, 2, 0)) == pytest.approx({"WT": 1, "TC": 1, "ET": 0})

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from planewise.metrics import classification_scores, location_scores, volume_scores
+from planewise.metrics import location_scores, volume_scores
 
 
 def test_location_scores_written_out():
@@ -21,12 +21,6 @@ def test_location_scores_written_out():
     assert scores["pearson_r"] == pytest.approx(np.corrcoef(predicted, true)[0, 1])
     slope, intercept = np.polyfit(true, predicted, 1)
     assert (scores["slope"], scores["intercept"]) == pytest.approx((slope, intercept))
-
-
-def test_location_scores_leave_out_what_is_unknown():
-    assert location_scores([0.1, 0.5, np.nan, 0.9], [0, 0.5, 0.7, 1])["slices"] == 3
-    nothing = location_scores([0.3], [0.2])
-    assert math.isnan(nothing["mse"]) and nothing["slices"] == 1
 
 
 def ball(centre: float, radius: float, value: int) -> torch.Tensor:
@@ -56,16 +50,6 @@ def test_missed_and_empty_structures():
     assert scores["RV"] == {"dice": 1.0, "assd": 0.0, "contour": 0.0, "missed": False}
     assert scores["LV"]["dice"] == 0 and scores["LV"]["missed"]
     assert math.isnan(scores["LV"]["assd"]) and math.isnan(scores["LV"]["contour"])
-
-
-def test_classification_scores():
-    probabilities = np.array([[0.8, 0.2, 0], [0.4, 0.6, 0], [0.3, 0.7, 0], [0.6, 0.4, 0]])
-    scores = classification_scores(probabilities, [0, 1, 1, 1], ["a", "b", "c"])
-    # by hand: the pairs of one a and three b are all ranked correctly
-    assert scores["auc"] == {"a": 1.0, "b": 1.0, "c": None}
-    assert scores["macro_auc"] == 1
-    assert scores["accuracy"] == 0.75
-    assert scores["confusion"] == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
 
 
 def test_the_surface_of_a_single_slice_is_its_contour():

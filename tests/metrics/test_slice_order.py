@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.metrics.slice_order import (
-    accuracy_by_distance,
+from planewise.metrics.pretexts import (
     mirrored,
     order_scores,
     pairs_of_stack,
@@ -36,11 +35,6 @@ def test_votes_are_of_both_orders_of_a_pair_and_the_sum_decides_a_tie():
     # a constant added to every pair's score does not count
     assert places_by_votes(logits + 100).tolist() == [0, 1, 0.5]
     assert places_by_votes(np.zeros((1, 1))).tolist() == [0]
-
-
-def test_votes_count_before_their_strength():
-    # 0 beats the others by a little, and 1 beats 2 by a lot
-    assert places_by_votes(np.array([[0, 1, 1], [0, 0, 10], [0, 0, 0]])).tolist() == [0, 0.5, 1]
 
 
 def test_pairs_of_three_slices():
@@ -72,21 +66,6 @@ def test_pairs_of_three_slices():
 )
 def test_pairs_that_mirror_each_other(first, second, is_mirrored):
     assert mirrored(np.array([first]), np.array([second])).tolist() == [is_mirrored]
-
-
-def test_accuracy_by_distance():
-    pairs = {
-        "first": np.array([0.0, 0.0, 0.5, 0.1, 0.3]),
-        "second": np.array([1.0, 0.2, 0.7, 0.9, 0.6]),
-        "correct": np.array([False, True, False, True, True]),
-    }
-    assert accuracy_by_distance(pairs) == {
-        "distance_from": [0.0, 0.2, pytest.approx(0.6), 0.8],
-        "distance_to": [0.2, 0.4, 0.8, 1.0],
-        "mirrored": [0, 1, 1, 1],
-        "pairs": [2, 1, 1, 1],
-        "accuracy": [0.5, 1.0, 1.0, 0.0],
-    }
 
 
 def test_a_network_that_knows_only_the_distance_from_the_centre_fails_on_mirrored_pairs_alone():

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from ignite.engine import Engine
-from planewise.errors import InputError
 from planewise.metrics import VolumeDice, volume_scores
 
 from tests.processes import in_processes
@@ -84,10 +83,6 @@ def test_two_files_or_times_of_one_exam_without_phases_are_two_volumes(differ):
     assert score(SimpleNamespace(items=items), prediction, reference, 2, [0, 1]) == pytest.approx(0.5)
 
 
-def test_nothing_seen_is_no_best_epoch():
-    assert VolumeDice(dataset(("a", "ED", 1)), 2).compute() == 0.0
-
-
 def share(rank: int) -> float:
     """The score in a process that has every other slice, mixed from both volumes."""
     generator = torch.Generator().manual_seed(1)
@@ -120,14 +115,3 @@ def test_regions_are_scored_as_evaluation_scores_them():
         ).values()
     ]
     assert found == pytest.approx(sum(expected) / 9)
-
-
-@pytest.mark.parametrize("transform", [lambda output: output, lambda output: [list(each) for each in output]])
-def test_an_output_transform_that_returns_no_label_values_is_explained(transform):
-    """The default transform, and MONAI's `from_engine`, which is for batches that were taken apart."""
-    metric = VolumeDice(dataset(("a", "ED", 2)), num_classes=2, output_transform=transform)
-    mask = torch.zeros(2, 1, 4, 4)
-    output = {"pred": mask, "label": mask, "image": mask} if transform({}) == {} else [mask, mask]
-    engine = SimpleNamespace(state=SimpleNamespace(batch={"index": torch.arange(2)}, output=output))
-    with pytest.raises(InputError, match="needs an output_transform"):
-        metric.iteration_completed(engine)

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.mutants.run_mutants import LIST, ROOT, Mutant, are_enough, copy_tree, main, read_mutants, run_mutants, table
+from tests.mutants.run_mutants import LIST, ROOT, Mutant, are_enough, copy_tree, read_mutants, run_mutants, table
 
 MUTANTS = read_mutants(LIST)
 
@@ -35,16 +35,6 @@ def project(tmp_path):
     (tmp_path / ".gitignore").write_text("ignored\n")
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     return tmp_path
-
-
-def test_what_git_ignores_is_not_copied(project, tmp_path_factory):
-    copy = copy_tree(project, tmp_path_factory.mktemp("copy"))
-    assert {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()} == {
-        ".gitignore",
-        "tools/sums.py",
-        "proofs/test_sums.py",
-        "proofs/test_broken.py",
-    }
 
 
 def test_links_are_copied(project, tmp_path_factory):
@@ -82,9 +72,3 @@ def test_nine_of_ten_are_enough_and_nothing_stale_is():
     assert are_enough(["caught"] * 9 + ["SURVIVED"]) and not are_enough(["caught"] * 8 + ["SURVIVED"])
     assert not are_enough(["caught"] * 99 + ["old text not found"])
     assert not are_enough(["caught"] * 99 + ["tests fail without it"])
-
-
-def test_the_list_is_shown(capsys):
-    assert main(["--list", "--only", "handlers.*never learns the epoch"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("tools/planewise/engines/handlers.py: ")

@@ -12,7 +12,6 @@ from planewise.networks import (
     SimClrLearner,
     SimSiamLearner,
     UNetEncoder,
-    encoder_features,
 )
 
 
@@ -23,35 +22,6 @@ def network() -> EmbeddingNet:
 
 def head(inner: int = 8, norm: str = "none") -> ProjectionHead:
     return ProjectionHead(inner, 5, 3, norm)
-
-
-def test_an_embedding_is_the_encoders_features():
-    net, image = network(), torch.randn(2, 1, 16, 16)
-    assert torch.equal(net(image), encoder_features(net, image)) and net.out_channels == 8
-    assert torch.allclose(torch.jit.script(net)(image), net(image))
-
-
-@pytest.mark.parametrize("norm", ["batch", "none"])
-def test_a_head_has_two_layers(norm):
-    layers = [type(layer).__name__ for layer in head(norm=norm).layers]
-    assert layers == ["Linear", *(["BatchNorm1d"] if norm == "batch" else []), "ReLU", "Linear"]
-    assert head(norm=norm)(torch.randn(4, 8)).shape == (4, 3)
-    with pytest.raises(ValueError, match="'batch' or 'none'"):
-        head(norm="layer")
-
-
-def test_a_head_may_have_three_layers_and_end_in_a_normalisation():
-    deep = ProjectionHead(8, 5, 3, layers=3, last_norm=True)
-    names = ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear", "BatchNorm1d"]
-    assert [type(layer).__name__ for layer in deep.layers] == names
-    assert [layer.weight.shape for layer in deep.layers if hasattr(layer, "in_features")] == [(5, 8), (5, 5), (3, 5)]
-    assert [layer.bias is not None for layer in deep.layers if hasattr(layer, "in_features")] == [False] * 3
-    plain = ProjectionHead(8, 5, 3, layers=3, last_norm="false")
-    biases = [layer.bias is not None for layer in plain.layers if hasattr(layer, "in_features")]
-    assert biases == [False, False, True], "a normalisation would remove a bias before it"
-    assert all(layer.bias is not None for layer in head().layers if hasattr(layer, "in_features"))
-    assert deep(torch.randn(64, 8)).mean(dim=0).abs().max() < 1e-5
-    assert len(ProjectionHead(8, 5, 3, "none", layers=3, last_norm=True).layers) == 5
 
 
 def test_simclr_projects_each_view_of_each_slice():

@@ -3,12 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.networks.nets import DenseNet121
-from planewise.errors import InputError
 from planewise.networks import (
-    AlexNetEncoder,
     DenseNetEncoder,
     EmbeddingNet,
-    VggEncoder,
     load_imagenet,
     load_pretrained,
 )
@@ -107,35 +104,3 @@ def test_densenet121_is_monais_and_has_torchvisions_names():
     with torch.no_grad():
         out = theirs.class_layers.out(encoder(image)[-1].mean((2, 3)))
         assert torch.allclose(out, theirs(image.repeat(1, 3, 1, 1)), atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("encoder", "message"),
-    [
-        (AlexNetEncoder((4, 6, 8, 8, 10)), "of a DenseNet, which needs configs/densenet121.yaml"),
-        (VggEncoder((4, 6, 8, 10, 12)), "of a DenseNet, which needs configs/densenet121.yaml"),
-        (
-            DenseNetEncoder(FIRST, GROWTH, (1, 1, 2, 1)),
-            "belongs to another network: in addition .*denseblock1.denselayer2",
-        ),
-    ],
-)
-def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_path):
-    torch.save(torchvision_weights(), tmp_path / "densenet.pth")
-    with pytest.raises(InputError, match=message):
-        load_imagenet(EmbeddingNet(encoder), tmp_path / "densenet.pth")
-
-
-def test_four_blocks_are_needed():
-    with pytest.raises(
-        InputError, match=r"--blocks must be four numbers of layers, because a DenseNet has four blocks"
-    ):
-        DenseNetEncoder(blocks=(2, 2))
-
-
-def test_an_image_that_cannot_be_halved_five_times_is_refused():
-    net = DenseNetEncoder(FIRST, GROWTH, BLOCKS)
-    assert net(torch.rand(2, 3, 29, 29))[-1].shape[2:] == (1, 1)
-    for shape in ((28, 29), (29, 28)):
-        with pytest.raises(InputError, match="at least 29 pixels a side"):
-            net(torch.rand(2, 3, *shape))

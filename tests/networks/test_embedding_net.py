@@ -5,13 +5,6 @@ import torch
 from planewise.networks import AlexNetEncoder, LocationHead, SliceNet, UNetDecoder, UNetEncoder, encoder_features
 
 
-def test_the_features_are_the_average_of_the_deepest_level():
-    network = torch.nn.Module()
-    deepest = torch.arange(12.0).reshape(1, 3, 2, 2)
-    network.encoder = lambda image: [image, deepest]
-    assert encoder_features(network, torch.zeros(1, 1, 4, 4)).tolist() == [[1.5, 5.5, 9.5]]
-
-
 @pytest.mark.parametrize(
     ("network", "shape", "width"),
     [

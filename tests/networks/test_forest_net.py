@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from planewise.errors import InputError
 from planewise.networks import ForestNet
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
@@ -46,29 +45,6 @@ def test_a_value_at_a_threshold_takes_the_same_branch_as_in_scikit_learn():
     expected = forest.predict_proba(between)
     assert np.abs(net(torch.from_numpy(between)).numpy() - expected).max() < 1e-6
     assert (forest.predict_proba(np.nextafter(between, np.float32(9))) != expected).any()
-
-
-def test_weights_are_a_plain_state_dict(forest, data, tmp_path):
-    net = ForestNet(10, 5, num_trees=30)
-    net.copy_forest(forest)
-    torch.save(net.state_dict(), tmp_path / "model.pt")
-    other = ForestNet(10, 5, num_trees=30)
-    other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
-    features = torch.from_numpy(data[0].astype(np.float32))
-    assert torch.equal(net(features), other(features))
-
-
-def test_without_a_forest_all_classes_are_equal():
-    assert torch.allclose(ForestNet(10, 5)(torch.rand(3, 10)), torch.full((3, 5), 0.2))
-
-
-@pytest.mark.parametrize(("name", "value"), [("left", 511), ("right", -1), ("feature", 10)])
-def test_damaged_indices_are_refused(name, value):
-    state = ForestNet(10, 5, num_trees=3).state_dict()
-    state[name] = state[name].clone()
-    state[name][1, 2] = value
-    with pytest.raises(InputError, match=f"damaged: {name}"):
-        ForestNet(10, 5, num_trees=3).load_state_dict(state)
 
 
 @pytest.mark.parametrize(

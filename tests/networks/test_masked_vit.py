@@ -64,14 +64,6 @@ def test_the_encoder_is_given_the_seen_patches_alone(network):
     assert lengths == [(2, 1 + 4, 12), (2, 1 + 16, 12)]
 
 
-def test_images_with_less_to_see_are_restored_beside_others(network):
-    """An image gets the same result alone and in a batch with an image that has another number of visible patches."""
-    batch = masked(1)
-    image = torch.cat([batch["image"], batch["restored"]])
-    assert torch.allclose(network(image)[1:], network(image[1:]), atol=1e-5)
-    assert network(torch.zeros(2, 1, 32, 32)).isfinite().all(), "an image without visible patches gives finite values"
-
-
 def test_its_encoder_is_the_one_that_other_networks_have(network):
     """Weights load by name, and the features are those of the whole image."""
     encoder = ViTEncoder(**SIZE, **ENCODER)
@@ -81,25 +73,3 @@ def test_its_encoder_is_the_one_that_other_networks_have(network):
     assert torch.equal(encoder(image)[-1], network.encoder(image)[-1])
     assert encoder_features(network, image).shape == (2, 12)
     assert not network.encoder.patch_embedding.position_embeddings.requires_grad
-
-
-def test_every_part_that_is_trained_gets_a_gradient(network):
-    """Several processes would wait for a missing gradient."""
-    batch = masked(2)
-    (network(batch["image"]) - batch["restored"]).square().mean().backward()
-    trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
-    assert [name for name, value in trained.items() if value.grad is None] == []
-    assert {"encoder.cls_token", "decoder.mask_tokens"} <= trained.keys()
-    with torch.autocast("cpu", torch.bfloat16):
-        network(batch["image"]).float().square().mean().backward()
-
-
-def test_torchscript(network):
-    scripted = torch.jit.script(network)
-    for image in (masked(2)["image"], masked(3, 0.5)["image"]):
-        assert torch.allclose(scripted(image), network(image), atol=1e-6)
-
-
-def test_images_of_another_size(network):
-    with pytest.raises(ValueError, match="change image_size"):
-        network(torch.randn(1, 1, 64, 64))

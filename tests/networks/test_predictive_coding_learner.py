@@ -3,10 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from planewise.engines import AutocastInferer
-from planewise.geometry import inverted_pyramids
 from planewise.networks import EmbeddingNet, PredictiveCodingLearner, ProjectionHead, ResidualEncoder
-from planewise.pretexts import OverlappingPatchesd
-from planewise.pretexts.overlapping_patches import patch_places
 
 
 def learner_of(side: int, axes: int, rows: int = 2) -> PredictiveCodingLearner:
@@ -57,34 +54,6 @@ def test_no_patch_of_a_predicted_row_is_in_the_context(side, axes):
             if below < side - 1:
                 # contexts also depend on the patch's own embedding
                 assert not torch.isclose(found[:, below * row :], contexts[:, below * row :]).all(dim=2).any()
-
-
-def test_voxels_that_no_patch_of_the_context_has_change_no_context():
-    """Gradients through the pretext, the encoder and the GRU: the rows below have no influence, except for voxels shared with
-    the row above.
-    """
-    learner, pretext, image = learner_of(4, 3), OverlappingPatchesd(4, 0.5, 2, 3, 3), torch.rand(1, 2, 20, 20, 20)
-    size, corners = patch_places((20, 20, 20), 4, 0.5)
-    starts = sorted(set(corners[:, 0].tolist()))
-
-    def contexts(volume: torch.Tensor) -> torch.Tensor:
-        patches = pretext({"image": volume})["image"].unflatten(1, (64, 2))[0]
-        with torch.no_grad():
-            return learner.contexts(learner.projector(learner.network(patches))[None])[0].unflatten(0, (3, 16))
-
-    before = contexts(image)
-    for row in range(3):
-        changed = image.clone()
-        changed[:, :, starts[row] + size[0] :] = torch.rand_like(changed[:, :, starts[row] + size[0] :])
-        after = contexts(changed)
-        assert torch.equal(after[: row + 1], before[: row + 1])
-        if row < 2:
-            assert not torch.isclose(after[row + 1], before[row + 1]).all(dim=1).any()
-
-
-def test_the_last_row_is_no_context():
-    known, _ = inverted_pyramids(4, 3)
-    assert len(known) == 48 and int(known.max()) == 47
 
 
 def test_mixed_precision_is_finite_and_what_is_made_anew_is_no_weight():

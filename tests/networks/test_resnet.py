@@ -3,18 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.networks.nets import resnet50
-from planewise.errors import InputError
 from planewise.networks import (
-    AlexNetEncoder,
     ResNetEncoder,
     SliceNet,
     UNetDecoder,
-    UNetEncoder,
-    ViTEncoder,
     load_imagenet,
     load_pretrained,
 )
-from planewise.networks.embedding_net import EmbeddingNet
+from planewise.networks.named_parts import EmbeddingNet
 from torch.nn.functional import batch_norm, conv2d, max_pool2d, relu
 
 FEATURES, BLOCKS = (4, 16, 32, 64, 128), (2, 1, 2, 1)
@@ -96,33 +92,6 @@ def test_a_public_file_gives_the_network_that_it_is_of(load, prefix, tmp_path):
         assert torch.allclose(level, expected, atol=1e-4), level.shape
 
 
-def test_of_several_copies_in_a_file_the_one_without_a_prefix_is_loaded(tmp_path):
-    weights = torchvision_weights()
-    averaged = {f"ema.{name}": torch.zeros_like(value) for name, value in weights.items()}
-    torch.save(averaged | weights, tmp_path / "resnet.pth")
-    net = load_imagenet(network(), tmp_path / "resnet.pth")
-    assert torch.equal(net.encoder.conv1.weight, weights["conv1.weight"])
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        (
-            "features.0.weight",
-            "of AlexNet, which is the knee bundles' own network: leave the other network's config out",
-        ),
-        (
-            "backbone.patch_embed.proj.weight",
-            "of a vision transformer, which needs configs/vit.yaml on top of the other",
-        ),
-    ],
-)
-def test_files_of_other_types_of_networks_are_known_by_a_name(name, said, tmp_path):
-    torch.save({name: torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=f"it has the names {said}"):
-        load_imagenet(network(), tmp_path / "other.pth")
-
-
 def test_resnet_50_has_torchvisions_names_and_size():
     encoder = ResNetEncoder()
     shapes = torchvision_shapes(64, (3, 4, 6, 3), 1000)
@@ -158,69 +127,3 @@ def test_levels_the_way_back_and_torchscript():
     assert EmbeddingNet(net.encoder)(image).shape == (2, 128)
     with pytest.raises(ValueError, match="change image_size"):
         net(torch.rand(1, 1, 48, 48))
-
-
-def test_sizes_that_no_residual_network_has():
-    with pytest.raises(
-        InputError, match=r"--features must be W, 4 W, 8 W, .* got \[4, 8, .*; set \[4, 16, 32, 64, 128\]"
-    ):
-        ResNetEncoder((4, 8, 16, 32, 64))
-    with pytest.raises(
-        InputError, match=r"--blocks must be four numbers, because a ResNet has four levels of blocks, got \[1, 1, 1\]"
-    ):
-        ResNetEncoder(FEATURES, (1, 1, 1))
-
-
-@pytest.mark.parametrize(
-    ("encoder", "change", "message"),
-    [
-        # a ResNet-101 has all names of a ResNet-50, and others
-        (
-            ResNetEncoder(FEATURES, (2, 1, 1, 1)),
-            {},
-            r"belongs to another network: in addition .*layer3.1.conv1.weight.*\(blocks",
-        ),
-        (
-            ResNetEncoder((8, 32, 64, 128, 256), BLOCKS),
-            {},
-            r"conv1.weight is \(4, 3, 7, 7\) there and \(8, 3, 7, 7\) here",
-        ),
-        (ResNetEncoder(FEATURES, (2, 1, 3, 1)), {}, "lacks layer3.2.conv1.weight"),
-        (
-            AlexNetEncoder((4, 6, 8, 8, 10)),
-            {},
-            "lacks features.0.weight.*of a ResNet, which needs configs/resnet50.yaml",
-        ),
-        (ViTEncoder(48, 16, 24, 40, 4, 3), {}, "lacks cls_token.*of a ResNet, which needs configs/resnet50.yaml"),
-        (
-            ResNetEncoder(FEATURES, BLOCKS),
-            {"b.": 1, "a.": 1},
-            "contains 2 networks that fit, with the prefixes b., a.; save only one",
-        ),
-    ],
-)
-def test_a_file_of_another_network_says_what_to_change(encoder, change, message, tmp_path):
-    weights = torchvision_weights()
-    for prefix in change:
-        weights |= {f"{prefix}{name}": value for name, value in torchvision_weights().items()}
-    weights = {name: value for name, value in weights.items() if not change or name[:2] in change}
-    torch.save(weights, tmp_path / "resnet.pth")
-    with pytest.raises(InputError, match=message):
-        load_imagenet(EmbeddingNet(encoder), tmp_path / "resnet.pth")
-
-
-def test_without_the_config_for_it_the_message_names_it(tmp_path):
-    torch.save(torchvision_weights(), tmp_path / "resnet.pth")
-    net = SliceNet(UNetEncoder((4, 8)), UNetDecoder((4, 8)), 4)
-    with pytest.raises(InputError, match="nothing in .* fits the network.*a ResNet, which needs configs/resnet50.yaml"):
-        load_pretrained(net, tmp_path / "resnet.pth")
-
-
-def test_a_pretexts_file_of_the_same_network_goes_to_pretrained(tmp_path):
-    torch.manual_seed(3)
-    torch.save(network().state_dict(), tmp_path / "model.pt")
-    with pytest.raises(InputError, match="lacks conv1.weight.*--pretrained"):
-        load_imagenet(network(), tmp_path / "model.pt")
-    loaded = load_pretrained(network(), tmp_path / "model.pt")
-    saved = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert all(torch.equal(value, saved[name]) for name, value in loaded.state_dict().items() if "head" not in name)

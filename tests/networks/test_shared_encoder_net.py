@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 from planewise.networks import (
-    AlexNetEncoder,
     SharedEncoderNet,
     SliceNet,
     UNetDecoder,
@@ -52,23 +51,9 @@ def test_each_piece_becomes_a_row_of_the_width_that_is_asked_for():
     assert not any("embedding" in name for name in network().state_dict())
 
 
-def test_alexnet_takes_pieces_too():
-    assert SharedEncoderNet(AlexNetEncoder((4, 8, 8, 8, 8)), 2, 1)(torch.randn(3, 2, 64, 64)).shape == (3, 1)
-
-
-def test_scripted_it_is_the_same():
-    net, image = network(head_features=[6], piece_features=5), torch.randn(2, 3, 16, 16)
-    assert torch.allclose(torch.jit.script(net)(image), net(image), atol=1e-6)
-
-
 def test_its_encoder_moves_to_other_bundles_by_name(tmp_path):
     net = network()
     torch.save(net.state_dict(), tmp_path / "model.pt")
     other = SliceNet(UNetEncoder(FEATURES), UNetDecoder(FEATURES), num_maps=4)
     load_pretrained(other, tmp_path / "model.pt")
     assert all(torch.equal(value, net.encoder.state_dict()[name]) for name, value in other.encoder.state_dict().items())
-
-
-def test_other_channels_than_pieces():
-    with pytest.raises(ValueError, match="channels must be a multiple of the network's `pieces`"):
-        network()(torch.zeros(1, 4, 16, 16))

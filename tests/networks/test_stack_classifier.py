@@ -10,7 +10,6 @@ from planewise.networks import (
     SliceNet,
     StackClassifier,
     load_pretrained,
-    saliency_maps,
 )
 from planewise.networks.stack_classifier import at_their_slices
 
@@ -75,42 +74,7 @@ def test_a_pretexts_encoder_loads_by_name(tmp_path):
         assert torch.equal(value, pretext.encoder.state_dict()[name])
 
 
-def test_a_frozen_encoder_does_not_change():
-    net = classifier(frozen=["encoder"]).train()
-    assert not any(weight.requires_grad for weight in net.encoder.parameters()) and not net.encoder.training
-    assert all(weight.requires_grad for weight in net.head.parameters()) and net.head.training
-
-
-def test_saliency_is_on_the_slices_that_decided():
-    net = classifier()
-    # the head weights all pooled features equally, so a slice that shows nothing loses every maximum
-    torch.nn.init.ones_(net.head[1].weight)
-    for layer in net.encoder.features:
-        if isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.zeros_(layer.bias)
-            layer.weight.data.abs_()
-    stack = torch.zeros(1, 64, 96, 5)
-    stack[0, 10:20, 40:60, 3] = 1
-    hooks = sum(len(module._forward_hooks) for module in net.modules())
-    maps = saliency_maps(net, stack, 1)
-    assert maps.shape == (5, 64, 96)
-    assert float(maps[3].max()) == 1 and float(maps[[0, 1, 2, 4]].max()) == 0
-    assert sum(len(module._forward_hooks) for module in net.modules()) == hooks, "the network stays as it was"
-    assert all(weight.grad is None for weight in net.parameters())
-
-
 THERE = torch.tensor([True, False, True])
-
-
-def test_features_of_the_slices_that_are_there_alone():
-    spread = at_their_slices(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), THERE, -1.0)
-    assert spread.tolist() == [[1.0, 2.0], [-1.0, -1.0], [3.0, 4.0]]
-
-
-def test_features_of_all_slices():
-    features = torch.tensor([[1.0], [2.0], [3.0]])
-    assert at_their_slices(features, THERE, -float("inf")).tolist() == [[1.0], [-float("inf")], [3.0]]
-    assert at_their_slices(features, torch.ones(3, dtype=torch.bool), 0.0).tolist() == features.tolist()
 
 
 def test_gradients_reach_the_slices_that_are_there_alone():

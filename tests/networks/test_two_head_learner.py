@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from planewise.networks import LocationHead, SliceNet, TwoHeadLearner, UNetDecoder, UNetEncoder
 
@@ -33,9 +32,3 @@ def test_without_a_decoder_the_encoder_alone_is_shared():
         "other.head.location.layers.0.weight",
         "other.head.location.layers.0.bias",
     ]
-
-
-@pytest.mark.parametrize("network", [net(4, (4, 6, 10)), torch.nn.Linear(2, 2)])
-def test_networks_that_do_not_fit_are_refused(network):
-    with pytest.raises(ValueError, match="the encoder of one network does not fit the other"):
-        TwoHeadLearner(network, net(10))

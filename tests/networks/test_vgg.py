@@ -2,13 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.errors import InputError
 from planewise.networks import (
-    AlexNetEncoder,
     EmbeddingNet,
-    SliceNet,
-    UNetDecoder,
-    UNetEncoder,
     VggEncoder,
     load_imagenet,
     load_pretrained,
@@ -72,55 +67,3 @@ def test_vgg16_has_torchvisions_names_and_size():
     expected = {f"features.{index}.weight": (*shape, 3, 3) for index, shape in CONVOLUTIONS.items()}
     assert shapes == expected | {f"features.{index}.bias": shape[:1] for index, shape in CONVOLUTIONS.items()}
     assert sum(value.numel() for value in encoder.parameters()) == 14_714_688
-
-
-def test_random_weights_keep_an_image_alive():
-    """Thirteen layers without normalisation: with PyTorch's own initialisation, the features would be a hundred times
-    smaller.
-    """
-    torch.manual_seed(0)
-    net = EmbeddingNet(VggEncoder((16, 32, 64, 128, 128))).eval()
-    with torch.no_grad():
-        assert 0.1 < float(net(torch.randn(4, 1, 64, 64)).mean()) < 10
-
-
-@pytest.mark.parametrize(
-    ("encoder", "fan"),
-    [(VggEncoder((16, 32, 64, 128, 128)), 0), (AlexNetEncoder((48, 32, 24, 48, 32)), 1)],
-    ids=["VGG by outputs", "AlexNet by inputs"],
-)
-def test_weights_are_drawn_by_he(encoder, fan):
-    """He 2015: the variance is 2 / fan. VGG's fan counts only output channels, and AlexNet's only input channels."""
-    for layer in encoder.modules():
-        if isinstance(layer, torch.nn.Conv2d):
-            wanted = (2 / layer.weight.shape[fan] / layer.weight[0, 0].numel()) ** 0.5
-            assert float(layer.weight.std()) == pytest.approx(wanted, rel=0.15) and not layer.bias.any()
-
-
-@pytest.mark.parametrize(
-    ("encoder", "message"),
-    [
-        (
-            AlexNetEncoder((4, 6, 8, 8, 10)),
-            "lacks features.3.weight.*of a VGG; for VGG16, put configs/vgg16.yaml",
-        ),
-        (VggEncoder(SMALL, (2, 2, 2, 2, 2)), "lacks features.15.weight"),
-        (VggEncoder((8, 6, 8, 10, 12)), r"features.0.weight is \(4, 3, 3, 3\) there and \(8, 3, 3, 3\) here"),
-    ],
-)
-def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_path):
-    torch.save(torchvision_weights(), tmp_path / "vgg16.pth")
-    with pytest.raises(InputError, match=message):
-        load_imagenet(EmbeddingNet(encoder), tmp_path / "vgg16.pth")
-    net = SliceNet(UNetEncoder((4, 8)), UNetDecoder((4, 8)), 4)
-    with pytest.raises(InputError, match="nothing in .* fits.*of a VGG; for VGG16, put configs/vgg16.yaml"):
-        load_pretrained(net, tmp_path / "vgg16.pth")
-
-
-def test_sizes_that_no_vgg_has():
-    with pytest.raises(
-        InputError, match=r"--features and --blocks must be five numbers each, because VGG has five blocks"
-    ):
-        VggEncoder((4, 8, 16))
-    with pytest.raises(InputError, match="raise image_size"):
-        VggEncoder(SMALL)(torch.rand(1, 1, 16, 64))

@@ -105,69 +105,6 @@ def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
 
 
 @pytest.mark.parametrize(
-    ("count", "overlap", "absent"), [(2, False, 0), (2, True, 0), (3, False, 0), (2, False, 1), (2, False, -2)]
-)
-@pytest.mark.parametrize("kind", ["unsigned char", "short", "float"])
-def test_only_overlapping_segments_of_3d_slicer_are_not_measured(folder, count, overlap, absent, kind):
-    """Layers are stacked along a first axis, which is not a direction in space. 3D Slicer keeps them when an overlap is
-    removed."""
-    labels, grid = some_labels(), nibabel.load(folder / "a_mask.nii.gz")
-    layers = np.zeros((count, *labels.shape), {"unsigned char": "u1", "short": "<i2", "float": "<f4"}[kind])
-    layers[0][labels == 1], layers[0][labels == 2], layers[-1][labels == 3] = 5, 1, 1
-    layers[0][(labels == 3) & overlap] = 1
-    lps = np.diag([-1, -1, 1, 1]) @ grid.affine
-    directions, origin = ([f"({','.join(map(str, axis))})" for axis in of] for of in (lps[:3, :3].T, [lps[:3, 3]]))
-    header = ["NRRD0004", f"type: {kind}", "dimension: 4", f"sizes: {count} {' '.join(map(str, labels.shape))}"]
-    header += ["endian: little", "encoding: raw", "space: left-posterior-superior"]
-    header += [f"space directions: none {' '.join(directions)}", "kinds: list domain domain domain"]
-    header += [f"space origin: {origin[0]}"]
-    for number, (name, value, layer) in enumerate([("RV", 5, 0), ("myocardium", 1, 0), ("LV", 1, count - 1 + absent)]):
-        header += [f"Segment{number}_{key}" for key in (f"Name:={name}", f"LabelValue:={value}", f"Layer:={layer}")]
-    file = folder / "a_corrected.seg.nrrd"
-    file.write_bytes("\n".join([*header, "", ""]).encode() + layers.tobytes(order="F"))
-    if not overlap and not absent:
-        found, refused = found_in(folder)
-        assert refused == [] and np.array_equal(found.labels, labels)
-        return
-    found, refused = found_in(folder)
-    assert found is None and len(refused) == 1
-
-
-def test_one_layer_is_read_whatever_its_number(folder):
-    """Programs that merge the layers may keep the header."""
-    file = folder / "a_corrected.seg.nrrd"
-    write_slicer_segmentation(file, some_labels(), nibabel.load(folder / "a_mask.nii.gz").affine, NAMES)
-    file.write_bytes(file.read_bytes().replace(b"Segment2_Layer:=0", b"Segment2_Layer:=1"))
-    assert np.array_equal(read(file), some_labels())
-
-
-@pytest.mark.parametrize(
-    ("changes", "read"),
-    [
-        ({"Segment0_LabelValue": None}, False),
-        ({"Segment0_LabelValue": "one"}, False),
-        ({"Segment0_LabelValue": "3"}, False),
-        ({"Segment0_LabelValue": "7"}, False),
-        ({"Segment0_Name": None}, False),
-        ({"Segment0_Extent": "0 99 0 x"}, True),
-    ],
-)
-def test_a_segment_whose_header_is_wrong_is_not_measured(folder, changes, read):
-    file = folder / "a_corrected.seg.nrrd"
-    write_slicer_segmentation(file, some_labels(), nibabel.load(folder / "a_mask.nii.gz").affine, NAMES)
-    image = itk.imread(str(file))
-    known = image.GetMetaDataDictionary()
-    for key, value in changes.items():
-        if value is None:
-            known.Erase(key)
-        else:
-            known[key] = value
-    itk.imwrite(image, str(file))
-    found, refused = found_in(folder)
-    assert (found.file == file and not refused) if read else (found is None and len(refused) == 1)
-
-
-@pytest.mark.parametrize(
     ("name", "change"),
     [
         ("a_mask_corrected.nii.gz", lambda image: image.slicer[2:7, 1:5, 1:4]),
@@ -209,18 +146,6 @@ def test_a_mask_of_3d_slicer_becomes_a_label_for_an_index_once(folder):
     write_slicer_segmentation(file, some_labels()[::-1].copy(), nibabel.load(copy).affine, NAMES)
     found, _ = found_in(folder)
     assert np.array_equal(found.labels, some_labels()[::-1]) and found.nifti.name == "a_mask_corrected_2.nii.gz"
-
-
-@pytest.mark.parametrize("stem", ["a_mask_corrected", "a_corrected"])
-@pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz", ".nii"])
-def test_each_natural_name_of_a_corrected_mask_counts(folder, stem, ending):
-    name = f"{stem}{ending}"
-    grid = nibabel.load(folder / "a_mask.nii.gz").affine
-    if name.endswith(".nrrd"):
-        write_slicer_segmentation(folder / name, some_labels(), grid, NAMES)
-    else:
-        save(folder, some_labels(), name=name)
-    assert found_in(folder)[0].file.name == name
 
 
 def test_a_mask_that_is_saved_after_a_record_is_noticed(folder):

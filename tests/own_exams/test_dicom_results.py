@@ -11,7 +11,7 @@ from planewise.exams import find_inputs
 from planewise.findings import finding
 from planewise.metrics.heart_volumes import heart_volumes
 from planewise.own_exams.corrected_masks import CorrectedMask
-from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan, write_segmentations
+from planewise.own_exams.dicom_results import clear_dicom, write_dicom, write_plan, write_segmentations
 from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES
 from planewise.own_exams.heart_results import HeartResults
 from planewise.own_exams.provenance import Provenance
@@ -25,8 +25,8 @@ NOTE, WEIGHTS = "Made by some weights.", Provenance("some_bundle", "1.2", "ab12"
 FLAG = finding("number-implausible", "LV volume at end-diastole", value=1.0, low=5, high=640, unit="ml")
 #: Findings on a view, on another view, and on a view that is not planned, which concerns the exam.
 FLAGS = [
-    finding("series-misnamed", "2ch", number=5, named="4ch"),
-    finding("series-misnamed", "3ch", number=7, named="2ch"),
+    finding("view-doubtful", "2ch", number=5, named="4ch", kind="misnamed"),
+    finding("view-doubtful", "3ch", number=7, named="2ch", kind="misnamed"),
     finding("view-far", "4ch", values=["9 mm"], limits=["5 mm"]),
     finding("plane-disagrees", "4ch", kind="no-line", names=["slice 2"], count=1),
 ]
@@ -116,11 +116,10 @@ def write(items, tmp_path):
     found = replace(heart_volumes(labels, [affine] * 3, STRUCTURES), names=NAMES)
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
-    def run(all_phases=False, per_series=False, hide=None, surface=None, flags=(FLAG,), corrected=()):
+    def run(per_series=False, hide=None, surface=None, flags=(FLAG,), corrected=()):
         masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), Path(), np.empty(0)) for phase in corrected}
-        results = HeartResults("aa", NAMES, found, found, masks, surface, flags)
-        options = DicomOut(all_phases=all_phases, per_series=per_series)
-        files = write_segmentations(tmp_path, items, labels, results, [CHOSEN, NOTE], WEIGHTS, options, hide)
+        results = HeartResults("aa", NAMES, found, masks, surface, flags)
+        files = write_segmentations(tmp_path, items, labels, results, [CHOSEN, NOTE], WEIGHTS, per_series, hide)
         return [file.name for file in files], found
 
     return run
@@ -145,23 +144,6 @@ def test_segmentations_of_the_two_phases_that_are_read(write, tmp_path, items):
         ]
     series = {pydicom.dcmread(file).SeriesInstanceUID for file in tmp_path.glob("*.dcm")}
     assert len(series) == 3, "OHIF shows one file of a series"
-
-
-def test_all_phases(write):
-    assert write(all_phases=True)[0] == ["volumes.sr.dcm", *(f"{name}.seg.dcm" for name in NAMES)]
-
-
-def test_ohif_which_sorts_by_descending_uid_lists_the_segmentations_in_order(write, tmp_path):
-    report, *names = write(all_phases=True, per_series=True)[0]
-    headers = [pydicom.dcmread(tmp_path / name) for name in names]
-    uids = [header.SeriesInstanceUID for header in headers]
-    assert uids == sorted(uids, reverse=True) and len(set(uids)) == len(names) and all(uid.is_valid for uid in uids)
-    numbers = [header.SeriesNumber for header in headers]
-    assert numbers == sorted(numbers)
-    listed = pydicom.dcmread(tmp_path / report).CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
-    assert {uids[0], uids[2]} <= {series.SeriesInstanceUID for series in listed}
-    again = write()[0]
-    assert pydicom.dcmread(tmp_path / again[1]).SeriesInstanceUID not in uids
 
 
 def test_a_segmentation_of_each_series(write, tmp_path, items):
@@ -217,7 +199,7 @@ def test_volumes(write, tmp_path):
 
 
 def test_values_per_body_surface(write, tmp_path):
-    of_body = finding("body-size-implausible", kind="child", cm=105.0, kg=70.0)
+    of_body = finding("body-size-implausible", cm=105.0, kg=70.0)
     _, found = write(surface=1.75, flags=[of_body])
     report = highdicom.sr.srread(tmp_path / "volumes.sr.dcm").content
     groups = [*report.get_volumetric_roi_measurement_groups(), *report.get_image_measurement_groups()]
@@ -260,13 +242,6 @@ def test_every_file_names_its_weights(write, tmp_path):
         assert versions == [WEIGHTS.version]
 
 
-def test_a_bundle_without_a_version_still_has_files(items, tmp_path):
-    plan, none = {"views": {"2ch": planned()}}, {"2ch": None}
-    unknown = replace(WEIGHTS, version="")
-    file = write_plan(tmp_path, items[0], plan, none, [], {"2ch": []}, unknown, None)
-    assert "unknown" in str(pydicom.dcmread(file))
-
-
 def test_without_the_patient(write, tmp_path, items):
     write(hide="abcdef")
     # by which a person finds the exam in the PACS
@@ -292,24 +267,17 @@ def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_pa
         return pydicom.dcmread(tmp_path / "volumes.sr.dcm").ImageComments
 
     save("phase33.seg.dcm", "planewise contributors")
-    assert clear_dicom(tmp_path) == DicomOut(anonymous=True).write("abc", items[0], make) == []
+    assert clear_dicom(tmp_path) == write_dicom("abc", items[0], True, make) == []
     assert [file.name for file in tmp_path.glob("*.dcm")] == ["volumes.sr.dcm"]
     assert comments() == "abc"
-    assert DicomOut().write("abc", items[0], make) == []
+    assert write_dicom("abc", items[0], False, make) == []
     assert comments() == "None"
     # another program saved a corrected mask
     save("phase33.seg.dcm", "QIICR")
     kept = finding("file-kept", file="phase33.seg.dcm", kept="phase33_corrected.seg.dcm")
     for told in ([kept], []):
-        assert clear_dicom(tmp_path) == told and DicomOut(wanted=False).write("abc", items[0], make) == []
+        assert clear_dicom(tmp_path) == told
         assert [file.name for file in tmp_path.glob("*.dcm")] == ["phase33_corrected.seg.dcm"]
-
-
-def test_nifti_is_said_only_if_somebody_asks(items, tmp_path):
-    volume = {"image": "heart.nii.gz"}
-    assert DicomOut().write("abc", volume, lambda hide: 1 / 0) == []
-    (found,) = DicomOut(wanted=True).write("abc", volume, lambda hide: 1 / 0)
-    assert found.code == "no-dicom"
 
 
 def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, tmp_path):
@@ -321,5 +289,5 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
     def make(hide):
         return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, hide)
 
-    (found,) = DicomOut().write("abc", items[0], make)
-    assert found.code == "no-dicom" and "FrameOfReferenceUID" in found["why"]
+    (found,) = write_dicom("abc", items[0], False, make)
+    assert found.code == "no-dicom" and found["missing"] == ("FrameOfReferenceUID",)

@@ -56,11 +56,6 @@ def test_a_plausible_heart_has_no_flag(count, largest, smallest):
     assert implausible_volumes(hearts_of(cycle(count, largest, smallest))) == []
 
 
-def test_phases_may_begin_anywhere_in_the_cycle():
-    for shift in range(25):
-        assert implausible_volumes(hearts_of(np.roll(cycle(25), shift))) == []
-
-
 def test_stroke_volumes_that_differ_are_flagged_at_both_ventricles():
     # 97 and 59 ml, as in the exam that revealed this
     found = implausible_volumes(hearts_of([135, 38], [102, 43]))
@@ -87,17 +82,6 @@ def test_limits_of_numbers(volumes, number):
     assert {*outside(f"LV {number}", f"RV {number}")} <= {*flagged(volumes)}
 
 
-def test_limits_hold_what_they_name():
-    assert flagged([40, 20]) == flagged([640, 580]) == flagged([500, 200]) == flagged([100, 10]) == []
-    assert flagged([100, 50], muscle=540 / 1.05) == []
-    mass = outside("myocardium mass at end-diastole")
-    assert flagged([100, 50], muscle=541 / 1.05) == flagged([100, 50], muscle=29 / 1.05) == mass
-
-
-def test_one_phase_may_be_any():
-    assert flagged([20]) == [] and flagged([4]) == outside("LV volume", "RV volume")
-
-
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(
     ("areas", "cut"),
@@ -121,11 +105,6 @@ def test_a_stack_that_ends_inside_the_left_ventricle(areas, cut, turned):
     assert found == ([finding("stack-cut-off", shares=where, count=count)] if cut else [])
 
 
-def test_a_ventricle_that_is_not_found_is_said_once():
-    found = flagged([150, 60], [0, 0], rv_areas=[False] * 10)
-    assert found == [("volume-incomplete", "nowhere", "RV volume at end-diastole")]
-
-
 def test_a_ventricle_lost_between_slices():
     areas = [False, True, True, False, True, False, True, True, True, False]
     lost = {"kind": "between", "slices": ["4", "6"], "count": 10}
@@ -133,13 +112,6 @@ def test_a_ventricle_lost_between_slices():
     areas = [False, *[True] * 3, False, *[True] * 4, False]
     subjects = [f"LV volume at {moment}" for moment in ("end-diastole", "end-systole", "2")]
     assert flagged([150, 60, 100], lv_areas=areas) == [("volume-incomplete", "between", name) for name in subjects]
-
-
-@pytest.mark.parametrize(("missing", "runs"), [([2], ["3"]), ([2, 3], ["3", "4"]), ([2, 3, 4, 6], ["3 to 5", "7"])])
-def test_runs_of_slices(missing, runs):
-    areas = [number not in (0, 9, *missing) for number in range(10)]
-    (flag,) = implausible_volumes(hearts_of([90], rv_areas=areas))
-    assert list(flag["slices"]) == runs
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -162,64 +134,7 @@ def test_a_jump_is_flagged_where_it_is(jump_at, size, up):
     curve = cycle(25, 190, 100)
     curve[jump_at] += size if up else -size
     found = hearts_of(cycle(25, 190, 100), curve)
-    assert ("volume-unsteady", "jumps", found.number("RV", "volume", jump_at)) in kinds(implausible_volumes(found))
-
-
-def jumps(*curves):
-    return [subject for code, kind, subject in flagged(*curves) if kind == "jumps"]
-
-
-@pytest.mark.parametrize("count", [12, 13, 14])
-@pytest.mark.parametrize("begin", [0.0, 0.3, 0.7])
-def test_a_curve_of_fewer_phases_may_bend_more_but_not_jump(count, begin):
-    """Early filling of 60 % within 0.15 of the cycle, and atrial filling of 40 % within 0.15."""
-    at = (begin / count + np.arange(count) / count) % 1
-    moved = [
-        (1 - np.cos(np.pi * np.clip((at - first) / long, 0, 1))) / 2
-        for first, long in ((0, 0.4), (0.45, 0.15), (0.85, 0.15))
-    ]
-    curve = 150 - 90 * moved[0] + 54 * moved[1] + 36 * moved[2]
-    assert jumps(curve) == []
-    curve[count // 4] += 60
-    assert f"RV volume at {count // 4}" in jumps(cycle(count), curve)
-
-
-@pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize(
-    ("rv", "lv", "where"),
-    [
-        # the exam that revealed this, mm2
-        ([0, 3253, 1541, 1190, 73, 0], [0, 2565, 2589, 1835, 801, 261], (2, 3, 53)),
-        ([0, 3000, 1850, 1190, 73, 0], [0, 2565, 2589, 1835, 801, 261], None),
-        ([0, 3000, 1700, 1190, 73, 0], [0, 2565, 2250, 1835, 801, 261], None),  # the LV shrinks, too
-        ([900, 3000, 2900, 1190, 73, 0], [2500, 2565, 2589, 1835, 801, 261], None),  # towards the base
-    ],
-)
-def test_a_right_ventricle_that_shrinks_although_the_left_does_not_is_flagged(rv, lv, where, turned):
-    if turned:
-        rv, lv = rv[::-1], lv[::-1]
-    shrunk = [flag for flag in implausible_volumes(hearts_of([150, 60], rv_areas=rv, lv_areas=lv)) if flag.subject]
-    assert len(shrunk) == (where is not None)
-    if where:
-        one, following, percent = where
-        one, following = (7 - one, 7 - following) if turned else (one, following)
-        values = {"kind": "shrinks", "slice": one, "following": following, "count": 6, "percent": percent}
-        assert shrunk == [finding("volume-incomplete", "RV volume at end-diastole", **values)]
-    assert not any(kind == "shrinks" for _, kind, _ in flagged([150], rv_areas=rv, lv_areas=lv))
-
-
-def test_a_ragged_curve_of_twelve_phases_is_flagged():
-    """The curve of an audit: neither the check for few phases nor the one for jumps found it."""
-    ragged = [150, 140, 130, 60, 120, 100, 65, 150, 90, 60, 100, 140]
-    assert jumps(ragged)[:2] == ["LV volume at end-systole", "LV volume at 7"]
-
-
-def test_few_phases_and_noise_are_no_jumps():
-    curve = cycle(11)
-    curve[8] += 45
-    assert jumps(cycle(11), curve) == []
-    # a heart that hardly beats: segmentation errors are about 5 % of its volume
-    assert jumps(cycle(25, 400, 370) + 9 * (-1) ** np.arange(25)) == []
+    assert ("volume-unsteady", "", found.number("RV", "volume", jump_at)) in kinds(implausible_volumes(found))
 
 
 def test_end_systole_after_the_heart_fills():
@@ -231,16 +146,6 @@ def test_end_systole_after_the_heart_fills():
     cut = hearts_of(cycle(20)[:11])
     assert len(implausible_volumes(cut)) == 1
     assert implausible_volumes(replace(cut, times=[k / 20 for k in range(11)])) == []
-
-
-def test_a_ventricle_that_fills_again_before_end_systole():
-    #: 150 -> 80 -> 110 -> 60: up by 30 of 90
-    refills = [("volume-unsteady", "refills", "LV volume at end-systole")]
-    assert flagged([150, 80, 110, 60, 120], [150, 110, 80, 60, 120]) == refills
-    # the RV is smallest earlier, and has refilled by 40 of 90 ml when the LV is smallest
-    found = implausible_volumes(hearts_of([150, 110, 80, 60, 120], [150, 60, 70, 100, 130], muscle=100))
-    assert finding("volume-unsteady", "RV volume at end-systole", kind="refills", off=40.0) in found
-    assert flagged([150, 80, 100, 60, 120], [150, 110, 80, 60, 120]) == []
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -270,36 +175,12 @@ def test_an_end_slice_that_empties_is_flagged_if_it_decides_the_ejection_fractio
         assert (flags[0]["ml"], flags[0]["points"], flags[0]["of"]) == pytest.approx((ml, points, 60))
 
 
-def test_an_end_slice_empties_more_if_it_is_thicker():
-    """It has 24 % of the LV's area, but counts with 14 mm and so has 33 % of the volume."""
-    areas = {"LV": [[24, 30, 30, 16], [0, 20, 20, 8]], "RV": [[30] * 4] * 2}
-    found = replace(hearts_of([150, 60]), areas=areas)
-    thick = replace(found, thickness=[14.0, 9.0, 9.0, 8.0])
-    emptied = ("volume-incomplete", "emptied", "LV volume at end-systole")
-    assert [emptied in kinds(implausible_volumes(each)) for each in (found, thick)] == [False, True]
-
-
-def test_an_end_slice_that_is_missing_by_mistake_is_flagged_once():
-    """At end-systole, the RV has left its last four slices, in which the LV is visible; one of them had most of the RV."""
-    areas = {"LV": [[20] * 6] * 2, "RV": [[30, 30, 40, 0, 0, 0], [20, 20, 0, 0, 0, 0]]}
-    found = replace(hearts_of([150.0, 60.0]), areas=areas)
-    of_rv = [flag for flag in implausible_volumes(found) if flag.subject == "RV volume at end-systole"]
-    lost = {"kind": "beyond", "slices": ["3 to 6"], "count": 6, "other": "LV", "mm": 40}
-    assert of_rv == [finding("volume-incomplete", "RV volume at end-systole", **lost)]
-    # unevenly spaced slices: with the same mean distance, those without the RV cover only 24 mm
-    thin = replace(found, thickness=[18.0, 18.0, 6.0, 6.0, 6.0, 6.0])
-    assert not any(kind == "beyond" for _, kind, _ in kinds(implausible_volumes(thin)))
-
-
 def test_corrected_phases_are_not_compared_with_the_network_s():
     """The network finds 100 ml too little at end-systole, and a person corrects the first and the last phase of systole."""
     curve = cycle(25, 190, 140) - 100 * (np.arange(25) == 9)
     curve[[0, 10]] = 190, 140
     found = replace(hearts_of(cycle(25, 190, 140), curve), end_diastole=0, end_systole=10)
-    assert kinds(implausible_volumes(found)) == [
-        ("volume-unsteady", "jumps", "RV volume at 9"),
-        ("volume-unsteady", "refills", "RV volume at end-systole"),
-    ]
+    assert kinds(implausible_volumes(found)) == [("volume-unsteady", "", "RV volume at 9")]
     assert implausible_volumes(replace(found, corrected=[0, 10])) == []
 
 
@@ -309,19 +190,6 @@ def test_few_phases_may_miss_end_systole(count):
     found = replace(hearts_of(cycle(count)), times=[phase / count for phase in range(count)])
     assert implausible_volumes(found) == [finding("phases-few", count=count)]
     assert (1 - np.cos(2 * np.pi * 2 * 0.5 / count)) / 2 > 0.07
-
-
-@pytest.mark.parametrize(
-    ("curve", "times"),
-    [
-        (cycle(12), [phase / 12 for phase in range(12)]),
-        ([150], [0]),
-        ([150, 60], None),  # a person has chosen them, and named them ED and ES
-        (cycle(7), [0, 0.08, 0.15, 0.23, 0.31, 0.38, 0.46]),  # 13 phases, of which 7 are left
-    ],
-)
-def test_enough_phases_have_no_remark(curve, times):
-    assert "phases-few" not in [flag.code for flag in implausible_volumes(replace(hearts_of(curve), times=times))]
 
 
 def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
@@ -339,20 +207,3 @@ def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
     blank, copies = image_faults(images, names, found)
     assert blank == finding("slices-alike", kind="blank", slices=["4"], count=4, where="")
     assert copies == finding("slices-alike", kind="copies", slices=["1 = 3"], count=4, copies=1, where="")
-
-
-def test_copies_of_several_slices_and_in_several_phases_are_one_flag():
-    """Eleven pairs; then one pair in each phase, of other slices in each."""
-    names = ["phase00", "phase50"]
-    images = [np.random.default_rng(phase).normal(size=(6, 5, 24)) for phase in range(2)]
-    for image in images:
-        image[..., 1:22:2] = image[..., :22:2]
-        image[..., 22] = image[..., 0]
-    (flag,) = image_faults(images, names)
-    assert flag["slices"] == ("1 = 2 = 23", *(f"{first} = {first + 1}" for first in range(3, 22, 2)))
-    assert flag["copies"] == 12
-    images = [np.random.default_rng(phase).normal(size=(6, 5, 24)) for phase in range(2)]
-    images[0][..., 1], images[1][..., 4] = images[0][..., 0], images[1][..., 3]
-    images[0][..., 8], images[1][..., 9] = 0, 0
-    blank, copies = image_faults(images, names)
-    assert blank["slices"] == ("9", "10") and copies["slices"] == ("1 = 2", "4 = 5") and copies["copies"] == 2

@@ -60,13 +60,3 @@ def test_own_weights_are_named_by_their_checksum(bundle, tmp_path):
     said = [str(made_by([("masks", own)], "an error")), own.short, own.weights, json.dumps(own.content())]
     assert not own.ships and all(own.sha256[:12] in each for each in said)
     assert not any("Doe" in each or "phantom" in each for each in said)
-
-
-def test_a_retrained_bundle_has_own_weights(bundle):
-    (bundle / "models" / "model.pt").write_bytes(b"retrained in place")
-    assert not Provenance.of(bundle, bundle).ships
-
-
-def test_a_bundle_without_records_still_has_a_checksum(tmp_path):
-    (tmp_path / "own.pt").write_bytes(b"own")
-    assert Provenance.of(tmp_path / "none", tmp_path / "own.pt").algorithm.startswith("none (own weights, SHA-256 ")

@@ -10,18 +10,14 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from planewise.commands import app
-from planewise.data import labelled, load_datalist, with_hearts
+from planewise.data import load_datalist, with_hearts
 from planewise.data.readable_items import NoneReadable
 from planewise.errors import InputError
 from planewise.exams import find_inputs, write_datalist
 from planewise.files.predicted_masks import mark_predicted
 from planewise.findings import finding
 from planewise.own_exams import segment_datalist
-from planewise.preprocessing import KeepHeartd, LoadSliced
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from scipy.spatial.transform import Rotation
-from typer.testing import CliRunner
 
 UNREADABLE = finding("exam-unusable", error="no")
 A_NOTE = {"code": "localizer"}
@@ -145,9 +141,9 @@ ALL = ["aaaa_phase00", "aaaa_phase50", "bbbb_ED", "bbbb_ES", "cccc_ED", "cccc_ES
 
 def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp_path):
     seen = []
-    done = segmented(progress=lambda *counts: seen.append(counts), device="cpu")
+    done = segmented(progress=lambda *counts: seen.append(counts))
     assert sorted(bundle.runs[0]) == ALL and len(bundle.runs) == 1
-    assert bundle.settings["weights"] == tmp_path / "weights.pt" and bundle.settings["device"] == "cpu"
+    assert bundle.settings["weights"] == tmp_path / "weights.pt"
     assert (done.exams, done.images, done.kept, done.left_out) == (3, 6, 0, {})
     (other,) = done.findings
     assert (other.code, other.subject) == ("orientation-lost", "exams bbbb, cccc"), "their slices are exactly axial"
@@ -168,20 +164,6 @@ def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp
     (other,) = content["exams"]["aaaa"]["stacks"]["2ch"]["items"]
     assert (done.datalist.parent / other["image"]).is_file(), "relative to the new datalist"
     assert not list(tmp_path.glob("out/tmp*")), "the temporary list of inputs contains paths, so it is deleted"
-
-
-def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bundle):
-    """NIfTI has a single spacing, so the mask of an uneven stack is stored slice by slice."""
-    marked = heart()
-    marked[..., 4] = 0
-    marked[2:9, 3:7, 4] = 1
-    bundle.masks["aaaa_phase50"] = marked
-    items = with_hearts(load_datalist(segmented().datalist, "test"))
-    (last,) = [item for item in items if (item["slice"], item["phase"]) == (4, 0.5)]
-    image = LoadSliced(["image", "label"])(last)
-    assert np.allclose(image["label"].affine, image["image"].affine)
-    kept = KeepHeartd("image")(image)["image"][0, ..., 0].numpy()
-    assert np.array_equal(kept > 0, marked[..., 4] > 0)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +189,6 @@ def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, 
     entry = json.loads(done.datalist.read_text())["exams"]["bbbb"]
     assert entry["left_out"] == [A_NOTE, why.record()] and entry["labels"] == 0
     assert (done.masks / "bbbb_ES/bbbb_ES_mask.nii.gz").is_file(), "the refused mask is kept for inspection"
-
-
-def test_where_no_mask_may_be_a_heart_there_is_no_datalist(segmented, bundle, tmp_path):
-    bundle.masks = dict.fromkeys(ALL, heart(0))
-    with pytest.raises(InputError, match="no exam has a mask that may be a heart .*bbbb: ED: .*--weights"):
-        segmented()
-    assert not (tmp_path / "out/datalist.json").exists()
 
 
 def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
@@ -276,116 +251,3 @@ def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
     assert sorted(name for run in bundle.runs for name in run) == ALL[:2] and done.exams == 1
     items = load_datalist(done.datalist, "validation")
     assert items and not any("label" in item for item in items)
-
-
-def test_an_exam_with_a_phase_that_cannot_be_read_has_no_masks(segmented, bundle):
-    bundle.unread = {"bbbb_ES"}
-    done = segmented()
-    assert done.left_out == {"bbbb": [UNREADABLE]} and done.images == 4
-    assert sorted(file.parent.name for file in done.masks.rglob("*_mask.nii.gz")) == ALL[:2] + ALL[4:]
-
-
-def test_what_was_cut_off_is_no_mask_of_an_exam_that_cannot_be_read_now(segmented, bundle):
-    first = segmented()
-    mask = first.masks / "cccc_ED/cccc_ED_mask.nii.gz"
-    mask.write_bytes(mask.read_bytes()[:-20])
-    bundle.unread = {"cccc"}
-    done = segmented()
-    assert done.left_out == {"cccc": [UNREADABLE]} and (done.kept, done.images) == (4, 4)
-    assert not mask.exists()
-
-
-def test_what_is_no_exams_fault_ends_it(segmented, bundle, monkeypatch):
-    def refuses(*_, **__):
-        raise InputError("the weights are of another network")
-
-    monkeypatch.setattr(sys.modules["planewise.own_exams.segment_datalist"], "run_inference", refuses)
-    with pytest.raises(InputError, match="^the weights are of another network$"):
-        segmented()
-
-
-def test_slices_with_fewer_phases_are_named(segmented, bundle, exams):
-    """As for a folder, see `planewise.exams.find_stacks`."""
-    content = json.loads(exams.read_text())
-    for section in ("training", "validation", "test"):
-        content[section] = [
-            item for item in content[section] if (item["exam"], item.get("slice"), item["phase"]) != ("aaaa", 2, 0.5)
-        ]
-    exams.write_text(json.dumps(content))
-    assert ("phases-unequal", "exam aaaa") in [(found.code, found.subject) for found in segmented().findings]
-
-
-def test_phases_that_are_not_used_are_named(segmented, bundle, exams):
-    content = json.loads(exams.read_text())
-    for section in ("training", "validation", "test"):
-        others = [item for item in content[section] if item["exam"] != "aaaa"]
-        cine = [item for item in content[section] if item["exam"] == "aaaa" and item["phase"] == 0]
-        content[section] = others + [item | {"phase": phase / 101} for item in cine for phase in range(101)]
-    exams.write_text(json.dumps(content))
-    assert finding("phases-not-used", "exam aaaa", count=51, of=101) in segmented().findings
-
-
-def test_other_views_and_two_of_one_name_are_refused(exams, segmented, bundle, tmp_path):
-    content = json.loads(exams.read_text())
-    long_axis = content | {"planewise": {"stack": "4ch"}}
-    (tmp_path / "other.json").write_text(json.dumps(long_axis))
-    with pytest.raises(InputError, match="show '4ch', but hearts are segmented in the short axis"):
-        segmented(tmp_path / "other.json")
-    for item in content["validation"]:
-        item["phase"] = "ED"
-    (tmp_path / "twice.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="2 images of the datalist share the name cccc_ED"):
-        segmented(tmp_path / "twice.json")
-    assert not bundle.runs
-
-
-def test_no_segmentation_is_trained_or_scored_on_them(exams, segmented):
-    structures = {"1": "RV", "2": "myocardium", "3": "LV"}
-    items = load_datalist(segmented().datalist, "training")
-    with pytest.raises(
-        InputError, match="exam aaaa: its mask was predicted by a network.*take the predicted masks out"
-    ):
-        labelled(items, structures)
-
-
-def test_the_command_names_what_it_left_out(exams, bundle, tmp_path):
-    bundle.masks["bbbb_ES"] = heart(0)
-    bundle.unread = {"cccc"}
-    (tmp_path / "weights.pt").write_bytes(b"some weights")
-    words = ["segment", exams, "-o", tmp_path / "out", "--weights", tmp_path / "weights.pt"]
-    told = []
-    for _ in range(2):
-        outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
-        assert outcome.exit_code == 0, outcome.output
-        lines = [" ".join(line.split()) for line in outcome.output.splitlines()]
-        assert any(line.startswith("bbbb ES: ") for line in lines) and f"cccc {UNREADABLE}" in lines
-        assert "1 exam with masks, 2 without." in outcome.output
-        assert str(tmp_path / "out/datalist.json") in outcome.output
-        (note,) = [line for line in lines if line.startswith("Masks by downstream_cardiac_sax_segmentation ")]
-        assert "own weights, SHA-256" in note and note.endswith("not measured the error of these masks on patients.")
-        told.append(outcome.output)
-    assert "4 images segmented. " in told[0] and "4 images segmented, 4 of them by an earlier run" in told[1]
-    (tmp_path / "weights.pt").write_bytes(b"other weights")
-    outcome = CliRunner().invoke(app, [str(word) for word in words])
-    assert outcome.exit_code == 1 and "other weights" in outcome.output and "Traceback" not in outcome.output
-
-
-def test_an_exam_that_cannot_be_a_short_axis_gets_no_mask_unless_asked_for(exams, segmented, bundle, tmp_path):
-    for phase in ("ED", "ES"):  # a sagittal spine, slightly oblique, among the hearts
-        file = tmp_path / f"data/cccc_{phase}.nii.gz"
-        affine = np.eye(4)
-        affine[:3, :3] = Rotation.from_euler("xyz", (0, 90, 3), degrees=True).as_matrix() * SPACING
-        nibabel.save(nibabel.Nifti1Image(np.asarray(nibabel.load(file).dataobj), affine), file)
-    done = segmented()
-    assert sorted(bundle.runs[0]) == ALL[:4] and list(done.left_out) == ["cccc"] and (done.exams, done.images) == (2, 4)
-    (why,) = done.left_out["cccc"]
-    assert (why.code, why["degrees"], why["plane"]) == ("not-oblique", 3.0, "sagittal")
-    assert "cccc" not in str(done.findings)
-    entry = json.loads(done.datalist.read_text())["exams"]["cccc"]
-    assert entry["left_out"] == [A_NOTE, why.record()] and entry["labels"] == 0
-    asked = segmented(min_obliquity=0)
-    assert sorted(bundle.runs[1]) == ALL[4:] and "cccc" not in str(asked.findings)
-    content = json.loads(exams.read_text())
-    exams.write_text(json.dumps(content | {"training": [], "test": []}))
-    with pytest.raises(InputError, match=r"may be a heart \(cccc: .*\)$"):
-        segmented()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from monai.bundle import ConfigParser, ConfigWorkflow
-from planewise.workshop.packaging.configs import as_json, for_a_bundle, with_values
+from monai.bundle import ConfigWorkflow
+from planewise.workshop.packaging.configs import as_json, for_a_bundle
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -36,19 +36,6 @@ after: "$planewise.exams.find_inputs(@title, 'planewise')"
 initialize:
 - $planewise.engines.plain_errors()
 """
-
-
-def test_values_change_and_comments_stay():
-    values = {"features": [1, 2, 3], "structures": {"1": "all"}, "spacing": 2.0e-05, "empty": "@title", "absent": 1}
-    changed = with_values(TEXT, values)
-    before, after = yaml.safe_load(TEXT), yaml.safe_load(changed)
-    assert after == before | {key: value for key, value in values.items() if key != "absent"}
-    for comment in ("# widths, planewise.networks", "# the next", "# inside"):
-        assert comment in changed
-    other = with_values(TEXT, {"network_def": {"_target_": "monai.networks.nets.BasicUNet", "features": [1, 2]}})
-    assert yaml.safe_load(other) == before | {
-        "network_def": {"_target_": "monai.networks.nets.BasicUNet", "features": [1, 2]}
-    }
 
 
 def test_a_config_for_a_bundle_names_its_own_code():
@@ -106,20 +93,3 @@ def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
     elsewhere = ConfigWorkflow(str(config), **options, bundle_root=str(tmp_path))
     with pytest.raises(SystemExit, match="there is no own_code/ in .*; name the bundle with --bundle_root"):
         elsewhere.initialize()
-
-
-def test_a_bundles_folder_is_found_before_anything_of_it_is_used(tmp_path, monkeypatch):
-    """MONAI evaluates imports before everything else; nothing may remain of a failed import."""
-    (tmp_path / "own_code").mkdir()
-    (tmp_path / "own_code" / "__init__.py").write_text("there = 'found'")
-    text = "imports:\n- $import planewise\nbundle_root: .\ninitialize:\n- $planewise.there\n"
-    parser = ConfigParser(yaml.safe_load(for_a_bundle(text, "own_code")))
-    parser["bundle_root"] = str(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    parser.parse(True)
-    for number in range(len(parser["initialize"])):
-        last = parser.get_parsed_content(f"initialize::{number}")
-        parser.ref_resolver.remove_resolved_content(f"initialize::{number}")
-    assert last == "found"
-    monkeypatch.delitem(sys.modules, "own_code")

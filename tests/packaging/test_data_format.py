@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 
 import pytest
-from planewise.errors import InputError
 from planewise.workshop.packaging.bundle import Bundle
-from planewise.workshop.packaging.data_format import adapt_format, sides
+from planewise.workshop.packaging.data_format import adapt_format
 
 from tests.packaging.conftest import source
 
@@ -63,15 +62,3 @@ def test_sides_are_those_that_the_networks_encoder_takes(encoder, formula):
         config["network_def"] = Bundle(source(name)).config("inference.yaml")["network_def"] | {"encoder": encoder}
     image, output = adapted(name, config)
     assert image["spatial_shape"] == [formula, formula] and output["num_channels"] == 4
-
-
-def test_a_photograph_has_three_colours():
-    image, _ = adapted("pretext_rotation", {"features": [4, 4, 4], "spatial_dims": 2, "in_channels": 3}, (), True)
-    assert (image["format"], image["num_channels"], image["channel_def"]["2"]) == ("RGB", 3, "blue")
-
-
-def test_shapes_are_numbers_and_formulas_of_n():
-    assert sides(["16*n", 24, "2**p"], 3) == [48, 24, 2]
-    for wrong in ("open('x')", "16*m", "16*"):
-        with pytest.raises(InputError):
-            sides([wrong])

@@ -53,13 +53,11 @@ def test_the_origin_has_what_the_record_has_and_no_path(tmp_path):
     record = {"configuration": "c0ffee", "seed": 7, "files": {"jane.json": "0a"}, "commit": "abc-dirty"}
     record |= {"python": "3.11.2", "packages": {"monai": "1.6.1"}, "devices": ["host"], "never": "jane"}
     record |= {"processes": 4}
-    start = tmp_path / "start.pt"
-    start.write_text("")
-    config = {"imagenet": "/home/jane/net.pth", "pretrained": str(start), "spacing": 2.0, "home": "~jane"}
+    config = {"imagenet": "/home/jane/net.pth", "spacing": 2.0, "home": "~jane"}
     run = Run(tmp_path, tmp_path / "model.pt", config, record)
     origin = Provenance({"never_predicted": ["RV"]}, "", "", run, "d1").origin({"spacing": 1.0})
     text = json.dumps(origin)
-    for fact in ("d1", "c0ffee", "0a", "abc-dirty", "1.6.1", "net.pth", sha256(start), '{"spacing": 2.0}', '["RV"]'):
+    for fact in ("d1", "c0ffee", "0a", "abc-dirty", "1.6.1", "net.pth", '{"spacing": 2.0}', '["RV"]'):
         assert fact in text, fact
     assert origin["processes"] == 4
     assert not [hidden for hidden in ("jane", "host", str(tmp_path)) if hidden in text]

@@ -6,8 +6,7 @@ import hashlib
 import json
 
 import pytest
-from planewise.errors import InputError
-from planewise.workshop.packaging.run import Run, read_scores
+from planewise.workshop.packaging.run import Run
 
 
 @pytest.mark.parametrize(
@@ -62,34 +61,6 @@ def test_data_that_have_changed_since_are_not_known(trained, tmp_path):
     with open(tmp_path / "work/lists/all.json", "a") as datalist:
         datalist.write("\n")
     assert trained.data is None and not trained.on_phantoms
-
-
-def test_what_a_run_started_from_is_read_from_its_folder_or_file(trained, tmp_path):
-    start = tmp_path / "work/start"
-    (start / "models").mkdir(parents=True)
-    for name, content in (("models/model.pt", ""), ("config.yaml", "depth: 3"), ("run.json", "{}")):
-        (start / name).write_text(content)
-    for path in ("start", "start/models/model.pt", str(start)):
-        run = Run(trained.folder, trained.weights, {"pretrained": path}, {})
-        assert run.pretrained.config == {"depth": 3} and run.pretrained.folder == start
-    run = Run(tmp_path / "far/run", tmp_path / "far/run/models/model.pt", {"pretrained": "."}, {}, bundle=start)
-    assert run.pretrained.folder == start, "the run started in the bundle's folder"
-    own = Run(start, start / "models/model.pt", {"pretrained": "."}, {})
-    assert own.started_from is None, "a run did not start from its own weights"
-    for path in (None, "elsewhere", "$'start'", "@start"):
-        assert Run(trained.folder, trained.weights, {"pretrained": path}, {}).pretrained is None
-
-
-def test_scores_that_cannot_be_read_or_hold_no_number(tmp_path):
-    file = tmp_path / "metrics.json"
-    with pytest.raises(InputError, match=r"; it must be the metrics\.json of a report$"):
-        read_scores(file)
-    for content in ("[1]", '{"dice": null, "on": true}'):
-        file.write_text(content)
-        with pytest.raises(InputError, match="metrics.json holds no scores; name a JSON file"):
-            read_scores(file)
-    file.write_text('{"dice": 0.5}')
-    assert read_scores(file) == {"dice": 0.5}
 
 
 def test_the_plain_settings_that_changed_are_listed_without_paths():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from planewise.data import pair_phases
 from planewise.errors import InputError
-from planewise.preprocessing import FEATURES, CardiacFeaturesd, RequirePhased
+from planewise.preprocessing import FEATURES, CardiacFeaturesd
 from planewise.preprocessing.cardiac_features import cardiac_features, volumes_ml
 
 #: ml
@@ -32,11 +32,6 @@ def test_the_ten_features_by_hand():
             "weight (kg)": 75,
         }
     )
-
-
-def test_a_ventricle_that_was_not_found_ejects_nothing():
-    features = cardiac_features(ED | {"LV": 0.0}, ES, 180, 75)
-    assert features[0] == 0 and features[1] == 25 and np.isfinite(features).all()
 
 
 @pytest.mark.parametrize("turned", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1)])
@@ -99,26 +94,12 @@ def test_volumes_are_of_the_masks_voxels(item):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"ed": "nowhere.nii.gz"}, "exam aa has no mask at ED; segment the exam first"),
-        ({"es": None, "image": "heart.nii.gz"}, "exam aa has no mask at ES; segment the exam first"),
-        ({"height": None}, "exam aa has no height"),
-        ({"group": "XYZ"}, "exam aa: group must be one of NOR, HCM, got 'XYZ'"),
-    ],
+    "changes", [{"ed": "nowhere.nii.gz"}, {"es": None, "image": "heart.nii.gz"}, {"height": None}, {"group": "XYZ"}]
 )
-def test_what_is_missing_is_named(item, changes, message):
+def test_what_is_missing_is_refused(item, changes):
     changed = {key: value for key, value in (item | changes).items() if value is not None}
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError):
         CardiacFeaturesd(("NOR", "HCM"))(changed)
-
-
-def test_a_mask_that_cannot_be_read_is_said_to_be_there(item, tmp_path):
-    item["es"] = str(tmp_path / "es.nii.gz")
-    for content in (b"nothing of a mask", Path(item["ed"]).read_bytes()[:-20]):
-        (tmp_path / "es.nii.gz").write_bytes(content)
-        with pytest.raises(InputError, match=r"^exam aa, mask at ES: the volume cannot be read \([^/]+\)$"):
-            CardiacFeaturesd(("NOR", "HCM"))(item)
 
 
 def test_an_exam_without_a_group_has_no_label(item):
@@ -128,12 +109,6 @@ def test_an_exam_without_a_group_has_no_label(item):
     assert "label" not in CardiacFeaturesd(("NOR",))(item)
 
 
-def test_an_image_is_refused():
-    """MONAI Label passes an image like this."""
-    with pytest.raises(InputError, match="takes masks at ED and ES.*but not an image; run it from the command line"):
-        CardiacFeaturesd(("NOR", "HCM"))({"image": "heart.nii.gz", "image_path": "heart.nii.gz"})
-
-
 def test_masks_with_other_values_are_renamed(item):
     label_map = {"1": 3, "2": 2, "3": 1}
     made = CardiacFeaturesd(("HCM",))(item | {"label_maps": {item["ed"]: label_map, item["es"]: label_map}})
@@ -141,9 +116,3 @@ def test_masks_with_other_values_are_renamed(item):
     ventricles = [1, 0, 4, 5, 2, 3]  # exchange the features of the right and the left ventricle
     assert swapped[:6].tolist() == usual[ventricles].tolist() and swapped[6:].tolist() == usual[6:].tolist()
     assert "label_maps" not in made
-
-
-def test_an_image_alone_is_refused():
-    assert RequirePhased()({"image": "a", "phase": "ED"}) == {"image": "a", "phase": "ED"}
-    with pytest.raises(InputError, match="end-diastole and at end-systole, but this is one image.*--input"):
-        RequirePhased()({"image": "a"})

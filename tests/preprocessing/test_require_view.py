@@ -19,7 +19,7 @@ from tests.exams.files import write_ct
 def transforms(of: str, **settings):
     name = {"sax": "downstream_cardiac_sax_segmentation", "4ch": "downstream_cardiac_lax_segmentation"}[of]
     parser = ConfigParser()
-    parser.read_config(bundles_folder(None) / name / "configs/inference.yaml")
+    parser.read_config(bundles_folder() / name / "configs/inference.yaml")
     assert parser["min_obliquity"] == SHORT_AXIS_OBLIQUITY
     parser.update({"device": "cpu", "bundle_root": ".", **settings})
     return parser.get_parsed_content("preprocessing")

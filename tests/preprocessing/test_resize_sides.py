@@ -8,7 +8,6 @@ import pytest
 import torch
 from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import Resize
-from planewise.errors import InputError
 from planewise.preprocessing import CropToForegroundd, LoadVolumed, ResizeSidesd
 
 FILES = ("image", ""), ("label", "_seg")
@@ -83,18 +82,6 @@ def test_axes_without_orientation_stay_as_stored(tmp_path, voxel_size):
     assert all(torch.allclose(resize.inverse(one)["image"].affine, item["image"].affine) for one in batch)
 
 
-def test_photographs_have_no_orientation():
-    image = MetaTensor(torch.rand(3, 9, 14))
-    plain, item = (ResizeSidesd("image", 8, axcodes=axcodes)({"image": image})["image"] for axcodes in (None, "LPS"))
-    assert torch.equal(plain.as_tensor(), item.as_tensor())
-
-
-def test_what_an_item_lacks():
-    assert ResizeSidesd("image", 8, allow_missing_keys=True)({}) == {}
-    with pytest.raises(KeyError):
-        ResizeSidesd("image", 8)({})
-
-
 def test_voxels_of_one_width_padded_and_cropped_around_the_middle_and_back():
     """24 x 24 x 30 mm in voxels of 2 x 2 x 3 mm, whose values are their positions along the third axis."""
     affine = torch.diag(torch.tensor([2.0, 2, 3, 1], dtype=torch.float64))
@@ -134,8 +121,3 @@ def test_the_box_holds_what_lies_above_in_any_channel():
     assert torch.allclose(item["image"].affine[:3, 3], torch.tensor([4.0, 6.0, 2.0], dtype=torch.float64))
     back = crop.inverse(item)["label"]
     assert back.shape == (1, 9, 8, 7) and back.sum() == 48 and back[0, 2:5, 3:7, 1:5].all()
-
-
-def test_an_empty_foreground():
-    with pytest.raises(InputError, match=r"the foreground is empty: no voxel is above 0.05"):
-        CropToForegroundd("image")({"image": torch.full((1, 4, 4, 4), 0.05)})

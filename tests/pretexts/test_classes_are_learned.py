@@ -10,6 +10,8 @@ from planewise.networks import ResidualEncoder, SharedEncoderNet
 from planewise.pretexts import RelativePatchesd, RotationTargetsd
 from planewise.workshop.phantoms.head import HEADS, Head
 
+pytestmark = pytest.mark.slow
+
 
 class Shuffled(CrossEntropyLoss):
     """A wrong loss, which compares each prediction with the target of another volume."""

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.pretexts import CrossingPlanesd, SelectPlanesd
+from planewise.pretexts import CrossingPlanesd
 
 VIEWS = ("4ch", "2ch")
 
@@ -42,17 +42,3 @@ def test_a_plane_that_is_masked_stays_so():
     given["planes"][1] = torch.nan
     found = CrossingPlanesd(VIEWS, ("L", "A"))(given)["planes"]
     assert torch.isnan(found[1]).all() and torch.isfinite(found[0]).all()
-
-
-def test_an_exam_without_a_view_gives_its_message():
-    given = item(60) | {"planes": {"2ch": {"origin": [0, 0, 0], "normal": [1, 0, 0]}}}
-    with pytest.raises(InputError, match=r"exam 7f3a has no 4ch view \(it has 2ch\)"):
-        SelectPlanesd(VIEWS)(given)
-
-
-def test_settings_are_checked():
-    for views, ends in ((("4ch",), ("L",)), (VIEWS, ("L",)), ("4ch", ("L", "A"))):
-        with pytest.raises(ValueError, match="positions need two views and an end for each of them"):
-            CrossingPlanesd(views, ends)
-    with pytest.raises(ValueError, match="'error' or 'mask'"):
-        CrossingPlanesd(VIEWS, ("L", "A"), "ignore")

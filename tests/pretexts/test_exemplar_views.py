@@ -23,13 +23,6 @@ def batch_of(rows: list[int]) -> dict[str, torch.Tensor]:
     return {"image": torch.rand(len(rows), 2, 4, 4, 4), "index": torch.tensor(rows)}
 
 
-def test_the_sample_stays_as_it_came_and_its_version_is_changed():
-    given = batch_of([0, 1, 2])
-    made = ExemplarViewsd(RandFlipRotate90Batchd(flip_prob=1.0))(given)
-    assert torch.equal(made["image"][:, :2], given["image"])
-    assert torch.equal(made["image"][:, 2:], given["image"].flip(2, 3, 4)) and made["order"].shape == (3, 3)
-
-
 def test_a_negative_of_the_set_is_each_other_item_as_often_and_never_the_sample():
     torch.manual_seed(0)
     rows = [0, 3, 9] * 300

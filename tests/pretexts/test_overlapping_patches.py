@@ -6,10 +6,8 @@ from itertools import product
 import ignite.distributed as idist
 import pytest
 import torch
-from planewise.errors import InputError
 from planewise.geometry import predicted_patches
 from planewise.pretexts import OverlappingPatchesd
-from planewise.pretexts.overlapping_patches import patch_places
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -19,21 +17,10 @@ def test_patches_overlap_by_half_and_cover_the_image(axes):
     batch = OverlappingPatchesd(4, 0.5, 2, 3, axes)({"image": image})
     # patches have 20 / 2.5 = 8 pixels, and the next patch begins 4 pixels further on
     patches = batch["image"].unflatten(1, (4**axes, 2))
-    assert patches.shape == (2, 4**axes, 2, *[8] * axes) and batch["original"] is image
+    assert patches.shape == (2, 4**axes, 2, *[8] * axes)
     for number, place in enumerate(product((0, 4, 8, 12), repeat=axes)):
         where = (slice(None), slice(None), *(slice(start, start + 8) for start in place))
         assert torch.equal(patches[:, number], image[where])
-
-
-@pytest.mark.parametrize(
-    ("side", "patches", "overlap", "size", "starts"),
-    [(128, 4, 0.0, 32, [0, 32, 64, 96]), (128, 4, 0.5, 51, [0, 26, 51, 77]), (224, 5, 0.5, 74, [0, 38, 75, 112, 150])],
-)
-def test_sizes_of_the_paper_and_of_the_authors_code(side, patches, overlap, size, starts):
-    found, corners = patch_places((side, side), patches, overlap)
-    assert found == (size, size)
-    assert corners.tolist() == [list(place) for place in product(starts, repeat=2)]
-    assert starts[-1] + size == side
 
 
 def test_candidates_are_the_right_patch_and_others_of_the_same_image():
@@ -51,11 +38,6 @@ def test_candidates_are_the_right_patch_and_others_of_the_same_image():
     assert all(count == pytest.approx(400 * 5 / 8, rel=0.2) for count in drawn.values())
 
 
-def test_all_others_can_be_negatives():
-    candidates = OverlappingPatchesd(3, 0.5, 1, 8, 2)({"image": torch.rand(1, 1, 12, 12)})["candidates"]
-    assert all(sorted(row.tolist()) == list(range(9)) for row in candidates[0])
-
-
 def test_draws_come_from_the_seed_and_are_shared_by_processes(monkeypatch):
     pretext, image = OverlappingPatchesd(3, 0.5, 2, 4, 3), torch.rand(4, 1, 8, 8, 8)
 
@@ -69,23 +51,3 @@ def test_draws_come_from_the_seed_and_are_shared_by_processes(monkeypatch):
     for rank in (0, 1):
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         assert torch.equal(drawn(image[rank::2], 5), alone[rank::2])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ((4, 0.5, 4, 16, 3), "rows_ahead must be below 4, .*, got 4; lower --rows_ahead"),
-        (
-            (3, 0.5, 1, 9, 2),
-            "num_negatives must be at most 8, because the grid has 9 patches, got 9; lower --num_negatives",
-        ),
-    ],
-)
-def test_what_no_grid_has_is_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        OverlappingPatchesd(*settings)
-
-
-def test_an_image_without_room_for_its_patches_is_refused():
-    with pytest.raises(InputError, match=r"4 x 4 pixels is too small for 4 patches a side.*raise --image_size"):
-        OverlappingPatchesd(4, 0.5, 2, 3, 2)({"image": torch.rand(1, 1, 4, 4)})

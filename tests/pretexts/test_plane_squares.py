@@ -19,7 +19,6 @@ from monai.transforms import (
     Rotated,
     Spacingd,
     SpatialPadd,
-    Transposed,
     Zoomd,
 )
 from planewise.augmentation import RandAffineBatchd
@@ -157,15 +156,6 @@ def test_exact_after(exam, name):
     check(where, inside[0] > 1 - 1e-6, made["squares"][0, :, :, 0], made["square_centres"])
 
 
-def test_rows_and_columns_swapped(exam):
-    item = carrying(exam)
-    swapped = Transposed(KEYS, indices=(0, 2, 1, 3))(item)
-    affine = item["image"].affine[:, [1, 0, 2, 3]]
-    swapped["image"] = MetaTensor(swapped["image"].as_tensor(), affine=affine)
-    before, after = (PlaneSquaresd(ENDS, SIZE, STEP)(each)["squares"] for each in (item, swapped))
-    assert torch.equal(after, before.transpose(1, 2))
-
-
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_exact_after_our_batch_affine(phantom_exam, seed):
@@ -211,36 +201,3 @@ def test_a_masked_slice_is_unknown_throughout_and_others_are_not():
     assert bool((batch["squares"][0] == -1).all()) and torch.isnan(batch["square_centres"][0]).all()
     assert not batch["square_inside"][0].any()
     assert batch["squares"][1].unique().tolist() == [0, 1, 2, 4, 6, 8], "the far squares lie outside the image"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"ends": "LA"}, "ends must be a list of two names, one for each line"),
-        ({"ends": ("L",)}, "ends must be a list of two names, one for each line"),
-        ({"ends": ("L", "Q")}, "the end of a line must be"),
-        ({"ends": ("L", "A"), "size": 0.0}, "above zero and below the step"),
-        ({"ends": ("L", "A"), "size": 60.0}, "above zero and below the step"),
-    ],
-)
-def test_settings_are_checked(settings, message):
-    with pytest.raises(ValueError, match=message):
-        PlaneSquaresd(**settings)
-
-
-@pytest.mark.parametrize(
-    ("image", "planes", "message"),
-    [
-        ((1, 8, 8, 5), (2, 2, 3), r"a slice \(1, i, j, 1\), but the image has shape \(1, 8, 8, 5\)"),
-        ((3, 1, 8, 8, 5), (3, 2, 2, 3), r"slices \(B, 1, i, j\), but the image has shape \(3, 1, 8, 8, 5\)"),
-        ((3, 1, 8, 8), (3, 1, 2, 3), "squares need the planes of two views, got 1"),
-    ],
-)
-def test_what_is_not_a_slice_with_two_planes_is_refused(image, planes, message):
-    batch = {
-        "image": MetaTensor(torch.zeros(image)),
-        "planes": torch.ones(planes),
-        "affine": torch.eye(4).repeat(3, 1, 1),
-    }
-    with pytest.raises(ValueError, match=message):
-        PlaneSquaresd(ENDS)(batch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -17,16 +16,13 @@ from monai.transforms import (
     RandAffined,
     ResizeWithPadOrCropd,
     Rotate90d,
-    Rotated,
     Spacingd,
     SpatialPadd,
-    Zoomd,
 )
 from planewise.augmentation import RandAffineBatchd
 from planewise.geometry import intersection_lines, lines_in_mm
 from planewise.preprocessing import LoadSliced
 from planewise.pretexts import PlaneHeatmapsd, SelectPlanesd, SliceLocationd
-from scipy.ndimage import map_coordinates
 
 from tests.pretexts.header_planes import with_planes
 
@@ -100,27 +96,6 @@ def test_exact_after(exam, name, view):
     check(interior(TRANSFORMS[name](carrying_distance(exam, view))), view)
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@given(angle=st.floats(-math.pi, math.pi))
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_exact_after_rotation(phantom_exam, view, angle):
-    rotate = Rotated(KEYS, angle=(0, 0, angle), mode="bilinear", padding_mode="zeros", keep_size=True, dtype=np.float64)
-    check(rotate(carrying_distance(phantom_exam, view)), view)
-
-
-@pytest.mark.parametrize("zoom", [2 / 3, 0.75, 1.25, 1.5])
-def test_exact_after_zoom(phantom_exam, zoom):
-    resize = Zoomd(
-        KEYS, zoom=(zoom, zoom, 1), mode="trilinear", align_corners=False, keep_size=False, padding_mode="edge"
-    )
-    item = resize(carrying_distance(phantom_exam, "2ch"))
-    # the output has a whole number of pixels; if a zoom leaves a remainder, pixels become oblong, but Eq. (1) needs square
-    # ones
-    spacing = item["image"].affine[:3, :2].norm(dim=0)
-    assert float((spacing[0] - spacing[1]).abs()) < 1e-6
-    check(interior(item, 6), "2ch")
-
-
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_exact_after_monai_random_affine(phantom_exam, seed):
@@ -154,77 +129,6 @@ def test_exact_after_our_batch_affine(phantom_exam, seed):
     assert float((batch["heatmaps"][:, 0] - expected)[inside].abs().max()) < 2e-3
 
 
-def random_slices(count: int) -> dict[str, torch.Tensor]:
-    """A batch of slices anywhere in the patient, each cut by two planes that pass near its centre."""
-    generator = torch.Generator().manual_seed(count)
-    axes = torch.linalg.qr(torch.randn(count, 3, 3, dtype=torch.float64, generator=generator))[0]
-    affine = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
-    affine[:, :3, :3] = axes * torch.tensor([1.26, 1.26, 8.0], dtype=torch.float64)
-    affine[:, :3, 3] = 200 * torch.randn(count, 3, dtype=torch.float64, generator=generator)
-    middle = torch.tensor([111.5, 111.5, 0, 1], dtype=torch.float64) + 20 * torch.randn(
-        count, 2, 4, dtype=torch.float64, generator=generator
-    ) * torch.tensor([1.0, 1, 0, 0])
-    normal = torch.randn(count, 2, 3, dtype=torch.float64, generator=generator)
-    planes = torch.stack(
-        [(affine[:, None] @ middle[..., None])[..., :3, 0], normal / normal.norm(dim=-1, keepdim=True)], 2
-    )
-    return {
-        "image": torch.zeros(count, 1, 224, 224),
-        "affine": affine,
-        "planes": planes,
-        "image_padding": torch.zeros(count, 1),
-    }
-
-
-def field(lines: torch.Tensor, sigma: float | torch.Tensor, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Zhang 2024 Eq. (1) at any points, in float64, as it is written."""
-    a, b, c = (float(value) for value in lines)
-    return np.exp(-((a * i + b * j + c) ** 2) / (2 * float(sigma) ** 2 * (a**2 + b**2)))
-
-
-def test_an_augmented_batch_against_float64():
-    batch = PlaneHeatmapsd(SIGMA)(
-        RandAffineBatchd(rotate=40, zoom=(0.7, 1.4), shift=0.1, flip_prob=0.5)(random_slices(6))
-    )
-    i, j = np.meshgrid(np.arange(224.0), np.arange(224.0), indexing="ij")
-    for row in range(6):
-        u, v, o = (batch["affine"][row, :3, column].numpy() for column in (0, 1, 3))
-        points = o + i[..., None] * u + j[..., None] * v
-        for view in range(2):
-            origin, normal = batch["planes"][row, view].numpy()
-            distance = (points - origin) @ normal / np.hypot(normal @ u, normal @ v)
-            expected = np.exp(-(distance**2) / (2 * SIGMA**2))
-            assert np.abs(batch["heatmaps"][row, view].numpy() - expected).max() < 1e-5
-
-
-def test_an_augmented_batch_against_warping_a_fine_heatmap():
-    """The result is compared with resampling the target: a heatmap at three times the resolution, moved like the image.
-
-    Interpolation errs by up to h^2 / 8 of the second derivative, which for Eq. (1) is 1 / sigma^2. Sigma is in pixels of the
-    network's grid, so a heatmap that will be magnified starts out narrower.
-    """
-    before = random_slices(6)
-    after = PlaneHeatmapsd(SIGMA)(
-        RandAffineBatchd(rotate=40, zoom=(0.8, 1.25), shift=0.05, flip_prob=0.5)(dict(before))
-    )
-    to_input = torch.linalg.solve(before["affine"], after["affine"])
-    lines = intersection_lines(before["affine"][:, None], before["planes"][:, :, 0], before["planes"][:, :, 1])
-    fine, margin = 3, 120
-    at = np.arange(-margin, 224 + margin, 1 / fine)
-    i, j = np.meshgrid(np.arange(224.0), np.arange(224.0), indexing="ij")
-    for row in range(6):
-        magnification = 1 / float(to_input[row, :2, 0].norm())
-        m = to_input[row].numpy()
-        where = [(m[axis, 0] * i + m[axis, 1] * j + m[axis, 3] + margin) * fine for axis in (0, 1)]
-        assert all(coordinate.min() >= 0 and coordinate.max() < len(at) - 1 for coordinate in where)
-        for view in range(2):
-            source = field(lines[row, view], SIGMA / magnification, at[:, None], at[None])
-            warped = map_coordinates(source, where, order=1)
-            error = np.abs(after["heatmaps"][row, view].numpy() - warped).max()
-            step = magnification / fine
-            assert error < 1.02 * step**2 / (8 * SIGMA**2) + 1e-5 < 1.02 / (8 * SIGMA**2)
-
-
 def test_item_and_batch_give_the_same(exam):
     item = carrying_distance(exam, "2ch")
     single = PlaneHeatmapsd(SIGMA)(item)
@@ -246,32 +150,9 @@ def test_a_masked_plane_gives_nan():
     assert torch.isnan(PlaneHeatmapsd(2)(item)["heatmaps"]).all()
 
 
-def test_sigma_is_checked():
-    with pytest.raises(ValueError, match="above zero"):
-        PlaneHeatmapsd(0)
-
-
 def test_location_is_kept_mapped_or_unknown():
     assert float(SliceLocationd()({"location": 0.25})["location"]) == 0.25
     assert float(SliceLocationd("sine")({"location": 0.25})["location"]) == pytest.approx(math.sqrt(0.5))
     assert torch.isnan(SliceLocationd()({})["location"])
     with pytest.raises(ValueError, match="Eq. 4"):
         SliceLocationd("cosine")
-
-
-@pytest.mark.parametrize(
-    ("image", "planes", "message"),
-    [
-        ((1, 8, 8, 5), (2, 2, 3), r"a slice \(1, i, j, 1\), but the image has shape \(1, 8, 8, 5\)"),
-        ((1, 8, 8), (2, 2, 3), r"a slice \(1, i, j, 1\), but the image has shape \(1, 8, 8\)"),
-        ((3, 1, 8, 8, 5), (3, 2, 2, 3), r"slices \(B, 1, i, j\), but the image has shape \(3, 1, 8, 8, 5\)"),
-    ],
-)
-def test_a_volume_has_no_heatmaps(image, planes, message):
-    batch = {
-        "image": MetaTensor(torch.zeros(image)),
-        "planes": torch.ones(planes),
-        "affine": torch.eye(4).repeat(3, 1, 1),
-    }
-    with pytest.raises(ValueError, match=message):
-        PlaneHeatmapsd(SIGMA)(batch)

@@ -14,6 +14,8 @@ from planewise.pretexts import PlaneSquaresd
 
 from tests.pretexts.test_plane_squares import ENDS, STEP, loaded
 
+pytestmark = pytest.mark.slow
+
 #: Larger squares than the paper's (mm), which small images learn within seconds.
 SIZE = 40.0
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
@@ -31,14 +30,6 @@ def test_a_missing_view_is_an_error_that_says_what_to_do_or_masked():
     assert torch.isfinite(selected[0]).all() and torch.isnan(selected[1]).all()
 
 
-def test_a_volume_with_a_mask_has_no_planes():
-    """MONAI Label passes such a volume: only its position is known."""
-    volume = {"image": "heart.nii.gz", "label": "mask.nii.gz", "exam": "7f3a", "frame": 0}
-    with pytest.raises(InputError, match="exam 7f3a has no planes of other views.*planewise index"):
-        SelectPlanesd(["2ch"])(volume)
-    assert SelectPlanesd(["2ch"], missing="mask")(volume)["planes"].isnan().all()
-
-
 def test_planes_without_the_slices_own_affine_are_refused():
     item = {"image": "slice.dcm", "planes": {"2ch": plane([1, 0, 0])}, "exam": "7f3a"}
     with pytest.raises(InputError, match="exam 7f3a, the stack: .*no affine; index the folder again"):
@@ -62,8 +53,3 @@ def test_zero_spacing_is_refused(spacing):
     item = {"image": image_at(affine), "planes": {"2ch": plane([1, 0, 0])}, "exam": "7f3a"}
     with pytest.raises(InputError, match="exam 7f3a.*spacing is zero"):
         SelectPlanesd(["2ch"])(item)
-
-
-def test_options_are_checked():
-    with pytest.raises(ValueError, match="'error' or 'mask'"):
-        SelectPlanesd(["2ch"], missing=np.nan)

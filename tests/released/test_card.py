@@ -57,15 +57,6 @@ def test_convolutions_take_half_the_room_and_come_back_as_float32(tmp_path):
     assert torch.equal(read["mean"], mean) and torch.equal(read["count"], count)
 
 
-def test_a_forest_stays_exact(tmp_path):
-    """Its indices are whole numbers, and the last digit of a threshold may change a decision."""
-    index, threshold = torch.tensor([[2049, 4095]]), torch.tensor([[61.00001, 1e6]], dtype=torch.float64)
-    save_in_half(saved(tmp_path, left=index, threshold=threshold), tmp_path / "models/model.pt")
-    read = read_weights(tmp_path / "models/model.pt")
-    assert torch.equal(read["left"], index) and torch.equal(read["threshold"], threshold)
-    assert read["threshold"].dtype == torch.float64
-
-
 def test_what_float16_cannot_hold_or_what_is_too_large_is_refused(tmp_path):
     with pytest.raises(InputError, match="kernel of .* exceeds the range of float16"):
         save_in_half(saved(tmp_path, kernel=torch.full((2, 2), 1e5)), tmp_path / "model.pt")
@@ -113,22 +104,6 @@ def test_the_record_of_a_release_has_no_path_of_the_machine(tmp_path):
         record_of_release(run, weights, train, {}, {})
 
 
-def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
-    median = {"plane_angle_deg": {"median": 3.41}, "plane_offset_mm": {"median": 0.68}}
-    none = {"plane_angle_deg": {"median": None}, "plane_offset_mm": {"median": None}}
-    own = {"plane_angle_deg": 3.98, "plane_offset_mm": 1.59}
-    anatomy = {
-        "scores": {"exams": 60, "orientation": {"views": {"2ch": median, "4ch": none}}},
-        "technologist": {"2ch": own, "4ch": own},
-    }
-    rows = card_rows(Run.of_weights(shipped(tmp_path, anatomy=anatomy)[0]))
-    assert rows[-2:] == [
-        "| 2ch | 3.4 deg, 0.7 mm | 4.0 deg, 1.6 mm |",
-        "| 4ch | planned in no exam | 4.0 deg, 1.6 mm |",
-    ]
-    assert "Medians over the 60 test exams, against the planes that their anatomy defines:" in rows
-
-
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
@@ -164,28 +139,6 @@ def test_scores_on_patients_come_before_those_on_phantoms(tmp_path):
     numbers = re.findall(r"-?\d+\.\d+", score_sentence(run))
     assert numbers == ["0.857", "0.912", "3.5", "-9.0", "0.95"]
     assert measured_on(run).startswith("20 patients of a set") and measured_on(run).endswith("phantoms")
-
-
-def test_a_page_says_how_far_off_planes_may_be(tmp_path):
-    bounds = {"measured_on": "30 phantom exams", "2ch": {"angle_deg": [5.834, 0.767], "offset_mm": [1.7, 1.5]}}
-    kept = {"2ch": {"planes": 40, "refused": 3, "angle_deg": 0.868, "offset_mm": 0.9}}
-    scores = {"mean": {"dice": 0.9, "assd_missed_1_mm": 0.5, "missed": 2}, "probe": {"mae": 0.1}}
-    more = {"measured": {"plane_bounds": bounds}, "bounds": {"kept_by_test_exams": kept}}
-    rows = card_rows(Run.of_weights(shipped(tmp_path, scores=scores, **more)[0]))
-    assert [row for row in rows if row.startswith(("| mean", "| probe"))] == ["| mean_dice | 0.9 |"]
-    assert rows[-2:] == [
-        '| 2ch, deg | 5.83 | 0.77 | 32 of 37 (3 "no plane") |',
-        '| 2ch, mm | 1.70 | 1.50 | 33 of 37 (3 "no plane") |',
-    ]
-    assert "measured on 30 phantom exams: 9 of 10" in " ".join(rows)
-
-
-def test_a_record_without_settings_is_broken(tmp_path):
-    weights = saved(tmp_path / "models", a=torch.zeros(2))
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    (tmp_path / "models/record.json").write_text(json.dumps({"weights_sha256": digest}))
-    with pytest.raises(InputError, match="record.json contains no settings"):
-        RunRecord.of_weights(weights)
 
 
 def test_what_a_readme_says_of_them_stands_under_performance_and_is_replaced():

@@ -101,29 +101,6 @@ def test_bundles_are_changed_once_all_weights_are_made(tmp_path, monkeypatch):
     assert set(done[:first]) == {"run"} and done[first:] == [MULTITASK, SEGMENTATION]
 
 
-def test_one_bundle_alone_starts_from_the_weights_that_ship_or_from_those_made_here(tmp_path, monkeypatch):
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe()))
-    started = []
-    monkeypatch.setattr(train.Maker, "datalist", lambda self, kind: tmp_path / f"{kind}.json")
-    monkeypatch.setattr(
-        train.Maker,
-        "_bundle_run",
-        lambda self, bundle, configs, **given: started.append((bundle, given.get("pretrained"))),
-    )
-    monkeypatch.setattr(train.Maker, "_release", lambda self, bundle, run, ships, command: None)
-    monkeypatch.setattr(train, "save_in_half", lambda weights, ships: None)
-    command = [str(tmp_path / "own.yaml"), "--out", str(tmp_path / "out"), "--only", SEGMENTATION]
-    assert train.main(command) == 0
-    assert started[0] == (SEGMENTATION, ROOT / "bundles" / MULTITASK / "models/model.pt")
-    assert {bundle for bundle, _ in started} == {SEGMENTATION}
-    made = tmp_path / "out" / MULTITASK / "models/model.pt"
-    made.parent.mkdir(parents=True)
-    made.touch()
-    started.clear()
-    assert train.main(command) == 0
-    assert started[0] == (SEGMENTATION, made)
-
-
 @pytest.mark.parametrize("present", [True, False])
 def test_the_weights_that_ship_are_scored_without_a_training(present, tmp_path, monkeypatch):
     bundles, runs, indexed = tmp_path / "bundles", [], []
@@ -171,17 +148,6 @@ def test_the_weights_that_ship_are_scored_without_a_training(present, tmp_path, 
     assert "| mean_dice | 0.5 |" in (bundles / SEGMENTATION / "docs/README.md").read_text()
 
 
-def test_what_is_no_recipe_is_said(tmp_path, capsys):
-    (tmp_path / "other.yaml").write_text("a: 1")
-    assert train.main([str(tmp_path / "other.yaml")]) == 1 and train.main(["toe"]) == 1
-    said = capsys.readouterr().err
-    assert (
-        "is not a recipe of weights" in said
-        and "there is no recipe" in said
-        and "name heart, heart_tasks, knee, or" in said
-    )
-
-
 @pytest.mark.parametrize("name", ["heart", "heart_tasks", "knee"])
 def test_a_recipe_names_bundles_phantoms_and_overlays_that_there_are(name):
     content = yaml.safe_load((ROOT / f"tools/released/{name}.yaml").read_text())
@@ -195,32 +161,3 @@ def test_a_recipe_names_bundles_phantoms_and_overlays_that_there_are(name):
         assert asked.get("pretrained", bundle) in content["weights"]
         for overlay in asked["overlays"]:
             assert (ROOT / overlay if "/" in overlay else folder / "configs" / overlay).is_file()
-
-
-def test_phantoms_are_written_and_indexed_as_the_recipe_says(tmp_path, monkeypatch):
-    """Each section has its own options, and all go into one datalist."""
-    section = {
-        "options": "--layout ukbb", "settings": {"noise": "0,1"}, "index": "--view 4ch",
-        "trees": {"usual": "--exams 2 --seed 3", "own": {"settings": {}, "options": "--exams 1"}},
-    }  # fmt: skip
-    content = {"anatomy": "cardiac", "salt": "a", "weights": {}, "phantoms": {"four": {"training": section}}}
-    made, called = train.Maker(content, tmp_path, tmp_path, workers=1), []
-
-    def call(command, folder):
-        called.append([str(word) for word in command[3:]])
-        if "index" in command:
-            item = {"image": "a.nii.gz", "exam": "a"}
-            file = tmp_path / "four_training.json"
-            file.write_text(json.dumps({"planewise": {}, "exams": {"a": {}}, "training": [item]}))
-
-    monkeypatch.setattr(made, "_call", call)
-    written = json.loads(made.datalist("four").read_text())
-    folder = str(tmp_path / "phantoms/four/training")
-    assert called == [
-        ["phantom", "cardiac", f"{folder}/usual", "--layout", "ukbb", "--set", "noise=0,1", "--exams", "2", "--seed", "3",
-         "--workers", "1"],
-        ["phantom", "cardiac", f"{folder}/own", "--layout", "ukbb", "--exams", "1", "--workers", "1"],
-        ["index", folder, "-o", str(tmp_path / "four_training.json"), "--anatomy", "cardiac", "--view", "4ch",
-         "--split", "1", "0", "0"],
-    ]  # fmt: skip
-    assert written["training"] == [{"image": "a.nii.gz", "exam": "a"}] and written["validation"] == []

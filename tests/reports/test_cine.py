@@ -55,16 +55,6 @@ def test_outlines_lie_on_the_balls_of_their_slices(cine):
         assert np.allclose(middles, (20.5 * SPACING[0], 40.5 * SPACING[1]))
 
 
-@pytest.mark.parametrize(("slices", "columns"), [(2, 2), (6, 4), (9, 4), (12, 5)])
-def test_a_picture_of_square_slices_is_wider_than_high(slices, columns):
-    """Four rows of three slices would be higher than wide, and a square leaves no room on a screen."""
-    labels = np.zeros((20, 20, slices), dtype=np.uint8)
-    labels[10, 10] = 1
-    cine = cine_of([(name, labels * 9.0, labels) for name in "ab"], (1.0, 1.0), {1: "LV"})
-    assert (cine["columns"], cine["slices"]) == (columns, slices)
-    assert cine["width"] == columns * cine["tile"][0] > cine["height"] == -(-slices // columns) * cine["tile"][1]
-
-
 def test_no_cine_without_phases_or_structures():
     assert cine_of([phase(20)], SPACING, {1: "LV"}) is None
     assert cine_of([phase(0.1), phase(0.1)], SPACING, {2: "RV"}) is None

@@ -14,7 +14,6 @@ import pytest
 import torch
 from planewise.own_exams.exam_page import ShownExam, direction_letters, exam_page
 from planewise.reports.pretext_figures import VIEW_COLOURS
-from planewise.reports.segmentation_figures import structure_colour
 
 SPACING, GAP, SIZE, SLICES = 2.0, 8.0, 80, 6
 PLANES = {
@@ -159,19 +158,6 @@ def test_a_large_image_is_cut_about_the_organ():
     assert np.array(found["affine"])[:, 3].tolist() == [310, 110, 0]
 
 
-def test_a_plane_cuts_the_stack(content):
-    """The grey levels of the cut increase with its height, like those of the slices."""
-    cut = content["planes"][0]["cut"]
-    levels = np.frombuffer(base64.b64decode(cut["pixels"]), np.uint8).reshape(cut["shape"][::-1])
-    affine = np.array(cut["affine"])
-    j = np.arange(cut["shape"][1])
-    heights = affine[2, 1] * j + affine[2, 0] * 0 + affine[2, 3]
-    inside = (heights >= 0) & (heights <= GAP * (SLICES - 1))
-    expected = 255 * heights[inside] / (GAP * (SLICES - 1))
-    assert inside.sum() > 20
-    assert np.abs(levels[inside, cut["shape"][0] // 2] - expected).max() < 2
-
-
 def test_what_is_not_there_is_left_out():
     page = exam_page(
         ShownExam("a", np.zeros((8, 8, 1)), stack_affines()[:1], {"views": {"2ch": {**PLANES["2ch"], "origin": None}}})
@@ -194,52 +180,6 @@ def test_implausible_numbers_are_marked_and_explained(shown):
     assert 'tabindex="0" aria-label="a &amp; b"><table>' in text and '<p class="note">RV &lt; LV</p>' in text
     order = ['id="exam"', "59 ml", "too &lt;small", "<details>", "omicron", "<caption>c<", "RV &lt; LV", "</details>"]
     assert sorted(order, key=text.index) == order
-
-
-def test_a_column_of_sentences_reads_from_the_left(shown):
-    table = ("", ["view", "remarks"], [["2ch", "slices 1 and 3 disagree with the plane"], ["4ch", "-"]])
-    text = exam_page(dataclasses.replace(shown, tables=[table]))
-    assert '<th>view</th><th class="text">remarks</th>' in text
-    assert '<td data-column="view">4ch</td><td class="text" data-column="remarks">-</td>' in text
-
-
-@pytest.mark.parametrize(
-    ("direction", "letters"),
-    [
-        ((1, 0, 0), "R"),
-        ((-3, 0, 0), "L"),
-        ((0, 5, 1), "A"),
-        ((0, -1, 1.1), "HP"),
-        ((-2, -2.1, 0.1), "PL"),
-        ((0, 0.1, -1), "F"),
-    ],
-)
-def test_letters_name_the_patients_sides(direction, letters):
-    assert direction_letters(direction) == letters
-
-
-def test_the_edges_of_the_slice_and_the_ends_of_the_stack_are_named(shown, content, page):
-    # i runs to the right and j to the front; in the picture, j runs downwards
-    assert [entry["edges"] for entry in content["slices"]] == [["L", "R", "P", "A"]] * SLICES
-    assert content["ends"] == ["base", "apex"] and 'name="viewport"' in page
-    turned = dataclasses.replace(shown, plan={**shown.plan, "locations": shown.plan["locations"][::-1]})
-    assert '"ends": ["apex", "base"]' in exam_page(turned)
-    # without a plan, geometry decides: the apex is towards the feet
-    assert '"ends": ["apex", "base"]' in exam_page(dataclasses.replace(shown, plan=None))
-    # along a line from left and back to right and front, the direction is undecided
-    turn = torch.tensor([[0.7, 0, 0.7, 0], [-0.7, 0, 0.7, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
-    assert '"ends": ["", ""]' in exam_page(dataclasses.replace(shown, plan=None, affines=turn @ shown.affines))
-
-
-def test_a_curve_needs_two_phases_and_numbers(shown):
-    def curves(**given):
-        page = exam_page(dataclasses.replace(shown, curves=given))
-        return json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])["curves"]
-
-    assert curves(LV=[120.04, 60.0]) == [{"name": "LV", "colour": structure_colour(1), "ml": [120.0, 60.0]}]
-    moments = exam_page(dataclasses.replace(shown, curves={"LV": [120.0, 60.0]}, moments=["phase00", "phase50"]))
-    assert '"moments": ["phase00", "phase50"]' in moments
-    assert curves(LV=[120.0]) == curves(LV=[120.0, float("nan")]) == []
 
 
 def test_the_script_names_the_patients_sides_as_the_pictures_do():
@@ -341,33 +281,6 @@ def test_a_phone_shows_the_whole_table(shown, tmp_path, table, width):
     found = in_a_frame(still, width, measure, tmp_path)
     assert found["hidden"] == "0" and width - 75 < int(found["width"]) <= width, found
     assert int(found["caption"]) < 40, "the title has a line of its own"
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
-@pytest.mark.parametrize("count", [5, 25])
-def test_names_of_phases_do_not_overlap_on_a_phone(shown, tmp_path, count):
-    moments = [f"phase{100 * number // count:02d}" for number in range(count)]
-    phases = {"curves": {"LV": [100.0] * count, "RV": [90.0] * count}, "moments": moments, "corrected": [0, 2]}
-    measure = "setTimeout(() => { found.places = JSON.stringify([...inside.querySelectorAll('#curve .xtick text')].map("
-    measure += "(text) => text.getBoundingClientRect()).map((box) => [box.left, box.right]).flat()); "
-    measure += "found.legend = [...inside.querySelectorAll('#curve .legendtext')].map((text) => text.textContent); "
-    measure += (
-        "found.marked = inside.querySelectorAll('#curve .scatterlayer .trace:last-child .point').length; }, 4000);"
-    )
-    found = in_a_frame(exam_page(dataclasses.replace(shown, **phases)), 375, measure, tmp_path)
-    places = json.loads(found["places"])
-    assert len(places) > 4 and places == sorted(places), "each name ends before the next one begins"
-    assert places[0] >= 0 and places[-1] <= 375
-    assert found["legend"] == "LV,RV,from a corrected mask (*)" and found["marked"] == "4", "two phases of both curves"
-
-
-def test_acquired_images_stand_beside_the_planes(shown):
-    """Only planned views are shown if there is a plan, and all views otherwise."""
-    images = {view: (np.ones((80, 80)), np.eye(4)) for view in ("2ch", "3ch")}
-    captions = re.findall("<figcaption>(.*?)<", exam_page(dataclasses.replace(shown, images=images)))
-    assert captions == ["2ch planned: the short axis, resliced in this plane", "2ch acquired"]
-    unplanned = exam_page(dataclasses.replace(shown, images=images, plan=None))
-    assert re.findall("<figcaption>(.*?)<", unplanned) == ["2ch acquired", "3ch acquired"]
 
 
 def test_markup_in_a_name_is_no_markup_in_the_page(shown):

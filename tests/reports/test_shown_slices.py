@@ -59,20 +59,6 @@ def test_a_row_is_a_slice_and_a_column_a_method_with_the_reference_last():
     assert [text.get_text() for text in legend.get_texts()] == ["RV", "myocardium", "LV"]
 
 
-def test_at_most_six_slices_with_more_than_a_few_pixels_are_shown():
-    def shown(pixels: int) -> ShownSlice:
-        reference = np.arange(64).reshape(8, 8) < pixels
-        return ShownSlice(np.ones((8, 8)), reference.astype(int), reference.astype(int))
-
-    def rows(*sizes: int) -> list[str]:
-        figure = method_comparison({"scratch": {str(size): shown(size) for size in sizes}}, {1: "RV"})
-        return [axes.texts[0].get_text() for axes in figure.axes[::2]]
-
-    assert rows(5, 12, 11, 64) == ["12", "64"]
-    assert rows(0, 5, 11) == ["0", "5", "11"]
-    assert rows(*range(20, 29)) == [str(size) for size in range(20, 26)]
-
-
 def test_a_slice_is_cut_to_the_square_of_all_that_is_outlined():
     image = np.arange(200 * 100.0).reshape(200, 100)
 

@@ -10,27 +10,6 @@ from tools.studies.methods import Method, left_out, methods_of, pretrainings_of,
 STUDY = {"pretexts": ["location", "multitask"]}
 
 
-def test_words_are_short_for_mappings():
-    words = methods_of(STUDY | {"methods": ["none", "imagenet", "location"], "imagenet": "alexnet.pth"})
-    assert words == {"none": Method(), "imagenet": Method(weights="imagenet"), "location": Method(pretext="location")}
-    assert [method.imagenet for method in words.values()] == [False, True, True]
-    assert [method.file for method in words.values()] == [None] * 3
-    # nothing after a name, an empty mapping and an empty list mean the same
-    assert methods_of(STUDY | {"methods": {"none": {}, "location": None}}) == methods_of(
-        STUDY | {"methods": ["none", "location"]}
-    )
-    assert list(methods_of(STUDY)) == ["none", "location", "multitask"]
-
-
-def test_a_network_for_each_finding_is_a_method_and_pretrains_nothing():
-    each = {"each": {"pretext": "location", "networks": "one_per_finding"}, "scratch": {"networks": "one_per_finding"}}
-    methods = methods_of(STUDY | {"methods": {"location": {"pretext": "location", "networks": "shared"}, **each}})
-    assert methods["location"] == Method(pretext="location")
-    assert methods["each"] == Method(pretext="location", networks="one_per_finding")
-    assert methods["scratch"] == Method(networks="one_per_finding")
-    assert list(pretrainings_of(STUDY, methods)) == ["location", "multitask"]
-
-
 def test_a_method_may_use_predicted_masks_and_pretrains_nothing_for_them():
     given = {
         "usual": {"pretext": "location", "masks": "reference"},

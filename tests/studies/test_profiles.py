@@ -63,27 +63,6 @@ def test_the_cluster_gets_what_each_job_needs(tmp_path):
         assert asked in rule(text, "finetune")
 
 
-@pytest.mark.parametrize("cores", [1, 64])
-def test_a_job_asks_for_as_many_cores_on_its_node_as_where_it_was_submitted(cores, tmp_path):
-    """Snakemake plans a job again on its node with the node's cores, and SLURM refuses more than the job was given."""
-    config = paper_study("table3_table4.yaml", tmp_path)
-    config |= {"datalists": None, "phantom": {"unlabelled": "", "labelled": ""}} | compared(["orientation"])
-    text = planned(config, tmp_path, "--printshellcmds", cores=cores)
-    assert f"--workers {min(cores, 8)} " in rule(text, "phantom")
-
-
-@pytest.mark.parametrize("name", ["local", "slurm"])
-def test_a_profile_says_what_snakemake_knows(name):
-    settings = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
-    executor = f"{settings.get('executor', 'local')}-"
-    # leave out the executor's own settings
-    settings = {key: value for key, value in settings.items() if not key.startswith(executor)}
-    known = {option.removeprefix("--") for action in get_argument_parser()._actions for option in action.option_strings}
-    assert settings and set(settings) <= known
-    # a profile must not change the result
-    assert not {"config", "configfile", "forceall"} & set(settings)
-
-
 def test_torchrun_spreads_the_kind_of_training_that_the_study_says(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"processes": {"pretrain": 4}} | compared(["orientation"])
     text = planned(config, tmp_path, "--printshellcmds")
@@ -99,11 +78,3 @@ def test_torchrun_spreads_the_kind_of_training_that_the_study_says(tmp_path):
     text = planned(config | {"device": "cpu", "processes": 2}, tmp_path, "--printshellcmds")
     for command in commands(text, "pretrain") + commands(text, "finetune"):
         assert "--nproc_per_node=2" in command and "--device cpu" in command and "on_gpus" not in command
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [({"device": "cuda:1"}, "CUDA_VISIBLE_DEVICES=1"), ({"processes": {"plan": 2}}, "processes: ")],
-)
-def test_settings_that_cannot_be_are_said_at_once(change, message, tmp_path):
-    assert message in said_of(paper_study("table3_table4.yaml", tmp_path) | change, tmp_path)

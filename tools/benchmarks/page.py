@@ -64,15 +64,6 @@ def step_times(result: Path) -> dict[str, StepTime]:
     return found
 
 
-def run_time(name: str, step: StepTime) -> str:
-    """What a bundle's pages say about its training time on a GPU."""
-    if name not in SCHEDULES:
-        return f"a step of {step.batch_size} volumes takes {step.milliseconds:.1f} ms on an H100 (measured)"
-    steps = SCHEDULES[name]
-    minutes = f"{steps * step.milliseconds / 60e3:.0f} minutes"
-    return f"about {minutes} on an H100 ({steps:,} steps of {step.milliseconds:.1f} ms, measured)"
-
-
 def gpu_table(result: Path) -> str:
     """A table of the schedules' times on a GPU, as Markdown."""
     found = json.loads(result.read_text())

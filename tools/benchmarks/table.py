@@ -26,9 +26,9 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "speed.md"
 GPU_PAGE = HERE.parent / "docs" / "devices.md"
-#: Packages that may affect the numbers. The last three are the libraries that we compare with.
+#: Packages that may affect the numbers. The last is a library that we compare with.
 PACKAGES = (
-    "torch", "monai", "pytorch-ignite", "numpy", "scipy", "itk", "pydicom", "kornia", "batchgeneratorsv2", "torchio"
+    "torch", "monai", "pytorch-ignite", "numpy", "scipy", "itk", "pydicom", "kornia"
 )  # fmt: skip
 
 

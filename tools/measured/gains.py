@@ -1,17 +1,14 @@
-"""Summarise the gains of pretraining in recorded studies: a headline and a table per study, one count and one picture.
+"""Summarise the gains of pretraining in recorded studies: a headline and a table per study, and one count.
 
 `write.py` puts them into documents. The verdicts come from the study's own page (`planewise.workshop.study.paired`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from planewise.words import count_of, listed
@@ -19,10 +16,6 @@ from planewise.workshop.study.paired import ONE_DRAW
 
 #: Markdown of a table's cell for each verdict.
 CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", ONE_DRAW: "({})"}
-#: The colour of each verdict in the picture.
-COLOURS = {"better": "#1b7f3b", "worse": "#c0392b", "inconclusive": "#8a8a8a", ONE_DRAW: "#c4c4c4"}
-_MARKERS = "os^Dv"
-_HASH = "planewise records"
 
 
 @dataclass(frozen=True)
@@ -196,69 +189,3 @@ def verdicts_in_all(studies: Sequence[Study]) -> str:
         f"In all, {len(decided)} of {len(measured)} intervals exclude zero ({better} better, {len(decided) - better} worse); "
         f"by chance, about {len(measured) / 20:.0f} would.\n"
     )
-
-
-def fingerprint(studies: Iterable[Study]) -> str:
-    """A hash of everything that the picture shows."""
-    shown = [[study.title, study.score, study.unit, [vars(gain) for gain in study.gains]] for study in studies]
-    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
-
-
-def is_drawn(path: Path, studies: Sequence[Study]) -> bool:
-    """Whether a picture exists and shows exactly these gains."""
-    from PIL import Image
-
-    return path.is_file() and Image.open(path).info.get(_HASH) == fingerprint(studies)
-
-
-def draw(path: Path, studies: Sequence[Study]) -> None:
-    """Draw a panel for each study with each method's mean gain over training from scratch and its 95 % interval.
-
-    Intervals that are wider than the panel are clipped.
-    """
-    from matplotlib.figure import Figure
-
-    columns = 2
-    pairs = [studies[start : start + columns] for start in range(0, len(studies), columns)]
-    heights = [max(len(study.methods) for study in pair) + 4 for pair in pairs]
-    figure = Figure(figsize=(11, 0.25 * sum(heights) + 0.8), layout="constrained")
-    grid = figure.subplots(len(pairs), columns, squeeze=False, height_ratios=heights)
-    for axes, study in zip(grid.flat, studies, strict=False):
-        _draw_study(axes, study)
-    for axes in grid.flat[len(studies) :]:
-        axes.set_visible(False)
-    shown = {gain.verdict for study in studies for gain in study.gains}
-    verdicts = [_mark("o", verdict, colour, verdict) for verdict, colour in COLOURS.items() if verdict in shown]
-    figure.legend(handles=verdicts, loc="outside upper center", ncols=len(verdicts), frameon=False)
-    figure.savefig(path, dpi=80, metadata={_HASH: fingerprint(studies)})
-
-
-def _draw_study(axes: Any, study: Study) -> None:
-    places = {method: place for place, method in enumerate(study.methods)}
-    for gain in study.gains:
-        number = study.counts.index(gain.count)
-        place = places[gain.method] + 0.7 * ((number + 0.5) / len(study.counts) - 0.5)
-        if gain.low is not None:
-            axes.plot([gain.low, gain.high], [place, place], color=COLOURS[gain.verdict], lw=1.2, zorder=1)
-        axes.add_line(_mark(_MARKERS[number], gain.verdict, COLOURS[gain.verdict], at=(gain.mean, place)))
-    reach = 1.4 * max(abs(gain.mean) for gain in study.gains)
-    axes.axvline(0, color="k", lw=0.8, zorder=0)
-    axes.set(xlim=(-reach, reach), ylim=(len(places) - 0.5, -0.5))
-    axes.set_yticks(range(len(places)), list(places), fontsize="small")
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize="small")
-    axes.set_title(study.title, fontsize="medium", loc="left", fontweight="bold", pad=18)
-    axes.set_xlabel(f"{study.score} over scratch, by {study.unit}", fontsize="small")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    counts = [_mark(marker, "", "0.4", str(count)) for marker, count in zip(_MARKERS, study.counts, strict=False)]
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.98), "frameon": False}
-    axes.legend(handles=counts, ncols=len(counts), fontsize="small", handletextpad=0, columnspacing=1, **place)
-
-
-def _mark(marker: str, verdict: str, colour: str, label: str = "", at: tuple[float, float] | None = None) -> Any:
-    """A mark, filled if the verdict is decided; without a place, it is for a legend."""
-    from matplotlib.lines import Line2D
-
-    x, y = ([at[0]], [at[1]]) if at else ([], [])
-    filled = "white" if verdict in ("inconclusive", ONE_DRAW) else colour
-    return Line2D(x, y, ls="", marker=marker, ms=4.5, mec=colour, mfc=filled, mew=1.1, label=label, zorder=2)

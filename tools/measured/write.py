@@ -29,12 +29,12 @@ counts a file's tables::
     <!-- scores 1: written by tools/measured/write.py; do not edit -->
 
 A study's gains over training from scratch (`gains.py`) become a headline and a table; those of all studies become a count of
-verdicts and a picture. A study with `files: []` is left out of them; the bundles' pages have its gains::
+verdicts. A study with `files: []` is left out of them; the bundles' pages have its gains::
 
     - study: comparison
       files: [tools/docs/results.md]
       gains: {title: "Hearts, segmentation", score: mean Dice, unit: labelled exams, table: Paired differences in mean Dice}
-    - all_gains: tools/docs/results/gains.png
+    - all_gains: true
       files: [tools/docs/results.md]
     - methods: [rotation, "rotation (2D)"]     # a table of these methods' gains in the studies under `of`
       of: [volumes, retinopathy]
@@ -108,7 +108,7 @@ def recorded(study: Path) -> dict[str, Any]:
     pretrain = {name: read_json(study / "pretrain" / name / "test" / "metrics.json") for name in found.pretexts}
     tables = {}
     for table in write_study_report(study, study / "report" / "index.html"):
-        rows = [row.cells for row in table.rows if row.published is None]
+        rows = [row.cells for row in table.rows]
         tables[table.title] = {
             ", ".join(cells[: _naming(table.header)]): dict(zip(table.header, cells, strict=True)) for cells in rows
         }
@@ -344,7 +344,7 @@ def main(arguments: list[str] | None = None) -> int:
     records |= {path.parts[-3]: json.loads(path.read_text()) for path in ROOT.glob("bundles/*/models/record.json")}
     texts = yaml.safe_load((HERE / "tables.yaml").read_text())
     try:
-        wanted, studies = documents(texts, records), shown_gains(texts, records)
+        wanted = documents(texts, records)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
@@ -353,12 +353,6 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.check:
             path.write_text(wanted[path])
         print(f"{'differs' if options.check else 'written'}: {path.relative_to(ROOT)}")
-    for picture in (ROOT / entry["all_gains"] for entry in texts if "all_gains" in entry):
-        if not gains.is_drawn(picture, studies):
-            changed.append(picture)
-            if not options.check:
-                gains.draw(picture, studies)
-            print(f"{'differs' if options.check else 'drawn'}: {picture.relative_to(ROOT)}")
     return int(options.check and bool(changed))
 
 

@@ -27,10 +27,8 @@ from typing import Any
 import yaml
 from planewise.data import read_datalist
 from planewise.engines.run_record import PATIENTS, WEIGHTS_SUM, read_table
-from planewise.engines.weights_settings import MEASURED, plain, settings_of
+from planewise.engines.weights_settings import MEASURED, plain
 from planewise.errors import InputError
-from planewise.evaluation.plane_bounds import kept_bounds
-from planewise.evaluation.technologist import technologist_errors
 from planewise.files.atomic_write import atomic_write
 from planewise.files.checksum import sha256
 from planewise.files.datalists import SECTIONS
@@ -38,6 +36,7 @@ from planewise.workshop.packaging.bundle import Bundle
 from planewise.workshop.packaging.configs import with_values
 from planewise.workshop.packaging.onnx_options import onnx_options
 from planewise.workshop.packaging.run import Run
+from planewise.workshop.packaging.run_settings import settings_of
 
 from tools.released.card import (
     card_rows,
@@ -49,6 +48,7 @@ from tools.released.card import (
     with_release,
     with_score,
 )
+from tools.released.planes import kept_bounds, technologist_errors
 from tools.studies.patients import patients_folder
 
 HERE = Path(__file__).resolve().parent

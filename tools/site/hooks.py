@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from importlib import import_module
+from inspect import ismodule
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ def reference(room: str) -> str:
     name = f"planewise.{room}" if room else "planewise"
     module = import_module(name)
     # the page keeps this order: classes and functions before constants
-    names = sorted(module.__all__, key=lambda member: (not callable(getattr(module, member)), member))
+    public = [member for member, value in vars(module).items() if member[0].isalpha() and not ismodule(value)]
+    names = sorted(
+        getattr(module, "__all__", public), key=lambda member: (not callable(getattr(module, member)), member)
+    )
     members = "".join(f"        - {member}\n" for member in names)
     return f"# {name}\n\n::: {name}\n    options:\n      show_root_heading: false\n      members:\n{members}"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING, names_of_labels
-from planewise.exams.split import split_stratified
+from planewise.exams.division import split_stratified
 from planewise.files.datalists import LABELS, SECTIONS, exams_in
 from planewise.files.shared_patients import seen_before, shared_patients
 from planewise.files.text import read_json, read_yaml
@@ -27,7 +26,6 @@ from planewise.preprocessing import LoadVolumed
 from planewise.words import count_of, did_you_mean, listed, nearest
 
 from tools.benchmarks import training_cost
-from tools.studies.label_counts import wrong_count
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +41,8 @@ _LABELS_FROM = {
     "photograph": ("a table of grades", "--classes grades.csv"),
     "volume": ("the folder of their masks (NIfTI, named after the images)", "--labels /data/masks"),
 }
+#: Number of times that the labelled exams are drawn; one draw gives no verdict.
+_DRAWS = 3
 #: Number of different notes on exams that are printed.
 _MOST_NOTES = 10
 #: The target for volumes with one channel; volumes with several channels use the template's target.
@@ -61,8 +61,6 @@ _NEEDED = (
     "draws",
     "overrides",
 )
-#: Stands for a setting that one of two studies does not have.
-_ABSENT = object()
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
@@ -103,8 +101,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         given: datalist or folder.
         out: folder for the new datalist.
         name: name of the new datalist, without the ending.
-        options: options of `planewise.index`; a datalist needs none. With ``patients``, the table of the labelled
-            photographs, `keep_apart` recognises these patients among the unlabelled ones, too.
+        options: options of `planewise.index`; a datalist needs none.
 
     Raises:
         InputError: labels are given for a datalist, which has its own.
@@ -131,9 +128,8 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         why = "" if exact else "a section was empty, so "
         how = ", stratified by their labels" if exact else " instead of by a hash"
         print(f"{name}: {why}its {divided} {kind} are split by exact shares{how}")
-        found.warnings[:] = [
-            each for each in found.warnings if each.code != "sections-empty"
-        ]  # no section is empty any more
+        # no section is empty any more
+        found.warnings[:] = [each for each in found.warnings if "sections" not in dict(each.values)]
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
     labels = [f"{labelled_in(found.datalist, section)} {section}" for section in SECTIONS]
@@ -327,11 +323,7 @@ def study_of(
     labelled: Path,
     out: Path,
     pretexts: Sequence[str] | None = None,
-    counts: Sequence[int] | None = None,
-    draws: int = 3,
-    size: str = "demo",
     device: str = "cpu",
-    pretext_steps: int | None = None,
 ) -> dict[str, Any]:
     """The config of a study that compares training from scratch, the weights that ship and the chosen pretexts, with several
     numbers of labels.
@@ -340,12 +332,7 @@ def study_of(
         unlabelled, labelled: datalists.
         out: folder of the study's results.
         pretexts: names; None takes the first three that fit, and ``["all"]`` takes all that fit.
-        counts: numbers of labelled exams; None takes 1, 4, 16 and so on, up to the number of exams. Exams that have a class
-            begin with 4, because nothing can be learned from one class.
-        draws: number of times that the labelled exams are drawn.
-        size: ``"demo"``, a small network for a laptop, or ``"paper"``.
-        device: ``"cpu"`` or ``"cuda:0"``.
-        pretext_steps: approximate number of steps of each pretraining; None for the bundles' schedules.
+        device: ``"cuda:0"`` for networks of the papers' size, or ``"cpu"`` for a small network.
 
     Raises:
         InputError: the datalists do not match each other or the task, or an option does not match the data.
@@ -367,7 +354,7 @@ def study_of(
     have = {section: labelled_in(labels, section) for section in SECTIONS}
     _refuse_empty_sections(unlabelled, images, labelled, have)
     chosen = _chosen(pretexts, fitting(images, study["pretext_bundle"]), unlabelled)
-    numbers = _numbers(counts, have["training"], _CLASSES.get(anatomy, 1), labelled)
+    numbers = _numbers(have["training"], _CLASSES.get(anatomy, 1), labelled)
     if anatomy == "cardiac":  # the fine-tuning would refuse these masks, but only after all pretexts
         structures = _config(study["target"]["bundle"], study | {"overrides": {}}, "finetune")["structures"]
         try:
@@ -377,23 +364,21 @@ def study_of(
     target, settled = volume_settings(unlabelled, labelled) if anatomy == "volume" else (None, {})
     if target:
         study["target"] = {"bundle": target}
-    overrides, released = _network_size(study, size, device)
+    overrides, released = _network_size(study, device)
     overrides |= {kind: overrides.get(kind, {}) | settings for kind, settings in settled.items()}
     return {
         "title": "own images",
-        "published": False,
         "out": str(out),
         "seed": 0,
         "device": device,
         "threads": 1 if device == "cpu" else 8,
-        **({"overlay": "demo.yaml"} if size == "demo" else {}),
+        **({"overlay": "demo.yaml"} if device == "cpu" else {}),
         **study,
         "datalists": {"unlabelled": str(unlabelled.resolve()), "labelled": str(labelled.resolve())},
         "pretexts": chosen,
         "methods": {"none": None} | released | dict.fromkeys(chosen),
         "label_counts": numbers,
-        "draws": list(range(draws)),
-        **({"pretext_steps": pretext_steps} if pretext_steps else {}),
+        "draws": list(range(_DRAWS)),
         "overrides": overrides,
     }
 
@@ -431,26 +416,21 @@ def _chosen(pretexts: Sequence[str] | None, suited: Sequence[str], unlabelled: P
     return chosen
 
 
-def _numbers(counts: Sequence[int] | None, most: int, least: int, labelled: Path) -> list[int]:
-    """The numbers of labelled exams, of which there are ``most``, and must be ``least``."""
+def _numbers(most: int, least: int, labelled: Path) -> list[int]:
+    """The numbers of labelled exams: 1, 4, 16 and so on, of which there are ``most``. Exams that have a class begin with 4,
+    because nothing can be learned from fewer than ``least``."""
     if most < least:
         raise InputError(
             f"{labelled} has {count_of(most, 'labelled training exam')}, but a class can be learned only from at least "
             f"{least}; label more exams"
         )
-    numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if least <= 4**power <= most] or [most]
-    if odd := [number for number in numbers if not least <= number <= most]:
-        why = f", because {count_of(least - 1, 'exam')} cannot have two classes" if odd[0] == least - 1 > 0 else ""
-        raise InputError(f"{wrong_count('--counts', odd[0], labelled, most, least)}{why}")
-    return numbers
+    return [4**power for power in range(8) if least <= 4**power <= most] or [most]
 
 
-def _network_size(
-    study: Mapping[str, Any], size: str, device: str
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+def _network_size(study: Mapping[str, Any], device: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
     """The overrides that set the size of all networks, and the method ``released``, if weights of that size ship."""
-    if size == "paper":
-        return ({"pretrain": {"amp": True}, "finetune": {"amp": True}} if device != "cpu" else {}), {}
+    if device != "cpu":
+        return {"pretrain": {"amp": True}, "finetune": {"amp": True}}, {}
     given = study.get("overrides") or {}
     # a template has null for settings that were introduced after it was measured
     overrides = {
@@ -472,7 +452,7 @@ def _network_size(
 
 
 def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
-    """Write a study's config, which people may edit; a file that is already there is kept, and its differences are printed.
+    """Write a study's config, which people may edit; a file that is already there is kept.
 
     Args:
         study: the config.
@@ -492,45 +472,15 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
                 f"{file} has no {kinds[wrong[0]].__name__} of {wrong[0]}, so it is not a study; correct it, or delete it to "
                 "start again"
             )
-        if found := [*differences(study, there)]:
-            print(
-                f"{file} is kept; it differs from what the options ask for ({'; '.join(found)}). Edit it, or delete it to "
-                "write it again"
-            )
+        print(f"{file} is kept as it is; edit it, or delete it to write it again")
         return there
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (
         "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"
         f"#   tools/demo --configfile {file}\n"
     )
-    if "pretext_steps" in study:
-        head += (
-            "# pretext_steps sets the length of each pretraining. The max_epochs, lr_step and val_interval below pretrain "
-            "give\n# only the schedule's proportions; delete pretext_steps to train for that many epochs.\n"
-        )
     file.write_text(head + yaml.safe_dump(dict(study), sort_keys=False, width=120))
     return study
-
-
-def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
-    """The settings that differ between two studies: ``"overrides.finetune.max_epochs: 160 -> 3"``.
-
-    Args:
-        before, after: the studies, or settings in them.
-        place: where these settings are.
-    """
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in dict.fromkeys([*before, *after]):
-            both = (one.get(key, _ABSENT) for one in (before, after))
-            yield from differences(*both, f"{place}.{key}" if place else str(key))
-    elif before != after:
-        yield f"{place}: {_in_words(before)} -> {_in_words(after)}"
-
-
-def _in_words(value: Any) -> str:
-    if value is _ABSENT:
-        return "not set"
-    return json.dumps(value, default=str)
 
 
 def refuse_impossible(study: Mapping[str, Any], file: Path) -> None:

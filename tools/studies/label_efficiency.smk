@@ -19,12 +19,10 @@ import yaml
 
 # the same loader in C, before MONAI's is made from it: the checks below read the configs of every bundle again and again
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-from datalist_faults import missing_files, wrong_sections
-from label_counts import refuse_too_many
-from methods import ONE_PER_FINDING, PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
+from methods import PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from patients import patients_folder
 from planewise.errors import InputError
-from planewise.files.datalists import items_in, parsed_datalist
+from planewise.files.datalists import items_in, labelled_exams, parsed_datalist
 from planewise.files.shared_patients import seen_before
 from planewise.words import did_you_mean, nearest
 from planewise.locks import claim_folder
@@ -279,12 +277,11 @@ def shorter(method):
 
 
 def refuse_too_many_labels():
-    """Stop if `label_counts` asks for more exams than the datalist has; a datalist that does not exist yet is checked later."""
-    if COUNTS and Path(datalist("labelled")).is_file():
-        try:
-            refuse_too_many(COUNTS, Path(datalist("labelled")), FOLDS)
-        except InputError as error:
-            raise WorkflowError(f"{error}. Correct the study's config") from None
+    """Stop if `label_counts` asks for more exams than the datalist has; fine-tunings check a datalist that is not there yet."""
+    path = Path(datalist("labelled"))
+    most = labelled_exams(parsed_datalist(path), "training", *["validation"] * FOLDS) if path.is_file() else 0
+    if COUNTS and 0 < most < max(COUNTS):
+        raise WorkflowError(f"label_counts {max(COUNTS)}: {path} has {most} labelled training exams; give 1 to {most}")
 
 
 def warn_of_seen_tests():
@@ -300,31 +297,20 @@ def warn_of_seen_tests():
 
 
 def refuse_wrong_datalists():
-    """Stop if a datalist that the study names lacks a section or a file, or has an exam in two sections."""
-    argument = dict(re.findall(r"--(section)[ =](\w+)", TARGET.get("arguments", "")))
-    scored = {({"section": "test"} | argument | overriding("finetune", method))["section"] for method in METHODS.values()}
-    # in a cross-validation, folds replace the validation section
-    needed = {"labelled": ["training", *sorted(scored - ({"validation"} if FOLDS else set()))]}
-    if PRETRAININGS or PLANNER:
-        needed["unlabelled"] = ["training", "test"]
-    of, wrong = {}, []
-    for kind, sections in needed.items():
-        if (config.get("datalists") or {}).get(datalist_of(config, kind, OUT)[0]):
-            of.setdefault(Path(datalist(kind)), []).extend(sections)
-    for path, sections in of.items():
+    """Stop if a datalist that the study names cannot be read, or has exams for training that are also scored."""
+    wrong = []
+    for path in dict.fromkeys(Path(given) for given in (config.get("datalists") or {}).values() if given):
         try:
             content = parsed_datalist(path)
         except InputError as error:
             wrong.append(f"datalists: {error}; make it again with `planewise index FOLDER -o {path}`")
             continue
-        wrong += wrong_sections(path, content, [*dict.fromkeys(sections)])
-        absent = missing_files(path, content)
-        if absent and any((OUT / kind).exists() for kind in KINDS):
-            logger.warning(absent)  # the study had started with them; trainings leave out what they cannot read
-        elif absent:
-            wrong.append(absent)
-        if not FOLDS and not wrong and items_in(content, "training") and not items_in(content, "validation"):
-            logger.warning(f"{path} has no validation exams, so each training keeps its last weights instead of its best")
+        learned, scored = (
+            {str(item.get("patient") or item.get("exam") or item.get("image")) for item in items_in(content, name)}
+            for name in ("training", "test")
+        )
+        if shared := sorted(learned & scored):
+            wrong.append(f"{path} has patients in training and test, such as {shared[0]}; keep each patient in one section")
     if IMAGENET and not Path(IMAGENET[0]).is_file():
         wrong.append(f"imagenet: there is no {IMAGENET[0]}; correct the path, or leave it out")
     if wrong:
@@ -369,33 +355,20 @@ def refuse_wrong_settings():
                 f"{kind} of {names}: no config has {key}{did_you_mean(nearest(key, mine))}"
                 for key in (method.overrides.get(kind) or {} if method else {}) if key.split("#")[0] not in mine
             ]
-            if settings or config.get("overlay") or (method and overlays(method, kind)):
+            if settings:
                 # this import takes seconds
-                from planewise.engines.check_settings import check_planned_run
+                from fire.parser import DefaultParseValue  # the command line makes a number of the text 1e-3
+                from planewise.engines.check_settings import check_plain_settings
 
-                paths = [path for path in configs_of(kind, bundle_name, method) if read_config(path)]
-                texts = as_texts({key: value for key, value in settings.items() if key in mine})
+                values = {key: settings[key] for key in settings if key in mine}
+                values = {key: DefaultParseValue(each) if isinstance(each, str) else each for key, each in values.items()}
                 try:
-                    check_planned_run(paths, texts, BUNDLES / bundle_name)
+                    check_plain_settings(values)
                 except InputError as error:
                     refused.setdefault(str(error), []).append(names)
         wrong += [f"{kind} of {', '.join(names)}: {error}" for error, names in refused.items()]
     if wrong:
         raise WorkflowError(f"overrides: {'; '.join(dict.fromkeys(wrong))}. Correct the study's config or its overlays")
-
-
-def refuse_other_dimensions():
-    """Stop if weights of a pretext for volumes would start a network for slices, or the other way round."""
-    for name, start in STARTS.items():
-        if start:
-            first, method = PRETRAININGS[start], METHODS[name]
-            jobs = (("pretrain", pretext_bundle(first.pretext), first), ("finetune", TARGET["bundle"], method))
-            of, needed = (int((settings_of(*job) | overriding(job[0], job[2])).get("spatial_dims", 2)) for job in jobs)
-            if of != needed:
-                raise WorkflowError(
-                    f"pretexts: {start} ({jobs[0][1]}) learns in {of} dimensions and {TARGET['bundle']} in {needed}, so the "
-                    "weights do not fit; leave it out"
-                )
 
 
 def as_texts(settings):
@@ -483,15 +456,8 @@ def auxiliary_task(name):
     return f"--pretext_datalist {datalist(method.images or 'unlabelled')} --pretext_config {shlex.quote(str(configs))} "
 
 
-def findings(method):
-    """Findings of which a method fine-tunes a network each; none if it has one network."""
-    if method.networks != ONE_PER_FINDING:
-        return []
-    return list((target_config() | overriding("finetune", method))["tasks"])
-
-
 def finetuning(wildcards, input):
-    """Command line of a fine-tuning: one training, or one for each finding in a folder of its own and then their scores."""
+    """Command line of a fine-tuning."""
     method = METHODS[wildcards.method]
     folder = f"{OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}"
     if int(wildcards.exams) == 0:  # the weights as they are
@@ -499,27 +465,17 @@ def finetuning(wildcards, input):
         arguments = f"--datalist {input.labels} --weights {method.file} --progress False --output_dir {folder} "
         return bundle(TARGET["bundle"], configs, arguments + overrides("finetune", method), DEVICE)
 
-    def one(output, **always):
-        return training(
-            "finetune",
-            TARGET["bundle"],
-            method,
-            f"--datalist {input.labels} --num_subjects {wildcards.exams} "
-            f"--subject_seed {wildcards.draw} "
-            + TARGET.get("arguments", "").format(
-                diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"], draw=wildcards.draw
-            )
-            + f" --progress False --output_dir {output} "
-            + starting_weights(wildcards, input)
-            + auxiliary_task(wildcards.method)
-            + overrides("finetune", method, always, seed=wildcards.draw),
-        )
-
-    names = findings(method)
-    if not names:
-        return one(folder)
-    trainings = [one(f"{folder}/{name}", tasks=[name]) for name in names]
-    return " && ".join([*trainings, f"{PYTHON} {workflow.basedir}/findings_together.py {folder} {' '.join(names)}"])
+    return training(
+        "finetune",
+        TARGET["bundle"],
+        method,
+        f"--datalist {input.labels} --num_subjects {wildcards.exams} --subject_seed {wildcards.draw} "
+        + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"], draw=wildcards.draw)
+        + f" --progress False --output_dir {folder} "
+        + starting_weights(wildcards, input)
+        + auxiliary_task(wildcards.method)
+        + overrides("finetune", method, seed=wildcards.draw),
+    )
 
 
 def described(kind, method, labels, seed, starts=""):
@@ -588,14 +544,6 @@ def refuse_other_settings():
         )
 
 
-def counted(kind, output):
-    """The rest of a command line that indexes exams: it stops if there are too few labelled ones for `label_counts`."""
-    if kind == "unlabelled" or not COUNTS:
-        return ""
-    script = shlex.quote(f"{workflow.basedir}/label_counts.py")
-    return f" && {PYTHON} {script} {output} {' '.join(map(str, COUNTS))}{' --folds' if FOLDS else ''}"
-
-
 def pretrainings(awaited):
     """Regular expression of the pretrainings that fine-tunings wait for, or of the others; of no name if there are none."""
     return "|".join(name for name in PRETRAININGS if (name in STARTS.values()) == awaited) or "(?!)"
@@ -626,15 +574,12 @@ for name, method in METHODS.items():
             refuse_absent_overlay(f"methods: {name} needs", overlay, trained)
     if method.has_two_tasks and "auxiliary_task" not in target_config():
         raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
-    if method.networks and "tasks" not in target_config():
-        raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
 
 
 # for jobs in processes of their own, the main process has checked this
 if workflow.is_main_process:
     refuse_wrong_datalists()
     refuse_wrong_settings()
-    refuse_other_dimensions()
     refuse_too_many_labels()
     warn_of_seen_tests()
 refuse_other_settings()
@@ -698,10 +643,9 @@ rule index:
     params:
         images=lambda wildcards: shlex.quote(str(PATIENTS if PATIENTS and wildcards.kind == "labelled" else OUT / wildcards.kind)),
         settings=lambda wildcards: config.get("index", {}).get(wildcards.kind) or "",
-        then=lambda wildcards, output: counted(wildcards.kind, output),
     resources: **resources("index")
     log: OUT / "logs" / "index_{kind}.log"
-    shell: "(" + PLANEWISE + " index {params.images} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
+    shell: PLANEWISE + " index {params.images} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings} > {log} 2>&1"
 
 
 rule inspect:
@@ -802,14 +746,18 @@ rule probe:
     shell: "({params.run}) > {log} 2>&1"
 
 
+def diagnosing(arguments):
+    """Command line of the forest that diagnoses from masks."""
+    configs = files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None)
+    return bundle(DIAGNOSIS["bundle"], configs, arguments)
+
+
 rule forest:
     input: datalist("labelled")
     output: OUT / "diagnose" / "reference" / "test" / "metrics.json"
     params:
-        run=lambda wildcards, input: bundle(
-            DIAGNOSIS["bundle"],
-            files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
-            f"--run_id train_and_evaluate --datalist {input} --output_dir {OUT / 'diagnose' / 'reference'}",
+        run=lambda wildcards, input: diagnosing(
+            f"--run_id train_and_evaluate --datalist {input} --output_dir {OUT / 'diagnose' / 'reference'}"
         ),
     resources: **resources("forest")
     log: OUT / "logs" / "forest.log"
@@ -821,11 +769,9 @@ rule forest_of_fold:
     input: lambda wildcards: OUT / "predicted" / "datalist.json" if wildcards.masks == PREDICTED else datalist("labelled")
     output: OUT / "diagnose" / "folds" / "{masks}" / "{fold}" / "metrics.json"
     params:
-        run=lambda wildcards, input, output: bundle(
-            DIAGNOSIS["bundle"],
-            files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
+        run=lambda wildcards, input, output: diagnosing(
             f"--run_id train_and_evaluate --datalist {input} --fold {wildcards.fold} --folds {DIAGNOSIS['folds']} "
-            f"--section validation --output_dir {Path(output[0]).parent} --report_dir {Path(output[0]).parent}",
+            f"--section validation --output_dir {Path(output[0]).parent} --report_dir {Path(output[0]).parent}"
         ),
     resources: **resources("forest")
     log: OUT / "logs" / "forest_{masks}_{fold}.log"
@@ -839,12 +785,10 @@ rule diagnose:
         masks=OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
     output: OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json"
     params:
-        run=lambda wildcards, input, output: bundle(
-            DIAGNOSIS["bundle"],
-            files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
+        run=lambda wildcards, input, output: diagnosing(
             f"--datalist {input.labels} --masks {Path(input.masks).parent}/masks "
             f"--weights {OUT / 'diagnose' / 'reference' / 'models' / 'model.pt'} "
-            f"--report_dir {Path(output[0]).parent.resolve()}",
+            f"--report_dir {Path(output[0]).parent.resolve()}"
         ),
     resources: **resources("diagnose")
     log: OUT / "logs" / "diagnose_{method}_{exams}_{draw}.log"

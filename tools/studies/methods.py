@@ -12,8 +12,6 @@ from planewise.errors import InputError
 
 #: Word in place of a file of weights for the study's `imagenet`.
 IMAGENET = "imagenet"
-#: Values of `Method.networks`; `study_schema.yaml` has the kinds of all settings of a method.
-SHARED, ONE_PER_FINDING = "shared", "one_per_finding"
 #: Values of `Method.masks`.
 REFERENCE, PREDICTED = "reference", "predicted"
 #: The value of `Method.images` that stands for the default.
@@ -32,8 +30,6 @@ class Method:
         overlay: a config of the bundles, or the absolute path of a config, added to the study's configs in all trainings of
             the method; or a mapping from ``"pretrain"`` and ``"finetune"`` to one each.
         overrides: settings for ``"pretrain"`` and for ``"finetune"``, which replace those of the study.
-        networks: ``"one_per_finding"`` fine-tunes a network for each finding of the target's ``tasks``. None fine-tunes one
-            network for all; ``"shared"`` becomes None.
         masks: ``"predicted"`` fine-tunes and scores with masks that the segmentation bundle predicts for all labelled
             exams. None uses the masks of the datalist; ``"reference"`` becomes None.
         images: ``"labelled"`` pretrains on the images of the labelled exams in the training section, without their labels.
@@ -46,7 +42,6 @@ class Method:
     weights: str | None = None
     overlay: str | Mapping[str, str] | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    networks: str | None = None
     masks: str | None = None
     images: str | None = None
     label_counts: Sequence[int] | None = None
@@ -159,7 +154,7 @@ def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
     pretexts = list(config["pretexts"])
     known = ", ".join(pretexts)
-    given = {key: value for key, value in given.items() if value and value not in (SHARED, REFERENCE, UNLABELLED)}
+    given = {key: value for key, value in given.items() if value and value not in (REFERENCE, UNLABELLED)}
     if not given:
         words = {
             "none": {},

@@ -43,9 +43,3 @@ def test_place_in_lps_millimetres(headers):
     np.testing.assert_allclose(np.array(header.ImageOrientationPatient, float), [1, 0, 0, 0, 1, 0], atol=1e-9)
     # along the normal, which points to the head
     assert float(header.SliceLocation) == pytest.approx(30)
-
-
-def test_size_of_the_patient_in_metres_and_kilograms(exam, headers):
-    assert float(headers[0].PatientSize) == pytest.approx(exam.patient.height / 100)
-    assert 1.4 < float(headers[0].PatientSize) < 2.1
-    assert float(headers[0].PatientWeight) == exam.patient.weight

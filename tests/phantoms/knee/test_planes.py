@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.workshop.phantoms import KNEE_UNLABELLED, Recipe
-from planewise.workshop.phantoms.knee.exam import OBLIQUE, lay_stacks, true_planes
+from planewise.workshop.phantoms.knee.exam import lay_stacks, true_planes
 from planewise.workshop.phantoms.knee.knee import EPICONDYLE, Knee
 
 EXACT = KNEE_UNLABELLED.with_values(
@@ -71,18 +71,6 @@ def test_without_errors_the_stacks_that_are_laid_are_the_true_planes(left, exact
         np.testing.assert_allclose(away - (away @ normal) * normal, 0, atol=1e-9)
 
 
-def test_the_central_coronal_and_axial_slices_pass_through_the_joints_middle(exact):
-    for exam in exact:
-        middle = exam.knee.to_patient(exam.knee.landmarks["middle"])
-        for view in ("coronal", "axial"):
-            stack = exam.poses[view]
-            assert len(stack) % 2 == 1 and len(stack) >= 5
-            central = stack[len(stack) // 2]
-            assert abs((middle - central.centre) @ central.normal) < 1e-6
-            # the middle lies in the notch, above the plateau and between the condyles' fronts and backs
-            assert abs((_centre(stack) - central.centre) @ central.normal) < 1e-6
-
-
 def test_sagittal_slices_span_the_epicondyles_and_mirror_about_the_middle(exact):
     for exam in exact:
         across = [exam.knee.to_local(pose.centre)[0] for pose in exam.poses["sagittal"]]
@@ -90,16 +78,6 @@ def test_sagittal_slices_span_the_epicondyles_and_mirror_about_the_middle(exact)
         assert abs(np.mean(across)) < 4
         steps = np.diff(across)
         assert (steps > 0).all() or (steps < 0).all()
-
-
-def test_planes_have_the_handedness_of_a_scanner():
-    for exam in _exams(KNEE_UNLABELLED, 8):
-        for name, stack in exam.poses.items():
-            pose, view = stack[0], name.removesuffix("_plain")
-            assert abs(pose.row @ pose.column) < 1e-9
-            # front, or the patient's right, on the left of the picture; head, or front, at its top
-            assert {"sagittal": -pose.row[1], "coronal": -pose.row[0], "axial": -pose.row[0]}[view] > 0.7
-            assert {"sagittal": -pose.column[2], "coronal": -pose.column[2], "axial": -pose.column[1]}[view] > 0.7
 
 
 def test_errors_are_as_large_as_asked(exact):
@@ -118,19 +96,3 @@ def test_errors_are_as_large_as_asked(exact):
     assert 1.2 < np.std(offsets) < 3.2
     # the lines that networks must find are neither always upright nor always in the middle
     assert 5 < np.std(turns) < 15
-
-
-def test_oblique_stacks_turn_the_front_inward():
-    for exam in _exams(EXACT.with_values(oblique=1.0), 4):
-        normal = exam.poses["sagittal"][0].normal
-        assert _degrees(normal, exam.knee.condylar_line) == pytest.approx(np.degrees(OBLIQUE), abs=0.1)
-        # inside a slice, moving forward also means moving medially, as the ligament runs
-        ahead = -exam.poses["sagittal"][0].row
-        assert ahead @ exam.knee.axes[0] < -0.05
-
-
-def test_further_sagittal_series_are_laid_alike(exact):
-    for exam in exact:
-        one, other = exam.poses["sagittal"][0], exam.poses["sagittal_plain"][0]
-        np.testing.assert_array_equal(one.row, other.row)
-        np.testing.assert_array_equal(one.column, other.column)

@@ -41,11 +41,6 @@ def test_one_grid_whose_affine_puts_the_eyes_in_front(tree):
         assert brain[:, 12:, :6].sum() > brain[:, :12, :6].sum()
 
 
-def test_healthy_heads_come_without_masks(tmp_path):
-    list(write_exams(Recipe("brats", population=SMALL.with_values(tumour=0.0)), tmp_path, 1))
-    assert len(list(tmp_path.rglob("*.nii.gz"))) == 4 and not list(tmp_path.rglob("*_seg*"))
-
-
 def test_healthy_heads_with_masks_of_tissues(tmp_path):
     list(write_exams(Recipe("brats", population=SMALL.with_values(tumour=0.0, tissues=1)), tmp_path, 1))
     (mask,) = tmp_path.rglob("*_seg.nii.gz")

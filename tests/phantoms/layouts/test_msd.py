@@ -35,8 +35,3 @@ def test_hidden_files_lie_beside_images_and_are_none(tree):
     assert len(hidden) == 5 and "labelsTr/._pancreas_001.nii.gz" in hidden
     with pytest.raises(nib.filebasedimages.ImageFileError):
         nib.load(tree / hidden[0])
-
-
-def test_a_run_for_more_cases_lists_all(tree):
-    list(write_exams(Recipe("msd", seed=1, population=SMALL), tree, 4))
-    assert json.loads((tree / "dataset.json").read_text())["numTraining"] == 3

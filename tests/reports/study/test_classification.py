@@ -26,19 +26,11 @@ def study(tmp_path):
 def test_a_column_is_a_number_of_labelled_exams(study):
     tables, _ = tables_of(add_classification, study)
     header, *rows = tables["Mean AUC, by the number of labelled exams"]
-    assert header == ["method", "16", "80", "200", "400", "800"]
+    assert header == ["method", "16", "80"]
     cells = {row[0]: row[1:] for row in rows}
     # 0.5 and 0.6: 0.1 / sqrt(2) wide
-    assert cells["from scratch"] == ["", "0.550 (0.071)", "", "", ""]
-    assert cells["multitask"] == ["0.700", "0.900", "", "", ""]
-    # Zhang 2024, Table 5
-    assert cells["Zhang 2024, from scratch"] == ["", "0.433", "0.429", "0.474", "0.562"]
-    assert cells["Zhang 2024, SimCLR†"] == ["", "0.432", "0.474", "0.496", "0.530"]
-    # a method's own row, then the paper's; then the paper's other methods
-    assert [row[0] for row in rows[:5]] == [
-        "from scratch", "Zhang 2024, from scratch", "multitask", "Zhang 2024, multitask", "Zhang 2024, ImageNet"
-    ]  # fmt: skip
-    assert len(rows) == 2 + 15
+    assert cells["from scratch"] == ["-", "0.550 (0.071)"]
+    assert cells["multitask"] == ["0.700", "0.900"]
 
 
 def test_tasks_and_draws_are_counted_apart(study):

@@ -51,24 +51,6 @@ def test_tables(study):
     assert "56 photographs were graded" in page.html("") and paired[0][0] == "graded photographs"
 
 
-def test_shares_are_of_the_graded_photographs_that_exist(study, tmp_path):
-    exams = [{"exam": f"e{number}", "grade": 0} for number in range(358)]
-    write(tmp_path / "labelled.json", {"training": [*exams, {"exam": "without a grade"}]})
-    tables, page = tables_of(add_classification, study)
-    assert tables["Kappa, by the number of graded photographs (Fig. 4)"][0] == ["method", "9 (3 %)", "179 (50 %)"]
-
-
-def test_epochs_to_be_as_good_as_from_scratch(study):
-    tables, page = tables_of(add_classification, study)
-    # from scratch, the best values are 0.3 in draw 0 and 0.2 in draw 1, both in the second epoch; rotation reaches 0.3 in the
-    # first epoch of draw 0, but never reaches 0.2 in draw 1
-    assert tables["Speed of convergence (Fig. 6)"] == [
-        ["method", "epoch", "draws that reached it"],
-        ["from scratch", "2.0 (0.0)", "2 of 2"],
-        ["rotation", "1.0", "1 of 2"],
-    ]
-
-
 def test_other_studies_have_no_such_section_and_this_one_no_other(study, tmp_path):
     write(tmp_path / "other/finetune/none/4/0/test/metrics.json", {"mean": {"dice": 0.5}})
     assert tables_of(add_classification, study_folder(tmp_path / "other", methods={"none": {}}))[0] == {}

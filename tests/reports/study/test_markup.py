@@ -63,7 +63,7 @@ def without_figures(monkeypatch):
         Page, "figure", lambda self, _, caption, main=False, lead=False: self.body.append(Picture(shown, caption))
     )
     for module in (folder, paired, pretrainings, segmentation_section):
-        for name in ("validation_curves", "pretext_curves", "scores_by_count", "paired_draws"):
+        for name in ("validation_curves", "scores_by_count", "paired_draws"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, lambda *_: None)
 
@@ -110,7 +110,7 @@ def test_no_markup_of_a_file_gets_into_the_page(kind, request, tmp_path_factory)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(dumped(file, content))
         try:
-            write_study_report(place, work / "page.html", work / "page.md")
+            write_study_report(place, work / "page.html")
         except (AssertionError, OSError):
             raise
         except Exception:  # such a file is not usable at all
@@ -119,7 +119,6 @@ def test_no_markup_of_a_file_gets_into_the_page(kind, request, tmp_path_factory)
             shutil.rmtree(place)
         pages += 1
         assert "<i id" not in (work / "page.html").read_text(), f"{kind}: {renamed or changed}"
-        assert "<i id" not in (work / "page.md").read_text(), f"{kind}: {renamed or changed}"
 
     look(files)
     assert pages == 1  # unchanged, the files give a page

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from planewise.workshop.study.numbers import over_draws, paired_cases, paired_differences, pooled, published, spread
+from planewise.workshop.study.numbers import over_draws, paired_cases, paired_differences, pooled, spread
 
 
 def test_pooled_spread_is_that_of_all_values():
@@ -33,7 +33,6 @@ def test_a_spread_has_three_digits_below_one_and_two_above():
     assert spread({"mean": 1.0, "sd": 0.1254}) == "1.00 (0.13)"
     assert spread({"mean": 0.5, "sd": None}) == "0.500"
     assert spread({"mean": None, "sd": None}) == spread({"mean": math.nan, "sd": 0.0}) == "-"
-    assert published((20.223, 0.1)) == "20.223 (0.100)" and published(None) == ""
 
 
 def test_the_deviation_of_draws_is_that_of_their_population():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -44,21 +43,6 @@ def study(tmp_path):
     return study_folder(tmp_path)
 
 
-def test_a_draw_that_missed_most_structures_leaves_no_distance_with_1_mm(study, tmp_path):
-    content = metrics([0.1, 0.1, 0.1, 0.1], [9.0, 9.0, 9.0, 9.0], 20)
-    content["mean"]["assd_missed_1_mm"] = {"mean": None, "sd": None, "median": None}
-    write(tmp_path / "finetune/none/4/1/test/metrics.json", content)
-    tables, _ = tables_of(add_segmentation, study_folder(tmp_path))
-    rows = {row[0]: row for row in list(tables.values())[1]}
-    assert rows["4, from scratch"][2] == "-" and rows["4, multitask"][2] == "2.00 (0.10)"
-    # an earlier version wrote a mean there, and all draws together missed less than half
-    content["mean"]["assd_missed_1_mm"] = {"mean": 1.0, "sd": 0.1}
-    write(tmp_path / "finetune/none/4/1/test/metrics.json", content)
-    tables, page = tables_of(add_segmentation, study_folder(tmp_path))
-    rows = {row[0]: row for row in list(tables.values())[1]}
-    assert rows["4, from scratch"][2] == "-" and rows["4, from scratch"][-1] == "25 of 90"
-
-
 def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     tables, page = tables_of(add_segmentation, study)
     dice, distance, _ = tables.values()
@@ -69,13 +53,8 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     assert dice[1] == [
         "4, from scratch", "0.500 (0.141)", "0.300 (0.141)", "0.500 (0.141)", "0.700 (0.141)", "5 of 60"
     ]  # fmt: skip
-    # Zhang 2024, Table 4, 4 subjects, in the paper's lines None and MTL: mean, RV, myocardium, LV
-    paper = "4, Zhang 2024, from scratch"
-    assert dice[2] == [paper, "0.702 (0.228)", "0.631 (0.241)", "0.715 (0.151)", "0.761 (0.258)", ""]
     # 0.7, 0.9, 0.65: the mean is 0.75, and the variance of the means (0.0025 + 0.0225 + 0.01) / 3
-    assert dice[3][:2] == ["4, multitask", "0.750 (0.147)"] and dice[3][-1] == "1 of 90"
-    paper = "4, Zhang 2024, multitask"
-    assert dice[4] == [paper, "0.814 (0.118)", "0.777 (0.132)", "0.795 (0.091)", "0.869 (0.107)", ""]
+    assert dice[2][:2] == ["4, multitask", "0.750 (0.147)"] and dice[2][-1] == "1 of 90"
     # RV was found in only one draw
     assert distance[1] == [
         "4, from scratch",
@@ -86,8 +65,6 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
         "4.10 (0.14)",
         "5 of 60",
     ]
-    assert distance[4][1:] == ["1.917 (1.668)", "", "2.628 (1.721)", "1.271 (0.770)", "1.853 (1.967)", ""]
-    assert [row.published is not None for row in page.tables[0].rows[:4]] == [False, True, False, True]
 
 
 @pytest.mark.parametrize(("missed", "cell"), [(15, "3.00 (0.10)"), (16, "-")])
@@ -99,16 +76,6 @@ def test_a_network_that_finds_nothing_has_no_good_distance(missed, cell, tmp_pat
     assert next(row for row in distance if row[0] == "4, from scratch")[1:3] == ["4.00 (0.10)", cell]
 
 
-def test_all_of_the_papers_rows_with_the_studys_number_of_exams_are_there(study):
-    """Zhang 2024, Table 4: 11 methods with 4 exams; ours has two methods with 4."""
-    tables, page = tables_of(add_segmentation, study)
-    for (_, *rows), table in list(zip(tables.values(), page.tables, strict=True))[:2]:
-        assert len(rows) == 11 + 2 and sum(row.published is None for row in table.rows) == 2
-        # the study's methods, then those that only the paper has
-        assert [row[0] for row in rows][1:5:3] == ["4, Zhang 2024, from scratch", "4, Zhang 2024, slice order"]
-        assert {row[0].partition(",")[0] for row in rows} == {"4"}
-
-
 def test_a_draw_that_missed_more_counts_less_in_the_distance(tmp_path):
     # of 30 structures: 29 found at 2 mm, and 1 found at 20 mm: 78 mm of 30
     for draw, (distance, missed) in enumerate([(2.0, 1), (20.0, 29)]):
@@ -117,18 +84,6 @@ def test_a_draw_that_missed_more_counts_less_in_the_distance(tmp_path):
     tables, _ = tables_of(add_segmentation, study_folder(tmp_path))
     (row,) = (row for row in list(tables.values())[1] if row[0] == "4, from scratch")
     assert row[1].startswith("2.60 (") and row[2] == "-"
-
-
-def test_contour_distances_have_a_table_where_runs_have_them(tmp_path):
-    # of 30 structures: 28 at 2 mm, and 1 at 31 mm: 87 mm of 29
-    for draw, (distance, known) in enumerate([(2.0, 28), (31.0, 1)]):
-        content = metrics([0.5] * 4, [5.0] * 4, 0)
-        for entry in (content["mean"], *content["structures"].values()):
-            entry |= {"contour_mm": {"mean": distance, "sd": 0.1}, "contours": known}
-        write(tmp_path / f"finetune/none/4/{draw}/test/metrics.json", content)
-    tables, _ = tables_of(add_segmentation, study_folder(tmp_path))
-    (rows,) = (table for title, table in tables.items() if title.startswith("Mean contour distance (mm"))
-    assert rows[1][1].startswith("3.00 (") and rows[1][2].startswith("3.00 (") and rows[1][-2] == "0 of 60"
 
 
 def test_structures_without_a_slice_in_common_are_counted(tmp_path):
@@ -172,10 +127,6 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
     captions = [picture.caption for picture in page.pictures]
     assert sum("minus training from scratch with the same labelled exams" in caption for caption in captions) == 1, (
         "only Dice has this picture"
-    )
-    main = [picture.caption for picture in page.pictures if picture.main]
-    assert len(main) == 1 and "minus training from scratch" in main[0], (
-        "results.md shows only this picture, without scores by count or curves"
     )
 
 
@@ -237,60 +188,12 @@ def test_too_few_pairs_have_no_verdict(tmp_path):
     assert PAIRED not in tables and "No pair is left: 4, multitask minus scratch." in page.html("")
 
 
-def test_a_study_of_bai_stands_beside_its_tables(tmp_path):
-    methods = {"none": {}, "ssl_all": {"pretext": "sax_position", "overrides": {"finetune": {"transfer": "all"}}}}
-    for method in methods:
-        for count in (1, 4):
-            write(tmp_path / f"finetune/{method}/{count}/0/test/metrics.json", metrics([0.5] * 4, [5.0] * 4, 0))
-    short = study_folder(tmp_path, methods=methods, pretexts=["sax_position"])
-    tables, page = tables_of(add_segmentation, short)
-    blank = [""] * 4
-    theirs = [row for row in tables["Dice"] if "Bai" in row[0] or "Zhang" in row[0]]
-    # the study's methods first
-    assert theirs[:3] == [
-        ["1, Bai 2019, from scratch", "0.361 (0.047)", *blank],
-        ["1, Bai 2019, SSL+All", "0.618 (0.068)", *blank],
-        ["1, Bai 2019, SSL+Decoder", "0.515 (0.099)", *blank],
-    ]
-    assert len(theirs) == 4 and theirs[-1][0] == "1, Bai 2019, SSL+MultiTask"
-    assert {row.published.data for table in page.tables for row in table.rows if row.published} == {"UK Biobank"}
-    long = study_folder(tmp_path, methods=methods, pretexts=["lax_position"], view="4ch")
-    assert long.stack == "4ch" and "4-chamber" in long.anatomy.exam and "4-chamber" not in short.anatomy.exam
-    rows = {row[0]: row[1] for row in tables_of(add_segmentation, long)[0]["Dice"]}
-    assert rows["1, Bai 2019, SSL+All"] == "0.733 (0.081)"
-
-
-def test_structures_are_drawn_against_the_number_of_exams(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(segmentation, "scores_by_count", lambda scores: drawn.append(scores) or tmp_path / "no.png")
-    for count, dice in ((1, 0.2), (4, 0.6)):
-        content = with_contours([0.1, dice, 0.3, 0.4], [9.0, None, 7.0, 6.0])
-        write(tmp_path / f"finetune/none/{count}/0/test/metrics.json", content)
-    tables_of(add_segmentation, study_folder(tmp_path))
-    (scores,) = drawn
-    assert list(scores) == ["Dice", "mean contour distance (mm)"] and list(scores["Dice"]) == list(NAMES)
-    assert scores["Dice"]["RV"] == {("none", 1): {0: 0.2}, ("none", 4): {0: 0.6}}
-    distance = scores["mean contour distance (mm)"]
-    assert distance["RV"] == {} and distance["LV"] == {("none", 1): {0: 6.0}, ("none", 4): {0: 6.0}}
-    drawn.clear()
-    (tmp_path / "finetune/none/1/0/test/metrics.json").unlink()
-    tables_of(add_segmentation, study_folder(tmp_path))
-    assert drawn == [], "with a single number of exams, there is no line to draw"
-
-
 def test_gains_are_of_the_draws_that_both_have(study):
     tables, _ = tables_of(add_segmentation, study)
     # draw 0: 0.7 - 0.4, draw 2: 0.65 - 0.6; draw 1 has no counterpart. Deviation: 0.25 / sqrt(2)
     assert tables["Paired differences in mean Dice"][1:] == [
         ["4, multitask minus scratch", "+0.175", "0.177", "-1.413 to +1.763", "2 of 2", "+0.300 +0.050", "inconclusive"]
     ]
-
-
-def test_what_a_run_never_predicted_is_named(study):
-    _, page = tables_of(add_segmentation, study)
-    text = page.html("")
-    assert re.findall("[^>]*never predicted[^<]*", text) == ["4 labelled, from scratch, draw 2: never predicted RV"]
-    assert "10 volumes of 5 test exams" in text
 
 
 def test_the_same_slices_of_all_methods_are_one_picture(study, monkeypatch):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from types import SimpleNamespace
 
 import pytest
 from planewise.reports.tables import write_csv
-from planewise.workshop.study.classification import _panels, add_classification
+from planewise.workshop.study.classification import add_classification
 from planewise.workshop.study.folder import FineTunings
-from planewise.workshop.study.study_figures import validation_curves
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -65,23 +63,15 @@ def test_the_papers_tables_with_ours_before_its(study):
     header, *rows = tables["Macro AUC for the classification of whole images (Table 1)"]
     assert header[1:] == ["no pretraining", "ImageNet", "SimCLR, whole images", "SimCLR, hearts alone"]
     # deviations of .1 / sqrt(2) and .2 / sqrt(2); with one draw, only the mean
-    assert rows[:3] == [
+    assert rows == [
         ["56, VGG", "0.550 (0.071)", "", "0.800 (0.141)", "0.750 (0.071)"],
         ["56, DenseNet", "0.550", "", "", ""],
-        ["Nakashima 2022, ACDC, VGG16", "0.542", "0.532", "0.849", "0.738"],
     ]
-    assert len(rows) == 2 + 6
     _, *rows = tables["Macro AUC for the classification of hearts alone (Table 2)"]
     assert rows[0] == ["56, VGG", "0.610 (0.014)", "", "0.850 (0.071)", ""]
-    assert rows[2] == ["Nakashima 2022, ACDC, DenseNet121", "0.744", "0.890", "0.888", "0.878"]
     header, *rows = tables["Macro AUC, images that SimCLR learns from - images to classify (Table 3)"]
     assert header[2] == "whole images - hearts alone"
     assert rows[0] == ["56, VGG", "0.800 (0.141)", "0.850 (0.071)", "0.750 (0.071)", ""]
-    assert rows[3] == ["Nakashima 2022, ICM, VGG16", "0.877", "0.886", "0.860", "0.908"]
-    (table,) = [table for table in page.tables if table.title.endswith("(Table 1)")]
-    assert [row.published.data if row.published else None for row in table.rows] == [
-        None, None, "ACDC", "ACDC", "ICM", "ICM", "AMYL", "AMYL"
-    ]  # fmt: skip
 
 
 def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
@@ -90,51 +80,12 @@ def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
         ["labelled exams, method", "macro AUC", "NOR", "DCM", "accuracy", "test exams", "draws"],
         ["56, VGG (none-full)", "0.550 (0.071)", "0.550 (0.071)", "0.500 (0.000)", "0.250 (0.000)", "30", "2"],
     ]
-    epochs = {row[0]: row[1:] for row in tables["Epochs to converge (Fig. 1)"][1:]}
-    # 4 and 6; 3 and none
-    assert (
-        epochs["56, VGG (full-full)"] == ["5.0 (1.4)", "12.0 (0.0)"] and epochs["56, VGG (segmented-full)"][0] == "3.0"
-    )
     # only one method's exams had masks; the share at end-systole is unknown
     assert tables["Share of saliency inside the heart"] == [
         ["labelled exams, method", "inside, ED", "heart's share of the image, ED", "inside, ES",
          "heart's share of the image, ES", "exams, ED", "exams, ES"],
         ["56, VGG (full-full)", "0.300 (0.141)", "0.100 (0.000)", "-", "0.080 (0.000)", "28", "27 to 28"],
     ]  # fmt: skip
-
-
-def test_frozen_features_have_a_control(study):
-    """The logistic regression's scores next to the linear layer's; networks trained end to end have none."""
-    for draw, auc in enumerate((0.6, 0.8)):
-        path = study.path / f"finetune/vgg16_full_segmented/56/{draw}/test/metrics.json"
-        write(path, json.loads(path.read_text()) | {"logistic_regression": auc})
-    tables, page = tables_of(add_classification, study)
-    assert tables["Frozen features"] == [
-        ["labelled exams, method", "linear layer", "logistic regression"],
-        ["56, VGG (full-segmented)", "0.850 (0.071)", "0.700 (0.141)"],
-    ]
-
-
-def test_exams_that_only_some_methods_could_use_are_said(study):
-    _, page = tables_of(add_classification, study)
-    assert "30 test exams" in page.html("")
-    path = study.path / "finetune/vgg16_none_segmented/56/1/test/metrics.json"
-    write(path, json.loads(path.read_text()) | {"exams": 29})
-    tables, page = tables_of(add_classification, study)
-    shown = {row[0]: row[-2] for row in tables["AUC of each class"]}
-    assert shown["56, VGG (none-full)"] == "30" and shown["56, VGG (none-segmented)"] == "29 to 30"
-    assert "29 to 30 test exams" in page.html("")
-
-
-def test_folds_are_scored_at_the_epoch_that_was_kept(study):
-    """The lowest loss is 1.2, in the second epoch, and not where the AUC was best."""
-    tables, page = tables_of(add_classification, study)
-    header, *rows = tables["Validation"]
-    assert header == ["labelled exams, method", "loss", "macro AUC", "draws"]
-    assert rows[0] == ["56, VGG (none-full)", "1.200 (0.000)", "0.550 (0.071)", "2"]
-    assert "A draw is a fold" in page.html("") and "selects labelled exams at random" not in page.html("")
-    other = study_folder(study.path, methods={name: {} for name in RUNS})
-    assert "selects labelled exams at random" in tables_of(add_classification, other)[1].html("")
 
 
 def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
@@ -205,23 +156,6 @@ def test_findings_and_two_phases_are_told_apart(study, tmp_path):
     write(other.path / "finetune/none/16/0/test/metrics.json", content)
     tables = tables_of(add_classification, other)[0]
     assert "AUC of each task" in tables and "AUC of each class" not in tables
-
-
-def test_convergence_has_a_panel_for_each_backbone_and_kind_of_images(study):
-    panels = _panels(FineTunings.found(study, "confusion"))
-    assert {title: list(methods) for title, methods in panels.items()} == {
-        "VGG, whole images": ["none", "full", "segmented"],
-        "VGG, hearts alone": ["none", "full"],
-        "DenseNet, whole images": ["none"],
-    }
-    figure = validation_curves(panels, {"val_loss": "validation loss"})
-    lines = [[list(map(float, line.get_ydata())) for line in axes.get_lines()] for axes in figure.axes]
-    # two draws of each method and their median
-    assert [len(found) for found in lines] == [9, 6, 3] and lines[0][0] == [1.6, 1.2, 1.4]
-    colours = {line.get_color() for line in figure.axes[0].get_lines()}
-    assert len(colours) == 3
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["from scratch", "full", "segmented"]
 
 
 def test_a_score_of_zero_is_a_score():

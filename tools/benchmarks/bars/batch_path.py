@@ -1,9 +1,8 @@
 """Time to prepare a batch for the network: with our code, with one pass over the batch, and with other libraries.
 
 All produce the same batch: slices of the orientation bundle's own data set (phantom exams as DICOM, preprocessed once at
-the paper's 224 x 224), each rotated and scaled by its own random amount, and the heatmaps of two lines on each. With other
-libraries, the same clamped heatmap is computed from the affine that they report after the augmentation. TorchIO and
-batchgeneratorsv2 report no affine, so their heatmap uses the affine before the augmentation, at the same cost.
+the paper's 224 x 224), each rotated and scaled by its own random amount, and the heatmaps of two lines on each. With MONAI
+and kornia, the same clamped heatmap is computed from the affine that they report after the augmentation.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ from monai.transforms import (
     EnsureTyped,
     MapTransform,
     RandAffined,
-    RandRotated,
-    RandZoomd,
     Transform,
 )
 from planewise.data import as_batch
@@ -59,26 +56,14 @@ def measure(options: Options) -> list[Bar]:
             "ours": _ours(train),
             "one pass": _one_pass(train),
             "affine": _monai(train, RandAffined(**affine)),
-            "tuned affine": _monai(
-                train,
-                RandAffined(**affine, cache_grid=True, spatial_size=(train.size, train.size)),
-                copy_cache=False,
-            ),
-            "rotate, zoom": _monai(
-                train,
-                RandRotated("image", range_x=train.rotate, prob=1, mode="bilinear", padding_mode="border"),
-                RandZoomd("image", prob=1, min_zoom=train.zoom[0], max_zoom=train.zoom[1], padding_mode="edge"),
-            ),
         }
         missing = {}
-        for name, peer in {"kornia": _kornia, "batchgeneratorsv2": _batchgenerators, "torchio": _torchio}.items():
-            try:
-                candidates[name] = peer(train)
-            except ImportError as error:
-                missing[name] = f"not measured: {error}"
+        try:
+            candidates["kornia"] = _kornia(train)
+        except ImportError as error:
+            missing["kornia"] = f"not measured: {error}"
         times = interleaved(candidates, options)
         few = options.fewer(3, 3)
-        times |= interleaved({"files": _from_files(train)}, few, warmup=1)
         step = interleaved({"ours": candidates["ours"], "step": _unet_step(train)}, few)
     return _bars(times, step, missing, train)
 
@@ -98,12 +83,7 @@ def _bars(
         Bar("our batch", ours.least * 1e3, ours.median * 1e3, unit="ms", note=size),
         bar("ours / minimal code in one pass, with reused buffers", "one pass"),
         bar("ours / MONAI cached, RandAffined and heatmap", "affine", 1 / 7),
-        bar("ours / MONAI cached, RandAffined with cached grid, items not copied", "tuned affine"),
-        bar("ours / MONAI cached, RandRotated, RandZoomd and heatmap", "rotate, zoom"),
         bar("ours / kornia cached, batched", "kornia", 1.0),
-        bar("ours / batchgeneratorsv2 cached", "batchgeneratorsv2"),
-        bar("ours / TorchIO cached", "torchio"),
-        bar("ours / from DICOM files every time", "files"),
         Bar(
             "ours / training step of MONAI's UNet (16..256)",
             *ratio(step, "ours", "step"),
@@ -219,7 +199,7 @@ def _heatmaps(affine: Tensor, planes: Tensor, shape: tuple[int, ...], sigma: flo
     return line_heatmaps(lines, (int(shape[-2]), int(shape[-1])), sigma)
 
 
-def _monai(train: SimpleNamespace, *augmentation: MapTransform, copy_cache: bool = True) -> Callable[[], Any]:
+def _monai(train: SimpleNamespace, *augmentation: MapTransform) -> Callable[[], Any]:
     """MONAI's way: preprocessed 2D items in memory, with random transforms applied to each item before collation."""
     once = [
         *train.preprocessing.transforms,
@@ -228,7 +208,7 @@ def _monai(train: SimpleNamespace, *augmentation: MapTransform, copy_cache: bool
         EnsureTyped(("image", "planes"), device=train.device),
     ]
     transform = Compose([*once, *augmentation, Heatmap(train.sigma)])
-    dataset = CacheDataset(train.dataset.items, transform, progress=False, num_workers=0, copy_cache=copy_cache)
+    dataset = CacheDataset(train.dataset.items, transform, progress=False, num_workers=0)
     return lambda: list_data_collate([dataset[row] for row in train.rows()])
 
 
@@ -241,15 +221,11 @@ class Flat(Transform):
         return {"image": flat, "planes": data["planes"], "image_padding": data["image_padding"]}
 
 
-def _cached(train: SimpleNamespace, device: torch.device) -> dict[str, Tensor]:
-    """All slices as float32 on a device, for libraries without a data set class."""
-    return {key: value.to(device) for key, value in train.dataset.__getitems__(range(len(train.dataset))).items()}
-
-
 def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
     from kornia.augmentation import RandomAffine
 
-    cached, size = _cached(train, train.device), train.size
+    kept, size = train.dataset.__getitems__(range(len(train.dataset))), train.size
+    cached = {key: value.to(train.device) for key, value in kept.items()}
     augment = RandomAffine(float(np.rad2deg(train.rotate)), scale=train.zoom, p=1.0, align_corners=True)
 
     def batch() -> tuple[Tensor, Tensor]:
@@ -261,70 +237,6 @@ def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
         turn[:, :2, :2], turn[:, :2, 3] = back[:, :2, :2].flip(1, 2), back[:, :2, 2].flip(1)
         affine = cached["affine"][rows] @ turn
         return image, _heatmaps(affine[:, None], cached["planes"][rows], (size, size), train.sigma)
-
-    return batch
-
-
-def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
-    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
-
-    # this library computes on the CPU
-    cached, size = _cached(train, torch.device("cpu")), train.size
-    augment = SpatialTransform(
-        (size, size),
-        patch_center_dist_from_border=0,
-        random_crop=False,
-        p_rotation=1,
-        rotation=(-train.rotate, train.rotate),
-        p_scaling=1,
-        scaling=train.zoom,
-        p_synchronize_scaling_across_axes=1,
-    )
-    return _item_by_item(train, cached, lambda row: augment(image=cached["image"][row])["image"])
-
-
-def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
-    import torchio
-
-    # this library computes on the CPU
-    cached = _cached(train, torch.device("cpu"))
-    degrees = float(np.rad2deg(train.rotate))
-    augment = torchio.RandomAffine(
-        scales=(*train.zoom, *train.zoom, 1, 1), degrees=(0, 0, 0, 0, -degrees, degrees), isotropic=False
-    )
-    subjects = [
-        torchio.Subject(image=torchio.ScalarImage(tensor=image[..., None], affine=np.diag([1.26, 1.26, 8, 1])))
-        for image in cached["image"]
-    ]
-    return _item_by_item(train, cached, lambda row: augment(subjects[row])["image"].data[..., 0])
-
-
-def _item_by_item(
-    train: SimpleNamespace, cached: Mapping[str, Tensor], augmented: Callable[[int], Tensor]
-) -> Callable[[], Any]:
-    """Batches of a library that augments one slice at a time; the heatmaps are computed for each slice, too."""
-
-    def batch() -> tuple[Tensor, Tensor]:
-        rows, shape = train.rows(), (train.size, train.size)
-        image = torch.stack([augmented(row) for row in rows])
-        heatmaps = [_heatmaps(cached["affine"][row], cached["planes"][row], shape, train.sigma) for row in rows]
-        return image.to(train.device), torch.stack(heatmaps).to(train.device)
-
-    return batch
-
-
-def _from_files(train: SimpleNamespace) -> Callable[[], Any]:
-    """Read and preprocess every slice of a batch from its file, without a cache."""
-    read = Compose([*train.preprocessing.transforms, train.targets])
-
-    def batch() -> dict[Hashable, Any]:
-        items = [read(dict(train.dataset.items[row])) for row in train.rows()]
-        read_batch = {
-            "image": torch.stack([item["image"].as_tensor()[..., 0] for item in items]),
-            "affine": torch.stack([item["image"].affine for item in items]),
-            **{key: torch.stack([item[key] for item in items]) for key in ("planes", "image_padding")},
-        }
-        return train.pretext(train.augmentation({key: value.to(train.device) for key, value in read_batch.items()}))
 
     return batch
 

@@ -13,24 +13,9 @@ MONAI's own dictionary transforms are for one image. In ``train#augmentation`` t
 
 from planewise.augmentation.draws import own_draws
 from planewise.augmentation.each_image import EachImaged, whole_batches
-from planewise.augmentation.rand_affine import RandAffineBatchd
+from planewise.augmentation.rand_affine import RandAffineBatchd, RandRotateZoomBatchd
 from planewise.augmentation.rand_blur import RandBlurBatchd, gaussian_blur
 from planewise.augmentation.rand_brightness import RandBrightnessBatchd
 from planewise.augmentation.rand_crop import RandCropBatchd
 from planewise.augmentation.rand_flip_rotate90 import RandFlipRotate90Batchd
 from planewise.augmentation.rand_intensity import RandIntensityBatchd
-from planewise.augmentation.rand_rotate_zoom import RandRotateZoomBatchd
-
-__all__ = [
-    "EachImaged",
-    "RandAffineBatchd",
-    "RandBlurBatchd",
-    "RandBrightnessBatchd",
-    "RandCropBatchd",
-    "RandFlipRotate90Batchd",
-    "RandIntensityBatchd",
-    "RandRotateZoomBatchd",
-    "gaussian_blur",
-    "own_draws",
-    "whole_batches",
-]

@@ -30,52 +30,19 @@ def compare(
     classes: Annotated[Path | None, typer.Option(help="CSV of classes for a folder of labelled exams.")] = None,
     pretexts: Annotated[
         str | None,
-        typer.Option(
-            help="Names, such as multitask,simclr; or the word all. Default: three that suit the images.",
-            show_default=False,
-        ),
-    ] = None,
-    counts: Annotated[
-        str | None,
-        typer.Option(
-            help="Numbers of labelled exams, such as 1,4. Default: 1, 4, 16 ...; without 1 for knees and photographs.",
-            show_default=False,
-        ),
-    ] = None,
-    draws: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="How many times the labelled exams are drawn. One draw gives no verdict. Default: 3.",
-            show_default=False,
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="demo (small network, and the weights that ship) or paper. Default: paper on a GPU.",
-            show_default=False,
-        ),
-    ] = None,
-    pretext_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Approximate number of training steps of each pretext, such as 500. With fewer steps, a pretext learns "
-            "less. Default: its bundle's schedule.",
-            show_default=False,
-        ),
+        typer.Option(help="Names, such as multitask,simclr; or the word all. Default: three that suit the images."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:
     """Compare pretexts on your own images and labels: does pretraining help, and which pretext helps most?
 
     Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
-    trainings. If you agree, it runs the study: each pretext is trained on the unlabelled images; then the task is
-    trained from scratch and from each pretext, on a few labelled exams, which are drawn several times. The two folders
-    may be the same: a patient in both is kept out of the pretexts' training section if its labelled exam is for
-    validation or test. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict
-    for each pretext. You can stop it with Ctrl-C; the same command resumes it.
+    trainings. To change something (numbers of labelled exams, draws, lengths of trainings, size of the networks), answer
+    no, edit OUT/study.yaml, and start the command again. If you agree, it runs the study: each pretext is trained on the
+    unlabelled images; then the task is trained from scratch and from each pretext, on a few labelled exams, which are drawn
+    several times. The two folders may be the same: a patient in both is kept out of the pretexts' training section if its
+    labelled exam is for validation or test. The result is a page, OUT/report/index.html: gains over scratch with intervals,
+    and a verdict for each pretext. You can stop it with Ctrl-C; the same command resumes it.
 
     The task depends on the images: segmentation of the short axis for hearts, classification of injuries for knees,
     grading for photographs of retinas, and, for whole volumes of any organ, segmentation of the structures in their
@@ -93,12 +60,6 @@ def compare(
                 f"this needs Snakemake, which runs the trainings: {sys.executable} -m pip install 'snakemake>=8' (it needs "
                 "Python 3.11 or newer)"
             )
-        if size not in (None, "demo", "paper"):
-            raise InputError(f"--size must be demo or paper, got {size}")
-        try:
-            numbers = None if counts is None else [int(number) for number in counts.split(",")]
-        except ValueError:
-            raise InputError(f"--counts must be whole numbers with commas, such as 1,4,16, got {counts}") from None
         for path in (unlabelled, labelled):
             refuse_missing(path, IMAGES)
         out = output.expanduser().resolve()
@@ -114,28 +75,14 @@ def compare(
         studies.refuse_early((unlabelled, labelled), anatomy, names)
         claim_folder(out)
         with progress_bar("reading headers of unlabelled images") as progress:
-            patients = classes if anatomy == "photograph" else None  # other tables have no column of patients
-            images = studies.indexed(
-                unlabelled, out, "unlabelled", patients=patients, anatomy=anatomy, progress=progress
-            )
+            images = studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy, progress=progress)
         with progress_bar("reading headers of labelled images") as progress:
             exams = studies.indexed(
                 labelled, out, "labelled", anatomy=anatomy, labels_dir=labels, classes=classes, progress=progress
             )
         studies.keep_apart(images, exams, out)
-        device = studies.device()
         file = out / "study.yaml"
-        study = studies.study_of(
-            images,
-            exams,
-            out,
-            names,
-            numbers,
-            draws or 3,
-            size or ("demo" if device == "cpu" else "paper"),
-            device,
-            pretext_steps,
-        )
+        study = studies.study_of(images, exams, out, names, studies.device())
         study = studies.write(study, file)
         trainings = studies.trainings(study)
         typer.echo(f"Task: {studies.task_of(study)}. If the images show something else, give --anatomy.")

@@ -17,13 +17,12 @@ def export(
         Path, typer.Option("--output", "-o", help="Folder to write, named as nnU-Net requires: Dataset101_Heart.")
     ],
     structures: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Names of the masks' values 1, 2, ..., separated by commas. Default: RV,myocardium,LV in the short "
-            "axis, numbers elsewhere.",
-            show_default=False,
+            "axis, numbers elsewhere."
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Write the labelled volumes of a datalist to the folders of nnU-Net (version 2).
 
@@ -41,17 +40,11 @@ def export(
 
         keep_quiet()
 
-        names = tuple(name.strip() for name in structures.split(",") if name.strip())
+        names = tuple(name.strip() for name in (structures or "").split(",") if name.strip())
         with progress_bar("exporting") as progress:
             done = export_nnunet(datalist, output, names, progress)
     for exam, why in done.left_out.items():
         say(console, f"Exam {exam} is left out: {why}.")
-    for first, second in done.never_together:
-        say(
-            console,
-            f"No mask contains both {first} and {second}: if they are the same structure, give them one number with "
-            "`planewise index --label-map`, and export again.",
-        )
     counts = ", ".join(f"{section} {count}" for section, count in done.counts.items())
     say(console, f"Wrote {done.folder}: {counts} volumes.")
     if done.splits is not None:

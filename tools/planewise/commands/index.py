@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import planewise
-from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals
+from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals, say
 from planewise.cores import own_cores
 from planewise.early_checks import refuse_no_folder
 from planewise.files.datalists import SECTIONS, is_labelled
@@ -22,6 +22,8 @@ from planewise.words import count_of, some_of
 
 #: Largest number of exams in the table on the screen; the datalist contains every exam.
 _MOST_EXAMS = 25
+#: A class with more values is a number, such as an age, and is not counted.
+_MOST_VALUES = 10
 
 
 def index(
@@ -37,26 +39,22 @@ def index(
     anatomy: Annotated[
         str,
         typer.Option(
-            help="Views to look for: cardiac or knee. any: every stack of any organ, without recognition. volume: "
-            "whole volumes, NIfTI of one or several channels (BraTS, Medical Segmentation Decathlon, others), or "
-            "DICOM series of MR and CT. photograph: colour photographs (APTOS, any PNG or JPEG), with a table of "
-            "grades."
+            help="cardiac or knee: their views. any: every stack of any organ. volume: whole volumes, NIfTI of one or "
+            "several channels (BraTS, Medical Segmentation Decathlon, ...), or DICOM series. photograph: colour photographs."
         ),
     ] = "cardiac",
     view: Annotated[
         str | None,
         typer.Option(
             help="Part of a heart to learn from. sax (default): the short-axis stack, which 2ch and 4ch intersect. "
-            "4ch: the 4ch slice, which 2ch and the middle of the short axis intersect.",
-            show_default=False,
+            "4ch: the 4ch slice, which 2ch and the middle of the short axis intersect."
         ),
     ] = None,
     contrast: Annotated[
         str | None,
         typer.Option(
             help="Contrast of a knee's sagittal stack. t2fs (default): T2-weighted with fat suppression, by name, "
-            "TE/TR and scan options. any: any contrast, T2w FS first.",
-            show_default=False,
+            "TE/TR and scan options. any: any contrast, T2w FS first."
         ),
     ] = None,
     channels: Annotated[
@@ -64,8 +62,7 @@ def index(
         typer.Option(
             help="With --anatomy volume: the file-name endings of one case's channels, in order, such as t1,flair for "
             "case_t1.nii.gz and case_flair.nii.gz. Default: BraTS' four or nnU-Net's (0000, 0001, ...) if a case has them, "
-            "otherwise one file per case.",
-            show_default=False,
+            "otherwise one file per case."
         ),
     ] = None,
     split: Annotated[
@@ -74,7 +71,6 @@ def index(
             metavar="TRAINING VALIDATION TEST",
             help="Shares of training, validation and test, with spaces between them. Default: 0.8 0.1 0.1 by a hash of "
             "the patient; for exams with disease groups (ACDC) or labels (MRNet), 0.64 0.16 0.2, stratified by group.",
-            show_default=False,
         ),
     ] = None,
     stratify: Annotated[
@@ -82,8 +78,7 @@ def index(
         typer.Option(
             help="A class, such as a column of --classes: every section gets its share of each value. label: every section"
             " gets its share of the exams with masks. Default: the data set's own groups (ACDC's diseases, MRNet's "
-            "labels).",
-            show_default=False,
+            "labels)."
         ),
     ] = None,
     division: Annotated[
@@ -91,16 +86,15 @@ def index(
         typer.Option(
             help="Rule for the sections. auto: the folders of DSBCC, ACDC and nnU-Net (with splits_final.json) if they "
             "define sections, otherwise a hash of the patient. hash, folders: always that rule; folders also uses MRNet's "
-            "folders.",
+            "folders."
         ),
     ] = "auto",
     sections: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or YAML that assigns exams (hash, folder or PatientID; for a NIfTI file its name without ending; for "
+            help="CSV that assigns exams (hash, folder or PatientID; for a NIfTI file its name without ending; for "
             "a photograph also its name, or its patient in the table) or folders to training, validation or test. "
-            "The hash assigns all other exams.",
-            show_default=False,
+            "The hash assigns all other exams."
         ),
     ] = None,
     all_views: Annotated[
@@ -114,41 +108,24 @@ def index(
         Path | None,
         typer.Option(
             help="YAML that overrides the recognised views. The file has, under each exam (hash or folder), lines like "
-            "`4ch: FOLDER`, `axial: other-1`, `2ch: none`.",
-            show_default=False,
+            "`4ch: FOLDER`, `axial: other-1`, `2ch: none`."
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
             help="Folder of NIfTI masks, named by exam: CASE_frame08.nii.gz (8th phase), CASE_ed.nii.gz; or with any "
-            "name, matched by their grid.",
-            show_default=False,
+            "name, matched by their grid."
         ),
     ] = None,
-    checked: Annotated[
-        bool,
-        typer.Option(
-            "--checked",
-            help="Use predicted masks as labels, too, because a person has checked all masks and corrected them where "
-            "necessary.",
-        ),
-    ] = False,
     classes: Annotated[
         Path | None,
         typer.Option(
             help="CSV with a header: exam (hash, folder or PatientID; for a photograph its name), then its classes. "
-            "Without it, tables next to the photographs are read.",
-            show_default=False,
+            "Without it, tables next to the photographs are read."
         ),
     ] = None,
-    label_map: Annotated[
-        Path | None, typer.Option(help="YAML that renames mask values: `1: 3`.", show_default=False)
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(help="Processes that read headers; default one per core, at most 8.", show_default=False),
-    ] = None,
+    label_map: Annotated[Path | None, typer.Option(help="YAML that renames mask values: `1: 3`.")] = None,
 ) -> None:
     """Find the exams in FOLDER, recognise their views, and write a datalist.
 
@@ -189,15 +166,14 @@ def index(
                 all_views=all_views,
                 views=views,
                 labels_dir=labels,
-                checked=checked,
                 classes=classes,
                 label_map=label_map,
-                workers=workers or min(own_cores(), 8),
+                workers=min(own_cores(), 8),
                 progress=progress,
             )
         written = result.write(output)
     _print_exams(result, console)
-    _print_rest(result, written, stratify, console)
+    _print_rest(result, written, console)
     if result.folders:
         console.print(
             f"Wrote {literal(str(folders_table(written)))}: maps each hash to its folder; keep it private, too.",
@@ -214,22 +190,14 @@ def _print_exams(result, console: Console) -> None:
     exams = sorted(
         datalist["exams"].items(), key=lambda entry: (all(view in entry[1]["stacks"] for view in targets), entry[0])
     )
-    shown = [(name, exam) for name, exam in exams if not _is_bare_volume(exam)]
-    of_photographs = datalist["planewise"]["stack"] == "photograph"
-    if of_photographs:
-        shown = []
+    if datalist["planewise"]["stack"] == "photograph":
         patients = len({exam["patient"] for _, exam in exams})
         console.print(f"{count_of(len(exams), 'photograph')} of {count_of(patients, 'patient')}.")
     else:
         console.print(f"{_found(result)}.", soft_wrap=True)
-    if shown and len(shown) < len(exams):
-        console.print(
-            f"The table leaves out {count_of(len(exams) - len(shown), 'exam')} with a single volume and no mask."
-        )
-    if shown:
-        console.print(_exam_table(shown[:_MOST_EXAMS]))
-    if len(shown) > _MOST_EXAMS:
-        console.print(f"... and {count_of(len(shown) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
+        console.print(_exam_table(exams[:_MOST_EXAMS]))
+        if len(exams) > _MOST_EXAMS:
+            console.print(f"... and {count_of(len(exams) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
     used = {item["exam"] for section in SECTIONS for item in datalist[section]}
     for title, column in (("left out, and why", "why"), ("used, with a remark", "remark")):
         reasons = defaultdict(list)
@@ -242,26 +210,14 @@ def _print_exams(result, console: Console) -> None:
 
 def _found(result) -> str:
     """What was found, as a sentence without a full stop."""
-    stack = result.datalist["planewise"]["stack"]
+    stack, exams = result.datalist["planewise"]["stack"], result.datalist["exams"].values()
     named = {"stack": "stack", "volume": "DICOM volume"}.get(stack, f"{stack} stack")
-
-    def kind(exam: dict) -> str:
-        if exam["stacks"]:
-            return f"with a {named}" if stack in exam["stacks"] else "with other images"
-        return "with NIfTI or MRNet volumes" if exam.get("volumes") else "without usable images"
-
-    exams = result.datalist["exams"].values()
-    kinds = Counter(map(kind, exams))
+    kinds = {f"with a {named}": sum(stack in exam["stacks"] for exam in exams)}
+    kinds["with volumes"] = sum(bool(exam.get("volumes")) for exam in exams)
     left_out = sum(count for count, _ in result.skipped.values())
-    said = f"Found {count_of(len(exams), 'exam')} in {count_of(result.files, 'file')}: "
-    said += ", ".join(f"{count} {what}" for what, count in kinds.most_common())
+    said = f"Found {count_of(len(exams), 'exam')} in {count_of(result.files, 'file')}"
+    said += "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
     return said + (f"; {count_of(left_out, 'file')} left out" if left_out else "")
-
-
-def _is_bare_volume(exam: dict) -> bool:
-    """Whether an exam has nothing to show in the table, because it is a single volume without stacks or labels, like
-    the 1250 exams of MRNet."""
-    return not exam["stacks"] and not exam["left_out"] and exam.get("volumes") == 1 and not exam["labels"]
 
 
 def _exam_table(exams: list[tuple[str, dict]]) -> Table:
@@ -298,48 +254,22 @@ def _remark(stack: dict) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _label_counts(datalist: dict, stratify: str | None) -> list[str]:
-    """For each grade, each value of the class by which the sections are stratified, and each class with values 0 and 1: the
-    number of exams in each section."""
-    from planewise.exams.labels import RESERVED
+def _label_counts(datalist: dict) -> list[str]:
+    """For each class, the number of exams in each section that have each of its values."""
+    from planewise.files.datalists import RESERVED
 
-    by_exam = {section: {item["exam"]: item for item in datalist[section]}.values() for section in SECTIONS}
-    values = defaultdict(lambda: defaultdict(list))
-    for section, exams in by_exam.items():
-        for item in exams:
-            for name in item.keys() - RESERVED:
-                values[name][section].append(item[name])
-    lines = []
-    for name in dict.fromkeys(("grade", stratify)):
-        found = values.pop(name, {})
-        lines += [
-            f"{name} {value}: {', '.join(f'{of.count(value)} {section}' for section, of in found.items())}."
-            for value in sorted({value for of in found.values() for value in of}, key=lambda v: (isinstance(v, str), v))
-        ]
-    return lines + [
-        f"{name}: {', '.join(f'{sum(of):g} of {len(of)} {section}' for section, of in sections.items())}."
-        for name, sections in sorted(values.items())
-        if all(value in (0, 1) for of in sections.values() for value in of)
-    ]
-
-
-def _masks_used(result) -> list[str]:
-    """How many files of --labels were used, for how many exams, and which of them were matched by their grid alone."""
-    files = defaultdict(set)
+    counts = defaultdict(lambda: defaultdict(Counter))
     for section in SECTIONS:
-        for item in result.datalist[section]:
-            if item.get("label") in result.masks:
-                files[item["label"]].add(item["exam"])
-    if not result.masks:
-        return []
-    exams = set().union(*files.values())
-    lines = [
-        f"Masks: {len(files)} of {count_of(len(result.masks), 'NIfTI file')} used, for {count_of(len(exams), 'exam')}."
+        for item in {item["exam"]: item for item in datalist[section]}.values():
+            for name in item.keys() - RESERVED:
+                if not isinstance(item[name], float):  # such as a weight
+                    counts[name][item[name]][section] += 1
+    return [
+        f"{name} {value}: {', '.join(f'{count} {section}' for section, count in values[value].items())}."
+        for name, values in sorted(counts.items())
+        if len(values) <= _MOST_VALUES
+        for value in sorted(values, key=lambda value: (isinstance(value, str), value))
     ]
-    if result.by_grid:
-        told = [f"{file} to exam {exam}" for file, exam in result.by_grid.items()]
-        lines.append(f"Matched by their grid alone, because no exam has their name: {some_of(told)}.")
-    return lines
 
 
 def _range(low: float, high: float) -> str:
@@ -353,7 +283,7 @@ def _spacing_text(stack: dict) -> str:
     return f"{low:.1f} to {high:.1f}" if high - low > 0.2 else f"{stack['spacing']:.1f}"
 
 
-def _print_rest(result, written: Path, stratify: str | None, console: Console) -> None:
+def _print_rest(result, written: Path, console: Console) -> None:
     skipped = [(str(count), str(reason), example) for reason, (count, example) in result.skipped.items()]
     for title, columns, rows in (
         ("files that were left out", ("files", "why", "for example"), skipped),
@@ -364,9 +294,6 @@ def _print_rest(result, written: Path, stratify: str | None, console: Console) -
             table.add_row(*map(literal, row))
         if rows:
             console.print(table)
-    speed = result.files / max(result.seconds, 1e-9)
-    exams = count_of(len(result.datalist["exams"]), "exam")
-    console.print(f"{count_of(result.files, 'file')} in {result.seconds:.1f} s ({speed:.0f} files/s), {exams}.")
     counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
     line = f"Items: {counts}"
     for what, predicted in (("with a mask", False), ("with a predicted mask (not a label)", True)):
@@ -379,10 +306,11 @@ def _print_rest(result, written: Path, stratify: str | None, console: Console) -
     console.print(f"Patients: {', '.join(f'{len(found)} {section}' for section, found in patients.items())}.")
     if channels := result.datalist["planewise"].get("channels"):
         console.print(literal(f"Channels of a case: {', '.join(channels)}."), soft_wrap=True)
-    for line in _masks_used(result):
-        console.print(literal(line), soft_wrap=True)
+    if result.by_grid:
+        told = some_of([f"{file} to exam {exam}" for file, exam in result.by_grid.items()])
+        say(console, f"Masks matched by their grid alone, because no exam has their name: {told}.")
     console.print(f"Sections: {literal(str(result.division))}.", soft_wrap=True)
-    for text in _label_counts(result.datalist, stratify):
+    for text in _label_counts(result.datalist):
         console.print(text)
     for warning in result.warnings:
         console.print(f"[yellow]note:[/] {literal(str(warning))}", soft_wrap=True)

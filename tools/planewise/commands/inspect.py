@@ -17,14 +17,10 @@ from planewise.files.atomic_write import atomic_write
 def inspect(
     datalist: Annotated[Path, typer.Argument(help="Datalist from `planewise index`.")],
     exam: Annotated[
-        str | None,
-        typer.Option(help="Hash of the exam, or its beginning. Default: the first with all views.", show_default=False),
+        str | None, typer.Option(help="Hash of the exam, or its beginning. Default: the first with all views.")
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="The picture to write. Default: HASH.png in this folder.", show_default=False
-        ),
+        Path | None, typer.Option("--output", "-o", help="The picture to write. Default: HASH.png in this folder.")
     ] = None,
     slices: Annotated[int, typer.Option(min=2, max=12, help="Number of slices of the stack to show.")] = 5,
 ) -> None:

@@ -12,10 +12,9 @@ from rich.console import Console
 
 from planewise.commands.terminal import begin, refusals, say
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
-from planewise.files.identity import salt_file
 from planewise.findings import said
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.words import count_of, some_of
+from planewise.words import count_of
 
 if TYPE_CHECKING:
     from planewise.own_exams.heart_bundles import ExamWork, MadePage
@@ -24,17 +23,6 @@ ExamPath = Annotated[
     Path, typer.Argument(help="Folder of DICOM files (one exam or many), or a NIfTI volume or cine of the short axis.")
 ]
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, with one folder per exam.")]
-BundlesFolder = Annotated[
-    Path | None,
-    typer.Option(help="Folder with the bundles. Default: planewise's own.", show_default=False),
-]
-KeepNames = Annotated[
-    bool,
-    typer.Option(
-        "--keep-names",
-        help="Name results of NIfTI files by their file names, which may contain people's names, instead of by a hash.",
-    ),
-]
 MinObliquity = Annotated[
     float | None,
     # the option has the same name as in the bundle, because error messages of both mention it
@@ -42,25 +30,16 @@ MinObliquity = Annotated[
         "--min_obliquity",
         help="Refuse stacks within this angle of axial, coronal or sagittal, degrees, and stacks that are not "
         "recognised as a short axis; 0 accepts all. Default: the bundle's value.",
-        show_default=False,
-    ),
-]
-Dicom = Annotated[
-    bool | None,
-    typer.Option(
-        "--dicom/--no-dicom",
-        help="Also write DICOM files, which belong to the study of the images. Default: only if EXAM is DICOM.",
-        show_default=False,
     ),
 ]
 Anonymous = Annotated[
     bool,
     typer.Option(
-        "--anonymous",
-        help="Leave the patient's name, dates and all other text out of these DICOM files. The UIDs stay.",
+        "--anonymous", help="Leave the patient's name, dates and all other text out of the DICOM files. The UIDs stay."
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
+#: What the commands say last.
+LOOK = f"Look at the pictures before you trust a number. {RESEARCH_ONLY}"
 
 
 def show_pages(
@@ -90,7 +69,6 @@ def show_pages(
             why = "; ".join(f"{count} x {reason}" for reason, count in reasons)
             say(console, f"{count_of(sum(work.skipped.values()), 'file')} not read: {why}.")
         output = output.resolve()
-        _say_if_others_only(work, output, console)
         # a folder with an archive stays one; otherwise, its table would still be that of the earlier input
         if len(work.exams | work.left_out) > 1 or (output / "archive.json").is_file():
             _show_archive(work, output, console)
@@ -106,19 +84,7 @@ def show_pages(
         if named and not anonymous:
             say(console, "The .dcm files name the patient, as the images do; --anonymous leaves the patient out.")
         say(console, str(work.note))
-        console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
-
-
-def _say_if_others_only(work: ExamWork, output: Path, console: Console) -> None:
-    """Say so if a folder has results of other exams only: a new salt changes all hashes."""
-    others = sorted(page.parent.name for page in output.glob("*/index.html"))
-    if others and not {*others} & {*work.exams, *work.left_out}:
-        say(
-            console,
-            f"{output} has results of {count_of(len(others), 'other exam')} only ({some_of(others)}). If they are the same "
-            "exams, the salt of their hashes has changed, so their results and your corrected masks are not used again: "
-            f"set PLANEWISE_SALT_FILE to the earlier salt (now {salt_file()}).",
-        )
+        console.print(LOOK, soft_wrap=True)
 
 
 def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
@@ -137,34 +103,16 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     except KeyboardInterrupt:
         tell(f"Stopped. {output / 'index.html'} lists the finished exams; start the command again to continue.")
         raise
-    why = f"; {done.table.name} gives the reasons" if done.left_out or done.flagged or done.no_dicom else ""
-    tell(
-        f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out{why}."
-    )
-    if done.no_dicom:
-        tell(f"{count_of(len(done.no_dicom), 'exam')} without DICOM files: {some_of(done.no_dicom)}.")
-    if done.by_hand:
-        unused = [name for name in done.by_hand if not done.finished[name].corrected]
-        of_them = f"; not used: {some_of(unused)}" if unused else ""
-        tell(
-            f"{count_of(len(done.by_hand), 'exam')} with masks that a person changed: {some_of(done.by_hand)}{of_them}."
-        )
+    why = f"; {done.table.name} gives the reasons" if done.left_out or done.flagged else ""
+    tell(f"{done.counts}{why}.")
     folders = done.folders.name if done.folders.parent == output else done.folders
     tell(f"Wrote {done.page}, {done.table.name} and {folders}, which contains paths: keep it on this machine.")
 
 
 def _wrote(files: Sequence[Path]) -> list[str]:
-    """List the files by name, one line for each folder; a folder with the same files for another phase is added to the
-    line of the first."""
+    """The folders of the files, a line for each; the files of the first one, an exam's, are named."""
     folders: dict[Path, list[str]] = {}
     for file in files:
         folders.setdefault(file.parent, []).append(file.name)
-    alike: dict[tuple[str, ...], list[Path]] = {}
-    for folder, names in folders.items():
-        alike.setdefault(tuple(name.replace(folder.name, "*") for name in names), []).append(folder)
-    lines = []
-    for first, *others in alike.values():
-        names = ", ".join(folders[first])
-        same = f"; the same in {', '.join(folder.name for folder in others)}" if others else ""
-        lines.append(f"Wrote {first}/{names}{same}")
-    return lines
+    (first, names), *masks = folders.items()
+    return [f"Wrote {first}/{', '.join(names)}"] + [f"Wrote {folder}" for folder, _ in masks]

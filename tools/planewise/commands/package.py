@@ -14,26 +14,20 @@ from planewise.commands.terminal import literal, refusals, say
 def package(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle: bundles/NAME.")],
     weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="A run's folder, or a checkpoint. Default: the bundle's own models/model.pt.", show_default=False
-        ),
+        Path | None, typer.Option(help="A run's folder, or a checkpoint. Default: the bundle's own models/model.pt.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME/ and NAME.zip.")] = Path("dist"),
     scores: Annotated[
-        Path | None,
-        typer.Option(help="JSON file of scores, instead of the run's own metrics.json.", show_default=False),
+        Path | None, typer.Option(help="JSON file of scores, instead of the run's own metrics.json.")
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(help="Description of the training and test data, instead of the run's own.", show_default=False),
+        str | None, typer.Option(help="Description of the training and test data, instead of the run's own.")
     ] = None,
     zoo: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             help="Move files over 25 MB out of the bundle, for upload to this folder on the web; large_files.yml lists them.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

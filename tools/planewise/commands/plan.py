@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-from planewise.commands.own_exam import (
-    Anonymous,
-    BundlesFolder,
-    Device,
-    Dicom,
-    ExamPath,
-    KeepNames,
-    MinObliquity,
-    OutputFolder,
-    show_pages,
-)
+from planewise.commands.own_exam import Anonymous, ExamPath, MinObliquity, OutputFolder, show_pages
 
 
 def plan(
@@ -26,54 +16,33 @@ def plan(
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="A planning run's folder, or a checkpoint. Default: the weights that ship.", show_default=False
-        ),
-    ] = None,
-    heart: Annotated[
-        Path | None,
-        typer.Option(
-            help="A segmentation run's folder, or a checkpoint; it segments the heart that the exam's page shows. "
-            "Default: the weights that ship.",
-            show_default=False,
+            help="A planning run's folder, a checkpoint, or a copy of the bundle. Default: the weights that ship."
         ),
     ] = None,
     min_obliquity: MinObliquity = None,
-    phases: Annotated[
-        str, typer.Option(help="all: combine the planes of all phases of a cine. ed: take only end-diastole.")
-    ] = "all",
-    keep_names: KeepNames = False,
-    dicom: Dicom = None,
     anonymous: Anonymous = False,
-    bundles: BundlesFolder = None,
-    device: Device = None,
 ) -> None:
     """Plan the 2-chamber and 4-chamber views of a heart from its short axis alone, and show them.
 
-    Writes, for every exam found, into OUT/EXAM/:
+    Writes into OUT/EXAM/, for every exam found:
 
     index.html (a page for the browser that shows the stack, the planes and the heart, to rotate, scroll and print; it
-    works offline); plan.json, planes.mrk.json (for 3D Slicer) and
-    plan.png; the image, lines, heatmaps and masks as NIfTI files. A DICOM exam also gets plan.sr.dcm, a DICOM
-    structured report of the planes and their distances from the acquired views.
+    works offline); plan.json, planes.mrk.json (for 3D Slicer) and plan.png; the image, lines, heatmaps and masks as NIfTI
+    files. A DICOM exam also gets plan.sr.dcm, a DICOM structured report of the planes and their distances from the acquired
+    views.
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
-    page; OUT/exams.csv is the same table. If you start the command again, it continues: it keeps an exam if
-    its files, the weights, the options and planewise's version did not change. An exam that cannot be used is left out,
-    with the reason.
+    page; OUT/exams.csv is the same table. If you start the command again, it continues where it stopped. An exam that cannot
+    be used is left out, with the reason.
 
-    The planes are weighted means over at most eight phases of a cine; end-diastole counts twice. Phases that disagree
-    are reported. If the exam contains 2-chamber and 4-chamber views, the page compares the plan with them. With the
-    weights that ship, every plane has 90 % error bounds, measured on phantoms. Slices that disagree with a plane are
-    listed. If a plan cannot be trusted, you get "no plane" and the reason. Stacks that cannot be a short axis are
-    refused: axial, coronal and sagittal stacks, stacks whose normal is far from the heart's long axis, and DICOM files
-    that are not recognised. If a file's header has lost its orientation, use --min_obliquity 0. Research software: not
+    The planes are weighted means over at most eight phases of a cine; end-diastole counts twice. If the exam contains
+    2-chamber and 4-chamber views, the page compares the plan with them. With the weights that ship, every plane has 90 %
+    error bounds, measured on phantoms. If a plan cannot be trusted, you get "no plane" and the reason. Stacks that cannot
+    be a short axis are refused; if a file's header has lost its orientation, use --min_obliquity 0. Research software: not
     for clinical use.
 
-    Exit code: 0 if at least one exam has results (OUT/exams.csv also lists exams that are left out), 1 if none has or
-    the folders cannot be used (the error stream says why), 2 for a wrong option, 130 after Ctrl-C, 143 after kill.
-
-    To get the numbers of --phases ed from the bundle itself: python -m monai.bundle run --config_file
-    configs/inference.yaml in bundles/pretext_cardiac_multitask.
+    Exit code: 0 if at least one exam has results, 1 if none has or the folders cannot be used (the error stream says why),
+    2 for a wrong option, 130 after Ctrl-C, 143 after kill.
 
     Example: planewise plan work/exams/study_1 -o work/plans
     """
@@ -81,17 +50,6 @@ def plan(
     def find():
         from planewise.own_exams import planning
 
-        return planning(
-            exam,
-            weights=weights,
-            heart=heart,
-            min_obliquity=min_obliquity,
-            phases=phases,
-            keep_names=keep_names,
-            dicom=dicom,
-            anonymous=anonymous,
-            bundles=bundles,
-            device=device,
-        )
+        return planning(exam, weights=weights, min_obliquity=min_obliquity, anonymous=anonymous)
 
     show_pages("plan", "planning", exam, find, output, anonymous)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from planewise.commands.terminal import literal, refusals
+from planewise.commands.terminal import literal, refusals, say
 
 
 def report(
@@ -18,16 +18,10 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="HTML file to write.", show_default="STUDY/report/index.html")
     ] = None,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(
-            help="Also write Markdown: FILE.md, with its main pictures in the folder FILE.", show_default=False
-        ),
-    ] = None,
 ) -> None:
     """Write a study's results as one HTML file with embedded pictures, and as three CSV files next to it.
 
-    The page shows the steps that ran, with their versions; tables with the papers' numbers; learning curves; location
+    The page shows the steps that ran, with their versions; tables of scores; learning curves; location
     regression; heatmaps, planned planes, segmentations and ROC curves. Steps that have not run yet are left out.
     runs.csv has the scores of each fine-tuning, scores.csv those of each test case, and differences.csv the differences
     from training from scratch. If the page is not called index.html, the names of the CSV files begin with its name.
@@ -39,7 +33,7 @@ def report(
         from planewise.workshop.study.study_report import write_study_report
 
         output = output or study / "report" / "index.html"
-        tables = write_study_report(study, output, markdown)
+        tables = write_study_report(study, output)
     # output to a log is not limited to the width of a terminal
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:
@@ -47,7 +41,7 @@ def report(
             *map(literal, table.header), title=literal(table.title), title_justify="left", box=None, pad_edge=False
         )
         for row in table.rows:
-            grid.add_row(*map(literal, row.cells), style="dim" if row.published else "")
+            grid.add_row(*map(literal, row.cells))
         console.print(grid)
         console.print()
-    console.print(f"Wrote {literal(str(output))}", soft_wrap=True)
+    say(console, f"Wrote {output}")

@@ -48,18 +48,7 @@ def refusals(command: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, OSError, ValueError, RuntimeError) as error:
-        if not isinstance(error, (InputError, OSError)):
-            # pathlib raises these errors
-            known = {
-                "embedded null": "a path must not contain a NUL byte; correct the path",
-                "Could not determine home": "a path begins with ~ and the name of an unknown user; correct the path, "
-                "or write ./~ for a folder with such a name",
-            }
-            why = next((why for words, why in known.items() if words in str(error)), None)
-            if why is None:
-                raise
-            error = InputError(why)
+    except (InputError, OSError) as error:
         if isinstance(error, OSError) and (error.errno is None or isinstance(error, BrokenPipeError)):
             raise  # errors without a number are not from the operating system; typer handles a closed pipe
         Console(stderr=True).print(f"[bold red]planewise {command}:[/] {literal(str(error))}", soft_wrap=True)

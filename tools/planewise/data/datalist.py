@@ -73,20 +73,12 @@ def _is_path(value: Any) -> bool:
     return value != [] and all(isinstance(entry, str) for entry in _files(value))
 
 
-def _are_records(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, Mapping) and "code" in entry for entry in value)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-
-
 _POINT = _numbers(3)
 _OBJECT: Form = (lambda value: isinstance(value, dict), "an object")
 _NAME: Form = (lambda value: isinstance(value, str), "a name")
 _RANK: Form = (lambda value: type(value) is int and value >= 0, "a whole number that is not negative")
 _NUMBER: Form = (lambda value: type(value) in (int, float) and _finite([value]), "a number")
-#: Keys of an item, and of a stack as described by `planewise index`; an organ's classes are not included.
+#: Keys of an item; an organ's classes are not included.
 _ITEM: Mapping[str, Form] = {
     "image": (_is_path, "a path"),
     "label": (_is_path, "a path"),
@@ -98,19 +90,6 @@ _ITEM: Mapping[str, Form] = {
     "location": _NUMBER,
     **dict.fromkeys(("exam", "patient", "stack", "label_origin"), _NAME),
     **dict.fromkeys(("frame", "time", "slice", "label_frame"), _RANK),
-}
-_STACK: Mapping[str, Form] = {
-    "view": _NAME,
-    "slices": _RANK,
-    "phases": (_numbers(2), "a list of two numbers"),
-    "items": (lambda value: isinstance(value, list), "a list"),
-    **dict.fromkeys(("spacing", "thickness", "confidence"), _NUMBER),
-}
-_EXAM: Mapping[str, Form] = {"left_out": (_are_records, "a list of objects with a code"), "stacks": _OBJECT}
-_HEADER: Mapping[str, Form] = {
-    "stack": _NAME,
-    "views": (_are_texts, "a list of names"),
-    "seed": (lambda value: type(value) is int, "a whole number"),
 }
 _DATALIST: Mapping[str, Form] = {
     **dict.fromkeys(SECTIONS, (lambda value: isinstance(value, list), "a list of items")),
@@ -144,20 +123,9 @@ def _check_forms(path: Path, content: Any) -> None:
     """Raise `InputError` if a datalist does not have the form that `planewise index` writes."""
     if not isinstance(content, dict):
         raise InputError(f"{path} contains a {type(content).__name__}; it must be an object with sections of items")
-
     _check_values(path, content, _DATALIST)
     for section in SECTIONS:
         _check_items(path, content.get(section, []), section)
-    _check_values(path, content.get("planewise", {}), _HEADER, "planewise")
-    for name, exam in content.get("exams", {}).items():
-        own = f"exam {name:.20}"
-        _check(path, exam, _OBJECT, own)
-        _check_values(path, exam, _EXAM, own)
-        for view, stack in exam.get("stacks", {}).items():
-            place = f"{own}, {view:.20}"
-            _check(path, stack, _OBJECT, place)
-            _check_values(path, stack, _STACK, place)
-            _check_items(path, stack.get("items", []), place)
 
 
 def _check_items(path: Path, items: Sequence[Any], place: str) -> None:
@@ -318,31 +286,23 @@ def checked_masks(
     if others:
         each = "; ".join(f"exam {exam}: {listed([*map(str, sorted(values))])}" for exam, values in others.items())
         known = listed([f"{value} ({name})" for value, name in structures.items()])
-        # the values of the structures are the network's classes, so they must be consecutive
-        every = {*map(int, structures)}.union(*others.values())
-        own = "name them in --structures, " if every == {*range(1, len(every) + 1)} else ""
         raise InputError(
             f"masks of {count_of(len(others), 'exam')} have values other than {known}: {each}; rename the values with "
-            f"`planewise index --label-map`, {own}or take these masks out and index again"
+            "`planewise index --label-map`, name them in --structures, or take these masks out and index again"
         )
     for item in found:
         if not is_labelled(item):
             raise InputError(
                 f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and segmentation is"
                 " never trained or evaluated on such masks; take the predicted masks out of the folder and index it again; "
-                "or, once a person has checked all masks, index with --checked"
+                "or copy those that are right to NAME_mask_corrected.nii.gz"
             )
         known = {int(value) for value in (item.get("label_map") or {}).values()}
         lacking = [name for value, name in structures.items() if known and int(value) not in known]
         if lacking:
-            kept = {str(value): name for value, name in structures.items() if int(value) in known}
-            first = kept and list(kept) == [str(number + 1) for number in range(len(kept))]
-            remedy = 'name the structures that they have with --structures "' + str(kept) + '"'
-            remedy = remedy if first else "leave such exams out"
-            named = ", ".join(f"{old}: {new}" for old, new in item["label_map"].items())
             raise InputError(
-                f"exam {exam_of(item)}: no value of its mask becomes {' or '.join(lacking)} (label map: {named}); name it in "
-                f"--label-map, or, if masks of this data set do not have it, {remedy}"
+                f"exam {exam_of(item)}: no value of its mask becomes {' or '.join(lacking)}; name it in --label-map, or, if "
+                "masks of this data set do not have it, name the structures that they have with --structures"
             )
     return list(items)
 

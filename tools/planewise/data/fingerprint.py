@@ -93,7 +93,7 @@ def _compiled(code: Any) -> str:
         return repr(sorted(map(repr, code)))
     if not inspect.iscode(code):
         return repr(code)
-    return f"{code.co_code.hex()} {code.co_names} [{', '.join(_compiled(constant) for constant in code.co_consts)}]"
+    return f"{code.co_code.hex()} {code.co_names} [{', '.join(map(_compiled, code.co_consts))}]"
 
 
 def _files(value: Any) -> list[str]:

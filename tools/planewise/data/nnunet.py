@@ -8,7 +8,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,12 @@ class NnunetDataset:
         counts: number of volumes of each section.
         splits: path of ``splits_final.json``; None without a validation section.
         left_out: maps each exam that cannot be used to the reason.
-        never_together: pairs of structures that no mask contains together, although each is in a mask with other structures.
     """
 
     folder: Path
     counts: Mapping[str, int]
     splits: Path | None
     left_out: Mapping[str, Finding]
-    never_together: Sequence[tuple[str, str]] = ()
 
 
 def export_nnunet(
@@ -144,13 +141,7 @@ def _export(
     if cases["training"] and cases["validation"]:
         splits = output / "splits_final.json"
         _write(splits, [{"train": cases["training"], "val": cases["validation"]}])
-    apart = [
-        pair
-        for pair in combinations(labels, 2)
-        if not any({labels[name] for name in pair} <= values for values in found)
-        and all(any({labels[name]} < values - {0} for values in found) for name in pair)
-    ]
-    return NnunetDataset(output, {section: len(names) for section, names in cases.items()}, splits, left_out, apart)
+    return NnunetDataset(output, {section: len(names) for section, names in cases.items()}, splits, left_out)
 
 
 def _volumes(datalist: Path, section: str) -> list[dict[str, Any]]:

@@ -37,8 +37,6 @@ class ExamSampler(EpochSampler):
         seed: int = 0,
         even: bool = True,
     ) -> None:
-        if samples_per_exam != "all" and int(samples_per_exam) < 1:
-            raise ValueError(f"samples_per_exam must be a positive number or 'all', got {samples_per_exam!r}")
         self._exams = [torch.tensor(indices) for indices in rows_by_exam(dataset.items).values()]
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
         super().__init__(sum(len(indices[: self._per_exam]) for indices in self._exams), samples_per_epoch, seed, even)
@@ -57,7 +55,7 @@ class PairSampler(EpochSampler):
     is equally likely to be nearer to the start of the stack. The pairs depend only on the seed and the epoch. Several
     processes divide them (`own_positions`).
 
-    A slice is in no pair if its stack has no other slice at its phase; the log gives the number of these slices.
+    A slice is in no pair if its stack has no other slice at its phase.
 
     Args:
         dataset: the slices.
@@ -78,28 +76,16 @@ class PairSampler(EpochSampler):
         seed: int = 0,
         even: bool = True,
     ) -> None:
-        if batch_size < 1 or (samples_per_exam != "all" and int(samples_per_exam) < 1):
-            raise ValueError(
-                "batch_size must be a positive number and samples_per_exam a positive number or 'all', got "
-                f"{batch_size!r} and {samples_per_exam!r}"
-            )
         stacks = rows_by_stack(dataset.items)
-        alone = sum(len(rows) == 1 for rows in stacks.values())
         #: maps each exam to its slices: for each slice, the indices of all slices of its stack, and its rank among them
         self._exams: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
         for (exam, _, _), rows in stacks.items():
             if len(rows) > 1:
                 self._exams[exam] += [(rows, rank) for rank in range(len(rows))]
-        if alone and not self._exams:
+        if stacks and not self._exams:
             raise InputError(
                 f"no two of the {len(dataset.items)} slices belong to the same stack and phase, so there are no pairs; "
                 "index stacks of at least two slices"
-            )
-        if alone:
-            logger.warning(
-                "%d of %d slices are in no pair, because their stack has no other slice at their phase",
-                alone,
-                len(dataset.items),
             )
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
         one_pass = sum(len(places[: self._per_exam]) for places in self._exams.values())
@@ -149,8 +135,6 @@ class SeriesSampler(EpochSampler):
         seed: int = 0,
         even: bool = True,
     ) -> None:
-        if batch_size < 1 or (max_slices is not None and max_slices < 1):
-            raise ValueError(f"batch_size and max_slices must be at least 1, got {batch_size} and {max_slices}")
         self._series = list(rows_by_exam(dataset.items).values())
         self._most = max_slices
         self._shuffle = shuffle

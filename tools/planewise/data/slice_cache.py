@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import hashlib
 import json
@@ -11,15 +10,14 @@ import logging
 import os
 import shutil
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from monai.data import MetaTensor
+from filelock import FileLock
 from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTrait
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -27,12 +25,11 @@ from tqdm import tqdm
 from planewise.cores import own_cores
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
-from planewise.files.atomic_write import atomic_write
+from planewise.files.atomic_write import atomic_write, unwritable
 from planewise.files.masks import labels_of
 from planewise.files.text import read_json
 from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.moved_alone import moved_alone
-from planewise.words import some_of
 
 logger = logging.getLogger(__name__)
 
@@ -106,11 +103,11 @@ class SliceCache:
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
         with _lock(self.folder):
+            if not (self.folder / "complete").exists():
+                self._build(depends_on)
             try:
-                if not (self.folder / "complete").exists():
-                    self._build(depends_on)
                 refused = self._open()
-            except _Broken as error:
+            except (OSError, ValueError, EOFError, LookupError, InputError) as error:  # a file is missing or truncated
                 logger.warning("the cache %s is broken (%s); it is built again", self.folder.name, error)
                 shutil.rmtree(self.folder)
                 self._build(depends_on)
@@ -153,13 +150,9 @@ class SliceCache:
         return stored
 
     def _open(self) -> list[tuple[str, str]]:
-        """Memory-map the arrays, and return the exam of each refused item and the reason.
-
-        Raises:
-            _Broken: a file is missing or damaged.
-        """
-        complete = _entries(self.folder / "complete", ("refused", "arrays"))
-        arrays = {name: _rows(self.folder / f"{name}.npy", len(self.items), "r") for name in complete["arrays"]}
+        """Memory-map the arrays, and return the exam of each refused item and the reason."""
+        complete = read_json(self.folder / "complete")
+        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in complete["arrays"]}
         self.kept = np.flatnonzero(arrays.pop("state") == DONE).tolist()
         self.arrays = {name: _mapped(array) for name, array in arrays.items()}
         return complete["refused"]
@@ -167,7 +160,7 @@ class SliceCache:
     def _build(self, depends_on: dict[str, Any]) -> None:
         with atomic_write(self.folder / "depends_on.json") as part:
             part.write_text(json.dumps(depends_on, indent=1))
-        arrays = {path.stem: _rows(path, len(self.items), "r+") for path in self.folder.glob("*.npy")}
+        arrays = {path.stem: np.load(path, mmap_mode="r+") for path in self.folder.glob("*.npy")}
         if "state" not in arrays:
             arrays |= self._allocate({"state": np.array(PENDING, dtype=np.uint8)})
         state = arrays["state"]
@@ -183,7 +176,6 @@ class SliceCache:
             generator=torch.Generator(),
         )
         refused: list[tuple[str, str]] = []
-        plain: list[str] = []
         if todo and not self.progress:
             logger.info("preprocessing %d %ss once; later runs read them from the cache", len(todo), self.noun)
         bar = tqdm(loader, total=len(todo), desc="preprocessing", unit=self.noun, disable=not self.progress)
@@ -192,8 +184,6 @@ class SliceCache:
                 refused.append((str(self.items[index].get("exam", "?")), result))
                 state[index] = REFUSED
                 continue
-            if result.pop("plain"):
-                plain.append(str(self.items[index].get("exam", "?")))
             if not arrays.keys() >= result.keys():
                 arrays |= self._allocate({name: value for name, value in result.items() if name not in arrays})
             for name, value in result.items():
@@ -204,9 +194,6 @@ class SliceCache:
                     )
                 arrays[name][index] = value
             state[index] = DONE
-        if plain:
-            exams = some_of([*dict.fromkeys(plain)])
-            logger.warning("%d %ss with a single grey value: exam %s", len(plain), self.noun, exams)
         if not (state == DONE).any():
             shutil.rmtree(self.folder, ignore_errors=True)
             raise InputError(f"none of the {len(self.items)} {self.noun}s can be used: {in_a_line(refused)}")
@@ -231,15 +218,7 @@ class SliceCache:
                     os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
             except OSError as error:
                 partial.unlink(missing_ok=True)
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                size = len(self.items) * sum(entry.nbytes for entry in like.values())
-                free = shutil.disk_usage(self.folder).free
-                raise InputError(
-                    f"the disk is full: the cache of {len(self.items)} {self.noun}s needs {size / 2**30:.2f} GiB in "
-                    f"{self.folder.parent}, and {free / 2**30:.2f} GiB are free there; free more, or name another folder "
-                    f"with --cache_dir"
-                ) from error
+                raise unwritable(self.folder, error) from error
             os.replace(partial, self.folder / f"{name}.npy")
         return arrays
 
@@ -267,7 +246,7 @@ def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
 
 
 class _Preprocessed(Dataset):
-    """For each item, the arrays to store and whether the image is ``plain``, or the reason why the item is refused."""
+    """For each item, the arrays to store, or the reason why the item is refused."""
 
     def __init__(
         self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable
@@ -280,7 +259,7 @@ class _Preprocessed(Dataset):
     def __getitem__(self, index: int) -> dict[str, np.ndarray] | str:
         try:
             result = self.transform(dict(self.items[index]))
-            return self.stored(result, self.label_keys) | {"plain": _is_plain(result["image"])}
+            return self.stored(result, self.label_keys)
         except (RuntimeError, ValueError) as error:
             # MONAI's Compose wraps a transform's error in its own, "applying transform ..."; a Compose may contain another
             reason: BaseException = error
@@ -289,45 +268,6 @@ class _Preprocessed(Dataset):
             if not isinstance(reason, (ValueError, OSError)):
                 raise
             return str(reason)
-
-
-def _is_plain(image: MetaTensor) -> bool:
-    """Whether an image has a single value, apart from its padding, which MONAI's transforms record."""
-    inside = image.as_tensor()
-    for step in image.applied_operations:
-        info = step["extra_info"]
-        padded = info.get("pad_info", {}).get("extra_info", info).get("padded", ())
-        for axis, (before, after) in enumerate(padded):
-            inside = inside.narrow(axis, before, inside.shape[axis] - before - after)
-    return bool((inside == inside.flatten()[0]).all())
-
-
-class _Broken(Exception):
-    """A cache file is missing or damaged; the message names the file."""
-
-
-def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Read a JSON object; raises `_Broken` if it does not have these entries."""
-    try:
-        found = read_json(path)
-    except InputError as error:
-        raise _Broken(f"{path.name} is truncated") from error
-    if not isinstance(found, dict) or not found.keys() >= set(names):
-        raise _Broken(f"{path.name} does not contain {' and '.join(names)}")
-    return found
-
-
-def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
-    """Open an array on disk; raises `_Broken` if it does not have this many rows."""
-    try:
-        array = np.load(path, mmap_mode="r")  # "r+" would extend a truncated file to its full length
-    except FileNotFoundError as error:
-        raise _Broken(f"{path.name} is missing") from error
-    except (ValueError, EOFError) as error:
-        raise _Broken(f"{path.name} is truncated") from error
-    if not array.ndim or len(array) != rows:
-        raise _Broken(f"{path.name} has shape {array.shape}, but there are {rows} items")
-    return array if mode == "r" else np.load(path, mmap_mode=mode)
 
 
 def _mapped(array: np.ndarray) -> torch.Tensor:
@@ -349,26 +289,16 @@ def _leave_the_parents_objects(worker: int) -> None:
 
 
 def in_a_line(refused: Sequence[tuple[str, str]], shown: int = 5) -> str:
-    """The most frequent reasons and their counts, in one line. Exams with the same reason are listed after it.
+    """The most frequent reasons with their counts and their first exam, in one line.
 
     Args:
         refused: the exam of each item that is left out, and the reason, which usually begins with the exam's name.
         shown: the largest number of reasons.
     """
-    texts: dict[str, dict[str, str]] = defaultdict(dict)
-    counts: Counter[str] = Counter()
-    for exam, text in refused:
-        reason = text.removeprefix(f"exam {exam}").lstrip(":, ")
-        texts[reason][exam] = text
-        counts[reason] += 1
-    parts = []
-    for reason, count in counts.most_common(shown):
-        text, *others = texts[reason].values()
-        several = others and text != reason
-        listed = f": exam {some_of([*texts[reason]])}" if several else ""
-        parts.append((reason if several else text) + (f" ({count}{listed})" if count > 1 else ""))
-    rest = len(counts) - shown
-    return "; ".join(parts) + (f"; and {rest} more" if rest > 0 else "")
+    reasons = [(text.removeprefix(f"exam {exam}").lstrip(":, "), exam) for exam, text in refused]
+    counts, first = Counter(reason for reason, _ in reasons), dict(reversed(reasons))
+    said = [f"{reason} ({count}, such as exam {first[reason]})" for reason, count in counts.most_common(shown)]
+    return "; ".join(said) + (f"; and {len(counts) - shown} more" if len(counts) > shown else "")
 
 
 @contextlib.contextmanager
@@ -377,11 +307,7 @@ def _lock(folder: Path) -> Iterator[None]:
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.info("another process is preprocessing the same slices; waiting for it")
-            lock.acquire()
+        lock.acquire()
     except OSError as error:
         raise InputError(
             f"preprocessed slices cannot be stored in {folder.parent} ({error.strerror}); name a writable folder with "

@@ -138,10 +138,6 @@ def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) ->
             f"none of the {len(made)} {noun}s has {' or '.join(unknown)}, so there is nothing to learn from (masks"
             " do not contain these targets); train on a datalist from `planewise index`"
         )
-    if unknown:
-        logger.warning(
-            "none of the %d %ss has %s, so these targets are not trained", len(made), noun, " or ".join(unknown)
-        )
 
 
 def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

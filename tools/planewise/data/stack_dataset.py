@@ -79,9 +79,6 @@ class StackDataset(Dataset):
             what = (
                 f"{len(stacks) - len(labelled)} of {len(stacks)} exams have none of the labels {', '.join(self.tasks)}"
             )
-            keys = {key for rows in stacks.values() for key in self.slices.items[rows[0]]} - set(self.tasks)
-            if other := sorted(key for key in keys if key.lower() in map(str.lower, self.tasks)):
-                what += f" (they have {', '.join(other)}: capital letters matter)"
             if required and not labelled:
                 raise InputError(
                     f"{what}; add labels with `planewise index --classes FILE.csv`, or name other labels with --tasks"

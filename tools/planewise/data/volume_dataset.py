@@ -20,33 +20,17 @@ from planewise.errors import InputError
 from planewise.files.datalists import VIEWER
 from planewise.files.photographs import is_photograph
 from planewise.preprocessing import LoadSliced
-from planewise.preprocessing.exam_name import exam_of
-from planewise.words import some_of
 
 logger = logging.getLogger(__name__)
 
 
 class VolumeCache(SliceCache):
     """A `SliceCache` of whole volumes, ``(channels, i, j, k)``, stored as float16, masks as uint8, one row for each
-    case. The log names the cases with an empty mask."""
+    case."""
 
     noun, shape, loader = "volume", "(channels, i, j, k)", "LoadVolumed"
     # preprocessing a volume costs as much as preprocessing a hundred slices
     items_per_worker = 2
-
-    def _open(self) -> list[tuple[str, str]]:
-        refused = super()._open()
-        for key in self.arrays.keys() & set(self.label_keys):
-            empty = [exam_of(self.items[row]) for row in self.kept if not self.arrays[key][row].any()]
-            if empty:
-                logger.warning(
-                    "%d of %d volumes have an empty mask after preprocessing, so a network learns only background from "
-                    "them: exam %s; remove such a mask from the datalist if it is a mistake",
-                    len(empty),
-                    len(self.kept),
-                    some_of(empty),
-                )
-        return refused
 
     @staticmethod
     def row_of(array: np.ndarray) -> np.ndarray | None:

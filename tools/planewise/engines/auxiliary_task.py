@@ -90,16 +90,7 @@ class AuxiliaryTask:
 
         Args:
             optimizer: an optimiser of all weights of `learner`.
-
-        Raises:
-            InputError: the optimizer lacks some of these weights.
         """
-        held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
-        if any(id(weight) not in held for weight in self.network.parameters() if weight.requires_grad):
-            raise InputError(
-                "the optimizer lacks the weights of the pretext's head; build it from the parameters of @learner, not "
-                "of @network"
-            )
         # synchronise batch normalisation as in the layers that both tasks share
         synced = any(isinstance(module, nn.SyncBatchNorm) for module in self.network.modules())
         self._parser.update(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
 import torch
-from fire.parser import DefaultParseValue  # `monai.bundle run` reads its options with fire
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator, ConfigComponent
 from torch import nn
@@ -33,7 +31,7 @@ NULLS = ("null", "none", "None")
 #: Settings of ``transfer: multitask`` that name files: a configuration of one or more files, and a datalist.
 OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
 #: The ways in which a segmentation (Bai 2019, section 2) or a classification can start from a pretext.
-_TRANSFERS = {True: ("scratch", "decoder", "all", "multitask", None), False: ("all", "frozen_encoder")}
+_TRANSFERS = {True: ("scratch", "decoder", "all", "multitask"), False: ("all", "frozen_encoder")}
 #: The first name of a reference, ``@train#trainer``, and the first two.
 _REFERENCE = re.compile(r"@(?:#|::)*(\w+)(?:(?:#|::)(\w+))?")
 #: The sections of a config, and the files of a bundle that have them.
@@ -108,8 +106,9 @@ def _components(value: Any, place: str = "") -> Iterator[tuple[str, Mapping[str,
 
 def _arguments(entry: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
     """The arguments of an entry's target; None if it accepts any name, or is unknown."""
-    target, found = target_of(entry), {}
+    target, found = ConfigComponent(dict(entry), locator=_locator).resolve_module_name(), {}
     try:
+        target = locate(target) if isinstance(target, str) else target
         while target is not None:
             parameters = inspect.signature(target).parameters
             found |= parameters
@@ -117,38 +116,31 @@ def _arguments(entry: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
                 return found
             # our own engines pass further arguments to their base class
             target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
-    except (TypeError, ValueError):  # a target without a readable signature
+    except (TypeError, ValueError, ErrorDuringImport):  # a target without a readable signature, or a broken module
         return None
     return None
-
-
-def target_of(entry: Mapping[str, Any]) -> Any:
-    """The class or function that an entry of a config names; None if it cannot be imported."""
-    target = ConfigComponent(dict(entry), locator=_locator).resolve_module_name()
-    try:
-        return locate(target) if isinstance(target, str) else target
-    except ErrorDuringImport:
-        return None
 
 
 def _converted(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The settings of a config whose words are converted, and the arguments that are true or false by default."""
     for name, value in config.items():
         setting = SETTINGS.get(name)
-        if setting is None or value is None or holds_code(value):
+        if setting is None or not isinstance(value, str) or holds_code(value):
             continue
-        if setting.null and isinstance(value, str) and value in NULLS:
+        if setting.null and value in NULLS:
             yield name, None
-        elif setting.kind == "switch" and isinstance(value, str):
+        elif setting.kind == "switch":
             yield name, parse_bool(value, f"--{name}")
     for place, entry in _components(config):
-        words = {key: value for key, value in entry.items() if isinstance(value, str) and key[0] != "_"}
-        words = {key: value.lower() for key, value in words.items() if value.lower() in ("true", "false", *NULLS)}
+        words = {key: str(value).lower() for key, value in entry.items() if isinstance(value, str)}
         for key, word in words.items():
-            default = (_arguments(entry) or {}).get(key, inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY)).default
-            if word in NULLS and default is None:
+            if word not in ("true", "false", *NULLS):
+                continue
+            argument = (_arguments(entry) or {}).get(key)
+            default = None if argument is None else argument.default
+            if word in NULLS and argument is not None and default is None:
                 yield f"{place}#{key}", None
-            elif word not in NULLS and (default is None or isinstance(default, bool)):
+            elif word not in NULLS and argument is not None and (default is None or isinstance(default, bool)):
                 yield f"{place}#{key}", word == "true"
 
 
@@ -164,31 +156,14 @@ def check_plain_settings(config: Mapping[str, Any]) -> None:
 def _check(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name in SETTINGS and not SETTINGS[name].takes(value):
-            raise InputError(f"--{name} must be {SETTINGS[name].values}, got {value!r}{_hint(name, value)}")
-    modes = _TRANSFERS["auxiliary_interval" in values]
-    # an inference config has the value of its run, but may lack the settings of the other task
-    if values.get("transfer") is not None and values["transfer"] not in modes:
-        words = ", ".join(str(mode or "null") for mode in modes)
-        raise InputError(f"--transfer must be one of {words}, got {values['transfer']!r}")
+            raise InputError(f"--{name} must be {SETTINGS[name].values}, got {value!r}")
 
 
-def _hint(name: str, value: Any) -> str:
-    """A hint for numbers that YAML reads as text, such as 1e-3, and for folders that it reads as numbers, such as 1.10."""
-    if name in PATHS and isinstance(value, (int, float)):
-        return "; MONAI reads it as a number: write ./ before the name"
-    try:
-        number = float(value) if isinstance(value, str) else math.nan
-    except ValueError:
-        return ""
-    return f"; YAML reads it as text: write {number!r}" if math.isfinite(number) else ""
-
-
-def check_settings(parser: ConfigParser, files: bool = True) -> None:
+def check_settings(parser: ConfigParser) -> None:
     """Refuse computed settings, and combinations of settings, that no run can use.
 
     Args:
         parser: parser of a config.
-        files: False leaves out what needs the device or files of the run.
 
     Raises:
         InputError: a value is invalid; the device is not available; the images do not fit the network, the puzzle or the
@@ -196,9 +171,8 @@ def check_settings(parser: ConfigParser, files: bool = True) -> None:
             locations that ``mapping`` needs; or ``transfer`` needs weights or images that are not given.
     """
     config = parser.get()  # `name in parser` would search for similar names if a config lacks a name
-    names = [name for name in SETTINGS.keys() & config.keys() - PATHS if files or name != "device"]
     # components, such as a schedule, would be made with the network
-    names = [name for name in names if "_target_" not in str(config[name])]
+    names = [name for name in SETTINGS.keys() & config.keys() - PATHS if "_target_" not in str(config[name])]
     # plain settings come before settings that are computed from them, so that a message names the setting to change
     names.sort(key=lambda name: (holds_code(config[name]), name))
     values = {name: parser.get_parsed_content(name) for name in names}
@@ -207,43 +181,13 @@ def check_settings(parser: ConfigParser, files: bool = True) -> None:
         _check_classes(values["structures"])
     if "image_size" in values:
         _check_sides(parser, values)
-    if not files:
-        return
-    values |= {name: parser.get_parsed_content(name) for name in PATHS if name in config}
     if "device" in values:
         _check_device(values["device"])
-    if values.get("transfer") is not None and "auxiliary_interval" in values:
+    values |= {name: parser.get_parsed_content(name) for name in PATHS if name in config}
+    if values.get("transfer") is not None and "train" in config:
         _check_transfer(values)
     if {"section", "views", "mapping"} & values.keys() and Path(str(values.get("datalist"))).expanduser().is_file():
         _check_datalist(values)
-
-
-def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bundle_root: str | Path) -> None:
-    """Refuse settings that no run can use, before the run starts; it may start later, and on another machine.
-
-    Devices and files are therefore not checked, and a setting that cannot be evaluated yet is left for the run to report.
-
-    Args:
-        files: the files of ``--config_file``, in order.
-        given: the options of the command line, as texts.
-        bundle_root: the bundle's folder.
-
-    Raises:
-        InputError: see `checked` and `check_settings`.
-    """
-    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-    parser["bundle_root"] = str(bundle_root)
-    for name, text in given.items():
-        if name in SETTINGS or name in parser:
-            parser[name] = text if name in PATHS else DefaultParseValue(text)
-        else:
-            raise InputError(f"unknown setting: {name}{did_you_mean(nearest(name, parser.get()))}")
-    parser.update(checked(parser))
-    try:
-        check_settings(parser, files=False)
-    except Exception as error:
-        if (refused := refusal(error)) is not None:
-            raise refused from None
 
 
 def pretext_of_pieces(parser: ConfigParser) -> Any:
@@ -254,7 +198,7 @@ def pretext_of_pieces(parser: ConfigParser) -> Any:
     return parser.get_parsed_content("train#pretext") if makes_pieces else None
 
 
-def network_parts(parser: ConfigParser) -> dict[str, nn.Module]:
+def _network_parts(parser: ConfigParser) -> dict[str, nn.Module]:
     """A network's encoder and decoder, if it has them. They are made without weights, which is fast and draws no random
     numbers.
 
@@ -279,15 +223,23 @@ def _check_classes(structures: Mapping[int | str, str]) -> None:
     values = [int(value) for value in structures]
     if sorted(values) != list(range(1, len(values) + 1)):
         raise InputError(
-            f"--structures has the values {', '.join(map(str, values))}, but with this bundle they must be 1, 2, 3, ... "
-            "without a gap, because they are the network's classes; renumber them, and rename the values of the masks with "
-            "`planewise index --label-map`"
+            f"--structures has the values {', '.join(map(str, values))}, but with this bundle they must be 1, 2, 3, ..., "
+            "because they are the network's classes; rename the values of the masks with `planewise index --label-map`"
         )
 
 
 def _check_transfer(settings: Mapping[str, Any]) -> None:
-    """Check that the weights and the other task's datalist are given if ``transfer`` needs them."""
-    mode, datalist = settings["transfer"], settings.get("pretext_datalist")
+    """Check that the bundle has the ``transfer``, and that the weights and the other task's datalist are given if it needs
+    them."""
+    mode, datalist, modes = (
+        settings["transfer"],
+        settings.get("pretext_datalist"),
+        _TRANSFERS["auxiliary_interval" in settings],
+    )
+    if mode not in modes:
+        raise InputError(f"--transfer must be one of {', '.join(modes)}, got {mode!r}")
+    if "auxiliary_interval" not in settings:
+        return
     given = [name for name in ("pretrained", "imagenet") if settings.get(name) not in NO_WEIGHTS]
     if mode == "scratch" and "pretrained" in given:
         raise InputError("--transfer scratch starts from random weights; leave --pretrained out, or set --transfer all")
@@ -317,7 +269,7 @@ def _check_sides(parser: ConfigParser, settings: Mapping[str, Any]) -> None:
         side = pretext.network_side((settings["image_size"],) * settings.get("spatial_dims", 2))
     else:
         side = settings.get("window") or settings["image_size"]
-    for part in network_parts(parser).values():
+    for part in _network_parts(parser).values():
         needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
         if side < needed:
             raise InputError(
@@ -336,27 +288,24 @@ def _check_datalist(settings: Mapping[str, Any]) -> None:
     content = read_datalist(path)
     # a fold divides the training and validation sections again, and leaves the others as they are
     folded = settings.get("fold") is not None and section in ("training", "validation")
-    scored = SECTIONS if section == "all" else (section,)
-    if section is not None and not folded and not any(content.get(name) for name in scored):
-        filled = ", ".join(name for name in SECTIONS if content.get(name)) or "none"
+    if (
+        section is not None
+        and not folded
+        and not any(content.get(name) for name in SECTIONS if section in (name, "all"))
+    ):
         raise InputError(
-            f"section {section} of {path} is empty, so there is nothing to score (sections with exams: {filled}); name "
-            "another section with --section, or divide the exams again with `planewise index --sections FILE`"
+            f"section {section} of {path} is empty, so there is nothing to score; name another section with --section, or "
+            "divide the exams again with `planewise index --sections FILE`"
         )
-    items = [item for item in content.get("training") or [] if isinstance(item, dict)]
-    if not items:
-        return
-    stack = (content.get("planewise") or {}).get("stack")
-    known = {view for item in items for view in item.get("planes") or ()} - {stack}
-    absent = [view for view in settings.get("views", ()) if view not in known]
-    if absent:
+    items = content.get("training") or []
+    known = {view for item in items for view in item.get("planes") or ()} - {content.get("planewise", {}).get("stack")}
+    if absent := [view for view in settings.get("views", ()) if items and view not in known]:
         raise InputError(
-            f"no training exam of {path} has a plane of the view {', '.join(absent)} (the images show {stack}, the planes "
-            f"are {', '.join(sorted(known)) or 'none'}); name other views with --views, index the exams with another "
-            "--view, or choose a pretext that needs no views, such as location"
+            f"no training exam of {path} has a plane of the view {', '.join(absent)}; name other views with --views, index "
+            "the exams with another --view, or choose a pretext that needs no views, such as location"
         )
-    if "mapping" in settings and not any("location" in item for item in items):
+    if "mapping" in settings and items and not any("location" in item for item in items):
         raise InputError(
-            "no training slice has a location (`planewise index` gives the reason for each exam; whole volumes never have "
-            "locations); choose a pretext that needs no locations, or index other exams"
+            f"no training slice of {path} has a location (whole volumes never have one); choose a pretext that needs no "
+            "locations, or index other exams"
         )

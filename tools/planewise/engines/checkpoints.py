@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "model.pt"
 #: The learner of the best epoch, for evaluations that need more than the network.
 BEST_LEARNER = "learner.ckpt"
-#: The exported network, which a package may have in addition to `BEST`.
-_SCRIPT = "model.ts"
 #: The name under which version 0.1 wrote a new `BEST` until `LAST` referred to it.
 _NEXT = "model.next"
 #: Attributes of schedules for the total number of steps (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
@@ -62,8 +60,7 @@ class CheckpointHandler:
     optimiser, learning rate schedule, epoch and best metric so far. Both files are written at most once per
     ``interval``, and always at the end, on an error, on Ctrl-C and on SIGTERM. A run that is killed loses at most one
     interval; if it is killed between the two files, the resumed run writes the same ``model.pt`` again. If weights are not
-    finite, the run ends and neither file is written. A ``model.ts`` in the folder was exported from older weights, so it is
-    removed when ``model.pt`` is written.
+    finite, the run ends and neither file is written.
 
     Attach this handler after the handlers that validate and that change the learning rate. On a GPU, it also fuses the
     optimiser's step (`planewise.engines.kernels`). With several processes, the first one writes, and all resume from its
@@ -254,9 +251,6 @@ class CheckpointHandler:
                 _save(snapshot.best_learner, self.folder / BEST_LEARNER)
             _save(snapshot.best, self.folder / BEST)
             self._best_written = snapshot.best
-            if (self.folder / _SCRIPT).exists():
-                (self.folder / _SCRIPT).unlink()  # a server may load it as the model
-                logger.warning("removed %s, because it was exported from older weights", _SCRIPT)
         _save(snapshot.state, self.folder / LAST)
         self.written = snapshot.state["epoch"]
 

@@ -13,7 +13,6 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from planewise.engines.quiet import log_scores
 from planewise.files.atomic_write import atomic_write
 from planewise.losses import logged_terms
 from planewise.reports.history import read_history
@@ -29,7 +28,7 @@ class HistoryHandler:
     steps after every epoch, it is the rate of the whole epoch.
 
     The same numbers are logged in one line per epoch, with the time that is left. "Kept" marks the score of the epoch whose
-    weights are in ``model.pt``. During the run, MONAI's and Ignite's own lines for them are switched off.
+    weights are in ``model.pt``.
 
     Attach this handler to the trainer after the validation. The losses are summed on their device, and read once per
     epoch. A resumed run keeps the rows up to its checkpoint. With several processes, the first one writes the means over
@@ -56,12 +55,9 @@ class HistoryHandler:
         engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
-        # not on EXCEPTION_RAISED, because Ignite hides a handled exception from the caller
-        engine.add_event_handler(Events.COMPLETED, lambda *_: log_scores(True))
 
     def _start(self, engine: Engine) -> None:
         self._begun = 0.0
-        log_scores(False)
 
     def _reset(self, engine: Engine) -> None:
         self._sums = {}
@@ -103,12 +99,6 @@ class HistoryHandler:
     def _log(self, epoch: int, epochs: int, scores: Mapping[str, float]) -> None:
         state = getattr(self.evaluator, "state", None)
         kept = getattr(state, "key_metric_name", None) if getattr(state, "best_metric_epoch", None) == epoch else None
-        # otherwise a loss with a single term would be logged twice
-        same = {term for term in self._sums if term != "train_loss" and scores[term] == scores["train_loss"]}
-        said = ", ".join(
-            f"{name} {value:.4f}{' (kept)' if name == kept else ''}"
-            for name, value in scores.items()
-            if name not in same
-        )
+        said = ", ".join(f"{name} {value:.4f}{' (kept)' if name == kept else ''}" for name, value in scores.items())
         left = (time.monotonic() - self._begun) / (epoch - self._before) * (epochs - epoch)
         logger.info("epoch %d of %d: %s%s", epoch, epochs, said, f", {duration(left)} left" if epoch < epochs else "")

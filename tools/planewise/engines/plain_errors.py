@@ -1,28 +1,19 @@
-"""End a run at any point, by an error or a signal, with one line for the user and for torchrun."""
+"""End a run at any point, by an error or a signal, with one line for the user."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import threading
-import time
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from monai.utils import OptionalImportError
 
 from planewise.engines.quiet import keep_quiet
-from planewise.errors import InputError, causes, refusal
+from planewise.errors import InputError, refusal
 
-#: A word in errors of the connection between processes, if another process has ended: Gloo has no class for them.
-_LOST = "gloo/transport"
-#: If a process loses the connection to another process, it waits this many seconds until torchrun ends it, so that the
-#: other process's reason is printed last.
-_GRACE = 5.0
 #: Python's default handler of each signal.
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 _received: list[int] = []
@@ -31,18 +22,14 @@ _received: list[int] = []
 def plain_errors() -> None:
     """If an `InputError` ends the process, print only its message. MONAI would print pages of traceback.
 
-    After the traceback of any other error, the last line names the error that caused it. Ctrl-C ends the process with one
-    line and status 130. ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the process
-    that failed, and torchrun prints it last. This function also filters the log (`keep_quiet`), and makes SIGTERM end the
-    process like Ctrl-C (`listen`).
+    Ctrl-C ends the process with one line and status 130. ``PLANEWISE_DEBUG=1`` keeps the traceback. This function also
+    filters the log (`keep_quiet`), and makes SIGTERM end the process like Ctrl-C (`listen`).
     """
     keep_quiet()
     listen()
     if os.environ.get("PLANEWISE_DEBUG") or getattr(sys.excepthook, "planewise", False):
         return
     previous = sys.excepthook
-    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
-    who = "planewise" if alone else f"planewise, process {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']}"
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         if isinstance(error, KeyboardInterrupt):
@@ -50,30 +37,13 @@ def plain_errors() -> None:
                 print(f"planewise: {error if error.args else 'interrupted'}", file=sys.stderr)
             # otherwise, `python -m` ends with status 1
             sys.exit(128 + signal.SIGINT)
-        chain = causes(error)
-        # the message of MONAI's handlers that need another package, such as mlflow, says which
-        plain = refusal(error) or next((cause for cause in chain if isinstance(cause, OptionalImportError)), None)
-        if plain is not None:
-            print(f"{who}: {plain}", file=sys.stderr)
-        elif not alone and (lost := next((cause for cause in chain if _LOST in str(cause)), None)):
-            print(f"{who}: another process has ended or cannot be reached: {lost}", file=sys.stderr, flush=True)
-            time.sleep(_GRACE)
+        if plain := refusal(error):
+            print(f"planewise: {plain}", file=sys.stderr)
         else:
             previous(kind, error, trace)
-            # MONAI's traceback is long, and its last line names only the expression of the config
-            if len(chain) > 1:
-                print(f"{who}: ended by {type(chain[-1]).__name__}: {chain[-1]}", file=sys.stderr)
-        _tell_torchrun(f"{who}: {plain or chain[-1]}")
 
     hook.planewise = True  # type: ignore[attr-defined]
     sys.excepthook = hook
-
-
-def _tell_torchrun(reason: str) -> None:
-    """Write the reason to torchrun's error file, in torchrun's format, so that torchrun shows it last."""
-    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        extra = {"py_callstack": reason, "timestamp": str(int(time.time()))}
-        Path(file).write_text(json.dumps({"message": {"message": reason, "extraInfo": extra}}))
 
 
 def refuse_strangers() -> None:

@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 #: The time for which a process waits for the others. It is long, because preprocessing a large data set may take days
 #: longer on one machine than on another. If a process dies, torchrun ends the others, so they do not wait.
 _PATIENCE = timedelta(days=7)
-#: The time for which a process waits until all others have joined, before any data is read.
-_JOINING = timedelta(minutes=15)
 
 
 def own_device() -> torch.device:
@@ -52,7 +50,7 @@ def join_processes(device: str | torch.device) -> None:
         device: device of this process.
 
     Raises:
-        InputError: the device does not belong to this process, or the processes do not all join.
+        InputError: the device does not belong to this process.
     """
     plain_errors()
     if "RANK" not in os.environ or dist.is_initialized():
@@ -68,7 +66,6 @@ def join_processes(device: str | torch.device) -> None:
         # processes (torch 2.13). Each machine counts only its own restarts, so with several machines torchrun must create
         # a new store for each attempt
         store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
-    _wait_for_all(store, rank, processes)
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
         store=store,
@@ -116,40 +113,17 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
         if device.type == "cpu":
             raise InputError("batch normalisation can be synchronised only on GPUs; on a CPU, set --norm instance")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    elif idist.get_world_size() > 1 and any(
-        isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()
-    ):
-        others = "--norm instance and --head_norm none, where the config has them"
-        logger.warning(
-            "batch normalisation uses the statistics of each process's own batch, and validation uses those of the first "
-            "process, so the results differ from those of a run with one process; to avoid this, set %s",
-            others if device.type == "cpu" else "--sync_batch_norm true",
-        )
     # with channels last, the memory of a 1x1 convolution's weights can be described by two different strides
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(network, device_ids=None if device.type == "cpu" else [device])
 
 
-def _wait_for_all(store: dist.Store, rank: int, processes: int) -> None:
-    store.set(f"joined/{rank}", "")
-    try:
-        store.wait([f"joined/{other}" for other in range(processes)], _JOINING)
-    except dist.DistStoreError:
-        raise InputError(
-            f"the {processes} processes did not all join within {_JOINING.seconds // 60} minutes; start torchrun on every "
-            "machine, and set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 if it restarts processes on several machines"
-        ) from None
-
-
 def _check_gpu(device: torch.device) -> None:
-    count, number = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
-    if device.index is not None and device.index >= count:
+    number, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if device.index is not None and (
+        device.index >= count or (device.index != number and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1)
+    ):
         raise InputError(
-            f"process {number} of this machine needs {device}, but only {count} GPUs are visible; start at most {count} "
-            f"processes (torchrun --nproc_per_node={count}), or set --device cpu"
-        )
-    if int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1 and device.index != number:
-        raise InputError(
-            f"--device {device} selects the same GPU for all processes; leave it out, so that each process takes its own GPU "
-            "(CUDA_VISIBLE_DEVICES lists the visible GPUs)"
+            f"process {number} of this machine cannot use {device}: each process takes its own GPU, and {count} GPUs are "
+            f"visible; leave --device out, and start at most {count} processes (torchrun --nproc_per_node)"
         )

@@ -15,7 +15,6 @@ import yaml
 from monai.bundle import ConfigParser
 
 from planewise.engines.own_names import own_code
-from planewise.engines.references import reached
 from planewise.engines.run_record import BUNDLE, RunRecord, in_our_names
 from planewise.engines.weights_settings import (
     MEASURED,
@@ -26,6 +25,7 @@ from planewise.engines.weights_settings import (
     inference_of,
     measured_settings,
     plain,
+    reached,
     settings_of_part,
 )
 from planewise.errors import InputError
@@ -40,8 +40,6 @@ logger = logging.getLogger(__name__)
 _NETWORK = "network_def"
 #: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
-#: Names of different contrasts in the BraTS data sets.
-_CONTRASTS = {"t1", "t1ce", "t2", "flair"}
 #: Settings of the network's form that depend on the data, so they need not match the pretraining: the first layer's weights
 #: are copied to any number of channels (`load_pretrained`).
 _OF_DATA = {"in_channels"}
@@ -125,7 +123,7 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
     For inference, these are the network and the settings on which the network, its input or its output depend; for
     evaluation, all settings that the run changed, except files and devices. A run's configuration is read as data: code in
     it is used only if the bundle's files or the running config contain it, too. Settings that differ from the bundle's files
-    were set by the user, and take precedence; differences are logged.
+    were set by the user, and take precedence.
 
     Args:
         parser: the parser of the running config. It is updated, and its cached objects are dropped.
@@ -147,15 +145,11 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         apply = not evaluates and not _are_the_bundles(parser)
         return _take(parser, measured_settings({}, base) if apply else {}, base, "weights")
-    if run.ships:
-        logger.info("the weights are those that ship with %s, trained on phantoms", run.bundle_name)
     _check_channels(run, parser, now, base)
     if evaluates:
         wanted = _changed_by(run, now)
     else:
         content = inference_of(run, own.get("train", {}), base or now)
-        if own and (run.config.get("train") or {}).get("preprocessing") != own["train"]["train"].get("preprocessing"):
-            logger.warning("these weights learned with another train#preprocessing; change that of inference alike")
         needed = defining_settings(content) | reached([content.get(key) for key in PARTS_OF_INFERENCE], run.config) - {
             *NOT_COMPUTED,
             *FILES,
@@ -212,8 +206,8 @@ def follow_pretrained(parser: ConfigParser) -> dict[str, Any]:
     """Apply the shape of the network of the ``pretrained`` weights to a training config, because they fit no other.
 
     The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
-    The orientation of volumes (``axcodes``) is applied, too. The number of image channels is left out, because it depends
-    on the data. Image sizes are left out, too, but the log says if they differ.
+    The orientation of volumes (``axcodes``) is applied, too. The number and the size of the images are left out, because they
+    depend on the data.
 
     Args, returns and raises: see `follow_weights`.
     """
@@ -226,12 +220,6 @@ def follow_pretrained(parser: ConfigParser) -> dict[str, Any]:
     shared = _of_backbone(now) & _of_backbone(run.config) - _OF_DATA
     # an encoder that learned from volumes of one orientation does not recognise them in another
     shared |= {"axcodes"} & now.keys() & run.config.keys()
-    for key in ("spacing", "image_size"):
-        here, there = now.get(key), run.config.get(key)
-        if here != there and None not in (here, there) and not holds_code([here, there]):
-            logger.warning(
-                "%s is %s, but the pretrained weights learned with %s; --%s changes it", key, here, there, key
-            )
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
     return _take(parser, wanted, {}, "pretrained weights")
 
@@ -244,7 +232,7 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
 
 
 def _take(parser: ConfigParser, wanted: Mapping[str, Any], base: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """Apply the settings that the user has not set, and log both the applied settings and the differences.
+    """Apply the settings that the user has not set, and log them.
 
     Args:
         parser: the parser of the running config.
@@ -259,21 +247,15 @@ def _take(parser: ConfigParser, wanted: Mapping[str, Any], base: Mapping[str, An
     # a value of null is applied, too; otherwise the setting's name would be unknown
     new = {key: value for key, value in wanted.items() if key not in now or differ(now[key], value)}
     chosen = {key for key in new if key in now and base and differ(now[key], base.get(key))}
-    for key in sorted(chosen):
-        logger.warning("%s is %s, but the run that trained the %s had %s", key, now[key], weights, new[key])
     taken = {key: value for key, value in new.items() if key not in chosen}
     if taken:
         parser.update(copy.deepcopy(taken))  # this also drops its cached objects
-        said = ", ".join(
-            key if isinstance(value, Mapping) else f"{key} {value}" for key, value in sorted(taken.items())
-        )
-        logger.info("settings from the run that trained the %s: %s", weights, said)
+        logger.info("settings from the run that trained the %s: %s", weights, ", ".join(sorted(taken)))
     return taken
 
 
 def _check_channels(run: RunRecord, parser: ConfigParser, now: Mapping[str, Any], base: Mapping[str, Any]) -> None:
-    """Refuse images whose channels have another order than those that weights learned from, or other contrasts at their
-    places, and warn of other names."""
+    """Refuse images whose channels have another order than those that weights learned from, and warn of other names."""
     named = (str(parser.get_parsed_content(key)) for key in ("datalist", "input") if key in now)
     datalist = next((path for path in named if path.endswith(".json")), "")
     chosen = now.get("channels") if differ(now.get("channels"), base.get("channels")) else None
@@ -286,8 +268,7 @@ def _check_channels(run: RunRecord, parser: ConfigParser, now: Mapping[str, Any]
     said = (
         f"these weights learned from the channels {', '.join(ours)}, in this order; the images have {', '.join(theirs)}"
     )
-    pairs = [pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]]
-    if any(there in theirs or here in ours or {there, here} <= _CONTRASTS for there, here in pairs):
+    if any(one != other and (one in theirs or other in ours) for one, other in zip(ours, theirs, strict=False)):
         raise InputError(f"{said}; index the images with --channels {','.join(ours)}, or set --channels in this order")
     # data sets name the same contrast differently: t1ce and t1c
     logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", said)
@@ -298,7 +279,7 @@ def channel_sources(pretrained: str | Path | None, datalist: str | Path) -> list
 
     A channel takes the weights of the channel with its name. If there is none, it takes those of the nearest channel that
     has one: after pretraining on T1 and FLAIR, contrast-enhanced T1 takes T1's weights, and T2 takes FLAIR's (Taleb 2020,
-    appendix A: "duplicating"), whatever the order in pretraining. The log names them.
+    appendix A: "duplicating"), whatever the order in pretraining.
 
     Args:
         pretrained: weights to start from, see `planewise.networks.load_pretrained`.
@@ -311,18 +292,6 @@ def channel_sources(pretrained: str | Path | None, datalist: str | Path) -> list
     learned = run.channels if run is not None else []
     known = [place for place, name in enumerate(given) if name in learned]
     if not known:
-        if learned and given:
-            logger.warning(
-                "the pretrained weights learned from the channels %s, and the images have %s: they share no name, so the "
-                "weights of the first layer are copied by position",
-                *map(", ".join, (learned, given)),
-            )
         return None
     nearest = [min(known, key=lambda other: abs(other - place)) for place in range(len(given))]
-    sources = [learned.index(given[place]) for place in nearest]
-    logger.info(
-        "in the first layer, the channels %s start from the pretrained weights of %s",
-        ", ".join(given),
-        ", ".join(learned[source] for source in sources),
-    )
-    return sources
+    return [learned.index(given[place]) for place in nearest]

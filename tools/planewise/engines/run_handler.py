@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from monai.engines import Evaluator
-from monai.handlers import LrScheduleHandler, StatsHandler, TensorBoardStatsHandler, ValidationHandler
+from monai.handlers import LrScheduleHandler, TensorBoardStatsHandler, ValidationHandler
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
@@ -37,7 +37,7 @@ class RunHandler:
     The trainer gets, in this order, `SeedHandler`, Ignite's ``ProgressBar``, `FiniteLossHandler`, MONAI's
     ``LrScheduleHandler`` and ``ValidationHandler``, `PlateauHandler` (for a ``ReduceLROnPlateau``, instead of
     ``LrScheduleHandler``), MONAI's ``TensorBoardStatsHandler``, `HistoryHandler` and `CheckpointHandler`. The evaluator
-    gets `SeedHandler`, `SameBuffersHandler`, and MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``.
+    gets `SeedHandler`, `SameBuffersHandler` and MONAI's ``TensorBoardStatsHandler``.
 
     In ``train#handlers``, put handlers that act on a step or an epoch before this handler, and handlers that read the
     scores of an epoch after it.
@@ -84,7 +84,6 @@ class RunHandler:
         validation: list[Any] = [SeedHandler(_VALIDATION_SEED), SameBuffersHandler(self.network)]
         if self.writes:
             self._count_exams(engine)
-            validation.append(StatsHandler(iteration_log=False))
             validation.append(TensorBoardStatsHandler(log_dir=self._tensorboard, iteration_log=False))
         for handler in validation:
             handler.attach(self.evaluator)

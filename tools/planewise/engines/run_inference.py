@@ -39,7 +39,7 @@ def run_inference(
     bundle = Path(bundle).resolve()
     config = bundle / "configs" / "inference.yaml"
     if not config.is_file():
-        raise InputError(f"there is no bundle in {bundle}; name the folder that contains the bundles with --bundles")
+        raise InputError(f"there is no bundle in {bundle}; name a bundle's folder")
     given = {
         name: str(value) if isinstance(value, Path) else value for name, value in settings.items() if value is not None
     }

@@ -67,13 +67,13 @@ class RunRecord:
         if (models / RELEASED).is_file():
             record = read_table(models / RELEASED)
             if record.get(WEIGHTS_SUM) == sha256(weights):
-                config = _table(record.pop("config", None), models / RELEASED)
+                config = as_table(record.pop("config", None), models / RELEASED)
                 return cls(models, weights, in_our_names(config), record)
         # the weights are in the run's own folder, or else in the bundle's folder, next to eval/
         for folder in (models.parent, models.parent / "eval"):
             config, record = config_file(folder), folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
-                settings = in_our_names(_table(read_yaml(config), config))
+                settings = in_our_names(as_table(read_yaml(config), config))
                 return cls(folder, weights, settings, read_table(record))
         return None
 
@@ -123,10 +123,11 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read, or contains something else.
     """
-    return _table(read_json(path), path)
+    return as_table(read_json(path), path)
 
 
-def _table(content: Any, path: Path) -> dict[str, Any]:
+def as_table(content: Any, path: Path) -> dict[str, Any]:
+    """The content of a file that must be a table of settings."""
     if not isinstance(content, dict):
         raise InputError(
             f"{path} contains no settings, because the run was interrupted or the file is not from a run; name another run"

@@ -191,12 +191,9 @@ SETTINGS: Mapping[str, Setting] = {
     "ckpt_dir": path("folder of the weights"),
     "cache_dir": path("folder of preprocessed images"),
     "weights": path("weights for evaluation or inference: a checkpoint, or the folder of a run or bundle", null=True),
-    "pretrained": path("weights to start from: a checkpoint, the folder of a run or bundle, a bundle's zip", null=True),
+    "pretrained": path("weights to start from: a checkpoint, the folder of a run or bundle", null=True),
     "imagenet": path("torchvision's file of ImageNet weights to start from", null=True),
     "masks": path("folder of masks; null takes the datalist's labels", null=True),
-    "permutation_file": path(
-        "file of a puzzle's permutations; null chooses them anew, with the same result", null=True
-    ),
     "pretext_config": path("config of the pretext that training continues with transfer: multitask"),
     "pretext_datalist": path("images of that pretext", null=True),
     # how a run is executed

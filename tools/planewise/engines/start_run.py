@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
-import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -24,17 +22,15 @@ from planewise.engines.check_settings import OTHER_TASK_FILES, check_settings, c
 from planewise.engines.checkpoints import BEST, LAST
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
-from planewise.engines.references import reached
-from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights, run_of, write_bundle
-from planewise.engines.run_record import config_file
+from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights, write_bundle
+from planewise.engines.run_record import as_table, config_file, read_table
 from planewise.engines.running_parser import running_parser, running_workflow
-from planewise.engines.weights_settings import differ
+from planewise.engines.weights_settings import differ, reached
 from planewise.errors import InputError
 from planewise.files.checksum import code_sha256, digest
-from planewise.files.datalists import channels_in, items_in, parsed_datalist
-from planewise.files.text import read_json, read_yaml
+from planewise.files.datalists import channels_in
+from planewise.files.text import read_yaml
 from planewise.locks import claim_folder
-from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import NOT_COMPUTED
 from planewise.parse_bool import parse_bool
 from planewise.reports.tables import write_json
@@ -86,9 +82,6 @@ def start_run(
         allow_tf32(tf32)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
-        warn_of_seen_patients(parser)
-        if parser.get("pretrained", "not a setting") in NO_WEIGHTS:
-            logger.info("--pretrained is not set: no weights of an earlier training are copied")
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key}
         files = {Path(path).name: digest(path) for path in map(str, depends_on)} | _auxiliary_task_files(parser)
         channels = next(filter(None, map(channels_in, map(str, depends_on))), None)
@@ -116,45 +109,6 @@ def check_run() -> None:
     parser = _checked_parser(follow_weights)
     if (tf32 := parser.get_parsed_content("tf32", default=None)) is not None:
         allow_tf32(tf32)
-
-
-def warn_of_seen_patients(parser: ConfigParser) -> int:
-    """Count the patients of a datalist's test section from whom the ``pretrained`` weights have learned, and warn of them.
-
-    There are such patients if the datalist of the pretraining has another split of the same images.
-
-    Args:
-        parser: parser of a config that trains.
-
-    Returns:
-        Number of these patients; 0 if the pretraining's datalist is unknown, or if it is the same datalist.
-    """
-    run = run_of(parser.get_parsed_content("pretrained", default=None))
-    paths = parser.get_parsed_content("datalist", default=None), run and run.config.get("datalist")
-    files = [Path(path).expanduser() for path in paths if isinstance(path, (str, Path))]
-    if len(files) < 2 or not all(map(Path.is_file, files)) or files[0].samefile(files[1]):
-        return 0
-    tested, learned = _patients(files[0], "test"), _patients(files[1], "training", "validation")
-    seen = {tested[image] for image in tested.keys() & learned.keys()}
-    if seen:
-        logger.warning(
-            "the pretrained weights have learned from %d of the %d patients of this datalist's test section, so "
-            "the test scores will be too good. Index both with the same --division, --split and --seed, or pretrain "
-            "on this datalist",
-            len(seen),
-            len(set(tested.values())),
-        )
-    return len(seen)
-
-
-def _patients(datalist: Path, *sections: str) -> dict[str, str]:
-    """Map the path of each image in sections of a datalist to its patient."""
-    folder = datalist.resolve().parent
-    return {
-        os.path.normpath(folder / str(path)): str(item.get("patient") or item.get("exam") or path)
-        for item in items_in(parsed_datalist(datalist), *sections)
-        for path in ensure_tuple(item.get("image"))
-    }
 
 
 def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
@@ -197,19 +151,11 @@ def _hardware(parser: ConfigParser) -> dict[str, Any]:
     if "device" not in parser:
         return {}
     device = torch.device(parser.get_parsed_content("device"))
-    found = {"devices": idist.all_gather(_device_name(device))}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" and torch.cuda.is_available() else str(device)
+    found = {"devices": idist.all_gather(name)}
     if "amp" in parser:
         found["precision"] = precision(parser.get_parsed_content("amp"), device)
     return found
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda" and torch.cuda.is_available():
-        return torch.cuda.get_device_name(device)
-    cores = Path("/proc/cpuinfo")
-    text = cores.read_text() if device.type == "cpu" and cores.is_file() else ""
-    model = re.search(r"^model name\s*: (.+)$", text, re.M)
-    return model[1] if model else str(device)
 
 
 def _auxiliary_task_files(parser: ConfigParser) -> dict[str, Any]:
@@ -227,21 +173,17 @@ def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], 
         return
     remedy = "start over with `--resume false`, or name another --output_dir to keep both"
     try:
-        record = read_json(folder / "run.json")
-        files = record["files"]
-        before, now = _that_train(read_yaml(config_file(folder))), _that_train(_without_items(config))
-    except (InputError, LookupError, TypeError, AttributeError) as error:
+        record, settings = read_table(folder / "run.json"), config_file(folder)
+        before, now = _that_train(as_table(read_yaml(settings), settings)), _that_train(_without_items(config))
+    except InputError as error:
         raise InputError(f"it is unknown with which settings {folder} was trained ({error}); {remedy}") from error
     epochs = before.get("max_epochs"), now.get("max_epochs")
     if isinstance(epochs[0], int) and isinstance(epochs[1], int) and epochs[0] < epochs[1]:
         before["max_epochs"] = epochs[1]
         logger.info("max_epochs is raised from %d to %d, and the schedule goes on as if it had always been so", *epochs)
     changed = {key: (before.get(key), now.get(key)) for key in before | now if differ(before.get(key), now.get(key))}
-    found = [
-        f"{key}: {one} -> {other}" if not isinstance(one, (dict, list)) and not isinstance(other, (dict, list)) else key
-        for key, (one, other) in changed.items()
-    ]
-    found += [f"contents of {name}" for name, sum_ in about["files"].items() if files.get(name) != sum_]
+    found = [f"{key}: {one!s:.40} -> {other!s:.40}" for key, (one, other) in changed.items()]
+    found += [f"contents of {name}" for name, sum_ in about["files"].items() if record["files"].get(name) != sum_]
     processes = record.get("processes", about["processes"]), about["processes"]
     if processes[0] != processes[1]:
         found.append("number of processes: {} -> {}".format(*processes))

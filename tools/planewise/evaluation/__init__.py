@@ -1,6 +1,6 @@
 """Postprocessing, scores and writers of each task; scores and writers draw the pictures of `planewise.reports`."""
 
-from planewise.evaluation.choice_scores import JigsawScores, PatchLocationScores, PatchPredictionScores, RotationScores
+from planewise.evaluation.choice_scores import ChoiceScores, JigsawScores, PatchPredictionScores, RetrievalScores
 from planewise.evaluation.classification_reports import (
     ClassificationReport,
     FindingsReport,
@@ -15,8 +15,7 @@ from planewise.evaluation.plan_views import PlanViewsd, PlanWriter
 from planewise.evaluation.positions import FindPositionsd, PositionScores, PositionWriter
 from planewise.evaluation.pretext_report import Collector, CollectorResults, PretextReport, ScoredBatch
 from planewise.evaluation.restoration import RestorationScores, RestoredImaged, RestoredWriter
-from planewise.evaluation.retrieval_scores import RetrievalScores
-from planewise.evaluation.segmentation_report import KeepLargestPiecesd, SegmentationReport, SegmentationWriter
+from planewise.evaluation.segmentation_report import SegmentationReport, SegmentationWriter
 from planewise.evaluation.slice_locations import (
     LabelSlicesd,
     LocationScores,
@@ -24,45 +23,3 @@ from planewise.evaluation.slice_locations import (
     OrderSlicesd,
     SliceOrderScores,
 )
-
-__all__ = [
-    "AsNumbersd",
-    "ClassificationReport",
-    "Collector",
-    "CollectorResults",
-    "FeaturesWriter",
-    "FindPositionsd",
-    "FindingsReport",
-    "FindingsWriter",
-    "GradeAnswerd",
-    "GradeWriter",
-    "GradingReport",
-    "JigsawScores",
-    "KeepLargestPiecesd",
-    "LabelSlicesd",
-    "LocationScores",
-    "LocationWriter",
-    "OrderSlicesd",
-    "OrientationScores",
-    "PatchLocationScores",
-    "PatchPredictionScores",
-    "PlanViewsd",
-    "PlanWriter",
-    "PositionScores",
-    "PositionWriter",
-    "PretextReport",
-    "ProbeScores",
-    "RestorationScores",
-    "RestoredImaged",
-    "RestoredWriter",
-    "RetrievalScores",
-    "RotationScores",
-    "ScoredBatch",
-    "SegmentationReport",
-    "SegmentationWriter",
-    "SliceFeaturesd",
-    "SliceOrderScores",
-    "TwoPhaseReport",
-    "VolumeWriter",
-    "probe_labels",
-]

@@ -4,7 +4,6 @@ table of predictions, the scores, and pictures, from one pass over the exams."""
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +13,13 @@ import numpy as np
 import torch
 from einops import rearrange
 from ignite.engine import Engine
-from monai.networks import eval_mode
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from planewise.data import PhotographDataset, StackDataset, TwoPhaseDataset
 from planewise.data.two_phase_dataset import PHASES
-from planewise.engines import PreparePhasesBatch
 from planewise.evaluation.report import ProbabilitiesReport, Report, convergence
-from planewise.metrics import classification_scores, finding_scores, grade_scores, inside_share, predicted_grades
-from planewise.networks.saliency import saliency_maps
+from planewise.metrics import classification_scores, finding_scores, grade_scores, predicted_grades
+from planewise.networks import saliency_maps
 from planewise.reports.classification_figures import (
     Decision,
     Graded,
@@ -46,12 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Candidate values of the logistic regression's strength (scikit-learn's C). Cross-validation on the fitted exams chooses
-#: one.
-_STRENGTHS = np.logspace(-4, 2, 7)
-#: Maximum number of folds of that cross-validation.
-_FOLDS = 5
-
 
 def _class_columns(
     exams: Sequence[str], probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
@@ -68,8 +55,7 @@ def _class_columns(
 class ClassificationReport(Report):
     """Write the results of an evaluator's pass over exams into a folder.
 
-    - ``predictions.csv``: each exam's features and probabilities, by its hash; without labels, the rows of other exams in
-      an earlier table are kept;
+    - ``predictions.csv``: each exam's features and probabilities, by its hash;
     - for labelled exams, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
 
     Batches contain ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs contain ``pred``
@@ -103,8 +89,7 @@ class ClassificationReport(Report):
         labels = labels if labelled else np.full(len(labels), -1)
         columns = _class_columns(self._exams, probabilities, labels, self.classes)
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
-        keep = None if labelled else bool
-        write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on), keep)
+        write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on))
         if not labelled:
             return None
         scores = classification_scores(probabilities, labels, self.classes)
@@ -151,7 +136,7 @@ class FindingsReport(ProbabilitiesReport):
                 "no AUC for %s: the test exams have only one of the two labels; macro_auc is the mean of the other findings",
                 listed(lacking),
             )
-        curves = (probabilities, labels, self.tasks, scores, self.title)
+        curves = (probabilities, labels, self.tasks, scores)
         save_picture(self.folder / "roc.png", lambda: findings_roc_figure(*curves))
         if self.examples:
             save_picture(self.folder / "saliency.png", lambda: self._saliency(probabilities, labels), 100)
@@ -264,13 +249,9 @@ def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -
 class TwoPhaseReport(ProbabilitiesReport):
     """Write the results of an evaluator's pass over exams into a folder.
 
-    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known; if no class is known, the
-      rows of other exams in an earlier table are kept;
+    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known;
     - ``metrics.json``, for exams with a known class: macro AUC (Nakashima 2022, Tables 1 to 3), AUC by class, accuracy,
-      confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig.
-      1); and ``saliency``, for exams with masks: the mean share of each phase's saliency inside the heart, the share of
-      the image that the heart covers (the value for a uniform map), and the number of exams in each mean (exams whose
-      map is all zeros are left out);
+      confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig. 1);
     - ``roc.png``, ROC curves and the confusion matrix;
     - ``saliency.png``: both phases of the exams with the most confident predictions, and where the network looked.
 
@@ -281,8 +262,6 @@ class TwoPhaseReport(ProbabilitiesReport):
         dataset: the evaluator's exams.
         network: network whose saliency is drawn.
         classes: names of the classes, in order.
-        masked: the same exams with their masks (``heart_labels``); None leaves out the shares.
-        fitted: the exams with known classes that the linear layer learned from; None leaves out the logistic regression.
         history: the run's ``history.csv``; None leaves out the epochs.
         examples: number of exams in ``saliency.png``.
         title: title of the pictures, such as the data's name.
@@ -290,8 +269,6 @@ class TwoPhaseReport(ProbabilitiesReport):
 
     dataset: TwoPhaseDataset
     classes: Sequence[str]
-    masked: TwoPhaseDataset | None = None
-    fitted: TwoPhaseDataset | None = None
     history: str | Path | None = None
     examples: int = 3
     title: str = ""
@@ -305,81 +282,20 @@ class TwoPhaseReport(ProbabilitiesReport):
         labels = self.dataset.labels[self.index].numpy()
         known = labels >= 0
         columns = _class_columns(self.exams(), probabilities, labels, self.classes)
-        write_predictions(self.folder / "predictions.csv", columns, RESEARCH_ONLY, keep=None if known.any() else bool)
+        write_predictions(self.folder / "predictions.csv", columns, RESEARCH_ONLY)
         if self.examples:
             save_picture(self.folder / "saliency.png", lambda: self._decisions(probabilities, labels), 100)
         if not known.any():
             return None
         scores = classification_scores(probabilities[known], labels[known], self.classes)
-        scores |= convergence(self.history) | self._saliency(probabilities) | self._logistic_regression(known, labels)
+        scores |= convergence(self.history)
         shown = (probabilities[known], labels[known], self.classes, scores)
         save_picture(self.folder / "roc.png", lambda: roc_figure(*shown))
         return scores
 
-    def _logistic_regression(self, known: NDArray[np.bool_], labels: NDArray[np.integer]) -> dict[str, Any]:
-        """Score a logistic regression on the features of frozen encoders.
-
-        Args:
-            known: which of the exams in ``self.index`` have a known class.
-            labels: classes of these exams; -1 if unknown.
-        """
-        if self.fitted is None or "encoder" not in getattr(self.network, "frozen", ()):
-            return {}
-        classes = self.fitted.labels.cpu().numpy()
-        folds = min(_FOLDS, int(np.bincount(classes, minlength=len(self.classes)).min()))
-        if folds < 2:
-            return {}
-        regression = make_pipeline(
-            StandardScaler(),
-            LogisticRegressionCV(Cs=_STRENGTHS, cv=folds, scoring="neg_log_loss", max_iter=10000),
-        )
-        features = self._features(self.fitted, range(len(classes)))
-        with warnings.catch_warnings():
-            # scikit-learn 1.8 and 1.9 announce new defaults, which give the same result; older versions lack their arguments
-            warnings.simplefilter("ignore", FutureWarning)
-            regression.fit(features, classes)
-        rows = [index for index, kept in zip(self.index, known, strict=True) if kept]
-        found = regression.predict_proba(self._features(self.dataset, rows))
-        return {"logistic_regression": classification_scores(found, labels[known], self.classes)["macro_auc"]}
-
-    @torch.no_grad()
-    def _features(self, dataset: TwoPhaseDataset, rows: Sequence[int]) -> NDArray[np.floating]:
-        """The encoders' features of exams, ``(N, 2 C)``."""
-        device, prepare = next(self.network.parameters()).device, PreparePhasesBatch()
-        found = []
-        with eval_mode(self.network):
-            for row in rows:
-                image, _, _, arguments = prepare(dataset.__getitems__([row]), device)
-                found.append(self.network.features(image, **arguments).float().cpu())
-        return torch.cat(found).double().numpy()
-
     def _maps(self, batch: dict[str, torch.Tensor], output: int) -> np.ndarray:
         image = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2)
         return saliency_maps(self.network, image, output).numpy()
-
-    def _saliency(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """Mean shares of the saliency over the exams with masks, each for its predicted class."""
-        if self.masked is None or not len(self.masked):
-            return {}
-        given = dict(zip(self.exams(), probabilities.argmax(axis=1).tolist(), strict=True))
-        shares: dict[str, list[float]] = {phase: [] for phase in PHASES}
-        areas: dict[str, list[float]] = {phase: [] for phase in PHASES}
-        for number, item in enumerate(self.masked.items):
-            if item["exam"] not in given:
-                continue
-            batch = self.masked.__getitems__([number])
-            hearts = rearrange(batch["heart"][0], "(phase s) h w -> phase s h w", phase=2).cpu().numpy() > 0
-            for phase, maps, heart in zip(PHASES, self._maps(batch, given[item["exam"]]), hearts, strict=True):
-                share = inside_share(maps, heart)
-                if share is not None:
-                    shares[phase].append(share)
-                    areas[phase].append(float(heart.mean()))
-
-        def means(values: dict[str, list[float]]) -> dict[str, float | None]:
-            return {phase: float(np.mean(found)) if found else None for phase, found in values.items()}
-
-        exams = {phase: len(found) for phase, found in shares.items()}
-        return {"saliency": {"exams": exams, "inside": means(shares), "by_area": means(areas)}}
 
     def _decisions(self, probabilities: np.ndarray, labels: np.ndarray) -> Figure:
         rows = []

@@ -13,7 +13,7 @@ from monai.transforms import Transform
 from torch import nn
 
 from planewise.evaluation.classification_reports import decided, decision
-from planewise.evaluation.exam_writer import PredictionsWriter
+from planewise.evaluation.exam_writer import PredictionsWriter, no_labels
 from planewise.findings import from_text, said
 from planewise.metrics.classification import check_thresholds, predicted_grades
 from planewise.preprocessing.load_stack import missing_slices
@@ -168,6 +168,5 @@ class GradeAnswerd(Transform):
                 name: float(f"{value:.6g}") for name, value in zip(self.grades[1:], probabilities, strict=True)
             },
         }
-        labels = torch.zeros((1, *image.shape[1:]), dtype=torch.uint8, device=image.device)
-        item["pred"] = MetaTensor(labels, meta=image.meta) if isinstance(image, MetaTensor) else labels
+        item["pred"] = no_labels(image)
         return item

@@ -10,9 +10,10 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from monai.config import NdarrayOrTensor
-from monai.data import NibabelWriter
+from monai.data import MetaTensor, NibabelWriter
 from nibabel.nifti1 import Nifti1Image
 
 from planewise.files.atomic_write import atomic_write
@@ -24,6 +25,12 @@ from planewise.reports.tables import write_predictions
 from planewise.words import count_of
 
 logger = logging.getLogger(__name__)
+
+
+def no_labels(image: torch.Tensor) -> torch.Tensor:
+    """A label map of zeros on the grid of an image ``(C, ...)``, ``(1, ...)`` uint8: MONAI Label shows ``pred`` as labels."""
+    labels = torch.zeros((1, *image.shape[1:]), dtype=torch.uint8, device=image.device)
+    return MetaTensor(labels, meta=image.meta) if isinstance(image, MetaTensor) else labels
 
 
 class ExamWriter:
@@ -68,7 +75,7 @@ class ExamWriter:
 
 class PredictionsWriter(ExamWriter):
     """Call `diagnose` for each exam, with its folder ``output_dir/<exam>/``, and write the returned rows into
-    ``predictions.csv``. If the table exists, the rows of other exams stay as long as their folders exist.
+    ``predictions.csv``.
 
     Args:
         output_dir: folder for the results.
@@ -102,11 +109,7 @@ class PredictionsWriter(ExamWriter):
         if not self._rows:
             return
         columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
-        write_predictions(self.folder / "predictions.csv", columns, self.note, keep=self._has_folder)
-
-    def _has_folder(self, exam: str) -> bool:
-        """Whether an exam of the table still has its folder; the table may put an apostrophe in front of its name."""
-        return any((self.folder / name).is_dir() for name in (exam, exam.removeprefix("'")))
+        write_predictions(self.folder / "predictions.csv", columns, self.note)
 
 
 class VolumeWriter(NibabelWriter):

@@ -6,13 +6,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.engines import PrepareBatch, default_prepare_batch
 from monai.networks import eval_mode
 from monai.transforms import Transform
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 
 from planewise.data import BatchLoader, SliceDataset, select_subjects
 from planewise.engines import AutocastInferer
-from planewise.evaluation.exam_writer import ExamWriter
+from planewise.evaluation.exam_writer import ExamWriter, no_labels
 from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
 from planewise.files.atomic_write import atomic_write
 from planewise.geometry import centrosymmetric
@@ -35,7 +33,6 @@ from planewise.metrics import (
 )
 from planewise.networks import encoder_features
 from planewise.preprocessing.limit_slices import evenly_spaced
-from planewise.reports.pretext_figures import regression_plot
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values, write_csv, write_json
 
@@ -81,8 +78,7 @@ class SliceFeaturesd(Transform):
         image = item["image"]
         if self.encoder_of is None:
             features = item["pred"]
-            labels = torch.zeros((1, *image.shape[1:]), dtype=torch.uint8, device=image.device)
-            item["pred"] = MetaTensor(labels, meta=image.meta) if isinstance(image, MetaTensor) else labels
+            item["pred"] = no_labels(image)
         else:
             with torch.no_grad():
                 features = self.inferer(image[None], self.encoder_of)[0]
@@ -157,12 +153,10 @@ class ProbeScores:
     """A `Collector` with the same probe for every pretext. It uses frozen features of the preprocessed slices, averaged
     over the encoder's deepest level (`encoder_features`).
 
-    - ``metrics.json``: ``probe``. ``location`` scores how well a ridge regression predicts the relative location of a
-      slice (`planewise.metrics.location_scores`); each fold of patients is predicted from the other folds.
-      ``neighbour_mae`` is the mean difference of location between a slice and its nearest neighbour among the slices of
-      other patients; ``chance_mae`` is the same for a random neighbour.
-    - ``probe.csv``: ``exam``, ``stack``, ``slice``, ``phase``, ``location``, ``probed_location``, ``neighbour_location``.
-    - ``probe.png``: the regression.
+    ``metrics.json`` gets ``probe``. ``location`` scores how well a ridge regression predicts the relative location of a
+    slice (`planewise.metrics.location_scores`); each fold of patients is predicted from the other folds.
+    ``neighbour_mae`` is the mean difference of location between a slice and its nearest neighbour among the slices of
+    other patients; ``chance_mae`` is the same for a random neighbour.
 
     It runs the network on the slices itself, because the inputs of some pretexts are not whole slices. Slices with
     unknown location are left out. With fewer than two patients with known locations, or without an encoder, the scores
@@ -209,24 +203,15 @@ class ProbeScores:
         values = features.double().numpy(), location.double().numpy()
         probed = cross_val_predict(ridge_probe(), *values, groups=patients, cv=folds)
         neighbour = location[nearest_neighbours(features, patients)[:, 0]]
-        scores = location_scores(probed.tolist(), location.tolist())
         metrics = {
             "slices": len(rows),
             "exams": len(set(exams)),
             "features": features.shape[1],
-            "location": scores,
+            "location": location_scores(probed.tolist(), location.tolist()),
             "neighbour_mae": float((neighbour - location).abs().mean()),
             "chance_mae": mean_distance_of_others(location, patients),
         }
-        table = {key: [own[row].get(key, "") for row in rows] for key in ("exam", "stack", "slice", "phase")}
-        table |= {
-            "location": location.tolist(),
-            "probed_location": probed.tolist(),
-            "neighbour_location": neighbour.tolist(),
-        }
-        title = f"{title} frozen features".strip()
-        draw = partial(regression_plot, probed, location.numpy(), scores, title)
-        return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": draw})
+        return CollectorResults({"probe": metrics})
 
 
 def probe_labels(

@@ -1,14 +1,18 @@
-"""Make one plan from all phases of a cine: the mean of their planes, and the phases that disagree with this mean."""
+"""Whether planned planes can be trusted, their error bounds, and one plan from all phases of a cine: the mean of their
+planes, and the phases that disagree with this mean."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 
-from planewise.geometry import Bound, mean_plane, plane_errors
+from planewise.errors import InputError
+from planewise.geometry import Bound, calibrated_bound, mean_plane, plane_errors
 
 #: Weight of the first phase, end-diastole, relative to any other: protocols prescribe the views there.
 _FIRST_PHASE = 2.0
@@ -90,3 +94,94 @@ def _joined(
         **{name: round(value, 2) for name, value in means.items()},
         **{name: None if value is None else round(value, 2) for name, value in within.items()},
     }
+
+
+#: The share of planes whose error is within a bound.
+KEPT = 0.9
+#: Maps the name of each bound, which is also the column of the error in ``planes.csv``, to the column of the jack-knife
+#: standard error.
+ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
+
+
+def why_no_plane(
+    *,
+    peak: float,
+    agreement: float,
+    residual: float,
+    spread: float,
+    min_peak: float,
+    min_agreement: float,
+    max_residual: float,
+    max_spread: float,
+) -> list[str]:
+    """Reasons against a plane, from its trust values; an empty list if it can be trusted.
+
+    Args:
+        peak, agreement, residual, spread: see `planewise.geometry.PlannedPlane`. An unknown value (NaN) is a reason.
+        min_peak, min_agreement, max_residual, max_spread: see `PlanViewsd`.
+    """
+    judged = (
+        ("peak", peak, peak >= min_peak, f"at least {min_peak:g}"),
+        ("agreement", agreement, agreement >= min_agreement, f"at least {min_agreement:g}"),
+        ("residual", residual, residual <= max_residual, f"at most {max_residual:g}"),
+        ("spread", spread, spread <= max_spread, f"at most {max_spread:g}"),
+    )
+    return [
+        f"{name} {'not known' if math.isnan(value) else f'{value:.2f}'}, but must be {limit}"
+        for name, value, kept, limit in judged
+        if not kept
+    ]
+
+
+def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]] | None]:
+    """Calibrate 90 % error bounds for each view on planes with known errors.
+
+    Args:
+        planes: columns of ``planes.csv``, as written by `OrientationScores`.
+
+    Returns:
+        Maps each view to ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None
+        for a view with too few planes.
+    """
+    found: dict[str, dict[str, list[float]] | None] = {}
+    for view in dict.fromkeys(planes["view"]):
+        own = np.asarray(planes["view"]) == view
+        columns = {name: torch.tensor(np.asarray(planes[name], dtype=float)[own]) for name in chain(*ERRORS.items())}
+        bounds = {name: calibrated_bound(columns[name], columns[moved], KEPT) for name, moved in ERRORS.items()}
+        known = all(np.isfinite(value) for bound in bounds.values() for value in bound)
+        found[view] = {name: [round(value, 3) for value in bound] for name, bound in bounds.items()} if known else None
+    return found
+
+
+def checked_bounds(given: Any, views: Sequence[str]) -> dict[str, dict[str, Bound]]:
+    """Turn the setting ``plane_bounds`` of an inference config into bounds for each view.
+
+    Raises:
+        InputError: the setting does not have the form of `bounds_of_planes`, with ``measured_on`` next to the views.
+    """
+    if given is None:
+        return {}
+    try:
+        if isinstance(given["measured_on"], str):
+            return {view: {name: Bound(*_pair(given[view][name])) for name in ERRORS} for view in views}
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise InputError(
+        f"plane_bounds must be {{measured_on: text, VIEW: {{angle_deg: [base, factor], offset_mm: [base, factor]}}}} for "
+        f"every view, or null, got {given}"
+    )
+
+
+def phases_apart(joint_bounds: Mapping[str, Any] | None, views: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The ``phases_apart`` of each view in the setting ``joint_bounds``: the distance from the joint plane that 99 of 100
+    phases of phantoms do not exceed, degrees and mm. Views without it are left out.
+    """
+    given = {view: ((joint_bounds or {}).get(view) or {}).get("phases_apart") for view in views}
+    return {view: _pair(pair) for view, pair in given.items() if pair is not None}
+
+
+def _pair(values: Sequence[float]) -> tuple[float, float]:
+    first, second = map(float, values)
+    if isinstance(values, str) or not (0 <= first < np.inf and 0 <= second < np.inf):
+        raise ValueError(f"bounds must be zero or more, got {values}")
+    return first, second

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from planewise.data.phases import cycle_fraction
-from planewise.evaluation.plane_bounds import bounds_of_planes
+from planewise.evaluation.joint_plan import bounds_of_planes
 from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
 from planewise.geometry import (
     SliceLines,

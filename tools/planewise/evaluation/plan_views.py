@@ -14,8 +14,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
 from planewise.evaluation.exam_writer import ExamWriter
-from planewise.evaluation.joint_plan import join_phases
-from planewise.evaluation.plane_bounds import checked_bounds, phases_apart, why_no_plane
+from planewise.evaluation.joint_plan import checked_bounds, join_phases, phases_apart, why_no_plane
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity, why_no_short_axis
 from planewise.preprocessing.exam_name import loaded_name

@@ -24,47 +24,13 @@ from ignite.engine import Engine
 from torch import Tensor
 
 from planewise.data import PhotographDataset, SliceDataset, VolumeDataset
-from planewise.data.datalist import rows_by_exam
-from planewise.errors import InputError
 from planewise.evaluation.report import Report
+from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.slices import save_picture
 from planewise.reports.tables import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: Maximum number of examples in a picture.
-DRAWN = 8
-
-
-def drawn_examples(example: Tensor) -> list[int]:
-    """Choose the samples that a picture shows, and return their numbers. An example that was seen several times is shown
-    several times if there is room.
-
-    Args:
-        example: which samples are examples, ``(N,)``, bool.
-    """
-    return example.nonzero()[:, 0].tolist()[:DRAWN]
-
-
-def middle_layer(images: Tensor, spatial_dims: int) -> Tensor:
-    """Images ``(..., i, j)`` unchanged; for volumes ``(..., i, j, k)`` the middle slice of the third axis."""
-    return images if spatial_dims == 2 else images[..., images.shape[-1] // 2]
-
-
-def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
-    """For volumes ``(N, i, j, k)``, the middle slice of each layer of cells along the third axis; for images ``(N, i, j)``,
-    the images themselves."""
-    if images.ndim == 3:
-        return [images]
-    side = images.shape[-1]
-    return [images[..., (2 * layer + 1) * side // (2 * cells_per_side)] for layer in range(cells_per_side)]
-
-
-def with_accuracy(figure: Figure, title: str, what: str, scores: Mapping[str, Any]) -> Figure:
-    """Add an accuracy and its chance level to the end of a figure's title."""
-    figure.suptitle(f"{title}  {what}: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
-    return figure
 
 
 @dataclass(frozen=True)
@@ -136,7 +102,7 @@ class PretextReport(Report):
         dataset: the evaluator's slices; None takes them from the evaluator.
         collectors: they score the parts of the prediction, and determine the order of columns and scores in the files.
             `planewise.evaluation.pretext_report` describes their contract.
-        examples: number of slices in the pictures.
+        examples: number of slices in the pictures, evenly spaced over the dataset.
         title: title of the pictures, such as the data's name.
     """
 
@@ -148,7 +114,7 @@ class PretextReport(Report):
     def _start(self, engine: Engine) -> None:
         if self.dataset is None:
             self.dataset = engine.data_loader.dataset
-        self._examples = _spread(self.dataset.items, self.examples)
+        self._examples = set(evenly_spaced(len(self.dataset.items), self.examples))
         self._index: list[int] = []
         self._taken: list[dict[str, list[torch.Tensor]]] = [defaultdict(list) for _ in self.collectors]
 
@@ -186,27 +152,4 @@ class PretextReport(Report):
 
 
 def _together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge all parts into one dictionary.
-
-    Raises:
-        InputError: two parts have an entry with the same name, so one would be lost.
-    """
-    merged: dict[str, Any] = {}
-    for part in parts:
-        twice = sorted(merged.keys() & part.keys())
-        if twice:
-            raise InputError(f"two collectors of the report write {', '.join(twice)}; leave one of them out")
-        merged |= part
-    return merged
-
-
-def _spread(items: Sequence[Mapping[str, Any]], count: int) -> set[int]:
-    """Indices of ``count`` items that are spread over the exams. From each item to the next, the relative position within
-    the exam increases."""
-    exams = list(rows_by_exam(items).values())
-    count = min(count, len(items))
-    shown = set()
-    for number in range(count):
-        rows = exams[number * len(exams) // count]
-        shown.add(rows[int((number + 0.5) / count * len(rows))])
-    return shown
+    return {name: value for part in parts for name, value in part.items()}

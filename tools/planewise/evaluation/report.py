@@ -1,7 +1,9 @@
-"""The base classes of reports, which collect an evaluator's batches in one pass and then write tables and pictures."""
+"""The base classes of reports, which collect an evaluator's batches in one pass and then write tables and pictures, and the
+record of the weights and exams that scores belong to."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +15,12 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from planewise.evaluation.scored import write_scored
+from planewise.engines.running_parser import running_parser
+from planewise.errors import InputError
+from planewise.files.checksum import digest, sha256
+from planewise.files.text import read_json
 from planewise.metrics import epochs_to_converge
+from planewise.networks import weights_path
 from planewise.reports.history import read_history
 from planewise.reports.main_score import main_score
 from planewise.reports.tables import json_text, write_json
@@ -25,7 +31,7 @@ logger = logging.getLogger(__name__)
 @dataclass(eq=False, repr=False)
 class Report:
     """Collect an evaluator's batches; at the end, call `write`, and write the scores that it returns to ``metrics.json``. The
-    file ``scored.json`` next to it says which weights and which exams were scored (`planewise.evaluation.scored`).
+    file ``scored.json`` next to it says which weights and which exams were scored (`write_scored`).
 
     Args:
         output_dir: folder for the results.
@@ -119,3 +125,43 @@ def convergence(history: str | Path | None) -> dict[str, Any]:
     seen = [row for row in rows if "val_loss" in row]
     converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
     return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}
+
+
+#: Name of the record, in the folder of ``metrics.json``.
+SCORED = "scored.json"
+
+
+def write_scored(folder: Path, metrics: str) -> None:
+    """Write `SCORED` for the running evaluation: the section of the datalist, and the SHA-256 of the datalist, of the weights
+    and of the scores.
+
+    Outside a config that evaluates weights, an earlier record is removed instead.
+
+    Args:
+        folder: folder of ``metrics.json``.
+        metrics: the text of ``metrics.json``.
+    """
+    file = folder / SCORED
+    parser = running_parser()
+    if parser is None or any(name not in parser for name in ("section", "datalist", "weights")):
+        file.unlink(missing_ok=True)
+        return
+    section, datalist, weights = (parser.get_parsed_content(name) for name in ("section", "datalist", "weights"))
+    record = {
+        "section": str(section),
+        "datalist": digest(datalist),
+        "weights": digest(weights_path(weights)) if weights else None,
+        "metrics": hashlib.sha256(metrics.encode()).hexdigest(),
+    }
+    write_json(file, record)
+
+
+def read_scored(metrics: Path) -> dict[str, Any] | None:
+    """The record of a file of scores; None if there is none, or if it belongs to other scores."""
+    try:
+        record = read_json(metrics.with_name(SCORED))
+    except InputError:
+        return None
+    if not isinstance(record, dict) or not record.get("weights") or record.get("metrics") != sha256(metrics):
+        return None
+    return record

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
-from planewise.metrics.pretexts import ANSWERS, mean_of_seen, restoration_errors, restoration_scores
-from planewise.reports.image_pretext_figures import restoration_gallery, restored_stack_figure
+from planewise.metrics.pretexts import mean_of_seen, restoration_errors, restoration_scores
+from planewise.reports.pretext_figures import restoration_gallery, restored_stack_figure
 from planewise.reports.slices import save_picture
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class RestorationScores:
     - ``metrics.json``: ``restoration``, see `planewise.metrics.pretexts.restoration_scores`: mean squared errors of
       hidden and of visible pixels, for the network (``restored``), the network's input image (``unchanged``) and the
       mean of its visible pixels (``mean``);
-    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network; the columns with the suffixes ``_unchanged``
-      and ``_mean`` are the errors of the input image and of the mean;
+    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network;
     - ``restored.png``: for each example (not for volumes), the network's input, its restoration, and the original.
 
     Targets contain ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.
@@ -66,11 +65,7 @@ class RestorationScores:
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         scores = restoration_scores(taken["hidden"].double().numpy(), taken["kept"].double().numpy())
-        columns = {
-            f"{name}_error{f'_{answer}' if number else ''}": taken[name][:, number].tolist()
-            for name in ("hidden", "kept")
-            for number, answer in enumerate(ANSWERS)
-        }
+        columns = {f"{name}_error": taken[name][:, 0].tolist() for name in ("hidden", "kept")}
         rows = taken["example"].nonzero()[:, 0].tolist()
         errors = [float(taken["hidden"][row, 0]) for row in rows]
         captions = [

@@ -1,18 +1,17 @@
-"""Evaluation of segmentation, from one pass over whole volumes; the largest piece of each label, and pictures of segmented
-stacks."""
+"""Evaluation of segmentation, from one pass over whole volumes, and pictures of segmented stacks."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine
-from monai.transforms import KeepLargestConnectedComponentd, generate_spatial_bounding_box
+from monai.transforms import generate_spatial_bounding_box
 
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.report import Report
@@ -39,7 +38,6 @@ from planewise.reports.tables import (
     summary_over_structures,
     write_csv,
 )
-from planewise.words import some_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,19 +52,15 @@ _DRAWN = 48
 class SegmentationReport(Report):
     """Write the results of an evaluator's pass over whole volumes into a folder.
 
-    - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai
-      2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which structures
-      were never predicted. Standard deviations (with n, not n - 1) are over the volumes (`summary_over_structures`), null
-      for a single volume; end-diastole and end-systole of an exam count as two volumes. A missed structure has no distance,
-      so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it as 1.0 mm, like the paper's reference implementation. This
-      makes a failure look good, so ``missed_share`` stands next to it. If more than half were missed, ``assd_missed_1_mm``
-      is null: a network that finds nothing would have 1.0 mm, and a better one more. Masks that share no slice have no
-      contour distance either, so ``contours`` counts the existing distances.
-      ``volume_error_ml`` is the predicted volume minus the reference's. ``ejection_fraction_error_pct`` is the same for
-      ejection fractions, in percentage points; end-diastole and end-systole are the phases in which the reference's LV is
-      largest and smallest. Mean and standard deviation are the bias and the spread of Bland and Altman;
-      ``ejection_fraction_distance_pct`` is the same without the sign. ``diastole_dice``, ``systole_dice`` and
-      ``diastole_volume_error_ml`` are of these two phases alone. A single slice has no volume;
+    - ``metrics.json``: mean and standard deviation (with n) over the volumes of Dice, ASSD (Zhang 2024 Table 4) and mean
+      contour distance (Bai 2019 Fig. 4), for each structure and over all of them (`summary_over_structures`).
+      End-diastole and end-systole of an exam count as two volumes. A missed structure has no distance: ``assd_mm`` leaves
+      it out, and ``assd_missed_1_mm`` counts it as 1.0 mm, like the paper's reference implementation (null if more than
+      half were missed); ``missed``, ``missed_share`` and ``never_predicted`` tell how many. ``contours`` is the number of
+      contour distances, which need a slice with the structure in both masks. ``volume_error_ml`` and
+      ``ejection_fraction_error_pct`` (percentage points) are the prediction minus the reference, between the phases in
+      which the reference's LV is largest and smallest; ``ejection_fraction_distance_pct`` is the latter without the sign.
+      ``diastole_dice``, ``systole_dice`` and ``diastole_volume_error_ml`` are of these two phases alone;
     - ``volumes.csv``: the same for each volume, with exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
 
@@ -226,7 +220,7 @@ def _volume(
 
 class SegmentationWriter(ExamWriter):
     """For every stack, write ``output_dir/<name>/segmentation.png``: its slices with the predicted labels on top; if
-    there are many slices, `_DRAWN` of them, evenly spaced. At the end, name the stacks whose masks are empty.
+    there are many slices, `_DRAWN` of them, evenly spaced.
 
     Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. The evaluator's
     batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
@@ -239,21 +233,12 @@ class SegmentationWriter(ExamWriter):
     def __init__(self, output_dir: str | Path, structures: Mapping[int | str, str]) -> None:
         super().__init__(output_dir)
         self.structures = {int(value): name for value, name in structures.items()}
-        self.empty: list[str] = []
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
         if not labels.any():
-            self.empty.append(exam)
+            logger.warning("exam %s: no structure was found, so its mask is empty", exam)
         draw_segmentation(folder, image, labels, self.structures, exam)
-
-    def _finish(self, engine: Engine) -> None:
-        super()._finish(engine)
-        if self.empty:
-            logger.warning(
-                "%d of %d masks %s empty, because no structure was found: %s",
-                *(len(self.empty), len(self.written), "is" if len(self.empty) == 1 else "are", some_of(self.empty)),
-            )
 
 
 def draw_segmentation(
@@ -280,20 +265,3 @@ def draw_segmentation(
         return figure
 
     save_picture(folder / "segmentation.png", draw)
-
-
-class KeepLargestPiecesd(KeepLargestConnectedComponentd):
-    """Apply MONAI's `KeepLargestConnectedComponentd` inside the bounding box of all labels, which is small for a heart.
-
-    The result and the arguments are the same, for labels ``(1, i, j, k)`` with 0 for the background.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        for key in self.key_iterator(item):
-            start, end = generate_spatial_bounding_box(item[key])
-            box = (slice(None), *(slice(first, last) for first, last in zip(start, end, strict=True)))
-            if all(end):
-                item[key] = item[key].clone()
-                item[key][box] = self.converter(item[key][box])
-        return item

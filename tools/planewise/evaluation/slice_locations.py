@@ -21,15 +21,8 @@ from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
 from planewise.geometry import location_order, order_strength
 from planewise.losses import predicted_location
 from planewise.metrics import location_scores
-from planewise.metrics.slice_order import (
-    accuracy_by_distance,
-    order_scores,
-    pairs_of_stack,
-    places_by_votes,
-    stack_scores,
-)
+from planewise.metrics.pretexts import order_scores, pairs_of_stack, places_by_votes, stack_scores
 from planewise.networks import SharedEncoderNet
-from planewise.reports.image_pretext_figures import order_accuracy_figure
 from planewise.reports.pretext_figures import regression_plot
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slices import save_picture, stack_figure
@@ -74,9 +67,7 @@ class SliceOrderScores:
       the centre of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be
       seen) and of the other pairs; and, for the order of whole stacks from the votes of their pairs, the rank
       correlation and the share of stacks whose first end is recognised;
-    - ``slices.csv``: ``place`` and ``predicted_place`` in the stack, from 0 to 1; empty for a single slice;
-    - ``order_accuracy.csv``: accuracy by distance, with mirrored pairs separate;
-    - ``order_accuracy.png``: the same as a plot, and accuracy by the locations of the two slices.
+    - ``slices.csv``: ``place`` and ``predicted_place`` in the stack, from 0 to 1; empty for a single slice.
 
     Args:
         network: network whose head takes the features of two slices.
@@ -104,12 +95,7 @@ class SliceOrderScores:
         if not pairs:
             return CollectorResults({"slice_order": {"pairs": 0, "stacks": 0}}, columns)
         together = {name: np.concatenate([stack[name] for stack in pairs]) for name in pairs[0]}
-        scores = order_scores(together) | stack_scores(predicted, true)
-        table = accuracy_by_distance(together)
-        draw = partial(order_accuracy_figure, together, table, scores, title)
-        return CollectorResults(
-            {"slice_order": scores}, columns, {"order_accuracy.csv": table}, {"order_accuracy.png": draw}
-        )
+        return CollectorResults({"slice_order": order_scores(together) | stack_scores(predicted, true)}, columns)
 
 
 def stack_places(items: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:

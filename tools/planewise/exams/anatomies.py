@@ -9,11 +9,9 @@ from planewise.errors import InputError
 from planewise.exams import any_organ, cardiac, knee
 from planewise.exams.anatomy import Anatomy, Look, Words
 from planewise.exams.cardiac_views import VIEWS
-from planewise.exams.knee_contrast import CONTRASTS
-from planewise.exams.knee_parts import places_apart
-from planewise.exams.knee_planes import STACK as KNEE_STACK
-from planewise.exams.knee_planes import VIEWS as KNEE_VIEWS
-from planewise.exams.knee_planes import plane_of_stack
+from planewise.exams.knee_series import CONTRASTS
+from planewise.exams.knee_series import STACK as KNEE_STACK
+from planewise.exams.knee_series import VIEWS as KNEE_VIEWS
 from planewise.exams.stack import Stack
 from planewise.exams.stacks import still
 
@@ -25,7 +23,7 @@ HEART = Anatomy(
     views=tuple(VIEWS),
     recognise=cardiac.recognise,
     axis=cardiac.long_axis,
-    unordered="no-base-and-apex",
+    unordered="base-and-apex",
     inputs="views",
     moving=True,
     words=Words(
@@ -71,7 +69,7 @@ KNEE = Anatomy(
     views=KNEE_VIEWS,
     recognise=knee.recognise,
     axis=knee.right_to_left,
-    unordered="no-right-and-left",
+    unordered="right-and-left",
     inputs="knees",
     moving=False,
     words=Words(
@@ -85,8 +83,6 @@ KNEE = Anatomy(
     ),
     look=Look(ends=("right", "left"), sigma=3.0),
     contrasts=CONTRASTS,
-    plane_of=lambda stack: plane_of_stack(stack).view,
-    places_apart=places_apart,
 )
 
 ANY = Anatomy(
@@ -97,7 +93,7 @@ ANY = Anatomy(
     views=(),
     recognise=any_organ.recognise,
     axis=any_organ.axis,
-    unordered="no-first-end",
+    unordered="first-end",
     inputs="stacks",
     moving=True,
     words=Words(

@@ -8,10 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from planewise.exams.frame import Frame
 from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack
-from planewise.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Anatomy:
     """function that takes a stack and returns the unit vector (3,) along which its slices are counted, RAS+, or None if it is
     unknown"""
     unordered: str
-    """code of the finding about a stack without such a vector; empty if there is nothing to order"""
+    """kind of the finding `no-locations` about a stack without such a vector; empty if there is nothing to order"""
     moving: bool
     """whether the images of one slice are phases"""
     words: Words
@@ -93,11 +91,6 @@ class Anatomy:
     """function that takes stacks and their recognition, and returns the recognition with another stack to learn from. It is
     None if networks learn from the recognised stack.
     """
-    plane_of: Callable[[Stack], str | None] | None = None
-    """function that takes a stack and returns the view that its normal alone shows; None if normals do not decide"""
-    places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], Finding | None]]] | None = None
-    """function that divides the frames of one exam by the places that they show, each with a note; None if an exam shows one
-    place"""
 
     @property
     def whole(self) -> bool:

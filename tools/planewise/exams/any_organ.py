@@ -28,7 +28,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.grouping import common_folder
 from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack, is_localizer
-from planewise.findings import Finding, finding
+from planewise.findings import finding
 from planewise.geometry import to_left_front_or_head
 
 #: Minimum number of slices of a stack. The planes of a localizer and the long-axis views of a heart have 1 to 3 slices.
@@ -45,8 +45,10 @@ def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
     Returns:
         The stack and its axis; remarks describe the other stacks.
     """
-    remarks = {index: finding("localizer") for index, stack in enumerate(stacks) if is_localizer(stack)}
-    result = Recognition(remarks=remarks, findings=_why_not(stacks, chosen))
+    remarks = {
+        index: finding("stack-remark", kind="localizer") for index, stack in enumerate(stacks) if is_localizer(stack)
+    }
+    result = Recognition(remarks=remarks)
     order = sorted(range(len(stacks)), key=lambda index: (suits(stacks[index]), len(stacks[index].slices), index))
     result.candidate = chosen if chosen is not None else order[-1] if order else None
     if result.candidate is None or (chosen is None and not suits(stacks[result.candidate])):
@@ -87,11 +89,3 @@ def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
 def suits(stack: Stack) -> bool:
     """Whether a stack becomes an exam, by the rule above."""
     return len(stack.slices) >= MIN_SLICES and not is_localizer(stack)
-
-
-def _why_not(stacks: list[Stack], chosen: int | None) -> list[Finding]:
-    others = [stack for index, stack in enumerate(stacks) if index != chosen]
-    localizers = sum(map(is_localizer, others))
-    few = sum(len(stack.slices) < MIN_SLICES and not is_localizer(stack) for stack in others)
-    notes = [finding("localizers-not-used", count=localizers)] if localizers else []
-    return notes + ([finding("stacks-small", count=few, least=MIN_SLICES)] if few else [])

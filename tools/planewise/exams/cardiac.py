@@ -108,7 +108,7 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
     if named or confidence >= MIN_STACK_CONFIDENCE:
         result = _recognise_views(stacks, best, 1.0 if named else confidence, planes)
         if confidence < MIN_STACK_CONFIDENCE:
-            result.findings.append(finding("view-by-name", kind="stack"))
+            result.findings.append(finding("view-doubtful", kind="stack"))
         return result
     result = Recognition(candidate=best, confidence=confidence, findings=_why_no_short_axis(stacks[best]))
     _believe_names(result, stacks)
@@ -134,7 +134,7 @@ def _recognise_views(stacks: list[Stack], chosen: int, confidence: float, planes
     result = Recognition(stack=chosen, candidate=chosen, confidence=confidence, axis=long_axis(stacks[chosen]))
     _choose_views(result, planes)
     _believe_names(result, stacks)
-    _tell_what_is_left(result, stacks, planes)
+    _tell_what_is_left(result, stacks)
     return result
 
 
@@ -150,7 +150,7 @@ def _believe_names(result: Recognition, stacks: Sequence[Stack]) -> None:
         result.undecided = [other for other in result.undecided if other.stack != chosen]
         result.views[view] = FoundView(view, chosen, len(stacks[chosen].slices) // 2, confidence=1.0, named=view)
         kind = {"kind": "resembles", "other": seen[0]} if seen else {"kind": "alone"}
-        result.findings.append(finding("view-by-name", view, **kind))
+        result.findings.append(finding("view-doubtful", view, **kind))
 
 
 def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
@@ -169,7 +169,9 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
         called = [index for index, stack in enumerate(stacks) if named_view(stack.text) == "4ch"]
         if len(called) == 1:
             changed.candidate = called[0]
-        changed.findings.insert(0, finding("no-view", "4ch", kind="no-stack" if found.stack is None else "no-plane"))
+        changed.findings.insert(
+            0, finding("not-recognised", "4ch", kind="no-stack" if found.stack is None else "no-plane")
+        )
         return changed
     changed.stack, changed.slice, changed.candidate, changed.confidence = *view.place, view.stack, view.confidence
     changed.named = view.named
@@ -278,8 +280,7 @@ def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
             continue
         result.views[view] = found
         if len(same) > 1:
-            kind = "nearest" if len(nearest) == 1 else "last" if len(repeats) == len(nearest) else "likeliest"
-            result.findings.append(finding("several-planes", view, count=len(same), kind=kind))
+            result.findings.append(finding("stack-remark", view, count=len(same), kind="several"))
 
 
 def _is_repeat(plane: Candidate, other: Candidate, view: str) -> bool:
@@ -292,60 +293,44 @@ def _is_repeat(plane: Candidate, other: Candidate, view: str) -> bool:
 def _why_no_short_axis(stack: Stack) -> list[Finding]:
     """Why the stack nearest to a short axis is none."""
     degrees, limit = angle_to_usual_axis(stack), np.degrees(np.arccos(MIN_BASE_APEX_COSINE))
-    found = [finding("no-short-axis", count=len(stack.slices), degrees=round(degrees), limit=round(float(limit)))]
+    found = [
+        finding(
+            "not-recognised",
+            count=len(stack.slices),
+            degrees=round(degrees),
+            limit=round(float(limit)),
+            kind="no-short-axis",
+        )
+    ]
     if part := named_organ(f"{stack.body_part} {stack.text}"):
         found.append(finding("series-of-organ", organ=part))
     if degrees <= limit:
         if stack.phase_counts[1] < 5:
-            found.append(finding("few-phases", least=5))
+            found.append(finding("not-recognised", least=5, kind="few-phases"))
         if not re.search(HEART_WORDS, stack.text):
-            found.append(finding("no-heart-named"))
+            found.append(finding("not-recognised", kind="no-name"))
         if is_straight(stack.normal):
-            found.append(finding("stack-straight"))
+            found.append(finding("not-recognised", kind="straight"))
     return found
 
 
-def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Candidate]) -> None:
-    """Note why the other stacks across the long axis, the planes without a view, and the slices parallel to a view are not
-    used."""
+def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
+    """Note which other stacks across the long axis and which planes without a view are not used."""
     chosen = stacks[result.stack]
-    used = {found.place for found in result.views.values()}
+    used = {found.stack for found in result.views.values()}
     for found in result.undecided:
         shares = [(found.view, found.confidence), *list(found.runners_up.items())[:2]]
-        result.findings.append(finding("plane-undecided", likely=[f"{name} {share:.2f}" for name, share in shares]))
-        used.add(found.place)
-    repeats = {(plane.stack, plane.slice) for plane in planes if plane.view in result.views}
-    for found in (*result.views.values(), *result.undecided):
-        places = {(found.stack, rank) for rank in range(len(stacks[found.stack].slices))}
-        if beside := len(places - used - repeats):
-            used |= places
-            result.findings.append(finding("slices-beside", found.view, count=beside))
+        result.findings.append(
+            finding("stack-remark", likely=[f"{name} {share:.2f}" for name, share in shares], kind="undecided")
+        )
+        used.add(found.stack)
     if chosen.is_no_cine:
         # trigger times alone may be wrong
         inversion = "IR" in chosen.sequence.split("/")
-        result.findings.append(finding("inversion-recovery" if inversion else "triggers-of-no-cine"))
-    claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
-    if claims:
-        result.findings += [finding("images-named-view", view) for view in sorted(claims)]
-    others = []
+        code, kind = ("view-doubtful", "inversion-recovery") if inversion else ("stack-remark", "triggers")
+        result.findings.append(finding(code, kind=kind))
     for index, stack in enumerate(stacks):
-        if index == result.stack or any(index == other for other, _ in used):
-            continue
-        turned = stack.angle_to(chosen)
-        if turned < LIKE_ANGLE:
+        if index not in (result.stack, *used) and stack.angle_to(chosen) < LIKE_ANGLE:
             code = "stack-may-be-part" if stack.may_be_part_of(chosen) else "stack-not-used"
             differs = stack.difference_from(chosen)
             result.findings.append(finding(code, count=len(stack.slices), stack="short axis", **differs))
-        else:
-            others.append((turned, len(stack.slices)))
-    if others:
-        low, high = min(others)[0], max(others)[0]
-        result.findings.append(
-            finding(
-                "slices-of-no-view",
-                count=sum(slices for _, slices in others),
-                stacks=len(others),
-                low=round(low),
-                high=round(high),
-            )
-        )

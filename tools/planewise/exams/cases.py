@@ -84,7 +84,9 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
             listings[home] = read_listing(home / LISTING)
         except InputError:
             listings[home] = None
-            skipped[finding("table-lacks", table=LISTING, what="images and masks")].append(str(home / LISTING))
+            skipped[finding("input-lacks", table=LISTING, what="images and masks", kind="table")].append(
+                str(home / LISTING)
+            )
     found = check_channels(channels) or next(filter(None, map(_brats_channels, images.values())), ())
     if not found:
         # files that have their own masks are cases, not channels: pancreas_0000 and pancreas_0001
@@ -218,7 +220,7 @@ def _listed_cases(files: Sequence[Path], listed: dict[Path, Path | None], skippe
             continue
         mask = listed[path]
         if mask is not None and not mask.is_file():
-            skipped[finding("case-incomplete", kind="mask")].append(str(path))
+            skipped[finding("input-lacks", kind="mask")].append(str(path))
             mask = None
         cases.append(Volume(path, mask, stem(path)))
     return cases
@@ -262,7 +264,7 @@ def _channel_cases(home: Path, files: Sequence[Path], channels: Sequence[str], s
         own = masks.pop(name, [])
         missing = [channel for channel in channels if channel not in there]
         if missing:
-            incomplete = finding("case-incomplete", kind="channel", missing=missing)
+            incomplete = finding("input-lacks", kind="channel", missing=missing)
             skipped[incomplete].append(str(next(iter(there.values()))))
             continue
         if len(own) > 1:

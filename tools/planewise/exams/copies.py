@@ -46,7 +46,11 @@ def join_copies(places: Sequence[Exam | Volume]) -> list[Finding]:
             if key != place.patient_key:
                 place.aliases.append(place.patient_key)
                 place.patient_key = key
-    return [finding("patients-copied", count=len(named), names=[" = ".join(names) for names in named.values()])]
+    return [
+        finding(
+            "exam-grouped", count=len(named), names=[" = ".join(names) for names in named.values()], kind="patients"
+        )
+    ]
 
 
 def _marks(places: Sequence[Exam | Volume]) -> Iterator[tuple[str, str]]:

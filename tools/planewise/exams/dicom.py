@@ -1,42 +1,33 @@
-"""Convert the header of a DICOM file to its frames, or to the reason why the file is left out.
+"""Read the header of a DICOM file: its frames, or the reason why the file is left out.
 
-Only this subpackage reads DICOM. This module reads the tags, `dicom_values` converts their values to plain Python
-values, `refusals` refuses files, and `dicom_frames` converts LPS to RAS+. The processes that read headers import these
-modules, so none of the modules imports torch or MONAI.
+The processes that read headers import this module, so it imports neither torch nor MONAI.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO
+from contextlib import suppress
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataset import FileMetaDataset
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
-from pydicom.uid import ImplicitVRLittleEndian
 
 from planewise.exams.dicom_frames import frames_of
-from planewise.exams.dicom_values import value_of
 from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     DAMAGED,
     DEFLATED,
     EMPTY,
-    NOT_A_FILE,
     NOT_DICOM,
-    READ_BY_ITK,
     TRUNCATED,
     Refused,
     refuse_by_name,
-    refuse_element,
-    refuse_inflated,
-    refuse_many_frames,
-    refuse_truncated,
     refuse_what_is_no_slice,
 )
 from planewise.findings import Finding, finding
@@ -45,9 +36,9 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # unusu
 
 _KEYWORDS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesDescription", "ProtocolName", "ConversionType",
-    "PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "BodyPartExamined",
+    "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "BodyPartExamined",
     "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime", "SeriesDate", "SeriesTime",
-    "StudyDate", "PatientBirthDate", "PatientSex",
+    "StudyDate",
     "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "EchoNumbers",
     "ScanningSequence", "SequenceVariant", "SequenceName", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
     "DiffusionBValue", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
@@ -60,18 +51,8 @@ _KEYWORDS = [
 #: Tag to keyword.
 _WANTED = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-#: Tags of the headers that all frames share, and of the headers of each frame.
-_FRAMES = {0x52009229, 0x52009230}
-_PIXELS_OR_FRAMES = _PIXELS | _FRAMES
-#: Texts that ITK reads: zeros are an empty text for pydicom, but not for ITK.
-_NEVER_NULL = {
-    tag_for_keyword(keyword) for keyword in ("SOPClassUID", "PhotometricInterpretation", "SpacingBetweenSlices")
-}
-#: First tag of the groups that describe the acquisition, the geometry and the pixels.
-_ACQUISITION = 0x00180000
-#: Number of bytes at a file's start that identify its form; they contain the transfer syntax.
-_FIRST = 1024
-_DEFLATED = DEFLATED.encode()
+#: Kinds of text whose parts pydicom strips.
+_TEXTS = {"CS", "DA", "TM", "DT", "SH", "LO"}
 
 
 def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> list[list[Frame] | Finding]:
@@ -100,33 +81,28 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
     """
     path = os.fspath(path)
     refuse_by_name(os.path.basename(path))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Refused(NOT_DICOM)  # opening a pipe would wait forever
     try:
-        status = os.stat(path)
-        size = status.st_size
-        if not stat.S_ISREG(status.st_mode):
-            raise Refused(NOT_A_FILE)  # opening a pipe would wait forever
-        if size == 0:
-            raise Refused(EMPTY)
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            start = file.read(_FIRST)
-            has_preamble = start[128:132] == b"DICM"
-            # old files start with the first data element, whose little-endian tag has group 0002 or 0008 and an element
-            # number below 256
-            if not has_preamble and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
+            start = file.read(132)
+            # old files start with the first data element, whose little-endian tag has group 0002 or 0008
+            if not start:
+                raise Refused(EMPTY)
+            if start[128:] != b"DICM" and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
                 raise Refused(NOT_DICOM)
-            if start[:2] == b"\x02\x00" and not has_preamble:
-                raise Refused(DAMAGED)
-            if _DEFLATED in start:
-                refuse_inflated(start + file.read())
-            header, meta, ended_at = _read(file, _PIXELS_OR_FRAMES, not has_preamble)
+            file.seek(0)
+            dataset = read_partial(file, lambda tag, vr, length: tag in _PIXELS, force=True, specific_tags=[*_WANTED])
+            meta, header = dataset.file_meta, {}
+            for tag, keyword in _WANTED.items():
+                if tag in dataset:
+                    with suppress(Exception):  # a broken value is as good as none
+                        header[keyword] = _value_of(dataset, tag)
             syntax = str(meta.get("TransferSyntaxUID") or "")
-            if ended_at in _FRAMES:
-                if syntax != DEFLATED:
-                    refuse_many_frames(header, file, size)
-                header, meta, _ = _read(file, _PIXELS, not has_preamble)
             refuse_what_is_no_slice(header, syntax, str(meta.get("MediaStorageSOPClassUID") or ""), modalities)
-            refuse_truncated(header, syntax, file, size)
+            if syntax != DEFLATED and _is_truncated(header, syntax, file):
+                raise Refused(TRUNCATED)
             return frames_of(header, path)
     except Refused:
         raise
@@ -141,51 +117,30 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
         raise Refused(DAMAGED) from None
 
 
-def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDataset, int | None]:
-    """Read the wanted elements up to the first element of ``ends``. Returns a mapping from keywords to values, the
-    file's own header, and the tag of ``ends`` that was reached (None at the end of the file).
+def _is_truncated(header: dict, syntax: str, file: BinaryIO) -> bool:
+    """Whether the rest of a file, at whose pixels pydicom stopped, is shorter than they are."""
+    start, size = file.tell(), os.fstat(file.fileno()).st_size
+    if syntax.startswith("1.2.840.10008.1.2.4") or syntax == "1.2.840.10008.1.2.5":
+        file.seek(max(start, size - 64))
+        return b"\xfe\xff\xdd\xe0" not in file.read()  # the delimiter after the last compressed frame
+    pixels = int(header["Rows"]) * int(header["Columns"]) * int(header.get("NumberOfFrames") or 1)
+    start += 12 if file.read(6)[4:] in (b"OB", b"OW") else 8  # tag, kind and length
+    return size - start < pixels * int(header["BitsAllocated"]) / 8
 
-    The file position stays at that element, unless the file is deflated.
 
-    Raises:
-        Refused: an element of the acquisition, geometry or pixels occurs twice; pydicom would take the last, ITK the first.
-            Or ITK cannot read an element (`refuse_element`), or the elements' transfer syntax is not that of the file.
-    """
-    ended_at: list[int] = []
-    seen: set[int] = set()
-    file.seek(0)
-    source = None if _DEFLATED in file.read(_FIRST) else file  # pydicom inflates the elements into a buffer of its own
-    stated = False
-
-    def at_the_end(tag: int, vr: str | None, length: int) -> bool:
-        nonlocal stated
-        stated = stated or vr is not None
-        if tag not in ends:
-            refuse_element(tag, vr, length, source)
-            if tag in seen:
-                raise Refused(DAMAGED)
-            # only these groups are checked, because pydicom may pass the first element of a file twice
-            if tag >= _ACQUISITION and tag in _WANTED:
-                seen.add(tag)
-            return False
-        ended_at.append(int(tag))
-        return True
-
-    file.seek(0)
-    dataset = read_partial(file, at_the_end, force=force, specific_tags=list(_WANTED))
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if (dataset.file_meta and not syntax) or (stated and syntax == ImplicitVRLittleEndian):
-        raise Refused(DAMAGED)
-    for tag in _NEVER_NULL & dataset.keys():
-        raw = dataset.get_item(tag).value
-        if isinstance(raw, bytes) and b"\0" in raw and not raw.strip(b"\0 "):
-            raise Refused(DAMAGED)
-    header = {}
-    for tag in sorted(_WANTED.keys() & dataset.keys()):
-        try:
-            header[_WANTED[tag]] = value_of(dataset, tag)
-        except Exception:
-            # a number that nobody needs, such as a broken SeriesNumber, is as good as absent
-            if tag in READ_BY_ITK or dictionary_VR(tag) not in ("DS", "IS", "FD"):
-                raise
-    return header, dataset.file_meta, ended_at[-1] if ended_at else None
+def _value_of(dataset: Dataset, tag: int) -> Any:
+    """An element's value as a plain Python value. pydicom's conversion costs more than reading the element, so only
+    unusual values go through it."""
+    element = dataset.get_item(tag)
+    raw = element.value
+    kind = element.VR or dictionary_VR(tag)
+    if not isinstance(element, RawDataElement) or not raw or not isinstance(raw, bytes) or not raw.isascii():
+        return dataset[tag].value
+    if kind == "US" and len(raw) == 2 and element.is_little_endian:
+        return raw[0] + 256 * raw[1]
+    if b"\x1b" in raw or kind not in _TEXTS | {"DS", "IS", "UI"}:
+        return dataset[tag].value
+    parts: list = [part.rstrip("\0 ") for part in raw.decode("ascii").split("\\")]
+    if kind in ("DS", "IS"):
+        parts = [float(part) if kind == "DS" else int(part) for part in parts]
+    return parts[0] if len(parts) == 1 else parts

@@ -17,8 +17,8 @@ from planewise.exams.dicom_values import number_of, values_of
 from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     BAD_GEOMETRY,
+    BAD_SCALE,
     NO_POSITION,
-    NOT_HOUNSFIELD,
     SINGLE_FRAME,
     Refused,
     refuse_scale,
@@ -27,9 +27,6 @@ from planewise.files.multi_frame import first_of, rescale_of
 from planewise.files.nifti import FARTHEST, LARGEST_SPACING, SMALLEST_SPACING, THICKEST
 from planewise.words import natural_order
 
-#: Smallest and largest side of an image (mm), and largest ratio of a pixel's sides. A microscopy coil has a field of 10 mm,
-#: a whole body 2 m; rectangular pixels have a ratio of 4 at most.
-SMALLEST_SIDE, LARGEST_SIDE, LARGEST_RATIO = 5.0, 2500.0, 8.0
 #: Direction cosines are made orthonormal if they deviate by more: ITK does so with all, and headers with three decimals move
 #: the corner of an image by tenths of a millimetre.
 ROUNDED = 1e-5
@@ -75,10 +72,11 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         if len(per_frame) != count:
             raise Refused(NO_POSITION)
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        for scale in {rescale_of(group, shared) for group in per_frame} - {None}:
-            refuse_scale(dict(zip(("RescaleSlope", "RescaleIntercept"), scale, strict=True)), False)
-        if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
-            raise Refused(NOT_HOUNSFIELD)
+        scales = {rescale_of(group, shared) for group in per_frame}
+        for scale in scales - {None}:
+            refuse_scale(*scale)
+        if header.get("Modality") == "CT" and len(scales) > 1:
+            raise Refused(BAD_SCALE)
         classic = _converted(shared, "Shared")
         return _numbered(
             [
@@ -107,16 +105,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         "fat_suppressed": bool(options & _FAT_OPTIONS) if options else None,
         "b_value": number_of(header.get("DiffusionBValue")),
     }
-    return [_whole(common | frame)]
-
-
-def _whole(values: dict) -> Frame:
-    """The frame with these values, if its image has a possible size."""
-    for axis, count in enumerate((values["columns"], values["rows"])):
-        side = count * math.hypot(*(line[axis] for line in values["affine"][:3]))
-        if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
-            raise Refused(BAD_GEOMETRY)
-    return Frame(**values)
+    return [Frame(**common | frame)]
 
 
 def _common(header: dict, path: str) -> dict:
@@ -158,17 +147,10 @@ def _common(header: dict, path: str) -> dict:
         "clocks": clocks[:2],
         "acquisition": acquisition,
         "study_day": _day(str(header.get("StudyDate") or "")),
-        "day": _day(str(header.get("AcquisitionDate") or header.get("SeriesDate") or "")),
         "inverted": header.get("PhotometricInterpretation") == "MONOCHROME1",
         "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
         "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
         "patient": str(header.get("PatientID") or "").strip(),
-        "issuer": str(header.get("IssuerOfPatientID") or "").strip(),
-        "person": tuple(
-            (name, value)
-            for name, keyword in (("birth dates", "PatientBirthDate"), ("sexes", "PatientSex"))
-            if (value := str(header.get(keyword) or "").strip())
-        ),
         "study": str(header.get("StudyInstanceUID") or ""),
         "series": str(header.get("SeriesInstanceUID") or ""),
         "frame_of_reference": str(header.get("FrameOfReferenceUID") or ""),
@@ -193,7 +175,7 @@ def _numbered(frames: list[dict]) -> list[Frame]:
         alike[place].add(frame["instance"])
     counts, numbers = Counter(places), {row: number for number, row in enumerate(ordered, 1)}
     return [
-        _whole(frame | {"instance": numbers[row] if counts[place] == 1 or len(alike[place]) > 1 else 0})
+        Frame(**frame | {"instance": numbers[row] if counts[place] == 1 or len(alike[place]) > 1 else 0})
         for row, (frame, place) in enumerate(zip(frames, places, strict=True))
     ]
 
@@ -280,7 +262,7 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
 
     Raises:
         Refused: a value is missing or not a number, the orientation is not a rotation, a spacing is not above zero, or a
-            value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `LARGEST_RATIO`, `THICKEST` or `FARTHEST`.
+            value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `THICKEST` or `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
@@ -292,17 +274,10 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     deviation = max(abs(_dot(row, row) - 1), abs(_dot(column, column) - 1), abs(_dot(row, column)))
     if not all(map(math.isfinite, numbers[:9])):
         raise Refused(NO_POSITION)
-    if deviation >= LARGEST_DEVIATION or between_rows <= 0 or between_columns <= 0:
-        raise Refused(BAD_GEOMETRY)
     depth = _thickness(thickness) or 1.0
-    if (
-        math.isnan(between_rows + between_columns)
-        or min(between_rows, between_columns, depth) < SMALLEST_SPACING
-        or max(between_rows, between_columns) > LARGEST_RATIO * min(between_rows, between_columns)
-        or max(between_rows, between_columns) > LARGEST_SPACING
-        or depth > THICKEST
-        or max(map(abs, origin)) > FARTHEST
-    ):
+    possible = deviation < LARGEST_DEVIATION and SMALLEST_SPACING <= depth <= THICKEST
+    possible = possible and all(SMALLEST_SPACING <= side <= LARGEST_SPACING for side in (between_rows, between_columns))
+    if not possible or max(map(abs, origin)) > FARTHEST:
         raise Refused(BAD_GEOMETRY)
     normal = _cross(row, column)
     if deviation > ROUNDED:

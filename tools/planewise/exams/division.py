@@ -14,18 +14,19 @@ The folders that define sections, with the data sets' own names:
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
-from planewise.exams.labels import RESERVED, KnownNames, exam_names, read_yaml
-from planewise.exams.nnunet import TEST, TRAIN, TRAINING, VAL, cases_without_image, nnunet_part
-from planewise.exams.split import split_by_hash, split_stratified
+from planewise.exams.nnunet import TEST, TRAIN, TRAINING, VAL, nnunet_part
+from planewise.exams.tables import KnownNames, exam_names
 from planewise.exams.volume import Volume
-from planewise.files.datalists import SECTIONS, is_labelled
+from planewise.files.datalists import RESERVED, SECTIONS, is_labelled
 from planewise.files.text import read_csv
 from planewise.findings import Finding, finding
 from planewise.words import composed
@@ -150,8 +151,7 @@ def groups_of(
         masked = {str(item["patient"]) for item in items if is_labelled(item)}
         if not masked:
             raise InputError(
-                "--stratify label: no exam has a mask that is a label; leave out this option, or name the masks (--labels, "
-                "and --checked for predicted masks that a person has checked)"
+                "--stratify label: no exam has a mask that is a label; leave out this option, or name the masks (--labels)"
             )
         return groups | {place.patient_key: "masks" for place in places if place.patient in masked}
     found: dict[str, set[str]] = defaultdict(set)
@@ -222,7 +222,7 @@ def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path
     for name, section in listed.items():
         meant = known.find(name.rstrip("/"))
         if not meant:
-            result.unmatched.append((name, finding("name-unknown")))
+            result.unmatched.append((name, finding("name-unusable", kind="unknown")))
         for place in (places[index] for index in meant):
             other = result.sections.setdefault(place.patient_key, (section,))
             if other != (section,):
@@ -260,13 +260,12 @@ def _follow_folders(
             drawn[place.patient_key] = groups[place.patient_key]
     several = [key for key, sections in found.items() if len(sections) > 1]
     if several:
-        result.warnings.append(finding("patients-in-several-parts", count=len(several)))
+        result.warnings.append(finding("sections-note", count=len(several), kind="several-parts"))
     for key, sections in found.items():
         if any(sections):
             own = [section or ("training",) for section in sections]
             result.sections[key] = next(section for name in SECTIONS for section in own if section[0] == name)
     result.of_nnunet &= result.sections.keys()
-    result.unmatched += cases_without_image(places) if "nnU-Net" in followed else []
     training, validation, _ = STRATIFIED_SPLIT
     for key, section in split_stratified(drawn, (training, validation, 0), seed).items():
         if result.sections[key] == ("training",) and key not in several:
@@ -274,22 +273,18 @@ def _follow_folders(
 
 
 def read_sections(path: Path) -> dict[str, str]:
-    """Read the section of each exam or folder from a CSV of two columns (with or without a header row,
-    ``exam,section``) or from a YAML mapping.
+    """Read the section of each exam or folder from a CSV of two columns, with or without a header row (``exam,section``).
 
     Raises:
         InputError: the file cannot be read, names an unknown section, or puts one exam into two sections.
     """
-    if path.suffix.lower() in (".yaml", ".yml"):
-        rows = [[str(name), str(section)] for name, section in read_yaml(path, "a list of sections").items()]
-    else:
-        rows = read_csv(path)
-        width = 2
-        if rows and rows[0][1:] and rows[0][1].lower() in _HEADINGS:
-            width = len(rows.pop(0))  # a header row may name further columns, for people; they are ignored
-        if wrong := [row for row in rows if not row[0] or not row[1:] or any(row[width:])]:
-            example = f"{','.join(wrong[0])!r:.40}"
-            raise InputError(f"{path}: a row must be an exam and its section, like EXAM,training; got {example}")
+    rows = read_csv(path)
+    if rows and rows[0][1:] and rows[0][1].lower() in _HEADINGS:
+        rows.pop(0)
+    if wrong := [row for row in rows if not row[0] or not row[1:]]:
+        raise InputError(
+            f"{path}: a row must be an exam and its section, like EXAM,training; got {','.join(wrong[0])!r:.40}"
+        )
     listed: dict[str, str] = {}
     for name, section in ((row[0], row[1].lower()) for row in rows):
         if section not in SECTIONS:
@@ -299,3 +294,57 @@ def read_sections(path: Path) -> dict[str, str]:
     if not listed:
         raise InputError(f"{path} does not name any exam; write lines like `EXAM,training`")
     return listed
+
+
+def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
+    """Scale the shares of training, validation and test so that they sum to one.
+
+    Raises:
+        InputError: there are not three shares, one is negative or not finite, or all are zero.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or not 0 < sum(fractions) < math.inf:
+        raise InputError(
+            f"the split is {' '.join(map(str, fractions))}; it needs three non-negative shares, for training, "
+            "validation and test, such as 0.8 0.1 0.1"
+        )
+    training, validation, test = (share / sum(fractions) for share in fractions)
+    return training, validation, test
+
+
+def _draw(patient: str, seed: int) -> float:
+    """A number in [0, 1) determined by the patient and the seed. It is not salted, so it is the same on every machine."""
+    digest = hashlib.sha256(f"{seed}|{patient}".encode(errors="backslashreplace")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
+    """Map each patient to a section. Patients keep their section when others are added, so the shares are only
+    averages."""
+    training, validation, _ = check_fractions(fractions)
+    sections = {}
+    for patient in patients:
+        draw = _draw(patient, seed)
+        sections[patient] = SECTIONS[(draw >= training) + (draw >= training + validation)]
+    return sections
+
+
+def split_stratified(groups: Mapping[str, str], fractions: Sequence[float], seed: int) -> dict[str, str]:
+    """Map each patient to a section. The patients of each group, and all patients together, are divided in the given
+    shares; the numbers may differ from the shares by one patient.
+
+    Args:
+        groups: maps patients to groups (of disease).
+    """
+    training, validation, _ = check_fractions(fractions)
+    members = defaultdict(list)
+    for patient, group in groups.items():
+        members[group].append(patient)
+    # each group's patients, in shuffled order, are spaced evenly on [0, 1); cutting the merged order stratifies all
+    # groups
+    order = []
+    for group, patients in members.items():
+        shuffled = sorted(patients, key=lambda patient: _draw(patient, seed))
+        order += [((rank + 0.5) / len(shuffled), _draw(group, seed), patient) for rank, patient in enumerate(shuffled)]
+    order.sort()
+    cuts = round(training * len(order)), round((training + validation) * len(order))
+    return {patient: SECTIONS[(rank >= cuts[0]) + (rank >= cuts[1])] for rank, (_, _, patient) in enumerate(order)}

@@ -9,9 +9,6 @@ from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack
 from planewise.findings import Finding
 
-#: Precedes the issuer of a PatientID in ``patient_key``.
-ISSUER = "|issuer "
-
 
 @dataclass(slots=True, eq=False)
 class Exam:
@@ -26,10 +23,6 @@ class Exam:
     stacks: list[Stack]
     findings: list[Finding] = field(default_factory=list)
     """what was left out or assumed; flags: signs that the exam lacks images, or has those of another one"""
-    moved: list[Stack] = field(default_factory=list)
-    """the stacks of the study's other frames of reference"""
-    dated: list[Stack] = field(default_factory=list)
-    """the stacks of the study's other dates, in the same frame of reference"""
     case: str = ""
     """name in a NIfTI file; empty for DICOM"""
     aliases: list[str] = field(default_factory=list)

@@ -63,12 +63,6 @@ class Frame:
     """AcquisitionNumber of the series; 0 if the header has none"""
     study_day: int = 0
     """StudyDate, in days (`datetime.date.toordinal`); 0 if the header has none. Private, like the identifiers"""
-    day: int = 0
-    """AcquisitionDate or SeriesDate, as ``study_day``"""
-    person: tuple[tuple[str, str], ...] = ()
-    """the patient's ``("birth dates", PatientBirthDate)`` and ``("sexes", PatientSex)``, as far as known. Private, too"""
-    issuer: str = ""
-    """IssuerOfPatientID, such as a hospital; empty if the header does not have it. Private, too"""
     flow: bool = False
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
     derived: bool = False

@@ -6,7 +6,7 @@ make items with masks and classes, and divide the patients among the sections.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import realpath
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.errors import InputError
-from planewise.exams import labels, mrnet
+from planewise.exams import masks, mrnet, tables
 from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
@@ -28,13 +28,14 @@ from planewise.exams.division import (
     DIVISIONS,
     TESTING,
     Division,
+    check_fractions,
     divide,
     divided_by_folders,
     groups_of,
     leave_out_testing,
     read_sections,
 )
-from planewise.exams.exam import ISSUER, Exam
+from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.index_items import add_volumes_own, entries_of, leave_out_incomplete, leave_out_other_organs
 from planewise.exams.index_masks import MaskChecks
@@ -42,7 +43,6 @@ from planewise.exams.overrules import apply_overrules, read_overrules
 from planewise.exams.photographs import read_grade_table, read_photographs, unused_table
 from planewise.exams.refusals import NOT_DICOM
 from planewise.exams.scan import Scan, scan_folder
-from planewise.exams.split import check_fractions
 from planewise.exams.volume import FoundVolumes, Volume
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import mask_as_image, read_volumes
@@ -51,7 +51,7 @@ from planewise.files.identity import hashed, load_salt
 from planewise.files.names import check_channels
 from planewise.files.photographs import ENDINGS
 from planewise.findings import REFUSE, Finding, finding, from_record
-from planewise.words import composed, count_of, loose
+from planewise.words import count_of
 
 VERSION = 1
 
@@ -126,20 +126,15 @@ class IndexOptions:
     """``"auto"`` for the folders of DSBCC, ACDC and nnU-Net if they define sections (`exams.division`), otherwise a hash of
     the patient; ``"hash"`` always uses the hash, and ``"folders"`` always the folders"""
     sections: str | Path | None = None
-    """CSV or YAML that assigns exams or folders to sections; exams that it does not name are assigned by the hash"""
+    """CSV that assigns exams or folders to sections; exams that it does not name are assigned by the hash"""
     all_views: bool = False
     """leave out exams whose stack lacks the plane of a target view, so that all pretexts see the same cohort"""
     views: str | Path | None = None
     """YAML that overrides the recognition: it maps exams (hash or folder) to {view: file, folder, stack name or none}"""
     labels_dir: str | Path | None = None
     """folder of NIfTI masks for the exams"""
-    checked: bool = False
-    """whether a person has checked all masks, so that those that a network predicted are labels, too"""
     classes: str | Path | None = None
     """CSV of classes, one row per exam"""
-    patients: str | Path | None = None
-    """for photographs, a CSV with a column of patients. It only adds aliases, by which a study recognises these patients in
-    other folders; the sections do not depend on it"""
     label_map: str | Path | Mapping[int, int] | None = None
     """renames mask values: ``{1: 3}``, or a YAML file with such lines. With ``labels_dir``, it does not apply to the masks
     that M&Ms-2 and UK Biobank have next to their images"""
@@ -168,12 +163,11 @@ class _Given:
         if options.classes and self.of_photographs:  # photographs have their own rules for tables
             self.tables = [read_grade_table(_path(options.classes))]
         elif options.classes:
-            self.class_rows, self.wrong_rows = labels.read_classes(_path(options.classes))
-        self.patients = _path(options.patients) if options.patients else None
-        self.label_map = None if options.label_map is None else labels.read_label_map(options.label_map)
+            self.class_rows, self.wrong_rows = tables.read_classes(_path(options.classes))
+        self.label_map = None if options.label_map is None else tables.read_label_map(options.label_map)
         self.labels_dir = _path(options.labels_dir) if options.labels_dir else None
         self.followed: dict[str, set[str]] = {}  # the data sets whose folders define the sections
-        self.masks = [] if self.labels_dir is None else labels.mask_files(self.labels_dir)
+        self.masks = [] if self.labels_dir is None else masks.mask_files(self.labels_dir)
 
     @property
     def of_photographs(self) -> bool:
@@ -217,13 +211,13 @@ def index_folder(
     _add_labels(items, exams, given, scan, result)
     if given.learned.inputs == "views" and given.learned.stack == "sax":
         other = leave_out_other_organs(exams, whole, items)
-        scan.skipped |= {finding("image-other-organ"): sorted(other)} if other else {}
+        scan.skipped |= {finding("image-not-used", kind="organ"): sorted(other)} if other else {}
         items = [item for item in items if item["image"] not in other]
         whole = [volume for volume in whole if str(volume.image) not in other]
         places = [place for place in places if not (isinstance(place, Volume) and str(place.image) in other)]
         there = {place.name for place in places}
         entries = {name: entry for name, entry in entries.items() if name in there}
-    MaskChecks(items, result, given.options.checked).warn_of_two_origins()
+    MaskChecks(items, result).warn_of_two_origins()
     _add_classes(items, places, given, scan.folder, result)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
@@ -248,11 +242,6 @@ def index_folder(
     }
     if not items:
         raise InputError(_nothing_usable(scan, result))
-    volumes = [place for place in places if isinstance(place, Volume)]
-    result.warnings += [
-        *_of_patients(volumes),
-        *(_of_orientation(whole) if given.sought.inputs in ("volumes", "knees") else ()),
-    ]
     result.warnings += [*divided.warnings, *_of_sections(result, given, divided, len(lacking))]
     return result
 
@@ -264,7 +253,7 @@ def _read_and_group(
     scan: Scan, given: _Given, result: IndexResult
 ) -> tuple[list[Exam], list[Volume], list[Volume], list[BrokenExam]]:
     """All exams, the volumes that are used, those of them that stay whole, and exams of which only broken files are left."""
-    exams = group_exams(scan.frames, scan.folder, given.sought.places_apart)
+    exams = group_exams(scan.frames, scan.folder)
     found = _volumes_of(scan, given)
     given.channels = found.channels
     result.unmatched += found.unmatched
@@ -283,7 +272,7 @@ def _read_and_group(
     if given.of_photographs:  # they have their own rule for copies
         return exams, volumes, whole, []
     broken = assign_broken(scan, exams)
-    result.warnings += [*join_copies([*exams, *volumes]), *_of_similar_identifiers(exams)]
+    result.warnings += join_copies([*exams, *volumes])
     return exams, volumes, whole, broken
 
 
@@ -291,7 +280,7 @@ def _volumes_of(scan: Scan, given: _Given) -> FoundVolumes:
     """The volumes of a folder. Files that are left out are added to ``scan.skipped``."""
     inputs = given.sought.inputs
     if given.of_photographs:
-        found = [read_photographs(scan.photographs, given.tables or scan.tables, scan.folder, given.patients)]
+        found = [read_photographs(scan.photographs, given.tables or scan.tables, scan.folder)]
     else:
         # not Path.resolve, which raises an error for a link to itself
         own_masks = set(map(realpath, given.masks))
@@ -333,20 +322,20 @@ def _place(
     if anatomy.inputs == "stacks":
         whole = [volume for volume in volumes if not volume.oriented]
         for volume in whole:
-            skip(finding("image-no-orientation", kind="whole"), volume)
+            skip(finding("image-not-used", kind="whole"), volume)
         oriented = [volume for volume in volumes if volume.oriented]
         return one_stack_each([*exams, *exams_of_volumes(oriented)]), volumes, whole
     whole = [volume for volume in volumes if not volume.view]
     if anatomy.inputs != "views":
         for volume in volumes:
             if volume.view:
-                skip(finding("image-other-anatomy", anatomy="cardiac"), volume)
+                skip(finding("image-not-used", anatomy="cardiac", kind="anatomy"), volume)
         return exams, whole, whole
     for volume in volumes:
         if volume.view and not volume.oriented:
             kept = volume.view == anatomy.stack and volume.label is not None
             whole += [volume] if kept else []
-            skip(finding("image-no-orientation", volume.view, kind="labels" if kept else "unused"), volume)
+            skip(finding("image-not-used", volume.view, kind="labels" if kept else "unused"), volume)
     named = [volume for volume in volumes if volume.view and volume.oriented]
     return [*exams, *exams_of_volumes(named)], [*named, *whole], whole
 
@@ -361,20 +350,6 @@ def _refuse_channels_of_series(exams: Sequence[Exam], given: _Given, scan: Scan)
             " are channels of NIfTI files; convert the series to NIfTI (dcm2niix), with one file for each channel and "
             f"all files on one grid, or {way}"
         )
-
-
-def _of_similar_identifiers(exams: Sequence[Exam]) -> list[Finding]:
-    """A warning about PatientIDs that differ only in leading zeros or capitalisation: a spreadsheet or an archive may have
-    changed them, so one patient would be in two sections. Folders or images stand for the identifiers, which are private.
-    """
-    paths = own_places({exam.key: (exam.folder, Path(exam.stacks[0].slices[0].phases[0].path)) for exam in exams})
-    alike: dict[str, dict[str, str]] = defaultdict(dict)
-    for exam in exams:
-        kind, _, patient = exam.patient_key.partition(":")
-        if kind == "patient":
-            alike[loose(patient)].setdefault(patient, "/".join(paths[exam.key].parts[-2:]))
-    several = [" and ".join(names.values()) for names in alike.values() if len(names) > 1]
-    return [finding("patients-alike", names=several)] if several else []
 
 
 # --- recognise ------------------------------------------------------------------------------------------------------------
@@ -397,14 +372,12 @@ def _recognise(exams: Sequence[Exam], given: _Given, folder: Path) -> None:
 def _add_labels(items: list[dict], exams: Sequence[Exam], given: _Given, scan: Scan, result: IndexResult) -> None:
     """Give the items their masks of ``labels_dir``, and check all masks."""
     result.unmatched += given.wrong_rows
-    checks = MaskChecks(items, result, given.options.checked)
-    used, replaced = labels.not_corrected_elsewhere(given.masks)
-    not_used, result.by_grid = labels.add_masks(
+    checks = MaskChecks(items, result)
+    used, replaced = masks.not_corrected_elsewhere(given.masks)
+    not_used, result.by_grid = masks.add_masks(
         checks.of_people(used), exams, items, given.class_rows, scan.folder, given.of_volumes, given.label_map
     )
     result.unmatched += [*not_used, *replaced]
-    if given.labels_dir is not None:
-        result.unmatched += labels.other_files(given.labels_dir, {frame.path for frame in scan.frames})
     result.masks = {str(path) for path in given.masks}
     for item in items if given.label_map is not None else ():
         # with --labels, the mapping is for the masks in that folder, not for those with their data set's label map
@@ -412,7 +385,7 @@ def _add_labels(items: list[dict], exams: Sequence[Exam], given: _Given, scan: S
             item["label_map"] = given.label_map
     if given.label_map is not None and given.of_volumes:
         checks.leave_out_unusable(given.label_map)
-    checks.leave_out(labels.ignored_masks(items))
+    checks.leave_out(masks.ignored_masks(items))
     checks.mark_predicted()
     if not given.of_volumes and not given.of_photographs:
         checks.check_values(given.learned.stack)
@@ -421,20 +394,17 @@ def _add_labels(items: list[dict], exams: Sequence[Exam], given: _Given, scan: S
 def _add_classes(
     items: list[dict], places: Sequence[Exam | Volume], given: _Given, folder: Path, result: IndexResult
 ) -> None:
-    not_used, warnings = labels.add_classes(given.class_rows, places, items, folder)
-    result.unmatched += not_used
-    result.warnings += warnings
+    result.unmatched += tables.add_classes(given.class_rows, places, items, folder)
     names = {name for row in given.class_rows.values() for name in row}
     lacking = {item["exam"] for item in items if not names & item.keys()}
     if given.class_rows and lacking:
-        result.warnings.append(finding("exams-without-class", count=len(lacking)))
+        result.warnings.append(finding("exams-lack", count=len(lacking), kind="class"))
 
 
 def _add_aliases(entries: dict[str, dict], places: Sequence[Exam | Volume], salt: bytes) -> None:
     """The hashes of other names of an exam's patient."""
     for place in places:
-        keys = {place.patient_key, *place.aliases}
-        others = (keys | {key.partition(ISSUER)[0] for key in keys}) - {place.patient_key}
+        others = {*place.aliases} - {place.patient_key}
         if others and place.name in entries:
             entries[place.name]["aliases"] = sorted(hashed(key, salt) for key in others)
 
@@ -457,7 +427,7 @@ def _divide(
         if labelled and rest:
             divided.sections |= dict.fromkeys(rest, ("training",))
             what = "grade" if given.of_photographs else "mask"
-            divided.warnings.append(finding("unlabelled-to-training", count=len(rest), what=what))
+            divided.warnings.append(finding("sections-note", count=len(rest), what=what, kind="unlabelled"))
     result.division, result.by_hash = divided.rule, divided.by_hash
     result.unmatched += divided.unmatched
     return divided
@@ -501,24 +471,6 @@ def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     return text + scan.reasons + reasons + hint
 
 
-def _of_patients(volumes: Sequence[Volume]) -> list[Finding]:
-    """Warnings if files count as separate patients, because NIfTI files and photographs do not name their patient."""
-    counts = Counter(volume.patient_key for volume in volumes if volume.key.startswith("photograph:"))
-    # a name with a word for an eye, a folder or a table identifies the patient
-    single = sum(counts[f"photograph:{composed(volume.case)}"] == 1 for volume in volumes) if counts else 0
-    alone = {
-        volume.patient_key for volume in volumes if volume.key.startswith("nifti:") and volume.patient_key == volume.key
-    }
-    found = (("photographs", single), ("nifti", len(alone)))
-    return [finding("patients-by-file", kind=kind, count=count) for kind, count in found if count > 1]
-
-
-def _of_orientation(volumes: Sequence[Volume]) -> list[Finding]:
-    """A warning about NIfTI files whose axes stay as stored, although all others are reoriented."""
-    names = {volume.image: volume.image.name for volume in volumes if not volume.oriented}
-    return [finding("axes-as-stored", count=len(names), names=list(names.values()))] if names else []
-
-
 def _of_sections(result: IndexResult, given: _Given, divided: Division, incomplete: int) -> list[Finding]:
     """Warnings about empty sections, and about exams that lack a target view."""
     datalist, main_view, found = result.datalist, given.learned.stack, []
@@ -528,12 +480,12 @@ def _of_sections(result: IndexResult, given: _Given, divided: Division, incomple
     if empty:
         kind = "few" if patients < len(SECTIONS) else "hash" if divided.by_hash else "rule"
         found.append(
-            finding("sections-empty", sections=empty, count=patients, kind="training" if "training" in empty else kind)
+            finding("sections-note", sections=empty, count=patients, kind="training" if "training" in empty else kind)
         )
     if incomplete:
-        return [*found, finding("exams-incomplete", count=incomplete)]
+        return [*found, finding("exams-lack", count=incomplete, kind="views")]
     with_stack = [exam for exam in datalist["exams"].values() if main_view in exam["stacks"]]
     for view in given.learned.targets:
         if lacking := sum(view not in exam["stacks"] for exam in with_stack):
-            found.append(finding("exams-without-view", view, count=lacking, of=len(with_stack), stack=main_view))
+            found.append(finding("exams-lack", view, count=lacking, of=len(with_stack), stack=main_view, kind="plane"))
     return found

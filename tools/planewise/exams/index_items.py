@@ -94,7 +94,7 @@ def _stack_findings(exam: Exam, anatomy: Anatomy) -> list[Finding]:
     if found.stack is not None:
         told += [*exam.main_stack.doubts, *exam.main_stack.findings]
         if found.axis is None and anatomy.unordered:
-            told.append(finding(anatomy.unordered))
+            told.append(finding("no-locations", kind=anatomy.unordered))
     for view, other in found.views.items():
         stack = stacks[other.stack]
         told += [each.about(view) for each in (*stack.doubts, *stack.findings)]
@@ -103,7 +103,7 @@ def _stack_findings(exam: Exam, anatomy: Anatomy) -> list[Finding]:
             main = stacks[found.stack]
             middle = main.image_centre(main.slices[len(main.slices) // 2])
             if (beside := stack.beside(stack.slices[other.slice], middle)) > SIDEWAYS:
-                told.append(finding("image-beside", view, mm=round(beside)))
+                told.append(finding("stack-remark", view, mm=round(beside), kind="beside"))
     for name, index in stack_names(stacks, found, anatomy.stack).items():
         if name.startswith("other"):
             told += [each.about(name) for each in stacks[index].findings]
@@ -147,7 +147,7 @@ def leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatom
         missing = [view for view in anatomy.targets if view not in item.get("planes", anatomy.targets)]
         if missing and item["exam"] not in lacking:
             lacking.add(item["exam"])
-            entries[item["exam"]]["left_out"].append(finding("exam-incomplete", views=missing).record())
+            entries[item["exam"]]["left_out"].append(finding("exams-lack", views=missing, kind="view").record())
     return lacking
 
 

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.exams import labels
+from planewise.exams.masks import OF_A_MASK, is_unchecked
 from planewise.files.datalists import PREDICTED, is_labelled
 from planewise.files.masks import mask_doubts, read_mask, unknown_values, why_unusable
-from planewise.files.names import stem
-from planewise.files.predicted_masks import MASK
 from planewise.findings import Finding, finding
 from planewise.words import some_of
 
@@ -28,12 +26,11 @@ class MaskChecks:
     Args:
         items: the items.
         result: receives warnings, and unmatched files.
-        checked: whether a person has checked all masks.
     """
 
-    def __init__(self, items: Sequence[dict], result: IndexResult, checked: bool) -> None:
-        self.items, self.result, self.checked = items, result, checked
-        self.is_unchecked = cache(labels.is_unchecked)  # cached, because it reads the masks
+    def __init__(self, items: Sequence[dict], result: IndexResult) -> None:
+        self.items, self.result = items, result
+        self.is_unchecked = cache(is_unchecked)  # cached, because it reads the masks
 
     def warn(self, code: str, **values: object) -> None:
         self.result.warnings.append(finding(code, **values))
@@ -41,10 +38,10 @@ class MaskChecks:
     def of_people(self, masks: Sequence[Path]) -> Sequence[Path]:
         """The masks that people made, corrected or checked, with a warning that counts the others; all masks if a network
         made all of them."""
-        made = [path for path in masks if self.checked or not self.is_unchecked(path)]
+        made = [path for path in masks if not self.is_unchecked(path)]
         if len(made) in (0, len(masks)):
             return masks
-        self.warn("masks-predicted-left-out", count=len(masks) - len(made))
+        self.warn("masks-note", count=len(masks) - len(made), kind="predicted-left-out")
         return made
 
     def leave_out(self, reasons: Mapping[str, Finding]) -> None:
@@ -58,28 +55,16 @@ class MaskChecks:
         self.leave_out({file: why for file in named if (why := why_unusable(file, label_map))})
 
     def mark_predicted(self) -> None:
-        """Mark the items whose masks a network predicted, and warn about them. Also warn about masks that may be predicted:
-        their names, ``NAME/NAME_mask.nii.gz``, are those that a bundle's inference uses. If a person has checked all masks,
-        only count those that a network predicted."""
-        files = {item["label"]: item["exam"] for item in self.items if "label" in item}
-        predicted = {file: exam for file, exam in files.items() if self.is_unchecked(Path(file))}
-        named = {
-            file: exam
-            for file, exam in files.items()
-            if file not in predicted and stem(Path(file)) == Path(file).parent.name + MASK
-        }
-        if self.checked:
-            named = {}
-        else:
-            for item in self.items:
-                if item.get("label") in predicted:
-                    item["label_origin"] = PREDICTED
-        for kind, found in (("checked" if self.checked else "predicted", predicted), ("named", named)):
-            if found:
-                self.warn("masks-of-a-network", count=len(found), exams=len(set(found.values())), kind=kind)
+        """Mark the items whose masks a network predicted, and warn about them."""
+        predicted = [item for item in self.items if "label" in item and self.is_unchecked(Path(item["label"]))]
+        for item in predicted:
+            item["label_origin"] = PREDICTED
+        if predicted:
+            files, exams = ({item[key] for item in predicted} for key in ("label", "exam"))
+            self.warn("masks-note", count=len(files), exams=len(exams), kind="predicted")
 
     def check_values(self, view: str) -> None:
-        """Remove masks that cannot be used (`labels.add_masks` has already checked those of ``--labels``), and warn about
+        """Remove masks that cannot be used (`masks.add_masks` has already checked those of ``--labels``), and warn about
         likely mistakes in masks and about masks of only some slices. Masks that a network predicted are checked where they
         are made."""
         slices: dict[tuple, set[int]] = defaultdict(set)
@@ -101,11 +86,11 @@ class MaskChecks:
             doubts = list(mask_doubts(mask, view))
             if mask.ndim == 4 and (empty := set(np.flatnonzero(~mask.any(axis=(0, 1, 2))))):
                 # M&Ms draws end-diastole and end-systole only
-                doubts.append(finding("mask-empty-frames"))
+                doubts.append(finding("masks-note", kind="empty-frames"))
                 _remove(each for each in self.items if each.get("label") == file and each.get("time") in empty)
             place, own = covered[file]
             if len(own) < len(slices[place]):
-                doubts.append(finding("mask-covers", count=len(own), of=len(slices[place])))
+                doubts.append(finding("masks-note", count=len(own), of=len(slices[place]), kind="covers"))
             for doubt in doubts:
                 found[doubt].append(f"{Path(file).name} (exam {item['exam']})")
             if values := unknown_values(mask, view):
@@ -122,10 +107,10 @@ class MaskChecks:
             if "label" in item:
                 exams[item["label"] in self.result.masks].add(item["exam"])
         if exams[True] and exams[False]:
-            self.warn("masks-of-two-origins", given=len(exams[True]), own=len(exams[False]))
+            self.warn("masks-note", given=len(exams[True]), own=len(exams[False]), kind="origins")
 
 
 def _remove(items: Iterable[dict]) -> None:
     for item in items:
-        for key in labels.OF_A_MASK:
+        for key in OF_A_MASK:
             item.pop(key, None)

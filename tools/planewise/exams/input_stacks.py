@@ -105,7 +105,7 @@ def find_stacks(
     if skipped is not None:
         skipped |= {reason: len(paths) for reason, paths in scan.skipped.items() if paths and reason != HIDDEN}
         skipped |= {finding("nifti-beside-dicom", count=len(scan.nifti)): len(scan.nifti)} if scan.nifti else {}
-    exams = group_exams(scan.frames, scan.folder, anatomy.places_apart)
+    exams = group_exams(scan.frames, scan.folder)
     if not exams:
         nifti = f"\n  {len(scan.nifti)} x NIfTI in folders below: name one file or its folder" if scan.nifti else ""
         raise InputError(
@@ -170,17 +170,9 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
         index = found.candidate
         if index is None:
             index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
-        why_not = findings or [finding("not-recognised", stack=anatomy.called)]
+        why_not = findings or [finding("not-recognised", stack=anatomy.called, kind="stack")]
         # they also hold for the stack if it is taken anyway
         findings = of_level(findings, FLAG)
-    # series of other organs have their frames of reference for other reasons: the second knee, another protocol
-    if anatomy.inputs == "views":
-        if any(not other.localizer and other.is_like(stacks[index]) for other in exam.moved):
-            findings.append(finding("part-moved"))
-        # an exam with too few slices for a stack gets this reason however far away the other slices are
-        if any(why_not or other.may_be_part_of(stacks[index]) for other in exam.dated):
-            findings.append(finding("part-dated"))
-            why_not = [*why_not, finding("part-dated")] if why_not else []
     axis = anatomy.axis(stacks[index])
     stack = found.learned(stacks, index) if not why_not else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
@@ -213,14 +205,14 @@ def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[Finding]:
     for view, other in found.views.items():
         if other.named not in (None, view):
             number = stacks[other.stack].slices[other.slice].phases[0].series_number
-            doubts.append(finding("series-misnamed", view, named=other.named, number=number or "?"))
+            doubts.append(finding("view-doubtful", view, named=other.named, number=number or "?", kind="misnamed"))
     for other in found.undecided:
         # a plane is reported only if its name claims a view that is missing; other planes without a view are common, such
         # as localizers and views of vessels
         if other.named and other.named not in found.views:
             shares = [(other.view, other.confidence), *list(other.runners_up.items())[:1]]
             likely = [f"{view} ({share:.2f})" for view, share in shares]
-            doubts.append(finding("series-undecided", other.named, likely=likely))
+            doubts.append(finding("view-doubtful", other.named, likely=likely, kind="undecided"))
     return doubts
 
 

@@ -143,51 +143,31 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         else:
             volumes.append(item)
     for (exam, _), slices in stacks.items():
-        ordered = [_by_time(slices[key]) for key in sorted(slices)]
-        # as in `find_stacks`, a slice that lacks a phase contributes its nearest one
+        # items that name no phase, or one phase twice, keep their order
+        ordered = [sorted(slices[key], key=cycle_fraction) for key in sorted(slices)]
+        times = [[cycle_fraction(item) for item in entries] for entries in ordered]
         usual = usual_count(map(len, ordered))
         count = usual if phases == "all" else 1
-        whole = next(entries for entries in ordered if len(entries) == usual)
-        cycle = _cycle(ordered, usual)
+        # the phases of most slices, because a slice may lack its first one
+        cycle = [
+            Counter(column).most_common(1)[0][0] for column in zip(*(t for t in times if len(t) == usual), strict=True)
+        ]
+        known = len({*cycle}) == usual
         notes = _findings([*phases_not_used(count), *unequal_counts([len(entries) for entries in ordered])])
         for phase in named_phases(count):
-            name = {"phase": phase_name(cycle[phase])} if count > 1 else {}
-            image = [_at_phase(entries, phase, whole) for entries in ordered]
+            name = {"phase": phase_name(cycle[phase] if known else phase / usual)} if count > 1 else {}
+            # as in `find_stacks`, a slice that lacks a phase contributes its nearest one
+            image = [
+                entries[phase if not known and len(entries) == usual else nearest_phase(own, cycle[phase])]
+                for entries, own in zip(ordered, times, strict=True)
+            ]
             volumes.append({"image": image, "exam": exam, **name, **notes})
     return volumes
-
-
-def _by_time(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A slice's images in order of time. Images of which some have the same phase, as in the slices of `find_inputs`, keep
-    their order, because the first image may stand for the last phases."""
-    times = [item.get("phase", 0.0) for item in entries]
-    if len(set(times)) < len(times):
-        return entries
-    return sorted(entries, key=lambda item: (cycle_fraction(item), str(item.get("phase"))))
 
 
 def _findings(found: list[Finding]) -> dict[str, str]:
     """Findings as a key of an input; empty if there are none."""
     return {"findings": to_text(found)} if found else {}
-
-
-def _cycle(ordered: Sequence[Sequence[dict[str, Any]]], usual: int) -> list[float]:
-    """The fractions of the cycle at which the phases are: those of most slices, which may lack the first phase; the phases'
-    ranks if they have names or none, or repeat."""
-    named = any(not isinstance(item.get("phase"), (int, float)) for entries in ordered for item in entries)
-    columns = zip(*(entries for entries in ordered if len(entries) == usual), strict=True)
-    found = [] if named else [Counter(map(cycle_fraction, column)).most_common(1)[0][0] for column in columns]
-    return found if len(set(found)) == usual else [phase / usual for phase in range(usual)]
-
-
-def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, Any]]) -> dict[str, Any]:
-    """A slice's image at a phase of a complete slice: the nearest in time, or the one with the same number if times repeat
-    (``whole`` and ``entries`` may name an image twice, or have no phase)."""
-    times, usual = ([cycle_fraction(item) for item in each] for each in (entries, whole))
-    repeated = len(set(times)) < len(times) or len(set(usual)) < len(usual)
-    if len(entries) == len(whole) and repeated:
-        return entries[number]
-    return entries[nearest_phase(times, usual[number])]
 
 
 def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
@@ -278,23 +258,6 @@ def _other_view(path: Path, view: str) -> str:
     return named.pop() if view in _VIEWS.values() and len(named) == 1 and view not in named else ""
 
 
-def _of_view(files: list[Path], view: str) -> list[Path]:
-    """The files of a folder without those that are named like another view of the heart; these are logged.
-
-    Raises:
-        InputError: no file is left.
-    """
-    others = [file for file in files if _other_view(file, view)]
-    if others and len(others) == len(files):
-        raise InputError(
-            f"{others[0].parent} has no image of the view {view}: its files are named like other views ({others[0].name})"
-        )
-    if others:
-        count, example = count_of(len(others), "file"), others[0].name
-        logger.warning("left out, because the network is for %s: %s named like another view (%s)", view, count, example)
-    return [file for file in files if file not in others]
-
-
 def _from_files(
     path: Path,
     phases: str,
@@ -306,16 +269,22 @@ def _from_files(
     if is_whole_volume(path):
         if is_nifti(path):
             refuse_mask(path)
-        if named := _other_view(path, view):
-            logger.warning(
-                "%s is named like a %s view, but the network is for %s: look at the result", path.name, named, view
-            )
         return _frames(path, phases)
     if path.is_dir():
         files = sorted(entry for entry in path.iterdir() if is_whole_volume(entry) and not entry.name.startswith("."))
         if files:
             refuse_one_name(map(stem, files))
-            return [item for volume in _of_view(_without_masks(files), view) for item in _frames(volume, phases)]
+            others = [file for file in files if _other_view(file, view)]
+            if others:
+                logger.warning(
+                    "left out, because they are named like another view than %s: %s",
+                    view,
+                    some_of([file.name for file in others]),
+                )
+            files = [file for file in files if file not in others]
+            if not files:
+                raise InputError(f"{path} has no image of the view {view}: its files are named like other views")
+            return [item for volume in _without_masks(files) for item in _frames(volume, phases)]
         # MRNet has a folder of arrays for each view
         if (path / view).is_dir() and any(map(is_whole_volume, (path / view).iterdir())):
             return _from_files(path / view, phases, view, contrast, left_out, skipped)

@@ -8,7 +8,7 @@ axes are almost equally near (`PLANE_MARGIN`), the series' name decides; if the 
 undecided.
 
 The bundles learn from the T2-weighted fat-suppressed sagittal stack (Zhang 2024, section 5.1.2). It must have
-`MIN_SLICES` slices or more; `knee_contrast` recognises its contrast. Of several such stacks, the most likely one is
+`MIN_SLICES` slices or more; `knee_series` recognises its contrast. Of several such stacks, the most likely one is
 used, then the one with most slices, then the last acquired. Stacks whose header indicates another contrast are left out
 unless any contrast is accepted. If the contrast is unknown, or if a localizer is the exam's only sagittal stack, that
 stack is used with low confidence and a note, unless its confidence is below `MIN_CONFIDENCE`. If the exam also has a
@@ -19,8 +19,7 @@ positions. Stacks that are not localizers come first, then those whose slices an
 stack, then the one with most slices, then the last acquired. Contrast does not matter for a plane.
 
 A stack shows another body part if its name says so, or if BodyPartExamined says so and the name does not mention a knee;
-such a stack is not used. A stack more than 60 mm away from the middle of the sagittal stack gives no plane. If sagittal
-series are farther apart than that (both knees in one frame of reference), each place is an exam (`knee_parts`).
+such a stack is not used. A stack more than 60 mm away from the middle of the sagittal stack gives no plane.
 
 Limits
 ------
@@ -35,14 +34,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from planewise.exams.knee_contrast import Contrast, contrast_of
-from planewise.exams.knee_parts import APART, other_part
-from planewise.exams.knee_planes import STACK, VIEWS, LyingPlane, plane_of_stack
+from planewise.exams.cardiac_views import KNEE, named_organ
+from planewise.exams.knee_series import STACK, VIEWS, Contrast, LyingPlane, contrast_of, plane_of_stack
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.stack import Stack, is_localizer
-from planewise.findings import Finding, finding
+from planewise.findings import finding
 from planewise.geometry import PARALLEL_ANGLE
 
+#: A view's stack that is farther (mm) than this from the middle of the sagittal stack shows another place, such as the other
+#: knee: the middles of adult knees are 150 mm apart and more.
+APART = 60.0
 #: Minimum number of slices of a sagittal stack to learn from. Table 1 of the paper has 15 and more; three-plane
 #: localizers have 3 to 7.
 MIN_SLICES = 5
@@ -71,8 +72,13 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         index: part for index, stack in enumerate(stacks) if (part := other_part(stack.description, stack.body_part))
     }
     contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
-    remarks = {index: finding("series-contrast", contrast=known.found or "?") for index, known in contrasts.items()}
-    remarks |= {index: finding("localizer") for index, stack in enumerate(stacks) if is_localizer(stack)}
+    remarks = {
+        index: finding("stack-remark", contrast=known.found or "?", kind="contrast")
+        for index, known in contrasts.items()
+    }
+    remarks |= {
+        index: finding("stack-remark", kind="localizer") for index, stack in enumerate(stacks) if is_localizer(stack)
+    }
     remarks |= {index: finding("series-of-organ", organ=part) for index, part in parts.items()}
     result = Recognition(remarks=remarks)
     if chosen is None:
@@ -82,11 +88,19 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         result.confidence = 1.0
     if result.stack is not None:
         result.axis = right_to_left(stacks[result.stack])
-        result.findings += _slices_apart(stacks, planes, result.stack)
     for view in VIEWS:
         _choose_view(result, stacks, planes, parts, view)
     _tell_what_is_undecided(result, stacks, planes)
     return result
+
+
+def other_part(description: str, body_part: str) -> str | None:
+    """The body part other than a knee that a series shows, in words; None if nothing says so.
+
+    The series' name takes precedence over BodyPartExamined, which scanners copy from one protocol to the next.
+    """
+    part = named_organ(description) or named_organ(body_part)
+    return None if part == KNEE else part
 
 
 def right_to_left(stack: Stack) -> np.ndarray | None:
@@ -104,15 +118,18 @@ def _choose_sagittal(
     ``findings``."""
     notes = result.findings
     if not contrasts:
-        notes.append(finding("no-sagittal-stack"))
+        notes.append(finding("not-recognised", kind="no-sagittal"))
         return
     others = {parts[index]: index for index in contrasts if index in parts}
     contrasts = {index: known for index, known in contrasts.items() if index not in parts}
     if not contrasts:
         result.candidate = next(iter(others.values()))
-        notes += [finding("no-sagittal-stack"), *(finding("series-of-organ", organ=part) for part in others)]
+        notes += [
+            finding("not-recognised", kind="no-sagittal"),
+            *(finding("series-of-organ", organ=part) for part in others),
+        ]
         return
-    notes += [finding("stack-of-organ", "sagittal", organ=part) for part in others]
+    notes += [finding("stack-left-out", "sagittal", organ=part, kind="organ") for part in others]
     enough = [index for index in contrasts if len(stacks[index].slices) >= MIN_SLICES]
     if not enough:
         result.candidate = max(contrasts, key=lambda index: len(stacks[index].slices))
@@ -126,23 +143,33 @@ def _choose_sagittal(
     if not fitting:
         result.candidate = order[0]
         known = contrasts[order[0]]
-        notes.append(finding("no-contrast", contrast=known.found, confidence=round(known.confidence, 3)))
+        notes.append(
+            finding("not-recognised", contrast=known.found, confidence=round(known.confidence, 3), kind="contrast")
+        )
         return
     best = fitting[0]
     result.candidate = best
     confidence = 1.0 if any_contrast else contrasts[best].confidence
     confidence *= plane_of_stack(stacks[best]).confidence
     if confidence < MIN_CONFIDENCE:
-        notes.append(finding("no-contrast", contrast=contrasts[best].found or "?", confidence=round(confidence, 3)))
-        notes += [finding("localizer")] if not proper else []
+        notes.append(
+            finding(
+                "not-recognised",
+                contrast=contrasts[best].found or "?",
+                confidence=round(confidence, 3),
+                kind="contrast",
+            )
+        )
+        notes += [finding("stack-remark", kind="localizer")] if not proper else []
         result.confidence = confidence
         return
-    _tell_the_choice(stacks, contrasts, fitting, order, notes)
+    if len(fitting) > 1:
+        notes.append(finding("stack-remark", "sagittal", count=len(fitting), kind="several"))
     if not proper:
-        notes.append(finding("localizer-used"))
+        notes.append(finding("stack-remark", kind="localizer-used"))
         confidence = min(confidence, LOCALIZER_CONFIDENCE)
     elif not contrasts[best].found:
-        notes.append(finding("contrast-unknown"))
+        notes.append(finding("stack-remark", kind="contrast-unknown"))
     result.stack = best
     result.confidence = confidence
 
@@ -156,34 +183,6 @@ def _acquired(stack: Stack) -> tuple:
     return max(entry.acquired for entry in stack.slices)
 
 
-def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], notes: list[Finding]) -> None:
-    if len(fitting) > 1:
-        keys = [_preference(stacks[index], contrasts[index]) for index in fitting[:2]]
-        step = next((rank for rank in range(3) if keys[0][rank] != keys[1][rank]), 2)
-        kind = ("likeliest", "most-slices", "last")[step]
-        notes.append(finding("several-planes", "sagittal", count=len(fitting), kind=kind))
-    for index in order:
-        if index not in fitting:
-            notes.append(finding("stack-of-contrast", "sagittal", contrast=contrasts[index].found))
-
-
-def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> list[Finding]:
-    """Note sagittal stacks with too few slices to be a separate acquisition, such as a slice acquired with another
-    setting.
-    """
-    few = [
-        stack
-        for index, stack in enumerate(stacks)
-        if index != used and planes[index].view == STACK and len(stack.slices) < MIN_SLICES and not is_localizer(stack)
-    ]
-    return [
-        finding(
-            "stack-not-used", count=len(stack.slices), stack="sagittal stack", **stack.difference_from(stacks[used])
-        )
-        for stack in few
-    ]
-
-
 def _choose_view(
     result: Recognition, stacks: list[Stack], planes: list[LyingPlane], parts: dict[int, str], view: str
 ) -> None:
@@ -191,17 +190,19 @@ def _choose_view(
     main = result.stack
     pool = [index for index, plane in enumerate(planes) if plane.view == view and index != main]
     others = dict.fromkeys(parts[index] for index in pool if index in parts)
-    result.findings += [finding("stack-of-organ", view, organ=part) for part in others]
+    result.findings += [finding("stack-left-out", view, organ=part, kind="organ") for part in others]
     pool = [index for index in pool if index not in parts]
     if main is not None:
         tilted = [index for index in pool if stacks[index].angle_to(stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
         if len(tilted) < len(pool):
-            result.findings.append(finding("stack-parallel", view))
+            result.findings.append(finding("stack-left-out", view, kind="parallel"))
         pool = tilted
     middle = None if main is None else stacks[main].middle
     distances = {index: 0.0 if middle is None else _away(stacks[index], middle) for index in pool}
     result.findings += [
-        finding("stack-elsewhere", view, mm=round(distance)) for distance in distances.values() if distance > APART
+        finding("stack-left-out", view, mm=round(distance), kind="elsewhere")
+        for distance in distances.values()
+        if distance > APART
     ]
     pool = [index for index in pool if distances[index] <= APART]
     if not pool:
@@ -210,10 +211,7 @@ def _choose_view(
     best = max(pool, key=keys.__getitem__)
     rivals = [index for index in pool if is_localizer(stacks[index]) == is_localizer(stacks[best])]
     if len(rivals) > 1:
-        second = max(keys[index] for index in rivals if index != best)
-        step = next((rank for rank in range(1, 4) if keys[best][rank] != second[rank]), 3)
-        kind = ("covers", "most-slices", "last")[step - 1]
-        result.findings.append(finding("several-planes", view, count=len(rivals), kind=kind))
+        result.findings.append(finding("stack-remark", view, count=len(rivals), kind="several"))
     plane = planes[best]
     result.views[view] = FoundView(view, best, central_slice(stacks[best], middle), plane.confidence, named=plane.named)
 
@@ -258,12 +256,14 @@ def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: li
             result.undecided.append(
                 FoundView(first, index, central_slice(stacks[index]), share, runners_up, plane.named)
             )
-            result.findings.append(finding("plane-undecided", likely=plane.near))
+            result.findings.append(finding("stack-remark", likely=plane.near, kind="undecided"))
     used = {result.stack, *(found.stack for found in result.views.values())}
     for index, plane in enumerate(planes):
         if plane.named and plane.view and plane.named != plane.view and index in used:
             number = stacks[index].slices[central_slice(stacks[index])].phases[0].series_number or "?"
-            result.findings.append(finding("series-misnamed", plane.view, named=plane.named, number=number))
+            result.findings.append(
+                finding("view-doubtful", plane.view, named=plane.named, number=number, kind="misnamed")
+            )
     idle = sum(is_localizer(stack) for index, stack in enumerate(stacks) if index not in used)
     if idle and result.stack is not None:
-        result.findings.append(finding("localizers-not-used", count=idle))
+        result.findings.append(finding("stack-left-out", count=idle, kind="localizers"))

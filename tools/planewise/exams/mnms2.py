@@ -67,7 +67,7 @@ def _classes(home: Path, skipped: Skipped) -> dict[str, object]:
             row = read_table(table, table.stat().st_mtime_ns).get(int(home.name))
         break
     if row is None:
-        skipped[finding("table-lacks", table=TABLE, what="the exam's group")].append(str(home))
+        skipped[finding("input-lacks", table=TABLE, what="the exam's group", kind="table")].append(str(home))
     return dict(row or {})
 
 

@@ -63,7 +63,6 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> FoundVolumes:
                 continue
             classes = {label: labels[label][case] for label in LABELS if case in labels[label]}
             volumes.append(_volume(path, section, classes))
-    _tell_copies_apart(volumes, folder)
     return FoundVolumes(volumes, dict(skipped), problems)
 
 
@@ -86,40 +85,14 @@ def _volume(path: Path, section: str, classes: dict[str, int]) -> Volume:
     return Volume(path, None, path.stem, classes=classes, group=group or "no label", key=key, patient_key=key)
 
 
-def _tell_copies_apart(volumes: list[Volume], folder: Path) -> None:
-    """If two trees below one folder have exams of the same name, use their whole path as key."""
-    homes = defaultdict(set)
-    for volume in volumes:
-        homes[volume.key].add(volume.folder)
-    for volume in volumes:
-        home = volume.folder
-        if len(homes[volume.key]) > 1:
-            place = home.relative_to(folder).as_posix() if home.is_relative_to(folder) else home.as_posix()
-            volume.key = volume.patient_key = f"mrnet:{place}/{volume.case}"
-
-
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, Finding]]) -> dict[str, int]:
     """Map each case to its label; errors in the file go to ``problems``."""
     try:
         rows = read_csv(path)
     except InputError:
-        problems.append((path.name, finding("table-lacks", table=path.name, what="a label")))
+        problems.append((path.name, finding("input-lacks", table=path.name, what="a label", kind="table")))
         return {}
-    by_number = {case.lstrip("0"): case for case in cases}
-    given: dict[str, set[str]] = defaultdict(set)
-    wrong: dict[Finding, list[str]] = defaultdict(list)
-    for name, value in ((row[0], row[1] if len(row) > 1 else "") for row in rows):
-        # an id that lost its zeros in a spreadsheet is still the same number
-        case = name if name in cases else by_number.get(name.lstrip("0")) if name.isdecimal() else None
-        if case is None:
-            wrong[finding("name-unknown")].append(name)
-        elif value not in ("0", "1"):
-            wrong[finding("table-row", kind="value", column="label", value=value[:20], wanted="0 or 1")].append(name)
-        else:
-            given[case].add(value)
-    twice = sorted(case for case, values in given.items() if len(values) > 1)
-    wrong[finding("rows-disagree", columns=["label"])] += twice
-    told = {name for names in wrong.values() for name in names}
-    wrong[finding("label-missing", label="a label")] += sorted(cases - given.keys() - told)
-    problems += [(f"{path.name}: {some_of(names)}", reason) for reason, names in wrong.items() if names]
-    return {case: int(*values) for case, values in given.items() if len(values) == 1}
+    given = {row[0]: row[1] for row in rows if row[0] in cases and row[1:] and row[1] in ("0", "1")}
+    if lacking := sorted(cases - given.keys()):
+        problems.append((f"{path.name}: {some_of(lacking)}", finding("input-lacks", label="a label", kind="label")))
+    return {case: int(value) for case, value in given.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ from planewise.exams.volume import Volume
 from planewise.exams.volumes import IMAGE_FOLDER
 from planewise.files.names import case_and_channel, stem
 from planewise.files.text import read_json
-from planewise.findings import Finding, finding
-from planewise.words import some_of
 
 SPLITS = "splits_final.json"
 TRAIN, VAL = (f"{part} of fold 0 in {SPLITS}" for part in ("train", "val"))
@@ -33,16 +31,6 @@ def nnunet_part(place: object) -> str | None:
     if place.folder.name == TEST:
         return TEST
     return next((fold[name] for name in _names(place) if name in fold), TRAINING)
-
-
-def cases_without_image(places: Iterable[object]) -> list[tuple[str, Finding]]:
-    """The cases of each fold that have no image that is used."""
-    there: dict[Path, tuple[Mapping[str, str], set[str]]] = {}
-    for place in places:
-        if isinstance(place, Volume) and (fold := _fold_of(place)):
-            there.setdefault(place.folder.parent, (fold, set()))[1].update(_names(place))
-    lost = [sorted(fold.keys() - names) for fold, names in there.values()]
-    return [(f"{SPLITS}: {some_of(cases)}", finding("name-unknown")) for cases in lost if cases]
 
 
 def _names(volume: Volume) -> tuple[str, str]:

@@ -9,16 +9,15 @@ A YAML file lists, for each exam, where its views are::
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.exam import Exam
-from planewise.exams.labels import read_yaml
 from planewise.exams.recognition import FoundView, Recognition
-from planewise.exams.stack import Slice, Stack
+from planewise.exams.stack import Stack
+from planewise.exams.tables import read_yaml
 from planewise.findings import finding
 
 
@@ -36,12 +35,7 @@ def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
                 f"{path}, exam {exam}: write lines like `{(anatomy.stack, *anatomy.targets)[-1]}: FOLDER` below an "
                 f"exam; views are {', '.join(sorted(known))}"
             )
-        targets = {str(view): "none" if target is None else str(target) for view, target in wanted.items()}
-        if "\0" in "".join((str(exam), *targets.values())):
-            raise InputError(
-                f"{path}, exam {str(exam)!r}: a name contains a zero byte, which no file has; correct the name"
-            )
-        overrules[str(exam)] = targets
+        overrules[str(exam)] = {str(view): str(target or "none") for view, target in wanted.items()}
     return overrules
 
 
@@ -59,11 +53,10 @@ def apply_overrules(
     """Change the ``found`` views in the named exams.
 
     Raises:
-        InputError: a named exam or image does not exist, or two views have the same image.
+        InputError: a named exam or image does not exist.
     """
     for name, wanted in overrules.items():
-        place = {_real(folder / name), _real(Path(name))}
-        exam = next((exam for exam in exams if name == exam.name or _real(exam.folder) in place), None)
+        exam = next((exam for exam in exams if name == exam.name or exam.folder == folder / name), None)
         if exam is None:
             raise InputError(
                 f"--views: there is no exam {name}; name it by its hash (first column of the table) "
@@ -71,57 +64,35 @@ def apply_overrules(
             )
         names = stack_names(exam.stacks, exam.found, anatomy.stack)
         if wanted.get(anatomy.stack, "none").lower() != "none":
-            index, _ = _find(exam, names, wanted[anatomy.stack], folder)
-            exam.found = anatomy.recognise(exam.stacks, index)
+            exam.found = anatomy.recognise(exam.stacks, _find(exam, names, wanted[anatomy.stack])[0])
         elif anatomy.stack in wanted:
             exam.found.stack = None
         found = exam.found
-        taken: dict[tuple[int, int], str] = {}
         for view, target in wanted.items():
             if view == anatomy.stack:
                 continue
             found.views.pop(view, None)
             if target.lower() == "none":
                 continue
-            plane = _find(exam, names, target, folder)
-            if (other := taken.setdefault(plane, view)) != view:
-                raise InputError(
-                    f"--views, exam {name}: {other} and {view} are the same image ({target}); an image shows one view, so "
-                    "correct one of the two lines, or write `none`"
-                )
+            plane = _find(exam, names, target)
             found.views = {other: value for other, value in found.views.items() if value.place != plane}
             found.undecided = [value for value in found.undecided if value.place != plane]
             found.views[view] = FoundView(view, *plane, confidence=1.0)
-            seen = anatomy.plane_of(exam.stacks[plane[0]]) if anatomy.plane_of else None
-            if seen not in (None, view):
-                found.findings.append(finding("chosen-unlike", view, normal=seen))
-        found.findings.append(finding("views-chosen"))
+        found.findings.append(finding("stack-remark", kind="chosen"))
 
 
-def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:
+def _find(exam: Exam, names: dict[str, int], target: str) -> tuple[int, int]:
     """The stack and the slice of a target; for a stack or a folder, the middle slice."""
     if target in names:
-        index = names[target]
         known = exam.found.views.get(target)
-        return index, known.slice if known else len(exam.stacks[index].slices) // 2
-    places = {_real(folder / target), _real(exam.folder / target)}
-    inside = [place for place in places if _real(exam.folder) in place.parents]
+        return names[target], known.slice if known else len(exam.stacks[names[target]].slices) // 2
     for index, stack in enumerate(exam.stacks):
-        meant = [rank for rank, entry in enumerate(stack.slices) if _lies_in(entry, inside)]
+        files = [[Path(frame.path) for frame in entry.phases] for entry in stack.slices]
+        place = exam.folder / target
+        meant = [rank for rank, own in enumerate(files) if any(place in (file, *file.parents) for file in own)]
         if meant:
             return index, meant[len(meant) // 2]
     raise InputError(
         f"--views, exam {exam.name}: {target} is not one of its images; give a file or folder below the exam's"
         f" folder, or one of {', '.join(names)}"
     )
-
-
-def _lies_in(entry: Slice, places: Sequence[Path]) -> bool:
-    """Whether an image of a slice is one of the files or lies in one of the folders."""
-    paths = [_real(Path(frame.path)) for frame in entry.phases]
-    return any(place == path or place in path.parents for place in places for path in paths)
-
-
-def _real(path: Path) -> Path:
-    """The path without links; unlike `Path.resolve`, this function accepts a link to itself."""
-    return Path(os.path.realpath(path))

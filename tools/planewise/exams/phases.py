@@ -13,7 +13,7 @@ from planewise.findings import Finding, finding
 from planewise.phases import usual_count
 
 #: A cine was cut off if its images cover less than the first share of the header's heartbeat. Prospective gating often
-#: leaves out the last fifth, so a note follows if they cover less than the second share.
+#: leaves out the last fifth: such images are complete if they cover the second share.
 CUT_OFF, PROSPECTIVE = 2 / 3, 0.9
 #: A cine shows several heartbeats if its images cover at least the first number of the header's heartbeats. If they cover
 #: more than the second number, the header is wrong.
@@ -28,7 +28,7 @@ def phase_findings(slices: Sequence[Slice]) -> list[Finding]:
     """Compare the phases of a stack's slices with each other, with the header's number of images and with its heartbeat.
 
     Returns:
-        Flags, which concern all volumes and planes; without one, a note if the images cover only most of a heartbeat.
+        Flags, which concern all volumes and planes.
     """
     if any(frame.phase or frame.time is not None for frame in slices[0].phases):
         return []
@@ -38,26 +38,23 @@ def phase_findings(slices: Sequence[Slice]) -> list[Finding]:
     if min(counts) < max(counts) and not all(entry.phases[0].cycle == len(entry.phases) for entry in slices):
         found += unequal_counts(counts)
     elif any(_has_gap(entry.phases) for entry in slices):
-        found.append(finding("phases-uneven"))
+        found.append(finding("phases-doubtful", kind="uneven"))
     promised = usual_count(entry.phases[0].cycle for entry in slices)
     # a person may have kept every second phase
     ends_early = 2 * usual > promised + 1 or 0 < covered < CUT_OFF or (not covered and _are_consecutive(slices))
-    percent = round(100 * covered)
     if usual < promised <= MOST_PHASES and covered < PROSPECTIVE and ends_early:
-        found.append(finding("phases-missing", count=usual, promised=promised))
+        found.append(finding("phases-doubtful", kind="promised", count=usual, promised=promised))
     elif 0 < covered < CUT_OFF and usual > 2:
-        found.append(finding("heartbeat-cut-off", percent=percent))
+        found.append(finding("phases-doubtful", kind="cut-off", percent=round(100 * covered)))
     elif SEVERAL_BEATS <= covered <= MOST_BEATS:
-        found.append(finding("heartbeats-several", beats=round(covered, 1)))
-    elif CUT_OFF <= covered < PROSPECTIVE and not found:
-        found.append(finding("heartbeat-not-whole", percent=percent))
+        found.append(finding("phases-doubtful", beats=round(covered, 1), kind="heartbeats"))
     return found
 
 
 def unequal_counts(counts: Sequence[int]) -> list[Finding]:
     """A flag for slices with different numbers of phases; none if they have equally many."""
     low, high = min(counts), max(counts)
-    return [finding("phases-unequal", low=low, high=high)] if low < high else []
+    return [finding("phases-doubtful", low=low, high=high, kind="unequal")] if low < high else []
 
 
 def _step(phases: Sequence[Frame]) -> float | None:

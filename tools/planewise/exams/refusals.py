@@ -1,48 +1,38 @@
-"""Refuse files without a usable slice, judged by name, header and length."""
+"""Refuse files without a usable slice, judged by name and header."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
-import zlib
-from collections.abc import Sequence
-from typing import BinaryIO, Literal
+from collections.abc import Iterator, Sequence
 
 import pydicom
-from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from planewise.exams.dicom_values import number_of, values_of
-from planewise.findings import finding
+from planewise.findings import Finding, finding
+
+
+def _each(code: str, *kinds: str) -> Iterator[Finding]:
+    return (finding(code, kind=kind) for kind in kinds)
+
 
 #: Why a file is left out. People see each reason with a count and one example.
-HIDDEN, EMPTY, NOT_DICOM = (
-    finding("file-unusable", kind="hidden"),
-    finding("file-unusable", kind="empty"),
-    finding("file-unusable", kind="not-dicom"),
+HIDDEN, EMPTY, NOT_DICOM, ARCHIVE, OTHER_FORMAT, LINKED_FOLDER, ODD_PATH, TRUNCATED, DAMAGED = _each(
+    "file-unusable",
+    "hidden",
+    "empty",
+    "not-dicom",
+    "packed",
+    "other-format",
+    "linked",
+    "no-text",
+    "truncated",
+    "damaged",
 )
-ARCHIVE, OTHER_FORMAT = finding("file-unusable", kind="packed"), finding("file-unusable", kind="other-format")
-NOT_A_FILE, LINKED_FOLDER, ODD_PATH = (
-    finding("file-unusable", kind="no-file"),
-    finding("file-unusable", kind="linked"),
-    finding("file-unusable", kind="no-text"),
+NO_IMAGE, NOT_ACQUIRED, BURNT_IN, COLOUR, MOSAIC, PHASE_IMAGE = _each(
+    "dicom-unusable", "no-image", "not-acquired", "burnt-in", "colour", "mosaic", "phase-image"
 )
-#: The file ends early; or its header is broken, repeats an element, or makes pydicom and ITK read different things.
-TRUNCATED, DAMAGED = finding("file-unusable", kind="truncated"), finding("file-unusable", kind="damaged")
-NO_IMAGE, NOT_ACQUIRED = finding("dicom-unusable", kind="no-image"), finding("dicom-unusable", kind="not-acquired")
-BURNT_IN, COLOUR, MOSAIC = (
-    finding("dicom-unusable", kind="burnt-in"),
-    finding("dicom-unusable", kind="colour"),
-    finding("dicom-unusable", kind="mosaic"),
-)
-PHASE_IMAGE, TOO_LARGE = finding("dicom-unusable", kind="phase-image"), finding("dicom-unusable", kind="too-large")
-NO_POSITION, BAD_GEOMETRY = finding("dicom-unusable", kind="no-position"), finding("dicom-unusable", kind="geometry")
-#: The header contradicts the pixels or DICOM, so that readers differ; slope and intercept that corrupt values.
-BAD_PIXELS, BAD_SCALE, NOT_HOUNSFIELD = (
-    finding("dicom-unusable", kind="pixels"),
-    finding("dicom-unusable", kind="scale"),
-    finding("dicom-unusable", kind="hounsfield"),
-)
+NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE = _each("dicom-unusable", "no-position", "geometry", "pixels", "scale")
 #: Why an image is damaged, or its header is wrong: an exam may lack its slices.
 BROKEN = {EMPTY, TRUNCATED, DAMAGED, NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE}
 
@@ -52,12 +42,6 @@ _READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1"
 }
 #: UID of the deflated transfer syntax.
 DEFLATED = "1.2.840.10008.1.2.1.99"
-#: Limits of a file: its frames, the items of all sequences in the frames' headers, and the bytes to which a deflated
-#: file may grow. A cine of a whole heart has about 1,200 frames of 20 items; a file beyond these limits takes minutes
-#: and gigabytes to read.
-MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
-#: Largest rescale slope and intercept. Beyond it, float32 loses most of the differences between pixels.
-LARGEST_SCALE = 1e6
 #: Maps each modality to the SOP classes of its images: one slice per file, enhanced multi-frame files, and files
 #: converted to these.
 _IMAGES = {
@@ -68,27 +52,6 @@ _IMAGES = {
 SINGLE_FRAME = {"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", ""}
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
-_ITEM, _ITEM_BIG_ENDIAN, _PIXEL_DATA = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00", b"\xe0\x7f\x10\x00"
-#: Value representations whose length takes four bytes, and all others.
-_LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-_SHORT = {
-    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST",
-    b"TM", b"UI", b"UL", b"US",
-}  # fmt: skip
-_UNDEFINED = 0xFFFFFFFF
-#: Group of the tags of a sequence's items.
-_ITEMS = 0xFFFE
-#: Value representations of elements that need not state their length.
-_OPEN = {b"SQ", b"UN"}
-#: Elements that ITK reads; it fails if their value representation is not that of DICOM's dictionary.
-READ_BY_ITK = {
-    tag_for_keyword(keyword): {dictionary_VR(keyword), "UN"}
-    for keyword in (
-        "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "PlanarConfiguration",
-        "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-        "RescaleIntercept", "RescaleSlope",
-    )
-}  # fmt: skip
 _PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "CSA MPR", "CSAPARALLEL"}
 _NOT_DICOM_SUFFIXES = {
     ".txt", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".pdf", ".md", ".yml", ".yaml", ".cfg", ".ini", ".log", ".py",
@@ -151,20 +114,17 @@ def refuse_what_is_no_slice(
         # only two to eight capitals are repeated, as in DICOM's modalities; any other text may be somebody's name
         found = modality if re.fullmatch("[A-Z]{2,8}", modality) else "?"
         raise Refused(finding("dicom-unusable", kind="other-modality", modality=found, wanted=wanted))
-    if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
+    if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1 or not header.get("BitsAllocated"):
         raise Refused(BAD_PIXELS)
     if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
         raise Refused(BURNT_IN)
-    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").upper()
-    if int(header.get("SamplesPerPixel") or 1) > 1 or not photometric.startswith("MONOCHROME"):
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
+    if int(header.get("SamplesPerPixel") or 1) > 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused(COLOUR)
-    # readers disagree on whether to invert an image whose interpretation DICOM does not define
-    if photometric not in ("MONOCHROME1", "MONOCHROME2") or header.get("PhotometricInterpretation") == "monochrome1":
-        raise Refused(BAD_PIXELS)
+    of_ct = modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header
     if modality == "CT" and photometric == "MONOCHROME1":
-        raise Refused(NOT_HOUNSFIELD)
-    refuse_scale(header, modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header)
-    refuse_bits(header)
+        raise Refused(BAD_SCALE)
+    refuse_scale(header.get("RescaleSlope"), header.get("RescaleIntercept"), needed=of_ct)
     if "MOSAIC" in image_type:
         raise Refused(MOSAIC)
     if image_type & _PROJECTIONS:
@@ -173,176 +133,13 @@ def refuse_what_is_no_slice(
         raise Refused(finding("dicom-unusable", kind="compressed", syntax=pydicom.uid.UID(syntax).name))
 
 
-def refuse_scale(header: dict, needed: bool) -> None:
-    """Raises `Refused` for a rescale slope or intercept that corrupts the values; ITK would read some of them as 1 or
-    0.
+def refuse_scale(slope: object, intercept: object, needed: bool = False) -> None:
+    """Raises `Refused` for a rescale slope or intercept with which ITK would read other values.
 
     Args:
-        header: maps keywords to values.
-        needed: whether pixel values are meaningless without slope and intercept.
+        slope, intercept: their values in the header; None if it has none.
+        needed: whether pixel values are meaningless without them, as in CT.
     """
-    given = [header.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
-    if needed and None in given:
-        raise Refused(NOT_HOUNSFIELD)
-    slope, intercept = (
-        usual if value is None else number_of(value) for value, usual in zip(given, (1.0, 0.0), strict=True)
-    )
-    if not slope or intercept is None or max(abs(slope), abs(intercept)) > LARGEST_SCALE:
-        raise Refused(NOT_HOUNSFIELD if needed else BAD_SCALE)
-
-
-def refuse_bits(header: dict) -> None:
-    """Raises `Refused` if pixels have no bits, or if their bits are not where DICOM requires them (PS3.5, 8.1.1), because
-    readers shift such bits differently, or not at all.
-
-    Args:
-        header: maps keywords to values.
-    """
-    allocated, stored, high = (header.get(keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
-    if not allocated or header.get("SamplesPerPixel") == 0:
-        raise Refused(BAD_PIXELS)
-    if stored is None or high is None:
-        return
-    values = [number_of(value) for value in (allocated, stored, high)]
-    if None in values or not 1 <= values[1] <= values[0] or values[2] != values[1] - 1:
-        raise Refused(BAD_PIXELS)
-
-
-def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None) -> None:
-    """Raises `Refused` for an element with which ITK cannot read the file: an element that ITK needs, if its value
-    representation is not DICOM's; an element that does not state its length, unless it is a sequence; a sequence that does
-    not consist of items; and an item outside a sequence.
-
-    Args:
-        tag: its tag.
-        vr: its value representation; None if the file does not state it.
-        length: length of its value, bytes.
-        file: open file, positioned at the value; None if the file is deflated.
-    """
-    if tag >> 16 == _ITEMS:
-        raise Refused(DAMAGED)
-    if vr is None:
-        return
-    if vr not in READ_BY_ITK.get(tag, (vr,)) or not (vr.encode() in _SHORT or vr.encode() in _LONG):
-        raise Refused(DAMAGED)
-    if length == _UNDEFINED and vr.encode() not in _OPEN:
-        raise Refused(DAMAGED)
-    if vr != "SQ" or file is None or length == _UNDEFINED:
-        return
-    start = file.tell()
-    end = start + length
-    while (place := file.tell()) < end:
-        item = file.read(8)
-        order = "little" if item[:4] == _ITEM else "big"
-        size = int.from_bytes(item[4:], order)
-        if item[:4] not in (_ITEM, _ITEM_BIG_ENDIAN) or (size != _UNDEFINED and place + 8 + size > end):
-            raise Refused(DAMAGED)
-        if size == _UNDEFINED:
-            break
-        file.seek(size, os.SEEK_CUR)
-    file.seek(start)
-
-
-def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:
-    """Raises `Refused` unless the rest of the file contains the pixels that its header promises, and no more.
-
-    Args:
-        header: maps keywords to values.
-        syntax: UID of the transfer syntax.
-        file: open file, positioned at the pixel data, where pydicom stopped.
-        size: size of the whole file, bytes.
-    """
-    if syntax == DEFLATED:
-        return  # a deflated file was read from a buffer, so the file's own position is meaningless
-    start = file.tell()
-    head = file.read(12)
-    big_endian = syntax == "1.2.840.10008.1.2.2"
-    if head[:4] != (b"\x7f\xe0\x00\x10" if big_endian else b"\xe0\x7f\x10\x00"):
-        raise Refused(TRUNCATED if start >= size else NO_IMAGE)
-    explicit = head[4:6] in (b"OW", b"OB")
-    length = int.from_bytes(head[8:12] if explicit else head[4:8], "big" if big_endian else "little")
-    start += 12 if explicit else 8
-    if syntax.startswith("1.2.840.10008.1.2.4") or syntax == "1.2.840.10008.1.2.5":
-        # encapsulated pixels are items that state their length, and end with a delimiter
-        file.seek(start)
-        while (item := file.read(8))[:4] == b"\xfe\xff\x00\xe0":
-            file.seek(int.from_bytes(item[4:], "little"), os.SEEK_CUR)
-        if item[:4] != b"\xfe\xff\xdd\xe0":
-            raise Refused(TRUNCATED)
-        return
-    bits = int(header["BitsAllocated"])
-    frames = int(header.get("NumberOfFrames") or 1)
-    wanted = math.ceil(int(header["Rows"]) * int(header["Columns"]) * frames * bits / 8)
-    if size - start < wanted:
-        raise Refused(TRUNCATED)
-    if wanted + 1 < length < _UNDEFINED:
-        raise Refused(BAD_PIXELS)
-    if length not in (wanted, wanted + wanted % 2):  # the stored length is rounded up to an even number
-        raise Refused(DAMAGED)
-    file.seek(start + length)
-    _refuse_trailing(file, size, explicit, "big" if big_endian else "little")
-
-
-def _refuse_trailing(file: BinaryIO, size: int, explicit: bool, order: Literal["little", "big"]) -> None:
-    """Raises `Refused` if what follows the pixels is neither complete elements nor padding with zeros, or if it contains the
-    pixels again, because pydicom would take the last of them, ITK the first.
-
-    Args:
-        file: open file, positioned after the pixels.
-        size: size of the whole file, bytes.
-        explicit: whether elements state their value representation.
-        order: order of bytes.
-    """
-    while size - file.tell() >= 4:  # ITK ignores up to three bytes
-        element = file.read(8)
-        if element[:4] in (_PIXEL_DATA, b"\x7f\xe0\x00\x10"):
-            raise Refused(DAMAGED)
-        if element == bytes(8):
-            continue
-        vr, length = element[4:6], element[4:] if not explicit else element[6:]
-        if explicit and vr in _LONG:
-            length = file.read(4)
-        count = int.from_bytes(length, order)
-        if count == _UNDEFINED and (not explicit or vr in _OPEN):
-            return
-        if len(element) < 8 or (explicit and vr not in _LONG | _SHORT) or count > size - file.tell():
-            raise Refused(DAMAGED)
-        file.seek(count, os.SEEK_CUR)
-
-
-def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
-    """Raises `Refused` for more frames, or more items in their headers, than can be read in reasonable time.
-
-    Args:
-        header: maps keywords to values, without the frames' own headers.
-        file: open file, positioned at the first sequence that contains headers of frames.
-        size: size of the whole file, bytes.
-    """
-    if int(header.get("NumberOfFrames") or 1) > MOST_FRAMES:
-        raise Refused(TOO_LARGE)
-    start, items, tail = file.tell(), 0, b""
-    while start < size and (chunk := file.read(2**20)):
-        text = tail + chunk
-        items += text.count(_ITEM)
-        if items > MOST_ITEMS:
-            raise Refused(TOO_LARGE)
-        if _PIXEL_DATA in text:
-            return
-        # a tag may cross the border of two chunks; three bytes are less than a tag, so no tag is counted twice
-        tail = text[-3:]
-
-
-def refuse_inflated(content: bytes) -> None:
-    """Raises `Refused` for a deflated data set that would grow beyond `MOST_INFLATED`; nothing is stored.
-
-    Args:
-        content: content of the file, deflated after its first group (PS3.10).
-    """
-    # 128 bytes and "DICM" come first, then FileMetaInformationGroupLength: 8 bytes of tag, VR and length, 4 of the value
-    start = 144 + int.from_bytes(content[140:144], "little")
-    inflater, grown, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[start:]
-    while rest and not inflater.eof:
-        grown += len(inflater.decompress(rest, 2**20))
-        if grown > MOST_INFLATED:
-            raise Refused(TOO_LARGE)
-        rest = inflater.unconsumed_tail
+    given = [number_of(value) for value in (slope, intercept) if value is not None]
+    if None in given or (slope is not None and not number_of(slope)) or (needed and len(given) < 2):
+        raise Refused(BAD_SCALE)

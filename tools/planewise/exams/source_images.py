@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ from pydicom.valuerep import DA, format_number_as_ds
 
 from planewise.errors import InputError
 from planewise.findings import Finding, finding
-from planewise.words import listed
 
 #: The only elements that `hide` keeps: geometry and references, without names, dates, places and free text.
 _NOT_PERSONAL = (
@@ -45,10 +43,9 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceU
 _OF_MANY_FRAMES = (
     "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames", "FrameIncrementPointer",
 )  # fmt: skip
-#: Largest height (cm) of the WHO's child growth standards, and the largest body mass index (kg/m2) up to this height: the
-#: WHO counts a weight as implausible beyond 5 standard deviations of weight-for-height, which are at most 27.3 kg/m2 from
-#: 65 to 120 cm, in girls and boys (WHO Child Growth Standards, Geneva 2006; the WHO's R package anthro).
-_CHILD, _CHILDS_INDEX = 120, 28
+#: Smallest and largest height (cm), weight (kg) and body mass index (kg/m2) of a person; values beyond them are mistakes or
+#: in another unit.
+_HEIGHTS, _WEIGHTS, _INDICES = (40, 250), (2, 350), (8, 80)
 #: Heights or weights that differ by at most this share count as one value, because archives round them differently,
 #: especially after a conversion from pounds. The body surface then changes by less than this share.
 _SAME_SIZE = 0.01
@@ -142,48 +139,38 @@ def header_values_kept() -> Iterator[None]:
             yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # the message may contain a value of the header
-        raise InputError(f"the images' headers cannot be used for DICOM results ({type(error).__name__})") from error
+        raise InputError(finding("no-dicom", kind="headers", error=type(error).__name__)) from error
     finally:
         log.setLevel(level)
 
 
 def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, list[Finding]]:
-    """Height (cm) and weight (kg) of the patient, from the item or from the headers of its DICOM images and the exam's views.
+    """Height (cm) and weight (kg) of the patient, from the item or from the headers of its DICOM images.
 
     Returns:
-        The size, or None if a value is unknown or impossible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
-        mass index below 8 or above 80 kg/m2; and a flag on an impossible or implausible size, or a note on values of zero,
-        which mean that the size is unknown, or on headers that disagree.
+        The size, or None if a value is unknown, zero or impossible (`_HEIGHTS`, `_WEIGHTS`, `_INDICES`), or if the headers
+        disagree; and a flag on an impossible size, or on headers that disagree.
     """
-    height, weight = item.get("height"), item.get("weight")
-    if height is None and is_dicom(item):
-        metres, kilograms = _sizes([*item["image"], *item.get("views", {}).values()])
-        known = ((metres, "m"), (kilograms, "kg"))
-        if differ := [f"{listed([f'{size:.4g}' for size in sizes])} {unit}" for sizes, unit in known if len(sizes) > 1]:
-            return None, [finding("no-body-surface", kind="differ", sizes=differ)]
-        height, weight = 100 * metres[0] if metres else None, kilograms[0] if kilograms else None
-    try:
-        sizes = {name: float(value) for name, value in (("height", height), ("weight", weight)) if value is not None}
-    except (TypeError, ValueError):
+    sizes = (
+        {float(size) for size in (item.get("height"),) if size},
+        {float(size) for size in (item.get("weight"),) if size},
+    )
+    if item.get("height") is None and is_dicom(item):
+        sizes = _sizes(item["image"])
+    heights, weights = map(sorted, sizes)
+    if not heights or not weights:
         return None, []
-    if zero := [name for name, value in sizes.items() if value == 0]:
-        return None, [finding("no-body-surface", kind="zero", sizes=zero)]
-    if len(sizes) < 2 or not min(sizes.values()) > 0:
-        return None, []
-    height, weight = sizes["height"], sizes["weight"]
-    if 40 <= height / 100 <= 250:
-        return None, [finding("body-size-implausible", kind="in-cm", metres=height / 100, right=height / 10_000)]
-    said, index = {"cm": height, "kg": weight}, weight / (height / 100) ** 2
-    if not (40 <= height <= 250 and 2 <= weight <= 350 and 8 <= index <= 80):
-        return None, [finding("body-size-implausible", kind="impossible", **said)]
-    if height <= _CHILD and index > _CHILDS_INDEX:
-        return (height, weight), [finding("body-size-implausible", kind="child", **said)]
+    height, weight = heights[0], weights[0]
+    index = weight / (height / 100) ** 2
+    known = ((height, _HEIGHTS), (weight, _WEIGHTS), (index, _INDICES))
+    agree = all(math.isclose(each[0], each[-1], rel_tol=_SAME_SIZE) for each in (heights, weights))
+    if not agree or not all(low <= value <= high for value, (low, high) in known):
+        return None, [finding("body-size-implausible", cm=height, kg=weight)]
     return (height, weight), []
 
 
-def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    """The different heights (m) and weights (kg) in the headers of images (see `_SAME_SIZE`), ascending. Zeros mean that
-    the value is unknown, so they are left out unless there is nothing else."""
+def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[set[float], set[float]]:
+    """The different heights (cm) and weights (kg) in the headers of images, without zeros, which mean unknown."""
     found: dict[str, set[float]] = {"PatientSize": set(), "PatientWeight": set()}
     for path in dict.fromkeys(str(image["image"]) for image in images):
         header = Dataset()
@@ -192,13 +179,7 @@ def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float
         for keyword, values in found.items():
             with suppress(Exception):
                 values.add(float(header[keyword].value))
-    known = [sorted(values - {0} or values) for values in found.values()]
-    heights, weights = (
-        values[:1]
-        + [after for before, after in pairwise(values) if not math.isclose(before, after, rel_tol=_SAME_SIZE)]
-        for values in known
-    )
-    return heights, weights
+    return {100 * metres for metres in found["PatientSize"] - {0}}, found["PatientWeight"] - {0}
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:
@@ -247,10 +228,10 @@ def _header(path: str, hide: str | None) -> Dataset:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     except Exception as error:  # a header can be wrong in any way
-        raise InputError(f"an image's header cannot be read ({type(error).__name__})") from error
+        raise InputError(finding("no-dicom", kind="headers", error=type(error).__name__)) from error
     missing = [keyword for keyword in _NEEDED if not header.get(keyword)]
     if missing:
-        raise InputError(f"the images have no {' and no '.join(missing)}")
+        raise InputError(finding("no-dicom", kind="missing", missing=missing))
     _in_a_known_character_set(header)
     if hide is not None:
         kept = Dataset()

@@ -34,8 +34,6 @@ CINE_PHASES, CINE_SHORTEST, CINE_LONGEST, CINE_STEP = 5, 150.0, 4000.0, 5.0
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
-#: The parts of a frame's kind.
-_KINDS = "type", "sequence", "variant", "echo"
 #: Names of localizers, which are acquired to plan the other stacks.
 _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
@@ -112,12 +110,16 @@ class Stack:
         gaps, found = self.gaps, []
         usual = np.median(gaps) if len(gaps) else 0.0
         if len(gaps) > 1 and (gaps.max() > UNEVEN_GAP * usual or gaps.min() * UNEVEN_GAP < usual):
-            found.append(finding("gaps-uneven", low=round(float(gaps.min()), 1), high=round(float(gaps.max()), 1)))
+            found.append(
+                finding(
+                    "stack-doubtful", low=round(float(gaps.min()), 1), high=round(float(gaps.max()), 1), kind="gaps"
+                )
+            )
         frames = [frame for entry in self.slices for frame in entry.phases]
         odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
         if odd:
             known = [frame.thickness for frame in frames if frame.thickness]
-            found.append(finding("thickness-differs", low=min(known), high=max(known)))
+            found.append(finding("stack-doubtful", low=min(known), high=max(known), kind="thickness"))
         return found + self.header_doubts
 
     @property
@@ -134,18 +136,18 @@ class Stack:
         drift, depths = np.median(drifts, axis=0) if drifts else np.zeros(2), origins @ self.normal
         places = origins @ axes - np.outer(depths, drift)
         if (shear := np.linalg.norm(drift) * np.ptp(depths)) > SIDEWAYS:
-            found.append(finding("stack-sheared", mm=round(float(shear))))
+            found.append(finding("stack-doubtful", mm=round(float(shear)), kind="sheared"))
         beside = int((np.linalg.norm(places - np.median(places, axis=0), axis=1) > SIDEWAYS).sum())
         if beside:
-            found.append(finding("images-displaced", count=beside, mm=SIDEWAYS))
+            found.append(finding("stack-doubtful", count=beside, mm=SIDEWAYS, kind="displaced"))
         inverted = sum(frame.inverted for frame in frames)
         if 0 < inverted < len(frames):
-            found.append(finding("images-inverted", count=inverted))
+            found.append(finding("stack-doubtful", count=inverted, kind="inverted"))
         field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
         if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:
-            found.append(finding("field-of-view", width=round(field[0]), height=round(field[1])))
+            found.append(finding("stack-doubtful", width=round(field[0]), height=round(field[1]), kind="field-of-view"))
         if any(frame.flow for frame in frames):
-            found.append(finding("series-named-flow"))
+            found.append(finding("stack-doubtful", kind="flow"))
         return found
 
     @property
@@ -217,31 +219,17 @@ class Stack:
 
     def difference_from(self, chosen: Stack) -> dict[str, Any]:
         """How this stack differs from the stack that is used, as values of a finding: ``kind``, ``own`` and ``usual``."""
-
-        def differ(kind: str, own: object = "", usual: object = "") -> dict[str, Any]:
-            return {"kind": kind, "own": own or "none", "usual": usual or "none"}
-
         if chosen.is_cine and not self.is_cine and self.phase_counts[1] >= CINE_PHASES:
-            return differ("derived" if self.slices[0].phases[0].derived else "no-cine")
-        if (self.columns, self.rows) != (chosen.columns, chosen.rows):
-            return differ("matrix", f"{self.columns}x{self.rows}", f"{chosen.columns}x{chosen.rows}")
-        if not np.allclose(self.in_plane, chosen.in_plane, rtol=0.002):
-            return differ("pixels", *(" x ".join(f"{side:.5g}" for side in stack.in_plane) for stack in (self, chosen)))
-        turned = self.angle_to(chosen)
-        if turned >= 0.5:
-            return differ("turned", round(turned, 1))
-        if self.phase_counts[1] < chosen.phase_counts[1]:
-            return differ("phases", self.phase_counts[1], chosen.phase_counts[1])
-        own, usual = (stack.slices[0].affine[:3, :2] / stack.in_plane for stack in (self, chosen))
-        if not np.allclose(own, usual, atol=np.radians(0.5)):
-            return differ("mirrored")
-        frame, other = (stack.slices[0].phases[0] for stack in (self, chosen))
-        if (frame.frame is None) != (other.frame is None):
-            return differ("files")
-        for name, value, expected in zip(_KINDS, frame.kind.split("|"), other.kind.split("|"), strict=False):
-            if value != expected:
-                return differ(name, value, expected)
-        return differ("contrast")
+            return {"kind": "derived" if self.slices[0].phases[0].derived else "no-cine"}
+        for kind, own, usual in (
+            ("matrix", f"{self.columns}x{self.rows}", f"{chosen.columns}x{chosen.rows}"),
+            ("pixels", *(" x ".join(f"{side:.3g}" for side in stack.in_plane) for stack in (self, chosen))),
+            ("phases", self.phase_counts[1], chosen.phase_counts[1]),
+        ):
+            if own != usual:
+                return {"kind": kind, "own": own, "usual": usual}
+        turned = round(self.angle_to(chosen), 1)
+        return {"kind": "turned", "own": turned} if turned >= 0.5 else {"kind": "contrast"}
 
 
 def is_cine(phases: Sequence[Frame]) -> bool | None:

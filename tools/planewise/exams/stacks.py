@@ -13,7 +13,7 @@ import numpy as np
 
 from planewise.exams.frame import Frame
 from planewise.exams.phases import phase_findings
-from planewise.exams.stack import CINE_PHASES, Slice, Stack, is_cine
+from planewise.exams.stack import Slice, Stack, is_cine
 from planewise.findings import NOTE, Finding, finding, of_level
 from planewise.words import natural_order
 
@@ -27,28 +27,16 @@ SAME_POSITION = 0.3
 #: Two series of single images with one geometry have the same contrast if their echo times and repetition times agree
 #: to these shares. Technologists adapt TR to the number of slices, but T1, PD and T2 differ by factors.
 SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
-#: Two series with interleaved slices are one stack if the largest gap is at most this times the smallest.
-UNEVEN_GAPS = 1.6
 #: Echo times of one series that differ by more than this share at one position are separate echoes. The last two of 12
 #: evenly spaced echo times differ by 0.08, while echo times that a scanner adapts within a series differ by hundredths
 #: of a millisecond.
 ANOTHER_ECHO = 0.05
 #: b-values that agree to this share are the same. They vary with the direction, for example from 990 to 1005 s/mm^2.
 SAME_B_VALUE = 0.05
-#: Slices of two acquisitions overlap if they are too far apart to be the same slice, but closer than this share of
-#: their thickness. Acquisitions with such slices are not interleaved.
-OVERLAP = 0.5
-#: Neighbouring slices of a cine closer than this share of their thickness overlap; routine short axes have no overlap.
-CINE_OVERLAP = 0.9
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
 #: Times of acquisition of one slice that are further apart (s) were changed: even a slow cine takes less time.
 LONGEST_SLICE = 300
-#: If all trigger times of an exam are below this (ms), they are in seconds.
-IN_SECONDS = 10.0
-#: Images of one slice without numbers belong to two acquisitions if the pause between them is longer than this (s), and much
-#: longer than between the others.
-LONGEST_PAUSE = 5
 
 
 def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
@@ -60,19 +48,12 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
     Returns:
         Stacks in the order in which they were acquired.
     """
-    times = {frame.trigger for frame in frames} - {None}
-    seconds = len(times) >= CINE_PHASES and max(times) < IN_SECONDS
-    if seconds:
-        frames = [replace(frame, trigger=frame.trigger and 1000 * frame.trigger) for frame in frames]
     stacks = [
         _stack(members)
         for group in _parallel_groups(frames)
         for weighted in _by_b_value(group)
-        for contrast in _contrasts(weighted)
-        for members in _shifted_apart(contrast)
+        for members in _contrasts(weighted)
     ]
-    for stack in stacks if seconds else ():
-        stack.findings.append(finding("trigger-in-seconds"))
     return sorted(stacks, key=lambda stack: (stack.slices[0].acquired, stack.slices[0].phases[0].path))
 
 
@@ -137,10 +118,8 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
         for others in contrasts:
             joined = [frame for other in others for frame in acquisitions[other]]
-            if (
-                _same_contrast(acquisitions[key][0], joined[0], named=len(places[key]) > 1)
-                and not _lies_between(acquisitions[key], joined)
-                and not any(_is_echo(key, other) and places[key] & places[other] for other in others)
+            if _same_contrast(acquisitions[key][0], joined[0], named=len(places[key]) > 1) and not any(
+                _is_echo(key, other) and places[key] & places[other] for other in others
             ):
                 others.append(key)
                 break
@@ -174,53 +153,6 @@ def _is_echo(one: tuple, other: tuple) -> bool:
 def _times_differ(one: float | None, other: float | None, share: float) -> bool:
     """Whether two echo or repetition times, if both are known, differ by more than a share of the longer one."""
     return bool(one and other) and abs(one - other) > share * max(one, other)
-
-
-def _shifted_apart(frames: list[Frame]) -> list[list[Frame]]:
-    """Single images of one contrast, separated by AcquisitionNumber if their slices overlap: the stack was prescribed
-    again slightly shifted. If an acquisition repeats the slices of another, or is interleaved with them, both stay
-    together."""
-    if any(frame.gated for frame in frames):
-        return [frames]
-    acquisitions = defaultdict(list)
-    for frame in frames:
-        acquisitions[frame.acquisition].append(frame)
-    groups: list[tuple[np.ndarray, list[Frame]]] = []
-    for _, members in sorted(acquisitions.items(), key=lambda entry: (-len(entry[1]), entry[0])):
-        positions = _positions(members, _normal(frames[0]))
-        thickness = _median(frame.thickness for frame in members)
-        near, far = _same_position(thickness), OVERLAP * (thickness or 0)
-        for number, (others, joined) in enumerate(groups):
-            distances = np.abs(positions[:, None] - others).min(axis=1)
-            overlaps = ((distances > near) & (distances < far)).mean() > 0.5
-            if not overlaps or np.ptp(positions) <= near:
-                groups[number] = np.union1d(others, positions), joined + members
-                break
-        else:
-            groups.append((positions, members))
-    return [members for _, members in groups]
-
-
-def _positions(frames: Sequence[Frame], normal: np.ndarray) -> np.ndarray:
-    """Positions of images along a normal (mm), each once, in order."""
-    return np.unique(np.round([np.asarray(frame.affine)[:3, 3] @ normal for frame in frames], 2))
-
-
-def _lies_between(some: Sequence[Frame], others: Sequence[Frame]) -> bool:
-    """Whether two series' slices are interleaved with unequal gaps.
-
-    If one series has the odd slices and the other has the even slices, the gaps are equal. If a stack was acquired
-    again with a slight shift (with another diffusion weighting, for example), the gaps are unequal.
-    """
-    normal = _normal(others[0])
-    first, second = (_positions(frames, normal) for frames in (some, others))
-    inside = first[(first > second[0]) & (first < second[-1])]
-    if min(len(inside), len(second)) < 3 or np.abs(inside[:, None] - second).min() <= _same_position(
-        others[0].thickness
-    ):
-        return False
-    gaps = np.diff(np.union1d(inside, second))
-    return bool(gaps.max() > UNEVEN_GAPS * gaps.min())
 
 
 def _normal(frame: Frame) -> np.ndarray:
@@ -262,7 +194,7 @@ def still(stack: Stack) -> Stack:
     ]
     # phases do not matter any more
     notes = [note for note in of_level(stack.findings, NOTE) if note.code != "phases-order"]
-    return replace(stack, slices=slices, findings=[*notes, finding("slices-several-images", count=several)])
+    return replace(stack, slices=slices, findings=[*notes, finding("images-not-used", count=several, kind="several")])
 
 
 def _stack(frames: list[Frame]) -> Stack:
@@ -284,7 +216,6 @@ def _stack(frames: list[Frame]) -> Stack:
         alike = [run for run in whole if (run[0].derived, run[0].uncorrected) == best]
         run = max(alike, key=_when)
         found["repeated"] += len(alike) > 1
-        found["unlike"] += any(_times_differ(run[0].echo_time, other[0].echo_time, SAME_ECHO_TIME) for other in alike)
         for kind in ("derived", "uncorrected"):
             found[kind] += len({getattr(other[0], kind) for other in whole}) > 1
         found["short"] += any(len(other) < enough for other in runs)
@@ -300,19 +231,15 @@ def _stack(frames: list[Frame]) -> Stack:
         )
     slices.sort(key=lambda entry: entry.position)
     notes = [
-        finding("slices-other-images", count=found[kind], kind=kind)
+        finding("images-not-used", count=found[kind], kind=kind)
         for kind in ("repeated", "short", "no-cine", "derived", "uncorrected")
         if found[kind]
     ]
-    if any(frame.gated for frame in frames) and (overlaps := _interleaved(slices, thickness or 0)):
-        notes.append(finding("slices-interleaved", count=overlaps))
     slices, dropped = _drop_short(slices)
     notes += [*dropped, *phase_findings(slices)]
-    if found["unlike"]:
-        notes.append(finding("echo-time-differs", count=found["unlike"]))
     for (doubt, times), count in Counter(_order(entry.phases)[1:] for entry in slices).items():
         if doubt:
-            code = "phases-order-unknown" if doubt in ("unordered", "backwards") else "phases-order"
+            code = "phases-doubtful" if doubt in ("unordered", "backwards") else "phases-order"
             notes.append(finding(code, kind=doubt, times=times, count=count))
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
@@ -333,16 +260,6 @@ def _stack(frames: list[Frame]) -> Stack:
         fat_suppressed=used[0].fat_suppressed,
         localizer=used[0].localizer,
         findings=notes,
-    )
-
-
-def _interleaved(slices: Sequence[Slice], thickness: float) -> int:
-    """Number of neighbouring slices that overlap although other slices were acquired between them."""
-    times = sorted(entry.acquired for entry in slices)
-    return sum(
-        after.position - before.position < CINE_OVERLAP * thickness
-        and abs(times.index(after.acquired) - times.index(before.acquired)) > 1
-        for before, after in pairwise(slices)
     )
 
 
@@ -384,23 +301,8 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
             split[copies[phase]].append(frame)
             copies[phase] += 1
         for run in split.values():
-            time, doubt, _ = _order(run)
-            run = sorted(run, key=time)
-            runs += _at_pauses(run) if doubt in ("unnumbered", "unordered") else [run]
+            runs.append(sorted(run, key=_order(run)[0]))
     return runs
-
-
-def _at_pauses(run: list[Frame]) -> list[list[Frame]]:
-    """The acquisitions in a series of images that have neither numbers nor trigger times, the last one first. They are
-    separated by pauses (`LONGEST_PAUSE`), and each has the same number of images, enough for a cine."""
-    for clock in range(2):
-        ordered = sorted(run, key=lambda frame: frame.clocks[clock])
-        steps = np.diff([_seconds(frame.clocks[clock]) for frame in ordered])
-        pauses = np.flatnonzero(steps > max(LONGEST_PAUSE, 5 * np.median(steps))) + 1
-        parts = [ordered[first:last] for first, last in pairwise([0, *pauses.tolist(), len(run)])]
-        if len(parts) > 1 and len(parts[0]) >= CINE_PHASES and len({*map(len, parts)}) == 1:
-            return parts[::-1]
-    return [run]
 
 
 def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
@@ -476,5 +378,4 @@ def _drop_short(slices: list[Slice]) -> tuple[list[Slice], list[Finding]]:
     kept = [entry for entry in slices if len(entry.phases) >= MIN_PHASES * usual]
     if len(kept) == len(slices):
         return slices, []
-    most = max(len(entry.phases) for entry in slices if len(entry.phases) < MIN_PHASES * usual)
-    return kept, [finding("slices-short", count=len(slices) - len(kept), most=most, usual=round(usual))]
+    return kept, [finding("images-not-used", count=len(slices) - len(kept), kind="short-slices")]

@@ -176,7 +176,7 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: Skipped) -> list[
     info = read_info(info_file)
 
     def lacks(what: str) -> None:
-        skipped[finding("table-lacks", table=info_file.name, what=what)].append(str(info_file))
+        skipped[finding("input-lacks", table=info_file.name, what=what, kind="table")].append(str(info_file))
 
     case = info_file.parent.name
     by_stem = {stem(path).lower(): path for path in files}

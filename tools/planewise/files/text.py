@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,6 @@ import yaml
 from planewise.errors import InputError
 
 _SAVE_AS_CSV = "save the table as CSV UTF-8"
-#: Maximum number of entries in a YAML file after its aliases are expanded. A run's configuration has about a thousand.
-_MOST_ENTRIES = 1_000_000
 
 
 def read_plain_text(path: str | Path) -> str:
@@ -52,7 +49,7 @@ def read_yaml(path: str | Path, what: str = "YAML") -> Any:
         path, what: see `read_json`.
 
     Raises:
-        InputError: see `read_json`; also if keys are duplicated, or the expanded aliases would fill the memory.
+        InputError: see `read_json`; also if keys are duplicated.
     """
     return _read(Path(path), _yaml, what)
 
@@ -85,10 +82,7 @@ def _rows(text: str) -> list[list[str]]:
 def _yaml(text: str) -> Any:
     # defined inside the function, because tests replace this loader with its C version
     loader = type("Loader", (yaml.SafeLoader,), {"construct_mapping": _mapping_of_different_keys})
-    value = yaml.load(text, loader)
-    if "*" in text and _entries(value, {}) > _MOST_ENTRIES:
-        raise ValueError(f"its aliases (*NAME) expand to more than {_MOST_ENTRIES:,} entries")
-    return value
+    return yaml.load(text, loader)
 
 
 def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -99,18 +93,6 @@ def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, 
             raise yaml.YAMLError(f"{key.value} appears twice, again in line {key.start_mark.line + 1}")
         keys.add((key.tag, str(key.value)))
     return yaml.SafeLoader.construct_mapping(loader, node, deep)
-
-
-def _entries(value: Any, known: dict[int, float]) -> float:
-    """The number of entries after all aliases are expanded; infinite if an alias contains itself."""
-    if not isinstance(value, (dict, list)):
-        return 1
-    if id(value) not in known:
-        known[id(value)] = math.inf
-        known[id(value)] = 1 + sum(
-            _entries(entry, known) for entry in (value.values() if isinstance(value, dict) else value)
-        )
-    return known[id(value)]
 
 
 def cell(value: Any) -> Any:

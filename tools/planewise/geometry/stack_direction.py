@@ -55,5 +55,7 @@ def why_no_short_axis(obliquity: float, across: str, min_obliquity: float, off_a
     if obliquity >= min_obliquity:
         if off_axis <= OFF_AXIS:
             return []
-        return [finding("off-axis", degrees=round(off_axis), limit=OFF_AXIS)]
-    return [finding("not-oblique", degrees=round(obliquity, 1), plane=across, limit=min_obliquity)]
+        return [finding("stack-off-axis", degrees=round(off_axis), limit=OFF_AXIS, kind="off-axis")]
+    return [
+        finding("stack-off-axis", degrees=round(obliquity, 1), plane=across, limit=min_obliquity, kind="not-oblique")
+    ]

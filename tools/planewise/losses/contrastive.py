@@ -1,15 +1,15 @@
-"""Losses of methods that compare views of each slice: SimCLR, BYOL, SimSiam and exemplar networks."""
+"""Losses of methods that compare embeddings: SimCLR, BYOL, SimSiam, exemplar networks and contrastive predictive coding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import ignite.distributed as idist
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize, triplet_margin_loss
+from torch.nn.functional import cross_entropy, normalize, softplus, triplet_margin_loss
 
 from planewise.errors import InputError
 from planewise.losses.gathering import gathered
@@ -155,3 +155,43 @@ def _dealt(rows: Tensor, processes: int) -> Tensor:
     The samples of the whole batch were assigned to the processes in turns.
     """
     return rows.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1)
+
+
+class PredictiveCodingLoss(TermLoss):
+    """Contrastive loss: each prediction must identify its patch among negatives from other positions in the same image.
+
+    A score s is the dot product of the prediction ``z^_(i+l,j,k)`` and the embedding of a patch; s+ is the score of the
+    right patch, and s_n that of negative n. There are two forms:
+
+    - ``infonce`` (Taleb 2020, Eq. 1): the mean of ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))`` over all predictions.
+      The paper prints the sum inside the exponential, but its text describes the categorical cross-entropy of van den
+      Oord 2018 (Eq. 4);
+    - ``binary`` (the same section: "solved as a binary pairwise classification task"): the mean binary cross-entropy of
+      all pairs of a prediction and a patch, ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each
+      negative.
+
+    It takes scores ``(B, Q, P)`` of all patches (`planewise.networks.PredictiveCodingLearner`) and a dictionary with
+    ``candidates`` ``(B, Q, 1 + N)``, the numbers of the candidate patches, the right patch first.
+
+    Args:
+        form: ``"infonce"`` or ``"binary"``.
+    """
+
+    def __init__(self, form: Literal["infonce", "binary"] = "infonce") -> None:
+        super().__init__()
+        if form not in ("infonce", "binary"):
+            raise ValueError(f"the form of the loss must be 'infonce' or 'binary', got {form!r}")
+        self.form = form
+
+    def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
+        scores = candidate_scores(prediction, target)
+        if self.form == "infonce":
+            first = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
+            return [Term(cross_entropy(scores, first), len(scores))]
+        pairs = torch.cat([softplus(-scores[:, :1]), softplus(scores[:, 1:])], dim=1)
+        return [Term(pairs.mean(), pairs.numel())]
+
+
+def candidate_scores(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+    """Scores of the candidates of every prediction, ``(B * Q, 1 + N)``, with the right patch first."""
+    return prediction.gather(2, target["candidates"]).flatten(0, 1)

@@ -10,7 +10,6 @@ from planewise.metrics.classification import (
     predicted_grades,
     quadratic_kappa,
 )
-from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge, inside_share
 from planewise.metrics.embeddings import (
     effective_rank,
     embedding_spread,
@@ -22,7 +21,13 @@ from planewise.metrics.embeddings import (
     ridge_probe,
     triplet_accuracy,
 )
-from planewise.metrics.epoch_metrics import EpochScore, MaskedLoss, pred_and_label
+from planewise.metrics.epoch_metrics import (
+    EpochScore,
+    MaskedLoss,
+    epoch_that_reached,
+    epochs_to_converge,
+    pred_and_label,
+)
 from planewise.metrics.location import (
     LineErrors,
     LocationErrors,
@@ -34,43 +39,3 @@ from planewise.metrics.location import (
 from planewise.metrics.pretexts import candidates_told, found_first, patch_scores
 from planewise.metrics.segmentation import mean_contour_distance, region_classes, region_values, volume_scores
 from planewise.metrics.volume_dice import VolumeDice
-
-__all__ = [
-    "EpochScore",
-    "LineErrors",
-    "LocationErrors",
-    "MaskedLoss",
-    "PositionErrors",
-    "VolumeDice",
-    "candidates_told",
-    "classification_scores",
-    "effective_rank",
-    "embedding_spread",
-    "epoch_that_reached",
-    "epochs_to_converge",
-    "finding_scores",
-    "found_first",
-    "grade_kappa",
-    "grade_scores",
-    "inside_share",
-    "linear_probe",
-    "location_scores",
-    "macro_auc",
-    "mean_auc",
-    "mean_contour_distance",
-    "mean_distance_of_others",
-    "nearest_neighbours",
-    "neighbour_probe",
-    "patch_scores",
-    "position_counts",
-    "position_dice",
-    "pred_and_label",
-    "predicted_grades",
-    "quadratic_kappa",
-    "region_classes",
-    "region_values",
-    "retrieval_accuracy",
-    "ridge_probe",
-    "triplet_accuracy",
-    "volume_scores",
-]

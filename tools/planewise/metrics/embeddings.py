@@ -16,8 +16,6 @@ from torch.nn.functional import normalize
 
 from planewise.losses import negatives
 
-#: Number of rows that are compared with all others at a time.
-_ROWS = 1024
 #: Candidate strengths of the ridge regression on standardised features.
 _ALPHAS = np.logspace(-2, 4, 13)
 
@@ -113,19 +111,20 @@ def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 
     Raises:
         ValueError: for some row, the other groups have fewer than ``count`` rows.
     """
-    names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
-    group = torch.tensor([names[name] for name in groups])
+    group = _numbered(groups)
     if len(group) - int(torch.bincount(group).max()) < count:
         raise ValueError(
             f"{count} neighbours are requested, but some rows have fewer than {count} rows in other groups"
         )
     rows = normalize(features - features.mean(dim=0), dim=1)
-    found = []
-    for part in range(0, len(rows), _ROWS):
-        alike = rows[part : part + _ROWS] @ rows.T
-        alike[group[part : part + _ROWS, None] == group] = -torch.inf
-        found.append(alike.topk(count, dim=1).indices)
-    return torch.cat(found)
+    alike = (rows @ rows.T).masked_fill(group[:, None] == group, -torch.inf)
+    return alike.topk(count, dim=1).indices
+
+
+def _numbered(groups: Sequence[object]) -> Tensor:
+    """The groups of all rows as numbers, ``(N,)``."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    return torch.tensor([numbers[name] for name in groups])
 
 
 def mean_distance_of_others(values: Tensor, groups: Sequence[object]) -> float:
@@ -138,15 +137,8 @@ def mean_distance_of_others(values: Tensor, groups: Sequence[object]) -> float:
     Returns:
         The mean; NaN if there is only one group.
     """
-    names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
-    group = torch.tensor([names[name] for name in groups])
-    total, pairs = 0.0, 0
-    for part in range(0, len(values), _ROWS):
-        other = group[part : part + _ROWS, None] != group
-        distance = (values[part : part + _ROWS, None] - values).abs()
-        total += float(distance[other].double().sum())
-        pairs += int(other.sum())
-    return total / pairs if pairs else float("nan")
+    group = _numbered(groups)
+    return float((values[:, None] - values).abs().double()[group[:, None] != group].mean())
 
 
 def ridge_probe() -> Pipeline:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
-
-from planewise.errors import InputError
 
 
 class ForestNet(nn.Module):
@@ -86,15 +82,3 @@ class ForestNet(nn.Module):
             self.threshold[index, :size] = torch.from_numpy(tree.threshold.copy())
             votes = tree.value[:, 0, :]
             self.probability[index, :size] = torch.from_numpy(votes / votes.sum(axis=1, keepdims=True)).float()
-
-    @torch.jit.unused
-    def load_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Load weights as usual, but refuse indices outside the tables."""
-        nodes = self.left.shape[1]
-        for name, limit in (("left", nodes), ("right", nodes), ("feature", self.num_features)):
-            values = state_dict.get(name)
-            if values is not None and values.numel() and not (int(values.min()) >= 0 and int(values.max()) < limit):
-                raise InputError(
-                    f"the forest's weights are damaged: {name} contains an index outside 0..{limit - 1}; copy them again"
-                )
-        return super().load_state_dict(state_dict, *args, **kwargs)

@@ -1,10 +1,15 @@
-"""The base class of all networks in the bundles: named parts, some of which may be frozen."""
+"""Networks of named parts, some of which may be frozen: the base class, an encoder alone, an encoder with a decoder and a
+head, one encoder for several pieces; and heads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from monai.networks.layers import Conv
+from torch import Tensor, nn
+
+from planewise.parse_bool import parse_bool
 
 
 class NamedParts(nn.Module):
@@ -40,3 +45,222 @@ class NamedParts(nn.Module):
 def normalises_by_batch(network: nn.Module) -> bool:
     """Whether a network has batch normalisation, which uses statistics of the whole batch in training."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
+class EmbeddingNet(NamedParts):
+    """An encoder, followed by average pooling of its deepest level. Contrastive methods train and transfer this part.
+
+    Args:
+        encoder: module that returns the features of every level, finest first, and has the attribute ``out_channels``.
+
+    `forward` takes the encoder's input, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, and returns
+    ``(B, encoder.out_channels)``, like `encoder_features`.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.out_channels = int(encoder.out_channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.encoder(image)[-1].flatten(2).mean(dim=2)
+
+
+def encoder_features(network: nn.Module, image: Tensor) -> Tensor:
+    """The features of images: averages over the deepest level of an encoder.
+
+    The encoder of every pretext has such features, whatever its head, so they can be used to compare pretexts.
+
+    Args:
+        network: network with an ``encoder`` that returns the features of its levels, finest first (`UNetEncoder`,
+            `AlexNetEncoder`).
+        image: the encoder's input, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``.
+
+    Returns:
+        ``(B, D)``.
+    """
+    return network.encoder(image)[-1].flatten(2).mean(dim=2)
+
+
+class SliceNet(NamedParts):
+    """The network of all bundles that predict maps or locations, in 2D or 3D, with an `encoder`, a `decoder` and a `head`.
+
+    The output is a single tensor, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, so that every MONAI tool works.
+    Its first channels are the maps (heatmaps or class logits), from a 1x1 convolution on the decoder's output. If there
+    is a ``location`` head, the last channel is the relative location, which is constant over the image.
+
+    Args:
+        encoder: module that returns the features of every level, finest first.
+        decoder: module that combines these features to one map on the image's grid, and has ``out_channels``; None if
+            there are no maps.
+        num_maps: number of maps; 0 needs no decoder.
+        location: head on the encoder's last features, which returns ``(B, 1)``; None if no location is predicted.
+        frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
+        spatial_dims: 2 for images, 3 for volumes; it must be the same as for the parts.
+        background_prob: probability of class 0 that a new segmentation head predicts everywhere; the other classes share the
+            rest (Lin 2017, focal loss, section 4.1, for two classes). The network then does not have to learn first how
+            rare the other classes are. With None, torch's initialisation is kept, which gives all classes about the same
+            probability.
+
+    Example:
+        >>> encoder = UNetEncoder(features=(16, 32, 64))
+        >>> SliceNet(encoder, UNetDecoder(features=(16, 32, 64)), num_maps=2, location=LocationHead(64))
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module | None = None,
+        num_maps: int = 0,
+        location: nn.Module | None = None,
+        frozen: Sequence[str] = (),
+        spatial_dims: int = 2,
+        background_prob: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder if num_maps else None
+        maps = Conv["conv", spatial_dims](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
+        if background_prob is not None:
+            others = [(1 - background_prob) / (num_maps - 1)] * (num_maps - 1)
+            shares = torch.tensor([background_prob, *others])
+            maps.bias.data.copy_(shares.log())
+        self.head = _Head(maps, location)
+        self.freeze(frozen)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.encoder(image)
+        decoded = self.decoder(features) if self.decoder is not None else image
+        return self.head(decoded, features[-1])
+
+
+class _Head(nn.Module):
+    """Concatenate maps and location. Either may be None; TorchScript then removes its branch."""
+
+    def __init__(self, maps: nn.Module | None, location: nn.Module | None) -> None:
+        super().__init__()
+        self.maps = maps
+        self.location = location
+
+    def forward(self, decoded: Tensor, deepest: Tensor) -> Tensor:
+        outputs: list[Tensor] = []
+        if self.maps is not None:
+            outputs.append(self.maps(decoded))
+        if self.location is not None:
+            location = self.location(deepest)
+            grid = list(decoded.shape[2:])
+            outputs.append(location.reshape(list(location.shape) + [1] * len(grid)).expand(list(location.shape) + grid))
+        return torch.cat(outputs, dim=1)
+
+
+class SharedEncoderNet(NamedParts):
+    """Classify several pieces of an image together. Each piece goes through the same `encoder`.
+
+    The pieces are two slices to be ordered (Zhang, P. et al. 2017), or the tiles of a jigsaw puzzle (Noroozi and Favaro
+    2016). The features of each piece are averages over the encoder's deepest level. With `piece_features`, a fully
+    connected layer reduces the features of each piece to this width (Taleb 2020, appendix A: "each extracted patch is
+    represented using an embedding vector"). The features of all pieces are concatenated, and go through the fully
+    connected layers of the `head`.
+
+    Args:
+        encoder: module that returns the features of every level of a piece, finest first, and has ``out_channels``.
+        pieces: number of pieces, P.
+        num_outputs: number of logits.
+        head_features: widths of the head's layers before the last, each followed by ReLU.
+        piece_features: width of the layer that reduces the features of each piece; None adds no such layer.
+
+    `forward` takes ``(B, P * C, H, W)`` or, for volumes, ``(B, P * C, H, W, D)``, with the C channels of one piece after
+    another, and returns ``(B, num_outputs)``.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        pieces: int,
+        num_outputs: int,
+        head_features: Sequence[int] = (),
+        piece_features: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pieces = int(pieces)
+        averages = encoder.out_channels
+        self.embedding = nn.Identity() if piece_features is None else nn.Linear(averages, piece_features)
+        widths = [self.pieces * (piece_features or averages), *head_features]
+        layers: list[nn.Module] = []
+        for width, following in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(width, following), nn.ReLU(inplace=True)]
+        self.head = nn.Sequential(*layers, nn.Linear(widths[-1], num_outputs))
+
+    def forward(self, image: Tensor) -> Tensor:
+        each = image.unflatten(1, [self.pieces, image.shape[1] // self.pieces]).flatten(0, 1)
+        features = self.encoder(each)[-1].flatten(2).mean(dim=2)
+        return self.head(self.embedding(features).reshape(image.shape[0], -1))
+
+
+class ProjectionHead(nn.Module):
+    """Fully connected layers with batch normalisation and ReLU between them.
+
+    The projectors of SimCLR and BYOL, and BYOL's predictor, have two layers. SimSiam's projector has three layers,
+    followed by another normalisation. Each process normalises its own batch, unless ``sync_batch_norm`` of
+    ``configs/multi_gpu_train.yaml`` synchronises the processes (only on GPUs).
+
+    Args:
+        in_channels: width of the embedding.
+        hidden: width of all layers except the last.
+        out_channels: width of the last layer.
+        norm: ``"batch"`` or ``"none"``.
+        layers: number of layers.
+        last_norm: whether the last layer is also followed by a normalisation.
+
+    `forward` takes ``(B, in_channels)`` and returns ``(B, out_channels)``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int,
+        out_channels: int,
+        norm: str = "batch",
+        layers: int = 2,
+        last_norm: bool | str = False,
+    ) -> None:
+        super().__init__()
+        if norm not in ("batch", "none"):
+            raise ValueError(f"the norm of a projection head must be 'batch' or 'none', got {norm!r}")
+        parts: list[nn.Module] = []
+        for width in [in_channels, *[hidden] * (layers - 2)]:
+            # there is no bias before a normalisation, because the normalisation would remove it
+            parts += [nn.Linear(width, hidden, bias=norm == "none"), *_norm(norm, hidden), nn.ReLU(inplace=True)]
+        # MONAI's ckpt_export and onnx_export pass false as text
+        last = _norm(norm, out_channels) if parse_bool(last_norm, "last_norm") else []
+        self.layers = nn.Sequential(*parts, nn.Linear(hidden, out_channels, bias=not last), *last)
+        self.out_channels = out_channels
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.layers(embedding)
+
+
+def _norm(norm: str, width: int) -> list[nn.Module]:
+    return [nn.BatchNorm1d(width)] if norm == "batch" else []
+
+
+class LocationHead(nn.Module):
+    """Predict the relative location from the encoder's last feature map (Zhang 2024, Fig. 1, bottom).
+
+    The averages of the feature map go through one linear layer.
+
+    Args:
+        in_channels: channels of the feature map.
+        spatial_dims: 2 for images, 3 for volumes.
+
+    `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` for volumes, and returns ``(B, 1)``.
+    """
+
+    def __init__(self, in_channels: int, spatial_dims: int = 2) -> None:
+        super().__init__()
+        self.axes = list(range(2, 2 + spatial_dims))
+        self.layers = nn.Sequential(nn.Linear(in_channels, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features.mean(dim=self.axes))

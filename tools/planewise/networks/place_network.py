@@ -41,8 +41,7 @@ def place_network(
             `planewise.engines.AutocastInferer` replays CUDA graphs of it in training.
 
     Raises:
-        InputError: ``compiled`` is true, but torch.compile does not work on this machine; or it is
-            ``cuda_graphs``, but the device is not an NVIDIA GPU.
+        InputError: ``compiled`` is ``cuda_graphs``, but the device is not an NVIDIA GPU.
     """
     # PyTorch refuses a format for weights with another number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
@@ -59,7 +58,6 @@ def place_network(
             )
         network.cuda_graphs = True
     elif parse_bool(compiled, "compile (if not cuda_graphs)"):
-        _check_compiler(device)
         _compiled_part(network).compile()
     return network
 
@@ -80,16 +78,3 @@ def _compiled_part(network: nn.Module) -> nn.Module:
         return network
     logger.info("only the encoder is compiled, because torch cannot compile the decoder's padding")
     return network.encoder
-
-
-def _check_compiler(device: str | torch.device) -> None:
-    """Test torch.compile on a tiny input. Without this test, a missing part (a C++ compiler, Triton, headers) would cause
-    pages of traceback at the first step."""
-    try:
-        torch.compile(lambda value: value + 1)(torch.zeros(1, device=device))
-    except Exception as error:  # the type of the error depends on the missing part
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            "--compile needs a C++ compiler (g++) for the CPU, or Triton for CUDA, but torch.compile does not work here "
-            f"({reason}); install what is missing, or leave --compile out"
-        ) from error

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import pickle
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +12,6 @@ import torch
 from torch import nn
 
 from planewise.errors import InputError
-from planewise.networks.public_weights import is_public, kind_of_file, public_weights
 
 logger = logging.getLogger(__name__)
 
@@ -23,20 +19,6 @@ logger = logging.getLogger(__name__)
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
 #: Types of weights that a network can have.
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-#: Largest accepted ratio of the contents of a file to its size. torch stores tensors uncompressed. If a file was compressed
-#: later, it exceeds this ratio only if it contains mostly zeros.
-_LARGEST_RATIO = 10
-
-#: What to do if weights have no name in common with the network.
-_SAME_NETWORK = (
-    ", so both trainings need the same network: pretrain this one (for a network of your own, name its file after the "
-    "pretext's configs/train.yaml in --config_file, too), fine-tune the pretext's, or leave the weights out"
-)
-#: What to do if the weights have other names, as those of a user's own network.
-_OWN = (
-    "; for a network of your own, name its file again after configs/inference.yaml in --config_file, or write it into "
-    "configs/train.yaml and configs/inference.yaml of a copy of the bundle's folder, and name the copy"
-)
 
 
 def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
@@ -53,14 +35,9 @@ def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
     if path.is_dir():
         path = path / "models" / "model.pt"
     if not path.is_file():
-        root = (
-            "" if path.is_absolute() else "; in another folder than the bundle's, pass the bundle's path as bundle_root"
-        )
         raise InputError(
-            f"there are no weights at {path.absolute()}; train first, or name a checkpoint or a bundle's folder{root}"
+            f"there are no weights at {path.absolute()}; train first, or name a checkpoint or a run's folder"
         )
-    if path.suffix == ".zip":
-        raise InputError(f"{path} is a packaged bundle; unzip it and name its folder")
     if network is not None:
         _check_fit(path, read_weights(path), network)
     return str(path)
@@ -73,7 +50,7 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
-                f"settings of its training, such as features (see its run's bundle/){_OWN if 'absent' in shapes else ''}"
+                "settings of its training, such as features (see its run's bundle/), and the same config of a network"
             )
 
 
@@ -84,48 +61,34 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     Weights in half precision, which saves disk space, are converted to float32.
 
     Args:
-        path: see `weights_path`; also the zip of a packaged bundle.
+        path: see `weights_path`.
 
     Raises:
         InputError: there is no such file, it contains no weights, or a weight is not finite.
     """
-    path = Path(path).expanduser()
-    packaged = path.suffix == ".zip" and path.is_file()
+    path = Path(weights_path(path))
     try:
-        content = _load(_in_zip(path) if packaged else Path(weights_path(path)), str(path))
-    except InputError:
-        raise
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path} cannot be read as weights (UnpicklingError): it is not a torch file, or it contains objects other than"
-            " tensors, which could run code; if you trust it, save only its state dict"
-        ) from None
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types of errors for other files
-        raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
+        raise InputError(
+            f"{path} cannot be read as weights ({type(error).__name__}): it is not a torch file, or it has objects other "
+            "than tensors, which could run code; if you trust it, save only its state dict"
+        ) from None
     if isinstance(content, dict) and "model_sha256" in content and content.get("network", content) is None:
         return read_weights(path.with_name("model.pt"))  # the last epoch was the best, so its weights are in model.pt
     for key in ("model", "network", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     named = content.items() if isinstance(content, dict) else ()
-    if not any(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in named):
+    weights = {name: value for name, value in named if isinstance(name, str) and isinstance(value, torch.Tensor)}
+    if not weights:
         raise InputError(f"{path} contains no weights (a state dict, or one under 'model'); name another file")
-    # a tensor may be larger than its stored values, because strides can repeat them
-    _refuse_inflated(
-        sum(value.numel() * value.element_size() for value in content.values() if isinstance(value, torch.Tensor)),
-        (path if packaged else Path(weights_path(path))).stat().st_size,
-        path,
-    )
-    if wrong := not_finite(content):
+    if wrong := not_finite(weights):
         raise InputError(
             f"{path} cannot be used: {wrong[0]} has values that are not finite (NaN or infinity), because its training "
             "diverged or the file is damaged; name another checkpoint"
         )
-    return {
-        name: value.float() if value.dtype == torch.float16 else value
-        for name, value in content.items()
-        if isinstance(name, str) and isinstance(value, torch.Tensor)
-    }
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in weights.items()}
 
 
 def not_finite(weights: Mapping[str, Any]) -> list[str]:
@@ -146,59 +109,23 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
     return [name for name, value in values.items() if not value.isfinite().all()]
 
 
-def _load(file: Path | io.BytesIO, name: str) -> Any:
-    """Load a file's tensors to the CPU with ``torch.load``; refuse a file that would unpack to many times its size.
-
-    Args:
-        file: the file, or its contents.
-        name: name of the file in messages.
-    """
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            held = sum(entry.file_size for entry in archive.infolist())
-        _refuse_inflated(held, len(file.getbuffer()) if isinstance(file, io.BytesIO) else file.stat().st_size, name)
-    if isinstance(file, io.BytesIO):
-        file.seek(0)
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _refuse_inflated(held: int, size: int, name: str | Path) -> None:
-    """Raise an `InputError` if a file's contents, in bytes, are many times its size."""
-    if held > _LARGEST_RATIO * size:
-        raise InputError(
-            f"{name} has {size / 2**20:.2f} MiB but would take {held / 2**20:.0f} MiB of memory; torch.save does "
-            "not compress weights, so the file is damaged or was made to fill the memory; get it again from its "
-            "source"
-        )
-
-
-def _in_zip(path: Path) -> io.BytesIO:
-    """The weights of a bundle in a zip from `planewise package`."""
-    with zipfile.ZipFile(path) as archive:
-        _refuse_inflated(sum(entry.file_size for entry in archive.infolist()), path.stat().st_size, path)
-        names = [name for name in archive.namelist() if name.endswith("/models/model.pt") and name.count("/") == 2]
-        if not names:
-            raise InputError(f"{path} contains no NAME/models/model.pt; name a zip that `planewise package` wrote")
-        return io.BytesIO(archive.read(names[0]))
-
-
 def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     """Copy ImageNet weights into ``network.encoder``, by their names in the public file, and return ``network``.
 
     Args:
         network: a network with an encoder that uses torchvision's names (`AlexNetEncoder`, `ResNetEncoder`) or translates
-            public names (`ViTEncoder`); see `public_weights`.
+            public names (`ViTEncoder`); see `_public_weights`.
         path: torchvision's file, such as ``alexnet-owt-7be5be79.pth``; None (or the text null or none) loads nothing.
 
     Raises:
-        InputError: see `load_pretrained` and `public_weights`.
+        InputError: see `load_pretrained` and `_public_weights`.
     """
     if path in NO_WEIGHTS:
         return network
     own = network.state_dict()
     # weights that have a name of the whole network are left out: they come from a pretext's file, not from a public one
     weights = {name: value for name, value in read_weights(path).items() if name not in own}
-    _copy_fitting(network.encoder, public_weights(network.encoder, weights, path), path)
+    _copy_fitting(network.encoder, _public_weights(network.encoder, weights, path), path)
     return network
 
 
@@ -229,11 +156,8 @@ def load_pretrained(
     if path in NO_WEIGHTS:
         return network
     weights = read_weights(path)
-    if (
-        not weights.keys() & network.state_dict().keys()
-        and hasattr(network, "encoder")
-        and is_public(network.encoder, weights)
-    ):
+    encoder = getattr(network, "encoder", None)
+    if encoder is not None and not weights.keys() & network.state_dict().keys() and _prefixes(encoder, weights):
         return load_imagenet(network, path)
     if parts is not None:
         left = [name for name in weights if name in network.state_dict() and name.split(".")[0] not in parts]
@@ -273,20 +197,18 @@ def _copy_fitting(
             )
     if not any(value.is_floating_point() for value in fitting.values()):
         raise InputError(
-            f"nothing in {path} fits the network: the file has {_by_part(list(weights))}, such as "
-            f"{next(iter(weights), 'none')}; {type(network).__name__} has {_by_part(list(own))}, such as "
-            f"{next(iter(own), 'none')}. Weights are copied by name and shape{kind_of_file(weights) or _SAME_NETWORK}"
+            f"nothing in {path} fits the network: the file has {_by_part(list(weights))}, {type(network).__name__} has "
+            f"{_by_part(list(own))}. Weights are copied by name and shape, so both trainings need the same network (for one "
+            "of ImageNet's, the same config, such as configs/vgg16.yaml)"
         )
     network.load_state_dict(fitting, strict=False)
     logger.info(
         "loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(list(fitting))
     )
-    # counters of batches are not reported, because they are not initialised at random and old public files lack them
     random = [name for name, value in own.items() if name not in fitting and value.is_floating_point()]
-    # tensors of other shapes are among those left at random
     for text, names in (("left at random", random), ("ignored", unknown)):
         if names:
-            logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")
+            logger.info("%s: %s", text, _by_part(names))
 
 
 def can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
@@ -320,3 +242,49 @@ def _by_part(names: list[str]) -> str:
     """The numbers of tensors by the first part of their names, such as ``encoder 40, head 2``."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.items()) or "nothing"
+
+
+def _public_names(encoder: nn.Module) -> list[str]:
+    """The names of an encoder's weights in a public file: its ``public_names()``, or else its own names."""
+    if hasattr(encoder, "public_names"):
+        return encoder.public_names()
+    # old files lack the counters of batches, which are not needed
+    return [name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")]
+
+
+def _prefixes(encoder: nn.Module, weights: Mapping[str, torch.Tensor]) -> list[str]:
+    """The prefixes under which a file has all weights of an encoder, such as ``module.encoder_q.``; only the empty one if
+    the file also has the names without a prefix."""
+    wanted = _public_names(encoder)
+    ends = (name.removesuffix(wanted[0]) for name in weights if name.endswith(wanted[0]))
+    found = [end for end in ends if (not end or end.endswith(".")) and all(end + name in weights for name in wanted)]
+    return [""] if "" in found else found
+
+
+def _public_weights(encoder: nn.Module, weights: Mapping[str, torch.Tensor], path: object) -> dict[str, torch.Tensor]:
+    """Select the weights for an encoder from a public file, and rename them to the encoder's names.
+
+    Args:
+        encoder: an encoder that uses torchvision's names, or that has ``public_names()`` and ``from_public(weights)``.
+        weights: content of the file; all names may have a prefix.
+        path: source of the file, for messages.
+
+    Raises:
+        InputError: the file lacks a weight, or contains several such networks, or a network with more layers.
+    """
+    wanted, prefixes = _public_names(encoder), _prefixes(encoder, weights)
+    if len(prefixes) != 1:
+        absent = ", ".join([name for name in wanted if name not in weights][:3])
+        raise InputError(
+            f"{path} must contain exactly one network with the ImageNet weights of {type(encoder).__name__}, but has "
+            f"{len(prefixes)} (without a prefix, it lacks {absent}); load a pretext's weights with --pretrained"
+        )
+    found = {name.removeprefix(prefixes[0]): value for name, value in weights.items() if name.startswith(prefixes[0])}
+    parts = {name.split(".")[0] for name in wanted}
+    more = [name for name in found.keys() - {*wanted} if name.split(".")[0] in parts]
+    if more := sorted(name for name in more if not name.endswith("num_batches_tracked")):
+        raise InputError(
+            f"{path} belongs to another network: in addition to this encoder's weights, it contains {', '.join(more[:3])}; "
+            "set as many layers (blocks, num_layers) as that network has"
+        )
+    return encoder.from_public(found) if hasattr(encoder, "from_public") else found

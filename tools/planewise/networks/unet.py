@@ -1,18 +1,71 @@
-"""The paper's U-Net, as an encoder and a decoder with weights that move between bundles by name."""
+"""The U-Net of Zhang 2024 and that of residual blocks in Taleb 2020, each as an encoder and a decoder with weights that move
+between bundles by name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monai.networks.blocks import Convolution
+from monai.networks.blocks import Convolution, UnetrUpBlock
+from monai.networks.blocks.dynunet_block import UnetResBlock
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
-from planewise.networks.levels import LevelsDecoder, LevelsEncoder, level_pairs
+from planewise.errors import InputError
 
 #: Channels of the levels in the paper (from Ronneberger 2015).
 PAPER_FEATURES = (64, 128, 256, 512, 1024)
 _ACTIVATION = ("relu", {"inplace": True})
+#: Widths of the five levels (Taleb 2020, appendix A).
+RESIDUAL_FEATURES = (32, 64, 128, 256, 512)
+
+
+class LevelsEncoder(nn.Module):
+    """A ``stem``, followed by ``levels``. `forward` returns the features of every level, finest first."""
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = self.stem(image)
+        features: list[Tensor] = []
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features
+
+
+class LevelsDecoder(nn.Module):
+    """``levels`` that each double the grid and concatenate the encoder's features on the new grid.
+
+    Raises:
+        ValueError: a side of the image cannot be halved as often as there are levels.
+    """
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.climb(features)
+
+    def climb(self, features: list[Tensor]) -> Tensor:
+        """Run all levels, from the deepest to the finest.
+
+        This is a separate method, because TorchScript does not support ``super().forward``.
+        """
+        x, times = features[-1], 2 ** (len(features) - 1)
+        for axis in range(2, x.dim()):
+            if features[0].shape[axis] != times * x.shape[axis]:
+                raise ValueError(
+                    "the U-Net needs images with sides that are multiples of stem_stride * 2^(levels - 1); change image_size"
+                )
+        for depth, level in enumerate(self.levels):
+            x = level(x, features[len(features) - 2 - depth])
+        return x
+
+
+def level_pairs(features: Sequence[int]) -> list[tuple[int, int]]:
+    """The channels of each level and of the next deeper level, in order from the finest level.
+
+    Raises:
+        InputError: there is only one level.
+    """
+    if len(features) < 2:
+        raise InputError(f"--features must be at least two widths, one for each level of a U-Net, got {list(features)}")
+    return list(zip(features[:-1], features[1:], strict=True))
 
 
 class UNetEncoder(LevelsEncoder):
@@ -113,3 +166,69 @@ def _patchwise(
         is_transposed=transposed,
         output_padding=0 if transposed else None,
     )
+
+
+class ResidualEncoder(LevelsEncoder):
+    """Contracting path: a convolution on the image, and a residual block for each level (Taleb 2020, appendix A).
+
+    Every block except the first halves the grid with its stride. Only ``stem`` sees the image, so a network for more
+    channels than in pretraining differs in a single layer (`load_pretrained`).
+
+    Args:
+        features: channels of each level, from the finest.
+        in_channels: channels of the image.
+        norm: MONAI's name of the normalisation.
+        spatial_dims: 2 for images, 3 for volumes.
+
+    `forward` takes ``(B, in_channels, H, W, D)`` or, for images, ``(B, in_channels, H, W)``, and returns the features of
+    every level, finest first. When an odd side is halved, the result is rounded up.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[int] = RESIDUAL_FEATURES,
+        in_channels: int = 1,
+        norm: str | tuple = "batch",
+        spatial_dims: int = 3,
+    ) -> None:
+        super().__init__()
+        self.out_channels = int(features[-1])
+        #: Smallest side of an image, voxels. Instance normalisation needs more than one voxel at the deepest level.
+        self.smallest_side = 2 ** (len(features) - 1) + 1 if norm == "instance" else 1
+        self.stem = Convolution(spatial_dims, in_channels, features[0], adn_ordering="NA", act="leakyrelu", norm=norm)
+        pairs = [(features[0], features[0]), *level_pairs(features)]
+        self.levels = nn.ModuleList(
+            [
+                UnetResBlock(spatial_dims, fine, deep, kernel_size=3, stride=2 if level else 1, norm_name=norm)
+                for level, (fine, deep) in enumerate(pairs)
+            ]
+        )
+
+
+class ResidualDecoder(LevelsDecoder):
+    """Expanding path. Each level has a transposed convolution, a concatenation with the encoder's level, and a residual
+    block.
+
+    Args:
+        features, norm, spatial_dims: the same values as for the encoder.
+
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W, D)`` or, for images,
+    ``(B, out_channels, H, W)``, on the image's grid.
+
+    Raises:
+        ValueError: a side of the image is not a multiple of ``2^(levels - 1)``.
+    """
+
+    def __init__(
+        self, features: Sequence[int] = RESIDUAL_FEATURES, norm: str | tuple = "batch", spatial_dims: int = 3
+    ) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            [
+                UnetrUpBlock(spatial_dims, deep, fine, 3, 2, norm_name=norm, res_block=True)
+                for fine, deep in reversed(level_pairs(features))
+            ]
+        )
+        self.out_channels = int(features[0])
+        #: The sides of an image must be multiples of this number of voxels, so that the output has the image's size.
+        self.side_multiple = 2 ** (len(features) - 1)

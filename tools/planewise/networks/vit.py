@@ -1,16 +1,20 @@
-"""A vision transformer as an encoder, and a decoder that returns to the image's grid, as in UNETR."""
+"""A vision transformer as an encoder, a decoder that returns to the image's grid, as in UNETR, and the masked autoencoder of
+He et al. 2022: a transformer that sees some patches, and another one that predicts the other patches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import torch
+from einops.layers.torch import Rearrange
 from monai.networks.blocks import PatchEmbeddingBlock, TransformerBlock
+from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
 from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, max_pool2d
 
 from planewise.errors import InputError
+from planewise.networks.named_parts import NamedParts
 
 #: Maps timm's names of the parts of a block to MONAI's names, if they differ.
 _TIMM = {"attn.proj": "attn.out_proj", "mlp.fc1": "mlp.linear1", "mlp.fc2": "mlp.linear2"}
@@ -56,15 +60,10 @@ class ViTEncoder(nn.Module):
                 f"--patch_size must be a power of two that divides --image_size {image_size}, got {patch_size}; set it to 8 "
                 "or 16, and --image_size to a multiple of it"
             )
-        if num_layers < levels:
+        if num_layers < levels or hidden_size % num_heads:
             raise InputError(
-                f"--num_layers must be at least {levels} for patches of {patch_size} pixels, got {num_layers}; set "
-                f"--num_layers {levels} or a smaller --patch_size"
-            )
-        if hidden_size % num_heads:
-            raise InputError(
-                f"--hidden_size must be a multiple of --num_heads {num_heads}, got {hidden_size}; set it to "
-                f"{hidden_size - hidden_size % num_heads + num_heads}"
+                f"--num_layers must be at least {levels} for patches of {patch_size} pixels, got {num_layers}; and "
+                f"--hidden_size a multiple of --num_heads {num_heads}, got {hidden_size}"
             )
         self.patch_size = patch_size
         self.side = image_size // patch_size
@@ -85,9 +84,7 @@ class ViTEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if image.shape[2] % self.patch_size != 0 or image.shape[3] % self.patch_size != 0:
-            raise ValueError(
-                "the transformer needs images with sides that are multiples of patch_size; change image_size"
-            )
+            raise ValueError("the sides of images must be multiples of patch_size; change image_size")
         patches = self.patch_embedding.patch_embeddings(image)
         rows, columns = patches.shape[2], patches.shape[3]
         positions = self.patch_embedding.position_embeddings
@@ -181,10 +178,6 @@ class ViTDecoder(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        if len(features) != len(self.levels) + 1:
-            raise ValueError(
-                "the decoder needs one width for each halving of patch_size (four for 16); change features"
-            )
         fine: list[Tensor] = [self.pixels(features[0])]
         for number, skip in enumerate(self.skips):
             fine.append(skip(features[number + 1]))
@@ -217,3 +210,87 @@ def _resampled(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
     grid = positions.transpose(1, 2).unflatten(2, [side, side])
     grid = interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
     return grid.flatten(2).transpose(1, 2)
+
+
+class MaskedViT(NamedParts):
+    """MONAI's `MaskedAutoEncoderViT` with parts named `encoder` and `decoder`, and with images as input and output.
+
+    The encoder sees only the visible patches, and the decoder sees all positions. A patch counts as hidden if all its pixels
+    are 0, as after `MaskPatchesd`, which hides the same number of patches in every image. If these numbers
+    differ within a batch, the image with the most visible patches determines how many patches are encoded, so some hidden
+    patches of the other images are encoded, too.
+
+    Args:
+        encoder: the transformer whose weights move to other networks by name. Here, its position embeddings are fixed
+            sines and cosines.
+        decoder: a `MaskedViTDecoder` for images and patches of the same sizes.
+
+    `forward` takes ``(B, 1, H, W)``, with the encoder's image size, and returns ``(B, 1, H, W)``.
+    """
+
+    def __init__(self, encoder: ViTEncoder, decoder: MaskedViTDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.encoder.patch_embedding.position_embeddings.requires_grad_(False)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+        # the patch embedding acts as a linear layer, so it is initialised like one (section A.1)
+        nn.init.xavier_uniform_(self.encoder.patch_embedding.patch_embeddings.weight.data.flatten(1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        encoder = self.encoder
+        patches = encoder.patch_embedding.patch_embeddings(image)
+        tokens = patches.flatten(2).transpose(1, 2) + encoder.patch_embedding.position_embeddings
+        is_seen = max_pool2d(image.detach().abs(), encoder.patch_size).flatten(1) > 0
+        count = int(is_seen.sum(dim=1).max().clamp_min(1))
+        # the visible patches come first, in their order
+        seen = torch.argsort(is_seen.to(torch.int8), dim=1, descending=True, stable=True)[:, :count, None]
+        x = tokens.gather(1, seen.expand(-1, -1, tokens.shape[2]))
+        x = encoder.blocks(torch.cat([encoder.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1))
+        return self.decoder(x, seen)
+
+
+class MaskedViTDecoder(nn.Module):
+    """The decoder of `MaskedAutoEncoderViT`, with the same blocks and names (He et al. 2022, section 3).
+
+    Args:
+        image_size, patch_size: sides of an image and of a patch, pixels.
+        hidden_size: width of a patch's token in the encoder.
+        decoder_hidden_size: width of a patch's token in the decoder.
+        decoder_num_layers, decoder_num_heads: numbers of blocks and of attention heads. The hidden layer of a block is
+            four times as wide as the block.
+
+    `forward` takes the encoded class token and visible patches, ``(B, 1 + N, hidden_size)``, and the positions of these
+    patches as indices, ``(B, N, 1)``. It returns ``(B, 1, image_size, image_size)``.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        patch_size: int = 16,
+        hidden_size: int = 768,
+        decoder_hidden_size: int = 512,
+        decoder_num_layers: int = 8,
+        decoder_num_heads: int = 16,
+    ) -> None:
+        super().__init__()
+        side = image_size // patch_size
+        self.patches = side**2
+        self.decoder_embed = nn.Linear(hidden_size, decoder_hidden_size)
+        self.mask_tokens = nn.Parameter(torch.zeros(1, 1, decoder_hidden_size))
+        nn.init.trunc_normal_(self.mask_tokens, std=0.02)
+        self.decoder_pos_embedding = build_sincos_position_embedding([side, side], decoder_hidden_size, 2)
+        self.decoder_blocks = transformer_blocks(
+            decoder_hidden_size, 4 * decoder_hidden_size, decoder_num_heads, decoder_num_layers
+        )
+        self.decoder_pred = nn.Linear(decoder_hidden_size, patch_size**2)
+        self.to_image = Rearrange("b (h w) (i j) -> b 1 (h i) (w j)", h=side, i=patch_size)
+
+    def forward(self, encoded: Tensor, seen: Tensor) -> Tensor:
+        x = self.decoder_embed(encoded)
+        everywhere = self.mask_tokens.to(x.dtype).expand(x.shape[0], self.patches, -1)
+        placed = everywhere.scatter(1, seen.expand(-1, -1, x.shape[2]), x[:, 1:]) + self.decoder_pos_embedding
+        x = self.decoder_blocks(torch.cat([x[:, :1].to(placed.dtype), placed], dim=1))
+        return self.to_image(self.decoder_pred(x[:, 1:]))

@@ -22,21 +22,16 @@ from planewise.files.atomic_write import atomic_write
 from planewise.files.text import read_json
 from planewise.findings import Finding, finding, from_record, said, sentences
 from planewise.locks import claim_folder
-from planewise.own_exams.archive_page import archive_page
 from planewise.own_exams.corrected_masks import changed_since, corrected_in, mask_folders
-from planewise.own_exams.heart_bundles import (
-    PAGE,
-    ExamWork,
-    Summary,
-    place_of,
-    slices_of,
-)
+from planewise.own_exams.exam_page import filled
+from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, place_of, slices_of
 from planewise.reports.tables import write_csv, write_json
 from planewise.words import count_of, duration
 
 _TABLE = "exams.csv"
 #: Most letters of a reason on the terminal, where each exam has one line; the table has the whole reason.
 SHORT = 150
+_UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
 
 @dataclass
@@ -64,15 +59,17 @@ class Archive:
         """Number of finished exams with a flag."""
         return sum(bool(summary.flags) for summary in self.finished.values())
 
-    @property
-    def no_dicom(self) -> list[str]:
-        """Names of the finished exams without DICOM files, although they were requested or expected."""
-        return [name for name, summary in self.finished.items() if summary.of("no-dicom")]
+    def with_code(self, code: str) -> list[str]:
+        """Names of the finished exams that have a finding of this code."""
+        return [name for name, summary in self.finished.items() if summary.of(code)]
 
     @property
-    def by_hand(self) -> list[str]:
-        """Names of the finished exams with masks that a person changed."""
-        return [name for name, summary in self.finished.items() if summary.of("corrected-mask")]
+    def counts(self) -> str:
+        """How many exams are finished, flagged and left out, in words."""
+        said = f"{count_of(len(self.finished), 'exam')} finished, {self.flagged} flagged, {len(self.left_out)} left out"
+        for code, what in (("corrected-mask", "with masks that a person changed"), ("no-dicom", "without DICOM files")):
+            said += f"; {len(names)} {what}" if (names := self.with_code(code)) else ""
+        return said
 
 
 def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
@@ -92,52 +89,37 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         OSError: the disk is full; like a folder that cannot be written to, this ends the work.
     """
     _claim(output, work.command)
-    exams = work.exams
+    exams, places = work.exams, _places(work, output)
     done = Archive(
-        output / PAGE,
-        output / _TABLE,
-        check_output(folders_table(_beside(work, output))),
-        left_out={exam: left.why for exam, left in work.left_out.items()},
+        output / PAGE, output / _TABLE, places, left_out={exam: left.why for exam, left in work.left_out.items()}
     )
-    _write_folders(work, output)
     made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
     for name, items in exams.items():
-        folders = mask_folders(name, items, output)
-        summary = _earlier(_record(output, name, work.command), made_from[name], output / name / PAGE, folders)
-        if summary is not None:
+        record = _record(output, name, work.command)
+        if summary := _earlier(record, made_from[name], output / name / PAGE, mask_folders(name, items, output)):
             done.finished[name] = summary
     done.kept = len(done.finished)
     todo = [name for name in exams if name not in done.finished]
     if done.kept:
         tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
-    if again := sum(_record(output, name, work.command).is_file() for name in todo):
-        changed = "files, masks, weights, options or planewise's version have changed"
-        tell(f"{again} of {len(exams)} exams are finished and will be done again: {changed}")
     began = time.monotonic()
     try:
         for number, name in enumerate(todo, start=1):
-            line = _one(work, name, exams[name], output, made_from[name], done)
+            line = _one(work, name, output, made_from[name], done)
             left = (time.monotonic() - began) / number * (len(todo) - number)
             rest = f" (about {duration(left)} left)" if left >= 1 else ""
             tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{rest}")
     finally:
-        _write(done, work, exams, output)
+        _write(done, work)
     if not done.finished:
         name, why = next(iter(done.left_out.items()))
         raise InputError(f"none of the {len(exams)} exams can be used; the first, exam {name}: {said(why)}")
     return done
 
 
-def _one(
-    work: ExamWork,
-    name: str,
-    items: Sequence[Mapping[str, Any]],
-    output: Path,
-    made_from: str,
-    done: Archive,
-) -> str:
+def _one(work: ExamWork, name: str, output: Path, made_from: str, done: Archive) -> str:
     """Make the results of one exam, and return one line about the exam for the user."""
-    record = _record(output, name, work.command)
+    items, record = work.exams[name], _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
         (exam,) = work.run(items, output)
@@ -148,14 +130,18 @@ def _one(
     except Exception as error:  # an error in one exam must not stop the others
         if _is_full(error):
             raise
-        why = (
-            reason_of(error) if isinstance(error, InputError) else finding("exam-unusable", error=type(error).__name__)
-        )
-        done.left_out[name] = [why]
-    else:
-        done.finished[name] = summary
-        return "; ".join([summary.words, *([count_of(len(summary.flags), "flag")] if summary.flags else [])])
-    return shorten(f"left out: {said(done.left_out[name])}", SHORT, placeholder=" ...")
+        done.left_out[name] = [_without_path(error, items)]
+        return shorten(f"left out: {said(done.left_out[name])}", SHORT, placeholder=" ...")
+    done.finished[name] = summary
+    return "; ".join([summary.words, *([count_of(len(summary.flags), "flag")] if summary.flags else [])])
+
+
+def _without_path(error: Exception, items: Sequence[Mapping[str, Any]]) -> Finding:
+    """Why an exam cannot be used, without its folder, whose name may be a person's."""
+    if not isinstance(error, InputError):
+        return finding("exam-unusable", error=type(error).__name__)
+    why, (folder, _) = reason_of(error), place_of(items)
+    return from_record(json.loads(json.dumps(why.record()).replace(json.dumps(str(folder))[1:-1], "...")))
 
 
 def _is_full(error: BaseException) -> bool:
@@ -174,11 +160,6 @@ def _claim(output: Path, command: str) -> None:
     if before not in (None, command):
         raise InputError(f"{output} contains an archive of `planewise {before}`; name another folder (-o)")
     write_json(record, {"command": command})
-
-
-def _beside(work: ExamWork, output: Path) -> Path:
-    """The path next to which the private table of folders is written: outside ``output`` if people may send that folder."""
-    return output.with_name(f"{output.name}_{_TABLE}") if work.settings.get("anonymous") else output / _TABLE
 
 
 def _record(output: Path, name: str, command: str) -> Path:
@@ -204,31 +185,28 @@ def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) 
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
-        types = {"values": dict, "words": str, "severity": (int, float), "not_a_heart": bool}
-        types |= dict.fromkeys(("findings", "flagged", "corrected"), list)
-        if known["made_from"] != made_from or not page.is_file():
-            return None
-        if known["masks"] != corrected_in(folders) or changed_since(record, folders):
-            return None
-        if not all(isinstance(known[key], kind) for key, kind in types.items()):
-            return None
+        kept = known.pop("made_from") == made_from and known.pop("masks") == corrected_in(folders) and page.is_file()
         known["findings"] = [*map(from_record, known["findings"])]
-        return Summary(**{key: known[key] for key in types})
-    except (InputError, KeyError, TypeError):
+        return Summary(**known) if kept and not changed_since(record, folders) else None
+    except (InputError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _write_folders(work: ExamWork, output: Path) -> None:
-    """Write the private table of the exams' folders, before the first exam, because the terminal names exams by hashes."""
+def _places(work: ExamWork, output: Path) -> Path:
+    """Write the private table of the exams' folders, before the first exam, because the terminal names exams by hashes.
+    If people may send the folder of the results, the table is next to it."""
     places = {name: place_of(items) for name, items in work.exams.items()}
     places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
-    beside = _beside(work, output)
+    beside = output / _TABLE
+    if work.settings.get("anonymous"):
+        folders_table(beside).unlink(missing_ok=True)  # of an earlier run
+        beside = output.with_name(f"{output.name}_{_TABLE}")
+    table = check_output(folders_table(beside))
     write_places(beside, places)
-    if beside != output / _TABLE:
-        folders_table(output / _TABLE).unlink(missing_ok=True)  # of an earlier run
+    return table
 
 
-def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[str, Any]]], output: Path) -> None:
+def _write(done: Archive, work: ExamWork) -> None:
     def best_last(entry: tuple[str, Summary]) -> tuple[bool, float, str]:
         return not entry[1].not_a_heart, -entry[1].severity, entry[0]
 
@@ -248,13 +226,35 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     columns["note"] = [work.note.made_by] * len(finished)
     columns["page"] = [f"{name}/{PAGE}" for name in done.finished]
     without = {"exam": [*done.left_out], "left_out": [*map(said, done.left_out.values())]}
-    write_csv(
-        done.table,
-        {key: [*cells, *without.get(key, [""] * len(done.left_out))] for key, cells in columns.items()},
-    )
-    waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
+    empty = [""] * len(done.left_out)
+    write_csv(done.table, {key: [*cells, *without.get(key, empty)] for key, cells in columns.items()})
     with atomic_write(done.page) as part:
-        part.write_text(
-            archive_page(work.command, done.finished, done.left_out, work.skipped, waiting, str(work.note)),
-            encoding="utf-8",
-        )
+        part.write_text(archive_page(work, done), encoding="utf-8")
+
+
+def archive_page(work: ExamWork, done: Archive) -> str:
+    """The page of all exams as HTML that works without a network connection."""
+    known = [key for exam in done.finished.values() for key, value in exam.values.items() if _cell(value) != "-"]
+    counts = done.counts
+    if waiting := len(work.exams.keys() - done.finished.keys() - done.left_out.keys()):
+        counts += f"; {waiting} not processed yet: start the command again to continue"
+    files = sorted(((count, str(why)) for why, count in work.skipped.items()), reverse=True)
+    left_out = [(exam, said(why)) for exam, why in done.left_out.items()]
+    reasons = (("Left out", "exam", left_out), ("Files that were not read", "files", files))
+    heads = {key: _head(key) for exam in done.finished.values() for key in exam.values if key in known}
+    return filled(
+        "archive.html", work.title, work=work, exams=done.finished, counts=counts, heads=heads, cell=_cell, page=PAGE,
+        reasons=reasons,
+    )  # fmt: skip
+
+
+def _head(column: str) -> str:
+    """A column's name in words: ``2ch_angle_deg`` to ``2ch angle, deg``."""
+    words, _, unit = column.rpartition("_")
+    return f"{words.replace('_', ' ')}, {_UNITS[unit]}" if unit in _UNITS else column.replace("_", " ")
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:  # NaN
+        return "-"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

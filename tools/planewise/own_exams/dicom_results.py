@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
+from planewise.data.readable_items import reason_of
 from planewise.errors import InputError
 from planewise.exams.dicom_report import Measured, ReportGroup, dicom_report, own_code
 from planewise.exams.dicom_segmentation import MANUFACTURER, Structure, dicom_segmentation, series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
 from planewise.files.atomic_write import atomic_write
 from planewise.files.predicted_masks import CORRECTED, set_aside
-from planewise.findings import FLAG, Finding, finding
+from planewise.findings import FLAG, Finding
 from planewise.geometry import clip_lines, intersection_lines, square_on_plane
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
 from planewise.own_exams.heart_results import VENTRICLES, HeartResults, Number
@@ -90,44 +90,27 @@ _OFFSET_BOUND = own_code("offset_bound", "90 % error bound of the planned plane'
 _OF_THE_SURFACE = "Mosteller, from the height and weight typed at the scanner"
 
 
-@dataclass(frozen=True)
-class DicomOut:
-    """Options for writing results as DICOM files, too.
+def write_dicom(
+    exam: str, item: Mapping[str, Any], anonymous: bool, make: Callable[[str | None], object]
+) -> list[Finding]:
+    """Write an exam's DICOM files, after `clear_dicom`, if its images are DICOM.
 
-    Attributes:
-        wanted: whether to write the files; None writes them if the exam is DICOM.
+    Args:
+        exam: hash of the exam.
+        item: one of the exam's stacks.
         anonymous: whether to leave out the patient, see `source_images`. Otherwise the files name the patient like the
             images, because files without a patient do not belong to a study.
-        all_phases: whether every phase gets a segmentation, see `write_segmentations`.
-        per_series: whether every image series gets a segmentation, too, see `write_segmentations`.
+        make: function that writes the files; called with ``hide`` of `source_images`.
+
+    Returns:
+        A finding on why a DICOM exam has no files.
     """
-
-    wanted: bool | None = None
-    anonymous: bool = False
-    all_phases: bool = False
-    per_series: bool = False
-
-    def write(self, exam: str, item: Mapping[str, Any], make: Callable[[str | None], object]) -> list[Finding]:
-        """Write an exam's files, after `clear_dicom`.
-
-        Args:
-            exam: hash of the exam.
-            item: one of the exam's stacks.
-            make: function that writes the files; called with ``hide`` of `source_images`.
-
-        Returns:
-            A finding on why there are no files although files were requested or expected.
-        """
-        if self.wanted is False:
-            return []
-        if not is_dicom(item):
-            why = "they refer to DICOM images, and this exam is NIfTI"
-            return [finding("no-dicom", why=why)] if self.wanted else []
+    if is_dicom(item):
         try:
-            make(exam if self.anonymous else None)
+            make(exam if anonymous else None)
         except InputError as error:
-            return [finding("no-dicom", why=str(error))]
-        return []
+            return [reason_of(error)]
+    return []
 
 
 def clear_dicom(folder: Path) -> list[Finding]:
@@ -279,14 +262,14 @@ def write_segmentations(
     results: HeartResults,
     remarks: Sequence[str],
     provenance: Provenance,
-    options: DicomOut,
+    per_series: bool,
     hide: str | None,
 ) -> list[Path]:
     """Write ``phaseNN.seg.dcm``, and ``volumes.sr.dcm`` with the volumes.
 
-    Each phase has a separate file, because a DICOM SEG has no time: viewers overlay it on the images that it names. By
-    default, only end-diastole and end-systole get a file, because people read and correct these phases. Each file is a
-    separate series of the study, so with a file for each of 25 phases, a viewer's list of series would hide the images.
+    Each phase has a separate file, because a DICOM SEG has no time: viewers overlay it on the images that it names. Only
+    end-diastole and end-systole get a file: people read and correct these phases, and 25 more series would hide the images
+    in a viewer's list.
 
     Args:
         folder: folder of the exam.
@@ -295,8 +278,8 @@ def write_segmentations(
         results: the volumes.
         remarks: comments on every number.
         provenance: the bundle and weights that made the label maps.
-        options: with ``all_phases``, every phase gets a file; ``per_series`` also writes ``seriesN.seg.dcm``, a file for
-            each series of images, with all phases, see `series_segmentations`.
+        per_series: whether to write ``seriesN.seg.dcm``, too, a file for each series of images, with all phases, see
+            `series_segmentations`.
         hide: see `source_images`.
 
     Raises:
@@ -306,7 +289,7 @@ def write_segmentations(
     moments = {phase: found.moments(phase)[0] for phase in (found.end_diastole, found.end_systole)}
     if not results.several:
         moments = {found.end_diastole: "the only phase"}
-    wanted = range(len(items)) if options.all_phases or options.per_series else sorted(moments)
+    wanted = range(len(items)) if per_series else sorted(moments)
     images = {phase: source_images(items[phase]["image"], hide) for phase in wanted}
     uid, segmented = generate_uid(), {}
     for phase, sources in images.items():
@@ -326,10 +309,9 @@ def write_segmentations(
             corrected,
         )
         segmented[phase].SeriesInstanceUID = _series_uid(uid, segmented[phase])
-    kept = segmented if options.all_phases else moments
     files = {f"volumes{REPORT}": _volumes_report(results, moments, segmented, images, remarks, provenance)}
-    files |= {f"{names[phase]}{SEGMENTATION}": segmented[phase] for phase in sorted(kept)}
-    if options.per_series:
+    files |= {f"{names[phase]}{SEGMENTATION}": segmented[phase] for phase in sorted(moments)}
+    if per_series:
         made_by = "corrected" if results.corrected else provenance.short
         cines = series_segmentations(
             list(segmented.values()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from planewise.data import cycle_fraction, expand_volumes, load_datalist, read_datalist
 from planewise.errors import InputError
@@ -34,10 +34,20 @@ from planewise.words import count_of, some_of
 
 _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
-#: Side of the pictures in space, mm, for a known organ.
-_FIELD = 130.0
 #: Largest number of a stack's phases with masks, and of an exam's volumes, that are drawn.
 _MOST_PHASES, _MOST_VOLUMES = 2, 4
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture ``(i, j)`` or ``(i, j, 3)``, its title, and the label map that is outlined on it."""
+
+    picture: np.ndarray
+    title: str
+    mask: np.ndarray | None = None
+
+
+Rows = list[list[Shown]]
 
 
 def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> tuple[Figure, str]:
@@ -65,14 +75,17 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     if any("affine" in item for item in own):
         folder = Path(path).expanduser().resolve().parent
         return _planes_figure(name, own, listed, header, folder, slices), name
-    if own and header.get("stack") == "volume":
-        return _case_figure(name, own[0], header.get("channels", []), slices), name
-    if own and header.get("stack") == "photograph":
-        return _photograph_figure(name, own[0]), name
-    if own and all(item["image"].endswith(".npy") for item in own):
-        return _arrays_figure(name, own, slices), name
     if own:
-        return _volumes_figure(name, own, slices, HEART_STRUCTURES.get(header.get("stack"), {})), name
+        kind = header.get("stack")
+        if kind == "volume":
+            rows, more = _of_case(own[0], header.get("channels", []), slices)
+        elif kind == "photograph":
+            rows, more = _of_photograph(own[0])
+        elif all(item["image"].endswith(".npy") for item in own):
+            rows, more = _of_array(own[0], slices)
+        else:
+            rows, more = _of_volumes(own, slices)
+        return _grid_figure(f"exam {name}    {more}".rstrip(), rows, HEART_STRUCTURES.get(kind, {})), name
     reasons = said(map(from_record, listed.get("left_out", []))) or "no reason is given"
     raise InputError(f"exam {name} has no images in the datalist to draw: {reasons}")
 
@@ -113,8 +126,9 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     stack = [first[rank] for rank in sorted(first)]
     masked = sorted({cycle_fraction(item): _phase_title(item) for item in items if "label" in item}.items())
     drawn = [fraction for fraction, _ in masked[:_MOST_PHASES]] if len(stack) > 1 else []
-    # if there is only one slice, its phases are shown
-    shown = _chosen(stack, slices) if len(stack) > 1 else _chosen(in_time, slices, with_masks=True)
+    # if there is only one slice, its phases are shown, or those with masks
+    choice = stack if len(stack) > 1 else [item for item in in_time if "label" in item] or in_time
+    shown = [choice[rank] for rank in evenly_spaced(len(choice), slices)]
     if drawn:
         shown = [_at(items, item, drawn[0]) for item in shown]
     planes = {view: plane for view, plane in stack[0]["planes"].items() if view in views}
@@ -133,13 +147,14 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
 
     columns = len(shown)
     later = [[loader(_at(items, item, fraction)) for item in shown] for fraction in drawn[1:]]
-    heights = (1, *(1 for _ in later), *((1, 1.35) if views else (1.35,)))  # without views there are no heatmaps
-    size = (2.35 * max(columns, 4), (8.6 if views else 6.6) + 2.2 * len(later))
-    figure = Figure(figsize=size, facecolor=_BACKGROUND)
-    rows = figure.add_gridspec(
-        len(heights), 1, height_ratios=heights, left=0.035, right=0.965, top=0.9, bottom=0.055, hspace=0.13
+    heights = [1] * (1 + len(later) + bool(views)) + [1.35] * bool(others)  # without views there are no heatmaps
+    figure = Figure(figsize=(2.35 * max(columns, 4), 2.2 * sum(heights) + 1.2), facecolor=_BACKGROUND)
+    rows = list(
+        figure.add_gridspec(
+            len(heights), 1, height_ratios=heights, left=0.035, right=0.965, top=0.9, bottom=0.055, hspace=0.13
+        )
     )
-    grids = [row.subgridspec(1, columns, wspace=0.04) for row in list(rows)[:-1]]
+    grids = [row.subgridspec(1, columns, wspace=0.04) for row in rows[: 1 + len(later) + bool(views)]]
     centres = []
     for column, (item, image) in enumerate(zip(shown, images, strict=True)):
         lines = _lines(image.affine, planes)
@@ -162,31 +177,21 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
                 _overlay(axes, image, lines, [colours[view] for view in planes], look.sigma)
             if look.fields:
                 _crop(axes, image, centre, look.fields[0])
-    bottom = rows[len(grids)].subgridspec(1, len(others) + 1, wspace=0.06, width_ratios=[1] * len(others) + [1.15])
     shown_ranks = {item["slice"] for item in shown}
     middle_of_all = np.mean(centres, axis=0)
+    bottom = rows[-1].subgridspec(1, max(len(others), 1), wspace=0.06)
     for column, (view, image) in enumerate(others.items()):
         axes = figure.add_subplot(bottom[column])
         _draw_other_view(axes, image, middle_of_all, stack, shown_ranks, look.fields and look.fields[1])
         axes.set_title(view, color=colours.get(view, _INK), fontsize=11, fontweight="bold")
-    _draw_space(figure.add_subplot(bottom[len(others)], projection="3d"), images, others, colours, look)
     used = {cycle_fraction(item) for item in shown} | set(drawn)
     hidden = [title for fraction, title in masked if fraction not in used]
-    more = f"{count_of(len(hidden), 'phase')} with masks not drawn: {some_of(hidden)}. " if hidden else ""
-    _caption(figure, name, stack, listed, planes, others, colours, look, called, more)
+    notes = [f"{count_of(len(hidden), 'phase')} with masks not drawn: {some_of(hidden)}"] if hidden else []
+    _caption(figure, name, stack, listed, planes, colours, look, called, notes)
     names = HEART_STRUCTURES.get(stack_name, {})
-    _legend(figure, [*loaded, *(item for row in later for item in row)], names, (0.03, 0.955))
+    masks = [item.get("label") for item in (*loaded, *(item for row in later for item in row))]
+    _legend(figure, masks, names, (0.03, 0.955))
     return figure
-
-
-def _chosen(images: Sequence[dict], most: int, with_masks: bool = False) -> list[dict]:
-    """Evenly spaced images; ``with_masks``, those with masks replace the nearest ones without."""
-    ranks = evenly_spaced(len(images), most)
-    for number in [number for number, item in enumerate(images) if with_masks and "label" in item]:
-        free = [rank for rank in ranks if "label" not in images[rank]]
-        if number not in ranks and free:
-            ranks[ranks.index(min(free, key=lambda rank: abs(rank - number)))] = number
-    return [images[rank] for rank in sorted(ranks)]
 
 
 def _at(items: Sequence[Mapping[str, Any]], item: Mapping[str, Any], fraction: float) -> Mapping[str, Any]:
@@ -197,12 +202,12 @@ def _at(items: Sequence[Mapping[str, Any]], item: Mapping[str, Any], fraction: f
 
 def _legend(
     figure: Figure,
-    loaded: Sequence[Mapping[str, Any]],
+    masks: Sequence[Any],
     names: Mapping[int, str],
     corner: tuple[float, float] | None = None,
 ) -> None:
     """Name the outlined structures in their colours, at the upper left corner, or below the picture."""
-    values = sorted({int(value) for item in loaded if "label" in item for value in np.unique(item["label"])} - {0})
+    values = sorted({int(value) for mask in masks if mask is not None for value in np.unique(mask)} - {0})
     handles = [
         Line2D([], [], color=STRUCTURE_COLOURS.get(value, _INK), label=names.get(value, f"structure {value}"))
         for value in values
@@ -307,208 +312,114 @@ def _label(axes, ends: np.ndarray, text: str) -> None:
     axes.text(x, y, text, color=_INK, fontsize=7.5, bbox=box, **place)
 
 
-def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look: Look) -> None:
-    """Draw a slice and the views in space as textured planes (Fig. 2d), and the other slices as outlines."""
-    middle = images[len(images) // 2]
-    pictures = [(middle, _INK), *((image, colours[view]) for view, image in others.items() if view in colours)]
-    if look.upright:
-        up, front = np.array([0.0, 0, 1]), np.array([-0.64, 0.77, 0])  # viewed from the patient's front and left
-    else:
-        up, front = _first_slice_up(images, [_normal(image) for image, _ in pictures])
-    frame = np.stack([front, np.cross(up, front), up])  # rows: directions to the viewer, to the viewer's right, and up
-    corner = [(middle.shape[1] - 1) / 2, (middle.shape[2] - 1) / 2, 0, 1]
-    centre = (middle.affine.numpy() @ corner)[:3]
-
-    def side(image: torch.Tensor) -> np.ndarray:
-        """The direction in which a picture is upright: ``up``, or ``front`` for a horizontal picture."""
-        return front if abs(_normal(image) @ up) > 0.7 else up
-
-    field = _FIELD if look.fields else _extent(images)
-    textures = [_textured(image, centre, side(image), field) for image, _ in pictures]
-    # one collection for all pictures, so that intersecting planes are sorted piece by piece
-    corners, shades = (np.concatenate([texture[part] for texture in textures]) for part in (0, 1))
-    corners = (corners - centre) @ frame.T
-    axes.add_collection3d(Poly3DCollection(corners, facecolors=shades, edgecolors=shades, linewidths=0.3))
-    outlines = [(texture[2], colour, 1.6) for texture, (_, colour) in zip(textures, pictures, strict=True)]
-    for rank, image in enumerate(images):
-        colour = _LOCATIONS(0.15 + 0.8 * rank / max(len(images) - 1, 1))
-        outlines.append((_textured(image, centre, side(image), field)[2], colour, 0.9))
-    for outline, colour, width in outlines:
-        axes.plot(*((outline - centre) @ frame.T).T, color=colour, lw=width)
-    # mm; outlines that are perpendicular to the viewing direction extend further
-    reach = (76 if look.upright else 62) * field / _FIELD
-    for set_limits in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
-        set_limits(-reach, reach)
-    axes.set_box_aspect((1, 1, 1), zoom=1.2)
-    axes.view_init(elev=24, azim=0)
-    axes.set_axis_off()
-    axes.set_facecolor(_BACKGROUND)
-
-
-def _first_slice_up(images, normals: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors that point up and to the viewer. The viewer is between the views' planes, in front of the patient.
-
-    Args:
-        images: images of the stack.
-        normals: normals of the stack, then of the views.
-    """
-    stack_direction = (images[0].affine - images[-1].affine)[:3, 3].numpy()
-    up = normals[0] * (1.0 if normals[0] @ stack_direction >= 0 else -1.0)
-    beside = [normal - (normal @ up) * up for normal in normals[1:]] or [np.cross(up, (1.0, 0, 0))]
-    front = sum(side * (1.0 if side @ beside[0] >= 0 else -1.0) for side in beside)
-    return up, front / (np.linalg.norm(front) * (1.0 if front[1] >= 0 else -1.0))
-
-
-def _extent(images: Sequence[torch.Tensor]) -> float:
-    """The longest side of a stack's slices, or the stack's own length if that is longer, mm."""
-    sides = [
-        float(size * image.affine[:3, axis].norm()) for image in images for axis, size in enumerate(image.shape[1:3])
-    ]
-    return max(*sides, float((images[-1].affine - images[0].affine)[:3, 3].norm()))
-
-
-def _normal(image: torch.Tensor) -> np.ndarray:
-    normal = np.cross(*image.affine[:3, :2].T.numpy())
-    return normal / np.linalg.norm(normal)
-
-
-def _textured(image: torch.Tensor, centre: np.ndarray, upright: np.ndarray, field: float, pieces: int = 56):
-    """A square of a picture, cut into small pieces. It is centred on the picture's point nearest to ``centre``, and one
-    side runs along ``upright``.
-
-    Returns:
-        Corners of the pieces (N, 4, 3), their colours (N, 4), and the outline (5, 3), in patient space.
-    """
-    affine, pixels = image.affine.numpy(), image[0, :, :, 0].numpy()
-    low, high = np.percentile(pixels, (0.5, 99.5))
-    normal = _normal(image)
-    down = upright - (upright @ normal) * normal
-    down /= -np.linalg.norm(down)
-    middle = centre + ((affine[:3, 3] - centre) @ normal) * normal
-    steps = np.linspace(-field / 2, field / 2, pieces + 1)
-    points = middle + steps[:, None, None] * np.cross(down, normal) + steps[None, :, None] * down
-    corners = np.stack([points[:-1, :-1], points[1:, :-1], points[1:, 1:], points[:-1, 1:]], axis=2).reshape(-1, 4, 3)
-    index = np.linalg.lstsq(affine[:3, :2], (corners.mean(axis=1) - affine[:3, 3]).T, rcond=None)[0].T
-    index = np.rint(index).astype(int)
-    inside = ((index >= 0) & (index < pixels.shape)).all(axis=1)
-    values = np.zeros(len(index))
-    values[inside] = np.clip((pixels[tuple(index[inside].T)] - low) / max(high - low, 1e-6), 0, 1)
-    shades = np.stack([values, values, values, np.where(inside, 1.0, 0.0)], axis=1)
-    return corners, shades, points[[0, -1, -1, 0, 0], [0, 0, -1, -1, 0]]
-
-
 def _caption(
     figure: Figure,
     name: str,
-    stack,
-    listed: dict,
+    stack: Sequence[Mapping],
+    listed: Mapping,
     planes: Mapping,
-    others: Mapping,
     colours: Mapping,
     look: Look,
     called: str,
-    more: str,
+    notes: list[str],
 ) -> None:
+    """What is drawn, above the pictures; which planes are missing and what the numbers mean, below."""
     stacks = listed.get("stacks", {})
     main = stacks.get(stack[0]["stack"], {})
     phases = main.get("phases", [1])[-1]
-    shown = f"{len(stack)} {called} slices" if len(stack) > 1 else f"{called} slice, {count_of(phases, 'phase')}"
-    text = [f"exam {name}", shown]
+    text = f"exam {name}, "
+    text += f"{len(stack)} {called} slices" if len(stack) > 1 else f"{called} slice, {count_of(phases, 'phase')}"
     if main.get("spacing"):
-        text.append(f"{main['spacing']:.1f} mm apart")
-    figure.text(0.035, 0.962, ", ".join(text), color=_INK, fontsize=12, fontweight="bold", va="center")
-    place = 0.965
-    for view in reversed(list(planes)):
+        text += f", {main['spacing']:.1f} mm apart"
+    figure.text(0.035, 0.962, text, color=_INK, fontsize=12, fontweight="bold", va="center")
+    for number, view in enumerate(reversed(list(planes))):
         sure = stacks.get(view, {}).get("confidence")
         label = f"{view} plane" + (f" ({sure:.2f})" if sure is not None else "")
-        figure.text(place, 0.962, label, color=colours[view], fontsize=11, fontweight="bold", ha="right", va="center")
-        place -= 0.03 + 0.0078 * len(label)
-    missing = [view for view in colours if view not in planes]
-    unread = [view for view in colours if view in planes and view not in others and stacks.get(view, {}).get("items")]
-    note = "" if len(stack) == 1 else "the slices have no relative location. "
+        place = {"ha": "right", "va": "center", "fontsize": 11, "fontweight": "bold"}
+        figure.text(0.965 - 0.15 * number, 0.962, label, color=colours[view], **place)
+    notes += [f"no {view} plane in this exam" for view in colours if view not in planes]
     if "location" in stack[0]:
-        note = f"relative location of the slices: {look.locations}. "
-    note += f"Heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm. " if colours else ""
-    note += "For research only."
-    note = more + note
-    if missing:
-        note = f"no {' and no '.join(missing)} plane in this exam. " + note
-    if unread:
-        note = f"the {' and '.join(unread)} image cannot be read. " + note
-    figure.text(0.035, 0.022, note, color=_INK, fontsize=8.5, alpha=0.8, va="center")
+        notes.append(f"relative location of the slices: {look.locations}")
+    notes += [f"heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm"] * bool(colours) + ["for research only"]
+    figure.text(0.035, 0.022, "; ".join(notes), color=_INK, fontsize=8.5, alpha=0.8, va="center")
 
 
-def _volumes_figure(name: str, items: list[dict], slices: int, names: Mapping[int, str]) -> Figure:
-    """Slices of an exam's volumes with the outlines of their masks; a row for each volume. If there are
-    many volumes, those with masks are drawn."""
+def _of_volumes(items: list[dict], slices: int) -> tuple[Rows, str]:
+    """Slices of an exam's volumes, a row for each volume; if there are many, those with masks are drawn."""
     in_order = sorted(items, key=lambda item: ("label" not in item, str(item.get("phase", ""))))
-    volumes = sorted(in_order[:_MOST_VOLUMES], key=lambda item: str(item.get("phase", "")))
-    figure = Figure(figsize=(2.35 * slices, 2.5 * len(volumes) + 0.7), facecolor=_BACKGROUND, layout="constrained")
-    drawn = []
-    grid = figure.subplots(len(volumes), slices, squeeze=False)
-    for row, volume in enumerate(volumes):
+    loader = LoadSliced(keys=("image", "label"), allow_missing_keys=True)
+    rows = []
+    for volume in sorted(in_order[:_MOST_VOLUMES], key=lambda item: str(item.get("phase", ""))):
         cut = expand_volumes([volume])
-        loader = LoadSliced(keys=("image", "label"), allow_missing_keys=True)
-        chosen = evenly_spaced(len(cut), slices)
-        for column, axes in enumerate(grid[row]):
-            axes.set_axis_off()
-            if column >= len(chosen):
-                continue
-            item = loader(cut[chosen[column]])
-            drawn.append(item)
-            show_slice(axes, item["image"][0, :, :, 0].numpy())
-            if "label" in item:
-                _outline(axes, item["label"][0, :, :, 0].numpy())
-            axes.set_title(f"{volume.get('phase', '')} slice {chosen[column] + 1}", color=_INK, fontsize=9)
+        rows.append([])
+        for rank in evenly_spaced(len(cut), slices):
+            item = loader(cut[rank])
+            mask = item["label"][0, :, :, 0].numpy() if "label" in item else None
+            title = f"{volume.get('phase', '')} slice {rank + 1}"
+            rows[-1].append(Shown(item["image"][0, :, :, 0].numpy(), title, mask))
     hidden = [f"{item.get('phase', 'volume')}{' with a mask' * ('label' in item)}" for item in in_order[_MOST_VOLUMES:]]
-    more = f"    not drawn: {some_of(hidden)}" if hidden else ""
-    figure.suptitle(f"exam {name}{more}", color=_INK, fontsize=12, fontweight="bold")
-    _legend(figure, drawn, names)
-    return figure
+    return rows, f"not drawn: {some_of(hidden)}" if hidden else ""
 
 
-def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) -> Figure:
-    """A row of slices for each channel of a case, with the outlines of its mask. The slices are spread over the mask, or
-    over the foreground if there is no mask.
-    """
+def _of_case(item: dict, channels: Sequence[str], slices: int) -> tuple[Rows, str]:
+    """A row of slices for each channel of a case, spread over its mask, or over the foreground if there is no mask."""
     loaded = LoadVolumed(("image", "label"), allow_missing_keys=True)(item)
     image, mask = loaded["image"].numpy(), loaded["label"].numpy()[0] if "label" in loaded else None
-    shown = np.flatnonzero(
-        (image[0] > image[0].min()).any((0, 1)) if mask is None or not mask.any() else mask.any((0, 1))
-    )
-    shown = shown if len(shown) else np.arange(image.shape[3])
-    chosen = shown[evenly_spaced(len(shown), slices)]
-    figure = Figure(
-        figsize=(2.35 * max(len(chosen), 3), 2.5 * len(image) + 0.7), facecolor=_BACKGROUND, layout="constrained"
-    )
-    grid = figure.subplots(len(image), len(chosen), squeeze=False)
-    names = [
-        *channels,
-        *(f"channel {number + 1}" if len(image) > 1 else "" for number in range(len(channels), len(image))),
+    drawn = image[0] > image[0].min() if mask is None or not mask.any() else mask > 0
+    there = np.flatnonzero(drawn.any((0, 1)))
+    there = there if len(there) else np.arange(image.shape[3])
+    chosen = there[evenly_spaced(len(there), slices)]
+    names = [*channels, *(f"channel {number + 1}" for number in range(len(channels), len(image)) if len(image) > 1), ""]
+    rows = [
+        [
+            Shown(channel[:, :, rank], f"{name} slice {rank + 1}".lstrip(), None if mask is None else mask[:, :, rank])
+            for rank in chosen
+        ]
+        for channel, name in zip(image, names, strict=False)
     ]
-    for row, (channel, title) in enumerate(zip(image, names, strict=False)):
-        for axes, rank in zip(grid[row], chosen, strict=True):
+    return rows, "    ".join([item.get("grade", "")] + ["no mask"] * (mask is None)).strip()
+
+
+def _of_photograph(item: dict) -> tuple[Rows, str]:
+    picture = LoadPhotographd("image")(item)["image"].numpy().transpose(1, 2, 0)
+    return [[Shown(picture, "")]], f"grade {item['grade']}" if "grade" in item else "no grade"
+
+
+def _of_array(item: dict, slices: int) -> tuple[Rows, str]:
+    """Slices of a volume without geometry ``(slices, rows, columns)``, and its labels in words."""
+    try:
+        volume = open_volume(item["image"])
+        row = [
+            Shown(np.asarray(volume[rank], dtype=np.float32).T, f"slice {rank + 1} of {len(volume)}")
+            for rank in evenly_spaced(len(volume), slices)
+        ]
+    except ValueError as error:
+        raise InputError(f"exam {item['exam']}: {error}") from None
+    known = [f"{key}: {'yes' if value else 'no'}" for key, value in item.items() if type(value) is int]
+    return [row], ", ".join(known) or "no label"
+
+
+def _grid_figure(title: str, rows: Rows, names: Mapping[int, str]) -> Figure:
+    """Rows of pictures with the outlines of their masks."""
+    columns = max(map(len, rows))
+    side = 7 if len(rows) == columns == 1 else 2.35
+    figure = Figure(
+        figsize=(max(side * columns, 7), (side + 0.15) * len(rows) + 0.7), facecolor=_BACKGROUND, layout="constrained"
+    )
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, pictures in zip(grid, rows, strict=True):
+        for axes in row:
             axes.set_axis_off()
-            show_slice(axes, channel[:, :, rank])
-            if mask is not None:
-                _outline(axes, mask[:, :, rank])
-            axes.set_title(f"{title} slice {rank + 1}".lstrip(), color=_INK, fontsize=9)
-    grade = f"    {item['grade']}" if "grade" in item else ""
-    missing = "" if mask is not None else "    no mask"
-    figure.suptitle(f"exam {name}{grade}{missing}", color=_INK, fontsize=12, fontweight="bold")
-    _legend(figure, [loaded], {})
-    return figure
-
-
-def _photograph_figure(name: str, item: dict) -> Figure:
-    """A photograph, at its own resolution, with its grade."""
-    image = LoadPhotographd("image")(item)["image"].numpy()
-    figure = Figure(figsize=(7, 7 * image.shape[2] / image.shape[1] + 0.4), facecolor=_BACKGROUND, layout="constrained")
-    axes = figure.subplots()
-    axes.set_axis_off()
-    axes.imshow(image.transpose(2, 1, 0))
-    grade = f"    grade {item['grade']}" if "grade" in item else "    no grade"
-    figure.suptitle(f"exam {name}{grade}", color=_INK, fontsize=12, fontweight="bold")
+        for axes, shown in zip(row, pictures, strict=False):
+            if shown.picture.ndim == 3:
+                axes.imshow(shown.picture.transpose(1, 0, 2))
+            else:
+                show_slice(axes, shown.picture)
+            if shown.mask is not None:
+                _outline(axes, shown.mask)
+            axes.set_title(shown.title, color=_INK, fontsize=9)
+    figure.suptitle(title, color=_INK, fontsize=12, fontweight="bold")
+    _legend(figure, [shown.mask for row in rows for shown in row], names)
     return figure
 
 
@@ -517,21 +428,3 @@ def _outline(axes: Any, mask: np.ndarray) -> None:
     for value in np.unique(mask[mask > 0]):
         colour = STRUCTURE_COLOURS.get(int(value), _INK)
         axes.contour((mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
-
-
-def _arrays_figure(name: str, items: list[dict], slices: int) -> Figure:
-    """Slices of a volume without geometry ``(slices, rows, columns)`` in one row, with its labels in words."""
-    item = items[0]
-    try:
-        volume = open_volume(item["image"])
-        chosen = evenly_spaced(len(volume), slices)
-        pictures = [np.asarray(volume[rank], dtype=np.float32).T for rank in chosen]
-    except ValueError as error:
-        raise InputError(f"exam {name}: {error}") from None
-    figure = Figure(figsize=(2.35 * max(len(chosen), 3), 3.1), facecolor=_BACKGROUND, layout="constrained")
-    for axes, picture, rank in zip(figure.subplots(1, len(chosen), squeeze=False)[0], pictures, chosen, strict=True):
-        show_slice(axes, picture)
-        axes.set_title(f"slice {rank + 1} of {len(volume)}", color=_INK, fontsize=9)
-    known = [f"{key}: {'yes' if value else 'no'}" for key, value in item.items() if type(value) is int]
-    figure.suptitle(f"exam {name}    {', '.join(known) or 'no label'}", color=_INK, fontsize=12, fontweight="bold")
-    return figure

@@ -76,9 +76,6 @@ for (const plane of exam.planes) {
     line: { color: plane.colour, width: 5, dash: plane.dash },
     x: closed.map((corner) => corner[0]), y: closed.map((corner) => corner[1]), z: closed.map((corner) => corner[2]),
   });
-  if (plane.cut) {
-    add(surface(plane.cut, `${plane.name}: short axis resampled`, { colorscale: grey, showlegend: true, visible: "legendonly" }));
-  }
 }
 const flat = add({
   type: "heatmap", z: picture(exam.slices[exam.start]).levels, zmin: 0, zmax: 255, colorscale: grey, showscale: false,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +11,13 @@ from functools import cache
 from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from scipy.ndimage import map_coordinates
 from skimage.measure import find_contours, marching_cubes
 
 from planewise.geometry import (
@@ -28,46 +27,23 @@ from planewise.geometry import (
     intersection_lines,
     pixels_to_patient,
     plane_from_affine,
+    square_on_plane,
 )
 from planewise.own_exams.cine import cine_of
 from planewise.own_exams.view_pictures import Volume, direction_letters, label_distances, view_pictures
-from planewise.reports.page_style import DO_NOT_USE, FLAGGED, page_head, scrolling
+from planewise.reports.page_style import DO_NOT_USE, FLAGGED, page_head
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
 #: Side of the shown part of the slices, and of the planes, mm: a heart and its surroundings.
 FIELD = 180.0
-#: Pixel size of a plane's cut through the stack, mm.
-_CUT_SPACING = 1.5
 #: Number of flags above the details.
 _FLAGS = 5
 #: A table's cell counts as a sentence if it is longer than this.
 _LONGEST = 24
 #: Approximate distance between vertices of a structure's surface, mm.
 _MESH_SPACING = 2.0
-#: CSS of this page; a phone shows the slice below the 3D view.
-_STYLE = """
-/* at most as high as the slice, which has two fifths of the width, and so that the numbers fit below it */
-#exam { height: min(52vh, 47vw, 680px); min-height: 380px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
-#curve { height: 260px; max-width: 640px; }
-@media print { #scroll, #cine p, summary { display: none; } }
-@media (max-width: 700px) { #exam { height: 180vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
-  /* a table of numbers fits a phone's width */
-  body { padding: .8em .5em; } table:not(:has(.text)) :is(th, td) { padding: .25em .2em; font-size: .75em; }
-  table:not(:has(.text)) td.flagged { white-space: normal; } }
-#slice { flex: 1; min-width: 6em; } #which { white-space: nowrap; }
-#cine svg { width: 100%; max-width: 960px; background: #000; }
-#cine input { vertical-align: middle; width: 14em; max-width: 50%; }
-.pictures { display: flex; flex-wrap: wrap; gap: .8em; max-width: 960px; }
-figure { margin: .4em 0; flex: 1 1 330px; max-width: 474px; } figure svg { width: 100%; display: block; background: #000; }
-/* Plotly's own pictures have no figure element */
-figure path, #cine path { fill: none; stroke-width: 1.2px; vector-effect: non-scaling-stroke; }
-figure text, #cine text { fill: #fff; stroke: #000; stroke-width: .25em; paint-order: stroke;
-  text-anchor: middle; dominant-baseline: middle; }
-figure text { font-size: 7px; } .flagged { color: var(--flag); } td.flagged:not(.text) { white-space: nowrap; }
-ul.flags { list-style: none; padding: 0; margin: .4em 0; }
-"""
 #: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
 
@@ -132,7 +108,7 @@ def exam_page(exam: ShownExam) -> str:
     """The page as HTML that works without a network connection and without any other file.
 
     The pictures come first. The left side shows patient space (RAS+, mm): a slice, the planned and the acquired planes,
-    the stack's image in each planned plane, and the surfaces of the structures. The right side shows the slice with the
+    and the surfaces of the structures. The right side shows the slice with the
     lines of the planes and the outlines of the structures. The page contains Plotly, which draws both sides. Below stand
     the tables, the first flags, and everything else under Details.
     """
@@ -145,7 +121,7 @@ def exam_page(exam: ShownExam) -> str:
     content = {
         "slices": [_slice(exam, planes, levels, affines, labels, number) for number in range(levels.shape[2])],
         "spacing": affines[0, :3, :2].norm(dim=0).tolist(),
-        "planes": [_frame(plane, levels, affines, middle) for plane in planes],
+        "planes": [_frame(plane, middle) for plane in planes],
         "meshes": [] if labels is None else _meshes(labels, affines, exam.structures),
         "start": levels.shape[2] // 2,
         "ends": _ends(exam),
@@ -160,27 +136,34 @@ def exam_page(exam: ShownExam) -> str:
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
     }
-    notes = [f'<p class="note">{html.escape(note)}</p>' for note in exam.notes]
-    here = Path(__file__)
-    return Template(here.with_suffix(".html").read_text()).substitute(
-        head=page_head(f"Exam {exam.name}", _STYLE),
-        title=html.escape(f"Exam {exam.name}"),
-        note=html.escape(RESEARCH_ONLY),
-        views=_view_pictures(exam, image, affines, labels),
-        tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam)]),
-        details="\n".join(
-            [
-                *(f"<p>{html.escape(flag)}.</p>" for flag in exam.flags[_FLAGS:]),
-                *(_table(*table) for table in exam.folded),
-                *notes,
-            ]
-        ),
+    marked = any(str(cell).endswith(FLAGGED) for _, _, rows in exam.tables for row in rows for cell in row)
+    flags = [f"{FLAGGED}: {DO_NOT_USE}"] * marked + [*exam.flags[:_FLAGS]]
+    flags += [f"{len(exam.flags) - _FLAGS} more under Details"] * (len(exam.flags) > _FLAGS)
+    return filled(
+        "exam_page.html",
+        f"Exam {exam.name}",
+        shown=exam,
+        flags=flags,
+        most=_FLAGS,
+        wordy=_wordy,
+        views=Markup(_view_pictures(exam, image, affines, labels)),
         version=version("plotly"),
         plotly=_plotly(),
         # a name must not end the script or begin a comment in it
-        exam=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
-        script=here.with_suffix(".js").read_text(),
+        exam=Markup(json.dumps(content, allow_nan=False).replace("<", "\\u003c")),
+        script=Markup(Path(__file__).with_suffix(".js").read_text()),
     )
+
+
+def filled(template: str, title: str, **content: Any) -> str:
+    """A page as HTML, from a template in this folder and its content, in which every text is escaped."""
+    pages = Environment(loader=PackageLoader("planewise.own_exams", "."), autoescape=True, undefined=StrictUndefined)
+    return pages.get_template(template).render(head=Markup(page_head(title)), research_only=RESEARCH_ONLY, **content)
+
+
+def _wordy(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Whether each column of a table has a sentence."""
+    return [any(len(str(row[number])) > _LONGEST for row in rows) for number in range(len(header))]
 
 
 @cache
@@ -313,53 +296,16 @@ def _text(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def _frame(plane: ShownPlane, levels: np.ndarray, affines: torch.Tensor, middle: torch.Tensor) -> dict[str, Any]:
-    """The square of a plane around the organ and, for a planned plane, the stack resampled in this square."""
+def _frame(plane: ShownPlane, middle: torch.Tensor) -> dict[str, Any]:
+    """The square of a plane around the organ."""
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
-    # the upward direction follows the stack from slice to slice, as closely as the plane allows
-    along = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])
-    along = along - along @ plane.normal * plane.normal
-    if along.norm() < 1e-3 * affines[0, :3, 0].norm() * affines[0, :3, 1].norm():
-        along = affines[0, :3, 0] - affines[0, :3, 0] @ plane.normal * plane.normal
-    along = along / along.norm()
-    across = torch.linalg.cross(plane.normal, along)
-    half = FIELD / 2
-    corners = [origin + half * (a * across + b * along) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-    drawn = {
+    corners = square_on_plane(origin, plane.normal, FIELD)[:4]
+    return {
         "name": plane.name,
         "colour": plane.colour,
         "dash": plane.dash,
-        "corners": [[round(value, 2) for value in corner.tolist()] for corner in corners],
+        "corners": corners.round(decimals=2).tolist(),
     }
-    if plane.planned and levels.shape[2] > 1:
-        drawn["cut"] = _cut(levels, affines, origin, across, along)
-    return drawn
-
-
-def _cut(
-    levels: np.ndarray, affines: torch.Tensor, origin: torch.Tensor, across: torch.Tensor, along: torch.Tensor
-) -> dict[str, Any]:
-    """The stack in a plane, between its first and its last slice: linear between slices, which may be unevenly spaced."""
-    stack = _even_grid(affines)
-    count = int(FIELD / _CUT_SPACING) + 1
-    cut = torch.eye(4, dtype=torch.float64)
-    cut[:3, 0], cut[:3, 1] = across * _CUT_SPACING, along * _CUT_SPACING
-    cut[:3, 3] = origin - (count - 1) / 2 * (cut[:3, 0] + cut[:3, 1])
-    grid = torch.stack(torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij"), dim=-1).to(
-        torch.float64
-    )
-    voxels = (pixels_to_patient(grid, cut) - stack[:3, 3]) @ torch.linalg.inv(stack[:3, :3]).T
-    inside = ((voxels >= -0.5) & (voxels <= torch.tensor(levels.shape) - 0.5)).all(dim=-1)
-    if not inside.any():
-        return {**_pixels(np.zeros((1, 1), np.uint8), cut)}
-    # areas outside the stack are left out, row by row and column by column
-    rows, columns = (torch.nonzero(inside.any(dim=axis)).ravel() for axis in (1, 0))
-    part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    cut[:3, 3] += cut[:3, 0] * int(rows[0]) + cut[:3, 1] * int(columns[0])
-    sampled = map_coordinates(
-        levels.astype(np.float32), voxels[part].permute(2, 0, 1).numpy(), order=1, mode="constant", cval=0
-    )
-    return _pixels(sampled.round().astype(np.uint8), cut)
 
 
 def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -396,36 +342,3 @@ def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
     """Interpolate a coordinate of the slices' origins at fractional indices; extrapolate beyond the ends in even steps."""
     inside = np.interp(number, np.arange(len(values)), values)
     return inside + step * (np.minimum(number, 0) + np.maximum(number - (len(values) - 1), 0))
-
-
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    # a column of sentences is aligned to the left and keeps a minimum width
-    wordy = [any(len(str(row[number])) > _LONGEST for row in rows) for number in range(len(header))]
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        marks = [_class(cell, words) for cell, words in zip(cells, wordy, strict=True)]
-        if tag == "td" and any(wordy):
-            # a phone shows the cells one below another, each with its column's name
-            marks = [f'{mark} data-column="{html.escape(name)}"' for mark, name in zip(marks, header, strict=True)]
-        cells = [html.escape(str(cell)) for cell in cells]
-        return (
-            "<tr>" + "".join(f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True)) + "</tr>"
-        )
-
-    body = "".join(line("td", row) for row in rows)
-    table = f"<table><caption>{html.escape(title)}</caption>{line('th', header)}{body}</table>"
-    return scrolling(table, title, " listed" if any(wordy) else "")
-
-
-def _class(cell: str, words: bool) -> str:
-    names = ["text"] * words + ["flagged"] * str(cell).endswith(FLAGGED)
-    return f' class="{" ".join(names)}"' if names else ""
-
-
-def _flags(exam: ShownExam) -> str:
-    """What a mark means, and the first flags; the others are under Details."""
-    marked = any(str(cell).endswith(FLAGGED) for _, _, rows in exam.tables for row in rows for cell in row)
-    lines = [f"{FLAGGED}: {DO_NOT_USE}"] * marked + [*exam.flags[:_FLAGS]]
-    lines += [f"{len(exam.flags) - _FLAGS} more under Details"] * (len(exam.flags) > _FLAGS)
-    entries = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f'<ul class="flags" aria-label="what to check">{entries}</ul>' if entries else ""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from planewise.early_checks import EXAM, refuse_missing
@@ -30,10 +31,9 @@ from planewise.files.atomic_write import atomic_write
 from planewise.files.masks import HEART_STRUCTURES
 from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti, two_geometries
 from planewise.files.predicted_masks import CORRECTED, MASK
-from planewise.findings import FLAG, Finding, finding, from_text, of_level, said, to_text
+from planewise.findings import FLAG, Finding, finding, from_text, of_level, said, sentences, to_text
 from planewise.geometry.stack_direction import stack_obliquity
 from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
-from planewise.own_exams.archive_page import PAGE, Summary
 from planewise.own_exams.exam_page import ShownExam, exam_page
 from planewise.own_exams.provenance import Note
 from planewise.preprocessing import LoadSliced, LoadStackd
@@ -48,6 +48,8 @@ PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentat
 KNEES = "pretext_knee_multitask"
 #: Label values of the segmentation bundle.
 STRUCTURES = HEART_STRUCTURES["sax"]
+#: Name of the page of an exam or an archive, in its folder.
+PAGE = "index.html"
 #: Number of exams that an error message lists.
 _NAMED = 10
 
@@ -57,7 +59,7 @@ class MadePage:
     """Results for an exam.
 
     Attributes:
-        name: the exam's hash, or the file's stem if names are kept.
+        name: the exam's hash.
         page: the exam's page; deleted if the call had no output folder.
         lines: lines about the results, for a terminal.
         item: the item of `find_inputs` for the planned stack, or for the stack at end-diastole.
@@ -91,7 +93,7 @@ class LoadedStack:
     """A loaded stack.
 
     Attributes:
-        name: name of its results: the exam's hash, or the file's stem if names are kept.
+        name: name of its results, which begins with the exam's hash.
         image: ``(i, j, slices)``, with its affine.
         affines: affines of the slices, RAS+, mm.
         acquired: plane of each view of the exam.
@@ -110,7 +112,6 @@ class LoadedStack:
 def stacks_in(
     path: Path,
     phases: str = "ed",
-    keep_names: bool = False,
     min_obliquity: float | None = None,
     straight: bool = False,
     skipped: dict[Finding, int] | None = None,
@@ -122,26 +123,24 @@ def stacks_in(
     Args:
         path: the folder, volume or datalist.
         phases: see `find_inputs`.
-        keep_names: name a person's own volume by its file name, which may contain the person's name; False names it by
-            its hash, like a DICOM exam.
-        min_obliquity: limit of `why_no_short_axis`, degrees; None uses `SHORT_AXIS_OBLIQUITY`, 0 accepts any stack.
+        min_obliquity: see `no_short_axes`; None uses `SHORT_AXIS_OBLIQUITY`.
         straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC). They get a
             flag, unless ``min_obliquity`` is 0.
         skipped: see `planewise.exams.find_stacks`.
 
     Returns:
-        The stacks, and the exams that are left out.
+        The stacks, each with the hash of its exam, and the exams that are left out.
 
     Raises:
-        InputError: there is no stack; none of the stacks can be a short axis; or ``min_obliquity`` is not an angle.
+        InputError: there is no stack, or none of the stacks can be a short axis.
     """
     refuse_missing(path, EXAM)
-    limit = smallest_obliquity(min_obliquity)
+    limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
     unrecognised: list[InputStack] = []
-    found = [of_case(item, keep_names) for item in find_inputs(path, phases, left_out=unrecognised, skipped=skipped)]
-    left_out: dict[str, LeftOut] = {}
-    for stack in unrecognised:
-        left_out[stack.exam] = LeftOut.of(stack.why_not, [{"image": stack.slices, "exam": stack.exam}])
+    found = [of_case(item) for item in find_inputs(path, phases, left_out=unrecognised, skipped=skipped)]
+    left_out = {
+        stack.exam: LeftOut.of(stack.why_not, [{"image": stack.slices, "exam": stack.exam}]) for stack in unrecognised
+    }
     if is_nifti(path) and path.is_file():
         open_nifti(path)
     refused = no_short_axes(found, limit, straight)
@@ -153,15 +152,7 @@ def stacks_in(
     for exam, why in refused.items():
         left_out[exam] = LeftOut.of(why, [item for item in found if exam_of(item) == exam])
     kept = [_with_header(item, limit) for item in found if exam_of(item) not in refused]
-    if not keep_names:
-        return [{**item, "exam": exam_of(item)} for item in kept], left_out
-    # the exams that are left out are in the same folder, so the bundle gets the names of the other exams; the frames of a
-    # cine share the name of their file
-    named = [item.get("exam") or stem(Path(item["image"])) for item in kept]
-    given = [bool(refused) or "time" in item for item in kept]
-    return [
-        {**item, "exam": name} if needed else item for item, name, needed in zip(kept, named, given, strict=True)
-    ], left_out
+    return [{**item, "exam": exam_of(item)} for item in kept], left_out
 
 
 def _none(path: Path, refused: Mapping[str, Sequence[Finding]]) -> str:
@@ -169,7 +160,7 @@ def _none(path: Path, refused: Mapping[str, Sequence[Finding]]) -> str:
     reasons = "".join(f"\n  exam {exam}: {said(why)}" for exam, why in list(refused.items())[:_NAMED])
     more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
     knees = {exam for exam, why in refused.items() if finding("series-of-organ", organ=KNEE) in why}
-    single = {exam for exam, why in refused.items() if why[0].code == "no-stack"}
+    single = {exam for exam, why in refused.items() if why[0].code == "no-stack" and why[0]["most"] == 1}
     # a knee has no short axis, however it is taken
     anyway = "" if knees | single == refused.keys() else ", or take the stacks anyway with --min_obliquity 0"
     instead = (
@@ -183,7 +174,7 @@ def _none(path: Path, refused: Mapping[str, Sequence[Finding]]) -> str:
     )
 
 
-def of_case(item: dict[str, Any], keep_names: bool) -> dict[str, Any]:
+def of_case(item: dict[str, Any]) -> dict[str, Any]:
     """An item of `find_inputs`; a file that is named by a phase (``case_frame01``, ``case_ED``) is a phase of the exam that
     its case names, as in an index."""
     path = item["image"]
@@ -191,37 +182,24 @@ def of_case(item: dict[str, Any], keep_names: bool) -> dict[str, Any]:
         return item
     case, phase = case_and_phase(stem(Path(path)))
     whole = Path(path).with_name(case) if case else Path(path).parent
-    return {**item, "exam": whole.name if keep_names else exam_of({"image": whole}), "phase": phase} if phase else item
-
-
-def smallest_obliquity(given: float | None) -> float:
-    """The limit of `why_no_short_axis`, degrees.
-
-    Args:
-        given: the user's limit; None uses `SHORT_AXIS_OBLIQUITY`.
-
-    Raises:
-        InputError: it is not an angle.
-    """
-    limit = SHORT_AXIS_OBLIQUITY if given is None else given
-    if not 0 <= limit <= 90:
-        raise InputError(f"--min_obliquity must be an angle from 0 to 90 degrees, got {limit:g}; 0 accepts any stack")
-    return limit
+    return {**item, "exam": exam_of({"image": whole}), "phase": phase} if phase else item
 
 
 def no_short_axes(items: Sequence[Mapping[str, Any]], min_obliquity: float, straight: bool) -> dict[str, list[Finding]]:
-    """Maps each exam that cannot be a heart's short axis to the reasons; see `stacks_in`."""
-    return {exam_of(item): why for item in items if (why := _why_no_exam(item, min_obliquity, straight))}
+    """Maps each exam that cannot be a heart's short axis to the reasons; a file that cannot be read has none.
 
-
-def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) -> list[Finding]:
-    """Why a stack cannot be a heart's short axis; empty if it may be one, or if its file cannot be read."""
-    if min_obliquity <= 0:
-        return []
-    if "why_not" in item:
-        return from_text(item["why_not"])
-    affine = _affine_of(item)
-    return [] if affine is None else wrong_direction(affine, min_obliquity, straight)
+    Args:
+        items: from `find_inputs`.
+        min_obliquity: limit of `why_no_short_axis`, degrees; 0 accepts any stack.
+        straight: see `stacks_in`.
+    """
+    refused = {}
+    for item in items if min_obliquity > 0 else ():
+        affine = None if "why_not" in item else _affine_of(item)
+        known = from_text(item.get("why_not", "[]"))
+        if why := known if affine is None else wrong_direction(affine, min_obliquity, straight):
+            refused[exam_of(item)] = why
+    return refused
 
 
 def findings_of(item: Mapping[str, Any]) -> list[Finding]:
@@ -252,6 +230,48 @@ def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """An exam in the table of an archive.
+
+    Attributes:
+        values: maps each column to its value; None if unknown.
+        words: the main values in a few words, for the terminal.
+        findings: everything that was found out about the exam and its results.
+        severity: larger is worse.
+        not_a_heart: True if the results cannot belong to a heart, which is worse than any severity.
+        flagged: keys of the values that the flags concern, which are marked.
+        corrected: keys of the values that come from masks that a person corrected, which are marked.
+    """
+
+    values: Mapping[str, object]
+    words: str
+    findings: Sequence[Finding]
+    severity: float
+    not_a_heart: bool = False
+    flagged: Sequence[str] = ()
+    corrected: Sequence[str] = ()
+
+    @property
+    def flags(self) -> list[Finding]:
+        """Problems that a person should look at."""
+        return [found for found in dict.fromkeys(self.findings) if found.level == FLAG or found.marks]
+
+    @property
+    def remarks(self) -> list[Finding]:
+        """Further findings, for the table as CSV."""
+        return [found for found in dict.fromkeys(self.findings) if found not in self.flags]
+
+    @property
+    def shown(self) -> list[str]:
+        """What the archive's page says about the exam."""
+        return sentences([*self.flags, *self.of("corrected-mask"), *self.of("no-dicom")])
+
+    def of(self, code: str) -> list[Finding]:
+        """The findings with a code."""
+        return [found for found in self.findings if found.code == code]
+
+
+@dataclass(frozen=True)
 class ExamWork:
     """The work of `planewise plan` or `planewise segment` on the exams of a path.
 
@@ -265,6 +285,7 @@ class ExamWork:
         summary: function that takes a finished exam and returns its row in the table of an archive.
         note: note on the weights that make the results.
         skipped: number of files that were not read, for each reason.
+        title, explained: title of an archive's page, and what its numbers mean.
     """
 
     command: str
@@ -275,6 +296,8 @@ class ExamWork:
     summary: Callable[[Any], Summary]
     note: Note
     skipped: Mapping[Finding, int]
+    title: str
+    explained: str
 
     @property
     def exams(self) -> dict[str, list[Mapping[str, Any]]]:
@@ -317,23 +340,6 @@ def place_of(items: Sequence[Mapping[str, Any]]) -> tuple[Path, Path]:
     return Path(commonpath(images)), Path(images[0])
 
 
-@contextmanager
-def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = True) -> Iterator[Path]:
-    """Yield the ``input`` with which a bundle finds the same stacks under the same names: ``path`` itself, or a temporary
-    datalist.
-
-    Args:
-        stacks: stacks from `stacks_in`.
-        path: the path in which they were found.
-        whole: whether these are all stacks that `stacks_in` found there.
-    """
-    if not whole or any("exam" in item and not isinstance(item["image"], list) for item in stacks):
-        with private_datalist({"test": slices_of(stacks)}) as datalist:
-            yield datalist
-    else:  # the bundle can read the path itself, and gives the stacks the same names
-        yield path
-
-
 def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Items of a datalist: each volume unchanged, and each stack as its slices, with the exam's hash and the slice's
     rank."""
@@ -359,6 +365,23 @@ def private_datalist(content: Mapping[str, Any]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             os.unlink(name)
+
+
+def without(bundle: Path, *parts: str) -> dict[str, object]:
+    """Settings of a run of a bundle's inference that turn off handlers and steps of its postprocessing.
+
+    Args:
+        bundle: the bundle's folder.
+        parts: names of their classes.
+    """
+    config = ConfigParser.load_config_file(str(bundle / "configs" / "inference.yaml"))
+    lists = {"handlers": config["handlers"], "postprocessing#transforms": config["postprocessing"]["transforms"]}
+    return {
+        f"{place}#{number}#_disabled_": True
+        for place, steps in lists.items()
+        for number, step in enumerate(steps)
+        if step["_target_"].split(".")[-1] in parts
+    }
 
 
 def load_stack(item: Mapping[str, Any]) -> LoadedStack:

@@ -51,8 +51,6 @@ class HeartResults:
     files: Sequence[str]
     """name of each phase's files, in temporal order; the phases' own names are in `volumes`"""
     volumes: HeartVolumes
-    network: HeartVolumes
-    """the network's volumes, without corrected masks"""
     corrected: Mapping[int, CorrectedMask]
     """the masks that a person corrected, by phase"""
     surface: float | None

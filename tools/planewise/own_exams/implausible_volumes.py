@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -31,18 +31,10 @@ ENDS_APART = 30.0
 #: towards the apex, so it is small or absent in one of them, and its largest area is in a slice between them. In 24 phantoms,
 #: the shares were at most 0.15 at the apex and 0.89 at the base, where the LV ends at the valve.
 APEX_CUT, BASE_CUT = 0.5, 0.95
-#: Smallest area of the RV at end-diastole relative to the slice before, from its largest area towards the apex, if the LV
-#: keeps `LV_KEPT` of its area from one slice to the other. In the true masks of 120 phantoms, with slices 10 to 20 mm apart,
-#: the smallest is 0.67; a segmentation that lost half of the RV in this slice had 0.47.
-RV_KEPT, LV_KEPT = 0.6, 0.9
 #: Largest difference between a volume and the mean of its neighbours, as a share of the curve's range, and the minimum
 #: number of phases for this check. With this number of phases, a beating heart stays below the limit: the curve of a heart
 #: that empties and fills along a cosine within half a cycle reaches 0.17.
 JUMP, PHASES_OF_A_CURVE = 0.25, 15
-#: The same limit for fewer phases, down to `ENOUGH_PHASES`. There, a short early or atrial filling can take a single phase:
-#: among 36,000 simulated curves of 12 to 14 phases (normal, delayed and restrictive filling, fast rates; with noise), the
-#: largest value is 0.49.
-JUMP_OF_FEWER = 0.5
 #: Allowed error of a segmentation from phase to phase, as a share of the largest volume.
 NOISE = 0.05
 #: Latest end of systole, as a share of the cycle. Systole takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest
@@ -51,8 +43,6 @@ LATEST_END_SYSTOLE = 0.65
 #: Minimum number of phases for the check of when the heart fills. With fewer phases, end-systole may be between two of
 #: them.
 PHASES_OF_A_CYCLE = 5
-#: Largest increase of a ventricle's volume before end-systole, as a share of the curve's range.
-REFILLED = 0.25
 #: With fewer phases per heartbeat, end-systole may be missed. It lies at most half a phase from the nearest phase. A heart
 #: that empties and fills along a cosine within half a cycle has filled again by then by at most 7 % of its stroke volume
 #: with this number of phases, but by 35 % with 5. Protocols ask for at most 45 ms between phases, which is about 20 phases
@@ -74,18 +64,14 @@ def implausible_volumes(found: HeartVolumes) -> list[Finding]:
     - a ventricle that is missing in a slice between slices that show it, or that ends far before the other ventricle
       (`ENDS_APART`);
     - a stack that ends inside the left ventricle (`APEX_CUT`, `BASE_CUT`), so that volumes and mass may be too small;
-    - an RV that shrinks from one slice to the next although the LV does not (`RV_KEPT`);
-    - jumps in the curve of a volume over the cycle (`JUMP`, `JUMP_OF_FEWER`);
-    - an end-systole after the heart has begun to fill: too late in the cycle, or after a ventricle has filled again
-      (`REFILLED`); or so few phases that it may be missed (`ENOUGH_PHASES`);
+    - jumps in the curve of a volume over the cycle (`JUMP`);
+    - an end-systole too late in the cycle, when the heart has begun to fill; or so few phases that it may be missed
+      (`ENOUGH_PHASES`);
     - a large part of a ventricle in an end slice that has none of it at end-systole (`EMPTIED`).
 
     A flag does not prove an error: a leaking valve, for example, also makes stroke volumes differ.
     """
-    checks = (
-        _few_phases, _ranges, _stroke_volumes, _lost_slices, _shrunk_right, _cut_off, _jumps, _late_end_systole,
-        _emptied_end,
-    )  # fmt: skip
+    checks = (_few_phases, _ranges, _stroke_volumes, _lost_slices, _cut_off, _jumps, _late_end_systole, _emptied_end)
     return [flag for flags in checks for flag in flags(found)]
 
 
@@ -153,23 +139,6 @@ def _missing(found: HeartVolumes, phase: int) -> Iterator[tuple[str, np.ndarray,
                 yield name, beyond, {"kind": "beyond", **values}
 
 
-def _shrunk_right(found: HeartVolumes) -> Iterator[Finding]:
-    lv, rv = (np.asarray(found.areas[name][found.end_diastole], float) for name in ("LV", "RV"))
-    numbers = np.flatnonzero(lv)
-    # a single phase may be end-systole, when the RV shrinks more from slice to slice
-    if len(found.volumes["LV"]) < 2 or len(numbers) < 2 or not rv[numbers].any():
-        return
-    half = len(numbers) // 2
-    if lv[numbers[:half]].sum() < lv[numbers[-half:]].sum():
-        numbers = numbers[::-1]  # from base to apex
-    for one, following in zip(numbers[rv[numbers].argmax() :], numbers[rv[numbers].argmax() + 1 :], strict=False):
-        if 0 < rv[following] < RV_KEPT * rv[one] and lv[following] >= LV_KEPT * lv[one]:
-            percent = round(100 * (1 - rv[following] / rv[one]))
-            values = {"slice": one + 1, "following": following + 1, "count": len(lv), "percent": percent}
-            name = found.number("RV", "volume", found.end_diastole)
-            yield finding("volume-incomplete", name, kind="shrinks", **values)
-
-
 def _cut_off(found: HeartVolumes) -> Iterator[Finding]:
     areas = np.asarray(found.areas["LV"][found.end_diastole], float)
     if len(areas) < 2 or not areas.any():
@@ -196,15 +165,14 @@ def _runs(numbers: Sequence[int] | np.ndarray) -> list[str]:
 def _jumps(found: HeartVolumes) -> Iterator[Finding]:
     for name in ("LV", "RV"):
         curve = np.asarray(found.volumes[name])
-        if len(curve) < ENOUGH_PHASES:
+        if len(curve) < PHASES_OF_A_CURVE:
             continue
         off = np.abs(curve - (np.roll(curve, 1) + np.roll(curve, -1)) / 2)
-        jump = JUMP if len(curve) >= PHASES_OF_A_CURVE else JUMP_OF_FEWER
-        limit = max(jump * np.ptp(curve), NOISE * curve.max())
+        limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
         # only the largest deviation counts, because at a jump, the neighbouring phases also deviate, by half as much
         for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
             if {(phase + step) % len(curve) for step in (-1, 1)} <= {*found.comparable(int(phase))}:
-                values = {"kind": "jumps", "ml": curve[phase], "off": off[phase]}
+                values = {"ml": curve[phase], "off": off[phase]}
                 yield finding("volume-unsteady", found.number(name, "volume", phase), **values)
 
 
@@ -212,19 +180,10 @@ def _late_end_systole(found: HeartVolumes) -> Iterator[Finding]:
     count, systole = len(found.volumes["LV"]), found.end_systole
     if count < PHASES_OF_A_CYCLE:
         return
-    way = [(found.end_diastole + step) % count for step in range((systole - found.end_diastole) % count + 1)]
     times = found.times or np.arange(count) / count
     share = round((times[systole] - times[found.end_diastole]) % 1, 6)
     if share > LATEST_END_SYSTOLE:
         yield finding("end-systole-late", percent=round(100 * share), limit=round(100 * LATEST_END_SYSTOLE))
-    way = [phase for phase in way if phase in found.comparable(systole)]
-    for name in ("LV", "RV"):
-        curve = np.asarray(found.volumes[name])
-        # the increase of each phase's volume over the smallest volume up to this phase
-        filled = curve[way] - np.minimum.accumulate(curve[way])
-        filled_by = filled[-1] if name == "RV" else filled.max()
-        if filled_by > max(REFILLED * np.ptp(curve), NOISE * curve.max()):
-            yield finding("volume-unsteady", found.number(name, "volume", systole), kind="refills", off=filled_by)
 
 
 def _emptied_end(found: HeartVolumes) -> Iterator[Finding]:
@@ -260,31 +219,34 @@ def image_faults(
             end-systole, because the LV may be larger or smaller in those phases.
     """
     count = images[0].shape[-1]
-    blank: dict[int, list[int]] = {}
-    alike: dict[int, list[tuple[int, ...]]] = {}
+    blank: dict[int, set[int]] = {}
+    alike: dict[int, set[tuple[int, ...]]] = {}
     for phase, image in enumerate(images):
-        slices = np.moveaxis(image, -1, 0).reshape(count, -1)
-        empty = slices.min(axis=1) == slices.max(axis=1)
         same: dict[bytes, list[int]] = {}
-        for number in np.flatnonzero(~empty):
-            same.setdefault(slices[number].tobytes(), []).append(int(number))
-        blank[phase] = np.flatnonzero(empty).tolist()
-        alike[phase] = [tuple(numbers) for numbers in same.values() if len(numbers) > 1]
+        for number, pixels in enumerate(np.moveaxis(image, -1, 0)):
+            if pixels.min() == pixels.max():
+                blank.setdefault(phase, set()).add(number)
+            else:
+                same.setdefault(pixels.tobytes(), []).append(number)
+        if copies := {tuple(numbers) for numbers in same.values() if len(numbers) > 1}:
+            alike[phase] = copies
 
-    def values(faults: Mapping[int, Sequence]) -> dict[str, object]:
-        there = [phase for phase in faults if faults[phase]]
-        if len(there) == len(images):
+    def values(phases: Collection[int]) -> dict[str, object]:
+        if len(phases) == len(images):
             return {"where": ""}
-        of_found = {} if found is None else {*there, found.end_diastole, found.end_systole}
-        marks = sorted({f"volume at {moment}" for phase in of_found for moment in found.moments(phase)})
-        missed = ": end-diastole or end-systole may be missed" * (found is not None)
-        where = f" (in {some_of([names[phase] for phase in there])}){missed}"
-        return {"where": where} | ({"marks": marks} if marks else {})
+        where = f" (in {some_of([names[phase] for phase in phases])})"
+        if found is None:
+            return {"where": where}
+        concerned = {*phases, found.end_diastole, found.end_systole}
+        marks = sorted({f"volume at {moment}" for phase in concerned for moment in found.moments(phase)})
+        return {"where": f"{where}: end-diastole or end-systole may be missed", "marks": marks}
 
     faults = []
-    if numbers := sorted({number for empty in blank.values() for number in empty}):
-        faults.append(finding("slices-alike", kind="blank", slices=_runs(numbers), count=count, **values(blank)))
-    if groups := sorted({numbers for groups in alike.values() for numbers in groups}):
+    if blank:
+        slices = _runs(sorted(set.union(*blank.values())))
+        faults.append(finding("slices-alike", kind="blank", slices=slices, count=count, **values(blank)))
+    if alike:
+        groups = sorted(set.union(*alike.values()))
         copies = len({number for numbers in groups for number in numbers[1:]})
         slices = [" = ".join(str(number + 1) for number in numbers) for numbers in groups]
         faults.append(

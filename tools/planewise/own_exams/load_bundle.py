@@ -40,18 +40,13 @@ class LoadedBundle:
 
 
 def load_bundle(
-    bundle: str | Path,
-    weights: str | Path | None = None,
-    *,
-    bundles: str | Path | None = None,
-    device: str | torch.device = "cpu",
+    bundle: str | Path, weights: str | Path | None = None, *, device: str | torch.device = "cpu"
 ) -> LoadedBundle:
     """Load a bundle's network.
 
     Args:
-        bundle: name of the bundle, or its folder in a clone or in an unpacked zip.
+        bundle: name of one of planewise's bundles, or the folder of a bundle, such as an unpacked zip.
         weights: a run's folder or a checkpoint; None uses the weights that ship with the bundle, if any.
-        bundles: folder that contains the named bundle; None uses planewise's own.
         device: device for the network.
 
     Raises:
@@ -60,22 +55,19 @@ def load_bundle(
     keep_quiet()
     folder = Path(bundle).expanduser()
     if not (folder / "configs").is_dir():
-        folder = bundles_folder(None if bundles is None else Path(bundles)) / bundle
+        folder = bundles_folder() / bundle
     folder = folder.resolve()
     file = folder / "configs" / "inference.yaml"
     if not file.is_file():
-        near = nearest(folder.name, (path.name for path in folder.parent.glob("*")))
-        raise InputError(
-            f"there is no bundle {bundle} in {folder.parent}{did_you_mean(near)}; name its folder, or the folder of the "
-            "bundles"
-        )
+        near = did_you_mean(nearest(folder.name, (path.name for path in folder.parent.glob("*"))))
+        raise InputError(f"there is no bundle {bundle} in {folder.parent}{near}; name its folder")
     if own_code(folder):
         sys.path.insert(0, str(folder))
     config = ConfigParser(ConfigParser.load_config_file(str(file)))
     config.update({"bundle_root": str(folder), "device": str(device)})
-    given = weights_of(folder, None if weights is None else Path(weights))
-    used = None if given is None else Path(weights_path(given))
+    used = _weights_of(folder, weights)
     if used is not None:
+        used = Path(weights_path(used))
         config["weights"] = str(used)
         follow_weights(config)
         check_plain_settings(config.get())
@@ -85,41 +77,42 @@ def load_bundle(
     return LoadedBundle(folder, network.to(device).eval(), config, used)
 
 
-def bundles_folder(given: str | Path | None) -> Path:
-    """The absolute path of the folder with the bundles: the given folder, or the package's own, which in a clone is a
-    link."""
-    return (Path(given).expanduser() if given else Path(planewise.__file__).parent / "bundles").resolve()
+def bundles_folder() -> Path:
+    """The absolute path of the folder with planewise's bundles; in a clone, it is a link."""
+    return (Path(planewise.__file__).parent / "bundles").resolve()
 
 
-def weights_of(bundle: Path, given: str | Path | None) -> Path | None:
+def _weights_of(bundle: Path, given: str | Path | None) -> Path | None:
     """The absolute path of the weights for a bundle; None if no weights are given and the bundle has none."""
-    if given is not None:
-        given = Path(given).expanduser().resolve()
-        if not given.exists():
-            raise InputError(f"there are no weights in {given}; name a run's folder or a checkpoint")
-        return given
-    own = bundle / "models" / "model.pt"
-    return own if own.is_file() else None
+    if given is None:
+        own = bundle / "models" / "model.pt"
+        return own if own.is_file() else None
+    given = Path(given).expanduser().resolve()
+    if not given.exists():
+        raise InputError(f"there are no weights in {given}; name a run's folder or a checkpoint")
+    return given
 
 
-def needed_weights(bundle: Path, given: str | Path | None) -> Path:
-    """Like `weights_of`, for a bundle that needs weights. Given weights must fit its network.
+def bundle_and_weights(name: str, given: str | Path | None) -> tuple[Path, Path]:
+    """The folder of a bundle and its weights, which fit its network.
+
+    Args:
+        name: the bundle's name.
+        given: a run's folder or a checkpoint for planewise's own bundle; or the folder of a copy of the bundle, whose network
+            may differ; None uses the weights that ship.
 
     Raises:
-        InputError: there are no weights, they do not fit, or there is no such bundle.
+        InputError: there are no weights, they do not fit, or the folder holds another bundle.
     """
-    if not bundle.is_dir():
-        others = sorted(folder.parent.name for folder in bundle.parent.glob("*/configs"))
-        copies = (
-            f" (the folder has {', '.join(others)}; if one of them is a copy of this bundle, give it the bundle's name)"
-        )
-        raise InputError(
-            f"there is no bundle {bundle.name} in {bundle.parent}{copies if others else ''}; use --bundles to name the "
-            "folder bundles/ of a clone of planewise, or a folder with a copy of the bundle under its own name"
-        )
-    weights = weights_of(bundle, given)
+    folder = bundles_folder() / name
+    copy = None if given is None else Path(given).expanduser().resolve()
+    if copy is not None and (copy / "configs" / "inference.yaml").is_file():
+        if copy.name != name:
+            raise InputError(f"{copy} is not a bundle {name}; name a folder of this name, or a run of that bundle")
+        folder, given = copy, None
+    weights = _weights_of(folder, given)
     if weights is None:
-        raise InputError(f"{bundle} has no models/model.pt; name a run of that bundle with --weights")
-    if given is not None:
-        load_bundle(bundle, weights)
-    return weights
+        raise InputError(f"{folder} has no models/model.pt; name a run of {name} with --weights")
+    if copy is not None:
+        load_bundle(folder, weights)
+    return folder, weights

@@ -62,17 +62,14 @@ class Provenance:
     @property
     def weights(self) -> str:
         """The weights in words, with the whole checksum."""
-        return f"{self._whose}, SHA-256 {self.sha256}"
-
-    @property
-    def _whose(self) -> str:
-        return "weights that ship, trained on phantoms only" if self.ships else "own weights"
+        return (
+            f"{'weights that ship, trained on phantoms only' if self.ships else 'own weights'}, SHA-256 {self.sha256}"
+        )
 
     @property
     def algorithm(self) -> str:
-        """Bundle, version and weights in words."""
-        named = f"{self.bundle} {self.version}".strip()
-        return f"{named} ({self._whose}, SHA-256 {self.sha256[:_SHORT]})"
+        """Bundle, version and weights in words, with the first digits of the checksum."""
+        return f"{self.bundle} {self.version}".strip() + f" ({self.weights.replace(self.sha256, self.sha256[:_SHORT])})"
 
     def content(self) -> dict[str, object]:
         """The same for programs."""

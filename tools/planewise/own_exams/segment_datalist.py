@@ -21,12 +21,13 @@ from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 from planewise.exams import find_inputs
 from planewise.exams.datalist import write_datalist
-from planewise.exams.labels import OF_A_MASK
+from planewise.exams.masks import OF_A_MASK
 from planewise.files.datalists import PREDICTED, SECTIONS
 from planewise.files.nifti import SAME_GRID, UNREADABLE, grid_of_slices, open_nifti, written_affine
 from planewise.files.predicted_masks import is_corrected, set_aside
 from planewise.files.text import read_json
 from planewise.findings import Finding, finding, said
+from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.locks import claim_folder
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
@@ -36,9 +37,8 @@ from planewise.own_exams.heart_bundles import (
     no_short_axes,
     private_datalist,
     slices_of,
-    smallest_obliquity,
 )
-from planewise.own_exams.load_bundle import bundles_folder, needed_weights
+from planewise.own_exams.load_bundle import bundle_and_weights
 from planewise.own_exams.provenance import Provenance, made_by
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
@@ -81,8 +81,6 @@ def segment_datalist(
     *,
     weights: Path | None = None,
     min_obliquity: float | None = None,
-    bundles: Path | None = None,
-    device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SegmentedDatalist:
     """Segment every image of a datalist, and write ``output/masks`` and ``output/datalist.json``.
@@ -97,8 +95,6 @@ def segment_datalist(
         output: folder for the masks and the new datalist.
         weights: weights of the bundle; None uses the shipped weights.
         min_obliquity: see `segment_exams`.
-        bundles: folder of the bundles; None uses planewise's own.
-        device: device for the network; None leaves the choice to the bundle.
         progress: called with (volumes done, volumes in all).
 
     Raises:
@@ -106,14 +102,12 @@ def segment_datalist(
             the bundle refuses its input, or no exam has a plausible mask.
     """
     keep_quiet()
-    path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
-    found, limit = _inputs(path), smallest_obliquity(min_obliquity)
-    used = needed_weights(folder / SEGMENTS, weights)
-    provenance = Provenance.of(folder / SEGMENTS, used)
+    path, output = path.expanduser().resolve(), output.expanduser().resolve()
+    found, limit = _inputs(path), SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
+    bundle, used = bundle_and_weights(SEGMENTS, weights)
+    provenance = Provenance.of(bundle, used)
     _claim(output, provenance)
-    segmenter = _Segmenter(
-        folder / SEGMENTS, {"weights": used, "device": device, "min_obliquity": limit}, output, progress
-    )
+    segmenter = _Segmenter(bundle, {"weights": used, "min_obliquity": limit}, output, progress)
     refused = no_short_axes(found, limit, straight=True)
     inputs = [item for item in found if exam_of(item) not in refused]
     kept, findings, unread = segmenter.complete(inputs)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from planewise.files.predicted_masks import IMAGE
 from planewise.findings import FLAG, Finding, finding, sentences
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.own_exams.corrected_masks import CorrectedMask, corrected_masks, read_labels
-from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_segmentations
+from planewise.own_exams.dicom_results import clear_dicom, write_dicom, write_segmentations
 from planewise.own_exams.exam_page import ShownExam
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
@@ -32,22 +32,23 @@ from planewise.own_exams.heart_bundles import (
     ExamWork,
     LoadedStack,
     MadePage,
-    Summary,
-    asked_for,
     findings_of,
     in_sentences,
     load_stack,
     mask_file,
     output_folder,
+    private_datalist,
     read_exams,
     read_mask,
+    slices_of,
     stacks_in,
+    without,
     write_page,
     written_in,
 )
 from planewise.own_exams.heart_results import VENTRICLES, HeartResults
 from planewise.own_exams.implausible_volumes import image_faults, implausible_volumes
-from planewise.own_exams.load_bundle import bundles_folder, needed_weights
+from planewise.own_exams.load_bundle import bundle_and_weights
 from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.own_exams.slicer_segmentation import write_slicer_segmentation
 from planewise.own_exams.write_volumes import (
@@ -59,7 +60,7 @@ from planewise.own_exams.write_volumes import (
     volume_table,
     which_phases,
 )
-from planewise.preprocessing.exam_name import volume_name
+from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import missing_slices, own_thickness, spacing_findings
 from planewise.reports.page_style import DO_NOT_USE, FLAGGED
 from planewise.reports.tables import write_csv, write_json
@@ -67,6 +68,12 @@ from planewise.words import as_sentence, count_of
 
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
+
+#: What the numbers on the page of an archive mean.
+_ARCHIVE = (
+    "Volumes and function of the left (LV) and right (RV) ventricle. Exams without a heart in their masks come first, then "
+    "those with the most implausible numbers. Open an exam's page to check."
+)
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,8 @@ def segment_exams(
     *,
     weights: str | Path | None = None,
     min_obliquity: float | None = None,
-    keep_names: bool = False,
-    dicom: bool | None = None,
-    all_phases: bool = False,
     per_series: bool = False,
     anonymous: bool = False,
-    bundles: str | Path | None = None,
-    device: str | None = None,
 ) -> list[SegmentedExam]:
     """Run the segmentation bundle on every phase, and write every exam's volumes and page.
 
@@ -122,30 +124,15 @@ def segment_exams(
     Args:
         path: folder of DICOM files, or a volume.
         output: folder for pages, tables and masks; None keeps no files.
-        weights: weights of the bundle; None uses the shipped weights.
-        min_obliquity, keep_names: see `stacks_in`.
-        dicom: write DICOM segmentations, and the volumes as a structured report; None writes them if the exam is DICOM.
-        all_phases: write DICOM segmentations of every phase, not only of end-diastole and end-systole.
+        weights: see `bundle_and_weights`; None uses the weights that ship.
+        min_obliquity: see `stacks_in`.
         per_series: also write a DICOM segmentation of each image series, with all phases.
         anonymous: leave the patient's name, dates and all other text out of the DICOM files; the UIDs stay.
-        bundles: folder of the bundles; None uses planewise's own.
-        device: None leaves the choice to the bundle.
 
     Raises:
         InputError: there are no weights, no exam can be read or has a possible short axis, or the bundle refuses its input.
     """
-    work = segmenting(
-        path,
-        weights=weights,
-        min_obliquity=min_obliquity,
-        keep_names=keep_names,
-        dicom=dicom,
-        all_phases=all_phases,
-        per_series=per_series,
-        anonymous=anonymous,
-        bundles=bundles,
-        device=device,
-    )
+    work = segmenting(path, weights=weights, min_obliquity=min_obliquity, per_series=per_series, anonymous=anonymous)
     with output_folder(output) as results:
         done = work.run_all(results)
         if output is None:
@@ -159,32 +146,33 @@ def segmenting(
     *,
     weights: str | Path | None = None,
     min_obliquity: float | None = None,
-    keep_names: bool = False,
-    dicom: bool | None = None,
-    all_phases: bool = False,
     per_series: bool = False,
     anonymous: bool = False,
-    bundles: str | Path | None = None,
-    device: str | None = None,
 ) -> ExamWork:
     """Find the exams to segment; for arguments and errors see `segment_exams`."""
     keep_quiet()
-    path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
-    used = needed_weights(folder / SEGMENTS, weights)
+    bundle, used = bundle_and_weights(SEGMENTS, weights)
     skipped: dict[Finding, int] = {}
-    stacks, left_out = stacks_in(path, "all", keep_names, min_obliquity, straight=True, skipped=skipped)
-    out = DicomOut(dicom, anonymous, all_phases, per_series)
-    provenance = Provenance.of(folder / SEGMENTS, used)
+    path = Path(path).expanduser().resolve()
+    stacks, left_out = stacks_in(path, "all", min_obliquity, straight=True, skipped=skipped)
+    provenance = Provenance.of(bundle, used)
+    options = {"per_series": per_series, "anonymous": anonymous}
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[SegmentedExam]:
-        with asked_for(exams, path, len(exams) == len(stacks)) as input:
-            given = {"input": input, "output_dir": output / "masks", "device": device, "weights": used, "phases": "all"}
-            given["min_obliquity"] = min_obliquity
-            refused = run_inference(folder / SEGMENTS, given)
-        return _measured(exams, refused, output, provenance, out)
+        given = {"weights": used, "min_obliquity": min_obliquity, "output_dir": output / "masks", "phases": "all"}
+        with private_datalist({"test": slices_of(exams)}) as input:
+            refused = run_inference(bundle, given | without(bundle, "SegmentationWriter") | {"input": input})
+        of_exam = defaultdict(list)
+        for item in read_exams(exams, refused):
+            of_exam[exam_of(item)].append(item)
+        first, *others = (_measured(exam, items, output, provenance, **options) for exam, items in of_exam.items())
+        return [replace(first, lines=[*in_sentences(refused), *first.lines]), *others]
 
-    settings = {"weights": provenance.sha256}
-    return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary, _note(provenance), skipped)
+    settings = {"weights": provenance.sha256, "min_obliquity": min_obliquity, **options}
+    return ExamWork(
+        "segment", stacks, settings, left_out, run, lambda exam: volume_summary(exam.results), _note(provenance), skipped,
+        "Segmented exams", _ARCHIVE,
+    )  # fmt: skip
 
 
 def _note(provenance: Provenance) -> Note:
@@ -192,27 +180,13 @@ def _note(provenance: Provenance) -> Note:
     return made_by([("masks", provenance)], "the error of these volumes on patients")
 
 
-def _summary(exam: SegmentedExam) -> Summary:
-    return volume_summary(exam.results)
-
-
 def _measured(
-    stacks: Sequence[Mapping[str, Any]],
-    refused: Mapping[str, Finding],
+    exam: str,
+    items: Sequence[Mapping[str, Any]],
     output: Path,
     provenance: Provenance,
-    dicom: DicomOut,
-) -> list[SegmentedExam]:
-    """Measure the masks that the bundle wrote."""
-    exams = defaultdict(list)
-    for item in read_exams(stacks, refused):
-        exams[item.get("exam") or volume_name(item)].append(item)
-    first, *others = (_one(exam, items, output, provenance, dicom) for exam, items in exams.items())
-    return [replace(first, lines=[*in_sentences(refused), *first.lines]), *others]
-
-
-def _one(
-    exam: str, items: Sequence[Mapping[str, Any]], output: Path, provenance: Provenance, dicom: DicomOut
+    per_series: bool,
+    anonymous: bool,
 ) -> SegmentedExam:
     """Measure the masks of an exam's phases, and write its tables, page and DICOM files."""
     folder, masks = output / exam, output / "masks"
@@ -223,16 +197,17 @@ def _one(
     labels, results = measure(exam, items, stacks, masks)
     for name, stack in zip(names, stacks, strict=True) if is_dicom(items[0]) else ():
         write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
-    for number, mask in results.corrected.items():
-        title = f"{names[number]}, corrected in {mask.file.name}"
+    for number in pictured(results):
+        corrected = f", corrected in {results.corrected[number].file.name}" if number in results.corrected else ""
         image = stacks[number].image.numpy()
-        draw_segmentation(masks / names[number], image, labels[number], STRUCTURES, title)
+        draw_segmentation(masks / names[number], image, labels[number], STRUCTURES, names[number] + corrected)
     note = _note(provenance)
     # each number names the corrected masks behind it
     general = [found for found in results.notes if found.code != "corrected-mask"]
     remarks = [*which_phases(results), *map(as_sentence, sentences(general)), str(note)]
-    make = partial(write_segmentations, folder, items, labels, results, remarks, provenance, dicom)
-    results = replace(results, findings=[*results.findings, *kept, *dicom.write(exam, items[0], make)])
+    make = partial(write_segmentations, folder, items, labels, results, remarks, provenance, per_series)
+    written_dicom = write_dicom(exam, items[0], anonymous, make)
+    results = replace(results, findings=[*results.findings, *kept, *written_dicom])
     notes = [*which_phases(results), *map(as_sentence, sentences(results.notes)), str(note)]
     page = write_page(folder, _page(results, stacks, labels, notes))
     write_csv(folder / "volumes.csv", volume_columns(results, items) | {"note": [note.made_by] * len(items)})
@@ -245,6 +220,15 @@ def _one(
     ]
     written = [file for place in (folder, *(mask.parent for mask in files)) for file in written_in(place)]
     return SegmentedExam(exam, page, _lines(results), items[results.volumes.end_diastole], written, results, files)
+
+
+def pictured(results: HeartResults) -> list[int]:
+    """The phases that people look at: end-diastole, end-systole, those with a corrected mask, and those with a flag of their
+    own."""
+    phases = range(len(results.files))
+    flags = [{flag for number in results.at(phase) for flag in number.flags} for phase in phases]
+    own = {phase for phase in phases if flags[phase] - set.intersection(*flags)}
+    return sorted({results.volumes.end_diastole, results.volumes.end_systole, *results.corrected, *own})
 
 
 def measure(
@@ -293,7 +277,7 @@ def measure(
         smallest = found.rv_smallest
         findings.append(finding("rv-smallest", phase=shorts[smallest], ml=found.volumes["RV"][smallest]))
     surface = None if size is None else body_surface(*size)
-    return labels, HeartResults(exam, names, found, network, corrected, surface, findings)
+    return labels, HeartResults(exam, names, found, corrected, surface, findings)
 
 
 def _of_corrected(found: HeartVolumes, corrected: Mapping[int, CorrectedMask]) -> list[Finding]:

@@ -19,14 +19,15 @@ from planewise.files.masks import HEART_STRUCTURES
 from planewise.files.nifti import is_nifti, open_nifti
 from planewise.findings import from_text, said
 from planewise.own_exams.heart_bundles import (
-    asked_for,
     in_sentences,
     of_case,
     place_of,
+    private_datalist,
     read_exams,
     read_mask,
+    slices_of,
 )
-from planewise.own_exams.load_bundle import bundles_folder, needed_weights
+from planewise.own_exams.load_bundle import bundle_and_weights
 from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_csv
@@ -60,15 +61,12 @@ def segment_view(
     view: str,
     *,
     weights: str | Path | None = None,
-    keep_names: bool = False,
     unrecognised: bool = False,
-    bundles: str | Path | None = None,
-    device: str | None = None,
 ) -> SegmentedView:
     """Run the bundle of a view on every phase, and write ``areas.csv`` and ``masks/`` into a folder.
 
     Args:
-        path, output, weights, keep_names, bundles, device: as for `segment_exams`.
+        path, output, weights: as for `segment_exams`.
         view: a key of `VIEWS`.
         unrecognised: whether to take images that are not recognised as the view, as in exams without a short axis.
 
@@ -79,9 +77,8 @@ def segment_view(
         raise InputError(f"--view must be sax or {' or '.join(VIEWS)}, got {view}")
     keep_quiet()
     path, masks = Path(path).expanduser().resolve(), Path(output).expanduser().resolve() / "masks"
-    bundle = bundles_folder(bundles) / VIEWS[view]
-    used = needed_weights(bundle, weights)
-    found = [of_case(item, keep_names) for item in find_inputs(path, "all", "all", view=view, left_out=[])]
+    bundle, used = bundle_and_weights(VIEWS[view], weights)
+    found = [of_case(item) for item in find_inputs(path, "all", "all", view=view, left_out=[])]
     flat = [item for item in found if _count_slices(item) == 1]
     items = [item for item in flat if unrecognised or "why_not" not in item]
     if not items:
@@ -91,9 +88,9 @@ def segment_view(
             f"no exam can be used: {why}; name the folder of a {view} series, and add --min_obliquity 0 to take "
             "its images as they are"
         )
-    items = items if keep_names else [{**item, "exam": exam_of(item)} for item in items]
-    with asked_for(items, path, whole=False) as input:
-        given = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all", "view": view}
+    items = [{**item, "exam": exam_of(item)} for item in items]
+    with private_datalist({"test": slices_of(items)}) as input:
+        given = {"input": input, "output_dir": masks, "weights": used, "phases": "all", "view": view}
         given["min_obliquity"] = 0  # the items are already checked
         refused = run_inference(bundle, given)
     kept = read_exams(items, refused)

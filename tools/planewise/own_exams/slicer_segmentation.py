@@ -18,10 +18,6 @@ from planewise.words import listed
 
 #: Key of the header with a checksum of the voxels, as written. Programs that edit a file may drop it.
 _CHECKSUM = "planewise_checksum"
-#: Largest label value of a segment.
-_LARGEST = 2**16 - 1
-#: What to do with a file whose header contradicts itself.
-_AGAIN = "save it again with 3D Slicer"
 
 
 def write_slicer_segmentation(
@@ -65,68 +61,43 @@ def write_slicer_segmentation(
 
 def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple[np.ndarray, np.ndarray]:
     """The label map ``(i, j, slices)`` in a file, and its affine, RAS+, mm. The names of the segments determine the
-    values, because 3D Slicer may renumber the segments. It may also crop the file. If segments overlap, or did so before,
-    they are in several layers, along a further axis.
+    values, because 3D Slicer may renumber the segments. It may also crop the file.
 
     Args:
         path: the file.
         structures: label value to name.
 
     Raises:
-        InputError: a segment has another name, a structure has no segment, segments overlap, or the header contradicts
-            the voxels.
+        InputError: segments overlap, so that they are in several layers, or they are not exactly the structures.
         RuntimeError: the file cannot be read.
     """
+    names = listed(structures.values())
     try:
         image = itk.imread(str(path))
-    except TypeError:
-        # the elements of a vector are layers, and ITK's Python package has no images of vectors of this length and type
-        reader = itk.ImageFileReader[itk.VectorImage[itk.US, 3]].New(FileName=str(path))
-        reader.Update()
-        image = reader.GetOutput()
-    known, layers = dict(image), itk.array_from_image(image).T
-    if image.GetNumberOfComponentsPerPixel() == 1:
-        layers = layers[None]
-    if (np.count_nonzero(layers, axis=0) > 1).any():
-        raise InputError("its segments overlap; save the structures as one label map without overlaps")
+        layers = image.GetNumberOfComponentsPerPixel()
+    except TypeError:  # ITK's Python package has no images of vectors of this length and type
+        layers = 0
+    if layers != 1:
+        raise InputError(
+            f"its segments are in several layers, because they overlap or did so; save {names} as one label map"
+        )
+    known, voxels = dict(image), itk.array_from_image(image).T
     affine = np.eye(4)
-    affine[:3, :3] = itk.array_from_matrix(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
-    affine[:3, 3] = np.asarray(image.GetOrigin())[:3]
+    affine[:3, :3] = itk.array_from_matrix(image.GetDirection()) * np.asarray(image.GetSpacing())
+    affine[:3, 3] = np.asarray(image.GetOrigin())
     affine[:2] *= -1
-    segments = sorted({key.split("_")[0] for key in known if re.match(r"Segment\d+_", key)})
+    segments = [key.removesuffix("_LabelValue") for key in known if re.fullmatch(r"Segment\d+_LabelValue", key)]
     if not segments:
-        return layers.max(axis=0), affine
-    values = {name: value for value, name in structures.items()}
-    names = [known.get(f"{segment}_Name", "") for segment in segments]
-    allowed = {"Layer": range(len(layers)), "LabelValue": range(1, _LARGEST + 1)}
-    if len(layers) == 1:  # programs that merge the layers may keep their numbers
-        known = known | {f"{segment}_Layer": "0" for segment in segments}
-    places = [tuple(_number(known, segment, *rule) for rule in allowed.items()) for segment in segments]
-    labels, rest = np.zeros_like(layers[0]), layers.any(axis=0)
-    for segment, name, place in zip(segments, names, places, strict=True):
-        own = layers[place[0]] == place[1]
-        if places.count(place) > 1:
-            raise InputError(f"two of its segments have the LabelValue {place[1]}; {_AGAIN}")
-        if own.any() and name not in values:
-            raise InputError(f"its segment {name or segment} must be named {listed(values, 'or')}")
-        labels[own] = values.get(name, 0)
-        rest &= ~own
-    # 3D Slicer may export a selection of the segments; those that are left out are not empty
-    if missing := [name for name in values if name not in names]:
-        raise InputError(f"it has no segment {listed(missing, 'or')}; save {listed(values)} in one file")
-    if rest.any():
-        raise InputError(f"it has the value {layers.max(axis=0)[rest][0]:g}, which no segment has; {_AGAIN}")
+        return voxels, affine
+    values = {known.get(f"{segment}_Name", segment): known[f"{segment}_LabelValue"] for segment in segments}
+    labels = np.zeros_like(voxels)
+    for value, name in structures.items():
+        labels[voxels == int(values.get(name, "0"))] = value
+    labels[voxels == 0] = 0
+    # 3D Slicer may export a selection of the segments; a value without a structure is a segment of another name
+    if len({values.get(name) for name in structures.values()} - {None}) < len(structures) or voxels[labels == 0].any():
+        raise InputError(f"it must have the segments {names}, each with a LabelValue of its own, and no others")
     return labels, affine
-
-
-def _number(known: Mapping[str, str], segment: str, key: str, allowed: range) -> int:
-    """A number in the header of a segment."""
-    text = known.get(f"{segment}_{key}", "0" if key == "Layer" else "")
-    number = int(text) if re.fullmatch(r"\d{1,9}", text) else None
-    if number is None or number not in allowed:
-        name, rule = known.get(f"{segment}_Name") or segment, f"must be {allowed[0]} to {allowed[-1]}"
-        raise InputError(f"the {key} of its segment {name} {rule}, got {text or 'none'}; {_AGAIN}")
-    return number
 
 
 def is_edited(path: Path) -> bool:

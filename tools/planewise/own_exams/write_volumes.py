@@ -59,14 +59,11 @@ def in_lines(table: Table) -> list[str]:
 
 
 def shown_flags(results: HeartResults) -> list[str]:
-    """The flags of the numbers that the tables show, in words, and the number of the others."""
+    """The flags in words, without those that concern only phases that the tables do not show."""
     shown_phases = {results.volumes.end_diastole, results.volumes.end_systole}
-    of_shown, of_others = set(), set()
-    for number in results.numbers:
-        (of_shown if shown_phases & {*number.phases} else of_others).update(number.flags)
-    hidden = of_others - of_shown
-    more = [f"{len(hidden)} more at other phases: see volumes.csv"] if hidden else []
-    return [*sentences(flag for flag in results.flags if flag not in hidden), *more]
+    hidden = {flag for number in results.numbers if not shown_phases & {*number.phases} for flag in number.flags}
+    hidden -= {flag for number in results.numbers if shown_phases & {*number.phases} for flag in number.flags}
+    return sentences(flag for flag in results.flags if flag not in hidden)
 
 
 def which_phases(results: HeartResults) -> list[str]:
@@ -128,22 +125,13 @@ def volume_columns(results: HeartResults, items: Sequence[Mapping[str, Any]]) ->
         ],
         "name": [volume_name(item) for item in items],
     }
-    own = network_volumes(results)
-    return columns | ({f"{name}_network_ml": ml for name, ml in own.items()} if results.corrected else {})
-
-
-def network_volumes(results: HeartResults) -> dict[str, list[float | None]]:
-    """The network's volumes (ml) of the phases whose masks a person corrected; None for the other phases."""
-    return {
-        name: [ml if phase in results.corrected else None for phase, ml in enumerate(results.network.volumes[name])]
-        for name in STRUCTURES.values()
-    }
+    return columns
 
 
 def volume_content(results: HeartResults) -> dict[str, object]:
     """The content for programs."""
     found, several, names = results.volumes, results.several, results.files
-    content: dict[str, object] = {
+    return {
         "note": RESEARCH_ONLY,
         "phases": list(names),
         "volumes_ml": {name: list(ml) for name, ml in found.volumes.items()},
@@ -174,7 +162,6 @@ def volume_content(results: HeartResults) -> dict[str, object]:
         ],
         "remarks": [note.record() for note in results.notes],
     }
-    return content | ({"network_volumes_ml": network_volumes(results)} if results.corrected else {})
 
 
 def volume_summary(results: HeartResults) -> Summary:

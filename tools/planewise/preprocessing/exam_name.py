@@ -25,18 +25,17 @@ def _salt(path: Path) -> bytes:
     return load_salt()
 
 
-def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
+def volume_name(item: Mapping[str, Any]) -> str:
     """The name of the files made from a volume.
 
     Args:
         item: item with ``image``, and with ``exam`` if it comes from a datalist or from DICOM.
-        hashes: whether a person's own file, which has no ``exam``, is also named by its hash.
 
     Returns:
         The exam's hash, or the stem of a person's own file (as MONAI's writers name it). If the phase has a name, this
         name is appended.
     """
-    own = not item.get("exam") and isinstance(item["image"], (str, Path)) and not hashes
+    own = not item.get("exam") and isinstance(item["image"], (str, Path))
     name = stem(Path(item["image"])) if own else exam_of(item)
     phase = item.get("phase")
     return f"{name}_{phase}" if isinstance(phase, str) else name

@@ -65,7 +65,6 @@ class LoadStackd(LoadImaged):
         field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
         label_keys: keys of masks.
         remarks: whether to log missing or unevenly spaced slices.
-        hashed_names: whether a hash replaces the file's name in the results of a person's own volumes.
         loading: further arguments of `LoadImaged`.
     """
 
@@ -73,20 +72,18 @@ class LoadStackd(LoadImaged):
         self,
         keys: KeysCollection,
         field_without_spacing: float | None = None,
-        hashed_names: bool = False,
         label_keys: KeysCollection = ("label",),
         remarks: bool = True,
         **loading: Any,
     ) -> None:
         super().__init__(keys, **loading)
         self.field_without_spacing = field_without_spacing
-        self.hashed_names = hashed_names
         self.label_keys = ensure_tuple(label_keys)
         self.remarks = remarks
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         item = dict(data)
-        exam, name = exam_of(item), volume_name(item, self.hashed_names)
+        exam, name = exam_of(item), volume_name(item)
         for key, meta_key in self.key_iterator(item, self.meta_keys):
             value = item[key]
             if isinstance(value, (str, Path)) and Path(value).is_dir():
@@ -249,10 +246,12 @@ def spacing_findings(affines: torch.Tensor) -> list[Finding]:
         return []
     gaps, found = _gaps(affines), []
     if own_thickness(affines) is not None:
-        found.append(finding("slices-uneven", low=round(float(gaps.min()), 1), high=round(float(gaps.max()), 1)))
+        found.append(
+            finding("slices-apart", low=round(float(gaps.min()), 1), high=round(float(gaps.max()), 1), kind="uneven")
+        )
     # headers round positions, and the protocols' 12 mm are not coarse
     if (apart := float(gaps.median())) > FAR_APART + 0.05:
-        found.append(finding("slices-far-apart", mm=round(apart, 1), usual=FAR_APART))
+        found.append(finding("slices-apart", mm=round(apart, 1), usual=FAR_APART, kind="far"))
     return found
 
 

@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from monai.transforms import (
-    BoundingRectd,
-    Flipd,
-    MapTransform,
-    Orientationd,
-    Randomizable,
-    RandSimulateLowResolutiond,
-    ResampleToMatchd,
-    Resized,
-    Rotate90d,
-    Spacingd,
-    Zoomd,
-)
+from monai.transforms import BoundingRectd, MapTransform, Randomizable, RandSimulateLowResolutiond, ResampleToMatchd
 
 #: MONAI's modules of transforms that move, crop or pad an image, and the transforms in them that do not.
-_BORDERS = "monai.transforms.croppad."
-_MOVING = ("monai.transforms.spatial.", _BORDERS)
+_MOVING = ("monai.transforms.spatial.", "monai.transforms.croppad.")
 _STAYING = (BoundingRectd, RandSimulateLowResolutiond)
-#: Kinds of transforms: one of a kind may do the same as another of its kind, but not the same as one of another kind. The
-#: transforms of croppad are a third kind; all others, such as ``Affined``, may do the same as any.
-_AXES, _SIZE = (Flipd, Orientationd, Rotate90d), (Resized, Spacingd, Zoomd)
 
 
 def moves(step: Any) -> bool:
@@ -33,20 +17,11 @@ def moves(step: Any) -> bool:
     return not isinstance(step, _STAYING) and any(base.__module__.startswith(_MOVING) for base in type(step).__mro__)
 
 
-def _kind(step: Any) -> str:
-    if isinstance(step, _AXES):
-        return "axes"
-    if isinstance(step, _SIZE):
-        return "size"
-    return "borders" if any(base.__module__.startswith(_BORDERS) for base in type(step).__mro__) else "any"
-
-
 def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
-    """The name of the first transform after which an image and its mask surely do not match; None if there is none.
+    """The name of the first transform after which an image and its mask do not match; None if there is none.
 
-    A random transform must move both. Others may move them one by one, such as with different interpolation, if both are
-    moved by transforms of the same kind. Two of one kind may cancel each other. A mask may also be resampled to its image's
-    grid (`ResampleToMatchd`).
+    A random transform must move both. Others may move them one by one, such as with different interpolation. A mask may also
+    be resampled to its image's grid (`ResampleToMatchd`).
 
     Args:
         steps: dictionary transforms, in order.
@@ -54,21 +29,15 @@ def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
     """
     steps = [step for step in steps if isinstance(step, MapTransform) and moves(step)]
     for mask in masks:
-        alone: dict[str, tuple[list[str], list[str]]] = {}
+        alone: dict[bool, list[str]] = {True: [], False: []}
         for step in steps:
-            keys = step.keys
-            if ("image" in keys) == (mask in keys):
+            if ("image" in step.keys) == (mask in step.keys):
                 continue
-            name = type(step).__name__
             if isinstance(step, Randomizable):
-                return name
-            alone.setdefault(_kind(step), ([], []))[mask in keys].append(name)
+                return type(step).__name__
+            alone[mask in step.keys].append(type(step).__name__)
             if isinstance(step, ResampleToMatchd):
-                alone.clear()
-        if "any" in alone and len(alone) > 1:
-            continue
-        for of_image, of_mask in alone.values():
-            names = of_image or of_mask
-            if not (of_image and of_mask) and len(names) % 2:
-                return names[0]
+                alone = {True: [], False: []}
+        if bool(alone[True]) != bool(alone[False]):
+            return (alone[True] or alone[False])[0]
     return None

@@ -16,7 +16,7 @@ from planewise.errors import InputError
 from planewise.preprocessing.exam_name import stem
 
 #: The third axis is not left-right if its angle to the left-right axis exceeds the angle to another body axis by more than
-#: this (degrees), as for the planes of a knee's stacks (`planewise.exams.knee_planes`).
+#: this (degrees), as for the planes of a knee's stacks (`planewise.exams.knee_series`).
 _MARGIN = 10.0
 #: Words for the axes of RAS+.
 _NAMES = ("left-right", "anterior-posterior", "superior-inferior")

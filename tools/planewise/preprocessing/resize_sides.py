@@ -26,7 +26,12 @@ from planewise.errors import InputError
 _SPACING_MODES = {False: "bilinear", True: "nearest"}
 #: MONAI's `Resize` has a different name for each number of axes. Its "nearest" would move masks against their images by up to
 #: half a resized pixel (findings/monai_resize_nearest.sh).
-_RESIZE_MODES = {(2, False): "bilinear", (3, False): "trilinear", (2, True): "nearest-exact", (3, True): "nearest-exact"}
+_RESIZE_MODES = {
+    (2, False): "bilinear",
+    (3, False): "trilinear",
+    (2, True): "nearest-exact",
+    (3, True): "nearest-exact",
+}
 #: The two directions of each axis, as nibabel and MONAI name them: L is toward the patient's left.
 _DIRECTIONS = (("L", "R"), ("P", "A"), ("I", "S"))
 

@@ -6,7 +6,7 @@ from planewise.pretexts.exemplar_views import ExemplarViewsd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.mask_patches import MaskPatchesd
 from planewise.pretexts.overlapping_patches import OverlappingPatchesd
-from planewise.pretexts.permutations import choose_permutations, inverse, permutations_as_text, read_permutations
+from planewise.pretexts.permutations import choose_permutations
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
 from planewise.pretexts.relative_patches import RelativePatchesd
@@ -14,25 +14,3 @@ from planewise.pretexts.rotation_targets import RotationTargetsd
 from planewise.pretexts.select_planes import SelectPlanesd
 from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
 from planewise.pretexts.two_views import TwoViewsd
-
-__all__ = [
-    "CorruptImagesd",
-    "CrossingPlanesd",
-    "ExemplarViewsd",
-    "JigsawTilesd",
-    "MaskPatchesd",
-    "OverlappingPatchesd",
-    "PlaneHeatmapsd",
-    "PlaneSquaresd",
-    "RelativePatchesd",
-    "RotationTargetsd",
-    "SelectPlanesd",
-    "SliceLocationd",
-    "SlicePairsd",
-    "SlicePositiond",
-    "TwoViewsd",
-    "choose_permutations",
-    "inverse",
-    "permutations_as_text",
-    "read_permutations",
-]

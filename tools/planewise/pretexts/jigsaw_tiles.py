@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
-from planewise.pretexts.permutations import choose_permutations, read_permutations
+from planewise.pretexts.permutations import choose_permutations
 
 
 class JigsawTilesd(Transform, RandomizableTrait):
@@ -29,8 +28,7 @@ class JigsawTilesd(Transform, RandomizableTrait):
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: the channels of P tiles, one tile after the other, ``(B, P * C, h, w)`` or ``(B, P * C, h, w, d)``;
-    - ``permutation``: the number of the permutation, ``(B,)``, int64;
-    - ``original``: the unchanged image.
+    - ``permutation``: the number of the permutation, ``(B,)``, int64.
 
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
@@ -43,11 +41,9 @@ class JigsawTilesd(Transform, RandomizableTrait):
             unchanged.
         spatial_dims: 2 for images, 3 for volumes.
         standardize: whether tiles are standardised; False keeps their values.
-        permutation_file: file of the permutations, written by `permutations_as_text`; None chooses permutations.
 
     Raises:
-        InputError: more permutations are requested than there are, the file does not contain permutations, or the image
-            is too small for the grid.
+        InputError: more permutations are requested than there are, or the image is too small for the grid.
     """
 
     input_name, input_remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
@@ -60,19 +56,13 @@ class JigsawTilesd(Transform, RandomizableTrait):
         tile_size: int | None = None,
         spatial_dims: int = 2,
         standardize: bool = True,
-        permutation_file: str | Path | None = None,
     ) -> None:
         self.tiles_per_side = int(tiles_per_side)
         self.gap = float(gap)
         self.tile_size = tile_size
         self.standardize = bool(standardize)
-        pieces, count = self.tiles_per_side**spatial_dims, int(num_permutations)
-        chosen = (
-            choose_permutations(pieces, count)
-            if permutation_file is None
-            else read_permutations(permutation_file, pieces, count)
-        )
-        self.permutations = torch.from_numpy(chosen)
+        pieces = self.tiles_per_side**spatial_dims
+        self.permutations = torch.from_numpy(choose_permutations(pieces, int(num_permutations)))
 
     def network_side(self, shape: Sequence[int]) -> int:
         """Smallest side, in pixels, of the tiles that the network gets from an image of this shape (`tile_sides`)."""
@@ -95,7 +85,7 @@ class JigsawTilesd(Transform, RandomizableTrait):
         if self.tile_size is not None and any(side != self.tile_size for side in tile):
             mode = "bilinear" if len(tile) == 2 else "trilinear"
             tiles = interpolate(tiles, size=[self.tile_size] * len(tile), mode=mode, antialias=len(tile) == 2)
-        batch |= {"image": tiles, "permutation": to_device(number, image.device), "original": image}
+        batch |= {"image": tiles, "permutation": to_device(number, image.device)}
         return batch
 
 

@@ -31,8 +31,7 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
       ``(B, P * C, h, w)`` or ``(B, P * C, h, w, d)``;
     - ``candidates``: numbers of the candidate patches for each of Q predictions, with the right patch first,
       ``(B, Q, 1 + num_negatives)``, int64;
-    - ``ahead``: number of rows from the context's patch to the predicted patch, ``(B, Q)``, int64;
-    - ``original``: the unchanged image.
+    - ``ahead``: number of rows from the context's patch to the predicted patch, ``(B, Q)``, int64.
 
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
@@ -78,7 +77,6 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
             "image": patches.flatten(1, 2),
             "candidates": to_device(self._candidates(count), device),
             "ahead": to_device(self.predicted.ahead.expand(count, -1), device),
-            "original": image,
         }
         return batch
 

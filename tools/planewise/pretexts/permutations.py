@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import heapq
-import json
 import math
 from collections.abc import Container
 from itertools import count as counting
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
 
 from planewise.errors import InputError
-from planewise.files.text import read_json
 
 
 def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -90,55 +86,3 @@ def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -
             # the permutations of all following parts agree with this one at this position
             costs = costs.copy()
             costs[place, np.arange(len(cost)) != found[place]] = math.inf
-
-
-def permutations_as_text(pieces: int, count: int, seed: int = 0) -> str:
-    """The text of a file with the settings and the result of `choose_permutations`, one permutation per line."""
-    rows = ",\n".join(f"  {row}" for row in choose_permutations(pieces, count, seed).tolist())
-    head = {"method": "Noroozi and Favaro 2016, Algorithm 1", "pieces": pieces, "seed": seed}
-    return json.dumps(head)[:-1] + f', "permutations": [\n{rows}\n]}}\n'
-
-
-def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.int64]:
-    """Read the first permutations from a file whose text comes from `permutations_as_text`.
-
-    Args:
-        path: the file.
-        pieces: number of pieces of each permutation.
-        count: number of permutations. The algorithm chooses them one after the other, so the first ones do not depend on
-            how many are chosen.
-
-    Returns:
-        Like `choose_permutations`.
-
-    Raises:
-        InputError: there is no such file, it does not contain permutations, or it contains too few.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(
-            f"there is no file of permutations at {path}; leave --permutation_file out to choose permutations anew"
-        )
-    try:
-        rows = np.array(read_json(path)["permutations"], dtype=np.int64)
-    except (ValueError, OverflowError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} contains no permutations ({type(error).__name__}); leave --permutation_file out"
-        ) from error
-    if rows.ndim != 2 or not (np.sort(rows, axis=1) == np.arange(rows.shape[1])).all():
-        raise InputError(
-            f"each row of {path} must be a permutation of the numbers from 0; leave --permutation_file out"
-        )
-    if len(np.unique(rows, axis=0)) < len(rows):
-        raise InputError(f"{path} contains the same permutation twice; leave --permutation_file out")
-    if rows.shape[1] != pieces or len(rows) < count:
-        raise InputError(
-            f"{path} contains {len(rows)} permutations of {rows.shape[1]} pieces, but {count} of {pieces} are needed;"
-            " lower --num_permutations, or leave --permutation_file out to choose permutations anew"
-        )
-    return rows[:count]
-
-
-def inverse(permutations: Tensor) -> Tensor:
-    """The position of each piece in permutations ``(..., pieces)``, so that ``inverse(p)[p[s]] = s``."""
-    return permutations.argsort(dim=-1)

@@ -27,8 +27,7 @@ class RelativePatchesd(Transform, RandomizableTrait):
 
     - ``image``: ``(B, 2 * C, *patch)``, the channels of the reference and then those of the query;
     - ``place``: the class (`cell_of_class`), ``(B,)``, int64: one of 26 for a volume, or of 8 for an image, if the grid
-      has 3 cells a side;
-    - ``original``: the unchanged image.
+      has 3 cells a side.
 
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
@@ -66,7 +65,7 @@ class RelativePatchesd(Transform, RandomizableTrait):
         pair = torch.stack([torch.full_like(place, cells // 2), cell_of_class(place, cells)], dim=1)
         corners = patch_corners(shape, self.patches_per_side, patch, pair, draws[:, 1:].reshape(count, 2, -1))
         patches = cut_patches(image, to_device(corners, image.device), patch).flatten(1, 2)
-        batch |= {"image": patches, "place": to_device(place, image.device), "original": image}
+        batch |= {"image": patches, "place": to_device(place, image.device)}
         return batch
 
 

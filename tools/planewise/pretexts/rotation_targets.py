@@ -24,20 +24,13 @@ class RotationTargetsd(Transform, RandomizableTrait):
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: the rotated image;
-    - ``rotation``: the class (`planewise.geometry.rotation_of_class`), ``(B,)``, int64;
-    - ``original``: the unchanged image.
+    - ``rotation``: the class (`planewise.geometry.rotation_of_class`), ``(B,)``, int64.
 
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
-
-    Args:
-        key: key under which the class is written.
 
     Raises:
         ValueError: the sides of the image differ, so its rotations would have different shapes.
     """
-
-    def __init__(self, key: str = "rotation") -> None:
-        self.key = key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -51,5 +44,5 @@ class RotationTargetsd(Transform, RandomizableTrait):
         for number in sorted(set(rotation.tolist()) - {0}):
             rows = to_device((rotation == number).nonzero()[:, 0], image.device)
             rotated = rotated.index_copy(0, rows, rotate90(image.index_select(0, rows), number))
-        batch |= {"image": rotated, self.key: to_device(rotation, image.device), "original": image}
+        batch |= {"image": rotated, "rotation": to_device(rotation, image.device)}
         return batch

@@ -34,63 +34,41 @@ def roc_figure(
         scores: output of `planewise.metrics.classification_scores`.
     """
     figure, ((curves, matrix),) = picture_grid(1, 2, (9.2, 4.3))
-    labels = np.asarray(labels)
-    for index, name in enumerate(classes):
-        _draw_roc(curves, labels == index, probabilities[:, index], name, scores["auc"][name])
-    macro = f", mean AUC {scores['macro_auc']:.3f}" if scores["macro_auc"] is not None else ""
-    _finish_roc(curves, f"each against the rest{macro}")
+    _draw_rocs(curves, probabilities, np.asarray(labels)[:, None] == np.arange(len(classes)), classes, scores)
     _draw_confusion(matrix, np.array(scores["confusion"]), classes)
     matrix.set_title(f"{scores['exams']} exams, accuracy {scores['accuracy']:.2f}")
     return figure
 
 
 def findings_roc_figure(
-    probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str], scores: Mapping[str, Any], title: str = ""
+    probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str], scores: Mapping[str, Any]
 ) -> Figure:
-    """A ROC curve for each finding, and the probabilities of the exams with and without it.
+    """A ROC curve for each finding.
 
     Args:
         probabilities: ``(N, tasks)``.
         labels: ``(N, tasks)``, 0, 1 or NaN.
         tasks: names of the findings.
         scores: output of `planewise.metrics.finding_scores`.
-        title: title of the picture.
     """
-    figure, ((curves, strips),) = picture_grid(1, 2, (9.2, 4.3))
-    for column, task in enumerate(tasks):
-        colour = f"C{column}"
-        known = np.isfinite(labels[:, column])
-        truth, probability = labels[known, column] > 0.5, probabilities[known, column]
-        _draw_roc(curves, truth, probability, task, scores["auc"][task], color=colour)
-        # evenly spread, so that equal probabilities do not hide each other
-        for present, marker in ((False, "o"), (True, "^")):
-            values = np.sort(probability[truth == present])
-            place = 2 * column + present + np.linspace(-0.3, 0.3, len(values))
-            strips.plot(place, values, marker, ms=4, alpha=0.7, color=colour, mfc=colour if present else "none")
-    mean = f"mean AUC {scores['macro_auc']:.3f}" if scores["macro_auc"] is not None else "no AUC: one class only"
-    _finish_roc(curves, f"{title} {mean}".strip())
-    ticks = [f"{word}\n{task}" for task in tasks for word in ("no", "")]
-    strips.set_xticks(range(2 * len(tasks)), ticks, fontsize=8)
-    strips.set(ylabel="probability", ylim=(-0.03, 1.03), title=f"{scores['exams']} exams")
-    strips.axhline(0.5, color="0.7", lw=0.8, ls=":")
+    figure, ((axes,),) = picture_grid(1, 1, (4.6, 4.3))
+    _draw_rocs(axes, probabilities, labels, tasks, scores)
     return figure
 
 
-def _draw_roc(
-    axes: Axes, truth: np.ndarray, probability: np.ndarray, name: str, auc: float | None, **style: Any
+def _draw_rocs(
+    axes: Axes, probabilities: np.ndarray, truth: np.ndarray, names: Sequence[str], scores: Mapping[str, Any]
 ) -> None:
-    """Draw a ROC curve; none if there is no AUC, because all exams have the same label."""
-    if auc is not None:
-        false_rate, true_rate, _ = roc_curve(truth, probability)
-        axes.plot(false_rate, true_rate, lw=1.5, label=f"{name} {auc:.3f}", **style)
-
-
-def _finish_roc(axes: Axes, title: str) -> None:
-    curves = len(axes.get_lines())
-    axes.plot([0, 1], [0, 1], ":", color="0.6", lw=1)
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
-    if curves:
-        axes.legend(frameon=False, loc="lower right", fontsize=8)
+    """Draw a ROC curve for each column of probabilities ``(N, K)`` whose known labels ``(N, K)`` differ."""
+    for column, name in enumerate(names):
+        if (auc := scores["auc"][name]) is not None:
+            known = np.isfinite(truth[:, column])
+            false_rate, true_rate, _ = roc_curve(truth[known, column], probabilities[known, column])
+            axes.plot(false_rate, true_rate, color=f"C{column}", lw=1.5, label=f"{name} {auc:.3f}")
+    axes.plot([0, 1], [0, 1], ":", color="0.6", lw=1, label="chance")
+    mean = "no AUC: one class only" if scores["macro_auc"] is None else f"mean AUC {scores['macro_auc']:.3f}"
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=mean)
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
 
 
 def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str = "") -> Figure:

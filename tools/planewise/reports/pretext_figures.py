@@ -1,5 +1,5 @@
-"""Pictures of the pretexts that read planes: heatmaps next to the truth (Zhang 2024 Fig. 4), location regression (Fig. 6),
-anatomical positions (Bai 2019 Fig. 1)."""
+"""Pictures of the pretexts: heatmaps next to the truth (Zhang 2024 Fig. 4), location regression (Fig. 6), positions (Bai 2019
+Fig. 1), examples of chosen classes, and restored images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.segmentation_figures import overlay_labels
-from planewise.reports.slices import picture_grid, prediction_figure, stack_figure
+from planewise.reports.slices import Draw, comparison_figure, picture_grid, prediction_figure, show_slice, stack_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,8 @@ VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22", "#2ca02c", "#d62728"
 SQUARE_COLOURS = (
     "#ffffff", "#1f77b4", "#7fc4f5", "#d62728", "#ff9d9d", "#2ca02c", "#98ee98", "#ff7f0e", "#ffd08a",
 )  # fmt: skip
+#: Number of slices of a stack in one picture of restorations.
+_MOST = 10
 
 
 def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
@@ -120,3 +123,59 @@ def _add_square_legend(figure: Figure, names: Sequence[str]) -> None:
         Patch(facecolor=colour, edgecolor="0.6", label=name) for colour, name in zip(SQUARE_COLOURS, names, strict=True)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
+
+
+def examples_gallery(images: np.ndarray, captions: Sequence[str], title: str = "") -> Figure:
+    """A column for each example, and a row for each of its channels.
+
+    Args:
+        images: ``(N, C, i, j)``.
+        captions: one for each example.
+        title: title of the picture.
+    """
+    columns, rows = images.shape[:2]
+    figure, grid = picture_grid(rows, columns, (2.0 * max(columns, 2), 0.9 + 2.0 * rows), dpi=100)
+    for column, caption in enumerate(captions):
+        for row in range(rows):
+            show_slice(grid[row][column], images[column, row])
+        grid[0][column].set_title(caption, fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def restoration_gallery(shown: np.ndarray, restored: np.ndarray, wanted: np.ndarray, captions: Sequence[str]) -> Figure:
+    """A column for each slice, with three rows: the slice that the network sees, its restoration, and the original. The
+    three share their grey levels.
+
+    Args:
+        shown, restored, wanted: ``(N, i, j)``.
+        captions: one for each slice.
+    """
+    return _gallery({"input": shown, "restored": restored, "as it was": wanted}, "as it was", captions)
+
+
+def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -> Figure:
+    """Slices of a volume above their restorations. If there are many slices, the picture shows an evenly spaced
+    selection.
+
+    Args:
+        image, restored: ``(i, j, slices)``.
+    """
+    slices = evenly_spaced(image.shape[-1], _MOST)
+    rows = {
+        name: np.moveaxis(volume[..., slices], -1, 0) for name, volume in (("as it is", image), ("restored", restored))
+    }
+    figure = _gallery(rows, "as it is", [f"slice {number}" for number in slices])
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def _gallery(rows: dict[str, np.ndarray], levels: str, captions: Sequence[str]) -> Figure:
+    """Draw a column for each slice. The row ``levels`` determines the grey levels, because hidden pixels and predictions
+    would distort them.
+    """
+
+    def shows(images: np.ndarray) -> Draw:
+        return lambda axes, column: axes.images[0].set_data(images[column].T)
+
+    return comparison_figure(rows[levels], captions, [(name, shows(images)) for name, images in rows.items()])

@@ -58,14 +58,6 @@ def name_row(axes: Axes, name: str, away: float = 0.08, **style: Any) -> None:
     axes.text(-away, 0.5, name, rotation=90, va="center", ha="right", transform=axes.transAxes, **style)
 
 
-def frame_pixels(axes: Axes, corner: Sequence[int], size: Sequence[int], colour: str, width: float = 1.5) -> None:
-    """Frame a part of a slice that `show_slice` shows; ``corner`` is its first pixel ``(i, j)``."""
-    from matplotlib.patches import Rectangle
-
-    # a pixel begins half a pixel before its centre
-    axes.add_patch(Rectangle((corner[0] - 0.5, corner[1] - 0.5), *size, fill=False, edgecolor=colour, lw=width))
-
-
 def stack_figure(image: np.ndarray, draw: Draw, title: str, numbers: Sequence[int] | None = None) -> Figure:
     """The slices of a volume ``(i, j, slices)`` in reading order, each with its number, counted from 1 if ``numbers`` are
     not given; ``draw`` adds to each, and may replace this title."""

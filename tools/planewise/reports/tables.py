@@ -6,17 +6,14 @@ import csv
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from filelock import FileLock
 
-from planewise.errors import InputError
-from planewise.files.atomic_write import atomic_write, unwritable
-from planewise.files.text import cell, read_csv
-from planewise.words import count_of
+from planewise.files.atomic_write import atomic_write
+from planewise.files.text import cell
 
 logger = logging.getLogger(__name__)
 
@@ -106,49 +103,7 @@ def json_values(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_predictions(
-    file: Path, columns: Mapping[str, Sequence[Any]], note: str, keep: Callable[[str], bool] | None = None
-) -> None:
-    """Write a table of predictions, with the note in the log and in every row.
-
-    Args:
-        file: the table.
-        columns: the columns; the first one names the exams.
-        note: the sentence.
-        keep: tells whether an exam's row in an earlier table is kept if ``columns`` does not have the exam. With None, the
-            table is replaced, because its rows must belong to the scores of this run.
-    """
-    columns = {**columns, "note": [note] * len(next(iter(columns.values())))}
-    if keep is None:
-        write_csv(file, columns)
-    else:
-        try:
-            held = FileLock(
-                file.with_suffix(".lock")
-            ).acquire()  # another run in this folder may end at the same moment
-        except OSError as error:
-            raise unwritable(file, error) from error
-        with held:
-            rows = _earlier_rows(file, columns, keep)
-            kept = zip(*rows, strict=True) if rows else [()] * len(columns)
-            write_csv(file, {name: [*old, *columns[name]] for name, old in zip(columns, kept, strict=True)})
+def write_predictions(file: Path, columns: Mapping[str, Sequence[Any]], note: str) -> None:
+    """Write a table of predictions, with the note in the log and in every row."""
+    write_csv(file, {**columns, "note": [note] * len(next(iter(columns.values())))})
     logger.info("%s: %s", file.name, note)
-
-
-def _earlier_rows(file: Path, columns: Mapping[str, Sequence[Any]], keep: Callable[[str], bool]) -> list[list[str]]:
-    """The rows of an earlier table that stay, see `write_predictions`."""
-    if not file.is_file():
-        return []
-    try:
-        head, *found = read_csv(file) or [[]]
-    except InputError as error:
-        logger.warning("%s; it is replaced", error)
-        return []
-    if head != list(columns):
-        logger.warning("the earlier %s has other columns, so it is replaced: %s", file.name, ", ".join(head))
-        return []
-    exams = set(map(cell, next(iter(columns.values()))))
-    kept = [row for row in found if len(row) == len(head) and row[0] not in exams and keep(row[0])]
-    if kept:
-        logger.info("%s keeps the rows of %s from earlier runs", file.name, count_of(len(kept), "exam"))
-    return kept

@@ -10,14 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.engines.own_names import own_code
-from planewise.engines.weights_settings import (
-    asked_of_overlay,
-    defining_settings,
-    merged,
-    overlay_of,
-    plain,
-    settings_of,
-)
+from planewise.engines.weights_settings import defining_settings, plain
 from planewise.errors import InputError
 from planewise.files.text import read_plain_text
 from planewise.networks import read_weights, weights_path
@@ -29,6 +22,7 @@ from planewise.workshop.packaging.data_format import adapt_format
 from planewise.workshop.packaging.model_card import model_card, with_training, with_training_data
 from planewise.workshop.packaging.provenance import Provenance, find_provenance
 from planewise.workshop.packaging.run import Run
+from planewise.workshop.packaging.run_settings import asked_of_overlay, merged, overlay_of, settings_of
 from planewise.workshop.packaging.weights import check_weights, save_weights
 
 #: The config of a pretext's network on photographs.

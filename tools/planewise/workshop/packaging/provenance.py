@@ -9,7 +9,7 @@ from typing import Any
 
 from planewise.engines.run_record import PATIENTS
 from planewise.errors import InputError
-from planewise.evaluation.scored import read_scored
+from planewise.evaluation.report import read_scored
 from planewise.files.checksum import sha256
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.workshop.packaging.run import MEASURED_ON, Run, flat_scores, read_scores
@@ -42,7 +42,7 @@ class Provenance:
         return {"measured_on": self.measured_on, **flat_scores(self.scores)}
 
     def origin(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """What the card says of the weights: checksum, record and pretraining of their run, and the settings that differ from
+        """What the card says of the weights: checksum and record of their run, and the settings that differ from
         those of the bundle's training config (``train``).
         """
         # pages and DICOM reports of `planewise plan` and `segment` name this checksum
@@ -54,7 +54,8 @@ class Provenance:
         facts["datalists (SHA-256)"] = list(record.get("files", {}).values())
         if self.scores.get("never_predicted"):
             facts["never predicted in the exams of the scores"] = list(map(str, self.scores["never_predicted"]))
-        facts |= _pretraining(self.run)
+        if (imagenet := self.run.config.get("imagenet")) not in NO_WEIGHTS:
+            facts["public ImageNet weights, with a licence of their own"] = Path(str(imagenet)).name
         changed = self.run.settings_unlike(train)
         return facts | ({"settings that differ from configs/train.yaml of the bundle": changed} if changed else {})
 
@@ -125,18 +126,3 @@ def _measured_on(scored: Mapping[str, Any], file: Path, weights: Path, run: Run 
         )
     datalist = data if own else f"another datalist (SHA-256 {scored['datalist']})"
     return f"section {scored['section']} of {datalist}"
-
-
-def _pretraining(run: Run) -> dict[str, Any]:
-    """The weights from which a run started; empty if there are none."""
-    imagenet, pretrained = run.config.get("imagenet"), run.config.get("pretrained")
-    facts: dict[str, Any] = {}
-    if imagenet not in NO_WEIGHTS:
-        facts["public ImageNet weights, with a licence of their own"] = Path(str(imagenet)).name
-    if run.started_from is not None:
-        start = run.pretrained
-        known = {"bundle": start.bundle_name, "data": start.data} if start else {"run": "not known"}
-        facts["pretrained weights"] = {"SHA-256": sha256(run.started_from), **known}
-    elif pretrained not in NO_WEIGHTS:
-        facts["pretrained weights"] = "not found when this folder was packaged"
-    return facts

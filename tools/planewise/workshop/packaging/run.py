@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ from typing import Any
 from monai.utils import ensure_tuple
 
 from planewise.data import read_datalist
-from planewise.engines.references import leaves
 from planewise.engines.run_record import RunRecord, read_table
-from planewise.engines.weights_settings import differ, holds_code
+from planewise.engines.weights_settings import differ, holds_code, leaves
 from planewise.errors import InputError
 from planewise.files.checksum import sha256
 from planewise.files.datalists import PATH_KEYS, SECTIONS, exams_in
@@ -65,7 +64,7 @@ class Run(RunRecord):
     @cached_property
     def _datalist(self) -> Path | None:
         """The datalist that the run read; None if it no longer exists or has changed."""
-        path = next(filter(Path.is_file, self._places("datalist")), None)
+        path = next(filter(Path.is_file, self._places()), None)
         if path is None or sha256(path) not in self.record.get("files", {}).values():
             return None
         return path
@@ -84,23 +83,10 @@ class Run(RunRecord):
         folders = {(datalist.parent / path).resolve().parent for path in paths}
         return in_phantom_trees(folders)
 
-    @cached_property
-    def started_from(self) -> Path | None:
-        """The weights that this run started from; None if there are none or they are not found."""
-        places = (path / "models" / "model.pt" if path.is_dir() else path for path in self._places("pretrained"))
-        # `.` is also the run's own folder
-        return next((path for path in places if path.is_file() and path.resolve() != self.weights.resolve()), None)
-
-    @cached_property
-    def pretrained(self) -> Run | None:
-        """The run that made the weights this run started from; None if it is not known."""
-        found = self.started_from and Run.of_weights(self.started_from)
-        return found and replace(found, bundle=self.bundle)
-
-    def _places(self, setting: str) -> list[Path]:
-        """Where a path from the run's settings may be: a relative path starts in the bundle's folder, in the working
-        directory, in the run's folder or in a folder above it."""
-        path = self.config.get(setting)
+    def _places(self) -> list[Path]:
+        """Where the datalist may be: a relative path starts in the bundle's folder, in the working directory, in the run's
+        folder or in a folder above it."""
+        path = self.config.get("datalist")
         if not isinstance(path, str) or not path or path.startswith(("$", "@")):
             return []
         folders = [*([self.bundle] if self.bundle else []), Path(), self.folder, *self.folder.parents]

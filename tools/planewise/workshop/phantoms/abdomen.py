@@ -15,7 +15,7 @@ class AbdomenPopulation(Settings):
     """Spread of abdomens, tumours and scanners. Unless stated otherwise, a single number is a standard deviation; from a
     pair of numbers, values are drawn uniformly."""
 
-    side: int = setting(64, "voxels along each axis")
+    side: int = setting(64, "voxels along each axis", least=16)
     field: float = setting(330.0, "width of the block, mm")
     depth: float = setting(250.0, "the block from back to front, mm")
     height: float = setting(170.0, "the block from feet to head, mm")

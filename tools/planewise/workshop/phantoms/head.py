@@ -15,7 +15,7 @@ class HeadPopulation(Settings):
     """Spread of heads, tumours and scanners. Unless stated otherwise, a single number is a standard deviation; from a pair
     of numbers, values are drawn uniformly."""
 
-    side: int = setting(64, "voxels along each axis")
+    side: int = setting(64, "voxels along each axis", least=16)
     field: float = setting(190.0, "side of the block, mm")
     tumour: float = setting(1.0, "share of heads with a tumour; 0 for healthy heads for pretraining")
     tissues: int = setting(0, "1 gives healthy heads a mask of fluid, grey and white matter (1, 2, 3, as in FSL-FAST)")

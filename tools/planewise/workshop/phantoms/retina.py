@@ -16,7 +16,7 @@ class RetinaPopulation(Settings):
     """Spread of eyes, lesions and cameras. Unless stated otherwise, a single number is a standard deviation; from a pair of
     numbers, values are drawn uniformly. Lengths are shares of the radius of the round field."""
 
-    side: int = setting(192, "pixels from left to right; the photograph is three quarters as high")
+    side: int = setting(192, "pixels from left to right; the photograph is three quarters as high", least=88)
     shares: tuple[float, ...] = setting(
         (0.32, 0.17, 0.19, 0.16, 0.16), "share of eyes of each grade, 0 to 4 (APTOS: 0.49,0.10,0.27,0.05,0.08)"
     )

@@ -11,9 +11,9 @@ from planewise.errors import InputError
 Same = TypeVar("Same", bound="Settings")
 
 
-def setting(default, meaning: str):
-    """A field with a default value and a description, which the command line shows."""
-    return field(default=default, metadata={"meaning": meaning})
+def setting(default, meaning: str, least: float = -math.inf):
+    """A field with a default value, a description, which the command line shows, and the least value."""
+    return field(default=default, metadata={"meaning": meaning, "least": least})
 
 
 class Settings:
@@ -39,7 +39,7 @@ class Settings:
                 number first.
         """
         changed = {}
-        changeable = [entry.name for entry in fields(self) if not _is_table(getattr(self, entry.name))]
+        changeable = {entry.name: entry for entry in fields(self) if not _is_table(getattr(self, entry.name))}
         for text in settings:
             name, _, value = text.partition("=")
             if name not in changeable:
@@ -54,6 +54,8 @@ class Settings:
                 raise InputError(f"{text!r}: {name} takes {wanted} number(s), as in {name}={_as_text(usual)}")
             if not all(map(math.isfinite, numbers)) or (len(numbers) == 2 and numbers[0] > numbers[1]):
                 raise InputError(f"{text!r}: give finite numbers, the lower one first, as in {name}={_as_text(usual)}")
+            if numbers[0] < (least := changeable[name].metadata["least"]):
+                raise InputError(f"{text!r}: {name} must be at least {least}")
             changed[name] = numbers if isinstance(usual, tuple) else type(usual)(numbers[0])
         return replace(self, **changed)
 

@@ -9,15 +9,11 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from planewise.workshop.study import paper_tables
 from planewise.workshop.study.folder import FineTunings, StudyFolder, read_json
-from planewise.workshop.study.methods import method_name
+from planewise.workshop.study.methods import BACKBONES, IMAGES, PRETRAININGS, method_name
 from planewise.workshop.study.numbers import over_draws
 from planewise.workshop.study.page import Page, Row
 from planewise.workshop.study.paired import Compared, Measured, Scores, add_differences, add_paired
-from planewise.workshop.study.paper_tables import BACKBONES, IMAGES, PRETRAININGS
-from planewise.workshop.study.segmentation import add_convergence
-from planewise.workshop.study.study_figures import validation_curves
 
 #: The arguments of `Page.table`.
 Metrics = tuple[str, Sequence[Any], Sequence[Row], str]
@@ -33,7 +29,7 @@ class Task:
         about: a sentence on the test set and the score.
         score: the key of the main score, and its name.
         tables: function that makes tables of metrics from the runs.
-        add_more: function that adds what has another shape; whether it has drawn the curves.
+        add_more: function that adds what has another shape.
         curves: captions of the validation scores, by column of the histories.
         pictures: captions of the runs' pictures, by the name of their file.
     """
@@ -45,7 +41,7 @@ class Task:
     tables: Callable[[FineTunings], Iterator[Metrics]]
     curves: Mapping[str, str]
     pictures: Mapping[str, str]
-    add_more: Callable[[Page, FineTunings, Scores], bool] = field(default=lambda page, runs, scores: False)
+    add_more: Callable[[Page, FineTunings, Scores], None] = field(default=lambda page, runs, scores: None)
 
 
 def add_classification(page: Page, study: StudyFolder) -> None:
@@ -64,9 +60,9 @@ def add_classification(page: Page, study: StudyFolder) -> None:
         )
         for table in task.tables(runs):
             page.table(*table)
-        drawn = task.add_more(page, runs, scores)
+        task.add_more(page, runs, scores)
         add_paired(page, Measured(name, scores), lead=True)
-        runs.add_pictures(page, {} if drawn else task.curves, task.pictures, curves_are_main=True)
+        runs.add_pictures(page, task.curves, task.pictures)
 
 
 def _means(draws: Iterable[dict], *keys: str) -> list[str]:
@@ -77,20 +73,12 @@ def _means(draws: Iterable[dict], *keys: str) -> list[str]:
 
 def _findings(runs: FineTunings) -> Iterator[Metrics]:
     auc = runs.values(lambda content: content["macro_auc"])
-    papers = paper_tables.INJURY_AUC if runs.study.config.get("published", True) else ()
-    theirs = (count for table in papers for row in table.values.values() for count in row)
-    counts, methods = paper_tables.beside(papers, [*runs.counts, *theirs], runs.study.methods)
-    rows = []
-    for method in methods:
-        if method in runs.study.methods:
-            cells = [over_draws(auc[method, count].values()) if (method, count) in auc else "" for count in counts]
-            rows.append(Row.of(method_name(method), *cells))
-        for table in papers:
-            if found := table.values.get(method):
-                cells = [f"{found[count]:.3f}" if count in found else "" for count in counts]
-                rows.append(Row.of(f"{table.paper.name}, {method_name(method)}", *cells, published=table))
-    note = "" if runs.study.config.get("imagenet") else "Pretexts of Zhang 2024 start from ImageNet weights."
-    yield "Mean AUC, by the number of labelled exams", ["method", *counts], rows, note if papers else ""
+    rows = [
+        Row.of(method_name(method), *(over_draws(auc.get((method, count), {}).values()) for count in runs.counts))
+        for method in runs.study.methods
+        if any((method, count) in auc for count in runs.counts)
+    ]
+    yield "Mean AUC, by the number of labelled exams", ["method", *runs.counts], rows, ""
     tasks = list(runs.any["auc"])
     rows = runs.rows(lambda draws: (*(over_draws(each["auc"][task] for each in draws) for task in tasks), len(draws)))
     yield "AUC of each task", ["labelled exams, method", *tasks, "draws"], rows, ""
@@ -108,15 +96,12 @@ def _grades(runs: FineTunings) -> Iterator[Metrics]:
     yield "Share of each true grade that was predicted correctly", header, rows, ""
 
 
-def _add_grades(page: Page, runs: FineTunings, kappa: Scores) -> bool:
+def _add_grades(page: Page, runs: FineTunings, kappa: Scores) -> None:
     runs.add_counts(page, "Kappa, by the number of graded photographs (Fig. 4)", kappa)
-    add_convergence(page, runs, "val_kappa", "Speed of convergence (Fig. 6)")
-    return False
 
 
 #: Words of the page for the parts of a method's name in a study of two phases.
 _BACKBONES = {"vgg16": "VGG", "densenet121": "DenseNet"}
-_PAPERS_BACKBONES = {"vgg16": "VGG16", "densenet121": "DenseNet121"}
 _PRETRAININGS = {
     "none": "no pretraining",
     "imagenet": "ImageNet",
@@ -150,7 +135,7 @@ def _phases(runs: FineTunings) -> Iterator[Metrics]:
     for number, (title, columns) in _TABLES.items():
         if _is_of_the_paper(runs.study, number):
             header = ["labelled exams, backbone", *columns.values()]
-            yield title, header, _paper_rows(runs, auc, number), "ICM and AMYL: the paper's own data."
+            yield title, header, _backbone_rows(runs, auc, columns), ""
     classes = list(runs.any["auc"])
     yield (
         "AUC of each class",
@@ -165,28 +150,6 @@ def _phases(runs: FineTunings) -> Iterator[Metrics]:
             )
         ),
         "A method on hearts alone leaves out test exams whose mask cannot be a heart.",
-    )
-    keys = ("macro_auc", "logistic_regression")
-    yield (
-        "Frozen features",
-        [name, "linear layer", "logistic regression"],
-        runs.rows(lambda draws: _means(draws, *keys), having=keys[1]),
-        "The trained linear layer, and a logistic regression that is fitted until it converges. If it scores much "
-        "higher, the layer is not trained well. Random: a frozen backbone with its initial weights.",
-    )
-    yield (
-        "Validation",
-        [name, "loss", "macro AUC", "draws"],
-        _validation_rows(runs),
-        "At the epoch with the lowest loss, whose weights are kept. Choose settings by this table.",
-    )
-    keys = ("converged_epoch", "epochs")
-    yield (
-        "Epochs to converge (Fig. 1)",
-        [name, "to converge", "trained"],
-        runs.rows(lambda draws: (over_draws((each.get(key) for each in draws), 1) for key in keys), having=keys[0]),
-        "The first epoch with 95 % of the total decrease of the validation loss. A network that learns next to nothing "
-        "converges early.",
     )
     yield (
         "Share of saliency inside the heart",
@@ -211,32 +174,17 @@ def _saliency(draws: Iterable[dict]) -> Iterator[str]:
 
 def _is_of_the_paper(study: StudyFolder, number: int) -> bool:
     """Whether a table of the paper has methods of the study."""
-    return any(method in table.values for table in paper_tables.TWO_PHASE_AUC[number] for method in study.methods)
+    return any(f"{one}_{other}" in study.methods for one, other in product(BACKBONES, _TABLES[number][1]))
 
 
-def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
-    """A row for each backbone, our rows before the paper's, with the columns of one of the paper's tables."""
-    columns = _TABLES[number][1]
+def _backbone_rows(runs: FineTunings, auc: Scores, columns: Iterable[str]) -> list[Row]:
+    """A row for each backbone, with the columns of one of the paper's tables."""
     rows = []
     for count, backbone in product(runs.counts, BACKBONES):
         scores = [auc.get((f"{backbone}_{column}", count)) for column in columns]
         if any(scores):
             cells = [over_draws(found.values()) if found else "" for found in scores]
             rows.append(Row.of(f"{count}, {_BACKBONES[backbone]}", *cells))
-    for table, backbone in product(paper_tables.TWO_PHASE_AUC[number], BACKBONES):
-        cells = [f"{table.values[f'{backbone}_{column}']:.3f}" for column in columns]
-        name = f"{table.paper.name}, {table.data}, {_PAPERS_BACKBONES[backbone]}"
-        rows.append(Row.of(name, *cells, published=table))
-    return rows
-
-
-def _validation_rows(runs: FineTunings) -> list[Row]:
-    """Validation scores at the kept epoch, which has the lowest loss."""
-    rows = []
-    for count, method, _ in runs.cells():
-        seen = [[row for row in rows_of if "val_loss" in row] for rows_of in runs.histories[method, count]]
-        if kept := [min(rows_of, key=lambda row: row["val_loss"]) for rows_of in seen if rows_of]:
-            rows.append(Row.of(f"{count}, {method_name(method)}", *_means(kept, "val_loss", "val_auc"), len(kept)))
     return rows
 
 
@@ -251,12 +199,12 @@ def _exams(runs: FineTunings) -> str:
     return _range(content["exams"] for _, _, draws in runs.cells() for content in draws.values())
 
 
-def _add_pairs(page: Page, runs: FineTunings, auc: Scores) -> bool:
-    """Add learning curves, and paired differences of methods with one backbone that differ in one thing, if the study has the
+def _add_pairs(page: Page, runs: FineTunings, auc: Scores) -> None:
+    """Add paired differences of methods with one backbone that differ in one thing, if the study has the
     paper's methods: in the pretraining (each minus none; hearts alone minus whole images; these two minus a random frozen
     backbone), in the images to classify, or in the masks."""
     if not any(_is_of_the_paper(runs.study, number) for number in _TABLES):
-        return False
+        return
     pretrainings = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
     pretrainings += [(name, "random") for name in ("full", "segmented")]
     pairs = {
@@ -273,27 +221,6 @@ def _add_pairs(page: Page, runs: FineTunings, auc: Scores) -> bool:
         measured = Measured("macro AUC", auc)
         add_differences(page, f"Paired differences in macro AUC between {what}", measured, compared)
     page.note("All draws share the test exams, and each pretraining ran once, from one seed.")
-    if panels := _panels(runs):
-        page.figure(
-            validation_curves(panels, {"val_loss": "validation loss"}),
-            "Validation while the classifier is trained (as Nakashima 2022, Fig. 1): each draw (pale) and the median of the "
-            "draws.",
-            main=True,
-        )
-    return bool(panels)
-
-
-def _panels(runs: FineTunings) -> dict[str, dict[str, list]]:
-    """Histories by panel (a backbone and its images to classify) and pretraining, for the largest number of labelled
-    exams."""
-    most = max(runs.counts)
-    panels: dict[str, dict[str, list]] = {}
-    for backbone, images, name in product(BACKBONES, IMAGES, PRETRAININGS):
-        draws = runs.histories.get((f"{backbone}_{name}_{images}", most), ())
-        # a single validation is no curve
-        if found := [draw for draw in draws if sum("val_loss" in row for row in draw) > 1]:
-            panels.setdefault(f"{_BACKBONES[backbone]}, {_IMAGES[images]}", {})[name] = found
-    return panels
 
 
 TASKS = (
@@ -362,14 +289,11 @@ def add_diagnosis(page: Page, study: StudyFolder) -> None:
     rows = []
     if reference:
         rows.append(Row.of("reference masks", reference["macro_auc"], reference["exams"]))
-    papers = paper_tables.DIAGNOSIS_AUC if scores else ()
-    for count, method in product(*paper_tables.beside(papers, {count for _, count in scores}, study.methods)):
-        if draws := scores.get((method, count)):
-            rows.append(Row.of(f"{count}, {method_name(method)}", over_draws(draws.values()), ""))
-        for table in papers:
-            if count in table.values.get(method, {}):
-                name = f"{count}, {table.paper.name}, {method_name(method)}"
-                rows.append(Row.of(name, table.values[method][count], "", published=table))
+    rows += [
+        Row.of(f"{count}, {method_name(method)}", over_draws(scores[method, count].values()), "")
+        for count, method, _ in runs.cells()
+        if (method, count) in scores
+    ]
     page.table("Macro AUC", ["labelled exams, method", "macro AUC", "test exams"], rows)
     add_paired(page, Measured("macro AUC", scores))
     page.figure(

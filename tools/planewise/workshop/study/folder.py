@@ -10,7 +10,7 @@ from typing import Any
 
 from planewise.errors import InputError
 from planewise.exams.anatomies import ANATOMIES, seen_from
-from planewise.exams.anatomy import Anatomy, Words
+from planewise.exams.anatomy import Words
 from planewise.files import datalists as sections
 from planewise.files import text as text_files
 from planewise.reports.history import read_history
@@ -57,16 +57,7 @@ class StudyFolder:
     @property
     def anatomy(self) -> Words:
         """Words for the study's anatomy."""
-        return self._anatomy.words
-
-    @property
-    def stack(self) -> str:
-        """The stack that methods learn from: ``"sax"``, ``"4ch"``, ``"sagittal"``."""
-        return self._anatomy.stack
-
-    @property
-    def _anatomy(self) -> Anatomy:
-        return seen_from(ANATOMIES[self.config["anatomy"]], self.config.get("view"))
+        return seen_from(ANATOMIES[self.config["anatomy"]], self.config.get("view")).words
 
     @property
     def labelled(self) -> str:
@@ -240,18 +231,15 @@ class FineTunings:
         ]
         page.table(title, ["method", *(f"{count} ({round(100 * count / whole)} %)" for count in self.counts)], rows)
 
-    def add_pictures(
-        self, page: Page, curves: Mapping[str, str], pictures: Mapping[str, str], curves_are_main: bool = False
-    ) -> None:
-        """Add validation scores over the epochs (`validation_curves`), in the Markdown page, too, if they are main ones; and
-        pictures of each method's first draw with the largest number of labelled exams: captions by the name of the
-        file."""
+    def add_pictures(self, page: Page, curves: Mapping[str, str], pictures: Mapping[str, str]) -> None:
+        """Add validation scores over the epochs (`validation_curves`), and pictures of each method's first draw with the
+        largest number of labelled exams: captions by the name of the file."""
         if curves:
             panels: dict[str, dict[str, list]] = {}
             for (method, count), draws in sorted(self.histories.items(), key=lambda run: run[0][1]):
                 panels.setdefault(count_of(count, "labelled exam"), {})[method] = draws
             caption = "Validation while fine-tuning: each draw (pale) and the median of the draws."
-            page.figure(validation_curves(panels, curves), caption, curves_are_main)
+            page.figure(validation_curves(panels, curves), caption)
         for picture, words in pictures.items():
             for count, method, draws in self.cells():
                 if count == max(self.counts):

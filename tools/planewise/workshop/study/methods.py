@@ -12,8 +12,12 @@ from matplotlib.colors import to_rgb
 
 import planewise
 from planewise.exams.anatomies import ANATOMIES
-from planewise.workshop.study.paper_tables import IMAGES, PRETRAININGS
 
+#: Nakashima 2022: the parts of a method's name are the backbone, its pretraining (``full`` and ``segmented`` are SimCLR on
+#: the data set's own images, whole or cropped to the heart), and the images to classify.
+BACKBONES = ("vgg16", "densenet121")
+PRETRAININGS = ("none", "imagenet", "full", "segmented")
+IMAGES = ("full", "segmented")
 #: Colours of methods that have no pretext bundle.
 _COLOURS = {
     "none": "#7f7f7f",

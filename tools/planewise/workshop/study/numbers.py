@@ -60,11 +60,6 @@ def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
     return f"{np.mean(known):.{digits}f}{deviation}"
 
 
-def published(value: tuple[float, float] | None) -> str:
-    """A paper's mean (standard deviation), as printed there; empty if the paper has none."""
-    return f"{value[0]:.3f} ({value[1]:.3f})" if value else ""
-
-
 def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float]) -> np.ndarray:
     """A method's score minus the baseline's, shape ``(draws,)``, for the draws that both have, in order.
 

@@ -146,7 +146,7 @@ def add_paired(page: Page, measured: Measured, lead: bool = False) -> dict[Compa
             "their mean (diamonds) and its 95 % interval (bars)."
         )
         equal = {run: draws for run, draws in scores.items() if run not in controlled}
-        page.figure(paired_draws(equal, f"{name} on test exams"), caption, main=True, lead=lead)
+        page.figure(paired_draws(equal, f"{name} on test exams"), caption, lead)
     return found
 
 

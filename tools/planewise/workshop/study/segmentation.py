@@ -16,32 +16,28 @@ import numpy as np
 
 from planewise.engines.run_record import config_file
 from planewise.files.text import read_yaml
-from planewise.metrics import epoch_that_reached
 from planewise.reports.segmentation_figures import SHOWN_SLICES, method_comparison, read_shown_slices
 from planewise.reports.tables import ejection_fraction_error, heartbeats
 from planewise.words import count_of
-from planewise.workshop.study import paper_tables
 from planewise.workshop.study.folder import FineTunings, StudyFolder
 from planewise.workshop.study.methods import method_name
-from planewise.workshop.study.numbers import over_draws, pooled, published, spread
+from planewise.workshop.study.numbers import pooled, spread
 from planewise.workshop.study.page import Page, Row
 from planewise.workshop.study.paired import Cases, Compared, Measured, Scores, add_differences, add_paired
 from planewise.workshop.study.study_figures import scores_by_count
 
-#: The title of each score's table, the papers' results, and its footnote.
-_SCORES: Mapping[str, tuple[str, Mapping[str, Any], str]] = {
-    "dice": ("Dice", paper_tables.SEGMENTATION_DICE, ""),
+#: The title of each score's table, and its footnote.
+_SCORES: Mapping[str, tuple[str, str]] = {
+    "dice": ("Dice", ""),
     "assd_mm": (
         "Average symmetric surface distance (mm), over the structures that were found",
-        paper_tables.SEGMENTATION_ASSD,
         "The column with 1.0 mm follows the reference implementation of Zhang 2024, and rewards a network that finds "
         "nothing; a dash: a draw missed more than half of the structures.",
     ),
     "contour_mm": (
         "Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found",
-        {},
-        "A prediction that shares no slice with the reference has no contour distance (Bai 2018), so a method with many "
-        "of these may look too good.",
+        "A prediction that shares no slice with the reference has no contour distance, so a method with many of these may "
+        "look too good.",
     ),
 }
 #: Number of methods that are compared with the first in a picture.
@@ -70,9 +66,7 @@ def add_segmentation(page: Page, study: StudyFolder) -> None:
         runs.any["exams"],
         runs.draws_in_words,
     )
-    tables = paper_tables.SEGMENTATION_DICE.get(study.stack, ())
-    compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
-    for kind, (title, papers, note) in _SCORES.items():
+    for kind, (title, note) in _SCORES.items():
         if kind not in runs.any["mean"]:
             continue  # a bundle may leave out this score
         header = ["labelled exams, method", "mean", *structures, "missed"]
@@ -80,8 +74,7 @@ def add_segmentation(page: Page, study: StudyFolder) -> None:
             header.insert(2, "mean, 1.0 mm where missed")
         if kind == "contour_mm":
             header.append("no slice in common")
-        beside = [table for table in papers.get(study.stack, ()) if table.paper in compared]
-        page.table(title, header, _rows(runs, kind, structures, beside), note)
+        page.table(title, header, runs.rows(lambda draws, kind=kind: _own_cells(draws, kind, structures)), note)
     add_paired(page, Measured("mean Dice", mean_dice(runs)), lead=True)
     contours = runs.values(lambda content: (content["mean"].get("contour_mm") or {}).get("mean"))
     cases = _cases(runs, "contour_mm", structures)
@@ -94,13 +87,6 @@ def add_segmentation(page: Page, study: StudyFolder) -> None:
     if study.has_patients:
         _add_ejection_fractions(page, runs)
     _add_structures(page, runs, structures)
-    if never := [
-        f"{count} labelled, {method_name(method)}, draw {draw}: never predicted {', '.join(content['never_predicted'])}"
-        for count, method, draws in runs.cells()
-        for draw, content in draws.items()
-        if content["never_predicted"]
-    ]:
-        page.note("<br>".join(["{}"] * len(never)), *never)
     runs.add_pictures(page, {"val_mean_dice": "validation Dice, volume by volume"}, {})
     for count in () if study.has_patients else runs.counts:
         _add_comparison(page, runs, count)
@@ -109,24 +95,6 @@ def add_segmentation(page: Page, study: StudyFolder) -> None:
 def mean_dice(runs: FineTunings) -> dict[tuple[str, int], dict[int, float]]:
     """The mean Dice of each draw."""
     return runs.values(lambda content: content["mean"]["dice"]["mean"])
-
-
-def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[paper_tables.Published]) -> list[Row]:
-    """Our rows, each followed by the papers' rows for the same method and number of exams; then the rows that only
-    papers have, of the study's numbers of exams."""
-    rows: list[Row] = []
-    for count, method in product(*paper_tables.beside(papers, runs.counts, runs.study.methods)):
-        if draws := runs.scores.get((method, count)):
-            cells = _own_cells([*draws.values()], kind, structures)
-            rows.append(Row.of(f"{count}, {method_name(method)}", *cells))
-        for table in papers:
-            if found := table.values.get(method, {}).get(count):
-                theirs = [published(found.get(name)) for name in ("mean", *structures)]
-                if kind == "assd_mm":
-                    theirs.insert(1, "")
-                name = f"{count}, {table.paper.name}, {method_name(method)}"
-                rows.append(Row.of(name, *theirs, "", published=table))
-    return rows
 
 
 def _own_cells(draws: Sequence[dict], kind: str, structures: list[str]) -> list[str]:
@@ -270,7 +238,6 @@ def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
             f"{count_of(count, 'labelled exam')}, draw {draw}: the first or last labelled slices of test volumes, "
             f"which are the hardest (as in Zhang 2024, Fig. 7), cropped to the outlines; the first method and the "
             f"{len(best)} others with the highest mean Dice.",
-            main=count == min(runs.counts),
         )
 
 
@@ -295,8 +262,6 @@ def add_volumes(page: Page, study: StudyFolder) -> None:
         "learns from slices of the volumes, and is scored on whole volumes.</p>"
     )
     runs.add_counts(page, "Mean Dice, by the number of labelled cases (Figs. 2 and 3)", dice)
-    if set(runs.any["structures"]) <= set(paper_tables.TUMOUR_REGIONS):
-        _add_regions(page, runs)
     for ending, forms in _FORMS.items():
         baseline, compared = f"{_SCRATCH}{ending}", []
         for count, method in product(runs.counts, study.methods):
@@ -305,76 +270,3 @@ def add_volumes(page: Page, study: StudyFolder) -> None:
             if method.endswith(ending) and method != baseline:
                 compared.append(Compared(count, method, baseline))
         add_differences(page, f"Paired differences in mean Dice, {forms}", Measured("mean Dice", dice), compared)
-    add_convergence(page, runs, "val_mean_dice", "Speed of convergence (Fig. 5)")
-
-
-def _add_regions(page: Page, runs: FineTunings) -> None:
-    """Add a table of the tumour's regions for the largest number of labelled cases.
-
-    The row below each method is the paper's result with all of its cases; methods that only the paper has come last.
-    """
-    most, table, rows = max(runs.counts), paper_tables.TUMOUR_DICE, []
-    cases = runs.study.labelled_exams or most
-    regions = [name for name in paper_tables.TUMOUR_REGIONS if name in runs.any["structures"]]
-
-    def theirs(method: str) -> Row:
-        numbers = (f"{table.values[method][name] / 100:.4f}" for name in regions)
-        name = method.capitalize() if method in paper_tables.CHALLENGE else method_name(method)
-        return Row.of(f"{table.paper.name}, {name}", *numbers, published=table)
-
-    for method in runs.study.methods:
-        if draws := runs.scores.get((method, most), {}).values():
-            found = [[content["structures"][name]["dice"]["mean"] for content in draws] for name in regions]
-            rows.append(Row.of(method_name(method), *map(over_draws, found)))
-            rows += [theirs(method)] if method in table.values else []
-    rows += [theirs(method) for method in table.values if method not in runs.study.methods]
-    given = (
-        f"All {most} labelled cases" if most == cases else f"{most} of {cases} labelled cases, and all of the paper's"
-    )
-    page.table(f"{given} (Table 1)", ["method", *regions], rows)
-
-
-def add_convergence(page: Page, runs: FineTunings, column: str, title: str) -> None:
-    """Add a table of the first epoch at which each method's validation score reached the best one of training from scratch
-    (for methods in 2D, in 2D), draw by draw (Taleb 2020, Figs. 5 and 6).
-
-    The table uses the largest number of labelled exams. With few labelled exams, training from scratch may learn next
-    to nothing, and any method reaches its score at once.
-
-    Args:
-        page: the page to add to.
-        runs: fine-tunings.
-        column: column of the runs' histories; larger is better.
-        title: title of the table.
-    """
-    most = max(runs.counts)
-    curves = {
-        method: dict(zip(draws, runs.histories[method, most], strict=True))
-        for (method, count), draws in runs.scores.items()
-        if count == most
-    }
-    flat = f"{_SCRATCH}{_2D}"
-    rows = []
-    for method in (method for method in runs.study.methods if method in curves):
-        baseline = curves.get(flat if method.endswith(_2D) and flat in curves else _SCRATCH, {})
-        reached, compared = [], 0
-        for draw in sorted(curves[method].keys() & baseline.keys()):
-            bars, own = _by_epoch(baseline[draw], column), _by_epoch(curves[method][draw], column)
-            if bars and own:
-                compared += 1
-                reached.append(epoch_that_reached(list(own), list(own.values()), max(bars.values())))
-        if compared:
-            there = f"{sum(epoch is not None for epoch in reached)} of {compared}"
-            rows.append(Row.of(method_name(method), over_draws(reached, 1), there))
-    page.table(
-        title,
-        ["method", "epoch", "draws that reached it"],
-        rows,
-        f"With {count_of(most, runs.study.labelled)}: the first epoch at which the validation score reached the "
-        "best of training from scratch (in 2D for methods in 2D), over the draws that reached it.",
-    )
-
-
-def _by_epoch(history: Sequence[Mapping[str, float]], column: str) -> dict[float, float]:
-    """Map each epoch that has a score to the score."""
-    return {row["epoch"]: row[column] for row in history if math.isfinite(row.get(column, math.nan))}

@@ -9,56 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from planewise.workshop.study.methods import method_colour, method_name
 from planewise.workshop.study.numbers import interval, paired_differences
 
 History = Sequence[Mapping[str, float]]
-
-
-def pretext_curves(histories: Mapping[str, History]) -> Figure:
-    """Training and validation loss over the epochs, and interpretable validation scores for pretexts on views or
-    locations."""
-    columns = {
-        method: list(dict.fromkeys(column for row in rows for column in row)) for method, rows in histories.items()
-    }
-    seen = {column for names in columns.values() for column in names}
-    titles = {"loss": "loss (dashed: validation)"}
-    if any(column.endswith("_angle") for column in seen):
-        titles["angle"] = "angle of the lines, validation (deg)"
-    if "location_mae" in seen:
-        titles["location"] = "error of the location, validation"
-    # the legend next to the panels is as wide as one panel
-    figure = Figure(figsize=(3.7 * (len(titles) + 1), 3.6), layout="constrained")
-    panels = dict(zip(titles, figure.subplots(1, len(titles), squeeze=False)[0], strict=True))
-    for method, rows in histories.items():
-        colour = method_colour(method)
-        _curve(panels["loss"], rows, "train_loss", color=colour, label=method_name(method))
-        _curve(panels["loss"], rows, "val_loss", color=colour, ls="--")
-        views = [column.removesuffix("_angle") for column in columns[method] if column.endswith("_angle")]
-        for view, style in zip(views, ("-", ":", "--", "-."), strict=False):
-            _curve(
-                panels["angle"], rows, f"{view}_angle", color=colour, ls=style, label=f"{method_name(method)}, {view}"
-            )
-        if "location_mae" in columns[method]:
-            _curve(panels["location"], rows, "location_mae", color=colour)
-    for name, axes in panels.items():
-        axes.set(title=titles[name], xlabel="epoch", **({} if name == "loss" else {"ylim": (0, None)}))
-    _log_axis(panels["loss"])
-    if "angle" in panels:
-        panels["angle"].legend(frameon=False, fontsize=8)
-    figure.legend(*panels["loss"].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
-    return figure
-
-
-def _log_axis(axes) -> None:
-    """Give the axes a logarithmic y axis with plain numbers (0.5, 4) in place of powers of ten."""
-    axes.set_yscale("log")
-    # if the axis spans less than a few of these ticks, the locator chooses others
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def validation_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], scores: Mapping[str, str]) -> Figure:

@@ -17,7 +17,7 @@ from planewise.workshop.study.data import add_data, add_provenance
 from planewise.workshop.study.folder import StudyFolder, read_json
 from planewise.workshop.study.methods import method_name
 from planewise.workshop.study.page import Page, Table, filled
-from planewise.workshop.study.pretrainings import add_label_probe, add_plans, add_pretexts, add_probe
+from planewise.workshop.study.pretrainings import add_label_probe, add_plans, add_pretexts
 from planewise.workshop.study.segmentation import add_segmentation, add_volumes
 
 #: Tables of a fine-tuning's test cases.
@@ -26,7 +26,6 @@ _CASES = ("volumes.csv", "predictions.csv")
 SECTIONS = (
     add_data,
     add_pretexts,
-    add_probe,
     add_segmentation,
     add_volumes,
     add_classification,
@@ -37,7 +36,7 @@ SECTIONS = (
 )
 
 
-def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:
+def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page, and its numbers into tables next
     to it: ``scores.csv``, the scores of each test case of each fine-tuning, ``runs.csv``, the scores of each
     fine-tuning, and ``differences.csv``, the paired differences (``NAME_scores.csv`` and so on for a page that is not
@@ -46,8 +45,6 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
         output: HTML file to write.
-        markdown: Markdown file to write, such as ``results/heart.md``, whose main pictures go into ``results/heart/``;
-        None writes no Markdown.
 
     Returns:
         The page's tables.
@@ -58,26 +55,16 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     found, output = StudyFolder.read(Path(study).expanduser()), Path(output).expanduser()
     page = _page_of(found)
     written = {output: page.html(f"planewise: {found.title}").encode()}
-    left_over: set[Path] = set()
     # a page of another name has tables of its own, so that two pages in one folder do not share them
     prefix = "" if output.stem == "index" else f"{output.stem}_"
     of_cases, of_runs = _case_scores(found), _run_scores(found)
     for name, rows in {"scores.csv": of_cases, "runs.csv": of_runs, "differences.csv": page.differences}.items():
         if rows:
             written[output.with_name(prefix + name)] = _as_csv(rows).encode()
-    if markdown is not None:
-        path = Path(markdown).expanduser()
-        folder = path.with_suffix("")
-        text, pictures = page.markdown(folder.name)
-        written |= {folder / name: content for name, content in pictures.items()} | {path: text.encode()}
-        left_over = set(folder.glob("*.png")) - written.keys()
     # no file replaces its old version until all are on disk
     with ExitStack() as files:
         for path, content in written.items():
-            # the ending keeps page.html and page.md apart
             files.enter_context(atomic_write(path, ending=path.suffix)).write_bytes(content)
-    for path in left_over:
-        path.unlink()
     return page.tables
 
 
@@ -95,28 +82,14 @@ def _page_of(study: StudyFolder) -> Page:
                 f"a file of {study.path} has changed since its run wrote it ({section.__name__}, {type(error).__name__}: "
                 f"{error}); run that step again, or remove its folder"
             ) from error
-    if not study.config.get("published", True):
-        for table in page.tables:
-            table.rows[:] = [row for row in table.rows if not row.published]
-    tables = dict.fromkeys(row.published for table in page.tables for row in table.rows if row.published)
     kind = "phantom exams" if study.config.get("phantom") else "the exams of the study's datalists"
     kind = f"real patients ({study.config['patients'].upper()})" if study.has_patients else kind
-    whose = f"{'Numbers in upright type' if tables else 'These numbers'} were measured here, on <b>{kind}</b>."
-    if tables:
-        data = ", ".join(dict.fromkeys(table.data for table in tables))
-        whose += (
-            f" Numbers in <i>italics</i> are published results on patients ({data}), at full size: they "
-            "show what to expect there, and were not reproduced here. A method that has only a row in italics was not "
-            "run here."
-        )
+    whose = f"These numbers were measured on <b>{kind}</b>."
     page.head[:0] = [
         filled("<h1>Label efficiency: {}</h1>", study.title),
         filled("<p>{}</p>", _what_was_done(study)),
         f"<p class=warning>{whose} Research software, not for clinical use.</p>",
     ]
-    if papers := dict.fromkeys(table.paper for table in tables):
-        entries = [text for paper in papers for text in (paper.name, paper.citation)]
-        page.add(f"<h2>Papers</h2><ul>{'<li>{}: {}</li>' * len(papers)}</ul>", *entries)
     return page
 
 

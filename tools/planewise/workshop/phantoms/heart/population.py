@@ -77,7 +77,7 @@ class Population(Settings):
     slices: tuple[tuple[float, float], ...] = setting(
         ((6.0, 2.0), (8.0, 2.0)), "protocols in use: thickness and gap, mm"
     )
-    phases: int = setting(30, "phases of the cycle")
+    phases: int = setting(30, "phases of the cycle", least=1)
     gain: tuple[float, float] = setting((280.0, 460.0), "pixel value of blood")
     noise: tuple[float, float] = setting((0.012, 0.035), "noise as a share of the blood's signal")
     blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours receive")

@@ -7,7 +7,11 @@ from copy import deepcopy
 
 import pytest
 from planewise.errors import InputError
-from planewise.evaluation.technologist import technologist_errors
+
+from tests.evaluation.test_plane_bounds import planes, row
+from tools.released.planes import kept_bounds, technologist_errors
+
+LIMITS = {"min_peak": 0.5, "min_agreement": 0.6, "max_residual": 12.0, "max_spread": 12.0}
 
 
 def exam(name: str) -> list[dict]:
@@ -55,3 +59,25 @@ def test_it_is_measured_on_the_middle_slice_in_whatever_order_slices_are_listed(
 def test_other_exams_are_refused():
     with pytest.raises(InputError, match="exam b has no phantom with planes from its anatomy"):
         technologist_errors({"test": exam("b")}, {"test": exam("a")})
+
+
+def test_how_many_planes_keep_bounds_among_those_that_are_shown():
+    bounds = {"2ch": {"angle_deg": [3.0, 2.0], "offset_mm": [1.0, 0.0]}}
+    rows = [
+        row("2ch", 5.0, 0.5, angle_sd=2.0),  # sqrt(9 + 16) = 5 is kept
+        row("2ch", 5.1, 1.5, angle_sd=2.0),
+        row("2ch", 3.1, 0.5, angle_sd=0.5),  # sqrt(9 + 1)
+        row("2ch", 4.0, 0.5, angle_sd=math.nan),  # the bound is unknown, so the plane does not count as within it
+        *(row("2ch", 90, 90, **{name: value}) for name, value in
+          (("peak", 0.4), ("agreement", 0.5), ("residual_mm", 13.0), ("spread_deg", 13.0), ("spread_deg", math.nan))),
+    ]  # fmt: skip
+    assert kept_bounds(planes(*rows), bounds, **LIMITS) == {
+        "2ch": {"planes": 9, "refused": 5, "angle_deg": 0.5, "offset_mm": 0.75}
+    }
+
+
+def test_of_planes_that_are_all_refused_none_is_counted():
+    bounds = {"2ch": {"angle_deg": [3.0, 2.0], "offset_mm": [1.0, 0.0]}}
+    assert kept_bounds(planes(row("2ch", 1, 1, peak=0.1)), bounds, **LIMITS) == {
+        "2ch": {"planes": 1, "refused": 1, "angle_deg": None, "offset_mm": None}
+    }

@@ -1,4 +1,5 @@
-"""Compare the planes that a phantom's technologist prescribes with those that follow from its anatomy."""
+"""Compare the planes that a phantom's technologist prescribes with those that follow from its anatomy, and check the error
+bounds of planned planes on other phantoms."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from planewise.data.datalist import rows_by_exam
 from planewise.errors import InputError
-from planewise.geometry import plane_errors
+from planewise.evaluation.joint_plan import ERRORS, why_no_plane
+from planewise.geometry import Bound, plane_errors
+
+#: The criteria for trusting a plane, and their columns in ``planes.csv``.
+_TRUST = {"peak": "peak", "agreement": "agreement", "residual": "residual_mm", "spread": "spread_deg"}
 
 
 def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -61,3 +65,30 @@ def _crossing(item: Mapping[str, Any]) -> torch.Tensor:
     normals = np.array([normal for _, normal in planes])
     offsets = [np.dot(normal, origin) for origin, normal in planes]
     return torch.from_numpy(np.linalg.solve(normals, offsets))
+
+
+def kept_bounds(
+    planes: Mapping[str, Sequence[Any]], bounds: Mapping[str, Any], **limits: float
+) -> dict[str, dict[str, float | None]]:
+    """Check error bounds on planes that were not used to measure them.
+
+    Args:
+        planes: columns of ``planes.csv``.
+        bounds: error bounds from `planewise.evaluation.joint_plan.bounds_of_planes`.
+        limits: limits of `planewise.evaluation.PlanViewsd`, see `why_no_plane`.
+
+    Returns:
+        For each view, the numbers of ``planes`` and of ``refused`` ones, and for each bound the share of the others whose
+        error is within it (None if all are refused).
+    """
+    rows = [dict(zip(planes, row, strict=True)) for row in zip(*planes.values(), strict=True)]
+    found: dict[str, dict[str, float | None]] = {}
+    for view in dict.fromkeys(planes["view"]):
+        own = [row for row in rows if row["view"] == view]
+        trust = [{name: float(row[column]) for name, column in _TRUST.items()} for row in own]
+        kept = [row for row, values in zip(own, trust, strict=True) if not why_no_plane(**values, **limits)]
+        found[view] = {"planes": len(own), "refused": len(own) - len(kept)}
+        for name, moved in ERRORS.items():
+            within = [float(row[name]) <= Bound(*bounds[view][name]).at(float(row[moved])) for row in kept]
+            found[view][name] = round(float(np.mean(within)), 4) if within else None
+    return found

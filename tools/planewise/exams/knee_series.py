@@ -1,4 +1,5 @@
-"""Decide whether a series is T2-weighted and fat-suppressed, by its name, echo and repetition times, and scan options.
+"""Decide in which of a knee's three planes a stack lies, and whether it is T2-weighted and fat-suppressed: by its name, echo
+and repetition times, and scan options.
 
 Each piece of evidence shifts the odds by its weight (natural logarithm). Times outweigh names: a modified protocol
 keeps its name, but the header has the acquired values. For fat suppression, names and options count equally. The pixels
@@ -8,13 +9,12 @@ are not considered.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from planewise.exams.stack import Stack
-from planewise.words import listed, plain
+from planewise.words import plain
 
 #: Contrasts that a user can request, the default first: T2-weighted with fat suppression, or any contrast.
 CONTRASTS = ("t2fs", "any")
@@ -59,27 +59,20 @@ class Contrast(NamedTuple):
     """in words, without numbers and names; empty if unknown"""
 
 
-class _Evidence(NamedTuple):
-    label: str
-    odds: float
-    source: str
-
-
 def contrast_of(stack: Stack) -> Contrast:
     """The contrast of a stack."""
     name = plain(_telling_name(stack))
     named = [label for label, pattern in _WEIGHTINGS.items() if re.search(pattern, name)]
-    weighting = [_Evidence(label, _NAME_WEIGHTS[label], "name") for label in named if len(named) == 1]
+    weighting = {label: _NAME_WEIGHTS[label] for label in named if len(named) == 1}
     timed = timed_weighting(stack.echo_time, stack.repetition_time, stack.sequence)
     if timed:
-        source = "sequence" if timed == "gradient echo" and "GR" in stack.sequence else "TE/TR"
-        weighting.append(_Evidence(timed, _TIME_WEIGHTS[timed], source))
+        weighting[timed] = weighting.get(timed, 0.0) + _TIME_WEIGHTS[timed]
     fat = _fat_evidence(name, stack.fat_suppressed, bool(named))
-    odds = [sum(piece.odds for piece in evidence) for evidence in (weighting, fat)]
+    odds = [sum(evidence.values()) for evidence in (weighting, fat)]
     return Contrast(
         confidence=float(np.prod([1 / (1 + np.exp(-value)) for value in odds])),
         refused=min(odds) < REFUSED_ODDS,
-        found=_in_words(weighting, fat),
+        found=" ".join([*weighting, *fat]),
     )
 
 
@@ -107,32 +100,65 @@ def _telling_name(stack: Stack) -> str:
     return stack.description if tells else stack.text
 
 
-def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> list[_Evidence]:
-    evidence = []
+def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> dict[str, float]:
+    """The odds of fat suppression, from the series' name and from the scan options."""
+    by_name = by_option = 0.0
     if re.search(_NO_FAT_SUPPRESSION, name):
-        evidence.append(_Evidence("no FS", _NO_FS_NAME, "name"))
+        by_name = _NO_FS_NAME
     elif re.search(_FAT_SUPPRESSION, name):
-        evidence.append(_Evidence("FS", _FS_NAME, "name"))
+        by_name = _FS_NAME
     elif tells_weighting:
-        evidence.append(_Evidence("no FS", _SILENT_NAME, "name"))
+        by_name = _SILENT_NAME
     if option is not None:
-        label, odds = ("FS", _FS_OPTIONS) if option else ("no FS", _NO_FS_OPTIONS)
-        evidence.append(_Evidence(label, odds, "scan options"))
-    return evidence
+        by_option = _FS_OPTIONS if option else _NO_FS_OPTIONS
+    odds = by_name + by_option
+    return {"FS" if odds > 0 else "no FS": odds} if odds else {}
 
 
-def _in_words(weighting: list[_Evidence], fat: list[_Evidence]) -> str:
-    """``T2w FS by name and TE/TR``; conflicting evidence is listed: ``T2w by name but PDw by TE/TR, FS by name``."""
-    labels = [list(dict.fromkeys(piece.label for piece in evidence)) for evidence in (weighting, fat)]
-    if [len(found) for found in labels] == [1, 1] and labels[1] == ["FS"]:
-        return f"{labels[0][0]} FS by {_sources([*weighting, *fat])}"
-    parts = [
-        " but ".join(f"{label} by {_sources(piece for piece in evidence if piece.label == label)}" for label in found)
-        for evidence, found in zip((weighting, fat), labels, strict=True)
-        if found
-    ]
-    return ", ".join(parts)
+#: Body axis of each plane's normal, RAS+.
+AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "axial": (0.0, 0.0, 1.0)}
+#: The stack to learn from, and the views whose planes are its targets.
+STACK, VIEWS = "sagittal", ("axial", "coronal")
+#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees). Technologists'
+#: planes vary by about 5 degrees, so a stack within 5 degrees of the middle, 45 degrees, could be either.
+PLANE_MARGIN = 10.0
+#: Confidence in a plane known from its name alone.
+NAMED_CONFIDENCE = 0.75
+
+_PLANE_NAMES = {
+    "sagittal": r"(?<![a-z])sag",
+    "coronal": r"(?<![a-z])cor(?!r|e)",
+    "axial": r"(?<![a-z])(ax|axial|tra|trans\w*)(?![a-z])",
+}
 
 
-def _sources(evidence: Iterable[_Evidence]) -> str:
-    return listed(dict.fromkeys(piece.source for piece in evidence))
+class LyingPlane(NamedTuple):
+    """The plane in which a stack lies."""
+
+    view: str | None
+    """None if undecided"""
+    near: list[str]
+    """the planes that the normal allows, nearest first"""
+    named: str | None
+    """the plane claimed by the name"""
+    confidence: float
+
+
+def named_plane(text: str) -> str | None:
+    """The plane that a series' name claims; None if it claims none or several."""
+    found = [view for view, pattern in _PLANE_NAMES.items() if re.search(pattern, plain(text))]
+    return found[0] if len(found) == 1 else None
+
+
+def plane_of_stack(stack: Stack) -> LyingPlane:
+    """Decide in which plane a stack lies."""
+    normal = stack.normal
+    angles = {view: np.degrees(np.arccos(min(1.0, abs(normal @ axis)))) for view, axis in AXES.items()}
+    nearest = min(angles.values())
+    near = sorted((view for view in angles if angles[view] < nearest + PLANE_MARGIN), key=angles.__getitem__)
+    # the folder's name counts only if the description names no plane
+    named = named_plane(stack.description) or named_plane(stack.text)
+    if len(near) == 1:
+        return LyingPlane(near[0], near, named, 1.0)
+    view = named if named in near else None
+    return LyingPlane(view, near, named, NAMED_CONFIDENCE)
