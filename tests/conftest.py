@@ -111,7 +111,7 @@ def assert_numbers(request: pytest.FixtureRequest) -> Callable[..., None]:
 @pytest.fixture
 def any_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let any file count as weights that fit, for tests whose weights are never read."""
-    monkeypatch.setattr(import_module("planewise.own_exams.load_bundle"), "load_bundle", lambda *_: None)
+    monkeypatch.setattr(import_module("planewise.own_exams.bundles"), "load_bundle", lambda *_: None)
 
 
 @pytest.fixture

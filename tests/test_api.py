@@ -53,7 +53,7 @@ def test_what_the_functions_return(tmp_path):
     shape = planned.stack.image.shape
     assert planned.labels.shape == segmented.labels[0].shape == segmented.labels[1].shape == shape
     assert planned.stack.affines.shape == (shape[2], 4, 4) and {"2ch", "4ch"} <= planned.stack.acquired.keys()
-    assert not planned.page.exists() and not segmented.masks[0].exists()
+    assert not planned.page.exists() and not segmented.page.exists()
 
 
 def test_a_run_brings_its_weights_and_settings(tmp_path):

@@ -3,8 +3,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from planewise.exams.volume import Volume
-from planewise.exams.volume_stacks import exams_of_volumes
+from planewise.exams.volume import Volume, exams_of_volumes
 from planewise.files.masks import read_mask
 from planewise.files.nifti import is_nifti, write_nifti
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed

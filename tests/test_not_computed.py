@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import pytest
 import yaml
-from planewise.not_computed import FILES, NOT_COMPUTED, only_longer
+from planewise.not_computed import FILES, NOT_COMPUTED
 
 from tests.conftest import ROOT
 
@@ -18,20 +17,3 @@ def test_the_head_of_a_config_says_where_and_how_a_run_is_executed():
     assert NOT_COMPUTED & settings.keys() - {*head} == {"initialize", "run"}
     # only several processes have these
     assert NOT_COMPUTED - settings.keys() == {"finalize", "sync_batch_norm"}
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "expected"),
-    [
-        ({"max_epochs": 2, "seed": 1}, {"max_epochs": 3, "seed": 1}, True),
-        ({"max_epochs": 2, "seed": 1}, {"max_epochs": 2, "seed": 1}, False),
-        ({"max_epochs": 3, "seed": 1}, {"max_epochs": 2, "seed": 1}, False),
-        ({"max_epochs": 2, "seed": 1}, {"max_epochs": 3, "seed": 2}, False),
-        ({"max_epochs": 2}, {"max_epochs": 3, "seed": 1}, False),
-        ({"max_epochs": None}, {"max_epochs": 3}, False),
-        ({"max_epochs": 2}, {"max_epochs": "3"}, False),
-        ({}, {"max_epochs": 3}, False),
-    ],
-)
-def test_only_more_epochs_continue_a_training(before, now, expected):
-    assert only_longer(before, now) is expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from planewise.files.predicted_masks import is_corrected, is_predicted, mark_predicted, set_aside
+from planewise.files.masks import is_corrected, is_predicted, mark_predicted, set_aside
 
 
 @pytest.fixture

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-
-import nibabel
-import numpy as np
 import pytest
 import yaml
-from planewise.commands import app
 from planewise.errors import InputError
 from planewise.files.text import cell, read_csv, read_json, read_yaml
-from planewise.workshop.packaging.bundle import Bundle
-from typer.testing import CliRunner
-
-from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
 def the_loader_of_a_person(monkeypatch):
     """Use PyYAML's Python loader, as users have it; the tests' C loader fails differently on deep nesting."""
     monkeypatch.setattr(yaml, "SafeLoader", yaml.loader.SafeLoader)
-
-
-def run(*arguments):
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize("read", [read_json, read_yaml])
@@ -72,39 +59,6 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
         read_yaml(tmp_path / "file")
 
 
-def test_a_file_larger_than_the_memory_is_named(tmp_path, monkeypatch):
-    def fails(*_, **__):
-        raise MemoryError
-
-    (tmp_path / "file").write_text("{}")
-    monkeypatch.setattr("json.loads", fails)
-    with pytest.raises(InputError, match="it does not fit into memory"):
-        read_json(tmp_path / "file")
-
-
-@pytest.mark.parametrize("depth", [5_000])
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        (("index", "{tmp}", "--label-map", "{file}"), "map.yaml"),
-        (("index", "{tmp}", "--views", "{file}"), "views.yaml"),
-        (("inspect", "{file}"), "list.json"),
-        (("segment", "{file}", "-o", "{tmp}/out"), "list.json"),
-        (("report", "{tmp}"), "study.json"),
-        (("package", "{bundle}", "--scores", "{file}", "--data", "none"), "scores.json"),
-    ],
-)
-def test_brackets_a_thousand_deep_are_refused_in_a_line(arguments, name, depth, tmp_path):
-    heart = np.zeros((4, 4, 3), dtype=np.int16)
-    nibabel.save(nibabel.Nifti1Image(heart, np.diag([2.0, 2.0, 8.0, 1.0])), tmp_path / "heart.nii.gz")
-    file = tmp_path / name
-    file.write_text('{"a": ' * depth if name.endswith(".json") else "[" * depth)
-    bundle = ROOT / "bundles/pretext_cardiac_multitask"
-    outcome = run(*(argument.format(tmp=tmp_path, file=file, bundle=bundle) for argument in arguments))
-    assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
-    assert str(file) in outcome.output and "nested hundreds of levels deep" in outcome.output
-
-
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_table_with_any_separator(delimiter, tmp_path):
     (tmp_path / "a.csv").write_text(f'image{delimiter}grade\n"a;b,c"{delimiter} 2\n\n')
@@ -136,17 +90,6 @@ def test_a_file_that_is_no_text_is_no_csv(content, tmp_path):
 def test_separators_within_cells(text, rows, tmp_path):
     (tmp_path / "a.csv").write_text(text)
     assert read_csv(tmp_path / "a.csv") == rows
-
-
-def test_a_bundle_with_such_a_file_is_refused(tmp_path):
-    shutil.copytree(ROOT / "bundles/pretext_rotation", tmp_path / "bundle")
-    for name in ("metadata.json", "inference.yaml"):
-        (tmp_path / "bundle/configs" / name).write_text("[" * 5_000)
-    bundle = Bundle(tmp_path / "bundle")
-    with pytest.raises(InputError, match=r"metadata.json cannot be read as JSON"):
-        _ = bundle.metadata
-    with pytest.raises(InputError, match=r"configs/inference.yaml is not YAML"):
-        bundle.config("inference.yaml")
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,3 @@ def test_masks_nearest_as_grid_sample(block, monkeypatch):
     assert set(sampled.unique().tolist()) == {0, 1, 2, 3}
     # halfway between two voxels, rounding decides
     assert (sampled == expected).double().mean() > 0.9995
-
-
-def test_volumes_too_large_for_float32_to_count_their_voxels():
-    """With the background around them, the volumes have more than 2^24 voxels."""
-    volumes = torch.rand(1, 1, 2, 2, 700_000)
-    sampled, moved = sample_volumes(
-        volumes, torch.eye(3, 4, dtype=torch.float64)[None], torch.zeros(1, 1), {"label": volumes}
-    )
-    assert torch.equal(sampled, volumes) and torch.equal(moved["label"], volumes)

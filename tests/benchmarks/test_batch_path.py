@@ -26,12 +26,7 @@ def monai(train):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("peer", "library"),
-    [
-        (monai, "monai"),
-        (batch_path._one_pass, "torch"),
-        (batch_path._kornia, "kornia"),
-    ],
+    ("peer", "library"), [(monai, "monai"), (batch_path._one_pass, "torch"), (batch_path._kornia, "kornia")]
 )
 def test_a_batch_of_every_peer_is_on_the_device(peer, library, train):
     pytest.importorskip(library)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from textwrap import dedent
-from types import SimpleNamespace
 
-import measure
 import page
 import pytest
 import table
@@ -93,61 +90,6 @@ def test_a_module_that_fails_is_a_row(groups):
     )
     lines = [line for line in shown.splitlines() if line.startswith("Could not be measured")]
     assert lines == ["Could not be measured: OSError.", "Could not be measured: signal 9."]
-
-
-def test_a_module_that_is_stopped_keeps_what_it_has_measured(groups, monkeypatch, tmp_path):
-    assert (groups["stopped"]["bars"], groups["stopped"]["error"]) == (
-        [{"name": "first"}],
-        "no time was left for the rest",
-    )
-
-    def yields(options):
-        yield Bar("first", 0.5)
-        raise KeyboardInterrupt
-
-    monkeypatch.setitem(sys.modules, "bars.slow", SimpleNamespace(measure=yields))
-    with pytest.raises(KeyboardInterrupt):
-        measure.main("slow", json.dumps(OPTIONS), str(tmp_path / "bars.json"))
-    assert [entry["name"] for entry in json.loads((tmp_path / "bars.json").read_text())["bars"]] == ["first"]
-
-
-@pytest.mark.parametrize(
-    ("found", "status"),
-    [
-        ([group("a", bar(limit=2.0)), group("b", bar())], 0),
-        ([group("a", bar(limit=0.5))], 1),
-        ([group("a", error="RuntimeError")], 1),
-        ([group("a", bar(value=None, limit=0.5))], 0),
-    ],
-    ids=["pass", "fail", "error", "not measured"],
-)
-def test_exit_status(found, status, monkeypatch, tmp_path):
-    found = iter(found * 2)
-    monkeypatch.setattr(table, "modules", lambda: ["a"])
-    monkeypatch.setattr(table, "measure", lambda name, options, seconds=None: next(found))
-    assert table.main(["--device", "cpu", "--output", str(tmp_path / "out" / "found.json")]) == status
-    written = json.loads((tmp_path / "out" / "found.json").read_text())
-    assert set(written) == {"machine", "versions", "groups"} and len(written["groups"]) == 1
-
-
-def test_a_file_keeps_what_is_not_measured_again(monkeypatch, tmp_path):
-    monkeypatch.setattr(table, "modules", lambda: ["a", "b"])
-    values = iter([1.0, 2.0, 3.0, 4.0])
-    monkeypatch.setattr(
-        table, "measure", lambda name, options, seconds=None: group(name, bar(value=next(values)), **options)
-    )
-    file = tmp_path / "found.json"
-    for arguments in ([], ["--only", "b"], ["--only", "b", "--threads", "2"]):
-        table.main(["--device", "cpu", "--output", str(file), *arguments])
-    written = json.loads(file.read_text())
-    assert [(entry["module"], entry["threads"], entry["bars"][0]["value"]) for entry in written["groups"]] == [
-        ("a", 1, 1.0),
-        ("b", 1, 3.0),
-        ("b", 2, 4.0),
-    ]
-    file.write_text(json.dumps(written | {"machine": {"processor": "another"}}))
-    with pytest.raises(SystemExit, match="other machine"):
-        table.main(["--device", "cpu", "--output", str(file)])
 
 
 def test_the_page_is_what_its_results_render_to():

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import training_cost
-from planewise.data import ExamSampler, PairSampler, SeriesSampler
+from planewise.data import ExamSampler
 from training_cost import Section, gflop_per_slice, settings, work
 
 
@@ -28,50 +28,6 @@ def test_slices_of_an_epoch(per_exam, length):
     config = settings("pretext_cardiac_location", overrides=changes)
     drawn = len(list(ExamSampler(dataset, per_exam, length)))
     assert work(config, Section(9, 63)) == (2 * -(-drawn // 20), 20)
-
-
-def test_steps_of_the_other_task_count():
-    """Bai 2019: 50,000 steps of the target task, and one pretext step after every ten of them."""
-    alone, both = (
-        settings("downstream_cardiac_lax_segmentation", overrides={"transfer": way}) for way in ("all", "multitask")
-    )
-    assert work(alone, Section(5, 10)).steps == 50_000 and work(both, Section(5, 10)).steps == 55_000
-
-
-def test_series_of_an_epoch():
-    config = settings("pretext_knee_location", overrides={"batch_size": 2, "max_epochs": 1, "max_slices": 12})
-    batches = list(SeriesSampler(exams([30] * 5), 2, 12))
-    found = work(config, Section(5, 150))
-    assert found.steps == len(batches) == 3 and found.step_slices == len(batches[0]) == 24
-
-
-def test_pairs_of_an_epoch():
-    changes = {"max_epochs": 1, "samples_per_exam": 2, "batch_size": 3}
-    config = settings("pretext_slice_order", overrides=changes)
-    batches = list(PairSampler(stacks([7] * 5), 3, 2))
-    found = work(config, Section(5, 35))
-    assert found.steps == len(batches) == 4 and found.step_slices == len(batches[0]) == 6
-    # two slices of a pair cost as much as two single slices, except for the head
-    alone = gflop_per_slice(settings("pretext_cardiac_location"))
-    assert gflop_per_slice(config) == pytest.approx(alone, rel=1e-3)
-
-
-def test_both_phases_of_an_exam_stay_together():
-    """A third of the 18 slices at the two phases of an exam is used; a frozen backbone needs no backward pass."""
-    name = "downstream_cardiac_two_phase_classification"
-    config = settings(name, overrides={"max_epochs": 3})
-    # an epoch has a batch of 8 exams and one of 2; each exam has 6 slices
-    assert work(config, Section(10, 180)) == (3 * 2, 8 * 6)
-    # VGG16 for images of three colours: channels in and out of each convolution, and how often the image has been
-    # halved
-    layers = [(3, 64, 0), (64, 64, 0), (64, 128, 1), (128, 128, 1), (128, 256, 2), *[(256, 256, 2)] * 2, (256, 512, 3)]
-    layers += [(512, 512, 3)] * 2 + [(512, 512, 4)] * 3
-    expected = sum(2 * 9 * one * other * (224 >> halved) ** 2 for one, other, halved in layers) / 1e9
-    frozen, trained = (
-        gflop_per_slice(settings(name, overrides={"transfer": way})) for way in ("frozen_encoder", "all")
-    )
-    assert frozen == pytest.approx((expected, expected), rel=1e-4)
-    assert trained[0] == pytest.approx(expected, rel=1e-4) and 2.9 < trained[1] / trained[0] < 3.01
 
 
 def test_a_network_of_volumes_is_counted_at_its_size():

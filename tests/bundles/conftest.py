@@ -164,6 +164,12 @@ def shared_cache(own_caches: None, tmp_path_factory: pytest.TempPathFactory, mon
     monkeypatch.setenv("PLANEWISE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lay pictures out, but write empty files: drawing takes a third of an evaluation, and `tests/reports` looks at it."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **__: Path(file).touch())
+
+
 def write_phantoms(
     folder: Path,
     recipes: dict[str, dict[str, tuple[Recipe, int]]],

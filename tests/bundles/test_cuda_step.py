@@ -12,7 +12,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
-from planewise.data import StackDataset, TwoPhaseDataset, device_arrays
+from planewise.data import StackDataset, TwoPhaseDataset, to_device
 
 from tests.bundles.conftest import TRAINED, tiny
 from tests.conftest import ROOT
@@ -76,7 +76,7 @@ def test_a_step_without_values(name, datalists, tmp_path):
 @pytest.mark.parametrize("resident", [True, False], ids=["kept on the GPU", "memory-mapped"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_step_on_a_gpu(name, resident, datalists, tmp_path, monkeypatch):
-    monkeypatch.setattr(device_arrays, "SHARE", 0.5 if resident else 0.0)
+    monkeypatch.setattr(to_device, "SHARE", 0.5 if resident else 0.0)
     trainer = trainer_on(torch.device("cuda"), name, datalists, tmp_path)
     assert kept_slices(trainer)._arrays.resident is resident
     for _ in range(2):  # created once, before the measured step

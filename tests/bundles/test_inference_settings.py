@@ -10,10 +10,10 @@ import pytest
 import torch
 import yaml
 from monai.transforms import RandomizableTrait
-from planewise.engines.weights_settings import DEFINING, defining_settings, holds_code, measured_settings
+from planewise.engines.run_record import DEFINING, defining_settings, holds_code, measured_settings
 from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.workshop.packaging.configs import settings_of
 from planewise.workshop.packaging.run import Run
-from planewise.workshop.packaging.run_settings import settings_of
 
 from tests.bundles.conftest import BUNDLES, DECLARED, parser_of
 from tests.conftest import ROOT

@@ -9,13 +9,13 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, verify_net_in_out
-from planewise.engines.weights_settings import plain
+from planewise.engines.run_record import plain
 from planewise.networks import read_weights
 from planewise.workshop.packaging import package_bundle
 from planewise.workshop.packaging.bundle import Bundle
-from planewise.workshop.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging.configs import settings_of
+from planewise.workshop.packaging.data_format import onnx_options
 from planewise.workshop.packaging.run import Run
-from planewise.workshop.packaging.run_settings import settings_of
 
 from tests.bundles.conftest import SHIPS
 from tests.conftest import ROOT

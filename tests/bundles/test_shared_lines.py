@@ -129,7 +129,6 @@ OTHERWISE: dict[str, set[str]] = {
     "UNetEncoder.in_channels": {MISSING},
     "UNetEncoder.spatial_dims": {MISSING},
     "TwoPhaseDataset.device": {"@data_device", MISSING},
-    "TwoPhaseDataset.heart_labels": {MISSING},
     "pair_phases.masks": {MISSING},
     "load_fold.section": {"'training'"},
     "with_hearts.images": {"'segmented'"},

@@ -33,7 +33,7 @@ def test_from_a_pretext_on_hearts_alone(phantoms, tmp_path):
             {name.replace(f".{phase}", ""): value for name, value in kept.items() if f".{phase}." in name}, pretext
         )
     scores = json.loads((tmp_path / "f/test/metrics.json").read_text())
-    assert scores["exams"] == 3 and sum(map(sum, scores["confusion"])) == 3 and scores["epochs"] == 1
+    assert scores["exams"] == 3 and sum(map(sum, scores["confusion"])) == 3
     assert {"roc.png", "saliency.png"} <= {path.name for path in (tmp_path / "f/test").iterdir()}
     rows = list(csv.DictReader((tmp_path / "f/test/predictions.csv").open()))
     assert all(sum(float(row[f"p({name})"]) for name in scores["auc"]) == pytest.approx(1, abs=1e-5) for row in rows)

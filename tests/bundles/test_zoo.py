@@ -13,8 +13,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
 from planewise.workshop.packaging.bundle import Bundle, without_noise
 from planewise.workshop.packaging.configs import with_values
-from planewise.workshop.packaging.data_format import sides
-from planewise.workshop.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging.data_format import onnx_options, sides
 
 from tests.bundles.conftest import BUNDLES, PHOTOGRAPHS, VOLUMES
 from tests.conftest import ROOT

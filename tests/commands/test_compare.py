@@ -10,7 +10,7 @@ import planewise
 import pytest
 import yaml
 from planewise.commands import app
-from planewise.commands import compare as command
+from planewise.commands import studies as command
 from planewise.data import absolute_datalist
 from planewise.errors import InputError
 from planewise.exams import write_datalist
@@ -79,20 +79,6 @@ def test_it_writes_a_study_and_starts_it_if_one_agrees(folders, monkeypatch):
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
     assert "max_epochs: 3" in file.read_text()
     assert "24 exams" not in outcome.output and "unlabelled.json is kept" in outcome.output
-    # a finished study is not asked about
-    study = yaml.safe_load(file.read_text())
-    places = [f"pretrain/{name}" for name in study["pretexts"]]
-    places += [f"finetune/{name}/{count}/{draw}" for name in study["methods"] for count in (1, 4) for draw in (0, 1, 2)]
-    written = [folders / "out/report/index.html"]
-    written += [folders / "out" / place / "test/metrics.json" for place in places]
-    for path in written:
-        path.parent.mkdir(parents=True)
-        path.touch()
-    started.clear()
-    outcome = asked(folders, answer="")
-    assert "All trainings are finished" in outcome.output and started
-    for folder in ("pretrain", "finetune", "report"):
-        shutil.rmtree(folders / "out" / folder)
 
 
 def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_path):
@@ -179,23 +165,14 @@ def test_few_patients_leave_no_section_empty(patients, shared):
     assert compare.fill_sections(datalist, compare.SPLITS["labelled"], labelled=True) == 0, "nobody has a label"
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ("methods: [", "study.yaml cannot be read as a study"),
-        ("", "study.yaml has no str of device, so it is not a study; correct it, or delete it"),
-        ({"methods": ["none"]}, "study.yaml has no dict of methods"),
-        ({"overrides": {"finetune": {"features": [1, "x"]}}}, "the settings in .*study.yaml cannot be used"),
-        ({"overlay": "other.yaml"}, "the settings in .*study.yaml cannot be used .*other.yaml"),
-    ],
-)
-def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed, message):
+@pytest.mark.parametrize("changed", ["methods: [", "", {"methods": {"none": {"weigths": "a.pt"}}}, {"draws": 3}])
+def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed):
     file = tmp_path / "study.yaml"
     study = compare.study_of(*lists, tmp_path, ["multitask"])
     compare.write(study, file)
     file.write_text(changed if isinstance(changed, str) else yaml.safe_dump(study | changed))
-    with pytest.raises(InputError, match=message):
-        compare.refuse_impossible(compare.write(study, file), file)
+    with pytest.raises(InputError):
+        compare.write(study, file)
 
 
 @pytest.fixture(scope="module")
@@ -264,10 +241,10 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         images = compare.indexed(folder, out, "unlabelled", anatomy="volume")
         exams = compare.indexed(both, out, "labelled", anatomy="volume")
         all_in_training(images)
-        assert compare.seen_before(images, exams, read=True)
+        assert compare.seen_before(images, exams)
         before = json.loads(images.read_text())
         compare.keep_apart(images, exams, out)
-        assert not compare.seen_before(images, exams, read=True)
+        assert not compare.seen_before(images, exams)
         found = json.loads(images.read_text())
         count, had = (sum(len(content[section]) for section in SECTIONS) for content in (found, before))
         assert count == had >= len(masks)

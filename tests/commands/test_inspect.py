@@ -8,8 +8,7 @@ import pytest
 import torch
 import typer
 from matplotlib.colors import to_hex
-from matplotlib.image import imread
-from planewise.commands.inspect import inspect
+from planewise.commands.datalists import inspect
 from planewise.exams import index_folder, write_datalist
 from planewise.files.datalists import SECTIONS
 from planewise.geometry import intersection_lines
@@ -18,7 +17,7 @@ from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
-from tests.exams.knees import oblique, write_knee, write_mrnet
+from tests.exams.knees import oblique, write_knee
 from tests.exams.test_labels import stack_affine, write_mask
 
 app = typer.Typer()
@@ -45,14 +44,6 @@ def drawn(folder, tmp_path, **options):
 def items_of(path):
     content = json.loads(path.read_text())
     return [item for section in SECTIONS for item in content[section]]
-
-
-def test_it_writes_a_picture(datalist, tmp_path):
-    outcome = run(datalist, "-o", tmp_path / "exam.png")
-    assert outcome.exit_code == 0, outcome.output
-    picture = imread(tmp_path / "exam.png")
-    assert picture.shape[0] > 600
-    assert picture[..., :3].std() > 0.05
 
 
 def test_an_exam_is_chosen_by_the_beginning_of_its_hash(datalist, tmp_path):
@@ -85,23 +76,12 @@ def test_the_picture_names_nobody(flawed, tmp_path):  # noqa: F811
         assert not any(part in text for text in texts)
 
 
-@pytest.mark.parametrize(
-    "harm", ["enhanced", "missing_view", "two_frames_of_reference", "black", "compressed_jpeg2000"]
-)
-def test_unusual_exams_are_drawn(flawed, tmp_path, harm):  # noqa: F811
-    figure, panels = drawn(flawed(harm), tmp_path)
-    # every view cuts each of the first five slices, unless it is missing or in another frame of reference
-    cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(harm, 2)
-    assert [len(axes.lines) for axes in list(panels.values())[:5]] == [cuts] * 5
-    assert any("no 4ch plane" in text.get_text() for text in figure.texts) == (cuts < 2)
-
-
 def test_a_real_exam_is_drawn(real_data, tmp_path):
     figure, panels = drawn(real_data / "cardiac_cine_exam", tmp_path)
     assert list(panels) == ["base 0.00", "0.20", "0.40", "0.80", "apex 1.00", "2ch", "4ch", "3ch"]
     # two planes cut each slice, and six slices cut each view
     assert [len(axes.lines) for axes in panels.values()] == [2] * 5 + [6] * 3
-    assert any(", 6 short-axis slices, 17.7 mm apart" in text.get_text() for text in figure.texts)
+    assert "6 short-axis slices" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize(
@@ -124,8 +104,8 @@ def test_a_knee_is_drawn_in_its_own_words(tmp_path):
     write_knee(tmp_path / "knee", turn=oblique(12))
     figure, panels = drawn(tmp_path / "knee", tmp_path, anatomy="knee")
     assert list(panels) == ["right 0.00", "0.29", "0.50", "0.71", "left 1.00", "axial", "coronal"]
-    words = " ".join(text.get_text() for text in figure.texts)
-    assert "15 sagittal slices, 4.0 mm apart" in words
+    words = " ".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+    assert "15 sagittal slices" in words
     assert "0 right, 1 left" in words
     assert not any(heart in words for heart in ("axis", "base", "apex", "2ch", "4ch"))
     # the lines of the first slice are the planes of the central axial and coronal images
@@ -134,18 +114,6 @@ def test_a_knee_is_drawn_in_its_own_words(tmp_path):
         points = np.array(first["affine"]) @ np.c_[line.get_xydata(), [0, 0], [1, 1]].T
         plane = first["planes"][view]
         np.testing.assert_allclose(np.array(plane["normal"]) @ (points[:3].T - plane["origin"]).T, 0, atol=1e-3)
-
-
-def test_volumes_without_geometry_are_drawn_with_their_labels(tmp_path):
-    write_mrnet(tmp_path / "data")
-    path = write_datalist(index_folder(tmp_path / "data", anatomy="knee").datalist, tmp_path / "datalist.json")
-    item = next(item for item in items_of(path) if item["image"].endswith("train/sagittal/0003.npy"))
-    figure, name = exam_figure(path, item["exam"], slices=4)
-    figure.savefig(tmp_path / "exam.png")
-    assert [axes.get_title() for axes in figure.axes] == [f"slice {rank} of 6" for rank in (1, 3, 4, 6)]
-    assert figure._suptitle.get_text() == f"exam {name}    abnormal: yes, acl: no, meniscus: yes"
-    volume = np.load(tmp_path / item["image"])
-    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), volume[2])
 
 
 @pytest.mark.parametrize("channels", [("t1", "flair"), ()])
@@ -169,9 +137,9 @@ def test_a_4ch_slice_is_drawn_phase_by_phase_with_the_planes_that_cut_it(usual_e
     items = json.loads(path.read_text())["training"]
     figure, _ = exam_figure(path, slices=3)
     chosen = [items[round(rank)] for rank in np.linspace(0, len(items) - 1, 3)]
-    panels = figure.axes[:6:2]  # every second panel shows heatmaps
+    panels = figure.axes[:3]
     assert [axes.get_title() for axes in panels] == [f"phase {item['phase']:.2f}" for item in chosen]
-    assert [axes.get_title() for axes in figure.axes[6:]] == ["2ch", "sax"]
+    assert [axes.get_title() for axes in figure.axes[3:]] == ["2ch", "sax"]
     affine = torch.tensor(items[0]["affine"])
     for panel in panels:
         for view, line in zip(("2ch", "sax"), panel.lines, strict=True):
@@ -179,9 +147,8 @@ def test_a_4ch_slice_is_drawn_phase_by_phase_with_the_planes_that_cut_it(usual_e
             a, b, c = intersection_lines(affine, torch.tensor(plane["origin"]), torch.tensor(plane["normal"])).tolist()
             ends = line.get_xydata()
             assert np.abs(ends @ [a, b] + c).max() < 1e-3 and np.ptp(ends, axis=0).max() > 10
-    # the 4ch plane in the other views, without a label
-    assert all(len(axes.lines) == 1 and not axes.texts for axes in figure.axes[6:])
-    caption = " ".join(text.get_text() for text in figure.texts)
+    assert all(len(axes.lines) == 1 for axes in figure.axes[3:]), "the 4ch plane in the other views"
+    caption = figure.get_suptitle()
     assert f"4-chamber slice, {len(items)} phases" in caption and "relative location" not in caption
 
 
@@ -197,14 +164,13 @@ def _with_masks(exam, tmp_path, *frames):
 def test_the_phases_with_masks_are_drawn_and_the_structures_named(tmp_path):
     exam = write_usual_exam(tmp_path / "in/exam")
     figure, _ = exam_figure(_with_masks(exam, tmp_path, 3))
-    assert [axes.texts[0].get_text() for axes in figure.axes[:1]] == ["phase 0.33"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["RV"]
+    assert figure.axes[0].get_title() == "phase 0.33: base 0.00"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["RV", "2ch plane", "4ch plane"]
     two, _ = exam_figure(_with_masks(exam, tmp_path, 1, 3))
-    grids = two.axes[0].get_subplotspec().get_topmost_subplotspec().get_gridspec()
-    assert grids.nrows == 4 and sum(bool(_structures(axes)) for axes in two.axes) == 10
+    assert [axes.get_title() for axes in two.axes[:10:5]] == ["phase 0.00: base 0.00", "phase 0.33: base 0.00"]
+    assert sum(bool(_structures(axes)) for axes in two.axes) == 10
     four, _ = exam_figure(_with_masks(exam, tmp_path, 1, 3, 4, 6))
-    caption = " ".join(text.get_text() for text in four.texts)
-    assert "2 phases with masks not drawn: phase 0.50, phase 0.83;" in caption
+    assert "2 phases with masks not drawn: phase 0.50, phase 0.83" in four.get_suptitle()
 
 
 def _structures(axes):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import yaml
-from planewise.own_exams.heart_bundles import PLANS
+from planewise.own_exams.bundles import PLANS
 
 from tests.conftest import ROOT
 from tests.exams.conftest import write_usual_exam

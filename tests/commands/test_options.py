@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 EVERY_OPTION = [
     (
         "index in -o out/list.json --anatomy knee --view sax --contrast any --channels t1,t2 --split 0.5 0.2 0.3 "
-        "--stratify acl --division hash --sections s.csv --all-views --seed 4 --views v.yaml --labels masks "
+        "--stratify acl --division hash --sections s.csv --all-views --seed 4 --labels masks "
         "--classes c.csv --label-map m.yaml",
         "planewise.index",
         {
             0: Path("in"), "anatomy": "knee", "view": "sax", "contrast": "any", "channels": "t1,t2", "split": (0.5, 0.2, 0.3),
             "stratify": "acl", "division": "hash", "sections": Path("s.csv"), "all_views": True, "seed": 4,
-            "views": Path("v.yaml"), "labels_dir": Path("masks"), "classes": Path("c.csv"),
+            "labels_dir": Path("masks"), "classes": Path("c.csv"),
             "label_map": Path("m.yaml"),
         },
     ),
@@ -42,8 +42,8 @@ EVERY_OPTION = [
     ),
     (
         "segment in -o out --weights w --min_obliquity 0 --view 4ch",
-        "planewise.own_exams.segment_view.segment_view",
-        {0: Path("in"), 1: Path("out"), 2: "4ch", "weights": Path("w"), "unrecognised": True},
+        "planewise.own_exams.label_maps.segment_long_axis",
+        {0: Path("in"), 1: Path("out"), "weights": Path("w"), "unrecognised": True},
     ),
     (
         "segment in.json -o out --weights w",

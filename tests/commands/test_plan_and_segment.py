@@ -24,9 +24,10 @@ import yaml
 from planewise.commands import app
 from planewise.errors import InputError
 from planewise.exams import find_inputs
-from planewise.files.predicted_masks import is_predicted
+from planewise.files.masks import is_predicted
 from planewise.findings import finding
-from planewise.own_exams import heart_bundles
+from planewise.own_exams import heart_stacks
+from planewise.own_exams.bundles import PLANS, SEGMENTS
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
@@ -35,8 +36,6 @@ from tests.bundles.conftest import datalist_for, phantoms, run_bundle, train  # 
 from tests.conftest import ROOT
 from tests.exams.conftest import write_usual_exam
 from tests.exams.test_dicom_segmentation import points_of
-
-PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
 
 
 def run(*arguments):
@@ -81,7 +80,7 @@ def test_plan(exam, runs, tmp_path):
     assert f"Exam {page.parent.name}, {plan['slices']} slices, 2 phases" in outcome.output and plan["phases"] == 2
     assert {view["phases"] + len(view["phases_without_a_plane"]) for view in plan["views"].values()} <= {1, 2}
     for view, entry in plan["views"].items():
-        assert f"  {view}: {entry['verdict']}" in outcome.output
+        assert f"  {view}: verdict {entry['verdict']}" in outcome.output
         assert f"exam {page.parent.name}, {view}" not in outcome.output, "each view is reported only once"
     text = page.read_text()
     report = highdicom.sr.srread(page.parent / "plan.sr.dcm")
@@ -304,7 +303,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
 
     def loaded(item):
         return dataclasses.replace(
-            heart_bundles.load_stack(item), acquired=dict.fromkeys(("2ch", "4ch", "rvot", "rv2ch"), acquired)
+            heart_stacks.load_stack(item), acquired=dict.fromkeys(("2ch", "4ch", "rvot", "rv2ch"), acquired)
         )
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", partial(planned, plan))
@@ -313,15 +312,16 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--min_obliquity", 0)
     assert outcome.exit_code == 0, outcome.output
     # 8 mm along a normal that is 30 degrees off: 6.9 mm
-    assert "  2ch: plane, agreement 0.90; from the acquired plane: 30.0 deg and 6.9 mm" in outcome.output
-    assert "  3ch: plane, agreement 0.90\n" in outcome.output and "agreement -\n" in outcome.output
+    apart = "angle to the acquired plane 30.0 deg, offset from the acquired plane 6.9 mm"
+    assert f"  2ch: verdict plane, {apart}\n" in outcome.output and "  3ch: verdict plane\n" in outcome.output
+    assert "  3ch: agreement 0.90\n" in outcome.output
     rows = re.findall(r"<tr>(.*?)</tr>", next((tmp_path / "out").glob("*/index.html")).read_text(), re.S)
     cells = {each[0]: each[2:4] for row in reversed(rows) if (each := re.findall(r"<td[^>]*>(.*?)</td>", row))}
     assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
     # operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm; only what lies beyond these is marked and flagged
     flag = str(finding("view-far", "rv2ch", values=["6.93 mm"], limits=["6.73 mm"]))
-    assert flag in outcome.output and outcome.output.count("from the acquired plane: 30.0 deg and 6.9 mm\n") == 2
-    assert outcome.output.count("from the acquired plane: 30.0 deg and 6.9 mm (!)\n") == 1
+    assert flag in outcome.output and outcome.output.count(f"{apart}\n") == 2
+    assert outcome.output.count(f"{apart} (!)\n") == 1
     page = next((tmp_path / "out").glob("*/index.html")).read_text()
     page = re.sub(' data-column="[^"]*"', "", page)
     assert page.count('<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>') == 1 and flag in page

@@ -8,8 +8,6 @@ import pytest
 from planewise.__main__ import main
 from planewise.commands.terminal import literal, refusals
 
-#: Longer than a file's path may be.
-
 
 @pytest.mark.parametrize(
     "error", [BrokenPipeError(32, "Broken pipe"), OSError("of a library"), ValueError("a mistake")]

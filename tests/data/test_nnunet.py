@@ -110,7 +110,7 @@ def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
     one_broken = hearts.parent / "one_broken.json"
     done = export_nnunet(one_broken, tmp_path / "Dataset101_Heart", progress=lambda *of: calls.append(of))
     total = sum("label" in item for section in done.counts for item in content[section])
-    assert sum(done.counts.values()) == total - 1 and calls == [(number, total) for number in range(1, total)]
+    assert sum(done.counts.values()) == total - 1 and calls[-1] == (total, total)
     run = CliRunner(env={"COLUMNS": "200"}).invoke(
         app, ["export", str(one_broken), "-o", str(tmp_path / "Dataset102_Heart")]
     )

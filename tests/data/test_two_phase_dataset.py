@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.transforms import Compose
 from planewise.data import TwoPhaseDataset
-from planewise.data.two_phase_dataset import slices_between
+from planewise.data.stack_dataset import slices_between
 from planewise.preprocessing import KeepHeartd, LoadSliced, StandardizeSliced
 
 
@@ -80,32 +80,10 @@ def test_slices_and_exams_that_were_asked_for(items, tmp_path):
 
 
 def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path):
-    def kept(item: dict) -> dict:
-        return Compose(
-            [LoadSliced(["image", "label"]), KeepHeartd("image", keep_mask=True), StandardizeSliced("image")]
-        )(item)
-
-    data = dataset(items[:2], tmp_path, transform=kept, heart_labels=[3])
+    kept = Compose([LoadSliced(["image", "label"]), KeepHeartd("image"), StandardizeSliced("image")])
+    data = dataset(items[:2], tmp_path, transform=kept)
     assert data.items[0]["slices"] == [3], "slice 2 shows no heart"
-    batch = data.__getitems__([0])
-    assert batch["heart"].shape == batch["image"].shape == (1, 2, 4, 6)
-    assert batch["heart"][0, 0].sum() == 12 and batch["heart"][0, :, :2].min() == 1
+    assert data.__getitems__([0])["image"].shape == (1, 2, 4, 6)
     # the last of three slices, and the last of six
-    data = dataset(items[:4], tmp_path, transform=kept, heart_labels=[3], slices=(0.8, 0.9))
+    data = dataset(items[:4], tmp_path, transform=kept, slices=(0.8, 0.9))
     assert [item["exam"] for item in data.items] == ["e1"]
-
-
-def test_every_slice_has_its_own_heart(items, tmp_path):
-    """In each heart, the number of rows is the item's place in the list."""
-    for rows, item in enumerate(items[:4]):
-        mask = np.zeros(nibabel.load(item["label"]).shape, "u1")
-        mask[:rows] = 3
-        mask[3] = 4  # no heart
-        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), item["label"])
-
-    def kept(item: dict) -> dict:
-        return {**LoadSliced(["image", "label"])(item), "image_padding": torch.zeros(1)}
-
-    batch = dataset(items[:4], tmp_path, transform=kept, heart_labels=[3]).__getitems__([1, 0])
-    # e2 has one slice at each phase, and the padding has none; its end-systole comes before its end-diastole in the list
-    assert batch["heart"].sum(dim=(2, 3)).div(6).tolist() == [[3, 0, 2, 0], [0, 0, 1, 1]]

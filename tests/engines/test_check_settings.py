@@ -64,7 +64,7 @@ def test_the_table_of_the_documents_is_that_of_the_code():
         ("axcodes", ["RAS", "LPS", None], ["RAL", "RA", "XYZ"]),
         ("ends", [["L", "AS"]], [["L"], ["L", "Q"]]),
         ("structures", [{"1": "RV"}, {2: "a", "1": "b"}], [{}, {"0": "a"}, {"1": "a", "2": "a"}, {"a": "b"}, ["RV"]]),
-        ("amp", ["auto", False, "BFLOAT16"], ["float8"]),
+        ("amp", ["auto", False, "bfloat16"], ["float8", 0]),
         ("weights", ["a", "./1.10", None], ["", True, 1.1, 20240115]),  # MONAI makes numbers of 1.10 and 2024_01_15
     ],
 )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import signal
@@ -13,7 +12,6 @@ from ignite.engine import Engine, Events
 from monai.optimizers import WarmupCosineSchedule
 from planewise.engines import CheckpointHandler, kernels
 from planewise.engines.checkpoints import read_checkpoint
-from planewise.engines.plain_errors import listen
 from planewise.errors import InputError
 
 from tests.conftest import ROOT
@@ -354,34 +352,6 @@ run.go(4)
     assert read_checkpoint(tmp_path)["epoch"] == 2
 
 
-@pytest.mark.parametrize(("number", "device"), [(signal.SIGINT, "cpu"), (signal.SIGTERM, "cuda")])
-def test_a_signal_whose_exception_was_lost_ends_the_run_in_its_step(tmp_path, number, device, monkeypatch):
-    """`PyObject_HasAttr` in torch's C++ swallows any exception of a module's `__getattr__`, including Ctrl-C. On a CPU, a
-    backward pass takes seconds, so the run ends between its layers."""
-    if device == "cuda":
-        monkeypatch.setattr("planewise.engines.checkpoints.stop_during_backward", lambda optimizer: None)
-    before = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
-    run = Run(tmp_path, interval=3600)
-
-    @run.trainer.on(Events.ITERATION_STARTED(once=13))
-    def lost():
-        with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            signal.raise_signal(number)
-
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        listen()
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            run.go(4)
-    finally:
-        for each, handler in before:
-            signal.signal(each, handler)
-        listen()
-    assert run.trainer.state.iteration == 13 and read_checkpoint(tmp_path)["epoch"] == 2
-    assert run.optimizer.state[run.network.weight]["step"] == (12 if device == "cpu" else 13)
-
-
 class Learned(Run):
     def __init__(self, folder, **settings):
         super().__init__(folder, scores=(1.0, 2.0, 3.0), width=50_000, **settings)
@@ -402,9 +372,8 @@ def test_a_learners_share_of_the_network_is_written_once(tmp_path):
     assert same(resumed, Learned(tmp_path / "other").go(2))
 
 
-@pytest.mark.parametrize("name", ["model.pt", "model.next"])
-def test_a_checkpoint_of_version_0_1_resumes(tmp_path, name):
-    """If the last epoch was the best, its weights were only in the other file, which could still have another name."""
+def test_a_checkpoint_of_version_0_1_resumes(tmp_path):
+    """If the last epoch was the best, its weights were only in the other file."""
     Learned(tmp_path).go(1)
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     sha256 = hashlib.sha256((tmp_path / "model.pt").read_bytes()).hexdigest()
@@ -412,7 +381,6 @@ def test_a_checkpoint_of_version_0_1_resumes(tmp_path, name):
     torch.save(
         {**saved, "network": None, "learner": learner, "iteration": 5, "model_sha256": sha256}, tmp_path / "last.ckpt"
     )
-    (tmp_path / "model.pt").rename(tmp_path / name)
     assert same(Learned(tmp_path).go(2), Learned(tmp_path / "other").go(2))
     Learned(tmp_path / "third").go(1)
     torch.save({**saved, "network": None, "model_sha256": "of other weights"}, tmp_path / "third/last.ckpt")

@@ -1,27 +1,37 @@
+"""Test the handlers of a run, alone and as a run attaches them."""
+
 from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from planewise.data.epoch_sampler import mixed_seed
+from planewise.data.samplers import mixed_seed
 from planewise.engines import (
+    BatchEvaluator,
+    BatchTrainer,
     EarlyStopHandler,
     FiniteLossHandler,
     FrozenEpochsHandler,
+    HistoryHandler,
     MomentumHandler,
-    PlateauHandler,
-    SameBuffersHandler,
+    RunHandler,
     SeedHandler,
     WeightsLoader,
-    momentum_at,
+    read_history,
 )
+from planewise.engines.batch_engines import BatchOutput
+from planewise.engines.handlers import momentum_at, share_buffers, step_plateau
 from planewise.errors import InputError
+from planewise.losses import Term
 from planewise.networks import ResidualDecoder, ResidualEncoder, SliceNet
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader
 
 from tests.processes import in_processes
 
@@ -83,7 +93,7 @@ def mean_that_is_validated(rank: int) -> torch.Tensor:
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
     network[1].running_mean.fill_(rank + 1.0)
     evaluator = Engine(lambda engine, batch: network[1].running_mean.clone())
-    SameBuffersHandler(network).attach(evaluator)
+    evaluator.add_event_handler(Events.STARTED, share_buffers, network)
     # one process validates more samples than the other
     evaluator.run([0] * (rank + 1))
     return evaluator.state.output
@@ -117,47 +127,36 @@ def test_the_first_step_without_a_number_is_named_and_its_epoch_not_finished(ste
     assert seen == list(range(1, epoch + 1))
 
 
-def rates_after(
-    losses: list[float], validation: list[float] | None, interval: int = 1, patience: int = 1
-) -> list[float]:
-    """Learning rate after each epoch of a run with these losses."""
-    weight = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], 1.0)
-    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
-    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(losses[engine.state.epoch - 1] + batch)})
-    evaluator = Engine(lambda engine, batch: None)
-    evaluator.data_loader = [] if validation is None else [0]
+@pytest.mark.parametrize(
+    ("losses", "interval", "rates"),
+    [
+        ([1, 0.5, 0.6, 0.7, 0.6, 0.5], 1, [1, 1, 1, 0.1, 0.1, 0.01]),
+        ([1, 0.5, 0.4, 0.3, 0.2, 0.1], 1, [1] * 6),
+        ([0, 1, 0, 2, 0, 2], 2, [1, 1, 1, 1, 1, 0.1]),  # epochs without a validation do not count
+    ],
+)
+def test_the_rate_falls_when_the_validation_loss_does_not(losses, interval, rates):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=1)
+    trainer, evaluator, found = Engine(lambda engine, batch: None), Engine(lambda engine, batch: None), []
 
+    @trainer.on(Events.EPOCH_COMPLETED(every=interval))
     def validate(engine):
-        evaluator.state.epoch, evaluator.state.metrics = (
-            engine.state.epoch,
-            {"val_loss": validation[engine.state.epoch - 1]},
-        )
+        evaluator.state.epoch = engine.state.epoch
+        evaluator.state.metrics = {"val_loss": losses[engine.state.epoch - 1]}
 
-    if validation is not None:
-        trainer.add_event_handler(Events.EPOCH_COMPLETED(every=interval), validate)
-    PlateauHandler(scheduler, evaluator).attach(trainer)
-    rates = []
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
-    trainer.run([-0.5, 0.5], max_epochs=len(losses))
-    return rates
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, step_plateau, scheduler, evaluator)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: found.append(optimizer.param_groups[0]["lr"]))
+    trainer.run([0], max_epochs=6)
+    assert found == pytest.approx(rates)
 
 
-def test_the_rate_falls_when_the_validation_loss_does_not():
-    falling = [1 / epoch for epoch in range(1, 7)]
-    assert rates_after(falling, [1, 0.5, 0.6, 0.7, 0.6, 0.5]) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01])
-    assert rates_after(falling, falling) == [1] * 6
-
-
-def rates_of(rank: int) -> list[float]:
-    # the first process's losses alone would keep the rate; the second's alone would lower it sooner
-    return rates_after([[1, 0.5, 0.4, 0.3, 0.2, 0.1], [1, 0.7, 0.9, 1.1, 0.3, 0.5]][rank], None)
-
-
-def test_two_processes_step_alike_by_the_mean_of_their_training_losses():
-    mean = [1, 0.6, 0.65, 0.7, 0.25, 0.3]
-    one, other = in_processes(rates_of)
-    assert one == other == pytest.approx(rates_after(mean, None)) and one != pytest.approx(rates_of(0))
+def test_without_validation_the_rate_follows_the_training_loss():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=0)
+    for loss, rate in ((1.0, 1), (0.5, 1), (0.6, 0.1)):
+        step_plateau(None, scheduler, None, SimpleNamespace(train_loss=loss))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate)
 
 
 def last_epoch(losses: list[float], patience: int | None, start: tuple[int, int] = (0, -1)) -> int:
@@ -321,3 +320,165 @@ def test_weights_of_another_network_are_refused_before_the_run(tmp_path):
         WeightsLoader(linear(), str(tmp_path / "model.pt"))
     with pytest.raises(InputError):
         WeightsLoader(linear(), str(tmp_path / "absent.pt"))
+
+
+LOSSES = torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, 0.25, 0.5, 0.75]])
+
+
+def run(
+    folder: str | Path, rank: int = 0, processes: int = 1, epochs: int = 2, start: int = 0, validated: int = 2
+) -> None:
+    """Run epochs whose steps have the losses in LOSSES; several processes share the steps."""
+    loss = SimpleNamespace(last_terms=())
+
+    def step(engine, number):
+        value = LOSSES[engine.state.epoch - 1, number]
+        loss.last_terms = (Term(value / 2, 1, weight=3.0, name="half"), Term(value, 1))
+        return {"loss": value}
+
+    trainer = Engine(step)
+    trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}, {"lr": 0.01}])
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.epoch, evaluator.state.metrics = validated, {"val_loss": 0.5, "report": {}}
+    HistoryHandler(folder, loss, evaluator).attach(trainer)
+    steps = list(range(rank, 4, processes))
+    if start:
+        trainer.load_state_dict({"epoch": start, "max_epochs": epochs, "epoch_length": len(steps)})
+    trainer.run(steps, max_epochs=epochs)
+
+
+def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
+    run(tmp_path)
+    assert read_history(tmp_path / "history.csv") == [
+        {"epoch": 1, "learning_rate": 0.1, "train_loss": 2.5, "half": 1.25},
+        {"epoch": 2, "learning_rate": 0.1, "train_loss": 0.5, "half": 0.25, "val_loss": 0.5},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("when", "rates"),
+    [(Events.EPOCH_COMPLETED, [0.4, 0.2]), (Events.ITERATION_COMPLETED(every=4), [0.4, 0.2]), (None, [0.4, 0.4])],
+)
+def test_the_learning_rate_is_the_one_that_the_epoch_used(when, rates, tmp_path):
+    trainer = Engine(lambda engine, number: {"loss": LOSSES[0, number]})
+    groups = [{"lr": 0.4}, {"lr": 0.1}]
+    trainer.optimizer = SimpleNamespace(param_groups=groups)
+    if when is not None:  # as MONAI's handler does, which is attached first
+        trainer.add_event_handler(when, lambda: groups[0].update(lr=groups[0]["lr"] / 2))
+    HistoryHandler(tmp_path).attach(trainer)
+    trainer.run(list(range(4)), max_epochs=2)
+    assert [row["learning_rate"] for row in read_history(tmp_path / "history.csv")] == rates
+
+
+def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
+    run(tmp_path)
+    before = (tmp_path / "history.csv").read_text()
+    run(tmp_path, start=1)
+    assert (tmp_path / "history.csv").read_text() == before
+
+
+def write(rank: int, folder: str) -> None:
+    run(Path(folder) / str(rank), rank, processes=2)
+
+
+def test_one_of_two_processes_writes_the_means_over_both(tmp_path):
+    in_processes(write, str(tmp_path))
+    run(tmp_path / "alone")
+    assert not (tmp_path / "1").exists()
+    rows = read_history(tmp_path / "0/history.csv")
+    assert len(rows) == 2
+    for row, expected in zip(rows, read_history(tmp_path / "alone/history.csv"), strict=True):
+        assert row == pytest.approx(expected)
+
+
+class Squares(nn.Module):
+    """A loss of one term."""
+
+    last_terms = ()
+
+    def forward(self, pred: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return ((pred - label) ** 2).mean()
+
+
+def setting(folder, scheduler=StepLR, items: int = 4, **settings) -> SimpleNamespace:
+    network = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    schedule = (
+        ReduceLROnPlateau(optimizer, patience=0) if scheduler is ReduceLROnPlateau else StepLR(optimizer, 1, gamma=0.5)
+    )
+    data = [{"image": torch.ones(1) * k, "label": torch.ones(1)} for k in range(4)]
+    drawn: list[float] = []
+
+    def prepare(batch, device=None, non_blocking=False, **_):
+        drawn.append(float(torch.rand(1)))
+        return batch["image"], batch["label"]
+
+    evaluator = BatchEvaluator(
+        device="cpu", val_data_loader=DataLoader(data[:items], 2), network=network, prepare_batch=prepare, amp=False
+    )
+    handler = RunHandler(
+        output_dir=folder,
+        ckpt_dir=folder / "models",
+        network=network,
+        loss=Squares(),
+        optimizer=optimizer,
+        evaluator=evaluator,
+        lr_scheduler=schedule,
+        **settings,
+    )
+    trainer = BatchTrainer(
+        device="cpu",
+        max_epochs=2,
+        train_data_loader=DataLoader(data, 2),
+        network=network,
+        optimizer=optimizer,
+        loss_function=Squares(),
+        train_handlers=[handler],
+        amp=False,
+    )
+    return SimpleNamespace(handler=handler, trainer=trainer, evaluator=evaluator, optimizer=optimizer, drawn=drawn)
+
+
+@pytest.mark.parametrize(("epoch_level", "rate"), [(True, 0.025), (False, 0.1 / 16)])
+def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
+    run = setting(tmp_path, lr_epoch_level=epoch_level, val_interval=1)
+    run.trainer.run()
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == [1, 2]
+    assert run.evaluator.state.epoch == 2 and run.optimizer.param_groups[0]["lr"] == pytest.approx(rate)
+    assert (tmp_path / "models/model.pt").is_file() and (tmp_path / "models/last.ckpt").is_file()
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    # a pretext with random numbers draws the same ones in each validation
+    assert run.drawn[:2] == run.drawn[2:] and run.drawn[0] != run.drawn[1]
+    other = setting(tmp_path / "other", seed=1)
+    other.trainer.run()
+    assert other.drawn == run.drawn, "every run draws the same numbers"
+
+
+def test_nothing_is_validated_between_intervals(tmp_path):
+    run = setting(tmp_path, val_interval=2)
+    validated = []
+    run.evaluator.add_event_handler(Events.STARTED, lambda engine: validated.append(run.trainer.state.epoch))
+    run.trainer.run()
+    assert validated == [2]
+
+
+@pytest.mark.parametrize(
+    ("postprocessed", "given", "one_by_one"), [(False, None, False), (True, None, True), (True, False, False)]
+)
+def test_an_evaluator_with_a_postprocessing_takes_items_one_by_one(postprocessed, given, one_by_one):
+    taken = []
+
+    def keep(item):
+        taken.append(item)
+        return item
+
+    evaluator = BatchEvaluator(
+        device="cpu",
+        val_data_loader=[{"image": torch.zeros(2, 1), "label": torch.zeros(2, 1)}],
+        network=nn.Identity(),
+        postprocessing=keep if postprocessed else None,
+        decollate=given,
+    )
+    evaluator.run()
+    assert [len(item["image"]) for item in taken] == ([1, 1] if one_by_one else [2] if postprocessed else [])
+    assert type(evaluator.state.output) is (list if one_by_one else BatchOutput)

@@ -1,17 +1,37 @@
+"""Test what processes log, how they end, and how several share a run."""
+
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import re
+import sys
+import warnings
 
 import ignite.distributed as idist
+import monai.bundle
 import pytest
 import torch
 import torch.distributed as dist
-from planewise.engines import is_first_process, join_processes, leave_processes, own_device, parallel_network, start_run
+from monai.apps import get_logger
+from monai.engines import SupervisedEvaluator
+from monai.handlers import CheckpointLoader, StatsHandler
+from planewise.engines import (
+    is_first_process,
+    join_processes,
+    leave_processes,
+    own_device,
+    parallel_network,
+    plain_errors,
+    start_run,
+)
+from planewise.engines.processes import ENGINE_LOGGERS, keep_quiet
 from planewise.errors import InputError
 from planewise.losses.terms import mean_over_known
 from torch import nn
 
+from tests.conftest import ROOT
 from tests.processes import in_processes
 
 
@@ -125,3 +145,104 @@ def test_on_a_gpu(launched):
     assert idist.all_gather("NVIDIA") == ["NVIDIA"] and idist.all_gather(3) == [3]
     leave_processes()
     assert own.eval()(image).shape == (4, 1, 6, 6)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    """Restore the filters, so that they do not silence later tests."""
+    loggers = [
+        logging.getLogger(name) for name in ("monai.bundle.scripts", "monai.handlers.StatsHandler", *ENGINE_LOGGERS)
+    ]
+    filters = [list(logger.filters) for logger in loggers]
+    with warnings.catch_warnings():
+        yield
+    for logger, before in zip(loggers, filters, strict=True):
+        logger.filters[:] = before
+
+
+def test_monai_logs_a_runs_settings_without_its_paths(tmp_path, caplog):
+    (tmp_path / "ZZDOE_JANE").mkdir()
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "imports: [$import planewise]\ninitialize: [$planewise.engines.plain_errors()]\nrun: [$0]\ninput: a\nsigma: 1\nx: 1\n"
+    )
+    logger = logging.getLogger("monai.bundle.scripts")
+    logger.addHandler(caplog.handler)
+    try:
+        monai.bundle.run(
+            config_file=str(config), logging_file=False, input="ZZDOE_JANE", sigma=3, x=str(tmp_path / "ZZDOE_JANE")
+        )
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "input summary" in caplog.text and "> sigma: 3" in caplog.text
+    assert "> input" not in caplog.text and "> x" not in caplog.text and "ZZDOE" not in caplog.text
+
+
+def test_the_engines_of_every_config_are_filtered():
+    """MONAI's engines log under the names of their classes, and ours under those of our classes."""
+    texts = [file.read_text() for file in (ROOT / "bundles").glob("*/configs/*.yaml")]
+    named = {
+        name for text in texts for name in re.findall(r"_target_: (?:[\w.]+\.)?(\w+(?:Trainer|Evaluator))\b", text)
+    }
+    assert {"BatchTrainer", "BatchEvaluator"} <= named
+    assert {f"ignite.engine.engine.{name}" for name in named - {"ForestTrainer"}} <= set(ENGINE_LOGGERS)
+
+
+def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):
+    network = torch.nn.Linear(1, 1)
+    (tmp_path / "ZZDOE_JANE").mkdir()
+    torch.save(network.state_dict(), tmp_path / "ZZDOE_JANE" / "model.pt")
+    keep_quiet()
+    loader = CheckpointLoader(str(tmp_path / "ZZDOE_JANE" / "model.pt"), {"model": network})
+    with caplog.at_level(logging.INFO):
+        SupervisedEvaluator("cpu", [torch.zeros(1)], network, val_handlers=[loader]).run()
+    assert "Restored all variables from model.pt" in caplog.text and "ZZDOE" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), ValueError("a real one")])
+def test_ctrl_c_in_a_validation_has_no_traceback(error, caplog):
+    """MONAI logs whatever ends an engine, and Ignite announces it twice."""
+    keep_quiet()
+    get_logger("monai.handlers.StatsHandler", logger_handler=caplog.handler)
+
+    def step(engine, batch):
+        raise error
+
+    evaluator = SupervisedEvaluator(
+        torch.device("cpu"), [1], torch.nn.Identity(), iteration_update=step, val_handlers=[StatsHandler()]
+    )
+    with pytest.raises(type(error)):
+        evaluator.run()
+    assert "is terminating due to exception" not in caplog.text
+    assert ("Traceback" in caplog.text) == isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("error", "rank", "lines"),
+    [
+        (InputError("index it again"), "0", 1),
+        (KeyboardInterrupt("stopped after epoch 2"), "0", 1),
+        (KeyboardInterrupt("stopped after epoch 2"), "1", 0),  # the first process says it
+        (RuntimeError("[../gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4711"), "1", 1),
+    ],
+)
+def test_a_run_ends_with_one_line(error, rank, lines, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    plain_errors()
+    outer = error
+    if isinstance(error, InputError):  # as MONAI passes on an error of an expression
+        outer = RuntimeError("in an expression")
+        outer.__cause__ = error
+    with contextlib.suppress(SystemExit):
+        sys.excepthook(type(outer), outer, None)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines and all(str(error) in line for line in said if not isinstance(error, RuntimeError))
+
+
+def test_an_error_of_the_program_keeps_its_traceback(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    plain_errors()
+    sys.excepthook(ZeroDivisionError, ZeroDivisionError("by zero"), None)
+    assert "ZeroDivisionError: by zero" in capsys.readouterr().err

@@ -14,8 +14,7 @@ from planewise.engines import channel_sources
 from planewise.engines.run_bundle import follow_pretrained, follow_weights, write_bundle
 from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
-from planewise.workshop.packaging.configs import with_values
-from planewise.workshop.packaging.run_settings import settings_of
+from planewise.workshop.packaging.configs import settings_of, with_values
 
 from tests.conftest import ROOT
 

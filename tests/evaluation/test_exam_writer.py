@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation.exam_writer import ExamWriter, PredictionsWriter
+from planewise.evaluation.writers import ExamWriter
 
 from .passes import pass_over
 
@@ -31,15 +31,18 @@ def test_each_exam_of_each_batch_is_written_once_with_its_own_item_and_output(tm
     assert told == {"a": "a 1 A", "b": "b 2 B", "c": "c 3 C"}
 
 
-class Answers(PredictionsWriter):
-    def diagnose(self, exam, folder, item, output):
+class Answers(ExamWriter):
+    def write(self, exam, folder, item, output):
         return {"answer": output["answer"]}
 
 
-def answer(folder, answers, note="a"):
-    outputs = [
-        {"image": MetaTensor(torch.zeros(1, 2, 2, 2), meta={"filename_or_obj": name}), "answer": value}
-        for name, value in answers.items()
-    ]
-    pass_over(Answers(folder, note), [[{} for _ in outputs]], [outputs])
-    return (folder / "predictions.csv").read_text().splitlines()
+def test_rows_become_a_table_of_the_run(tmp_path):
+    for answers in ({"a": 1, "b": 2}, {"c": 3}):
+        outputs = [
+            {"image": MetaTensor(torch.zeros(1, 2, 2, 2), meta={"filename_or_obj": name}), "answer": value}
+            for name, value in answers.items()
+        ]
+        pass_over(Answers(tmp_path), [[{} for _ in outputs]], [outputs])
+        header, *rows = (tmp_path / "predictions.csv").read_text().splitlines()
+        assert header == "exam,answer,note"
+        assert [row.split(",")[:2] for row in rows] == [[name, str(value)] for name, value in answers.items()]

@@ -10,8 +10,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
 from planewise.evaluation import VolumeWriter
+from planewise.files.masks import is_predicted
 from planewise.files.nifti import write_nifti
-from planewise.files.predicted_masks import is_predicted
 
 
 def saving(folder, postfix="mask", **options):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from planewise.exams.frame import Frame
-from planewise.exams.stack import Slice, Stack
+from planewise.exams.stack import Frame, Slice, Stack
 
 #: Mean direction from base to apex of four real left ventricles (RAS+).
 USUAL_AXIS = np.array([-0.59, 0.58, -0.56]) / np.linalg.norm([-0.59, 0.58, -0.56])
@@ -62,7 +61,6 @@ def make_stack(centres, normal, text="", phases=20, acquired=0, size=200, spacin
         in_plane=(spacing, spacing),
         thickness=8.0,
         text=text,
-        all_text=text,
         description=text,
         gated=gated,
         body_part="",

@@ -1,14 +1,9 @@
 """Test that a single record defines everything that is specific to an anatomy."""
 
 import re
-from dataclasses import replace
 
-import pytest
-from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES, anatomy_of_stack, choose_anatomy
-from planewise.exams.anatomy import Anatomy, Look, Words
-from planewise.exams.overrules import read_overrules
-from planewise.exams.recognition import Recognition
+from planewise.exams.anatomies import ANATOMIES, Anatomy, Look, Words, anatomy_of_stack, choose_anatomy
+from planewise.exams.exam import Recognition
 
 from tests.conftest import ROOT
 from tests.exams.hearts import make_stack
@@ -29,18 +24,13 @@ def test_the_page_of_datalists_has_a_row_for_each_anatomy():
     }
 
 
-def test_an_anatomy_without_targets_needs_no_more_than_its_record(tmp_path, monkeypatch):
-    def largest(stacks, chosen=None):
-        best = max(range(len(stacks)), key=lambda index: len(stacks[index].slices)) if chosen is None else chosen
+def test_an_anatomy_without_targets_needs_no_more_than_its_record(monkeypatch):
+    def largest(stacks):
+        best = max(range(len(stacks)), key=lambda index: len(stacks[index].slices))
         return Recognition(stack=best, candidate=best, confidence=1.0, axis=stacks[best].normal)
 
     words = Words(stack="stack", views="", location="0 at the first slice, 1 at the last", exam="slices")
     bare = Anatomy("bare", "bare", "bare", (), (), largest, lambda stack: stack.normal, "", False, words)
     monkeypatch.setitem(ANATOMIES, "bare", bare)
-    assert choose_anatomy("bare").recognise([make_stack([[0, 0, 0]], [0, 0, 1.0])]).stack == 0
+    assert choose_anatomy("bare").found([make_stack([[0, 0, 0]], [0, 0, 1.0])]).stack == 0
     assert anatomy_of_stack("bare").look == Look()
-    path = tmp_path / "views.yml"
-    path.write_text("case7: SOMETHING\n")
-    with pytest.raises(InputError, match="lines like `bare: FOLDER`"):
-        read_overrules(path, bare)
-    assert replace(bare, targets=("2ch",)).targets == ("2ch",)

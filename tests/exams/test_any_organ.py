@@ -48,7 +48,6 @@ def test_the_largest_stack_but_no_localizer():
     stacks = [stack_of(4), stack_of(9), stack_of(30, text="localizer"), stack_of(3)]
     found = recognise(stacks)
     assert (found.stack, found.confidence) == (1, 1.0)
-    assert recognise(stacks, 3).stack == 3, "the user's choice is used"
 
 
 def test_slices_are_counted_to_the_left_the_front_or_the_head():

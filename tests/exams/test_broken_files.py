@@ -6,7 +6,7 @@ import shutil
 import pytest
 from planewise.exams import find_stacks, index_folder
 from planewise.findings import finding, from_record
-from planewise.own_exams.heart_bundles import stacks_in
+from planewise.own_exams.heart_stacks import place_of, stacks_in
 from pydicom.uid import generate_uid
 
 from tests.exams.conftest import write_usual_exam
@@ -63,7 +63,7 @@ def test_an_exam_of_which_all_files_are_broken_is_left_out_with_the_reason(archi
     ((name, (why,)),) = [(stack.exam, stack.why_not) for stack in left_out]
     assert why == finding("only-broken-files", count=count)
     (left,) = stacks_in(archive)[1].items()
-    assert left[0] == name and left[1].folder == archive / "p2/study"
+    assert left[0] == name and place_of(left[1].items)[0] == archive / "p2/study"
     result = index_folder(archive)
     assert result.datalist["exams"][name] == {"patient": name, "stacks": {}, "left_out": [why.record()], "section": ""}
     assert result.folders[name] == archive / "p2/study"

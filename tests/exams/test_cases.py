@@ -10,10 +10,10 @@ import torch
 from planewise.data import expand_volumes, load_datalist
 from planewise.errors import InputError
 from planewise.exams import LoadCased, find_volumes, index_folder, write_datalist
-from planewise.exams.cases import read_cases
+from planewise.exams.cases import BRATS, read_cases
 from planewise.exams.refusals import HIDDEN, NOT_DICOM
 from planewise.exams.volumes import NO_IMAGE
-from planewise.files.names import BRATS, check_channels
+from planewise.files.names import check_channels
 from planewise.findings import finding
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
 from planewise.preprocessing.exam_name import stem
@@ -136,33 +136,6 @@ def test_the_decathlons_list_gives_masks_and_hidden_files_are_counted(abdomens):
     assert all(Path(item["label"]).parent.name == "labelsTr" for item in items if "label" in item)
     assert result.skipped[HIDDEN][0] == 10 and set(result.skipped) <= {HIDDEN, NOT_DICOM}
     assert "channels" not in result.datalist["planewise"]
-
-
-def test_what_the_list_does_not_name_is_left_out(tmp_path):
-    for folder in ("imagesTr", "labelsTr"):
-        for name in ("a", "b", "c"):
-            write(tmp_path / folder / f"{name}.nii.gz")
-    (tmp_path / "labelsTr/b.nii.gz").unlink()
-    entries = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in ("a", "b")]
-    (tmp_path / "dataset.json").write_text(json.dumps({"training": entries, "test": []}))
-    cases, skipped, _ = cases_of(tmp_path)
-    assert [(case.case, case.label is not None) for case in cases] == [("a", True), ("b", False)]
-    assert {reason: len(paths) for reason, paths in skipped.items()} == {
-        finding("file-not-used", kind="listing"): 1,
-        finding("input-lacks", kind="mask"): 1,
-    }
-
-
-@pytest.mark.parametrize("content", ["{", "", "[]", "[" * 100_000, '{"training": 3}', '{"training": [{"image": "a"}]}'])
-def test_a_broken_list_is_named_and_files_are_matched_by_their_names(tmp_path, content):
-    write(tmp_path / "imagesTr/a.nii.gz")
-    write(tmp_path / "labelsTr/a.nii.gz")
-    (tmp_path / "dataset.json").write_text(content)
-    cases, skipped, _ = cases_of(tmp_path)
-    assert [(case.case, case.label.parent.name) for case in cases] == [("a", "labelsTr")]
-    assert [(reason.code, paths) for reason, paths in skipped.items()] == [
-        ("input-lacks", [str(tmp_path / "dataset.json")])
-    ]
 
 
 def test_nnunets_cases_of_one_channel_have_their_masks(tmp_path):
@@ -292,7 +265,6 @@ def test_a_missing_channel_and_a_broken_one(tmp_path):
         finding("nifti-damaged"),
         finding("file-not-used", kind="channel", channels="t1, t1ce, t2, flair"),
         finding("nifti-image", kind="volumes", count=3),
-        finding("nifti-image", kind="volumes", count=4),
         finding("input-lacks", kind="channel", missing=["t1ce"]),
     }
 

@@ -1,6 +1,5 @@
 """Test the datalist file, which everything else reads (tools/docs/datalist.md)."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from planewise.data import load_datalist
 from planewise.errors import InputError
 from planewise.exams import dicom, index_folder, write_datalist
-from planewise.exams.datalist import check_output, slice_items, stack_summary
+from planewise.exams.datalist import slice_items, stack_summary
 from planewise.preprocessing import LoadSliced
 
 from tests.exams.conftest import write_usual_exam
@@ -132,23 +131,6 @@ def test_exams_whose_files_lie_side_by_side_are_known_by_one_of_their_images(tmp
     for name in exams.keys() - set(alone):
         headers = [pydicom.dcmread(file) for file in (result.folders[name], next(iter(exams[name])))]
         assert headers[0].StudyInstanceUID == headers[1].StudyInstanceUID
-
-
-def test_a_folder_that_begins_like_a_formula_is_text_in_the_table(tmp_path, monkeypatch):
-    write_usual_exam(tmp_path / '=HYPERLINK("x")')
-    monkeypatch.chdir(tmp_path)
-    result = index_folder(tmp_path / '=HYPERLINK("x")')
-    write_datalist(result.datalist, tmp_path / "datalist.json", result.folders)
-    (row,) = csv.DictReader((tmp_path / "datalist_folders.csv").open())
-    assert row["folder"].startswith("'=HYPERLINK")
-
-
-def test_places_that_cannot_be_written(tmp_path):
-    with pytest.raises(InputError, match="is a folder; name the file"):
-        check_output(tmp_path)
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be created"):
-        check_output(tmp_path / "file" / "datalist.json")
 
 
 def test_indexing_twice_gives_the_same_file(usual_exam, tmp_path):

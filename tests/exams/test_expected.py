@@ -92,10 +92,9 @@ def test_side_files(tmp_path, assert_expected):
         "classes.csv": "exam,group,height,ES\ncase1,DCM,180.5,2\nP-2,NOR,,\nwho,HCM,160,\ncase3,NOR,1\ncase3,HCM,1,\n",
         "map.yaml": "{1: 3, 2: 1}\n",
         "sections.csv": "exam,section\ncase1,training\ncase2,validation\ncase3,test\nnobody,test\n",
-        "views.yaml": "case4:\n  4ch: none\n  2ch: 3ch_10\ncase3:\n  rv2ch: sax\n",
     }
     for name, content in files.items():
         (tmp_path / name).write_text(content)
-    options = ["--labels", tmp_path / "masks", "--label-map", tmp_path / "map.yaml", "--views", tmp_path / "views.yaml"]
+    options = ["--labels", tmp_path / "masks", "--label-map", tmp_path / "map.yaml"]
     options += ["--classes", tmp_path / "classes.csv", "--sections", tmp_path / "sections.csv"]
     assert_expected("index_side_files.txt", indexed(tmp_path / "hearts", tmp_path, *options))

@@ -284,25 +284,6 @@ def test_a_slice_at_a_wrong_position_is_remarked_on(tmp_path):
     assert codes(set(told(moved)) - set(told(sound))) == ["stack-doubtful"]
 
 
-def test_a_link_to_itself_costs_itself(tmp_path):
-    write_usual_exam(tmp_path / "healthy")
-    for name in ("a.nii.gz", "b.dcm", "c.nii.gz"):
-        (tmp_path / name).symlink_to(name)
-    result = index_folder(tmp_path)
-    assert len(result.datalist["exams"]) == 1
-    assert sum(count for count, path in result.skipped.values() if path.endswith(".nii.gz")) == 2
-    assert result.skipped[finding("file-unusable", kind="unreadable", error="Too many levels of symbolic links")] == (
-        1,
-        str(tmp_path / "b.dcm"),
-    )
-
-
-def test_an_empty_folder(tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"nothing in .* to learn from: 0 files, 0 exams"):
-        index_folder(tmp_path / "empty")
-
-
 # --- for inference -----------------------------------------------------------------------------------------------------
 
 

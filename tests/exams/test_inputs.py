@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.exams import LoadCased, find_inputs, find_volumes, index_folder
-from planewise.files.multi_frame import read_frames
+from planewise.files.arrays import read_frames
 from planewise.findings import finding, from_text
 from planewise.preprocessing import LoadStackd, LoadVolumed
 from pydicom.uid import EnhancedMRImageStorage

@@ -9,8 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from planewise.errors import InputError
 from planewise.exams import find_stacks
-from planewise.exams.knee import central_slice
-from planewise.exams.knee_series import plane_of_stack
+from planewise.exams.knee import central_slice, plane_of_stack
 from planewise.findings import Finding, finding, from_record
 
 from tests.exams.hearts import make_stack, rotation, unit
@@ -270,26 +269,6 @@ def test_a_missing_view_is_said_and_the_exam_kept(tmp_path):
     result = index(tmp_path)
     assert set(items_of(result)[0]["planes"]) == {"axial"}
     assert finding("exams-lack", "coronal", count=1, of=1, stack="sagittal", kind="plane") in result.warnings
-
-
-# --- what a person says ------------------------------------------------------------------------------------------------
-
-
-def overruled(folder, text):
-    (folder.parent / "views.yml").write_text(text)
-    return index(folder, views=folder.parent / "views.yml")
-
-
-def test_a_plane_parallel_to_the_sagittal_stack_is_left_out(tmp_path):
-    """The recognition cannot cause this, but a user who names the sagittal stack can."""
-    exam = write_knee(tmp_path / "data" / "case7")
-    write_series(exam / "COR_T2", "coronal", number=9, slices=9, turn=oblique(3, (1, 0, 0)))
-    result = overruled(tmp_path / "data", "case7:\n  sagittal: COR_T2\n")
-    assert set(items_of(result)[0]["planes"]) == {"axial"}
-    assert {finding("stack-left-out", "coronal", kind="parallel"), finding("no-locations", kind="right-and-left")} <= {
-        *left_out(result)
-    }
-    assert "location" not in items_of(result)[0]
 
 
 # --- for inference -----------------------------------------------------------------------------------------------------

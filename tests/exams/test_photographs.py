@@ -2,7 +2,6 @@
 
 import io
 import re
-import unicodedata
 
 import numpy as np
 import pytest
@@ -112,9 +111,6 @@ def test_what_is_no_photograph_is_counted_and_left_out(tmp_path, content, reason
     assert ("000000000001, 000000000002", UNKNOWN) in result.unmatched
 
 
-EYES = ("left.png", "right.jpg")
-
-
 def eyes_and_table(root, table):
     """Two eyes of three patients, and a table; returns the datalist's patients and grades."""
     for value, name in enumerate(f"{n:03d}_{eye}" for n in (1, 2, 3) for eye in ("left", "right")):
@@ -148,21 +144,6 @@ def test_what_the_rows_of_a_photograph_agree_on_is_kept(tmp_path):
     patients, grades, problems = eyes_and_table(tmp_path, table)
     assert sorted(map(len, patients)) == [2, 4] and grades["001_left.png"] is None and grades["002_left.png"] == 2
     assert problems["table-unusable"] == "001_left"
-
-
-@pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_umlauts_of_macos(form, tmp_path):
-    for value, name in enumerate(
-        (unicodedata.normalize("NFD", "Müller_left"), "Müller_right", "Größe/left", "Größe/right")
-    ):
-        photograph(tmp_path / f"{name}.png", value)
-    assert len(patients_of(index(tmp_path))) == 2
-    rows = "image,patient,grade\nMüller_left,Mü,1\nMüller_right,Mü,2\nGröße/left,Gr,3\n"
-    (tmp_path / "t.csv").write_text(unicodedata.normalize(form, rows))
-    (tmp_path / "s.csv").write_text(unicodedata.normalize(form, "Mü,test\nGröße,validation"))
-    result = index(tmp_path, sections=tmp_path / "s.csv")
-    assert sorted(item.get("grade", 0) for item in items_of(result)) == [0, 1, 2, 3]
-    assert [len(result.datalist[section]) for section in SECTIONS] == [0, 2, 2]
 
 
 @pytest.mark.parametrize(

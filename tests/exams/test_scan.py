@@ -1,14 +1,10 @@
 """Test the search of a folder for images."""
 
-import os
-from pathlib import Path
-
 import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.exams import refusals, scan
 from planewise.exams.scan import scan_folder
-from planewise.findings import finding
 
 from tests.exams.files import write_cine
 
@@ -62,44 +58,3 @@ def test_a_folder_that_is_none(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
         scan_folder(tmp_path / "file")
-
-
-def test_links_to_folders_are_followed_once(tmp_path):
-    """Archives often consist of links. Neither a loop nor a second link to a folder reads an image twice."""
-    away, archive = tmp_path / "away", tmp_path / "archive"
-    write_cine(away / "exam", [0, 0, 0], [0.1, 0.2, 1], phases=1)
-    write_cine(archive / "own", [0, 0, 0], [0.1, 0.2, 1], phases=1)
-    try:
-        (archive / "linked").symlink_to(away, target_is_directory=True)
-    except OSError:
-        pytest.skip("no links on this file system")
-    (archive / "again").symlink_to(away / "exam", target_is_directory=True)
-    (archive / "to own").symlink_to(archive / "own", target_is_directory=True)
-    (archive / "own/loop").symlink_to(archive, target_is_directory=True)
-    (away / "loop").symlink_to(away, target_is_directory=True)
-    (archive / "up").symlink_to(tmp_path, target_is_directory=True)
-    found = scan_folder(archive)
-    assert sorted(str(Path(frame.path).parent.relative_to(archive)) for frame in found.frames) == ["again", "own"]
-    assert found.skipped == {refusals.LINKED_FOLDER: [str(archive / "up")]}
-
-
-def test_names_that_are_no_text_and_folders_that_are_not_entered_are_counted(tmp_path, monkeypatch):
-    write_cine(tmp_path / "scan 5²", [0, 0, 0], [0.1, 0.2, 1], phases=1)
-    odd = os.fsencode(tmp_path) + b"/M\xfcller"
-    os.rename(write_cine(tmp_path / "a", [0, 0, 0], [0.1, 0.2, 1], phases=2)[0].parent, odd)
-    (tmp_path / "closed").mkdir()
-    walk = os.scandir
-
-    def closed(path):
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return walk(path)
-
-    monkeypatch.setattr(os, "scandir", closed)
-    found = scan_folder(tmp_path)
-    assert len(found.frames) == 1
-    assert {reason: len(paths) for reason, paths in found.skipped.items()} == {
-        refusals.ODD_PATH: 2,
-        finding("file-unusable", kind="unreadable", error="Permission denied"): 1,
-    }
-    assert found.files == 3

@@ -62,17 +62,6 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
     assert len(wide([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 2
 
 
-def test_another_slice_thickness_is_doubted():
-    stack = wide([10 * step * NORMAL for step in range(4)])
-    for thickness, said in ((8.5, 0), (9.0, 1), (0.8, 1), (None, 1)):
-        stack.slices[1].phases = [make_frame(affine=stack.slices[1].affine.tolist(), thickness=thickness)]
-        assert len(stack.doubts) == said
-    # if no header has a thickness, there is nothing to compare
-    for entry in stack.slices:
-        entry.phases = [make_frame(affine=entry.affine.tolist(), thickness=None)]
-    assert replace(stack, thickness=None).doubts == []
-
-
 @pytest.mark.parametrize(
     ("columns", "rows", "doubt"),
     [

@@ -8,10 +8,9 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from planewise.data import pair_phases
-from planewise.data.datalist import labelled
+from planewise.data import labelled, pair_phases
 from planewise.errors import InputError
-from planewise.exams import index_folder, mnms2, ukbb
+from planewise.exams import heart_sets, index_folder
 from planewise.files.names import stem
 from planewise.findings import finding
 from planewise.geometry import intersection_lines
@@ -34,7 +33,7 @@ def table(alter):
     """The table of M&Ms-2 has other text."""
 
     def damage(folder: Path) -> None:
-        path = folder / mnms2.TABLE
+        path = folder / heart_sets.TABLE
         path.write_text(alter(path.read_text()))
 
     return damage
@@ -70,7 +69,7 @@ def copied(names: dict[str, str]):
 FLAWS = {
     "plain_codes": table(lambda text: text.replace("001,", "1,")),
     "padding_rows": table(lambda text: text + ",,,,\n" * 3),
-    "no_table": damage.gone(mnms2.TABLE),
+    "no_table": damage.gone(heart_sets.TABLE),
     "no_long_axis": damage.gone("*_LA_*"),
     "no_2ch": damage.gone("la_2ch*"),
     "no_4ch": damage.gone("*la_4ch*"),
@@ -283,12 +282,12 @@ def test_images_of_your_own_are_4ch_if_they_have_one_slice(tmp_path):
     assert result.skipped[finding("nifti-image", kind="slices")][0] == 1
 
 
-def read(room, home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
+def read(home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
     """The files that a reader uses and leaves out, for an exam whose empty files have these names."""
     for name in names:
         write(home / f"{name}.nii.gz", (4, 4, 1))
     skipped = defaultdict(list)
-    volumes = room.read_exam(home, sorted(home.glob("*.nii.gz")), skipped)
+    volumes = heart_sets.read_exam(home, sorted(home.glob("*.nii.gz")), skipped)
     files = [(stem(each.image), each.label and stem(each.label), each.phase, each.view) for each in volumes]
     return files, {reason: [stem(Path(path)) for path in paths] for reason, paths in skipped.items()}
 
@@ -296,7 +295,7 @@ def read(room, home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
 def test_frames_and_cines_of_uk_biobank(tmp_path):
     names = ("sa", "sa_ED", "label_sa_ED", "label_sa_ES", "la_2ch", "la_3ch", "label_la_2ch_ED", "la_4ch", "la_4ch_ED")
     names += ("seg_sa_ED", "seg4_la_4ch", "label_la_4ch", "notes")
-    volumes, skipped = read(ukbb, tmp_path / "1", *names)
+    volumes, skipped = read(tmp_path / "1", *names)
     cines = [(f"la_{view}", None, None, view) for view in ("2ch", "3ch")] + [("la_4ch", None, None, "4ch")]
     assert volumes == [("sa_ED", "label_sa_ED", "ED", "sax"), *cines]
     assert skipped == {
@@ -310,10 +309,10 @@ def test_frames_and_cines_of_uk_biobank(tmp_path):
 
 def test_frames_and_cines_of_mnms2(tmp_path):
     names = ("007_SA_CINE", "007_LA_CINE", "007_LA_ED", "007_LA_ED_gt", "007_XA_ED")
-    volumes, skipped = read(mnms2, tmp_path / "007", *names)
+    volumes, skipped = read(tmp_path / "007", *names)
     assert volumes == [("007_SA_CINE", None, None, "sax"), ("007_LA_ED", "007_LA_ED_gt", "ED", "4ch")]
     assert skipped == {
-        finding("input-lacks", table=mnms2.TABLE, what="the exam's group", kind="table"): ["007"],
+        finding("input-lacks", table=heart_sets.TABLE, what="the exam's group", kind="table"): ["007"],
         finding("file-not-used", kind="frames"): ["007_LA_CINE"],
         finding("file-not-used", kind="image"): ["007_XA_ED"],
     }

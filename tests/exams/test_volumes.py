@@ -17,7 +17,7 @@ from planewise.exams.volumes import (
     case_and_phase,
     read_volumes,
 )
-from planewise.files.predicted_masks import mark_predicted
+from planewise.files.masks import mark_predicted
 from planewise.findings import finding
 
 
@@ -209,7 +209,7 @@ def test_the_layout_of_nnunet(tmp_path):
     volumes, skipped = volumes_of(tmp_path)
     found = {(volume.case, volume.phase, volume.label and volume.label.parent.name) for volume in volumes}
     assert found == {("a", "ED", "labelsTr"), ("c", None, None)}
-    assert [path for paths in skipped.values() for path in paths] == [
+    assert sorted(path for paths in skipped.values() for path in paths) == [
         str(tmp_path / "imagesTr/a_ED_0001.nii.gz"),
         str(tmp_path / "labelsTr/b.nii.gz"),
     ]

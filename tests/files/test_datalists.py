@@ -6,7 +6,7 @@ import json
 import os
 
 from planewise.files import datalists as sections
-from planewise.files.datalists import exams_in, items_in, labelled_exams, parsed_datalist, takes_all
+from planewise.files.datalists import exams_in, items_in, labelled_exams, parsed_datalist
 
 ITEMS = [{"exam": "a", "image": "a0"}, {"exam": "a", "image": "a1", "group": "DCM"}, {"image": "b"}, {"image": "c"}]
 
@@ -28,7 +28,3 @@ def test_exams_are_counted_by_their_name_or_file():
     assert exams_in(content, "training", "validation", labelled=True) == 2
     assert labelled_exams(content, "training") == 1 and labelled_exams({"training": ITEMS[2:]}, "training") == 2
     assert items_in([], "training") == items_in({"training": None}, "training") == []
-
-
-def test_a_draw_of_more_than_all_takes_all():
-    assert takes_all([4, 1, 3, 2], 3) == [3, 4] and takes_all([1], 0) == []

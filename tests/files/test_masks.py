@@ -12,12 +12,12 @@ from planewise.files.masks import (
     HEART_STRUCTURES,
     label_values,
     labels_of,
+    mark_predicted,
     mask_doubts,
     read_mask,
     unknown_values,
     why_unusable,
 )
-from planewise.files.predicted_masks import mark_predicted
 from planewise.findings import Finding, finding
 
 from tests.exams.conftest import write_usual_exam

@@ -6,16 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.geometry import (
-    angle_between_planes,
-    clip_lines,
-    intersection_lines,
-    line_errors,
-    line_heatmaps,
-    pixels_to_patient,
-    plane_from_lines,
-    signed_distance,
-)
+from planewise.geometry import clip_lines, intersection_lines, line_errors, line_heatmaps, pixels_to_patient
+from planewise.geometry.lines import plane_from_lines
+from planewise.geometry.planes import angle_between_planes, signed_distance
 
 from .slices import affines, planes_through, rotation
 

@@ -1,3 +1,5 @@
+"""Test relative locations, and the direction of stacks in the body."""
+
 from __future__ import annotations
 
 import math
@@ -6,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from planewise.findings import finding
 from planewise.geometry import (
     base_to_apex,
     centrosymmetric,
@@ -13,6 +16,9 @@ from planewise.geometry import (
     relative_locations,
     to_left_front_or_head,
 )
+from planewise.geometry.locations import stack_obliquity
+from planewise.geometry.tolerances import OFF_AXIS
+from planewise.preprocessing.require_view import wrong_direction
 
 from .slices import rotation
 
@@ -85,3 +91,37 @@ def test_order_of_locations():
     assert location_order(torch.tensor([1.0, 0.6, 0.5, -0.1])) == -1
     assert abs(location_order(torch.tensor([0.5, 0.1, 0.9, 0.2, 0.6]))) < 0.5
     assert math.isnan(location_order(torch.tensor([0.0, 1.0])))
+
+
+def affines(*degrees: float) -> torch.Tensor:
+    """Coronal slices, each rotated by this angle about the patient's left-right axis."""
+    stack = torch.eye(4, dtype=torch.float64).repeat(len(degrees), 1, 1)
+    for affine, turned in zip(stack, map(math.radians, degrees), strict=True):
+        # rows run to the left, columns to the feet: 2 x 3 mm pixels, slices 8 mm apart
+        affine[:3, 0] = torch.tensor([-2.0, 0, 0])
+        affine[:3, 1] = 3 * torch.tensor([0, math.sin(turned), -math.cos(turned)])
+        affine[:3, 2] = 8 * torch.tensor([0, math.cos(turned), math.sin(turned)])
+    return stack
+
+
+@pytest.mark.parametrize(
+    ("turned", "degrees", "across"), [(0, 0, "coronal"), (20, 20, "coronal"), (-20, 20, "coronal"), (70, 20, "axial")]
+)
+def test_how_oblique_a_stack_is(turned, degrees, across):
+    found, name = stack_obliquity(affines(turned, turned, turned))
+    assert (found, name) == (pytest.approx(degrees, abs=1e-6), across)
+
+
+@pytest.mark.parametrize(("turned", "limit"), [(-20, 15.0), (-40, 39.99), (20, 0.0), (0, 0.0)])
+def test_what_is_oblique_enough(turned, limit):
+    assert wrong_direction(affines(turned), limit) == []
+
+
+def test_slices_across_another_axis_than_the_hearts_are_no_short_axis():
+    # one reason is enough
+    not_oblique = finding("stack-off-axis", degrees=14.9, plane="coronal", limit=15.0, kind="not-oblique")
+    assert wrong_direction(affines(14.9), 15.0) == [not_oblique]
+    off_axis = finding("stack-off-axis", degrees=70, limit=OFF_AXIS, kind="off-axis")
+    assert wrong_direction(affines(20.0), 15.0) == [off_axis]
+    # the header of a file may have lost its orientation
+    assert wrong_direction(affines(0.0), 15.0, straight=True) == [] != wrong_direction(affines(0.0), 15.0)

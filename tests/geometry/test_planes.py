@@ -6,15 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.geometry import (
+from planewise.geometry import check_affine, plane_from_affine, square_on_plane
+from planewise.geometry.planes import (
     affine_inverse,
     angle_between_planes,
-    check_affine,
     fit_plane,
     nearest_body_axis,
-    plane_from_affine,
     signed_distance,
-    square_on_plane,
 )
 
 from .slices import affines, rotation

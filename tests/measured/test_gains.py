@@ -9,59 +9,39 @@ from tools.measured import gains
 ENTRY = {"title": "Hearts", "score": "mean Dice", "unit": "labelled exams", "table": "Paired"}
 
 
-def study(**changed: object) -> gains.Study:
-    def row(mean: str, interval: str, verdict: str) -> dict[str, str]:
-        return {"mean": mean, "95 % interval": interval, "verdict": verdict}
+def row(mean: str, interval: str, verdict: str, each: str = "") -> dict[str, str]:
+    return {"mean": mean, "95 % interval": interval, "verdict": verdict, "each draw": each}
 
+
+def study(**changed: object) -> gains.Study:
     rows = {
-        "4, a minus scratch": row("+0.200", "+0.100 to +0.300", "better"),
+        "4, a minus scratch": row("+0.200", "+0.100 to +0.300", "better", "+0.1 +0.3"),
         "4, b minus scratch": row("-0.100", "-0.150 to -0.050", "worse"),
-        "4, d minus scratch": row("-0.050", "-0.090 to -0.010", "worse"),
         "16, a minus scratch": row("+0.050", "-0.010 to +0.110", "inconclusive"),
         "16, b minus scratch": row("+0.010", "-", "the word of an older page"),
         "4, a again minus scratch": row("+0.300", "+0.200 to +0.400", "better"),
         "4, a minus b": row("+0.300", "+0.200 to +0.400", "better"),
     }
-    return gains.Study.of({"tables": {"Paired": rows}}, ENTRY | changed)
-
-
-def test_a_headline_counts_pretexts_and_neither_controls_nor_second_seeds():
-    said = "4 (most: a, +0.200), 2 worse (most: b, -0.100); none of 2 better with 16."
-    assert study().headline() == f"**Hearts**, mean Dice by labelled exams, 1 draw: 1 of 3 better with {said}"
-    assert "1 of 1 better with 4 (most: a, +0.200); none of 1 better with 16." in study(controls=["b", "d"]).headline()
-    assert study(controls=["a"], names={"b": "c"}).methods == ["a", "c", "d", "a again"]
-
-
-def test_a_table_begins_with_the_scores_from_scratch_and_the_headline_says_how_many_draws():
     tables = {
-        "Paired": {
-            "4, a minus scratch": {"mean": "+0.2", "95 % interval": "-", "verdict": "better", "each draw": "+0.1 +0.3"}
-        },
-        "Dice": {
-            "4, from scratch": {"mean": "0.61 (0.2)", "missed": "1"},
-            "4, a": {"mean": "0.81 (0.2)", "missed": "0"},
-        },
+        "Paired": rows,
+        "Dice": {"4, from scratch": {"mean": "0.61 (0.2)", "missed": "1"}, "4, a": {"mean": "0.81 (0.2)"}},
         "Kappa": {"from scratch": {"method": "from scratch", "4 (10 %)": "0.5 (0.1)", "80": ""}},
     }
+    return gains.Study.of({"tables": tables}, ENTRY | changed)
+
+
+def test_a_table_marks_each_verdict_and_counts_the_draws():
+    title, _, _, _, *rows = study(names={"b": "c"}).table().splitlines()
+    assert title == "**Hearts**, mean Dice by labelled exams, 2 draws with 4 and 1 draw with 16:"
+    assert rows == ["| a | **+0.200** | +0.050 |", "| c | *-0.100* | (+0.010) |", "| a again | **+0.300** |  |"]
+    assert gains.verdicts_in_all([study()]).startswith("In all, 3 of 4 intervals exclude zero (2 better, 1 worse)")
+
+
+def test_a_table_begins_with_the_scores_from_scratch():
     for path, score in (("Dice/*, from scratch/mean", "0.61"), ("Kappa/from scratch/*", "0.5")):
-        found = gains.Study.of({"tables": tables}, ENTRY | {"scratch": path})
-        assert found.table().splitlines()[2] == f"| score from scratch | {score} |"
-        assert "by labelled exams, 2 draws: " in found.headline()
-    row = tables["Paired"]["4, a minus scratch"]
-    more = {f"{count}, a minus scratch": row | {"each draw": "+0.1"} for count in (16, 64)}
-    found = gains.Study.of({"tables": {"Paired": tables["Paired"] | more}}, ENTRY)
-    assert "by labelled exams, 2 draws with 4 and 1 draw with 16 and 64: " in found.headline()
+        assert study(scratch=path).table().splitlines()[4] == f"| score from scratch | {score} |  |"
     with pytest.raises(ValueError, match=r"Dice/\*, from zero/mean leads to no score"):
-        gains.Study.of({"tables": tables}, ENTRY | {"scratch": "Dice/*, from zero/mean"})
-
-
-def test_a_table_marks_each_verdict():
-    assert study().table().splitlines()[2:] == [
-        "| a | **+0.200** | +0.050 |",
-        "| b | *-0.100* | (+0.010) |",
-        "| d | *-0.050* |  |",
-        "| a again | **+0.300** |  |",
-    ]
+        study(scratch="Dice/*, from zero/mean")
 
 
 def test_a_bundles_page_has_its_methods_gains_in_every_study():
@@ -71,3 +51,43 @@ def test_a_bundles_page_has_its_methods_gains_in_every_study():
         "| Knees, mean Dice | b | 4: *-0.100*, 16: (+0.010) |",
         "",
     ]
+
+
+SCORES = {
+    "table": "Dice",
+    "head": "Dice",
+    "columns": {"0": [0, ""], "4": [4, ""], "4, longer": [4, ", longer"]},
+    "rows": {"scratch": ["from scratch"], "pretrained": ["location", "location, as it ships"]},
+}
+
+
+def test_each_score_has_the_interval_of_its_gain_over_scratch_with_as_many_steps():
+    scores = {
+        "4, from scratch": "0.5",
+        "4, location": "0.7",
+        "4, location, longer": "0.8",
+        "0, location, as it ships": "0.6",
+    }
+    differences = {
+        "4, location minus scratch": row("+0.2", "+0.100 to +0.300", "better"),
+        "4, location, longer minus scratch": row("+0.2", "+0.200 to +0.400", "better"),
+    }
+    long = {"4, location, longer minus from scratch, longer": row("+0.2", "-0.010 to +0.030", "inconclusive")}
+    tables = {
+        "Dice": {name: {"mean": f"{value} (0.1)"} for name, value in scores.items()},
+        "Paired differences in mean Dice": differences,
+        "Paired differences in mean Dice, longer": long,
+    }
+    assert gains.score_table({"tables": tables}, SCORES).splitlines()[2:] == [
+        "| scratch | - | 0.5 | - |",
+        "| pretrained | 0.6 | **0.7** (+0.100 to +0.300) | 0.8 (-0.010 to +0.030) |",
+    ]
+
+
+def test_without_a_record_or_an_interval_there_is_none():
+    assert gains.score_table(None, SCORES).splitlines()[2:] == ["| scratch | - | - | - |", "| pretrained | - | - | - |"]
+    tables = {
+        "Dice": {"4, location": {"mean": "0.7 (0.1)"}},
+        "Paired differences in mean Dice": {"4, location minus scratch": row("+0.2", "-", "one draw")},
+    }
+    assert "| pretrained | - | 0.7 | - |" in gains.score_table({"tables": tables}, SCORES)

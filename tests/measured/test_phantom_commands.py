@@ -32,7 +32,6 @@ def test_the_scores_of_a_readmes_commands_are_recorded(tmp_path, monkeypatch):
         record = measured.measure("some", tmp_path / "out")
         assert record["made_by"] | {"date": ""} == {"date": "", "commit": "abc", "precision": "bfloat16"}
         assert record["runs"] == {"run": {"a": {"x": 0.123457}, "n": 3, "own": 0}}
-    assert json.loads(measured.as_text(record)) == record
 
 
 PAGES = [measured.ROOT / "bundles" / name / "docs/README.md" for name in RELEASED]

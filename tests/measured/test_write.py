@@ -86,7 +86,7 @@ def test_a_record_is_what_the_study_found(tmp_path):
 
 def test_the_command_writes_then_checks(tmp_path, monkeypatch, capsys):
     (tmp_path / "records").mkdir()
-    blocks = [f"{measured.ROWS.format(number=number)}\n{END}" for number in (1, 2)]
+    blocks = [f"{measured.mark_of(f'scores {number}')}\n{END}" for number in (1, 2)]
     (tmp_path / "page.md").write_text("\n".join(blocks))
     (tmp_path / "records/heart.json").write_text(measured.as_text(RECORD | {"made_by": {}}))
     entry = "- {{study: heart, files: [page.md], rows: ['{} {{pretrain/location/location/mae|.3f}}']}}\n"
@@ -116,7 +116,7 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
         "| [`downstream_c`](bundles/downstream_c/docs/README.md) | ventricles |",
         "| **classification** | |",
     ]
-    (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.BUNDLES}\n{END}\n")
+    (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.mark_of('bundles')}\n{END}\n")
     write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"version": "1.0.0", "planewise": masks})
     write(tmp_path / "bundles/pretext_new/configs/metadata.json", {"version": "0.0.1"})  # not released, so not listed
     entry = {"bundles": "bundles", "files": ["README.md"]}

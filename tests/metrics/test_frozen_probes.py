@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from planewise.metrics import linear_probe, neighbour_probe
+from planewise.metrics import linear_probe
 
 
 @pytest.fixture
@@ -49,37 +49,17 @@ def test_linear_probe_is_a_ridge_regression_whose_strength_is_chosen_without_the
         assert np.allclose(found[:, column], [ridge(x, y, query, best) for query in q], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("settings", "most", "temperature"), [({"neighbours": 3, "temperature": 0.2}, 3, 0.2), ({}, 20, 0.1)]
-)
-def test_neighbour_probe_weighs_neighbours_by_their_cosine(rows, settings, most, temperature):
-    features, targets, queries = rows
-    # more rows than neighbours
-    features, targets = torch.cat([features, 14 - 0.9 * features]), torch.cat([targets, targets.flip(0)])
-    found = neighbour_probe(features, targets, queries, **settings)
-    mean = features.mean(dim=0)
-    for query, answer in zip(queries, found, strict=True):
-        cosines = [float(torch.cosine_similarity(query - mean, row - mean, dim=0)) for row in features]
-        nearest = sorted(range(len(cosines)), key=cosines.__getitem__, reverse=True)[:most]
-        weights = [math.exp(cosines[row] / temperature) for row in nearest]
-        wanted = sum(weight * targets[row] for weight, row in zip(weights, nearest, strict=True)) / sum(weights)
-        assert torch.allclose(answer, wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize("probe", [linear_probe, neighbour_probe])
-def test_unknown_targets_do_not_count(rows, probe):
+def test_unknown_targets_do_not_count(rows):
     features, targets, queries = rows
     some = targets.clone()
     some[::2, 1] = math.nan
-    found = probe(features, some, queries)
-    assert torch.allclose(found[:, :1], probe(features, targets[:, :1], queries), atol=1e-5)
-    if probe is linear_probe:
-        assert torch.allclose(found[:, 1:], probe(features[1::2], targets[1::2, 1:], queries), atol=1e-5)
+    found = linear_probe(features, some, queries)
+    assert torch.allclose(found[:, :1], linear_probe(features, targets[:, :1], queries), atol=1e-5)
+    assert torch.allclose(found[:, 1:], linear_probe(features[1::2], targets[1::2, 1:], queries), atol=1e-5)
     assert found.isfinite().all()
-    assert probe(features, torch.full((14, 1), math.nan), queries).isnan().all()
+    assert linear_probe(features, torch.full((14, 1), math.nan), queries).isnan().all()
 
 
 def test_a_target_of_one_value_is_predicted_as_that_value(rows):
     features, _, queries = rows
     assert torch.equal(linear_probe(features, torch.ones(14, 1), queries), torch.ones(4, 1))
-    assert torch.allclose(neighbour_probe(features, torch.ones(14, 1), queries), torch.ones(4, 1))

@@ -125,5 +125,5 @@ def test_levels_the_way_back_and_torchscript():
         32,
     )
     assert EmbeddingNet(net.encoder)(image).shape == (2, 128)
-    with pytest.raises(ValueError, match="change image_size"):
+    with pytest.raises(ValueError):
         net(torch.rand(1, 1, 48, 48))

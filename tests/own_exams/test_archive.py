@@ -7,19 +7,19 @@ import json
 import os
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
-from planewise.commands.own_exam import _show_archive, show_pages
+from planewise.commands.own_exams import _show_archive, show_pages
 from planewise.errors import InputError
 from planewise.files.atomic_write import unwritable
 from planewise.findings import finding
-from planewise.own_exams.archive import work_through
-from planewise.own_exams.heart_bundles import ExamWork, LeftOut, Summary
-from planewise.own_exams.provenance import Note
+from planewise.own_exams.archive import ExamWork, Summary, work_through
+from planewise.own_exams.bundles import Note
+from planewise.own_exams.heart_stacks import LeftOut
 from pydicom.data import get_testdata_file
 from rich.console import Console
 
@@ -44,33 +44,37 @@ def files(tmp_path):
 
 
 class Work:
-    """Counts the exams that it processes. An exam's outcome is its severity, or an error to raise."""
+    """Counts the exams that it processes. An exam's outcome is its severity, or an error to raise; ``summary`` makes its
+    summary."""
 
-    def __init__(self, files, outcomes, left_out=None, **settings):
+    def __init__(self, files, outcomes, left_out=None, summary=None, **settings):
         self.made = []
         self.outcomes = outcomes
+        self.summary = summary or self.usual
         self.work = ExamWork(
             "plan",
             [{"image": str(file), "exam": file.name[4:5] * 4} for file in files],
             settings,
             left_out or {},
-            self.run,
-            lambda exam: Summary({"2ch_angle_deg": exam, "2ch_offset_mm": None}, "words", [FAR] * (exam > 1), exam),
+            lambda stacks, output: (stacks, {}),
+            self.make,
             Note("Planes by some weights.", "Their error is unknown."),
             {},
             "Planned exams",
             "What the numbers mean.",
         )
 
-    def run(self, items, output):
-        (item,) = items
-        self.made.append(item["exam"])
-        outcome = self.outcomes[item["exam"]]
+    def usual(self, exam):
+        return Summary({"2ch_angle_deg": exam, "2ch_offset_mm": None}, "words", [FAR] * (exam > 1), exam)
+
+    def make(self, exam, items, output):
+        self.made.append(exam)
+        outcome = self.outcomes[exam]
         if isinstance(outcome, BaseException):
             raise outcome
-        (output / item["exam"]).mkdir(exist_ok=True)
-        (output / item["exam"] / "index.html").write_text("page")
-        return [outcome]
+        (output / exam).mkdir(exist_ok=True)
+        (output / exam / "index.html").write_text("page")
+        return SimpleNamespace(summary=self.summary(outcome))
 
 
 def shown(work, output) -> str:
@@ -128,13 +132,12 @@ def test_the_folders_of_an_anonymous_archive_are_listed_next_to_it(files, tmp_pa
 
 def test_what_is_not_a_heart_comes_first(files, tmp_path):
     outcomes = {"aaaa": 20.0, "bbbb": 1.0, "cccc": 2.0}
-    work = Work(files, outcomes).work
 
     def summary(exam):
         return Summary({}, "words", [], exam, not_a_heart=exam < 20)
 
     for _ in range(2):  # also if the summaries are read again
-        done = work_through(replace(work, summary=summary), tmp_path / "out", lambda line: None)
+        done = work_through(Work(files, outcomes, summary=summary).work, tmp_path / "out", lambda line: None)
         assert list(done.finished) == ["cccc", "bbbb", "aaaa"]
     assert done.kept == 3
 
@@ -178,16 +181,13 @@ def test_an_exam_whose_masks_a_person_corrected_is_made_again(files, tmp_path):
     mask = out / "masks/aaaa/aaaa_mask.nii.gz"
     mask.parent.mkdir(parents=True)
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), "u1"), np.eye(4)), mask)
-    for since, made in ((-1, []), (1, ["aaaa"])):
-        when = (out / "aaaa/plan.done.json").stat().st_mtime_ns + since * 10**9
-        os.utime(mask, ns=(when, when))
-        assert again() == made
+    assert again() == ["aaaa"] and again() == []
+    os.utime(mask, ns=(1, 1))
+    assert again() == ["aaaa"] and again() == []
     # the mask is kept, corrected further, and removed
     kept = mask.rename(mask.with_name("aaaa_mask_corrected.nii.gz"))
-    os.utime(kept, ns=(1, 1))
     assert again() == ["aaaa"] and again() == []
-    when = (out / "aaaa/plan.done.json").stat().st_mtime_ns + 1
-    os.utime(kept, ns=(when, when))
+    os.utime(kept, ns=(2, 2))
     assert again() == ["aaaa"]
     kept.unlink()
     assert again() == ["aaaa"] and again() == []
@@ -215,7 +215,7 @@ def test_every_run_names_the_exams_with_masks_that_a_person_changed(files, tmp_p
             corrected=["LV_ml"] * (exam == 2),
         )
 
-    work = replace(Work(files, {"aaaa": 2, "bbbb": 0, "cccc": 1}).work, summary=summary)
+    work = Work(files, {"aaaa": 2, "bbbb": 0, "cccc": 1}, summary=summary).work
     for _ in range(2):
         lines = shown(work, tmp_path / "out").splitlines()
         assert (
@@ -240,15 +240,16 @@ def test_a_full_disk_stops_the_run(files, tmp_path):
         assert [row["exam"] for row in table(tmp_path / "out")] == ["aaaa"]
 
 
-def test_one_exam_is_an_archive_if_others_are_left_out_or_were_there(files, tmp_path, capsys):
+def test_one_exam_is_an_archive_if_others_are_left_out_or_were_there(files, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
 
     def again(number, **left_out):
         work = Work(files[number : number + 1], {"aaaa": 0.5, "bbbb": 2.0}, left_out).work
-        show_pages("plan", "planning", tmp_path, lambda: work, out, False)
+        monkeypatch.setattr("planewise.own_exams.planning", lambda *_, **__: work)
+        show_pages("plan", "planning", tmp_path, out, anonymous=False)
         return [(row["exam"], row["left_out"]) for row in table(out)], capsys.readouterr().out
 
-    rows, told = again(0, dddd=LeftOut(NO_STACK, tmp_path / "in/Doe"))
+    rows, told = again(0, dddd=LeftOut(NO_STACK, [{"image": str(tmp_path / "in/Doe.nii.gz")}]))
     assert [exam for exam, _ in rows] == ["aaaa", "dddd"] and rows[1][1] and "Exam dddd is left out: " in told
     rows, told = again(1)
     assert rows == [("bbbb", "")], "the table describes the last input, also if that is one exam"

@@ -9,12 +9,10 @@ import pydicom
 import pytest
 from planewise.exams import find_inputs
 from planewise.findings import finding
-from planewise.metrics.heart_volumes import heart_volumes
-from planewise.own_exams.corrected_masks import CorrectedMask
-from planewise.own_exams.dicom_results import clear_dicom, write_dicom, write_plan, write_segmentations
-from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES
-from planewise.own_exams.heart_results import HeartResults
-from planewise.own_exams.provenance import Provenance
+from planewise.own_exams.bundles import SEGMENTS, Provenance
+from planewise.own_exams.dicom_results import clear_dicom, reported, write_plan, write_segmentations
+from planewise.own_exams.heart_results import heart_volumes
+from planewise.own_exams.masks import CorrectedMask
 
 from tests.exams.conftest import write_usual_exam
 from tests.exams.test_dicom_segmentation import some_labels
@@ -113,12 +111,12 @@ def write(items, tmp_path):
         lv = np.argwhere(labels[phase] == 3)
         labels[phase][tuple(lv[int(share * len(lv)) :].T)] = 2
     affine = np.array(items[0]["image"][0]["affine"])
-    found = replace(heart_volumes(labels, [affine] * 3, STRUCTURES), names=NAMES)
+    found = replace(heart_volumes(labels, [affine] * 3), names=NAMES)
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
     def run(per_series=False, hide=None, surface=None, flags=(FLAG,), corrected=()):
-        masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), Path(), np.empty(0)) for phase in corrected}
-        results = HeartResults("aa", NAMES, found, masks, surface, flags)
+        masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), np.empty(0)) for phase in corrected}
+        results = replace(found, exam="aa", files=NAMES, corrected=masks, surface=surface, findings=flags)
         files = write_segmentations(tmp_path, items, labels, results, [CHOSEN, NOTE], WEIGHTS, per_series, hide)
         return [file.name for file in files], found
 
@@ -255,23 +253,13 @@ def test_without_the_patient(write, tmp_path, items):
 
 
 def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_path):
-    def make(hide):
-        save("volumes.sr.dcm", "planewise contributors", str(hide))
-
-    def save(name, manufacturer, text=""):
+    def save(name, manufacturer):
         dataset = pydicom.dcmread(items[0]["image"][0]["image"])
-        dataset.Manufacturer, dataset.ImageComments = manufacturer, text
+        dataset.Manufacturer = manufacturer
         dataset.save_as(tmp_path / name)
 
-    def comments():
-        return pydicom.dcmread(tmp_path / "volumes.sr.dcm").ImageComments
-
     save("phase33.seg.dcm", "planewise contributors")
-    assert clear_dicom(tmp_path) == write_dicom("abc", items[0], True, make) == []
-    assert [file.name for file in tmp_path.glob("*.dcm")] == ["volumes.sr.dcm"]
-    assert comments() == "abc"
-    assert write_dicom("abc", items[0], False, make) == []
-    assert comments() == "None"
+    assert clear_dicom(tmp_path) == [] and not [*tmp_path.glob("*.dcm")]
     # another program saved a corrected mask
     save("phase33.seg.dcm", "QIICR")
     kept = finding("file-kept", file="phase33.seg.dcm", kept="phase33_corrected.seg.dcm")
@@ -284,10 +272,8 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
     dataset = pydicom.dcmread(items[0]["image"][0]["image"])
     del dataset.FrameOfReferenceUID
     dataset.save_as(items[0]["image"][0]["image"])
-    plan = {"views": {"2ch": planned()}}
-
-    def make(hide):
-        return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, hide)
-
-    (found,) = write_dicom("abc", items[0], False, make)
+    plan, findings = {"views": {"2ch": planned()}}, []
+    with reported(findings):
+        write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, None)
+    (found,) = findings
     assert found.code == "no-dicom" and found["missing"] == ("FrameOfReferenceUID",)

@@ -1,16 +1,17 @@
-"""Test which numbers a finding concerns, in the record of a heart and in everything that is written from it."""
+"""Test volumes of hearts whose voxels can be counted by hand, and which numbers a finding concerns, in the record of a heart
+and in everything that is written from it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from planewise.findings import finding
-from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.own_exams.corrected_masks import CorrectedMask
-from planewise.own_exams.heart_results import HeartResults
+from planewise.own_exams.heart_results import HeartResults, heart_volumes
+from planewise.own_exams.masks import CorrectedMask
 from planewise.own_exams.write_volumes import (
     shown_flags,
     volume_columns,
@@ -22,10 +23,10 @@ from planewise.own_exams.write_volumes import (
 
 NAMES = ["phase00", "phase33", "phase67"]
 #: End-diastole is the second of three phases, end-systole the first; the muscle differs between them.
-FOUND = HeartVolumes(
+FOUND = HeartResults(
     {"LV": [40.0, 100.0, 70.0], "RV": [60.0, 120.0, 90.0], "myocardium": [80.0, 100.0, 90.0]},
     {},
-    10.0,
+    [],
     1,
     0,
     names=NAMES,
@@ -37,8 +38,8 @@ SMALL = finding("number-implausible", value=1.0, low=5, high=640, unit="ml")
 
 def results_of(*findings, found=FOUND, surface=None, corrected=()):
     files = [f"aa_{name}" for name in found.names]
-    masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), Path(), np.empty(0)) for phase in corrected}
-    return HeartResults("aa", files, replace(found, corrected=[*corrected]), masks, surface, findings)
+    masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), np.empty(0)) for phase in corrected}
+    return replace(found, exam="aa", files=files, corrected=masks, surface=surface, findings=findings)
 
 
 def marked(results, indexed=False):
@@ -82,7 +83,7 @@ def test_a_flag_marks_its_number_and_those_computed_from_it(number, columns):
 
 
 def test_a_flag_of_all_phases_marks_all_volumes_and_what_is_computed_from_them():
-    flag = finding("stack-doubtful", low=8.0, high=10.0, kind="thickness")
+    flag = finding("stack-doubtful", low=8.0, high=10.0, kind="gaps")
     results = results_of(flag)
     assert all(number.marked for number in results.numbers)
     assert volume_columns(results, ITEMS)["flags"] == [str(flag)] * 3
@@ -99,7 +100,7 @@ def test_a_flag_of_the_body_surface_concerns_only_values_per_m2():
 
 
 def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
-    one = HeartVolumes({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, 10.0, 0, 0, names=["segmentation"])
+    one = HeartResults({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, [], 0, 0, names=["segmentation"])
     flags = [SMALL.about("RV volume"), finding("mask-no-heart", kind="empty")]
     results = results_of(flags[0], found=one)
     summary, content = volume_summary(results), volume_content(results)
@@ -113,7 +114,7 @@ def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
 
 def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction_without_a_mark():
     volumes = {"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}
-    found = HeartVolumes(volumes, {}, 10.0, 1, 0, names=["ES", "ED"])
+    found = HeartResults(volumes, {}, [], 1, 0, names=["ES", "ED"])
     results = results_of(finding("volume-incomplete", "RV volume at end-diastole", kind="nowhere"), found=found)
     columns = volume_columns(results, ITEMS[:2])
     assert columns["LV_ejection_fraction_percent"] == [60, ""] and columns["RV_ejection_fraction_percent"] == ["", ""]
@@ -128,3 +129,44 @@ def test_numbers_from_corrected_masks_are_marked():
     assert {*files} == {number.name for number in results.numbers if 1 in number.phases} and len(files) == 8
     assert {*files.values()} == {("1_corrected.nii",)}
     assert len(volume_summary(results).corrected) == 7
+
+
+#: 2 x 2.5 mm in the plane; slices are 10 mm apart and oblique to the axes: 0.05 ml a voxel
+AFFINE = np.array([[0, 2.5, 0, 5], [-2, 0, 0, 7], [0, 0, 10, 9], [0, 0, 0, 1.0]])
+
+
+def heart(rv, myocardium, lv):
+    labels = np.zeros((20, 20, 3), dtype=np.uint8)
+    labels.ravel()[:rv], labels.ravel()[rv : rv + myocardium] = 1, 2
+    labels.ravel()[rv + myocardium : rv + myocardium + lv] = 3
+    return labels
+
+
+def test_volumes_fractions_and_mass():
+    phases = [heart(80, 40, 90), heart(100, 60, 120), heart(40, 50, 30)]
+    found = heart_volumes(phases, [AFFINE] * 3)
+    assert found.volumes["LV"] == pytest.approx([4.5, 6.0, 1.5])
+    assert found.volumes["RV"] == pytest.approx([4.0, 5.0, 2.0])
+    assert (found.end_diastole, found.end_systole) == (1, 2)
+    assert found.ejection_fraction("LV") == pytest.approx(75.0)
+    assert found.ejection_fraction("RV") == pytest.approx(60.0)
+    assert (found.stroke_volume("LV"), found.stroke_volume("RV")) == pytest.approx((4.5, 3.0))
+    assert found.masses == pytest.approx([2.0 * 1.05, 3.0 * 1.05, 2.5 * 1.05])
+    assert found.mass == pytest.approx(3.0 * 1.05)
+
+
+def test_a_heart_without_a_ventricle_has_no_fraction():
+    found = heart_volumes([heart(0, 10, 20), heart(0, 10, 10)], [AFFINE] * 2)
+    assert math.isnan(found.ejection_fraction("RV")) and found.ejection_fraction("LV") == pytest.approx(50.0)
+
+
+def test_in_an_unevenly_spaced_stack_each_slice_counts_with_its_own_thickness():
+    labels = np.zeros((20, 20, 3), dtype=np.uint8)
+    labels[:4, :5, 0], labels[:10, :10, 1], labels[:10, :7, 2] = 3, 3, 3
+    thickness = np.array([5.0, 7.5, 10.0])
+    found = heart_volumes([labels, labels], [AFFINE] * 2, thickness=thickness)
+    # a voxel covers 5 mm2
+    assert found.volumes["LV"] == pytest.approx([5 * (20 * 5 + 100 * 7.5 + 70 * 10) / 1000] * 2)
+    assert found.thickness == [5.0, 7.5, 10.0]
+    even = heart_volumes([labels], [AFFINE], thickness=np.full(3, 10.0))
+    assert even.volumes["LV"] == pytest.approx(heart_volumes([labels], [AFFINE]).volumes["LV"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.findings import finding
-from planewise.metrics.heart_volumes import HeartVolumes
+from planewise.own_exams.heart_results import HeartResults
 from planewise.own_exams.implausible_volumes import image_faults, implausible_volumes
 
 #: Slices 1 to 8 of 10 show both ventricles.
@@ -20,10 +20,10 @@ def hearts_of(lv, rv=None, muscle=100.0, lv_areas=USUAL, rv_areas=USUAL, distanc
     """A heart with these volumes and the same slices in every phase; its phases are called by their numbers."""
     rv = lv if rv is None else rv
     count = len(lv)
-    return HeartVolumes(
+    return HeartResults(
         {"LV": list(lv), "RV": list(rv), "myocardium": [muscle] * count},
         {"LV": [lv_areas] * count, "RV": [rv_areas] * count},
-        distance,
+        [distance] * len(lv_areas),
         int(np.argmax(lv)),
         int(np.argmin(lv)),
         names=[*map(str, range(count))],
@@ -134,7 +134,7 @@ def test_a_jump_is_flagged_where_it_is(jump_at, size, up):
     curve = cycle(25, 190, 100)
     curve[jump_at] += size if up else -size
     found = hearts_of(cycle(25, 190, 100), curve)
-    assert ("volume-unsteady", "", found.number("RV", "volume", jump_at)) in kinds(implausible_volumes(found))
+    assert ("volume-unsteady", "", found.called("RV", "volume", jump_at)) in kinds(implausible_volumes(found))
 
 
 def test_end_systole_after_the_heart_fills():
@@ -166,7 +166,8 @@ def test_end_systole_after_the_heart_fills():
 def test_an_end_slice_that_empties_is_flagged_if_it_decides_the_ejection_fraction(full, empty, where, turned):
     if turned:
         full, empty = full[::-1], empty[::-1]
-    found = replace(hearts_of([150.0, 60.0]), areas={"LV": [full, empty], "RV": [full, full]})
+    areas = {"LV": [full, empty], "RV": [full, full]}
+    found = replace(hearts_of([150.0, 60.0], lv_areas=full), areas=areas)
     flags = [flag for flag in implausible_volumes(found) if dict(flag.values).get("kind") == "emptied"]
     assert [flag.subject for flag in flags] == ["LV volume at end-systole"] * bool(where)
     if where:
@@ -200,10 +201,12 @@ def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
     assert image_faults(images, names, found) == []
     images[2][..., 3] = 0.0
     (flag,) = image_faults(images, names, found)
-    assert (flag.code, flag["kind"], flag["slices"]) == ("slices-alike", "blank", ("4",)) and names[2] in flag["where"]
+    assert (flag.code, flag["kind"], flag["slices"]) == ("slices-alike", "blank-in", ("4",)) and flag["phases"] == (
+        names[2],
+    )
     assert flag.marks == ("volume at end-diastole", "volume at end-systole", "volume at phase67")
     for image in images:
         image[..., 2], image[..., 3] = image[..., 0], 7.0
     blank, copies = image_faults(images, names, found)
-    assert blank == finding("slices-alike", kind="blank", slices=["4"], count=4, where="")
-    assert copies == finding("slices-alike", kind="copies", slices=["1 = 3"], count=4, copies=1, where="")
+    assert blank == finding("slices-alike", kind="blank", slices=["4"], count=4)
+    assert copies == finding("slices-alike", kind="copies", slices=["1 = 3"], count=4, copies=1)

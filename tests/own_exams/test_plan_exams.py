@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 from planewise.exams import find_inputs
@@ -13,10 +12,9 @@ from planewise.own_exams.plan_exams import (
     OPERATOR_DEG,
     OPERATOR_MM,
     TWO_LIMITS,
-    PlannedExam,
-    _summary,
-    judged,
+    ComparedView,
     plan_exams,
+    plan_summary,
 )
 from planewise.preprocessing.exam_name import volume_name
 from planewise.workshop.phantoms import UNLABELLED
@@ -30,35 +28,33 @@ FLAT, FAINT, FAR = (
 )
 
 
-def planned(apart, *found, **views):
-    """A planned exam; each view may have its own values."""
-    known = {"verdict": "plane", "reasons": [], "origin": [0.0] * 3, "within_deg": 5.0, "within_mm": 2.0}
-    known |= {"agreement": 0.8, "slices_that_disagree": [], "slices_without_a_line": []}
-    views = {view: known | entry for view, entry in views.items()}
-    findings = [*found, *(each for view, entry in views.items() for each in judged(view, entry, apart[view]))]
-    plan = {"views": views, "bounds_measured_on": "9 exams", "slices": 5}
-    return PlannedExam("aa", Path(), [], {}, [], apart, plan, None, findings)
+def planned(apart, *found):
+    """The summary of an exam with these distances from the acquired views, and these findings."""
+    entry = {"verdict": "plane", "reasons": [], "origin": [0.0] * 3, "within_deg": 5.0, "within_mm": 2.0}
+    entry |= {"agreement": 0.8, "slices_that_disagree": [], "slices_without_a_line": []}
+    views = [ComparedView(view, entry, distance) for view, distance in apart.items()]
+    return plan_summary(views, [*found, *(each for view in views for each in view.findings())])
 
 
 def test_a_view_is_flagged_beyond_what_plan_and_operator_may_err():
     # hypot(5, 12.5) is 13.46 degrees, hypot(2, 5) is 5.385 mm
-    summary = _summary(planned({"2ch": (13.4, 5.3), "4ch": (1.0, 5.5)}, **{"2ch": {}, "4ch": {}}))
+    summary = planned({"2ch": (13.4, 5.3), "4ch": (1.0, 5.5)})
     assert summary.flags == [finding("view-far", "4ch", values=["5.5 mm"], limits=["5.39 mm"])]
     assert summary.severity == pytest.approx(5.5 / math.hypot(2, 5))
     assert summary.flagged == ["4ch_offset_mm"] and summary.words.count("(!)") == 1
     assert summary.values["2ch_angle_deg"] == 13.4 and summary.values["4ch_bound_mm"] == 2.0
-    assert _summary(planned({"2ch": (13.5, 0.0)}, **{"2ch": {}})).flags
-    assert not _summary(planned({"2ch": (13.4, 5.3)}, **{"2ch": {}})).flags
+    assert planned({"2ch": (13.5, 0.0)}).flags
+    assert not planned({"2ch": (13.4, 5.3)}).flags
 
 
 def test_series_whose_plane_does_not_fit_their_name_are_flagged():
-    exam = planned({"2ch": (1.0, 1.0)}, **{"2ch": {}})
-    assert _summary(exam).severity < 1 and not _summary(exam).flags
+    usual = planned({"2ch": (1.0, 1.0)})
+    assert usual.severity < 1 and not usual.flags
     doubts = [
         finding("view-doubtful", "3ch", named="4ch", number=7, kind="misnamed"),
         finding("phases-doubtful", low=4, high=5, kind="unequal"),
     ]
-    summary = _summary(planned({"2ch": (1.0, 1.0)}, *doubts, **{"2ch": {}}))
+    summary = planned({"2ch": (1.0, 1.0)}, *doubts)
     assert summary.flags == doubts and summary.severity == 1
 
 
@@ -90,9 +86,9 @@ def test_missing_and_repeated_slices_are_said_on_the_page_and_in_the_archive(tmp
     (made,) = plan_exams(tmp_path / "exam", tmp_path / "out")
     gap = finding("slices-missing", between=["3 and 4"], count=4, mm=[20], usual=10)
     # all images of this exam are equal
-    same = finding("slices-alike", kind="copies", slices=["1 = 2 = 3 = 4"], count=4, copies=3, where="")
+    same = finding("slices-alike", kind="copies", slices=["1 = 2 = 3 = 4"], count=4, copies=3)
     for flag in (gap, same):
         assert str(flag) in str(made.lines) and str(flag) in made.page.flags
-        assert flag in _summary(made).flags and flag.record() in made.plan["findings"] and _summary(made).severity >= 1
+        assert flag in made.summary.flags and flag.record() in made.plan["findings"] and made.summary.severity >= 1
     (again,) = [found for found in made.findings if found.code == "images-not-used"]
-    assert f"  {again}" in made.lines and again in _summary(made).remarks and again.record() in made.plan["findings"]
+    assert f"  {again}" in made.lines and again in made.summary.remarks and again.record() in made.plan["findings"]

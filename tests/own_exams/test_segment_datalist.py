@@ -14,7 +14,7 @@ from planewise.data import load_datalist, with_hearts
 from planewise.data.readable_items import NoneReadable
 from planewise.errors import InputError
 from planewise.exams import find_inputs, write_datalist
-from planewise.files.predicted_masks import mark_predicted
+from planewise.files.masks import mark_predicted
 from planewise.findings import finding
 from planewise.own_exams import segment_datalist
 from planewise.preprocessing.exam_name import exam_of, volume_name
@@ -121,7 +121,7 @@ class Bundle:
 @pytest.fixture
 def bundle(any_weights, monkeypatch):
     stand_in = Bundle()
-    monkeypatch.setattr(sys.modules["planewise.own_exams.segment_datalist"], "run_inference", stand_in)
+    monkeypatch.setattr(sys.modules["planewise.own_exams.label_maps"], "run_inference", stand_in)
     return stand_in
 
 

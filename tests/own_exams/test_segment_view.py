@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planewise.commands import app
 from planewise.exams import find_inputs
-from planewise.own_exams import segment_view as module
+from planewise.own_exams import label_maps as module
 from planewise.preprocessing.exam_name import volume_name
 from typer.testing import CliRunner
 

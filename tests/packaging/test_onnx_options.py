@@ -10,7 +10,7 @@ import pytest
 import torch
 from planewise.workshop.packaging import package_bundle
 from planewise.workshop.packaging.bundle import Bundle
-from planewise.workshop.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging.data_format import onnx_options
 
 from tests.bundles.conftest import BUNDLES, tiny
 from tests.packaging.conftest import source, write_run

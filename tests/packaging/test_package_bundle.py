@@ -17,18 +17,16 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.engines.own_names import own_code
+from planewise.engines.run_record import own_code
 from planewise.errors import InputError
 from planewise.files.checksum import sha256
 from planewise.networks import weights_path
 from planewise.workshop.packaging import archive, package_bundle
-from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.bundle import Bundle, check_weights
 from planewise.workshop.packaging.configs import with_values
 from planewise.workshop.packaging.model_card import model_card, with_training, with_training_data
 from planewise.workshop.packaging.package_bundle import _take_network
-from planewise.workshop.packaging.provenance import Provenance
-from planewise.workshop.packaging.run import Run
-from planewise.workshop.packaging.weights import check_weights
+from planewise.workshop.packaging.run import Provenance, Run
 
 from tests.bundles.conftest import BUNDLES, tiny
 from tests.bundles.test_zoo import SECTIONS
@@ -230,37 +228,6 @@ def test_metadata_that_fails_is_refused(change, run, tmp_path):
     (copy / "configs/metadata.json").write_text(json.dumps(metadata))
     with pytest.raises(InputError, match="metadata.json"):
         package_bundle(copy, run, tmp_path / "dist", **SAID)
-
-
-def test_places_that_are_in_use_are_refused(run, tmp_path):
-    (tmp_path / "full" / NAME).mkdir(parents=True)
-    (tmp_path / "file").write_text("")
-    for bundle, dist, more in (
-        (source(NAME), tmp_path / "full", SAID),
-        (source(NAME), source(NAME).parent, SAID),
-        (source(NAME), tmp_path / "file", SAID),
-        (source(NAME), tmp_path / "dist", {}),  # the data is not known
-        (tmp_path, tmp_path / "dist", SAID),
-    ):
-        with pytest.raises(InputError):
-            package_bundle(bundle, run, dist, **more)
-
-
-@pytest.mark.parametrize("link", ["docs/notes.txt", "configs/more.json", "LICENSE"])
-def test_a_link_out_of_the_bundle_is_refused_and_one_within_is_followed(link, run, tmp_path):
-    copy = copied(NAME, tmp_path)
-    secret = tmp_path / "secret"
-    secret.write_text("seed: 1")
-    (copy / link).unlink(missing_ok=True)
-    (copy / link).symlink_to(secret)
-    with pytest.raises(InputError, match=f"{copy / link} points outside the bundle, to {secret}"):
-        package_bundle(copy, run, tmp_path / "dist", **SAID)
-    assert not (tmp_path / "dist").exists()
-    if link == "docs/notes.txt":
-        (copy / link).unlink()
-        (copy / link).symlink_to("data_license.txt")
-        done = package_bundle(copy, run, tmp_path / "dist", **SAID)
-        assert (done.folder / link).read_bytes() == (copy / link).read_bytes()
 
 
 def test_scores_that_a_person_names(run, tmp_path):

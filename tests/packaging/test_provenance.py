@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from planewise.errors import InputError
 from planewise.files.checksum import sha256
-from planewise.workshop.packaging.provenance import Provenance, find_provenance
-from planewise.workshop.packaging.run import Run
+from planewise.workshop.packaging.run import Provenance, Run, find_provenance
 
 
 def scored(folder: Path, weights: Path, datalist: str, section: str = "test") -> Path:

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from monai.bundle import create_workflow
-from planewise.engines.own_names import own_code
+from planewise.engines.run_record import own_code
 from planewise.workshop.packaging import code, package_bundle
 
 from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from planewise.workshop.phantoms import UNLABELLED, Exam, Recipe, write_exams
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.workshop.phantoms.heart.exam import Exam
 from planewise.workshop.phantoms.heart.population import Population
 
 

@@ -1,6 +1,5 @@
 """Test that the command writes what was requested, reports it, and explains what it refuses."""
 
-import nibabel
 import pydicom
 import pytest
 from planewise.commands import app
@@ -39,7 +38,7 @@ def test_writes_and_resumes(run, tmp_path):
         ("cardiac", ("--set", "noise=nan,nan"), "give finite numbers, the lower one first, as in noise=0.012,0.035"),
         ("cardiac", ("--set", "noise=2,1"), "the lower one first"),
         ("knee", ("--set", "tilt=3"), "unknown setting 'tilt'"),
-        ("knee", ("--set", "slices=3"), "unknown setting 'slices'"),
+        ("knee", ("--set", "slices=3"), "slices takes pairs of numbers"),
         ("volume", ("--set", "liver=3"), "unknown setting 'liver'"),
         ("volume", ("--layout", "aptos"), "no layout aptos"),
         ("knee", ("--set", "phases=3"), "unknown setting 'phases'"),
@@ -61,14 +60,4 @@ def test_images_of_too_few_pixels_are_refused(run, tmp_path):
 @pytest.mark.parametrize("form", LAYOUTS.values(), ids=LAYOUTS)
 def test_every_usual_value_may_be_given(form):
     population = form.population
-    assert population.with_text([f"{name}={value}" for name, value, _ in population.describe() if "+" not in value])
-
-
-@pytest.mark.parametrize(("layout", "written"), [("brats", "*/*/*_flair.nii.gz"), ("msd", "images*/pancreas_*.nii.gz")])
-def test_volumes_of_a_size(tmp_path, layout, written):
-    result = CliRunner().invoke(
-        app,
-        ["phantom", "volume", str(tmp_path), "--layout", layout, "--exams", "1", "--set", "side=20", "--workers", "1"],
-    )
-    assert result.exit_code == 0 and "1 phantom exams written" in result.output
-    assert [nibabel.load(path).shape for path in tmp_path.glob(written)] == [(20, 20, 20)]
+    assert population.with_text([f"{name}={value}" for name, value, _ in population.describe()]) == population

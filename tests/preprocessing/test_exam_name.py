@@ -31,7 +31,7 @@ def test_results_of_a_persons_own_volume_are_named_as_monai_does(tmp_path):
     path = tmp_path / "heart0.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 3, 2), dtype=np.int16), np.eye(4)), path)
     item = {"image": str(path)}
-    assert loaded_name(LoadStackd("image", image_only=True)(item)["image"]) == "heart0"
-    assert loaded_name(LoadStackd("image", image_only=True)({**item, "phase": "ED"})["image"]) == "heart0_ED"
-    listed = LoadStackd("image", image_only=True)({**item, "exam": "7f3a"})["image"]
+    assert loaded_name(LoadStackd("image")(item)["image"]) == "heart0"
+    assert loaded_name(LoadStackd("image")({**item, "phase": "ED"})["image"]) == "heart0_ED"
+    listed = LoadStackd("image")({**item, "exam": "7f3a"})["image"]
     assert loaded_name(listed) == "7f3a"

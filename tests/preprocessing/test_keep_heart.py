@@ -51,16 +51,15 @@ def test_the_heart_is_kept_and_the_rest_is_zero():
             inside = mask[0, i, j, 0] in (1, 2, 3)
             assert float(kept["image"][0, i, j, 0]) == (float(image[0, i, j, 0]) if inside else 0.0)
     assert torch.equal(torch.as_tensor(kept["image"].affine), torch.from_numpy(AFFINE))
-    # with another label value for the heart, and with the mask kept
-    kept = KeepHeartd("image", labels=(5,), keep_mask=True)(item_of(image, mask))
+    # with another label value for the heart
+    kept = KeepHeartd("image", labels=(5,))(item_of(image, mask))
     assert float(kept["image"].sum()) == float(image[0, 0, 0, 0])
-    assert torch.equal(torch.as_tensor(kept["label"]), mask)
 
 
 def test_the_box_of_the_heart_keeps_its_place_in_space():
     image, mask = slice_and_mask()
-    kept = KeepHeartd("image", crop=True, keep_mask=True)(item_of(image, mask))
-    assert kept["image"].shape == kept["label"].shape == (1, 7, 4, 1)
+    kept = KeepHeartd("image", crop=True)(item_of(image, mask))
+    assert kept["image"].shape == (1, 7, 4, 1)
     corner = torch.as_tensor(kept["image"].affine, dtype=torch.float64) @ torch.tensor([0, 0, 0, 1.0]).double()
     assert np.allclose(corner.numpy(), AFFINE @ [4, 10, 0, 1])
     assert float(kept["image"][0, 0, 1, 0]) == float(image[0, 4, 11, 0])

@@ -6,7 +6,8 @@ import pydicom
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.geometry import angle_between_planes, plane_from_affine
+from planewise.geometry import plane_from_affine
+from planewise.geometry.planes import angle_between_planes
 from planewise.preprocessing import LoadSliced, LoadStackd
 
 from tests.exams import damage
@@ -158,7 +159,7 @@ def test_voxels_that_are_no_finite_numbers_are_refused(tmp_path, key):
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
     item = {key: str(path), "exam": "7f3a"}
     LoadSliced(key)({**item, "frame": 0})
-    for load in (LoadSliced(key), LoadStackd(key, image_only=True)):
+    for load in (LoadSliced(key), LoadStackd(key)):
         with pytest.raises(InputError) as refused:
             load({**item, "frame": 1})
         assert "Doe" not in str(refused.value)

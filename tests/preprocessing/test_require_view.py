@@ -8,8 +8,8 @@ import pytest
 from monai.bundle import ConfigParser
 from planewise.errors import InputError, is_input_error
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
-from planewise.own_exams.heart_bundles import stacks_in
-from planewise.own_exams.load_bundle import bundles_folder
+from planewise.own_exams.bundles import bundles_folder
+from planewise.own_exams.heart_stacks import stacks_in
 from scipy.spatial.transform import Rotation
 
 from tests.exams.conftest import write_usual_exam

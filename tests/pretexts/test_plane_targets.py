@@ -20,7 +20,8 @@ from monai.transforms import (
     SpatialPadd,
 )
 from planewise.augmentation import RandAffineBatchd
-from planewise.geometry import intersection_lines, lines_in_mm
+from planewise.geometry import intersection_lines
+from planewise.geometry.lines import lines_in_mm
 from planewise.preprocessing import LoadSliced
 from planewise.pretexts import PlaneHeatmapsd, SelectPlanesd, SliceLocationd
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 
 import pytest
 import yaml
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.reports.tables import write_csv, write_json
+from planewise.workshop.phantoms import LAYOUTS
 
 from tests.conftest import ROOT
 from tools.released import train
@@ -146,6 +148,29 @@ def test_the_weights_that_ship_are_scored_without_a_training(present, tmp_path, 
     assert after.pop("scores")["mean"] == {"dice": 0.5}
     assert before | {"scores": None} == after | {"scores": None}
     assert "| mean_dice | 0.5 |" in (bundles / SEGMENTATION / "docs/README.md").read_text()
+
+
+def trees(phantoms: dict) -> list[tuple[dict, list[str]]]:
+    """The settings and the words of each tree."""
+    found = []
+    for section in [phantoms] if "trees" in phantoms else phantoms.values():
+        for tree in section["trees"].values():
+            tree = {"options": tree} if isinstance(tree, str) else tree
+            words = shlex.split(f"{section.get('options', '')} {tree['options']}")
+            found.append((tree.get("settings", section.get("settings", {})), words))
+    return found
+
+
+@pytest.mark.parametrize("name", ["heart", "heart_tasks", "knee"])
+def test_phantoms_have_the_options_of_a_recipe(name):
+    content = yaml.safe_load((ROOT / f"tools/released/{name}.yaml").read_text())
+    for settings, words in (tree for phantoms in content["phantoms"].values() for tree in trees(phantoms)):
+        options = list(zip(words[::2], words[1::2], strict=True))
+        assert {option for option, _ in options} <= {"--layout", "--exams", "--seed", "--set"}
+        given = [f"{key}={value}" for key, value in settings.items()] + [
+            text for key, text in options if key == "--set"
+        ]
+        LAYOUTS[dict(options)["--layout"]].population.with_text(given)
 
 
 @pytest.mark.parametrize("name", ["heart", "heart_tasks", "knee"])

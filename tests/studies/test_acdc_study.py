@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from planewise.errors import InputError
-from planewise.workshop.study.segmentation import _ejection_fraction_errors
 
 from tests.conftest import ROOT
 from tests.studies.runs import commands, config_of, jobs, option, planned, said_of
@@ -47,17 +45,3 @@ def test_only_weights_of_the_task_are_scored_without_labels():
     for given in ({"label_counts": [0]}, {"pretext": "simclr", "label_counts": [0, 1]}):
         with pytest.raises(InputError, match="nothing to score with 0"):
             methods_of({"pretexts": ["simclr"], "methods": {"other": given}})
-
-
-def test_ejection_fractions_are_compared_at_the_phases_of_the_reference():
-    def row(exam, volumes):
-        names = ("LV_ml", "LV_reference_ml", "RV_ml", "RV_reference_ml")
-        return {"exam": exam} | {name: str(volume) for name, volume in zip(names, volumes, strict=True)}
-
-    rows = [
-        row("b", (50, 40, 30, 50)),
-        row("a", (0, 50, 25, 50)),
-        row("b", (100, 100, 60, 100)),
-        row("a", (0, 100, 50, 100)),
-    ]
-    np.testing.assert_allclose(_ejection_fraction_errors(rows), [[0, np.nan], [0, -10]])

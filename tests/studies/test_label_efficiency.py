@@ -260,18 +260,6 @@ def test_a_dagger_row_is_run_once_its_file_is_given(tmp_path):
     assert files == ["configs/train.yaml", "configs/evaluate.yaml", "configs/resnet50.yaml"]
 
 
-def test_what_fine_tunings_wait_for_is_pretrained_before_everything_else(tmp_path):
-    """The other jobs then fill the other cores while the longest chain of jobs runs."""
-    config = config_of("heart")
-    text = planned(config, tmp_path)
-    found = dict(re.findall(r"wildcards: pretraining=(\w+)\n +priority: (\d+)", text))
-    assert found == {"orientation": "10", "location": "10", "multitask": "20"}
-    assert jobs(text)["pretrain"] == 1 and jobs(text)["pretrain_alone"] == 2
-    # no fine-tuning starts from these pretexts: each trains separately
-    alone = planned(config | {"methods": ["none"]}, tmp_path)
-    assert jobs(alone)["pretrain_alone"] == 2 and "pretrain" not in jobs(alone)
-
-
 USUAL = ("heart", "knee", "volumes", "retinopathy", "table3_table4", "bai2019_table1")
 
 
@@ -292,7 +280,7 @@ def test_every_study_plans_its_trainings(name, tmp_path):
     assert found["finetune"] == sum(
         len(each.label_counts or counts) * len(each.draws or draws) for each in methods.values()
     )
-    assert found["pretrain"] + found.get("pretrain_alone", 0) == len(pretrainings_of(config, methods))
+    assert found["pretrain"] == len(pretrainings_of(config, methods))
     starts = {method: f"{tmp_path}/out/pretrain/{start}" for method, start in starts_of(methods).items() if start}
     for command in commands(text, "finetune"):
         method = re.search(r"/finetune/(\w+)/", command)[1]
@@ -525,11 +513,11 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
     for name, text in (("empty", "# nothing yet\n"), ("list", "- gamma\n"), ("number", "3: 4\n")):
         (tmp_path / f"{name}.yaml").write_text(text)
     for name, wrong in {
-        "./mien.yaml": f"overlay: {tmp_path}/mien.yaml, which is not in",
-        "./empty.yaml": f"overlay: {tmp_path}/empty.yaml, which is empty. Write",
+        "./mien.yaml": f"there is no config {tmp_path}/mien.yaml (did you mean mine.yaml?)",
+        "./empty.yaml": f"{tmp_path}/empty.yaml must have settings with names",
         "./list.yaml": f"{tmp_path}/list.yaml must have settings with names",
         "./number.yaml": f"{tmp_path}/number.yaml must have settings with names",
-        "demos.yaml": "overlay: demos.yaml (did you mean demo.yaml?), which is not in ",
+        "demos.yaml": "/demos.yaml (did you mean demo.yaml?)",
     }.items():
         assert wrong in said_of(config | {"overlay": name}, tmp_path)
 
@@ -548,12 +536,8 @@ def test_a_datalist_that_would_give_wrong_scores_stops_a_study(tmp_path):
     ("methods", "message"),
     [
         ({"mine": {"weights": "nowhere.pth"}}, "nowhere.pth, which does not exist"),
-        (
-            {"mine": {"overlay": "wide.yaml"}},
-            "mine needs wide.yaml",
-        ),
-        ({"mine": {"overlay": "demos.yaml"}}, "mine needs demos.yaml (did you mean demo.yaml?), which is not in"),
-        ({"mine": {"overlay": "./wide.yaml"}}, "/wide.yaml, which is not in"),
+        ({"mine": {"overlay": "demos.yaml"}}, "/demos.yaml (did you mean demo.yaml?)"),
+        ({"mine": {"overlay": "./wide.yaml"}}, "/wide.yaml"),
     ],
 )
 def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path):

@@ -111,7 +111,7 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
     [
         (["none", "imagenet"], "give `imagenet: PATH`"),
         (["none", "rotation"], "rotation is not one of the pretexts .location, multitask.; add it there"),
-        ({"mine": {"pretext": "rotation"}}, "rotation is not one of the pretexts"),
+        ({"mine": {"pretext": "rotation"}}, "mine needs rotation"),
         ({"location": {"overrides": {"finetune": {"sigma": 3}}}}, "no `pretext`, so it would start from scratch; add"),
         ({"mine": {"weights": "nowhere.pt"}}, "nowhere.pt, which does not exist"),
         ({"mine": {"weights": "a.pt", "pretext": "location"}}, "give one of them"),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import json
 
 import pytest
 
 from tests.studies.runs import config_of, page_of
-
-TUMOURS, PANCREAS = "downstream_brain_tumour_segmentation", "downstream_pancreas_segmentation"
 
 
 @pytest.mark.slow
@@ -35,10 +32,4 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
     for method in config["methods"]:
         scores = json.loads((tmp_path / f"out/finetune/{method}/2/0/test/metrics.json").read_text())
         assert f"<td>{scores['structures']['WT']['dice']['mean']:.3f}</td>" in page, method
-    for heading in (
-        "Segmentation from few labels",
-        "Volumes (Taleb 2020)",
-        "2 of 4 labelled cases, and all of the paper's (Table 1)",
-    ):
-        assert html.escape(heading) in page
-    assert page.count("Taleb 2020, ") >= 16 and "Speed of convergence (Fig. 5)" in page
+    assert "Segmentation from few labels" in page and "Paired differences in mean Dice between learning rates" in page

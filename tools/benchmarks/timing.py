@@ -62,23 +62,14 @@ class Times:
 
 @dataclass
 class Bar:
-    """One line of the table.
+    """One line of the table."""
 
-    Attributes:
-        name: what is compared, in words.
-        value: the measured value; a ratio of times uses the fastest repetitions. None if it could not be measured.
-        median: the value from the median repetitions; None if there are no repetitions.
-        limit: largest allowed value; None for a number without a limit.
-        unit: unit of the value; ratios have none.
-        note: sizes, absolute times, or the reason why the value was not measured.
-    """
-
-    name: str
-    value: float | None
-    median: float | None = None
-    limit: float | None = None
-    unit: str = ""
-    note: str = ""
+    name: str  # what is compared, in words
+    value: float | None  # a ratio of times uses the fastest repetitions; None if it could not be measured
+    median: float | None = None  # the value from the median repetitions
+    limit: float | None = None  # largest allowed value
+    unit: str = ""  # ratios have none
+    note: str = ""  # sizes, absolute times, or the reason why the value was not measured
 
     @property
     def passed(self) -> bool | None:

@@ -6,7 +6,7 @@ from planewise.engines.settings import SETTINGS
 
 HEAD = """# Settings
 
-All settings of the bundles' configs, from `tools/planewise/engines/settings.py`. A bundle's `configs/train.yaml`,
+All settings of the bundles' configs, from `tools/planewise/engines/settings.yaml`. A bundle's `configs/train.yaml`,
 `evaluate.yaml` and `inference.yaml` have those that apply to it, with their values. A run refuses an unknown name and an
 invalid value before it reads any image.
 

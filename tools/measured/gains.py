@@ -1,7 +1,4 @@
-"""Summarise the gains of pretraining in recorded studies: a headline and a table per study, and one count.
-
-`write.py` puts them into documents. The verdicts come from the study's own page (`planewise.workshop.study.paired`).
-"""
+"""Tables of the gains of pretraining and of mean scores in recorded studies; `write.py` puts them into documents."""
 
 from __future__ import annotations
 
@@ -9,33 +6,27 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from planewise.words import count_of, listed
-from planewise.workshop.study.paired import ONE_DRAW
+from planewise.workshop.study.numbers import ONE_DRAW
 
 #: Markdown of a table's cell for each verdict.
 CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", ONE_DRAW: "({})"}
+_MEANING = """
+**Bold** is better than scratch (the 95 % interval over draws excludes zero), *italics* is worse, and plain text
+is inconclusive; a number in brackets comes from one draw, which has no interval.
+"""
 
 
-@dataclass(frozen=True)
-class Gain:
-    """The difference between a method's score and that of training from scratch, for one number of labelled exams.
+class Gain(NamedTuple):
+    """The mean difference between a method's score and that of training from scratch, and its verdict."""
 
-    Attributes:
-        count: number of labelled exams.
-        method: name of the method in tables.
-        mean: mean difference over the draws.
-        low, high: the 95 % interval; None if there is only one draw.
-        verdict: ``"better"``, ``"worse"``, ``"inconclusive"`` or `ONE_DRAW`.
-    """
-
-    count: int
-    method: str
     mean: float
-    low: float | None
-    high: float | None
     verdict: str
+
+    def __str__(self) -> str:
+        return CELLS[self.verdict].format(f"{self.mean:+.3f}")
 
 
 @dataclass(frozen=True)
@@ -46,8 +37,7 @@ class Study:
         title: the task and the data.
         score: name of the score.
         unit: unit of the counts, in the plural.
-        gains: gains of all methods and counts, in the page's order.
-        controls: methods that are not pretexts or repeat a pretext.
+        gains: gains by method and number of labelled exams, in the page's order.
         draws: number of draws of the labels, by the number of labelled exams.
         scratch: score of training from scratch by the number of labelled exams; empty if there are several such trainings.
     """
@@ -55,8 +45,7 @@ class Study:
     title: str
     score: str
     unit: str
-    gains: list[Gain]
-    controls: set[str] = field(default_factory=set)
+    gains: dict[str, dict[int, Gain]] = field(default_factory=dict)
     draws: dict[int, int] = field(default_factory=dict)
     scratch: dict[int, str] = field(default_factory=dict)
 
@@ -68,124 +57,104 @@ class Study:
             record: the study's record.
             entry: an entry of ``tables.yaml`` with ``title``, ``score``, ``unit`` and ``table``; optionally ``baseline``, a
                 regular expression for the baseline of the gains (by default scratch), ``names``, new names for methods,
-                ``controls``, and ``scratch``, the table, row and column of the score from scratch, where ``*`` stands for the
-                count and its unit.
+                and ``scratch``, the table, row and column of the score from scratch, where ``*`` stands for the count and
+                its unit.
 
         Raises:
-            ValueError: the record has no such table, or the table has no row with this baseline.
+            ValueError: the record has no such table or score, or the table has no row with this baseline.
         """
         if entry["table"] not in record["tables"]:
             raise ValueError(f"there is no table {entry['table']}; there are {', '.join(record['tables'])}")
+        study = cls(entry["title"], entry["score"], entry["unit"])
         row_name = re.compile(rf"(\d+), (.+) minus {entry.get('baseline', 'scratch')}")
-        gains: list[Gain] = []
-        draws: dict[int, int] = {}
         for name, row in record["tables"][entry["table"]].items():
             if found := row_name.fullmatch(name):
-                limits = re.fullmatch(r"(\S+) to (\S+)", row["95 % interval"])
-                low, high = map(float, limits.groups()) if limits else (None, None)
                 count, method = int(found[1]), entry.get("names", {}).get(found[2], found[2])
-                draws[count] = max(draws.get(count, 1), len(row.get("each draw", "").split()))
-                gains.append(Gain(count, method, float(row["mean"]), low, high, row["verdict"] if limits else ONE_DRAW))
-        if not gains:
+                verdict = ONE_DRAW if row["95 % interval"] == "-" else row["verdict"]
+                study.gains.setdefault(method, {})[count] = Gain(float(row["mean"]), verdict)
+                study.draws[count] = max(study.draws.get(count, 1), len(row.get("each draw", "").split()))
+        if not study.gains:
             raise ValueError(f"{entry['table']} has no row that ends with: minus {entry.get('baseline', 'scratch')}")
-        controls = {gain.method for gain in gains if gain.method.endswith(" again")} | set(entry.get("controls", ()))
-        scratch = _from_scratch(record["tables"], entry["scratch"]) if "scratch" in entry else {}
-        return cls(entry["title"], entry["score"], entry["unit"], gains, controls, draws, scratch)
-
-    @property
-    def counts(self) -> list[int]:
-        """Numbers of labelled exams, ascending."""
-        return sorted({gain.count for gain in self.gains})
-
-    @property
-    def methods(self) -> list[str]:
-        """Names of the methods, in the page's order."""
-        return list(dict.fromkeys(gain.method for gain in self.gains))
-
-    def headline(self) -> str:
-        """For each count, how many pretexts are better and worse than training from scratch, and the extreme ones."""
-        texts = []
-        for count in self.counts:
-            here = [gain for gain in self.gains if gain.count == count and gain.method not in self.controls]
-            better, worse = ([gain for gain in here if gain.verdict == verdict] for verdict in ("better", "worse"))
-            text = f"{len(better) or 'none'} of {len(here)} better with {count}"
-            if better:
-                best = max(better, key=lambda gain: gain.mean)
-                text += f" (most: {best.method}, {best.mean:+.3f})"
-            if worse:
-                worst = min(worse, key=lambda gain: gain.mean)
-                text += f", {len(worse)} worse (most: {worst.method}, {worst.mean:+.3f})"
-            texts.append(text)
-        drawn: dict[int, list[str]] = {}
-        for count in self.counts:
-            drawn.setdefault(self.draws.get(count, 1), []).append(str(count))
-        draws = [
-            count_of(number, "draw") + (f" with {listed(counts)}" if len(drawn) > 1 else "")
-            for number, counts in drawn.items()
-        ]
-        return f"**{self.title}**, {self.score} by {self.unit}, {listed(draws)}: {'; '.join(texts)}."
+        if path := entry.get("scratch"):
+            title, row_name, column = path.split("/")
+            for name, row in record["tables"].get(title, {}).items():
+                for key, cell in row.items():
+                    if cell and fnmatchcase(name, row_name) and fnmatchcase(key, column):
+                        counted = re.match(r"\d+", name if "*" in row_name else key)
+                        study.scratch.update({int(counted[0]): cell.split()[0]} if counted else {})
+            if not study.scratch:
+                raise ValueError(f"{path} leads to no score")
+        return study
 
     def table(self) -> str:
-        """A table of gains with a row per method and a column per count, in Markdown."""
-        cells = {(gain.method, gain.count): CELLS[gain.verdict].format(f"{gain.mean:+.3f}") for gain in self.gains}
+        """The number of draws, and a table of gains with a row per method and a column per count, in Markdown."""
+        counts = sorted(self.draws)
+        drawn = {
+            number: [str(count) for count in counts if self.draws[count] == number] for number in self.draws.values()
+        }
+        draws = [count_of(each, "draw") + f" with {listed(drawn[each])}" * (len(drawn) > 1) for each in drawn]
         lines = [
-            f"| {self.score} over scratch, by {self.unit} | {' | '.join(map(str, self.counts))} |",
-            "|---|" + "--:|" * len(self.counts),
+            f"**{self.title}**, {self.score} by {self.unit}, {listed(draws)}:\n",
+            f"| {self.score} over scratch, by {self.unit} | {' | '.join(map(str, counts))} |",
+            "|---|" + "--:|" * len(counts),
         ]
-        if self.scratch:
-            scores = " | ".join(self.scratch.get(count, "") for count in self.counts)
-            lines.append(f"| score from scratch | {scores} |")
-        for method in self.methods:
-            lines.append(f"| {method} | {' | '.join(cells.get((method, count), '') for count in self.counts)} |")
+        rows = ({"score from scratch": self.scratch} if self.scratch else {}) | self.gains
+        lines += [
+            f"| {name} | {' | '.join(str(row.get(count, '')) for count in counts)} |" for name, row in rows.items()
+        ]
         return "\n".join(lines) + "\n"
-
-
-def _from_scratch(tables: Mapping[str, Any], path: str) -> dict[int, str]:
-    """The scores from scratch by count, of a path such as ``Dice/*, from scratch/mean`` (`Study.of`).
-
-    Raises:
-        ValueError: the path leads to no score.
-    """
-    title, row_name, column = path.split("/")
-    scores = {}
-    for name, row in tables.get(title, {}).items():
-        for key, cell in row.items():
-            if cell and fnmatchcase(name, row_name) and fnmatchcase(key, column):
-                counted = re.match(r"\d+", name if "*" in row_name else key)
-                scores |= {int(counted[0]): cell.split()[0]} if counted else {}
-    if not scores:
-        raise ValueError(f"{path} leads to no score")
-    return scores
 
 
 def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
     """A table of the gains of some methods, with a row for each study that has the method, in Markdown."""
     lines = [
-        "| fine-tuned for (on phantoms unless it says patients) | method | gain over scratch by the number of labels |"
+        "| fine-tuned for (on phantoms unless it says patients) | method | gain over scratch by the number of labels |",
+        "|---|---|---|",
     ]
-    lines += ["|---|---|---|"]
     for study in studies:
         for method in methods:
-            found = {gain.count: gain for gain in study.gains if gain.method == method}
-            if found:
-                cells = ", ".join(
-                    f"{count}: {CELLS[found[count].verdict].format(f'{found[count].mean:+.3f}')}" for count in found
-                )
+            if found := study.gains.get(method):
+                cells = ", ".join(f"{count}: {gain}" for count, gain in found.items())
                 lines.append(f"| {study.title}, {study.score} | {method} | {cells} |")
-    lines += [
-        "",
-        "**Bold** is better than scratch (the 95 % interval over draws excludes zero), *italics* is worse, and plain text",
-    ]
-    lines += ["is inconclusive; a number in brackets comes from one draw, which has no interval."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _MEANING
 
 
 def verdicts_in_all(studies: Sequence[Study]) -> str:
     """The number of verdicts of all studies, also of controls and repetitions, and the number expected by chance."""
-    measured = [gain for study in studies for gain in study.gains if gain.verdict != ONE_DRAW]
-    decided = [gain for gain in measured if gain.verdict != "inconclusive"]
-    better = sum(gain.verdict == "better" for gain in decided)
+    verdicts = [gain.verdict for study in studies for row in study.gains.values() for gain in row.values()]
+    better, worse, open_ = (verdicts.count(verdict) for verdict in ("better", "worse", "inconclusive"))
+    measured = better + worse + open_
     return (
-        f"In all, {len(decided)} of {len(measured)} intervals exclude zero ({better} better, {len(decided) - better} worse); "
-        f"by chance, about {len(measured) / 20:.0f} would.\n"
+        f"In all, {better + worse} of {measured} intervals exclude zero ({better} better, {worse} worse); "
+        f"by chance, about {measured / 20:.0f} would.\n"
     )
+
+
+def score_table(record: Mapping[str, Any] | None, entry: Mapping[str, Any]) -> str:
+    """A table in Markdown with a row for each start of a training and a column for each number of labels.
+
+    A cell has the mean score over the draws, marked by its verdict, and the 95 % interval of the gain over training from
+    scratch with as many labels and steps. It is "-" if the record does not have the score.
+
+    Args:
+        record: the study's record; None if the study has not run.
+        entry: what an entry of ``tables.yaml`` has under ``scores``: ``table``, the title of the table of scores; ``head``,
+            the heading of the first column; ``columns``, which maps a heading to a number of labels and the ending of
+            the methods' names; and ``rows``, which maps a name to methods, of which a cell shows the first with a score.
+    """
+    tables = record["tables"] if record else {}
+    known = tables.get(entry["table"], {})
+    paired = [
+        rows for title, rows in tables.items() if title.startswith(f"Paired differences in mean {entry['table']}")
+    ]
+    gains = {name: row for rows in paired for name, row in rows.items() if row["95 % interval"] != "-"}
+    lines = [f"| {entry['head']} | {' | '.join(entry['columns'])} |", "|---|" + "--:|" * len(entry["columns"])]
+    for start, methods in entry["rows"].items():
+        cells = []
+        for count, ending in entry["columns"].values():
+            name = next((name for each in methods if (name := f"{count}, {each}{ending}") in known), None)
+            gain = gains.get(f"{name} minus {f'from scratch{ending}' if ending else 'scratch'}")
+            mean = known[name]["mean"].split()[0] if name else "-"
+            cells.append(f"{CELLS[gain['verdict']].format(mean)} ({gain['95 % interval']})" if gain else mean)
+        lines.append(f"| {start} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

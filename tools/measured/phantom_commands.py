@@ -24,14 +24,10 @@ def phantom_commands(bundle: str) -> list[list[str]]:
 
 
 def measure(bundle: str, out: Path) -> dict[str, Any]:
-    """Run a bundle's phantom commands, except those for inference, and collect the scores on the test sections.
-
-    Args:
-        bundle: name of the bundle.
-        out: folder for phantoms and runs; phantoms that are already there are kept, and runs are made again.
+    """Run a bundle's phantom commands, except those for inference, in a folder, whose phantoms are kept if they are there.
 
     Returns:
-        The record: ``made_by``, and under ``runs`` the scores of each run by the name of its folder.
+        The record: ``made_by``, and under ``runs`` the scores on the test section of each run by the name of its folder.
 
     Raises:
         subprocess.CalledProcessError: a command failed.
@@ -56,12 +52,6 @@ def measure(bundle: str, out: Path) -> dict[str, Any]:
             made_by |= {key: record[key] for key in ("commit", "devices", "precision", "packages") if key in record}
             runs[run.name] = _scores(json.loads((run / "test" / "metrics.json").read_text()))
     return {"made_by": made_by, "runs": runs}
-
-
-def as_text(record: dict[str, Any]) -> str:
-    """A record as JSON with a line for each run."""
-    runs = ",\n".join(f"{json.dumps(name)}: {json.dumps(scores)}" for name, scores in record["runs"].items())
-    return f'{{\n"made_by": {json.dumps(record["made_by"])},\n"runs": {{\n{runs}\n}}\n}}\n'
 
 
 def _scores(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from planewise.exams.index import index_folder as index
-    from planewise.own_exams.load_bundle import load_bundle
+    from planewise.own_exams.bundles import load_bundle
     from planewise.own_exams.plan_exams import plan_exams as plan
     from planewise.own_exams.segment_exams import segment_exams as segment
 

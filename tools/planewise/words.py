@@ -16,16 +16,10 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def unit_of_time(seconds: float) -> tuple[str, int]:
-    """The unit in which to state a time (minutes below two hours, hours from two hours on), and the unit's length in
-    seconds."""
-    return ("minutes", 60) if seconds < _HOURS_FROM else ("hours", 3600)
-
-
 def duration(seconds: float) -> str:
     """A time in words: ``1 minute`` (the shortest), ``119 minutes``, ``2.0 hours``."""
-    unit, size = unit_of_time(seconds)
-    return f"{seconds / size:.1f} hours" if unit == "hours" else count_of(max(1, round(seconds / size)), "minute")
+    hours = seconds >= _HOURS_FROM
+    return f"{seconds / 3600:.1f} hours" if hours else count_of(max(1, round(seconds / 60)), "minute")
 
 
 def listed(words: Iterable[str], link: str = "and") -> str:

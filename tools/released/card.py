@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from planewise.engines.run_record import PATIENTS, WEIGHTS_SUM, scores_in_words
-from planewise.engines.weights_settings import MEASURED
+from planewise.engines.run_record import MEASURED, PATIENTS, WEIGHTS_SUM, scores_in_words
 from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.files.checksum import sha256
@@ -56,14 +56,8 @@ def save_in_half(weights: Path, path: Path) -> None:
 def record_of_release(
     run: Run, weights: Path, train: Mapping[str, Any], scores: Mapping[str, Any], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of ``models/record.json``: the run's record and configuration, without any path on this machine.
-
-    Args:
-        run: the run that made the weights.
-        weights: the file that ships.
-        train: the bundle's ``train.yaml``; settings that name files or devices are recorded with the values in this file.
-        scores: the scores of exactly these weights.
-        about: further entries that say how the run and its data were made.
+    """The content of ``models/record.json``: the run's record and configuration, without any path on this machine (those of
+    ``train``, the bundle's own config, stand in their place), with ``about``, how the run and its data were made.
 
     Raises:
         InputError: the run's training data is unknown.
@@ -100,31 +94,50 @@ def card_scores(run: Run) -> dict[str, float]:
     return {name: value for name, value in flat.items() if not isinstance(value, int) and "missed" not in name}
 
 
+#: The text about weights that ship, under Performance of a bundle's page.
+_CARD = """### The weights in `models/`
+
+Made by `{made_by}`, on phantoms only.
+Test exams of the scores (mean ± standard deviation): {measured_on}.
+{patients}Errors are predicted minus reference; `_distance_` has no sign. `models/record.json` holds the rest: configuration,
+seed, versions, commit and the settings of the phantoms of each section.
+
+| score | |
+|---|---|
+{scores}"""
+_ANATOMY = """
+Medians over the {exams} test exams, against the planes that their anatomy defines:
+
+| plane | the network | the phantoms' technologist |
+|---|---|---|
+{rows}"""
+_BOUNDS = """
+90 % error bounds, measured on {measured_on}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of
+the plane that the anatomy defines, where s is the plane's jack-knife standard error. The last column counts the
+planes of the test exams that are within their bound{several}:
+
+| plane | base | factor | test exams within the bound |
+|---|---|---|---|
+{rows}"""
+
+
 def card_rows(run: Run) -> list[str]:
     """Lines about weights that ship, for a model card: the training data and the scores of the weights."""
-    scores = card_scores(run)
+    record, scores = run.record, card_scores(run)
+    patients = record.get(PATIENTS)
     rows = [
         f"| {name} | {value}{f' ± {scores[sd]}' if (sd := f'{name}_sd') in scores else ''} |"
         for name, value in scores.items()
         if not name.endswith("_sd")
     ]
-    patients = run.record.get(PATIENTS)
-    about = [f"On patients: {scores_in_words(patients)}. Source: {patients['source']}"] if patients else []
-    return [
-        "### The weights in `models/`",
-        "",
-        f"Made by `{run.record['made_by']}`, on phantoms only.",
-        f"Test exams of the scores (mean ± standard deviation): {measured_on(run)}.",
-        *about,
-        "Errors are predicted minus reference; `_distance_` has no sign. `models/record.json` holds the rest: configuration,",
-        "seed, versions, commit and the settings of the phantoms of each section.",
-        "",
-        "| score | |",
-        "|---|---|",
-        *rows,
-        *_anatomy_rows(run.record.get("anatomy")),
-        *_bounds_rows(run.record),
-    ]
+    card = _CARD.format(
+        made_by=record["made_by"],
+        measured_on=measured_on(run),
+        patients=f"On patients: {scores_in_words(patients)}. Source: {patients['source']}\n" if patients else "",
+        scores="\n".join(rows),
+    )
+    parts = [card, _anatomy(record.get("anatomy")), _bounds(record)]
+    return "\n".join(filter(None, parts)).split("\n")
 
 
 def with_release(readme: str, rows: Sequence[str]) -> str:
@@ -182,47 +195,34 @@ def with_score(text: str, score: str) -> str:
     return changed
 
 
-def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
-    """Rows with the errors of the planned planes against the anatomy, and the technologist's errors for comparison."""
+def _anatomy(anatomy: Mapping[str, Any] | None) -> str:
+    """The errors of the planned planes against the anatomy, and the technologist's errors for comparison."""
     if anatomy is None:
-        return []
-    views = anatomy["scores"]["orientation"]["views"]
-    rows = [
-        f"| {view} | {_median_errors(scores)} | {own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm |"
-        for view, scores in views.items()
-        for own in [anatomy["technologist"][view]]
-    ]
-    exams = anatomy["scores"]["exams"]
-    heading = ["", f"Medians over the {exams} test exams, against the planes that their anatomy defines:", ""]
-    return [*heading, "| plane | the network | the phantoms' technologist |", "|---|---|---|", *rows]
+        return ""
+    rows = []
+    for view, scores in anatomy["scores"]["orientation"]["views"].items():
+        own = anatomy["technologist"][view]
+        technologist = f"{own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm"
+        rows.append(f"| {view} | {_median_errors(scores)} | {technologist} |")
+    return _ANATOMY.format(exams=anatomy["scores"]["exams"], rows="\n".join(rows))
 
 
-def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
-    """Rows with the error bounds of planes, and how many planes of the test exams are within them."""
+def _bounds(record: Mapping[str, Any]) -> str:
+    """The error bounds of planes, and how many planes of the test exams are within them."""
     if "bounds" not in record:
-        return []
+        return ""
     bounds, kept = record[MEASURED]["plane_bounds"], record["bounds"]["kept_by_test_exams"]
-    names = {"angle_deg": "deg", "offset_mm": "mm"}
-    exams = record["anatomy"]["scores"]["exams"] if "anatomy" in record else None
-    several = exams is not None and max(shares["planes"] for shares in kept.values()) > exams
+    exams = record["anatomy"]["scores"]["exams"] if "anatomy" in record else math.inf
+    several = ", at two phases each" if max(shares["planes"] for shares in kept.values()) > exams else ""
     rows = []
     for view, shares in kept.items():
         shown = shares["planes"] - shares["refused"]
         refused = f' ({shares["refused"]} "no plane")' if shares["refused"] else ""
-        for name, unit in names.items():
+        for name, unit in (("angle_deg", "deg"), ("offset_mm", "mm")):
             base, factor = bounds[view][name]
             held = (shares[name] or 0) * shown
             rows.append(f"| {view}, {unit} | {base:.2f} | {factor:.2f} | {held:.0f} of {shown}{refused} |")
-    return [
-        "",
-        f"90 % error bounds, measured on {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
-        "the plane that the anatomy defines, where s is the plane's jack-knife standard error. The last column counts the",
-        f"planes of the test exams that are within their bound{', at two phases each' if several else ''}:",
-        "",
-        "| plane | base | factor | test exams within the bound |",
-        "|---|---|---|---|",
-        *rows,
-    ]
+    return _BOUNDS.format(measured_on=bounds["measured_on"], several=several, rows="\n".join(rows))
 
 
 def _median_errors(scores: Mapping[str, Any]) -> str:

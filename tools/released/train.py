@@ -26,17 +26,15 @@ from typing import Any
 
 import yaml
 from planewise.data import read_datalist
-from planewise.engines.run_record import PATIENTS, WEIGHTS_SUM, read_table
-from planewise.engines.weights_settings import MEASURED, plain
+from planewise.engines.run_record import MEASURED, PATIENTS, WEIGHTS_SUM, plain, read_table
 from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.files.checksum import sha256
 from planewise.files.datalists import SECTIONS
 from planewise.workshop.packaging.bundle import Bundle
-from planewise.workshop.packaging.configs import with_values
-from planewise.workshop.packaging.onnx_options import onnx_options
+from planewise.workshop.packaging.configs import settings_of, with_values
+from planewise.workshop.packaging.data_format import onnx_options
 from planewise.workshop.packaging.run import Run
-from planewise.workshop.packaging.run_settings import settings_of
 
 from tools.released.card import (
     card_rows,
@@ -62,23 +60,15 @@ SOURCES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="tools/train_released_weights", description=__doc__.split("\n\n")[0])
-    parser.add_argument("recipe", help=f"{', '.join(_recipes())}, or the file of your own recipe")
-    parser.add_argument(
-        "--out", type=Path, default=None, help="folder for phantoms and runs (default: work/released/RECIPE)"
-    )
-    parser.add_argument(
-        "--bundles", type=Path, default=ROOT / "bundles", help="folder of the bundles (default: bundles)"
-    )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        metavar="BUNDLE",
-        help="train only these bundles; they start from the weights that ship, unless --out contains newer ones",
-    )
-    parser.add_argument("--score", action="store_true", help="train nothing: score the shipped weights again")
-    parser.add_argument("--device", help="cpu, cuda:0, ... (default: the recipe's)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that write phantoms (default: one per core)")
+    # tools/train_released_weights prints the help
+    parser = argparse.ArgumentParser(prog="tools/train_released_weights", add_help=False)
+    parser.add_argument("recipe")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--bundles", type=Path, default=ROOT / "bundles")
+    parser.add_argument("--only", nargs="+")
+    parser.add_argument("--score", action="store_true")
+    parser.add_argument("--device")
+    parser.add_argument("--workers", type=int, default=0)
     given = parser.parse_args(arguments)
     file = HERE / f"{given.recipe}.yaml" if not given.recipe.endswith(".yaml") else Path(given.recipe)
     try:
@@ -90,14 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for bundle in given.only or recipe["weights"]:
             made.weights(bundle)
         made.release(f"tools/train_released_weights {file.stem}")
-    except InputError as error:
+    except (InputError, subprocess.CalledProcessError) as error:
+        # finished steps are kept
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        print(
-            f"{parser.prog}: this command failed: {shlex.join(map(str, error.cmd))}. Finished steps are kept",
-            file=sys.stderr,
-        )
         return 1
     return 0
 
@@ -141,30 +126,22 @@ class Maker:
     ) -> None:
         self.recipe, self.out, self.bundles, self.workers = recipe, out, bundles, workers
         out.mkdir(parents=True, exist_ok=True)
-        salt = out / "salt"
-        if not salt.exists():
-            salt.write_text(recipe["salt"])
-        threads = str(recipe.get("threads", 1))
-        own = {"PLANEWISE_SALT_FILE": str(salt), "OMP_NUM_THREADS": threads}
+        (out / "salt").write_text(recipe["salt"])
+        own = {"PLANEWISE_SALT_FILE": str(out / "salt"), "OMP_NUM_THREADS": str(recipe.get("threads", 1))}
         self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
         self.made: dict[str, Path] = {}
         self.patients: dict[str, dict[str, Any]] = {}
         self.shipped, self.score = shipped, score
 
     def release(self, command: str) -> None:
-        """Write all weights that were made into their bundles.
-
-        This must come last: it changes files of the repository, and a run that starts afterwards would record its
-        commit as modified.
-        """
+        """Write all weights that were made into their bundles. This must come last: it changes files of the repository, and
+        a run that starts afterwards would record its commit as modified."""
         for bundle, ships in self.made.items():
             self._release(bundle, self.out / bundle, ships, command)
 
     def weights(self, name: str) -> None:
-        """Train and score one bundle's weights; if they start from other weights that do not exist yet, train those
-        first.
-
-        Weights that only serve as a start for others name their ``bundle`` in the recipe and are not released.
+        """Train and score one bundle's weights; first those from which they start, if they do not exist yet. Weights that
+        only serve as a start for others name their ``bundle`` in the recipe and are not released.
 
         Raises:
             InputError: the recipe has no such weights.
@@ -184,12 +161,7 @@ class Maker:
                 self.weights(origin)
         overlays = [str(ROOT / name) if "/" in name else f"configs/{name}" for name in asked["overlays"]]
         configs = ["configs/train.yaml", *overlays]
-        options = {
-            "datalist": datalist,
-            "output_dir": run,
-            "seed": self.recipe["seed"],
-            "device": self.recipe["device"],
-        }
+        options = {"datalist": datalist, "output_dir": run} | {key: self.recipe[key] for key in ("seed", "device")}
         if self.score:
             ships = self.bundles / bundle / "models" / "model.pt"
         else:
@@ -214,9 +186,8 @@ class Maker:
         self.made[bundle] = ships
 
     def datalist(self, kind: str) -> Path:
-        """Write and index the phantoms under one key (``kind``) of the recipe's ``phantoms``. The recipe either gives
-        settings for each section of the datalist, or gives a ``split`` that divides the exams into sections. Returns the
-        datalist's path."""
+        """Write and index the phantoms under one key of the recipe's ``phantoms``, which either gives settings for each
+        section of the datalist, or a ``split`` that divides the exams into sections; return the datalist."""
         path = self.out / f"{kind}.json"
         if path.is_file():
             return path
@@ -330,8 +301,7 @@ class Maker:
 
     def _bounds(self, run: Path, kind: str, inference: Mapping[str, Any]) -> dict[str, Any]:
         """The error bounds of planes for the record: the setting for inference with the data that it was measured on, and
-        the share of planes within the bounds. The share is measured on the test exams, against the planes that the anatomy
-        defines."""
+        the share of planes of the test exams that are within the bounds of those that the anatomy defines."""
         scores = read_table(run / "bounds" / "metrics.json")
         views = {view: entry["bounds"] for view, entry in scores["orientation"]["views"].items()}
         if any(bounds is None for bounds in views.values()):
@@ -363,10 +333,8 @@ def _columns(path: Path) -> dict[str, list[Any]]:
     """A table's columns; numbers are floats, and empty cells become NaN."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {
-        name: [row[name] if name in ("exam", "stack", "view") else float(row[name] or "nan") for row in rows]
-        for name in rows[0]
-    }
+    texts = ("exam", "stack", "view")
+    return {name: [row[name] if name in texts else float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
 def _rewrite(path: Path, change: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,20 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.data import absolute_datalist, checked_masks, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
-from planewise.errors import InputError, causes
+from planewise.errors import InputError
 from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING, names_of_labels
 from planewise.exams.division import split_stratified
 from planewise.files.datalists import LABELS, SECTIONS, exams_in
-from planewise.files.shared_patients import seen_before, shared_patients
 from planewise.files.text import read_json, read_yaml
 from planewise.findings import from_record
 from planewise.preprocessing import LoadVolumed
 from planewise.words import count_of, did_you_mean, listed, nearest
+from planewise.workshop.study.shared_patients import seen_before, shared_patients
 
 from tools.benchmarks import training_cost
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
+from tools.studies.study_settings import wrong_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
@@ -43,24 +43,12 @@ _LABELS_FROM = {
 }
 #: Number of times that the labelled exams are drawn; one draw gives no verdict.
 _DRAWS = 3
-#: Number of different notes on exams that are printed.
+#: Number of different notes on exams that are printed; the datalist has all.
 _MOST_NOTES = 10
 #: The target for volumes with one channel; volumes with several channels use the template's target.
 _ONE_CHANNEL = "downstream_pancreas_segmentation"
 #: Keys that a study takes from its template; the rest follows from the data.
 _TAKEN = ("anatomy", "pretext_bundle", "target", "overrides")
-#: Keys that a study needs, which a person may have changed in its file.
-_NEEDED = (
-    "device",
-    "pretext_bundle",
-    "target",
-    "datalists",
-    "pretexts",
-    "methods",
-    "label_counts",
-    "draws",
-    "overrides",
-)
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
@@ -69,16 +57,8 @@ SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}
 
 
 def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | None) -> None:
-    """Check the arguments before folders are indexed, which may take long.
-
-    Args:
-        given: datalists or folders.
-        anatomy: anatomy of the folders.
-        pretexts: names of pretexts, see `study_of`.
-
-    Raises:
-        InputError: a folder does not exist, or there is no such anatomy or pretext.
-    """
+    """Raise an `InputError` if a folder or datalist does not exist, or if there is no such anatomy or pretext, before folders
+    are indexed, which may take long."""
     for path in given:
         refuse_missing(path, IMAGES)
     if anatomy not in TEMPLATES:
@@ -92,16 +72,9 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 
 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
-    """The path of a datalist: the given one, or one made by indexing the given folder.
-
-    If there already is a study, its datalist is kept, because a newer one would train everything again. What was found and
-    what was left out is printed.
-
-    Args:
-        given: datalist or folder.
-        out: folder for the new datalist.
-        name: name of the new datalist, without the ending.
-        options: options of `planewise.index`; a datalist needs none.
+    """The path of a datalist: the given one, or one called ``name`` that is made by indexing the given folder with the
+    options of `planewise.index`; what was found and what was left out is printed. If there already is a study, its datalist
+    is kept, because a newer one would train everything again.
 
     Raises:
         InputError: labels are given for a datalist, which has its own.
@@ -142,24 +115,22 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     notes = Counter(note for exam in found.datalist["exams"].values() for note in {*map(from_record, exam["left_out"])})
     for note, number in notes.most_common(_MOST_NOTES):
         print(f"  {count_of(number, 'exam')}: {note}")
-    if len(notes) > _MOST_NOTES:
-        print(f"  {len(notes) - _MOST_NOTES} other notes on exams: under left_out in {file}")
     return file
 
 
 def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool, exact: bool = False) -> int:
-    """Divide the patients again if a section is empty, because a hash of few patients may leave out a section by chance, or
-    if ``exact``.
+    """Divide the patients of a datalist again if a section is empty, because a hash of few patients may leave out a
+    section by chance, or, with ``exact``, in any case, stratified by their labels. Each section gets at least one
+    patient.
 
     Args:
         datalist: content of a datalist, which is changed.
-        shares: shares of training, validation and test; each section gets at least one patient.
+        shares: shares of training, validation and test.
         labelled: whether to divide only patients with labels; all others are then in the training section.
-        exact: whether to divide them even if no section is empty, stratified by their labels.
+        exact: see above.
 
     Returns:
-        The number of patients that were divided; 0 if nothing was changed, since no section is empty or there are fewer than
-        three patients.
+        The number of patients that were divided; 0 if nothing was changed.
     """
     keys = LABELS[datalist["planewise"]["anatomy"]] if labelled else ("image",)
     items = list({id(item): item for section in SECTIONS for item in datalist[section]}.values())
@@ -184,20 +155,15 @@ def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: b
 
 def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
     """Keep the patients of the task's validation and test exams out of the training section of the unlabelled images, so
-    that no pretext learns from them. Only a datalist that `indexed` made is changed, and only before the study starts;
-    otherwise, a warning is printed.
-
-    Args:
-        unlabelled, labelled: datalists.
-        out: folder of the study's results.
-    """
+    that no pretext learns from them. Only a datalist that `indexed` made in the study's folder ``out`` is changed, and only
+    before the study starts; otherwise, a warning is printed."""
     ours = unlabelled.parent == out / "datalists"
     if not ours or (out / "logs").exists():
-        if seen := seen_before(unlabelled, labelled, read=True):
+        if seen := seen_before(unlabelled, labelled):
             cure = "name another folder with -o" if ours else f"name their folder instead of {unlabelled.name}"
             print(f"{seen}, so pretexts learn from test images, and gains may be too large. To keep them apart, {cure}")
         return
-    found = shared_patients(unlabelled, labelled, read=True)
+    found = shared_patients(unlabelled, labelled)
     if not found:
         return
     images = absolute_datalist(unlabelled)
@@ -219,11 +185,7 @@ def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
 
 
 def read(datalist: Path) -> Mapping[str, Any]:
-    """Read a datalist of `planewise index`.
-
-    Raises:
-        InputError: `planewise index` did not write the file.
-    """
+    """Read a datalist of `planewise index`; an `InputError` refuses other files."""
     content = read_datalist(datalist)
     if not content.get("planewise"):
         raise InputError(f"{datalist} is not a datalist of `planewise index`; name one, or a folder of exams")
@@ -241,13 +203,8 @@ def labelled_in(content: Mapping[str, Any], section: str) -> int:
 
 
 def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
-    """The pretexts that can learn from a datalist, and whose encoder is of the task's kind; those that need planes
-    are included only if exams have these planes.
-
-    Args:
-        unlabelled: content of the datalist.
-        pattern: the study's ``pretext_bundle``.
-    """
+    """The pretexts of a ``pretext_bundle`` that can learn from a datalist, and whose encoder is of the task's kind; those
+    that need planes are included only if exams have these planes."""
     anatomy = unlabelled["planewise"]["anatomy"]
     study = {"anatomy": anatomy, "overrides": {}}
     encoder = _encoder(_config(template_of(anatomy)["target"]["bundle"], study, "finetune"))
@@ -271,19 +228,16 @@ def structures_in(datalist: Path) -> dict[str, str]:
     Raises:
         InputError: no mask can be read, or all masks are empty.
     """
-    load = LoadVolumed("label")
-    values: set[int] = set()
-    listings: set[Path] = set()
-    reason = None
-    for section in SECTIONS:
-        for item in gather_stacks(load_datalist(datalist, section)):
-            if "label" not in item:
-                continue
-            try:
-                values |= {int(value) for value in torch.unique(load(item)["label"])}
-            except InputError as error:  # training leaves such a case out and reports it
-                reason = reason or error
-            listings.add(Path(item["label"]).parent.parent / LISTING)
+    load, values, reason = LoadVolumed("label"), set(), None
+    items = [
+        item for section in SECTIONS for item in gather_stacks(load_datalist(datalist, section)) if "label" in item
+    ]
+    for item in items:
+        try:
+            values |= {int(value) for value in torch.unique(load(item)["label"])}
+        except InputError as error:  # training leaves such a case out and reports it
+            reason = reason or error
+    listings = {Path(item["label"]).parent.parent / LISTING for item in items}
     if not values - {0}:
         raise InputError(f"no mask of {datalist} contains a structure" + (f": {reason}" if reason else ""))
     names = names_of_labels(listings.pop()) if len(listings) == 1 else {}
@@ -291,10 +245,8 @@ def structures_in(datalist: Path) -> dict[str, str]:
 
 
 def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[str, dict[str, Any]]]:
-    """The settings of a study that follow from the channels and masks of volumes.
-
-    Returns:
-        The target's bundle (None means the template's), and the settings of ``"pretrain"`` and ``"finetune"``.
+    """The settings of a study that follow from the channels and masks of volumes: the target's bundle (None means the
+    template's), and the settings of ``"pretrain"`` and ``"finetune"``.
 
     Raises:
         InputError: the number of channels of the labelled volumes is not a multiple of that of the unlabelled volumes, or
@@ -452,28 +404,17 @@ def _network_size(study: Mapping[str, Any], device: str) -> tuple[dict[str, dict
 
 
 def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
-    """Write a study's config, which people may edit; a file that is already there is kept.
-
-    Args:
-        study: the config.
-        file: its file.
-
-    Returns:
-        The study in the file.
+    """Write a study's config, which people may edit; a file that is already there is kept. Returns the study in the file.
 
     Raises:
-        InputError: the file cannot be read or lacks something that a study needs.
+        InputError: the file cannot be read, or is not a study (`study_settings`).
     """
     if file.exists() or file.is_symlink():
         there = read_yaml(file, "a study")
-        kinds = {key: type(study[key]) for key in _NEEDED}
-        if wrong := [key for key in kinds if not isinstance(there, dict) or not isinstance(there.get(key), kinds[key])]:
-            raise InputError(
-                f"{file} has no {kinds[wrong[0]].__name__} of {wrong[0]}, so it is not a study; correct it, or delete it to "
-                "start again"
-            )
+        if wrong := wrong_settings(there or {}):
+            raise InputError(f"{file} is not a study ({'; '.join(wrong)}); correct it, or delete it to start again")
         print(f"{file} is kept as it is; edit it, or delete it to write it again")
-        return there
+        return {"methods": ["none", *there["pretexts"]], **there}
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (
         "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"
@@ -481,18 +422,6 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     )
     file.write_text(head + yaml.safe_dump(dict(study), sort_keys=False, width=120))
     return study
-
-
-def refuse_impossible(study: Mapping[str, Any], file: Path) -> None:
-    """Raise an `InputError` if the task's network cannot be made with a study's settings, which a person may have edited."""
-    try:
-        _config(study["target"]["bundle"], study, "finetune").get_parsed_content("network_def")
-    except InputError:
-        raise
-    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, OSError) as error:
-        raise InputError(
-            f"the settings in {file} cannot be used ({causes(error)[-1]}); correct them, or delete the file to start again"
-        ) from error
 
 
 def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:
@@ -509,7 +438,7 @@ def _encoder(config: ConfigParser) -> tuple[str, int]:
 def task_of(study: Mapping[str, Any]) -> str:
     """What a study's target predicts, in words: ``"segmentation of kidney and cyst"``."""
     bundle = study["target"]["bundle"]
-    structures = (study["overrides"].get("finetune") or {}).get("structures")
+    structures = ((study.get("overrides") or {}).get("finetune") or {}).get("structures")
     if structures:
         return f"segmentation of {listed(structures.values())} ({bundle})"
     return f"{read_json(BUNDLES / bundle / 'configs/metadata.json')['task'].rstrip('.')} ({bundle})"
@@ -518,15 +447,6 @@ def task_of(study: Mapping[str, Any]) -> str:
 def trainings(study: Mapping[str, Any]) -> int:
     """Number of a study's trainings."""
     return len(study["pretexts"]) + len(study["methods"]) * len(study["label_counts"]) * len(study["draws"])
-
-
-def finished(study: Mapping[str, Any]) -> bool:
-    """Whether a study has its page and the scores of all its trainings."""
-    places = [f"pretrain/{name}" for name in study["pretexts"]]
-    each = product(study["methods"], study["label_counts"], study["draws"])
-    places += [f"finetune/{method}/{count}/{draw}" for method, count, draw in each]
-    files = ["report/index.html", *(f"{place}/test/metrics.json" for place in places)]
-    return all((Path(study["out"]) / file).is_file() for file in files)
 
 
 def device() -> str:

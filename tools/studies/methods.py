@@ -79,15 +79,11 @@ class Method:
 
 
 def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
-    """The methods of a study that can run, by name, without those of `left_out`.
+    """The methods of a study that can run, by name, without those of `left_out`; by default ``none`` and all pretexts.
 
     A word in a list, or a name without settings, must be ``none``, ``imagenet`` or one of the pretexts. Relative paths are
     relative to the working directory; an overlay is a path if it contains a slash. `study_settings` has checked the kinds of
     the values.
-
-    Args:
-        config: config of the study with ``pretexts``, ``imagenet`` and ``methods``; by default, the methods are ``none`` and
-            all pretexts.
 
     Raises:
         InputError: a method cannot run with the given settings.
@@ -102,10 +98,8 @@ def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
 
 def left_out(config: Mapping[str, Any]) -> list[str]:
     """Names of methods that the config marks as waiting for their file of weights: ``weights: null``, or ``imagenet`` if
-    the study has ``imagenet: null``.
-
-    Configs of a paper's tables contain such methods, so that a user only has to fill in the paths of the files.
-    """
+    the study has ``imagenet: null``. Configs of a paper's tables contain such methods, so that a user only has to fill in
+    the paths of the files."""
     found = []
     for name, settings in _given(config).items():
         settings = settings or ({"weights": IMAGENET} if name == IMAGENET else {})
@@ -123,10 +117,17 @@ def starts_of(methods: Mapping[str, Method]) -> dict[str, str | None]:
     with equal settings share the folder of the first of them.
     """
     first: dict[str, str] = {}
-    return {
-        name: first.setdefault(_pretraining(method), name) if method.pretrains else method.pretext
-        for name, method in methods.items()
-    }
+    starts: dict[str, str | None] = {}
+    for name, method in methods.items():
+        settings = [
+            method.pretext,
+            method.overlay_of("pretrain"),
+            method.overrides.get("pretrain") or {},
+            method.images,
+        ]
+        same = json.dumps(settings, sort_keys=True, default=str)
+        starts[name] = first.setdefault(same, name) if method.pretrains else method.pretext
+    return starts
 
 
 def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) -> dict[str, Method]:
@@ -137,14 +138,6 @@ def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) ->
     return {pretext: Method(pretext=pretext) for pretext in config["pretexts"]} | own
 
 
-def _pretraining(method: Method) -> str:
-    """The settings that determine the network that a method pretrains, as text."""
-    settings = method.overrides.get("pretrain") or {}
-    return json.dumps(
-        [method.pretext, method.overlay_of("pretrain"), settings, method.images], sort_keys=True, default=str
-    )
-
-
 def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The settings of all methods in a config, by name."""
     given = config.get("methods") or ["none", *config["pretexts"]]
@@ -153,64 +146,53 @@ def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
     pretexts = list(config["pretexts"])
-    known = ", ".join(pretexts)
+    known = f"is not one of the pretexts ({', '.join(pretexts)}); add it there"
     given = {key: value for key, value in given.items() if value and value not in (REFERENCE, UNLABELLED)}
-    if not given:
-        words = {
-            "none": {},
-            "imagenet": {"weights": IMAGENET},
-            **{pretext: {"pretext": pretext} for pretext in pretexts},
-        }
-        if name not in words:
-            raise InputError(
-                f"methods: {name} is not one of the pretexts ({known}); add it there, or specify what it starts from: "
-                f"`{name}: {{pretext: ..}}` or `{name}: {{weights: ..}}`"
-            )
-        given = words[name]
-    method = Method(**given)
-    if name in (*pretexts, IMAGENET) and not (method.pretext or method.weights):
-        key = "weights" if name == IMAGENET else "pretext"
-        raise InputError(
-            f"methods: {name} has settings of its own but no `{key}`, so it would start from scratch; add `{key}: {name}`, "
-            "or give it another name"
-        )
-    if method.pretext and method.weights:
-        raise InputError(f"methods: {name} starts from both a pretext and weights; give one of them")
-    if (method.overrides.get("pretrain") or method.images) and not method.pretext:
-        has = "overrides pretrain" if method.overrides.get("pretrain") else "has images"
-        raise InputError(f"methods: {name} {has} but has no pretext; give `pretext: ..`")
-    if 0 in map(int, method.label_counts or ()) and not method.file:
-        raise InputError(f"methods: {name} has nothing to score with 0 labelled exams; give the task's `weights: PATH`")
-    if method.has_two_tasks and not method.pretext:
-        raise InputError(f"methods: {name} continues to learn a pretext but has none; give `pretext: ..`")
-    if method.pretrains and name in pretexts:
-        raise InputError(f"methods: {name} pretrains with its own settings; give it a name that no pretext has")
-    if method.pretext and not method.pretrains and method.pretext not in pretexts:
-        raise InputError(f"methods: {method.pretext} is not one of the pretexts ({known}); add it there")
-    if method.weights == IMAGENET and not config.get("imagenet"):
-        raise InputError(f"methods: {name} needs ImageNet's weights; give `imagenet: PATH` or leave the method out")
-    return replace(method, weights=_weights(name, method), overlay=_overlay(method))
-
-
-def _overlay(method: Method) -> str | dict[str, str] | None:
-    """The overlay of a method, with absolute paths."""
-    if not isinstance(method.overlay, Mapping):
-        return found_overlay(method.overlay)
-    return {kind: found_overlay(file) for kind, file in method.overlay.items()}
+    words = {"none": {}, IMAGENET: {"weights": IMAGENET}, **{pretext: {"pretext": pretext} for pretext in pretexts}}
+    if not given and name not in words:
+        start = f"`{name}: {{pretext: ..}}` or `{name}: {{weights: ..}}`"
+        raise InputError(f"methods: {name} {known}, or specify what it starts from: {start}")
+    method = Method(**(given or words[name]))
+    file = None if method.file is None else _absolute(method.file)
+    key = "weights" if name == IMAGENET else "pretext"
+    has_pretext, pretrain = method.pretext is not None, method.overrides.get("pretrain")
+    checks = (
+        (
+            name in (*pretexts, IMAGENET) and not (has_pretext or method.weights),
+            f"has settings of its own but no `{key}`, so it would start from scratch; add `{key}: {name}`, or give it "
+            "another name",
+        ),
+        (has_pretext and method.weights, "starts from both a pretext and weights; give one of them"),
+        (pretrain and not has_pretext, "overrides pretrain but has no pretext; give `pretext: ..`"),
+        (method.images and not has_pretext, "has images but has no pretext; give `pretext: ..`"),
+        (
+            file is None and 0 in map(int, method.label_counts or ()),
+            "has nothing to score with 0 labelled exams; give the task's `weights: PATH`",
+        ),
+        (method.has_two_tasks and not has_pretext, "continues to learn a pretext but has none; give `pretext: ..`"),
+        (method.pretrains and name in pretexts, "pretrains with its own settings; give it a name that no pretext has"),
+        (
+            has_pretext and not method.pretrains and method.pretext not in pretexts,
+            f"needs {method.pretext}, which {known}",
+        ),
+        (
+            method.weights == IMAGENET and not config.get("imagenet"),
+            "needs ImageNet's weights; give `imagenet: PATH` or leave the method out",
+        ),
+        (file is not None and not Path(file).exists(), f"starts from {file}, which does not exist"),
+    )
+    for wrong, message in checks:
+        if wrong:
+            raise InputError(f"methods: {name} {message}")
+    overlay = method.overlay
+    by_kind = isinstance(overlay, Mapping)
+    overlay = {kind: found_overlay(each) for kind, each in overlay.items()} if by_kind else found_overlay(overlay)
+    return replace(method, weights=file or method.weights, overlay=overlay)
 
 
 def found_overlay(file: str | None) -> str | None:
     """An overlay for a study that runs in another folder: its absolute path, if it contains a slash."""
     return _absolute(file) if "/" in (file or "") else file
-
-
-def _weights(name: str, method: Method) -> str | None:
-    if method.file is None:
-        return method.weights
-    path = _absolute(method.file)
-    if not Path(path).exists():
-        raise InputError(f"methods: {name} starts from {path}, which does not exist")
-    return path
 
 
 def _absolute(path: str) -> str:

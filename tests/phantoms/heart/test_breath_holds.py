@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.workshop.phantoms import UNLABELLED, Exam
-from planewise.workshop.phantoms.heart.study import VIEW_STREAMS, plan_series, view_files
+from planewise.workshop.phantoms import UNLABELLED
+from planewise.workshop.phantoms.heart.exam import VIEW_STREAMS, Exam, plan_series, view_files
 
 POPULATION = UNLABELLED.at_size("demo").with_values(phases=1, spacing=(6.0, 6.0))
 
@@ -15,10 +15,10 @@ def test_a_still_patient_scanned_at_the_true_place_gives_the_same_picture():
     still = Exam.sample((3, 1, 4), POPULATION.with_values(breath=0.0))
     for series in plan_series(breathing)[::4]:
         # the breath moved the body, so the image shows a point displaced in the opposite direction
-        shift = -breathing.breath(series.stream)
+        shift = -breathing.breath(series.number)
         assert abs(shift[2]) > 0 and shift[1] == pytest.approx(0.3 * shift[2]) and shift[0] == 0
-        seen = breathing.images(series.pose, series.stream)
-        assert np.array_equal(seen, still.images(series.pose.moved(shift), series.stream))
+        seen = breathing.images(series.pose, series.number)
+        assert np.array_equal(seen, still.images(series.pose.moved(shift), series.number))
 
 
 def test_slices_of_nifti_volumes_have_theirs():

@@ -1,23 +1,21 @@
 """Test times and slices in a cine's headers against known numbers."""
 
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
 from planewise.workshop.phantoms.files import Identity
-from planewise.workshop.phantoms.heart.study import Series, series_files
-from planewise.workshop.phantoms.imaging import ImagePose
+from planewise.workshop.phantoms.heart.exam import Series, series_files
+from planewise.workshop.phantoms.painting import ImagePose
 
 
 @pytest.fixture(scope="module")
 def headers(exam):
     """Four phases of one coarse slice: 8 mm thick, 2 mm gap, 900 ms per cycle, seen from the feet."""
-    scanner = replace(exam.scanner, thickness=8.0, gap=2.0, interval=900.0, phases=4)
+    scanner = replace(exam.scanner, thickness=8.0, gap=2.0, interval=900.0, phases=4, spacing=20.0)
     pose = ImagePose(np.array([10.0, 20.0, 30.0]), np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]))
-    series = Series("sax", "sax_7", "sax", 7, pose, matrix=(9, 5), spacing=20.0)
-    files = series_files(replace(exam, scanner=scanner), series, Identity("1", "3-1"), PurePosixPath("study"))
-    return [file.dataset for file in files]
+    files = series_files(replace(exam, scanner=scanner), Series("sax", 7, pose, (9, 5)), Identity("1", "3-1"))
+    return [header for _, header in files]
 
 
 def test_thickness_and_distance_of_slices(headers):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.workshop.phantoms.heart.heart import LABELS
-from planewise.workshop.phantoms.imaging import image_points
+from planewise.workshop.phantoms.painting import image_points
 from scipy.ndimage import map_coordinates
 
 
@@ -14,14 +14,16 @@ def _clean(exam, **values):
     return replace(exam.scanner, noise=0.0, shading=0.0, blur=0.0, **values)
 
 
-def _slice(exam, scanner, pose, phases=(0.0,), **values) -> np.ndarray:
-    return replace(exam, scanner=scanner).scan(pose, np.array(phases), np.random.default_rng(0), **values)
+def _slice(exam, scanner, pose, spacing, matrix) -> np.ndarray:
+    """The slice at end-diastole."""
+    scanner = replace(scanner, spacing=spacing, phases=1)
+    return replace(exam, scanner=scanner).scan(pose, np.random.default_rng(0), matrix)[0]
 
 
 def test_blood_is_bright_muscle_is_grey_where_the_labels_are(exam):
     pose = exam.poses["sax"][len(exam.poses["sax"]) // 2]
     scanner = _clean(exam, thickness=0.1)
-    image = _slice(exam, scanner, pose, spacing=1.5, matrix=(180, 180))[0] / scanner.gain
+    image = _slice(exam, scanner, pose, 1.5, (180, 180)) / scanner.gain
     labels = exam.heart.label(image_points(pose, 1.5, (180, 180))[0], 0.0)
     for name, wanted, tolerance in (
         ("lv", 1.0, 0.12),
@@ -35,7 +37,7 @@ def test_views_agree_where_they_cross(exam):
     # every image shows the same tissue at the same position in patient space
     sax, lax = exam.poses["sax"][4], exam.poses["4ch"][0]
     scanner, matrix = _clean(exam, thickness=0.1), (220, 220)
-    images = [_slice(exam, scanner, pose, spacing=1.4, matrix=matrix)[0] for pose in (sax, lax)]
+    images = [_slice(exam, scanner, pose, 1.4, matrix) for pose in (sax, lax)]
     direction = np.cross(sax.normal, lax.normal)
     direction /= np.linalg.norm(direction)
     # a point in both planes: start at one centre and move within its plane to the other plane

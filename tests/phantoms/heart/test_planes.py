@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planewise.geometry import angle_between_planes
+from planewise.geometry.planes import angle_between_planes
 from planewise.workshop.phantoms import UNLABELLED
 from planewise.workshop.phantoms.heart.exam import lay_planes, true_planes
 from planewise.workshop.phantoms.heart.heart import Heart

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.workshop.phantoms import write_exams
-from planewise.workshop.phantoms.heart.study import study_files
+from planewise.workshop.phantoms.heart.exam import plan_series
 
 
 def _contents(folder) -> dict[str, bytes]:
@@ -73,9 +73,8 @@ def test_extra_views_are_what_they_are_whatever_they_are_called(recipe):
     names = {"3ch": set(), "rv_2ch": set(), "rvot": set()}
     small = replace(recipe, extra_views=1.0, population=recipe.population.with_values(phases=1, spacing=(8.0, 8.0)))
     for number in range(1, 7):
-        files = study_files(small.exam(number), small.identity(number), 1.0)
-        assert sum(file.view == "localizer" for file in files) == 9
-        for file in files:
-            if file.view in names:
-                names[file.view].add(file.dataset.SeriesDescription)
+        exam = small.exam(number)
+        for view, series in zip(names, plan_series(exam, 1.0)[-3:], strict=True):
+            assert series.pose is exam.poses[view][0]
+            names[view].add(series.name)
     assert names["3ch"] == {"3ch", "4ch"} and names["rv_2ch"] == {"rv_2ch", "2ch"}

@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from planewise.workshop.phantoms import LABELLED, Recipe, write_exams
+from planewise.workshop.phantoms.heart.exam import view_affine
 from planewise.workshop.phantoms.heart.heart import LABELS
 from planewise.workshop.phantoms.heart.population import GROUPS
-from planewise.workshop.phantoms.heart.study import view_affine
 from planewise.workshop.phantoms.layouts import Mnms2
 
 

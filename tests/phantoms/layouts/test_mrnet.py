@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 from planewise.workshop.phantoms import KNEE_LABELLED, Recipe, write_exams
-from planewise.workshop.phantoms.imaging import image_points
 from planewise.workshop.phantoms.layouts import MrNet, stretched
+from planewise.workshop.phantoms.painting import image_points
 
 SMALL = KNEE_LABELLED.at_size("demo").with_values(matrix=32)
 

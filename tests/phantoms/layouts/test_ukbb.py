@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from planewise.workshop.phantoms import VOLUNTEERS, Recipe, write_exams
-from planewise.workshop.phantoms.heart.study import view_affine
+from planewise.workshop.phantoms.heart.exam import view_affine
 
 VIEWS = {"sax": "sa", "2ch": "la_2ch", "4ch": "la_4ch"}
 CINES = {f"{name}.nii.gz" for name in VIEWS.values()}

@@ -30,4 +30,4 @@ def tables_of(section: Any, study: StudyFolder) -> tuple[dict[str, list[list[str
 
 def shown(page: Page) -> dict[str, list[list[str]]]:
     """The tables of a page by title, each with its header and its rows."""
-    return {table.title: [table.header, *(row.cells for row in table.rows)] for table in page.tables}
+    return {table.title: [table.header, *table.rows] for table in page.tables}

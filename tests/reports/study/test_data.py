@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import html
 
-from planewise.workshop.study.data import add_data, add_provenance
-from planewise.workshop.study.folder import FineTunings
+from planewise.workshop.study.sections import add_data, add_provenance
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -74,17 +73,3 @@ def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path
     assert str(tmp_path) not in text and "Doe" not in text
     shown = html.unescape(text)
     assert all(name in shown for name in ('".../labelled.json"', '"demo.yaml"', '".../a.pt"', '"b.pt"', '"..."'))
-
-
-def test_draws_of_all_labelled_exams_differ_only_in_their_seed(tmp_path):
-    exams = {"training": [{"exam": "a", "label": "a.nii"}, {"exam": "b", "label": "b.nii"}, {"exam": "c"}]}
-    write(tmp_path / "labelled.json", exams)
-    study = study_folder(tmp_path, phantom={"labelled": ""})
-    assert study.labelled_exams == 2
-
-    def said(of, *counts):
-        return FineTunings(of, {("none", count): {} for count in counts}, {}).draws_in_words
-
-    assert "with 2" in said(study, 1, 2) and "(" not in said(study, 1)
-    folds = study_folder(tmp_path, phantom={"labelled": ""}, target={"arguments": "--fold {draw}"})
-    assert "fold" in said(folds, 1, 2) and "(" not in said(folds, 2)

@@ -13,15 +13,12 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
-from planewise.workshop.study import folder, paired, pretrainings
-from planewise.workshop.study import segmentation as segmentation_section
+from planewise.workshop.study import paired, tasks
 from planewise.workshop.study.page import Page, Picture
 from planewise.workshop.study.study_report import write_study_report
 
 from tests.reports.study.studies import write
-from tests.reports.study.test_grading import study as grading  # noqa: F401  (fixtures)
-from tests.reports.study.test_segmentation import study as segmentation  # noqa: F401
-from tests.reports.study.test_two_phases import study as two_phases  # noqa: F401
+from tests.reports.study.test_tasks import grades, segmentation, two_phases  # noqa: F401  (fixtures)
 from tests.reports.test_study_page import study as classification  # noqa: F401
 
 PLANTED = "<i id=planted>"
@@ -62,17 +59,15 @@ def without_figures(monkeypatch):
     monkeypatch.setattr(
         Page, "figure", lambda self, _, caption, main=False, lead=False: self.body.append(Picture(shown, caption))
     )
-    for module in (folder, paired, pretrainings, segmentation_section):
-        for name in ("validation_curves", "scores_by_count", "paired_draws"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(tasks, "validation_curves", lambda *_: None)
+    monkeypatch.setattr(paired, "paired_draws", lambda *_: None)
 
 
 @pytest.mark.parametrize(
     "kind",
     [
         "segmentation",
-        "grading",
+        "grades",
         *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("classification", "two_phases")),
     ],
 )

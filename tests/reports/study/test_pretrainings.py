@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from planewise.metrics.pretexts import restoration_scores
-from planewise.workshop.study.pretrainings import add_label_probe, add_plans, add_pretexts
+from planewise.workshop.study.sections import add_label_probe, add_plans, add_pretexts
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -52,28 +52,24 @@ def test_main_scores_of_any_pretext_stand_beside_chance(tmp_path):
     ]
 
 
-def probed(linear, neighbours):
-    return {"score": "kappa", "features": 44, "exams": 11, "linear": linear, "neighbours": neighbours}
+def probed(linear):
+    return {"score": "kappa", "features": 44, "exams": 11, "linear": linear}
 
 
 def test_every_encoder_is_compared_with_the_random_one(tmp_path):
     write(
         tmp_path / "probe/untrained/test/metrics.json",
-        probed({"9": [None, 0.2], "18": [0.3, 0.3]}, {"9": [0.5, None], "18": [0.6, 0.7]}),
+        probed({"9": [None, 0.2], "18": [0.3, 0.3]}),
     )
     write(
         tmp_path / "probe/simclr/test/metrics.json",
-        probed({"9": [0.2, 0.4], "18": [0.4, 0.5]}, {"9": [0.0, 0.1], "18": [0.2, 0.4]}),
+        probed({"9": [0.2, 0.4], "18": [0.4, 0.5]}),
     )
     tables, page = tables_of(add_label_probe, study_folder(tmp_path, pretexts=["simclr", "to_come"]))
     assert tables["Kappa of the linear probe on frozen features"] == [
         ["encoder", "9", "18"],
         ["untrained", "0.200", "0.300 (0.000)"],
         ["SimCLR", "0.300 (0.141)", "0.450 (0.071)"],
-    ]
-    assert tables["Kappa of the nearest neighbours on frozen features"][1:] == [
-        ["untrained", "0.500", "0.650 (0.071)"],
-        ["SimCLR", "0.050 (0.071)", "0.300 (0.141)"],
     ]
     differences = tables["Paired differences from untrained in kappa of the linear probe"][1:]
     assert [row[:2] for row in differences] == [
@@ -83,8 +79,8 @@ def test_every_encoder_is_compared_with_the_random_one(tmp_path):
 
 
 def test_an_encoder_that_was_probed_with_other_counts_has_the_rows_it_has(tmp_path):
-    write(tmp_path / "probe/untrained/test/metrics.json", probed({"9": [0.1, 0.2]}, {"9": [0.5, 0.5]}))
-    write(tmp_path / "probe/simclr_again/test/metrics.json", probed({"18": [0.4, 0.4]}, {"18": [0.2, 0.2]}))
+    write(tmp_path / "probe/untrained/test/metrics.json", probed({"9": [0.1, 0.2]}))
+    write(tmp_path / "probe/simclr_again/test/metrics.json", probed({"18": [0.4, 0.4]}))
     study = study_folder(tmp_path, pretexts=["simclr"], methods=["none", "simclr_again"])
     tables, _ = tables_of(add_label_probe, study)
     assert tables["Kappa of the linear probe on frozen features"] == [

@@ -18,20 +18,14 @@ import numpy as np
 import torch
 from monai.data import CacheDataset, MetaTensor, list_data_collate
 from monai.networks.nets import UNet
-from monai.transforms import (
-    Compose,
-    EnsureTyped,
-    MapTransform,
-    RandAffined,
-    Transform,
-)
+from monai.transforms import Compose, EnsureTyped, Lambda, MapTransform, RandAffined
 from planewise.data import as_batch
 from planewise.engines import PrepareSliceBatch
 from planewise.exams import index_folder, write_datalist
 from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.geometry.tolerances import CLAMP_SIGMAS
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
-from timing import Bar, Options, Times, interleaved, ratio
+from timing import Bar, Options, interleaved, ratio
 from torch import Tensor
 from torch.nn.functional import grid_sample, mse_loss
 
@@ -43,42 +37,32 @@ def measure(options: Options) -> list[Bar]:
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         train = orientation(Path(folder), options)
-        affine: dict[str, Any] = {
-            "keys": "image",
-            "prob": 1,
-            "rotate_range": train.rotate,
-            "scale_range": [(low - 1, high - 1) for low, high in [train.zoom] * 2],
-            "mode": "bilinear",
-            "padding_mode": "border",
-            "device": train.device,
-        }
-        candidates = {
-            "ours": _ours(train),
-            "one pass": _one_pass(train),
-            "affine": _monai(train, RandAffined(**affine)),
-        }
-        missing = {}
+        affine = RandAffined(
+            "image",
+            prob=1,
+            rotate_range=train.rotate,
+            scale_range=[(low - 1, high - 1) for low, high in [train.zoom] * 2],
+            mode="bilinear",
+            padding_mode="border",
+            device=train.device,
+        )
+        candidates = {"ours": _ours(train), "one pass": _one_pass(train), "affine": _monai(train, affine)}
+        missing = ""
         try:
             candidates["kornia"] = _kornia(train)
         except ImportError as error:
-            missing["kornia"] = f"not measured: {error}"
+            missing = f"not measured: {error}"
         times = interleaved(candidates, options)
-        few = options.fewer(3, 3)
-        step = interleaved({"ours": candidates["ours"], "step": _unet_step(train)}, few)
-    return _bars(times, step, missing, train)
+        step = interleaved({"ours": candidates["ours"], "step": _unet_step(train)}, options.fewer(3, 3))
 
-
-def _bars(
-    times: Mapping[str, Times], step: Mapping[str, Times], missing: Mapping[str, str], train: SimpleNamespace
-) -> list[Bar]:
     def bar(name: str, theirs: str, limit: float | None = None) -> Bar:
         if theirs not in times:
-            return Bar(name, None, limit=limit, note=missing[theirs])
-        note = f"ours {times['ours'].least * 1e3:.2f} ms, theirs {times[theirs].least * 1e3:.2f} ms"
+            return Bar(name, None, limit=limit, note=missing)
+        note = f"ours {ours.least * 1e3:.2f} ms, theirs {times[theirs].least * 1e3:.2f} ms"
         return Bar(name, *ratio(times, "ours", theirs), limit=limit, note=note)
 
-    size = f"batch {train.batch_size}, {train.size} x {train.size}, two heatmaps"
     ours, on_cpu = times["ours"], train.device.type == "cpu"
+    size = f"batch {train.batch_size}, {train.size} x {train.size}, two heatmaps"
     return [
         Bar("our batch", ours.least * 1e3, ours.median * 1e3, unit="ms", note=size),
         bar("ours / minimal code in one pass, with reused buffers", "one pass"),
@@ -179,21 +163,6 @@ def _one_pass(train: SimpleNamespace) -> Callable[[], Any]:
     return batch
 
 
-class Heatmap(Transform):
-    """The heatmaps of one item ``(1, i, j)``, computed from its current affine."""
-
-    def __init__(self, sigma: float) -> None:
-        self.sigma = sigma
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        image = item["image"]
-        # depending on the earlier transforms, MONAI leaves one of the two on the CPU
-        affine, planes = (each.to(image.device) for each in (image.affine, item["planes"]))
-        item["heatmaps"] = _heatmaps(affine, planes, image.shape[1:], self.sigma)
-        return item
-
-
 def _heatmaps(affine: Tensor, planes: Tensor, shape: tuple[int, ...], sigma: float) -> Tensor:
     lines = intersection_lines(affine, planes[..., 0, :], planes[..., 1, :])
     return line_heatmaps(lines, (int(shape[-2]), int(shape[-1])), sigma)
@@ -201,24 +170,24 @@ def _heatmaps(affine: Tensor, planes: Tensor, shape: tuple[int, ...], sigma: flo
 
 def _monai(train: SimpleNamespace, *augmentation: MapTransform) -> Callable[[], Any]:
     """MONAI's way: preprocessed 2D items in memory, with random transforms applied to each item before collation."""
-    once = [
-        *train.preprocessing.transforms,
-        train.targets,
-        Flat(),
-        EnsureTyped(("image", "planes"), device=train.device),
-    ]
-    transform = Compose([*once, *augmentation, Heatmap(train.sigma)])
-    dataset = CacheDataset(train.dataset.items, transform, progress=False, num_workers=0)
+
+    def flat(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """A 2D image with its affine, planes and padding, without the entries that a batch does not need."""
+        image = MetaTensor(item["image"].as_tensor()[..., 0], affine=item["image"].affine)
+        return {"image": image, "planes": item["planes"], "image_padding": item["image_padding"]}
+
+    def heatmap(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the heatmaps, computed from the image's current affine."""
+        image = item["image"]
+        # depending on the earlier transforms, MONAI leaves one of the two on the CPU
+        affine, planes = (each.to(image.device) for each in (image.affine, item["planes"]))
+        return {**item, "heatmaps": _heatmaps(affine, planes, image.shape[1:], train.sigma)}
+
+    # MONAI caches up to the first random transform, or the first that is not one of its transforms
+    on_device = EnsureTyped(("image", "planes"), device=train.device)
+    once = [*train.preprocessing.transforms, train.targets, Lambda(flat), on_device]
+    dataset = CacheDataset(train.dataset.items, Compose([*once, *augmentation, heatmap]), progress=False, num_workers=0)
     return lambda: list_data_collate([dataset[row] for row in train.rows()])
-
-
-class Flat(Transform):
-    """Turn an item into a 2D image with its affine, planes and padding, without the entries that a batch does not need."""
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image = data["image"]
-        flat = MetaTensor(image.as_tensor()[..., 0], affine=image.affine)
-        return {"image": flat, "planes": data["planes"], "image_padding": data["image_padding"]}
 
 
 def _kornia(train: SimpleNamespace) -> Callable[[], Any]:

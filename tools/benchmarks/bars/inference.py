@@ -30,10 +30,7 @@ SLICES = 12
 #: The demo's size, as in the bundles' `configs/demo.yaml`.
 DEMO = {"spacing": 2.94, "image_size": 96, "features": [16, 32, 64, 128], "stem_stride": 2, "sigma": 2.571}
 TINY = DEMO | {"features": [4, 8, 16]}
-CASES = {
-    "segmentation": "downstream_cardiac_sax_segmentation",
-    "multitask pretext": "pretext_cardiac_multitask",
-}
+CASES = {"segmentation": "downstream_cardiac_sax_segmentation", "multitask pretext": "pretext_cardiac_multitask"}
 
 
 def measure(options: Options) -> list[Bar]:
@@ -62,13 +59,7 @@ def _sizes(bundle: str) -> dict[str, Any]:
 
 
 class _Exam:
-    """A phantom exam on disk and in memory.
-
-    Attributes:
-        volumes: the loaded items, one per phase.
-        planes: maps each view to the origin and normal of its plane.
-        output_dir: folder for written results.
-    """
+    """A phantom exam on disk and in memory: ``volumes``, the loaded items, one per phase, and the ``planes`` of its views."""
 
     def __init__(self, folder: Path, phases: int, small: bool) -> None:
         population = UNLABELLED.at_size("demo") if small else UNLABELLED.with_values(slices=((6.0, 2.0),))
@@ -81,15 +72,8 @@ class _Exam:
 
 
 class _Inference:
-    """A bundle's inference from volumes in memory to results in memory.
-
-    Args:
-        bundle: name of the bundle's folder.
-        exam: exam with the volumes.
-        phases: maximum number of volumes.
-        device: device to run on.
-        settings: overrides; those that the config lacks are ignored.
-    """
+    """A bundle's inference from at most ``phases`` volumes in memory to results in memory; settings that its config lacks are
+    ignored."""
 
     def __init__(self, bundle: str, exam: _Exam, phases: int, device: str, settings: dict[str, Any]) -> None:
         config = ConfigParser.load_config_file(str(BUNDLES / bundle / "configs" / "inference.yaml"))

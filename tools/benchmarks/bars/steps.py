@@ -37,19 +37,12 @@ LIMIT = 1.05
 
 @dataclass(frozen=True)
 class Case:
-    """A bundle to measure.
-
-    Attributes:
-        bundle: folder in bundles/.
-        layout: layout of the phantoms for training.
-        block: number of steps between two readings of the clock.
-        settings: overrides; the bar's name lists them.
-    """
+    """A bundle to measure."""
 
     bundle: str
-    layout: str = "dsbcc"
-    block: int = 10
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    layout: str = "dsbcc"  # of the phantoms for training
+    block: int = 10  # steps between two readings of the clock
+    settings: Mapping[str, Any] = field(default_factory=dict)  # overrides, which the bar's name lists
 
     def __str__(self) -> str:
         changed = [f"{key.rpartition('#')[2]} {str(value).lower()}" for key, value in self.settings.items()]
@@ -132,13 +125,22 @@ def _of_case(case: Case, datalist: Path, options: Options) -> list[Bar]:
         torch.cuda.reset_peak_memory_stats(device)
     trainer.run()  # everything that is made only once
     batch = next(own_batches(trainer))
+
+    def batches_alone() -> list[float]:
+        """Mean time of a batch over an epoch, seconds, as a list of one."""
+        begun = seconds(device)
+        count = sum(1 for _ in own_batches(trainer))
+        return [(seconds(device) - begun) / count]
+
     epochs = {
         "trainer": TrainerEpoch(trainer, block),
         "bare": BareEpoch(trainer, block, batches=lambda one: (batch for _ in range(one.state.epoch_length))),
-        "path": lambda: _batches_alone(trainer, device),
+        "path": batches_alone,
     }
     times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
-    tflop = _tflop(trainer, batch)
+    with FlopCounterMode(display=False) as counter:
+        loss_of(trainer, *batch).backward()
+    tflop = counter.get_total_flops() / 1e12  # of a training step
     note = f"batch {config['batch_size']}"
     if device.type == "cuda":
         note += f", at most {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB"
@@ -166,18 +168,3 @@ def _kernels(case: Case, trainer: SupervisedTrainer, step: float) -> Bar:
     each = sum(times) / trainer.state.epoch_length
     note = f"{len(times) / trainer.state.epoch_length:.0f} kernels, {each / 1e3:.2f} ms in total"
     return Bar(f"{case}: kernels / training step", each / 1e6 / step, note=note)
-
-
-def _batches_alone(trainer: SupervisedTrainer, device: torch.device) -> list[float]:
-    """Mean time of a batch over an epoch, seconds, as a list of one."""
-    begun, count = seconds(device), 0
-    for _ in own_batches(trainer):
-        count += 1
-    return [(seconds(device) - begun) / count]
-
-
-def _tflop(trainer: SupervisedTrainer, batch: tuple[Any, ...]) -> float:
-    """Number of operations of a training step, in units of 10^12."""
-    with FlopCounterMode(display=False) as counter:
-        loss_of(trainer, *batch).backward()
-    return counter.get_total_flops() / 1e12

@@ -95,18 +95,11 @@ def seconds(device: torch.device) -> float:
 
 
 class TrainerEpoch:
-    """Each call runs a trainer for an epoch and returns the mean time of a step in every block, by the clock.
-
-    Args:
-        trainer: a trainer that runs one epoch, which consists of one step, followed by blocks of steps.
-        block: number of steps in a block.
-        clock: function that reads the clock.
-    """
+    """Each call runs a trainer for an epoch, which consists of one step, followed by blocks of ``block`` steps, and returns
+    the mean time of a step in every block, by the clock."""
 
     def __init__(self, trainer: Engine, block: int, clock: Clock = seconds) -> None:
-        self.trainer = trainer
-        self.block = block
-        self.clock = clock
+        self.trainer, self.block, self.clock = trainer, block, clock
         self._readings: list[float] = []
         trainer.add_event_handler(Events.ITERATION_COMPLETED(event_filter=self._ends_block), self._read)
 
@@ -123,14 +116,8 @@ class TrainerEpoch:
 
 
 class BareEpoch:
-    """`TrainerEpoch` without engine, loader and handlers: the same network, loss and optimizer in a plain loop.
-
-    Args:
-        trainer: the trainer whose parts are used.
-        block: number of steps in a block.
-        clock: function that reads the clock.
-        batches: function that yields the image and target of every step; None takes the trainer's own.
-    """
+    """`TrainerEpoch` without engine, loader and handlers: the same network, loss and optimizer in a plain loop. ``batches``
+    yields the image and target of every step; None takes the trainer's own."""
 
     def __init__(
         self,
@@ -139,9 +126,7 @@ class BareEpoch:
         clock: Clock = seconds,
         batches: Callable[[SupervisedTrainer], Iterator[tuple[Any, ...]]] | None = None,
     ) -> None:
-        self.trainer = trainer
-        self.block = block
-        self.clock = clock
+        self.trainer, self.block, self.clock = trainer, block, clock
         self.batches = batches or own_batches
 
     def __call__(self) -> list[float]:

@@ -55,25 +55,15 @@ runpy.run_module("monai.bundle", run_name="__main__", alter_sys=False)
 
 @dataclass(frozen=True)
 class Run:
-    """A training to measure.
-
-    Attributes:
-        name: description of the training.
-        bundle: folder in bundles/.
-        configs: files of the bundle's configs.
-        labelled: whether the training uses exams with masks.
-        exams: number of training exams and of validation exams.
-        settings: overrides of the config.
-        repetitions: number of whole runs; the fastest counts.
-    """
+    """A training to measure."""
 
     name: str
     bundle: str
     configs: tuple[str, ...]
-    labelled: bool
-    exams: tuple[int, int]
+    labelled: bool  # whether the training uses exams with masks
+    exams: tuple[int, int]  # for training and for validation
     settings: Mapping[str, Any]
-    repetitions: int = 2
+    repetitions: int = 2  # whole runs; the fastest counts
 
 
 def runs(options: Options) -> list[Run]:

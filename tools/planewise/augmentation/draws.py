@@ -10,10 +10,17 @@ import torch
 from torch import Tensor
 
 
+def check_probabilities(**given: float) -> None:
+    """Raise `ValueError` if a setting is not a probability."""
+    for name, value in given.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
+
+
 def own_draws(count: int, *shape: int, draw: Callable[..., Tensor] = torch.rand, **options: Any) -> Tensor:
     """Draw random numbers for each sample of this process's batch.
 
-    Processes share a seed, and the samples of an epoch are assigned to them in turns (`planewise.data.epoch_sampler`).
+    Processes share a seed, and the samples of an epoch are assigned to them in turns (`planewise.data.samplers`).
     Each of N processes therefore draws the numbers for the batches of all processes and takes every N-th row, so that a
     sample gets the same numbers as in a single process with one large batch.
 

@@ -25,8 +25,8 @@ class EachImaged(Transform, RandomizableTrait):
     """Apply a MONAI transform to each image of a batch in turn, so that each image has its own random numbers.
 
     Such a transform takes the entries of one item: ``image`` ``(C, i, j)`` or ``(C, i, j, k)``, masks of that shape, and the
-    batch's other entries without their first axis. It would mistake the first axis of a whole batch for channels. Its
-    random numbers are seeded from torch's global generator on the CPU (`own_draws`). It may add and delete entries.
+    batch's other entries without their first axis. It may add and delete entries. Its random numbers are seeded by
+    `own_draws`.
 
     Args:
         transform: a transform, or a `Compose` of transforms.
@@ -55,32 +55,26 @@ class EachImaged(Transform, RandomizableTrait):
                 "it `keys: [image, label]`"
             )
         count = len(data["image"])
-        entries = {
-            key: value
-            for key, value in data.items()
-            if isinstance(value, Tensor) and value.ndim and len(value) == count
-        }
-        items = []
+        rows = [key for key, value in data.items() if isinstance(value, Tensor) and value.ndim and len(value) == count]
+        entries, items = {key: data[key] for key in rows}, []
         seeds = own_draws(count, draw=lambda *shape: torch.randint(2**31, shape))
         for index, seed in enumerate(seeds.tolist()):
             if isinstance(self.transform, Randomizable):
                 self.transform.set_random_state(seed=seed)
-            items.append(self._item({key: value[index] for key, value in entries.items()}))
+            made = self.transform({key: value[index] for key, value in entries.items()})
+            if not isinstance(made, Mapping):
+                name = next(
+                    (type(each).__name__ for each in parts if isinstance(each, MultiSampleTrait)), "a transform"
+                )
+                raise InputError(
+                    f"train#augmentation: {name} returns a {type(made).__name__} for an image of the batch, not one item; "
+                    "use a transform that returns one item, such as RandSpatialCropd"
+                )
+            items.append(made)
         device = data["image"].device
         return {key: value for key, value in data.items() if key not in entries} | {
             key: _stacked([item[key] for item in items], entries.get(key), device) for key in items[0]
         }
-
-    def _item(self, item: dict[Hashable, Any]) -> Mapping[Hashable, Any]:
-        made = self.transform(item)
-        if not isinstance(made, Mapping):
-            several = [each for each in _parts(self.transform) if isinstance(each, MultiSampleTrait)]
-            name = type((several or [self.transform])[0]).__name__
-            raise InputError(
-                f"train#augmentation: {name} returns a {type(made).__name__} for an image of the batch, not one item; use a "
-                "transform that returns one item, such as RandSpatialCropd"
-            )
-        return made
 
 
 def whole_batches(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -12,13 +12,12 @@ from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from planewise.augmentation.draws import own_draws
+from planewise.augmentation.draws import check_probabilities, own_draws
 from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
 
 #: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes per pixel, so they fit into
-#: the second-level cache of a core (a megabyte or more). With fewer pixels, the overhead of calls would dominate. At
-#: 224 x 224 pixels, each core processes one image at a time, which is two to three times as fast as the whole batch at once.
+#: the second-level cache of a core, which is two to three times as fast as the whole batch at once.
 _PART = 2**16
 
 
@@ -29,11 +28,8 @@ class RandAffineBatchd(Transform, RandomizableTrait):
     targets need it, ``affine`` ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together.
     Images are sampled (bi- or tri-)linearly, and masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour. Areas
     outside the image are filled with the slice's own background (0 for masks). The affines are composed with the
-    transform, so targets that are computed afterwards are exact. Random numbers come from torch's global generator on the
-    CPU, so they depend only on the seed of the iteration; several processes draw the same numbers as a single process
-    (`own_draws`).
-
-    Rotations act on the pixel grid, so images must be resampled to isotropic pixels first.
+    transform, so targets that are computed afterwards are exact. Rotations act on the pixel grid, so pixels must be
+    isotropic.
 
     Args:
         rotate: largest rotation in either direction, degrees. For volumes, it is one number for all three axes, or one for
@@ -81,7 +77,6 @@ class RandAffineBatchd(Transform, RandomizableTrait):
         image = batch["image"]
         count, shape = image.shape[0], tuple(image.shape[2:])
         self._check(image)
-        # this is the only copy to the device; everything that follows is computed there
         to_input = to_device(self._draw(count, shape), image.device)
         padding = batch["image_padding"].to(image.dtype).reshape(count, -1, *[1] * len(shape))
         masks: dict[Hashable, Tensor] = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
@@ -143,8 +138,7 @@ class RandAffineBatchd(Transform, RandomizableTrait):
 class RandRotateZoomBatchd(RandAffineBatchd):
     """Rotate and zoom some images of a batch, each about its own random axis (Taleb 2020, appendix A: alpha and gamma).
 
-    Everything else is as in `RandAffineBatchd`: each image is interpolated only once, masks and affines are changed with it,
-    and several processes draw the same numbers as a single process.
+    Everything else is as in `RandAffineBatchd`: each image is interpolated only once, with its masks and its affine.
 
     Args:
         rotate: largest rotation in either direction, degrees.
@@ -166,9 +160,7 @@ class RandRotateZoomBatchd(RandAffineBatchd):
         label_keys: Sequence[str] = ("label",),
         spatial_dims: int = 2,
     ) -> None:
-        for name, value in (("rotate_prob", rotate_prob), ("zoom_prob", zoom_prob)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
+        check_probabilities(rotate_prob=rotate_prob, zoom_prob=zoom_prob)
         super().__init__(float(rotate), zoom, label_keys=label_keys, spatial_dims=spatial_dims)
         self.rotate_prob, self.zoom_prob = float(rotate_prob), float(zoom_prob)
 
@@ -186,7 +178,7 @@ def pixel_map(
     angles: Tensor, magnify: Tensor, size: Tensor, shift: Tensor | float = 0.0, mirror: Tensor | float = 1.0
 ) -> Tensor:
     """Map output pixels to input pixels, for images that are rotated and magnified about their centre, flipped and
-    shifted.
+    shifted: ``(B, d, d + 1)``, float64, a linear part ``(d, d)`` and an offset.
 
     Args:
         angles: radians, ``(B, 1)`` in a plane, ``(B, 3)`` in a volume.
@@ -194,9 +186,6 @@ def pixel_map(
         size: size of the images, pixels, ``(d,)``.
         shift: shift, pixels, ``(B, d)``.
         mirror: -1 if the first axis is flipped, otherwise 1, ``(B,)``.
-
-    Returns:
-        The maps, ``(B, d, d + 1)``, float64: a linear part ``(d, d)`` and an offset.
     """
     linear = _rotation(angles) / magnify[:, None, None]
     linear[..., 0] *= mirror[:, None] if isinstance(mirror, Tensor) else mirror
@@ -219,12 +208,8 @@ def _rotation(angles: Tensor) -> Tensor:
 
 
 def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """Split the grid for `grid_sample` into one term for each axis, which depends only on the position along this axis.
-
-    The grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``, is the broadcast sum of the terms. Its coordinates are in [-1, 1],
-    in the order of `grid_sample`: (x, y) = (j, i), or (k, j, i) for a volume. `affine_grid` would take longer than the
-    sampling itself.
-    """
+    """One term for each axis, whose broadcast sum is the grid for `grid_sample`, ``(B, d, i, j)`` or ``(B, d, i, j, k)``. Its
+    coordinates are in [-1, 1]: (x, y) = (j, i), or (k, j, i). `affine_grid` would take longer than the sampling itself."""
     scaled = [to_input[:, axis] * (2 / max(side - 1, 1)) for axis, side in enumerate(shape)]
     xyz = torch.stack(scaled[::-1], dim=1)
     terms = []
@@ -237,11 +222,7 @@ def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
 
 
 def _parts(image: Tensor) -> Iterator[slice]:
-    """Divide the batch into parts that fit into a CPU's cache, so that each step finds its input in the cache.
-
-    A GPU processes the whole batch at once. A CPU processes as many images at a time as it has threads, or more if the
-    images are small.
-    """
+    """Divide the batch into parts that fit into a CPU's cache: as many images as it has threads, or more."""
     count = len(image)
     size = max(1, count)
     if image.device.type == "cpu":

@@ -10,7 +10,7 @@ from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from planewise.augmentation.draws import own_draws
+from planewise.augmentation.draws import check_probabilities, own_draws
 from planewise.data.to_device import to_device
 
 #: Half-width of the kernel in standard deviations; 0.05 % of a Gaussian is beyond it.
@@ -21,7 +21,7 @@ class RandBlurBatchd(Transform, RandomizableTrait):
     """Blur some images of a batch, each by its own random amount.
 
     A batch contains ``image`` ``(B, C, i, j)``; all channels of an image are blurred equally. Beyond the border, the
-    outermost pixels are repeated. Several processes draw the same numbers as a single process (`own_draws`).
+    outermost pixels are repeated.
 
     Args:
         prob: probability that an image is blurred; 0 blurs no image.
@@ -29,8 +29,7 @@ class RandBlurBatchd(Transform, RandomizableTrait):
     """
 
     def __init__(self, prob: float = 0.5, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f"prob must be a probability from 0 to 1, got {prob}")
+        check_probabilities(prob=prob)
         if not 0 < sigma[0] <= sigma[1]:
             raise ValueError(f"sigma must be (smallest, largest), both above zero, got {tuple(sigma)}")
         self.prob = float(prob)

@@ -9,7 +9,7 @@ import torch
 from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
-from planewise.augmentation.draws import own_draws
+from planewise.augmentation.draws import check_probabilities, own_draws
 from planewise.data.to_device import to_device
 
 
@@ -19,8 +19,7 @@ class RandBrightnessBatchd(Transform, RandomizableTrait):
     ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where ``mean`` is the mean of the
     channel. A batch contains ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which is
     changed in the same way. Each image is changed by its own random amounts. For standardised images, use
-    `RandIntensityBatchd`. Random numbers come from torch's global generator on the CPU
-    (`own_draws`).
+    `RandIntensityBatchd`.
 
     Args:
         prob: probability that an image is changed.
@@ -36,8 +35,7 @@ class RandBrightnessBatchd(Transform, RandomizableTrait):
         contrast: Sequence[float] = (0.5, 1.5),
         channel_wise: bool = False,
     ) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f"prob must be a probability from 0 to 1, got {prob}")
+        check_probabilities(prob=prob)
         if brightness < 0:
             raise ValueError(f"brightness must be zero or more, got {brightness}")
         if not 0 <= contrast[0] <= contrast[1]:

@@ -17,8 +17,7 @@ class RandCropBatchd(Transform, RandomizableTrait):
     """Crop a box from every image of a batch. All boxes have the same size, and each has its own random position.
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and, if targets need it,
-    ``affine`` ``(B, 4, 4)``, which is updated to the position of the box. Random numbers come from torch's global
-    generator on the CPU (`own_draws`).
+    ``affine`` ``(B, 4, 4)``, which is updated to the position of the box.
 
     Args:
         size: size of the box along each axis, voxels.

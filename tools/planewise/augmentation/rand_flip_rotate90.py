@@ -10,7 +10,7 @@ import torch
 from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
-from planewise.augmentation.draws import own_draws
+from planewise.augmentation.draws import check_probabilities, own_draws
 from planewise.data.to_device import to_device
 from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, flip_matrix, rotate90, rotate90_matrix
 
@@ -19,8 +19,7 @@ class RandFlipRotate90Batchd(Transform, RandomizableTrait):
     """Flip every image of a batch along random axes, and rotate it by 90, 180 or 270 degrees about a random axis.
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)``
-    if targets need it. Voxels are only permuted, never interpolated, and the affines change with them. Random numbers
-    come from torch's global generator on the CPU (`own_draws`).
+    if targets need it. Voxels are only permuted, never interpolated, and the affines change with them.
 
     Args:
         flip_prob: probability of a flip along each axis; the axes are drawn independently.
@@ -34,9 +33,7 @@ class RandFlipRotate90Batchd(Transform, RandomizableTrait):
     def __init__(
         self, flip_prob: float = 0.5, rotate90_prob: float = 0.0, label_keys: Sequence[str] = ("label",)
     ) -> None:
-        for name, value in (("flip_prob", flip_prob), ("rotate90_prob", rotate90_prob)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
+        check_probabilities(flip_prob=flip_prob, rotate90_prob=rotate90_prob)
         self.flip_prob, self.rotate90_prob = float(flip_prob), float(rotate90_prob)
         self.label_keys = tuple(label_keys)
 

@@ -21,19 +21,16 @@ _KNOTS = 4
 class RandIntensityBatchd(Transform, RandomizableTrait):
     """Change the contrast, the shading and the noise of every image of a batch by its own random amount.
 
-    Scanners and protocols differ in all three, so weights trained on varied images generalise better. (Zhang 2024 does
-    not make these changes, so the bundles of its pretexts set them to zero.) A batch contains ``image`` ``(B, C, ...)``,
-    2D or 3D, and ``image_padding`` ``(B, C)``, the value of the background. All channels of an image (the slices of a
-    stack) are changed equally. The changes are made in this order:
+    Scanners and protocols differ in all three. (Zhang 2024 does not make these changes, so the bundles of its pretexts set
+    them to zero.) A batch contains ``image`` ``(B, C, ...)``, 2D or 3D, and ``image_padding`` ``(B, C)``, the value of the
+    background. All channels of an image (the slices of a stack) are changed equally, in this order:
 
     1. gamma: the image is scaled to [0, 1] and raised to the power ``exp(u)``, with u uniform in ``[-gamma, gamma]``;
     2. bias field: the difference from the background is multiplied by ``exp(f)``, with a smooth field f in
        ``[-bias_field, bias_field]``;
-    3. noise: Gaussian noise is added. Its standard deviation is the image's own, times a factor from ``[0, noise]``,
-       drawn uniformly.
+    3. Gaussian noise is added, whose standard deviation is the image's own, times a uniform factor from ``[0, noise]``.
 
-    Then the image and ``image_padding`` are standardised again. Random numbers come from torch's global generators, so
-    they depend only on the seed of the iteration; several processes draw the same numbers as a single process (`own_draws`).
+    Then the image and ``image_padding`` are standardised again.
 
     Args:
         gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.
@@ -73,8 +70,7 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
         return batch
 
     def _uniform(self, image: Tensor, *shape: int) -> Tensor:
-        """Draw uniform numbers in [-1, 1), ``(B, *shape)``. If ``shape`` has a single entry, axes are added until the
-        result has as many as the image."""
+        """Draw uniform numbers in [-1, 1), ``(B, *shape)``; a ``shape`` of one entry gets as many axes as the image."""
         draws = 2 * own_draws(len(image), *shape) - 1
         if len(shape) == 1:
             draws = draws.reshape(len(image), *[1] * (image.ndim - 1))

@@ -1,4 +1,4 @@
-"""The console script: one file per subcommand, each a typed function whose docstring is its help."""
+"""The console script: each subcommand is a typed function whose docstring is its help."""
 
 import gc
 import logging
@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 from planewise import __version__
-from planewise.commands import compare, export, index, inspect, package, phantom, plan, report, segment
+from planewise.commands.datalists import export, index, inspect
+from planewise.commands.own_exams import plan, segment
+from planewise.commands.package import package
+from planewise.commands.phantom import phantom
+from planewise.commands.studies import compare, report
 
 app = typer.Typer(
     name="planewise",
@@ -45,12 +49,5 @@ def planewise(
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-app.command(name="index")(index.index)
-app.command(name="inspect")(inspect.inspect)
-app.command(name="phantom", no_args_is_help=True)(phantom.phantom)
-app.command(name="plan")(plan.plan)
-app.command(name="segment")(segment.segment)
-app.command(name="export")(export.export)
-app.command(name="compare")(compare.compare)
-app.command(name="report")(report.report)
-app.command(name="package")(package.package)
+for command in (index, inspect, phantom, plan, segment, export, compare, report, package):
+    app.command(no_args_is_help=command is phantom)(command)

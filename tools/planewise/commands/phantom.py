@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from planewise.commands.terminal import plain_table, progress_bar, refusals
+from planewise.commands.terminal import print_table, progress_bar, refusals
 from planewise.cores import own_cores
 from planewise.errors import InputError
 
@@ -25,7 +27,7 @@ Layout = Enum("Layout", {layout: layout for layouts in LAYOUTS_OF.values() for l
 Size = Enum("Size", {"demo": "demo", "paper": "paper"}, type=str)
 #: Settings of the files, which `--set` takes next to those of a population, and their meaning.
 _OF_FILES = {
-    "extra_views": "dsbcc: share of exams with 3ch, right ventricular and localizer series, some of them misnamed",
+    "extra_views": "dsbcc: share of exams with 3ch and right ventricular series, some of them misnamed",
     "patient_name": "DICOM: name in every header, e.g. Doe^Jane, to test that no output repeats it",
     "birth_date": "DICOM: birth date in every header, YYYYMMDD",
 }
@@ -39,12 +41,9 @@ def phantom(
     layout: Annotated[
         Layout | None,
         typer.Option(
-            help="Real data set whose files and population the exams have. Hearts: dsbcc (DICOM, a series per slice, 2ch and "
-            "4ch, no labels; for pretraining), acdc (NIfTI short axis with masks at ED and ES, five disease groups; for "
-            "fine-tuning), mnms2 (also 4ch), ukbb (also 2ch and 4ch, five structures in 4ch). Knees: fastmri (DICOM, "
-            "no labels; for pretraining), mrnet (NumPy without geometry, three labels; for fine-tuning). Volumes: brats "
-            "(heads in four contrasts, masks of tumours), msd (abdomens in CT, masks of pancreas and tumour for two of "
-            "three). Photographs: aptos (retinas, with grades for two of three). Default: the first."
+            help="Data set whose files the exams have. Hearts: dsbcc (DICOM, no labels), acdc (NIfTI, masks, diseases), "
+            "mnms2, ukbb. Knees: fastmri (DICOM, no labels), mrnet (three labels). Volumes: brats, msd. Photographs: aptos. "
+            "Default: the first."
         ),
     ] = None,
     size: Annotated[
@@ -82,9 +81,8 @@ def phantom(
         scanned = kind.value in ("cardiac", "knee")
         texts = set_ or []
         if "help" in texts:
-            _list_settings(
-                name, [*population.describe(), *((key, "", why) for key, why in _OF_FILES.items() if scanned)]
-            )
+            rows = [*population.describe(), *((key, "", why) for key, why in _OF_FILES.items() if scanned)]
+            print_table(Console(), "", rows, ("setting",), texts=(f"value for {name}", "meaning"))
             return
         of_files = dict(text.partition("=")[::2] for text in texts if scanned and text.partition("=")[0] in _OF_FILES)
         population = population.with_text([text for text in texts if text.partition("=")[0] not in of_files])
@@ -102,21 +100,10 @@ def phantom(
 
 def _share(of_files: dict[str, str]) -> dict[str, float]:
     """The share of exams with extra views as a number, if it is set."""
-    if (text := of_files.get("extra_views")) is None:
+    if "extra_views" not in of_files:
         return {}
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise InputError(f"extra_views must be a share from 0 to 1, got {text}; as in --set extra_views=0.5")
-    return {"extra_views": share}
-
-
-def _list_settings(layout: str, rows: list[tuple[str, str, str]]) -> None:
-    from rich.console import Console
-
-    table = plain_table("", ("setting",), texts=(f"value for {layout}", "meaning"))
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    text = of_files["extra_views"]
+    with suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return {"extra_views": float(text)}
+    raise InputError(f"extra_views must be a share from 0 to 1, got {text}; as in --set extra_views=0.5")

@@ -26,17 +26,26 @@ def say(console: Console, text: str) -> None:
     console.print(literal(text), soft_wrap=True, highlight=False)
 
 
-def plain_table(title: str, names: Sequence[str] = (), numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> Table:
-    """A table whose only line is below the header; its columns of names and numbers are never wrapped, and no text is
-    cut off."""
+def print_table(
+    console: Console,
+    title: str,
+    rows: Sequence[Sequence[str]],
+    names: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> None:
+    """Print a table, if it has rows. Its columns of names and numbers are never wrapped, and no text is cut off."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in names:
         table.add_column(name, no_wrap=True)
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     for name in texts:
-        table.add_column(name, overflow="fold")
-    return table
+        table.add_column(name, overflow="fold", min_width=len(name))
+    for row in rows:
+        table.add_row(*map(literal, row))
+    if rows:
+        console.print(table)
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from planewise.data.datalist import gather_stacks, labelled, load_datalist, read_datalist
+from planewise.data.datalist import gather_stacks, load_datalist, read_datalist
 from planewise.data.readable_items import reason_of
-from planewise.errors import InputError, refusal
+from planewise.data.select_items import labelled
+from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.files.datalists import SECTIONS
 from planewise.files.masks import HEART_STRUCTURES
@@ -30,19 +31,14 @@ _FOLDER = re.compile(r"Dataset\d{3}_\w+")
 
 @dataclass(frozen=True)
 class NnunetDataset:
-    """The output of `export_nnunet`.
-
-    Attributes:
-        folder: folder with ``dataset.json``, ``imagesTr``, ``labelsTr``, ``imagesTs`` and ``labelsTs``.
-        counts: number of volumes of each section.
-        splits: path of ``splits_final.json``; None without a validation section.
-        left_out: maps each exam that cannot be used to the reason.
-    """
+    """The folder that `export_nnunet` wrote, and the number of volumes of each section."""
 
     folder: Path
     counts: Mapping[str, int]
     splits: Path | None
+    """``splits_final.json``; None without a validation section."""
     left_out: Mapping[str, Finding]
+    """Maps each exam that cannot be used to the reason."""
 
 
 def export_nnunet(
@@ -75,15 +71,15 @@ def export_nnunet(
         )
     if output.is_dir() and any(output.iterdir()):
         raise InputError(f"{output} is not empty; name a new folder, or remove it")
-    header = read_datalist(datalist).get("planewise") or {}
-    items = {section: _volumes(datalist, section) for section in SECTIONS}
-    total = sum(map(len, items.values()))
-    if not total:
+    items = [(section, item) for section in SECTIONS for item in _volumes(datalist, section)]
+    if not items:
         raise InputError(
             f"no image of {datalist} has a mask; add your own masks with `planewise index --labels FOLDER`"
         )
+    header = read_datalist(datalist).get("planewise") or {}
+    names = structures or (tuple(HEART_STRUCTURES["sax"].values()) if header.get("stack") == "sax" else ())
     try:
-        return _export(output, items, header, structures, progress)
+        return _export(output, items, header, names, progress)
     except BaseException:
         shutil.rmtree(output, ignore_errors=True)  # so that the same command works after the cause is gone
         raise
@@ -91,57 +87,47 @@ def export_nnunet(
 
 def _export(
     output: Path,
-    items: Mapping[str, Sequence[dict[str, Any]]],
+    items: Sequence[tuple[str, dict[str, Any]]],
     header: Mapping[str, Any],
-    structures: tuple[str, ...],
+    names: tuple[str, ...],
     progress: Callable[[int, int], None] | None,
 ) -> NnunetDataset:
-    """Write the volumes of each section, and their description."""
-    total = sum(map(len, items.values()))
+    """Write the volumes with their sections, and their description."""
     load = LoadVolumed(keys=("image", "label"))
     cases: dict[str, list[str]] = {section: [] for section in SECTIONS}
     left_out: dict[str, Finding] = {}
-    found: list[set[int]] = []
+    values: set[int] = set()
     channels = 0
-    done = 0
-    for section, volumes in items.items():
-        kind = "Ts" if section == "test" else "Tr"
-        for item in volumes:
-            name = slice_name(item)
-            try:
-                loaded = load(item)
-            except Exception as error:
-                reason = refusal(error)
-                if reason is None:
-                    raise
-                left_out[exam_of(item)] = reason_of(reason)
-                continue
-            image, mask = loaded["image"], loaded["label"]
-            found.append({int(value) for value in torch.unique(mask.as_tensor())})
-            channels = max(channels, len(image))
-            for number, channel in enumerate(image.as_tensor()):
-                write_nifti(output / f"images{kind}" / f"{name}_{number:04d}.nii.gz", channel.numpy(), image.affine)
-            write_nifti(output / f"labels{kind}" / f"{name}.nii.gz", mask.as_tensor()[0].numpy(), image.affine)
-            cases[section].append(name)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-    if not done:
-        raise InputError(f"none of the {total} volumes can be read; the first: {next(iter(left_out.values()))}")
-    names = structures or (tuple(HEART_STRUCTURES["sax"].values()) if header.get("stack") == "sax" else ())
-    labels = _labels(set().union(*found), names)
+    for number, (section, item) in enumerate(items, 1):
+        name, kind = slice_name(item), "Ts" if section == "test" else "Tr"
+        try:
+            loaded = load(item)
+        except InputError as error:
+            left_out[exam_of(item)] = reason_of(error)
+            continue
+        image, mask = loaded["image"], loaded["label"]
+        values |= {int(value) for value in torch.unique(mask.as_tensor())}
+        channels = max(channels, len(image))
+        for channel, pixels in enumerate(image.as_tensor()):
+            write_nifti(output / f"images{kind}" / f"{name}_{channel:04d}.nii.gz", pixels.numpy(), image.affine)
+        write_nifti(output / f"labels{kind}" / f"{name}.nii.gz", mask.as_tensor()[0].numpy(), image.affine)
+        cases[section].append(name)
+        if progress is not None:
+            progress(number, len(items))
+    if not channels:
+        raise InputError(f"none of the {len(items)} volumes can be read; the first: {next(iter(left_out.values()))}")
+    train, validate = cases["training"], cases["validation"]
     content = {
         "channel_names": {str(number): name for number, name in enumerate(_channels(header, channels))},
-        "labels": {"background": 0} | labels,
-        "numTraining": len(cases["training"]) + len(cases["validation"]),
+        "labels": {"background": 0} | _labels(values, names),
+        "numTraining": len(train) + len(validate),
         "file_ending": ".nii.gz",
     }
     _write(output / "dataset.json", content)
-    splits = None
-    if cases["training"] and cases["validation"]:
-        splits = output / "splits_final.json"
-        _write(splits, [{"train": cases["training"], "val": cases["validation"]}])
-    return NnunetDataset(output, {section: len(names) for section, names in cases.items()}, splits, left_out)
+    splits = output / "splits_final.json" if train and validate else None
+    if splits is not None:
+        _write(splits, [{"train": train, "val": validate}])
+    return NnunetDataset(output, {section: len(found) for section, found in cases.items()}, splits, left_out)
 
 
 def _volumes(datalist: Path, section: str) -> list[dict[str, Any]]:

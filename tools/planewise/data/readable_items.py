@@ -19,11 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class NoneReadable(InputError):
-    """All inputs are refused.
-
-    Attributes:
-        refused: maps each exam to the reason.
-    """
+    """All inputs are refused; ``refused`` maps each exam to the reason."""
 
     def __init__(self, message: str, refused: Mapping[str, Finding]) -> None:
         super().__init__(message)
@@ -33,8 +29,8 @@ class NoneReadable(InputError):
 class ReadableItems(IterableDataset):
     """The items of a dataset in order, without those that its transforms refuse.
 
-    The log gives each refused item's exam, its position among the inputs, and the reason. A person's own file, which has no
-    ``exam``, is also given by the name that its results would have.
+    The log gives each refused item's exam, its position among the inputs, and the reason; of a person's own file, also
+    the name that its results would have.
 
     Args:
         dataset: dataset whose items have an ``image``.
@@ -63,9 +59,10 @@ class ReadableItems(IterableDataset):
                 if reason is None:
                     raise
                 item = self.dataset.data[place]
-                exam, name = exam_of(item), own_name(item)
+                exam = exam_of(item)
                 why = self.refused.setdefault(exam, reason_of(reason))
                 if total > 1:
+                    name = own_name(item)
                     logger.warning("exam %s%s is left out (%d of %d): %s", exam, name, place + 1, total, why)
                 refused.append(reason)
             else:

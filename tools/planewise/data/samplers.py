@@ -1,27 +1,125 @@
-"""Sample the slices, the pairs of slices or the series of an epoch."""
+"""Sample the slices, the pairs of slices or the series of an epoch. The order depends only on the seed and the epoch, and
+several processes share an epoch.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from typing import Literal
+from collections.abc import Iterator, Sized
+from typing import TYPE_CHECKING, Any, Literal
 
+import ignite.distributed as idist
 import torch
+from torch.utils.data import Sampler
 
 from planewise.data.datalist import rows_by_exam, rows_by_stack
-from planewise.data.epoch_sampler import EpochSampler
-from planewise.data.slice_dataset import SliceDataset
-from planewise.data.stack_dataset import StackDataset
 from planewise.errors import InputError
 from planewise.preprocessing.limit_slices import evenly_spaced
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from planewise.data.slice_dataset import SliceDataset
+    from planewise.data.stack_dataset import StackDataset
+
+
+def mixed_seed(seed: int, number: int) -> int:
+    """A seed for one epoch or iteration of a run."""
+    # a large odd multiplier keeps (seed, number) pairs apart
+    return seed * 1_000_003 + number
+
+
+def own_positions(length: int, even: bool) -> range:
+    """The positions in an epoch's order that this process takes: of W processes, process r takes r, r + W, r + 2W, ...
+
+    So the processes' batches of B items together contain the same items as one process's batch of W * B items.
+
+    Args:
+        length: positions in the epoch, over all processes.
+        even: True gives every process the same number, as training requires, and drops the remainder at the end. False
+            assigns every position once, as validation requires. If there are fewer positions than processes, every process
+            takes all of them, so that averages stay the same and every process has a batch.
+
+    Raises:
+        InputError: a training epoch has fewer positions than there are processes.
+    """
+    rank, processes = idist.get_rank(), idist.get_world_size()
+    if even:
+        if 0 < length < processes:
+            raise InputError(
+                f"an epoch of {length} samples is too short for {processes} processes; start fewer (torchrun "
+                "--nproc_per_node), or raise --samples_per_epoch"
+            )
+        length -= length % processes
+    elif length < processes:
+        return range(length)
+    return range(rank, length, processes)
+
+
+class EpochSampler(Sampler):
+    """The base class of samplers that draw passes over the exams.
+
+    Args:
+        one_pass: number of samples in a pass.
+        samples_per_epoch: length of an epoch, over all processes: passes are repeated, each with a new draw, or cut short,
+            so that the number of training steps does not depend on the number of exams. None means one pass.
+        seed: seed of the draws.
+        even: see `own_positions`; True for training, False for validation.
+        batch_size: number of samples in a batch, if each sample is a list of indices; None yields single indices.
+    """
+
+    def __init__(
+        self, one_pass: int, samples_per_epoch: int | None, seed: int, even: bool, batch_size: int | None = None
+    ) -> None:
+        self._length = samples_per_epoch if samples_per_epoch and one_pass else one_pass
+        self._even = even
+        self._batch = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch for the next iterations; an epoch of the same number always has the same samples."""
+        self.epoch = epoch
+
+    def draw_pass(self, generator: torch.Generator) -> list[Any]:
+        """The samples of one pass over the exams."""
+        raise NotImplementedError
+
+    def draw_epoch(self, generator: torch.Generator) -> list[Any]:
+        """The samples of an epoch, over all processes, or more."""
+        drawn: list[Any] = []
+        while len(drawn) < self._length:
+            drawn += self.draw_pass(generator)
+        return drawn
+
+    def __len__(self) -> int:
+        return -(-len(own_positions(self._length, self._even)) // (self._batch or 1))
+
+    def __iter__(self) -> Iterator[Any]:
+        drawn = self.draw_epoch(torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch)))
+        own = [drawn[position] for position in own_positions(self._length, self._even)]
+        if self._batch is None:
+            return iter(own)
+        starts = range(0, len(own), self._batch)
+        return iter([[index for sample in own[start : start + self._batch] for index in sample] for start in starts])
+
+
+class OrderedSampler(Sampler[int]):
+    """Indices of all items in order, each once. Several processes divide them (`own_positions`).
+
+    MONAI's `DistributedSampler` does the same, but raises an error if there are fewer items than processes.
+    """
+
+    def __init__(self, dataset: Sized) -> None:
+        self._items = len(dataset)
+
+    def __len__(self) -> int:
+        return len(own_positions(self._items, even=False))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(own_positions(self._items, even=False))
 
 
 class ExamSampler(EpochSampler):
-    """Indices of an epoch's slices: some of each exam, in a random order that depends only on the seed and the epoch.
-
-    Several processes divide them (`own_positions`).
+    """Indices of an epoch's slices: some of each exam, in random order.
 
     Args:
         dataset: the slices (or whole stacks, one per exam).
@@ -52,10 +150,8 @@ class PairSampler(EpochSampler):
     DataLoader as ``batch_sampler``. A batch of B pairs is 2B indices, and the two indices of a pair are neighbours.
 
     The first slice is drawn from the exam, and the second from the other slices of the same stack, so each of the two
-    is equally likely to be nearer to the start of the stack. The pairs depend only on the seed and the epoch. Several
-    processes divide them (`own_positions`).
-
-    A slice is in no pair if its stack has no other slice at its phase.
+    is equally likely to be nearer to the start of the stack. A slice is in no pair if its stack has no other slice at its
+    phase.
 
     Args:
         dataset: the slices.
@@ -112,14 +208,10 @@ class SeriesSampler(EpochSampler):
     """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used
     as a mini-batch"). This is a batch sampler: pass it to a DataLoader as ``batch_sampler``.
 
-    The order of the series in an epoch and the selected slices of large series depend only on the seed and the epoch.
-    Several processes divide the series (`own_positions`).
-
     Args:
         dataset: the slices.
         batch_size: series in a batch.
-        max_slices: maximum number of slices of one series in a batch, so that large series fit into memory. The slices
-            of larger series are drawn again in each epoch. None takes all slices.
+        max_slices: maximum number of slices of one series in a batch, drawn again in each epoch; None takes all slices.
         samples_per_epoch, seed, even: see `EpochSampler`; a sample is a series.
         shuffle: whether to draw at random. With False, for validation, the series stay in order, and large series contribute
             evenly spaced slices.

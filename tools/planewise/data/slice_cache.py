@@ -1,19 +1,23 @@
-"""Preprocessed slices in memory-mapped arrays, built once and shared by all runs that need the same slices."""
+"""Preprocessed images in memory-mapped arrays, built once and shared by all runs that need the same images."""
 
 from __future__ import annotations
 
-import contextlib
+import enum
 import gc
 import hashlib
+import inspect
 import json
 import logging
 import os
 import shutil
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +27,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from planewise.cores import own_cores
-from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write, unwritable
+from planewise.files.checksum import code_sha256
 from planewise.files.masks import labels_of
 from planewise.files.text import read_json
 from planewise.preprocessing.keep_heart import KeepHeartd
@@ -34,6 +38,42 @@ from planewise.preprocessing.moved_alone import moved_alone
 logger = logging.getLogger(__name__)
 
 PENDING, DONE, REFUSED = 0, 1, 2
+#: Keys of an item that determine which pixels are read and how. Planes and location do not affect a cache.
+_READ_KEYS = (
+    "image", "frame", "time", "affine", "label", "label_frame", "label_axes", "label_map", "label_origin",
+)  # fmt: skip
+#: Subpackages whose code makes the rows of a cache.
+ROOMS = ("data", "files", "geometry", "preprocessing")
+#: Packages that compute the rows, with the names of their modules. A cache depends on their versions.
+_PACKAGES = {"monai": "monai", "torch": "torch", "numpy": "numpy", "scipy": "scipy", "itk-core": "itk",
+             "nibabel": "nibabel", "pillow": "PIL"}  # fmt: skip
+
+
+class Kind(NamedTuple):
+    """What the rows of a cache are."""
+
+    noun: str
+    shape: str
+    """The shape after preprocessing, for messages."""
+    loader: str
+    """The transform with which the preprocessing must begin, for messages."""
+    row_of: Callable[[np.ndarray], np.ndarray | None]
+    """The row to store for an image-like array; None for an array that is not image-like."""
+    items_per_worker: int
+    """Minimum number of items per extra process: a volume costs as much as a hundred slices, a photograph as ten."""
+
+
+SLICE = Kind(
+    "slice", "(channels, i, j, 1)", "LoadSliced",
+    lambda array: array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else None, 16,
+)  # fmt: skip
+VOLUME = Kind(
+    "volume", "(channels, i, j, k)", "LoadVolumed",
+    lambda array: array if array.ndim == 4 and min(array.shape[1:]) > 1 else None, 2,
+)  # fmt: skip
+PHOTOGRAPH = Kind(
+    "photograph", "(channels, i, j)", "LoadPhotographd", lambda array: array if array.ndim == 3 else None, 4
+)
 
 
 def default_cache_dir() -> Path:
@@ -53,32 +93,28 @@ def default_cache_dir() -> Path:
 class SliceCache:
     """The results of a transform on all items: one read-only array per key, ``cache.arrays[key]``, with a row per item.
 
-    Images are stored as float16 and masks as uint8, in contiguous files that are hardly larger than the pixels. They are
-    memory-mapped, so a cache may be larger than the memory. The folder's name is a hash of everything on which the cache
-    depends (`fingerprint`), so any change leads to a new folder. Worker processes build the cache, and an interrupted
-    build is resumed. While one process builds a cache, other processes that need it wait.
+    Images are stored as float16 and masks as uint8, in memory-mapped files, so a cache may be larger than the memory. The
+    folder's name is a hash of everything on which the cache depends (`fingerprint`). Worker processes build the cache, while
+    other processes that need it wait. An interrupted build is resumed, and a cache with broken files is built again.
 
-    Items that the transform refuses are left out; the log gives their number and the reasons. If files of a cache are
-    truncated or missing, the cache is built again.
+    Items that the transform refuses are left out; the log gives their number and the reasons.
 
     Args:
-        items: items of a datalist, one per slice.
-        transform: MONAI transforms from an item to tensors; image-like tensors must be ``(C, i, j, 1)``.
+        items: items of a datalist, one for each row.
+        transform: MONAI transforms from an item to tensors.
         cache_dir: folder that contains all caches.
         label_keys: keys of masks.
         num_workers: processes that build the cache; 0 builds it in this process.
         progress: show a progress bar.
+        kind: what the rows are.
+
+    Attributes:
+        kept: the rows that are not left out.
 
     Raises:
         InputError: the transform is random or moves images but not their masks, every item was refused, the disk is full
             (with the required size), or the folder is not writable.
     """
-
-    #: For messages: the name of a row, its shape after preprocessing, and the transform that must come first in the
-    #: preprocessing.
-    noun, shape, loader = "slice", "(channels, i, j, 1)", "LoadSliced"
-    #: Minimum number of items per extra process.
-    items_per_worker = 16
 
     def __init__(
         self,
@@ -88,12 +124,14 @@ class SliceCache:
         label_keys: Sequence[str] = ("label",),
         num_workers: int | None = None,
         progress: bool = True,
+        kind: Kind = SLICE,
     ) -> None:
         self.items = list(items)
         self.transform = transform
         self.label_keys = tuple(label_keys)
         self.num_workers = min(8, own_cores()) if num_workers is None else num_workers
         self.progress = progress
+        self.kind = kind
         self.arrays: dict[str, torch.Tensor] = {}
         self.kept: list[int] = []
         if not self.items:
@@ -102,7 +140,7 @@ class SliceCache:
         depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
-        with _lock(self.folder):
+        with _locked(self.folder):
             if not (self.folder / "complete").exists():
                 self._build(depends_on)
             try:
@@ -113,48 +151,17 @@ class SliceCache:
                 self._build(depends_on)
                 refused = self._open()
         if refused:
-            logger.warning("%d of %d %ss left out: %s", len(refused), len(self.items), self.noun, in_a_line(refused))
-
-    @staticmethod
-    def row_of(array: np.ndarray) -> np.ndarray | None:
-        """The row to store for an image-like array; None for an array that is not image-like."""
-        if array.ndim == 4 and array.shape[3] == 1:
-            return array[..., 0]
-        return None
-
-    @classmethod
-    def stored(cls, result: dict[str, Any], label_keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """The tensors of an item in the form in which they are stored.
-
-        The results are NumPy arrays, because tensors would need a file handle each on their way from a worker.
-        """
-        stored = {}
-        for name, value in result.items():
-            if not isinstance(value, torch.Tensor):
-                continue
-            array = np.asarray(value)
-            row = cls.row_of(array)
-            if row is not None:
-                try:
-                    stored[name] = labels_of(row) if name in label_keys else row.astype(np.float16)
-                except InputError as error:
-                    raise InputError(f"exam {result.get('exam', '?')}, mask: {error}") from None
-            elif array.ndim > 3 or name in ("image", *label_keys):
-                raise InputError(
-                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; it must be a "
-                    f"{cls.noun} {cls.shape}; begin the preprocessing with {cls.loader}"
-                )
-            else:
-                stored[name] = array
-        stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)
-        return stored
+            logger.warning("%d of %d %ss left out: %s", len(refused), len(self.items), kind.noun, in_a_line(refused))
 
     def _open(self) -> list[tuple[str, str]]:
         """Memory-map the arrays, and return the exam of each refused item and the reason."""
         complete = read_json(self.folder / "complete")
         arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in complete["arrays"]}
         self.kept = np.flatnonzero(arrays.pop("state") == DONE).tolist()
-        self.arrays = {name: _mapped(array) for name, array in arrays.items()}
+        # the writable mode "c" cannot be used: Linux refuses it if the file is larger than the memory
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            self.arrays = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return complete["refused"]
 
     def _build(self, depends_on: dict[str, Any]) -> None:
@@ -163,13 +170,13 @@ class SliceCache:
         arrays = {path.stem: np.load(path, mmap_mode="r+") for path in self.folder.glob("*.npy")}
         if "state" not in arrays:
             arrays |= self._allocate({"state": np.array(PENDING, dtype=np.uint8)})
-        state = arrays["state"]
+        state, noun = arrays["state"], self.kind.noun
         # refused items are tried again, because the cause may have been fixed and the log needs the reasons
         todo = np.flatnonzero(state != DONE).tolist()
         loader = DataLoader(
-            _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys, self.stored),
+            _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys, self.kind),
             batch_size=None,
-            num_workers=min(self.num_workers, len(todo) // self.items_per_worker),
+            num_workers=min(self.num_workers, len(todo) // self.kind.items_per_worker),
             collate_fn=_as_it_is,
             worker_init_fn=_leave_the_parents_objects,
             # without its own generator, building a cache would change the network's initial weights
@@ -177,11 +184,12 @@ class SliceCache:
         )
         refused: list[tuple[str, str]] = []
         if todo and not self.progress:
-            logger.info("preprocessing %d %ss once; later runs read them from the cache", len(todo), self.noun)
-        bar = tqdm(loader, total=len(todo), desc="preprocessing", unit=self.noun, disable=not self.progress)
+            logger.info("preprocessing %d %ss once; later runs read them from the cache", len(todo), noun)
+        bar = tqdm(loader, total=len(todo), desc="preprocessing", unit=noun, disable=not self.progress)
         for index, result in zip(todo, bar, strict=True):
+            exam = str(self.items[index].get("exam", "?"))
             if isinstance(result, str):
-                refused.append((str(self.items[index].get("exam", "?")), result))
+                refused.append((exam, result))
                 state[index] = REFUSED
                 continue
             if not arrays.keys() >= result.keys():
@@ -189,43 +197,40 @@ class SliceCache:
             for name, value in result.items():
                 if arrays[name].shape[1:] != value.shape:
                     raise InputError(
-                        f"exam {self.items[index].get('exam', '?')}: {name} has shape {value.shape} after preprocessing, but "
-                        f"other {self.noun}s have {arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
+                        f"exam {exam}: {name} has shape {value.shape} after preprocessing, but other {noun}s have "
+                        f"{arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
                     )
                 arrays[name][index] = value
             state[index] = DONE
         if not (state == DONE).any():
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise InputError(f"none of the {len(self.items)} {self.noun}s can be used: {in_a_line(refused)}")
+            raise InputError(f"none of the {len(self.items)} {noun}s can be used: {in_a_line(refused)}")
         for array in arrays.values():
             array.flush()
         with atomic_write(self.folder / "complete") as part:
             part.write_text(json.dumps({"refused": refused, "arrays": sorted(arrays)}))
 
     def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Allocate an array of zeros on the disk for each of these entries, with a row for every item.
-
-        A file gets its final name only when it is complete, so an interrupted process leaves no partial array.
-        """
+        """Allocate an array of zeros on the disk for each of these entries, with a row for every item; an interrupted process
+        leaves no partial array."""
         arrays = {}
         for name, value in like.items():
-            partial = self.folder / f"{name}.part"
+            partial_file = self.folder / f"{name}.part"
             shape = (len(self.items), *value.shape)
             try:
-                arrays[name] = np.lib.format.open_memmap(partial, mode="w+", dtype=value.dtype, shape=shape)
+                arrays[name] = np.lib.format.open_memmap(partial_file, mode="w+", dtype=value.dtype, shape=shape)
                 # if the disk were full, writing to a sparse file would end the process with SIGBUS
-                with open(partial, "r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+                with open(partial_file, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, partial_file.stat().st_size)
             except OSError as error:
-                partial.unlink(missing_ok=True)
+                partial_file.unlink(missing_ok=True)
                 raise unwritable(self.folder, error) from error
-            os.replace(partial, self.folder / f"{name}.npy")
+            os.replace(partial_file, self.folder / f"{name}.npy")
         return arrays
 
 
 def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
-    """Raise `InputError` if a transform, or a step of it, is random, because its first draw would be stored for all epochs;
-    or if it moves images but not their masks."""
+    """Raise `InputError` if a step of a transform is random, or moves images but not their masks."""
     # a Compose counts as random in MONAI; its subclasses, such as OneOf, are
     steps = transform.flatten().transforms if type(transform) is Compose else [transform]
     random = [type(step).__name__ for step in steps if isinstance(step, (Randomizable, RandomizableTrait))]
@@ -236,8 +241,8 @@ def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
             "that learn from two views)"
         )
     masks = [key for key in label_keys if any(isinstance(step, MapTransform) and key in step.keys for step in steps)]
-    # a mask that served to find the heart need not move with the image
-    gone = any(isinstance(step, KeepHeartd) and not step.keep_mask for step in steps)
+    # a mask that served to find the heart is gone
+    gone = any(isinstance(step, KeepHeartd) for step in steps)
     if not gone and (alone := moved_alone(steps, masks)):
         raise InputError(
             f"the preprocessing has {alone}, which moves only one of image and {masks[0]}, so the masks would not fit the "
@@ -249,17 +254,16 @@ class _Preprocessed(Dataset):
     """For each item, the arrays to store, or the reason why the item is refused."""
 
     def __init__(
-        self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable
+        self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], kind: Kind
     ) -> None:
-        self.items, self.transform, self.label_keys, self.stored = items, transform, label_keys, stored
+        self.items, self.transform, self.label_keys, self.kind = items, transform, label_keys, kind
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray] | str:
         try:
-            result = self.transform(dict(self.items[index]))
-            return self.stored(result, self.label_keys)
+            return self._stored(self.transform(dict(self.items[index])))
         except (RuntimeError, ValueError) as error:
             # MONAI's Compose wraps a transform's error in its own, "applying transform ..."; a Compose may contain another
             reason: BaseException = error
@@ -269,13 +273,28 @@ class _Preprocessed(Dataset):
                 raise
             return str(reason)
 
-
-def _mapped(array: np.ndarray) -> torch.Tensor:
-    """An array on disk as a tensor. The tensor is read-only; writing to it would crash the process."""
-    # the writable mode "c" cannot be used: Linux refuses it if the file is larger than the memory
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+    def _stored(self, result: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The tensors of an item as arrays, because tensors would need a file handle each on their way from a worker."""
+        stored, exam = {}, result.get("exam", "?")
+        for name, value in result.items():
+            if not isinstance(value, torch.Tensor):
+                continue
+            array = np.asarray(value)
+            row = self.kind.row_of(array)
+            if row is not None:
+                try:
+                    stored[name] = labels_of(row) if name in self.label_keys else row.astype(np.float16)
+                except InputError as error:
+                    raise InputError(f"exam {exam}, mask: {error}") from None
+            elif array.ndim > 3 or name in ("image", *self.label_keys):
+                raise InputError(
+                    f"exam {exam}: {name} has shape {array.shape} after preprocessing; it must be a {self.kind.noun} "
+                    f"{self.kind.shape}; begin the preprocessing with {self.kind.loader}"
+                )
+            else:
+                stored[name] = array
+        stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)
+        return stored
 
 
 def _as_it_is(item: Any) -> Any:
@@ -289,31 +308,93 @@ def _leave_the_parents_objects(worker: int) -> None:
 
 
 def in_a_line(refused: Sequence[tuple[str, str]], shown: int = 5) -> str:
-    """The most frequent reasons with their counts and their first exam, in one line.
-
-    Args:
-        refused: the exam of each item that is left out, and the reason, which usually begins with the exam's name.
-        shown: the largest number of reasons.
-    """
+    """The most frequent reasons with their counts and their first exam, in one line, from the exam of each item that is left
+    out and the reason, which usually begins with the exam's name."""
     reasons = [(text.removeprefix(f"exam {exam}").lstrip(":, "), exam) for exam, text in refused]
     counts, first = Counter(reason for reason, _ in reasons), dict(reversed(reasons))
     said = [f"{reason} ({count}, such as exam {first[reason]})" for reason, count in counts.most_common(shown)]
     return "; ".join(said) + (f"; and {len(counts) - shown} more" if len(counts) > shown else "")
 
 
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time use a cache. The lock is released when the process ends, for any reason."""
-    lock = FileLock(folder.with_suffix(".lock"))
+def _locked(folder: Path) -> Any:
+    """A context in which only one process uses a cache. The lock is released when the process ends, for any reason."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        return FileLock(folder.with_suffix(".lock")).acquire()
     except OSError as error:
         raise InputError(
             f"preprocessed slices cannot be stored in {folder.parent} ({error.strerror}); name a writable folder with "
             "--cache_dir or PLANEWISE_CACHE"
         ) from error
+
+
+def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict[str, Any]:
+    """Everything that determines the result of ``transform`` on ``items``, as text that a person can compare.
+
+    Files are represented by their size and modification time, so a mask that was drawn again is read again.
+    """
+    stamps = hashlib.sha256()
+    for path in sorted({file for item in items for key in ("image", "label") for file in _files(item.get(key, []))}):
+        try:
+            status = os.stat(path)
+            stamps.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+        except OSError:
+            stamps.update(f"{path} missing\n".encode())
+    read = [{key: item[key] for key in _READ_KEYS if key in item} for item in items]
+    return {
+        "slices": len(items),
+        "items": hashlib.sha256(json.dumps(read, sort_keys=True, default=str).encode()).hexdigest(),
+        "files": stamps.hexdigest(),
+        "transform": describe(transform),
+        "code": code_sha256(ROOMS),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _files(value: Any) -> list[str]:
+    """The files of an image: a single file, or a file for each channel or slice."""
+    if isinstance(value, Mapping):
+        return [str(value["image"])]
+    return [path for entry in value for path in _files(entry)] if isinstance(value, (list, tuple)) else [str(value)]
+
+
+def describe(value: Any) -> Any:
+    """Describe a transform, or any value in it, as plain JSON that is the same in every process: its class and settings."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return np.asarray(value).tolist()
+    if isinstance(value, Mapping):
+        return {str(key): describe(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [describe(entry) for entry in value]
+    if isinstance(value, partial):
+        return [describe(part) for part in (value.func, value.args, value.keywords)]
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return f"{value.__module__}.{value.__qualname__} {_source(value)}"
+    if not hasattr(value, "__dict__") or isinstance(value, enum.Enum):
+        return repr(value)  # numbers, texts, types and devices
+    # a subclass from elsewhere uses the code of its bases; `R` is the state of MONAI's random numbers
+    settings = {name: entry for name, entry in vars(value).items() if not name.startswith("_") and name != "R"}
+    return {"class": [describe(base) for base in type(value).__mro__[:-1]]} | describe(settings)
+
+
+def _source(value: Any) -> str:
+    """The source of a user's own class or function, such as a config's lambda; empty if it belongs to a library or to this
+    package, whose versions and code are in the fingerprint, too."""
+    # the package's folder has its name, which differs in a packaged bundle
+    known = {*_PACKAGES.values(), *sys.stdlib_module_names, Path(__file__).parents[1].name}
+    if str(value.__module__).partition(".")[0] in known:
+        return ""
     try:
-        yield
-    finally:
-        lock.release()
+        return inspect.getsource(value)
+    except (OSError, TypeError):
+        # only the compiled form exists, for example of code in a config
+        return _compiled(getattr(value, "__code__", None))
+
+
+def _compiled(code: Any) -> str:
+    """Describe compiled code as text that is the same in every process."""
+    if isinstance(code, frozenset):
+        return repr(sorted(map(repr, code)))
+    if not inspect.iscode(code):
+        return repr(code)
+    return f"{code.co_code.hex()} {code.co_names} [{', '.join(map(_compiled, code.co_consts))}]"

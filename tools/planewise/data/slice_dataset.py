@@ -1,4 +1,4 @@
-"""Batches of slices."""
+"""Batches of slices, and the loader of datasets that return whole batches."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from planewise.data.datalist import expand_volumes
-from planewise.data.device_arrays import DeviceArrays
-from planewise.data.epoch_sampler import OrderedSampler
-from planewise.data.slice_cache import SliceCache, default_cache_dir, in_a_line
-from planewise.data.to_device import to_device
+from planewise.data.samplers import OrderedSampler
+from planewise.data.slice_cache import SLICE, SliceCache, default_cache_dir, in_a_line
+from planewise.data.to_device import DeviceArrays, to_device
 from planewise.errors import InputError, refusal
 
 logger = logging.getLogger(__name__)
@@ -29,22 +28,20 @@ class SliceDataset(Dataset):
 
     Args:
         data: items of a datalist; whole NIfTI volumes (``{"image", "label"}``) are cut into slices.
-        transform: deterministic MONAI transforms from an item to tensors. They read files, which is slow, but they run
-            only once (`SliceCache`).
+        transform: deterministic MONAI transforms from an item to tensors; image-like tensors must be ``(C, i, j, 1)``.
+            They read files, which is slow, but they run only once (`SliceCache`).
         targets: transforms that need only the datalist's information (planes, location). They run when the dataset is
             created, so a change of the views or of the mapping needs no new cache. Items that they refuse are left out.
-        device: device for the batches. On the CPU (or None), the cache stays memory-mapped, and only rows that are read
-            enter the memory. On a CUDA device, the cache moves to the device if it fits, and stays memory-mapped
-            otherwise (`DeviceArrays`). Batches are returned on the device without waiting for it, so load them in the
-            main process.
+        device: device for the batches; None is the CPU. On a CUDA device, batches are returned without waiting for it
+            (`DeviceArrays`), so load them in the main process.
         cache_dir, label_keys, num_workers, progress: see `SliceCache`.
 
     Raises:
         InputError: ``targets`` refuses all items, or gives no item a known value (all are NaN).
     """
 
-    #: The class that stores the preprocessed items.
-    cache_class = SliceCache
+    #: What the rows of the cache are.
+    kind = SLICE
 
     def __init__(
         self,
@@ -60,9 +57,8 @@ class SliceDataset(Dataset):
     ) -> None:
         self.data = data
         self.transform = transform
-        cache = self.cache_class(
-            self.cases(data), transform, cache_dir or default_cache_dir(), label_keys, num_workers, progress
-        )
+        folder = cache_dir or default_cache_dir()
+        cache = SliceCache(self.cases(data), transform, folder, label_keys, num_workers, progress, self.kind)
         rows, made = _make_targets(cache, targets)
         self.items = [cache.items[row] for row in rows]
         self._rows = torch.tensor(rows, dtype=torch.long)
@@ -95,13 +91,10 @@ class SliceDataset(Dataset):
 def _make_targets(
     cache: SliceCache, targets: Callable[[dict[str, Any]], dict[str, Any]] | None
 ) -> tuple[list[int], list[dict[str, torch.Tensor]]]:
-    """The rows of the cache whose targets can be computed, and these targets.
-
-    The log gives the number of the other rows and the reasons.
-    """
+    """The rows of the cache whose targets can be computed, and these targets; the log counts the others."""
     if targets is None:
         return cache.kept, []
-    rows, made = [], []
+    made: dict[int, dict[str, torch.Tensor]] = {}
     refused: list[tuple[str, str]] = []
     for row in cache.kept:
         try:
@@ -111,40 +104,26 @@ def _make_targets(
             if reason is None:
                 raise
             refused.append((str(cache.items[row].get("exam", "?")), str(reason)))
-            continue
-        rows.append(row)
-        made.append({name: value for name, value in item.items() if isinstance(value, torch.Tensor)})
-    if refused and not rows:
-        raise InputError(f"none of the {len(cache.kept)} {cache.noun}s can be used: {in_a_line(refused)}")
+        else:
+            made[row] = {name: value for name, value in item.items() if isinstance(value, torch.Tensor)}
+    count, noun = len(cache.kept), f"{cache.kind.noun}s"
+    if refused and not made:
+        raise InputError(f"none of the {count} {noun} can be used: {in_a_line(refused)}")
     if refused:
-        logger.warning("%d of %d %ss left out: %s", len(refused), len(cache.kept), cache.noun, in_a_line(refused))
-    _refuse_nothing_known(made, cache.noun)
-    return rows, made
-
-
-def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) -> None:
-    """Raise `InputError` if no item has any target, because a network could not learn anything from these items.
-
-    This happens with MONAI Label: its server passes volumes with masks, which contain no planes or locations.
-    """
-    known = {
-        name: any(bool(torch.isfinite(entry[name]).any()) for entry in made)
-        for name in (made[0] if made else ())
-        if made[0][name].is_floating_point()
-    }
-    unknown = [name for name, there in known.items() if not there]
-    if unknown and not any(known.values()):
+        logger.warning("%d of %d %s left out: %s", len(refused), count, noun, in_a_line(refused))
+    found = list(made.values())
+    names = [name for name in (found[0] if found else ()) if found[0][name].is_floating_point()]
+    # MONAI Label's server passes volumes with masks, which contain no planes or locations
+    if names and not any(bool(torch.isfinite(entry[name]).any()) for name in names for entry in found):
         raise InputError(
-            f"none of the {len(made)} {noun}s has {' or '.join(unknown)}, so there is nothing to learn from (masks"
-            " do not contain these targets); train on a datalist from `planewise index`"
+            f"none of the {len(made)} {noun} has {' or '.join(names)}, so there is nothing to learn from (masks do not "
+            "contain these targets); train on a datalist from `planewise index`"
         )
+    return list(made), found
 
 
 def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the batch unchanged: a collate function for `SliceDataset`, which returns whole batches.
-
-    MONAI's collate function would refuse them.
-    """
+    """Return the batch unchanged: a collate function for datasets that return whole batches, which MONAI's would refuse."""
     return batch
 
 

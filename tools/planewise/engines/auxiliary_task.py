@@ -28,18 +28,14 @@ OTHER_TASK = "other_task"
 class AuxiliaryTask:
     """A pretext whose training continues on the encoder and decoder of another network (Bai 2019, section 2, multi-task).
 
-    Batches, targets, loss and head come from the pretext's own configuration. The other task can therefore be any
-    pretext whose network has an encoder and a decoder.
+    Batches, targets, loss and head come from the pretext's own configuration. Its ``network`` shares the encoder and decoder
+    of the main task; ``learner`` has all trained parts (`TwoHeadLearner`).
 
     Args:
         config_file: the pretext's ``train.yaml``, or a list of files, where later files override earlier ones.
         network: the main task's network, with an `encoder`, a `decoder` and a `head`.
         run_settings: settings of the run that apply to both tasks; they replace those of the configuration.
         settings: further settings; they replace those of the configuration and of the run.
-
-    Attributes:
-        network: the pretext's network, with the encoder and decoder of the main task's network.
-        learner: the trained parts (`TwoHeadLearner`).
 
     Raises:
         InputError: there is no such configuration or setting, a setting is invalid, or the two networks cannot share
@@ -53,26 +49,20 @@ class AuxiliaryTask:
         run_settings: Mapping[str, Any],
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        files = [str(Path(file).expanduser()) for file in ensure_tuple(config_file)]
+        files, settings = [str(Path(file).expanduser()) for file in ensure_tuple(config_file)], dict(settings or {})
         if absent := [file for file in files if not Path(file).is_file()]:
-            raise InputError(
-                f"there is no pretext configuration at {absent[0]}; name its configs/train.yaml with --pretext_config"
-            )
+            raise InputError(f"there is no {absent[0]}; name the pretext's configs/train.yaml with --pretext_config")
         self._parser = ConfigParser(ConfigParser.load_config_files(files))
-        settings = settings or {}
         if unknown := [name for name in settings if name not in self._parser]:
-            raise InputError(
-                f"unknown setting in --pretext_settings: {', '.join(unknown)}; the pretext of {files[0]} does not have"
-                " it"
-            )
-        self._parser.update({name: value for name, value in run_settings.items() if name in self._parser})
-        self._parser.update(dict(settings))
+            raise InputError(f"the pretext of {files[0]} has no setting {', '.join(unknown)}; see --pretext_settings")
+        own = {name: value for name, value in run_settings.items() if name in self._parser}
+        self._parser.update(own | settings)
         check_plain_settings(self._parser.get())
         check_settings(self._parser)
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(
-                f"the pretext of {files[0]} also trains parts outside its network, so it cannot be the auxiliary task; name "
-                "a pretext of orientation, location or position with --pretext_config"
+                f"the pretext of {files[0]} also trains parts outside its network; name a pretext of orientation, location "
+                "or position with --pretext_config"
             )
         self.network: nn.Module = self._parser.get_parsed_content("network")
         try:
@@ -84,34 +74,22 @@ class AuxiliaryTask:
             ) from error
 
     def trainer(self, optimizer: torch.optim.Optimizer) -> SupervisedTrainer:
-        """Make the pretext's trainer, without handlers, for single iterations that step ``optimizer``.
-
-        It resets gradients to None in each iteration, so weights without a gradient stay unchanged.
-
-        Args:
-            optimizer: an optimiser of all weights of `learner`.
-        """
+        """Make the pretext's trainer, without handlers, for single iterations that step an optimiser of all weights of
+        `learner`. It resets gradients to None in each iteration, so weights without a gradient stay unchanged."""
         # synchronise batch normalisation as in the layers that both tasks share
         synced = any(isinstance(module, nn.SyncBatchNorm) for module in self.network.modules())
-        self._parser.update(
-            {
-                "network": self.network,
-                "optimizer": optimizer,
-                "train#trainer#network": parallel_network(self.network, sync_batch_norm=synced),
-                "train#trainer#optim_set_to_none": True,
-                "train#handlers": [],
-            }
-        )
+        parallel = parallel_network(self.network, sync_batch_norm=synced)
+        trainer = {"train#trainer#network": parallel, "train#trainer#optim_set_to_none": True, "train#handlers": []}
+        self._parser.update({"network": self.network, "optimizer": optimizer, **trainer})
         return self._parser.get_parsed_content("train#trainer")
 
 
 class AuxiliaryTaskHandler:
     """Before every ``interval`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
 
-    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task. (The paper calls the
-    trainer's iterations "sub-iterations".) Step k of the other task uses the same batch and random numbers as step k of a
-    separate training of that task with the same seed, so an interrupted and resumed run makes the same steps. The
-    trainer's own batches and random numbers are the same as without the other task.
+    This approximates the loss ``L = L_task1 + beta L_task2``; task 2 is the trainer's own. Step k of the other task uses
+    the same batch and random numbers as step k of a separate training of that task with the same seed, so a resumed run
+    makes the same steps. The trainer's own batches and random numbers are the same as without the other task.
 
     The other task's mean loss over an epoch becomes the trainer's metric ``pretext_loss``. Attach this handler before
     the handlers that write metrics.
@@ -119,17 +97,14 @@ class AuxiliaryTaskHandler:
     Args:
         task: the other task.
         optimizer: the trainer's optimiser, which must contain all weights of the task's learner.
-        interval: number of the trainer's steps for each step of the other task; beta in the paper.
+        interval: beta in the paper.
         seed: seed of the run.
     """
 
     def __init__(
         self, task: AuxiliaryTask, optimizer: torch.optim.Optimizer, interval: int = 10, seed: int = 0
     ) -> None:
-        self.task = task
-        self.optimizer = optimizer
-        self.interval = interval
-        self.seed = seed
+        self.task, self.optimizer, self.interval, self.seed = task, optimizer, interval, seed
         self._batches: Iterator[dict[str, Any]] = iter(())
         self._done = -1  # number of the other task's steps that precede the next batch of `_batches`
         self._losses: list[torch.Tensor] = []

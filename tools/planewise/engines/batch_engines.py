@@ -1,24 +1,39 @@
-"""MONAI's engines for batches that stay whole on the device."""
+"""MONAI's engines for batches that stay whole on the device, the preparation of these batches, and a trainer of forests."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NoReturn
 
+import ignite.distributed as idist
 import torch
+from einops import rearrange
 from ignite.engine import Engine, Events
 from monai.data import decollate_batch
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.engines.utils import IterationEvents
-from torch import nn
+from monai.engines import PrepareBatch, SupervisedEvaluator, SupervisedTrainer
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from planewise.engines.precision import precision
+from planewise.augmentation.each_image import whole_batches
+from planewise.data.to_device import to_device
+from planewise.engines.kernels import precision
 from planewise.errors import InputError
+from planewise.files.atomic_write import atomic_write
+from planewise.networks import ForestNet
+from planewise.reports.tables import write_csv
+
+logger = logging.getLogger(__name__)
 
 #: PyTorch's error for a mask with more values than the network has classes.
 _NO_CLASS = re.compile(r"Target (-?\d+) is out of bounds")
+#: A function that takes a batch and returns it with changed or added entries.
+BatchTransform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class BatchOutput(list):
@@ -28,11 +43,9 @@ class BatchOutput(list):
     Items are taken apart when they are first asked for, because that waits for the device: scalars become numbers.
     """
 
-    def __init__(self, whole: dict[str, Any], items: list[Any] | None = None) -> None:
+    def __init__(self, whole: dict[str, Any]) -> None:
         super().__init__()
         self.whole = whole
-        if items is not None:
-            self.items = items
 
     @cached_property
     def items(self) -> list[Any]:
@@ -61,43 +74,20 @@ class BatchTrainer(SupervisedTrainer):
             default. MONAI's default sets them to zero and adds to them: one more kernel for each weight.
         amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled
             gradients. The inferer casts to the precision (`planewise.engines.AutocastInferer`).
-        decollate: whether items are processed one by one; by default, if there is a ``postprocessing``.
     """
 
-    def __init__(
-        self,
-        device: str | torch.device,
-        amp: bool | str = "auto",
-        non_blocking: bool = True,
-        decollate: bool | None = None,
-        optim_set_to_none: bool = True,
-        **arguments: Any,
-    ) -> None:
-        if decollate is None:
-            decollate = arguments.get("postprocessing") is not None
-        own = {"non_blocking": non_blocking, "decollate": decollate, "optim_set_to_none": optim_set_to_none}
-        super().__init__(device=device, amp=precision(amp, device) == "float16", **own, **arguments)
+    def __init__(self, device: str | torch.device, amp: bool | str = "auto", **arguments: Any) -> None:
+        own = {"non_blocking": True, "decollate": False, "optim_set_to_none": True}
+        super().__init__(device=device, amp=precision(amp, device) == "float16", **own | arguments)
         if isinstance(self.loss_function, nn.Module):
             self.loss_function.to(device)
-        self._whole: dict[str, Any] = {}
-        self.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._keep_whole)
 
-    def _keep_whole(self, engine: Engine) -> None:
-        # a postprocessing replaces the output by a list of items
-        self._whole = engine.state.output
-
-    def _iteration(self, engine: Any, batchdata: Any) -> Any:
-        """One step, with a `BatchOutput`.
-
-        Raises:
-            InputError: a mask has a value that is not a class of the network.
-        """
+    def _iteration(self, engine: Any, batchdata: Any) -> BatchOutput:
         try:
             output: Any = super()._iteration(engine, batchdata)
         except IndexError as error:
             _refuse_class(engine, error)
-        whole, self._whole = self._whole, {}
-        return BatchOutput(whole, output if isinstance(output, list) else None)
+        return BatchOutput(output)
 
 
 def _refuse_class(engine: Engine, error: BaseException) -> NoReturn:
@@ -125,19 +115,137 @@ class BatchEvaluator(SupervisedEvaluator):
         device: str | torch.device,
         amp: bool | str = "auto",
         lower_is_better: bool = False,
-        non_blocking: bool = True,
         decollate: bool | None = None,
         **arguments: Any,
     ) -> None:
-        if decollate is None:
-            decollate = arguments.get("postprocessing") is not None
+        one_by_one = arguments.get("postprocessing") is not None if decollate is None else decollate
+        own: dict[str, Any] = {"non_blocking": True, "decollate": one_by_one}
         if lower_is_better:
-            arguments.setdefault("metric_cmp_fn", lambda current, best: current < best)
-        scaled = precision(amp, device) == "float16"
-        super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
+            own["metric_cmp_fn"] = lambda current, best: current < best
+        super().__init__(device=device, amp=precision(amp, device) == "float16", **own | arguments)
         self.add_event_handler(Events.EXCEPTION_RAISED, _refuse_class)
 
     def _iteration(self, engine: Any, batchdata: Any) -> Any:
-        """One batch, with a `BatchOutput` unless the items were processed one by one."""
         output: Any = super()._iteration(engine, batchdata)
         return BatchOutput(output) if isinstance(output, dict) else output
+
+
+class PrepareSliceBatch(PrepareBatch):
+    """Move a batch to the device, apply the batch transforms there, and split the batch into image and target.
+
+    The pretext always comes after the augmentation, because its targets must match the image that the network sees.
+
+    Args:
+        targets: keys of the target. A single key gives a tensor as the target; a list of keys gives a dictionary.
+        augmentation: random transforms (``train#augmentation``); None in validation.
+        pretext: the pretext's batch transform (``train#pretext``); None if the items already contain the targets.
+    """
+
+    def __init__(
+        self,
+        targets: str | Sequence[str],
+        augmentation: BatchTransform | None = None,
+        pretext: BatchTransform | None = None,
+    ) -> None:
+        self.targets = targets if isinstance(targets, str) else tuple(targets)
+        self.augmentation = None if augmentation is None else whole_batches(augmentation)
+        self.pretext = pretext
+
+    def __call__(
+        self, batchdata: dict[str, Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | dict[str, Tensor]]:
+        batch = on_device(batchdata, device, non_blocking, self.augmentation, self.pretext)
+        if isinstance(self.targets, str):
+            return batch["image"], batch[self.targets]
+        return batch["image"], {key: batch[key] for key in self.targets if key in batch}
+
+
+class PrepareStackBatch(PrepareBatch):
+    """Move a batch of `StackDataset` to the device, apply the random batch transforms there, and split the batch into the
+    image ``(B, phases, H, W, S)``, the labels ``(B, ...)``, no positional arguments, and the keyword argument ``mask``
+    ``(B, S)`` for the network. The slices of a stack are its channels in the augmentation, so they move together.
+    """
+
+    #: Number of stacks per exam, which are concatenated in the batch's channels.
+    phases = 1
+
+    def __init__(self, augmentation: BatchTransform | None = None) -> None:
+        self.augmentation = None if augmentation is None else whole_batches(augmentation)
+
+    def __call__(
+        self, batchdata: dict[str, Tensor], device: Any = None, non_blocking: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, Tensor, tuple, dict[str, Tensor]]:
+        batch = on_device(batchdata, device, non_blocking, self.augmentation)
+        image = rearrange(batch["image"], "b (phase s) h w -> b phase h w s", phase=self.phases)
+        return image, batch["label"], (), {"mask": batch["mask"]}
+
+
+class PreparePhasesBatch(PrepareStackBatch):
+    """The same for a batch of `TwoPhaseDataset`, whose exams have the slices of two phases."""
+
+    phases = 2
+
+
+def on_device(
+    batch: dict[str, Tensor],
+    device: str | torch.device | None,
+    non_blocking: bool,
+    *transforms: BatchTransform | None,
+) -> dict[str, Tensor]:
+    """Move a batch to the device and apply the transforms there, one after the other."""
+    pinned = non_blocking and device is not None
+    batch = {name: to_device(value, device) if pinned else value.to(device) for name, value in batch.items()}
+    with torch.no_grad():
+        for transform in transforms:
+            if transform is not None:
+                batch = transform(batch)
+    if torch.is_grad_enabled() and idist.get_world_size() > 1:
+        # all processes share the seed that the transforms need, but their dropout must differ
+        torch.manual_seed((torch.initial_seed() * 1_000_003 + idist.get_rank() + 1) % 2**63)
+    return batch
+
+
+@dataclass(eq=False, repr=False)
+class ForestTrainer:
+    """Fit scikit-learn's random forest to the features of a dataset, and copy the forest into a network.
+
+    There are no epochs, and there is nothing to resume: fitting takes a second, so every run starts over.
+
+    Args:
+        dataset: items with ``image``, the features ``(F,)``, and ``label``, the index of the class.
+        network: the network that gets the forest.
+        feature_names: names of the features, as columns of ``features.csv``.
+        output_dir, ckpt_dir: folders of ``features.csv`` and of ``model.pt``, the network's state dict.
+        seed: seed of the forest.
+        max_epochs, train_handlers: not used; MONAI's tools expect these arguments.
+    """
+
+    dataset: Dataset
+    network: ForestNet
+    feature_names: Sequence[str]
+    output_dir: str | Path
+    ckpt_dir: str | Path
+    seed: int = 0
+    max_epochs: int = 1
+    train_handlers: Sequence[Any] = ()
+
+    def run(self) -> None:
+        """Fit the forest, and save the network and the features; an `InputError` if a class has no exam."""
+        items = [self.dataset[index] for index in range(len(self.dataset))]
+        labelled = [item for item in items if "label" in item]
+        trees, _, classes = self.network.probability.shape
+        if absent := sorted(set(range(classes)) - {int(item["label"]) for item in labelled}):
+            raise InputError(
+                f"each of the {classes} classes needs a training exam with masks at both ED and ES, but class "
+                f"{', '.join(map(str, absent))} has none; add such exams, or name the key of their class with --class_key"
+            )
+        features = torch.stack([item["image"] for item in labelled])
+        labels = torch.stack([item["label"] for item in labelled])
+        forest = RandomForestClassifier(n_estimators=trees, random_state=self.seed)
+        self.network.copy_forest(forest.fit(features.numpy(), labels.numpy()))
+        columns = {name: [item[name] for item in labelled] for name in ("exam", "group")}
+        columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
+        write_csv(Path(self.output_dir) / "features.csv", columns)
+        with atomic_write(Path(self.ckpt_dir) / "model.pt") as part:
+            torch.save({name: value.cpu() for name, value in self.network.state_dict().items()}, part)
+        logger.info("fitted %d trees to %d exams", trees, len(labelled))

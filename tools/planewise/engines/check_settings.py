@@ -17,19 +17,14 @@ from torch import nn
 
 from planewise.data.datalist import read_datalist
 from planewise.engines.run_bundle import own_configs
-from planewise.engines.settings import PARTS, SETTINGS
-from planewise.engines.weights_settings import holds_code
+from planewise.engines.run_record import holds_code
+from planewise.engines.settings import NULLS, PARTS, SETTINGS
 from planewise.errors import InputError, refusal
 from planewise.files.datalists import SECTIONS
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import PATHS
-from planewise.parse_bool import parse_bool
 from planewise.words import did_you_mean, nearest
 
-#: Words that stand for null on a command line: MONAI takes ``null`` and ``none`` for text, and drops ``None``.
-NULLS = ("null", "none", "None")
-#: Settings of ``transfer: multitask`` that name files: a configuration of one or more files, and a datalist.
-OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
 #: The ways in which a segmentation (Bai 2019, section 2) or a classification can start from a pretext.
 _TRANSFERS = {True: ("scratch", "decoder", "all", "multitask"), False: ("all", "frozen_encoder")}
 #: The first name of a reference, ``@train#trainer``, and the first two.
@@ -42,13 +37,7 @@ _locator = ComponentLocator(["metric"])
 
 
 def checked(parser: ConfigParser) -> dict[str, Any]:
-    """Refuse names that nothing knows and invalid values, and convert the words that MONAI leaves as text.
-
-    Args:
-        parser: the parser of a config, overrides included. It stays unchanged.
-
-    Returns:
-        The converted values by name, such as ``{"compile": False, "optimizer#amsgrad": True}``.
+    """Convert the words of a config that MONAI leaves as text: ``{"compile": False, "optimizer#amsgrad": True}``.
 
     Raises:
         InputError: a name is unknown, or a value is invalid (`planewise.engines.settings`).
@@ -72,11 +61,11 @@ def unknown_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[s
     """
     spelt = {*known, *PARTS, ConfigParser.meta_key} if known else {*config}
     references = _REFERENCE.findall(str(config))
-    used = {name for name, _ in references}
+    used = spelt | {name for name, _ in references}
     unknown = {
         name: nearest(name, spelt)
         for name, value in config.items()
-        if name not in spelt | used and not str(name).startswith(_OF_ANCHORS) and not _runs(value)
+        if name not in used and not str(name).startswith(_OF_ANCHORS) and not _runs(value)
     }
     for section in _SECTIONS:
         own = known.get(section) or {}
@@ -85,9 +74,8 @@ def unknown_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[s
         unknown |= {f"{section}#{key}": nearest(key, keys) for key in sorted(new)}
     for place, entry in _components(config):
         taken = _arguments(entry)
-        for key in entry if taken is not None else ():
-            if key not in taken and not key.startswith("_"):
-                unknown[f"{place}#{key}"] = nearest(key, taken)
+        new = [key for key in entry if key not in taken and not key.startswith("_")] if taken is not None else []
+        unknown |= {f"{place}#{key}": nearest(key, taken) for key in new}
     return unknown
 
 
@@ -124,46 +112,27 @@ def _arguments(entry: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
 def _converted(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The settings of a config whose words are converted, and the arguments that are true or false by default."""
     for name, value in config.items():
-        setting = SETTINGS.get(name)
-        if setting is None or not isinstance(value, str) or holds_code(value):
-            continue
-        if setting.null and value in NULLS:
-            yield name, None
-        elif setting.kind == "switch":
-            yield name, parse_bool(value, f"--{name}")
+        if name in SETTINGS and isinstance(value, str) and not holds_code(value):
+            yield name, SETTINGS[name].converted(name, value)
     for place, entry in _components(config):
         words = {key: str(value).lower() for key, value in entry.items() if isinstance(value, str)}
-        for key, word in words.items():
-            if word not in ("true", "false", *NULLS):
-                continue
-            argument = (_arguments(entry) or {}).get(key)
-            default = None if argument is None else argument.default
-            if word in NULLS and argument is not None and default is None:
+        for key in [key for key, word in words.items() if word in ("true", "false", *NULLS)]:
+            word, argument = words[key], (_arguments(entry) or {}).get(key)
+            if argument is not None and word in NULLS and argument.default is None:
                 yield f"{place}#{key}", None
-            elif word not in NULLS and argument is not None and (default is None or isinstance(default, bool)):
+            elif argument is not None and word not in NULLS and argument.default in (None, True, False):
                 yield f"{place}#{key}", word == "true"
 
 
 def check_plain_settings(config: Mapping[str, Any]) -> None:
-    """Refuse invalid values of a config, apart from expressions, which may be computed from these values.
-
-    Raises:
-        InputError: a value is invalid (`planewise.engines.settings`).
-    """
-    _check({name: value for name, value in config.items() if not holds_code(value)})
-
-
-def _check(values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        if name in SETTINGS and not SETTINGS[name].takes(value):
+    """Refuse invalid values of a config with an `InputError`, apart from expressions, which may be computed from them."""
+    for name, value in config.items():
+        if name in SETTINGS and not holds_code(value) and not SETTINGS[name].takes(value):
             raise InputError(f"--{name} must be {SETTINGS[name].values}, got {value!r}")
 
 
 def check_settings(parser: ConfigParser) -> None:
     """Refuse computed settings, and combinations of settings, that no run can use.
-
-    Args:
-        parser: parser of a config.
 
     Raises:
         InputError: a value is invalid; the device is not available; the images do not fit the network, the puzzle or the
@@ -176,9 +145,9 @@ def check_settings(parser: ConfigParser) -> None:
     # plain settings come before settings that are computed from them, so that a message names the setting to change
     names.sort(key=lambda name: (holds_code(config[name]), name))
     values = {name: parser.get_parsed_content(name) for name in names}
-    _check(values)
-    if "MapLabelValued" not in str(config) and "structures" in values:
-        _check_classes(values["structures"])
+    check_plain_settings(values)
+    if "MapLabelValued" not in str(config):
+        _check_classes(values.get("structures", {}))
     if "image_size" in values:
         _check_sides(parser, values)
     if "device" in values:
@@ -190,6 +159,40 @@ def check_settings(parser: ConfigParser) -> None:
         _check_datalist(values)
 
 
+def _check_classes(structures: Mapping[int | str, str]) -> None:
+    values = sorted(map(int, structures))
+    if values != list(range(1, len(values) + 1)):
+        raise InputError(
+            f"--structures has the values {values}, but with this bundle they must be 1, 2, 3, ..., because they are the "
+            "network's classes; rename the values of the masks with `planewise index --label-map`"
+        )
+
+
+def _check_transfer(settings: Mapping[str, Any]) -> None:
+    """Check that the bundle has the ``transfer``, and what it needs: weights, and the other task's datalist."""
+    mode, of_segmentation = settings["transfer"], "auxiliary_interval" in settings
+    given = [name for name in ("pretrained", "imagenet") if settings.get(name) not in NO_WEIGHTS]
+    if mode not in _TRANSFERS[of_segmentation]:
+        raise InputError(f"--transfer must be one of {', '.join(_TRANSFERS[of_segmentation])}, got {mode!r}")
+    if mode == "scratch" and "pretrained" in given:
+        raise InputError("--transfer scratch starts from random weights; leave --pretrained out, or set --transfer all")
+    if of_segmentation and mode != "scratch" and not given:
+        raise InputError(f"--transfer {mode} needs a pretext's weights; name them with --pretrained, or choose scratch")
+    if mode == "multitask" and not Path(str(settings.get("pretext_datalist"))).expanduser().is_file():
+        raise InputError(
+            "--transfer multitask needs the datalist of the pretext's images; name it with --pretext_datalist"
+        )
+
+
+def _check_device(device: Any) -> None:
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise InputError(
+            f"--device {device} cannot be used: PyTorch sees {torch.cuda.device_count()} CUDA devices here; leave it out"
+        ) from error
+
+
 def pretext_of_pieces(parser: ConfigParser) -> Any:
     """The pretext's transform if it gives the network pieces of images; None for any other pretext, because its transform
     may need the dataset."""
@@ -198,88 +201,39 @@ def pretext_of_pieces(parser: ConfigParser) -> Any:
     return parser.get_parsed_content("train#pretext") if makes_pieces else None
 
 
-def _network_parts(parser: ConfigParser) -> dict[str, nn.Module]:
-    """A network's encoder and decoder, if it has them. They are made without weights, which is fast and draws no random
-    numbers.
+def _check_sides(parser: ConfigParser, settings: Mapping[str, Any]) -> None:
+    """Check that the sides of an image, or of a piece of it, suit the network: the encoder halves them on each level."""
+    pretext, name = pretext_of_pieces(parser), "window" if settings.get("window") else "image_size"
+    pieces, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", f"raise --{name}")
+    side = settings[name]
+    if pretext is not None:
+        side = pretext.network_side((settings["image_size"],) * settings.get("spatial_dims", 2))
+    for part in _network_parts(parser):
+        needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
+        if side < needed:
+            raise InputError(
+                f"{type(part).__name__} needs {pieces} of at least {needed} pixels a side, got {side}; {remedy}"
+            )
+        if side % multiple:
+            raise InputError(
+                f"--{name} must be a multiple of {multiple} for {type(part).__name__}, got {side}; set it to "
+                f"{max(multiple, round(side / multiple) * multiple)}"
+            )
 
-    Raises:
-        InputError: their settings contradict each other. Any other error is left for the run to report, because PyTorch may
-            be unable to make a custom part without weights.
-    """
+
+def _network_parts(parser: ConfigParser) -> list[nn.Module]:
+    """A network's encoder and decoder, if any, made without weights, which is fast and draws no random numbers. Errors other
+    than an `InputError` are left for the run, because PyTorch may be unable to make a custom part without weights."""
     names = [name for name in ("encoder", "decoder") if name in (parser.get("network_def") or ())]
     # a separate parser, because the run's parser would cache the parts made here
     own = ConfigParser(deepcopy(parser.get())) if names else None
     try:
         with torch.device("meta"):
-            return {name: own.get_parsed_content(f"network_def#{name}") for name in names}
+            return [own.get_parsed_content(f"network_def#{name}") for name in names]
     except Exception as error:
         if refusal(error) is not None:
             raise
-        return {}
-
-
-def _check_classes(structures: Mapping[int | str, str]) -> None:
-    """Check that the mask values are the class numbers of the network, whose class 0 is the background."""
-    values = [int(value) for value in structures]
-    if sorted(values) != list(range(1, len(values) + 1)):
-        raise InputError(
-            f"--structures has the values {', '.join(map(str, values))}, but with this bundle they must be 1, 2, 3, ..., "
-            "because they are the network's classes; rename the values of the masks with `planewise index --label-map`"
-        )
-
-
-def _check_transfer(settings: Mapping[str, Any]) -> None:
-    """Check that the bundle has the ``transfer``, and that the weights and the other task's datalist are given if it needs
-    them."""
-    mode, datalist, modes = (
-        settings["transfer"],
-        settings.get("pretext_datalist"),
-        _TRANSFERS["auxiliary_interval" in settings],
-    )
-    if mode not in modes:
-        raise InputError(f"--transfer must be one of {', '.join(modes)}, got {mode!r}")
-    if "auxiliary_interval" not in settings:
-        return
-    given = [name for name in ("pretrained", "imagenet") if settings.get(name) not in NO_WEIGHTS]
-    if mode == "scratch" and "pretrained" in given:
-        raise InputError("--transfer scratch starts from random weights; leave --pretrained out, or set --transfer all")
-    if mode != "scratch" and not given:
-        raise InputError(
-            f"--transfer {mode} needs a pretext's weights; name them with --pretrained, or set --transfer scratch"
-        )
-    if mode == "multitask" and not Path(str(datalist)).expanduser().is_file():
-        raise InputError(f"there is no datalist {datalist}; name the pretext's images with --pretext_datalist")
-
-
-def _check_device(device: Any) -> None:
-    try:
-        torch.empty(0, device=torch.device(device))
-    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise InputError(
-            f"--device {device} cannot be used, because PyTorch sees {torch.cuda.device_count()} CUDA devices here; leave it "
-            "out to use the best available device, or set --device cpu"
-        ) from error
-
-
-def _check_sides(parser: ConfigParser, settings: Mapping[str, Any]) -> None:
-    """Check that the sides of an image, or of a piece of it, suit the network: the encoder halves them on each level."""
-    pretext = pretext_of_pieces(parser)
-    name, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", "raise --image_size")
-    if pretext is not None:
-        side = pretext.network_side((settings["image_size"],) * settings.get("spatial_dims", 2))
-    else:
-        side = settings.get("window") or settings["image_size"]
-    for part in _network_parts(parser).values():
-        needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
-        if side < needed:
-            raise InputError(
-                f"{type(part).__name__} needs {name} of at least {needed} pixels a side, got {side}; {remedy}"
-            )
-        if side % multiple:
-            raise InputError(
-                f"--{'window' if settings.get('window') else 'image_size'} must be a multiple of {multiple} for "
-                f"{type(part).__name__}, got {side}; set it to {max(multiple, round(side / multiple) * multiple)}"
-            )
+        return []
 
 
 def _check_datalist(settings: Mapping[str, Any]) -> None:
@@ -288,24 +242,19 @@ def _check_datalist(settings: Mapping[str, Any]) -> None:
     content = read_datalist(path)
     # a fold divides the training and validation sections again, and leaves the others as they are
     folded = settings.get("fold") is not None and section in ("training", "validation")
-    if (
-        section is not None
-        and not folded
-        and not any(content.get(name) for name in SECTIONS if section in (name, "all"))
-    ):
+    scored = [name for name in SECTIONS if section in (name, "all", None)]
+    if not folded and section is not None and not any(content.get(name) for name in scored):
         raise InputError(
-            f"section {section} of {path} is empty, so there is nothing to score; name another section with --section, or "
-            "divide the exams again with `planewise index --sections FILE`"
+            f"section {section} of {path} is empty; name another one with --section, or index the exams again"
         )
     items = content.get("training") or []
     known = {view for item in items for view in item.get("planes") or ()} - {content.get("planewise", {}).get("stack")}
     if absent := [view for view in settings.get("views", ()) if items and view not in known]:
         raise InputError(
-            f"no training exam of {path} has a plane of the view {', '.join(absent)}; name other views with --views, index "
-            "the exams with another --view, or choose a pretext that needs no views, such as location"
+            f"no training exam of {path} has a plane of the view {', '.join(absent)}; name other views with --views, or "
+            "choose a pretext that needs none, such as location"
         )
     if "mapping" in settings and items and not any("location" in item for item in items):
         raise InputError(
-            f"no training slice of {path} has a location (whole volumes never have one); choose a pretext that needs no "
-            "locations, or index other exams"
+            f"no training slice of {path} has a location (whole volumes never have one); choose another pretext"
         )

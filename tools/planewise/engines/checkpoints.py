@@ -19,7 +19,6 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.engines.kernels import fuse
-from planewise.engines.plain_errors import stop_during_backward, stop_if_asked
 from planewise.errors import InputError
 from planewise.files.atomic_write import TEMPORARY, atomic_write
 from planewise.files.checksum import sha256
@@ -32,99 +31,77 @@ logger = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "model.pt"
 #: The learner of the best epoch, for evaluations that need more than the network.
 BEST_LEARNER = "learner.ckpt"
-#: The name under which version 0.1 wrote a new `BEST` until `LAST` referred to it.
-_NEXT = "model.next"
 #: Attributes of schedules for the total number of steps (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
 _LENGTHS = ("total_steps", "t_total")
 _START_OVER = "start over with `--resume false`, or name another --output_dir to keep both runs"
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A run's state at the end of an epoch, on the CPU; its tensors never change."""
-
-    state: dict[str, Any]
-    """The contents of ``last.ckpt`` (`read_checkpoint`)"""
-    best: dict[str, torch.Tensor] | None = None
-    """The network's state dict of the best epoch; None if ``model.pt`` already contains it"""
-    best_learner: dict[str, torch.Tensor] | None = None
-    copied: torch.cuda.Event | None = None
-    """Event recorded after the last copy from a GPU"""
-
-
+@dataclass(eq=False, repr=False)
 class CheckpointHandler:
     """Keep every epoch's state in memory, write it in the background, and resume from it when the run is started again.
 
-    ``model.pt`` contains only the network's state dict, on the CPU, from the epoch with the best validation metric;
-    without validation data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs: network,
-    optimiser, learning rate schedule, epoch and best metric so far. Both files are written at most once per
-    ``interval``, and always at the end, on an error, on Ctrl-C and on SIGTERM. A run that is killed loses at most one
-    interval; if it is killed between the two files, the resumed run writes the same ``model.pt`` again. If weights are not
-    finite, the run ends and neither file is written.
+    ``model.pt`` contains only the network's state dict from the epoch with the best validation metric; without validation
+    data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs (`read_checkpoint`). Both files
+    are written at most once per ``interval``, and always at the end, on an error, on Ctrl-C and on SIGTERM. A run that is
+    killed loses at most one interval; if it is killed between the two files, the resumed run writes the same ``model.pt``
+    again. If weights are not finite, the run ends and neither file is written.
 
-    Attach this handler after the handlers that validate and that change the learning rate. On a GPU, it also fuses the
-    optimiser's step (`planewise.engines.kernels`). With several processes, the first one writes, and all resume from its
-    file.
+    Attach this handler after the handlers that validate and that change the learning rate. It also fuses the optimiser's step
+    on a GPU (`fuse`). With several processes, the first one writes, and all resume from its file.
 
     Args:
         save_dir: folder of the files.
         network, optimizer, lr_scheduler: objects to save and restore.
-        evaluator: the evaluator whose key metric determines the best epoch. If it is None or has no data, the last epoch
-            is the best.
+        evaluator: the evaluator whose key metric determines the best epoch, if it has data.
         resume: False starts over and removes an earlier run's ``last.ckpt``.
         lr_epoch_level: False if the schedule steps after every batch.
-        learner: the trained module, if it contains more than ``network`` (projectors, a momentum network, another task's
-            head). It is written to ``last.ckpt`` under ``learner``; ``model.pt`` contains only ``network``.
-        loss: the loss, if it may have a state: the persistent buffers of a loss, such as a queue of keys or a centre, are
-            written to ``last.ckpt`` under ``loss``.
-        best_learner: write the state dict of the best epoch's learner to ``learner.ckpt``, for evaluations that need more
-            than the network.
+        learner: the trained module, if it contains more than ``network``, such as projectors.
+        loss: the loss, if it may have a state, such as a queue of keys or a centre.
+        best_learner: write the best epoch's learner to ``learner.ckpt``, for evaluations that need more than the network.
         interval: minimum number of seconds between two writes; 0 writes after every epoch.
 
     Ignite's `Checkpoint` with its `DiskSaver` neither flushes a file to the disk nor writes it in the background.
     """
 
-    def __init__(
-        self,
-        save_dir: str | Path,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        lr_scheduler: Any | None = None,
-        evaluator: Engine | None = None,
-        resume: bool | str = True,
-        lr_epoch_level: bool = True,
-        learner: nn.Module | None = None,
-        loss: nn.Module | None = None,
-        best_learner: bool = False,
-        interval: float = 60.0,
-    ) -> None:
-        self.folder = Path(save_dir)
-        self.network = network
-        self.learner = None if learner is network else learner
-        self.loss = loss
-        self.optimizer = optimizer
-        self.lr_scheduler = lr_scheduler
-        self.evaluator = evaluator
-        self.resume = parse_bool(resume, "resume")
-        self.lr_epoch_level = lr_epoch_level
-        self.best_learner = bool(best_learner)
-        self.interval = float(interval)
+    save_dir: str | Path
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    lr_scheduler: Any | None = None
+    evaluator: Engine | None = None
+    resume: bool | str = True
+    lr_epoch_level: bool = True
+    learner: nn.Module | None = None
+    loss: nn.Module | None = None
+    best_learner: bool = False
+    interval: float = 60.0
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.save_dir)
+        self.learner = None if self.learner is self.network else self.learner
+        self.resume = parse_bool(self.resume, "resume")
         #: The epoch in ``last.ckpt``; 0 if there is no such file.
         self.written = 0
-        self._latest: Snapshot | None = None
+        #: The contents of `BEST_LEARNER` and `BEST`, if this process has found a best epoch, and of `LAST`, in the order in
+        #: which they are written. Their tensors are on the CPU, complete after the event `_copied`, and never change.
+        self._latest: dict[str, Any] = {}
+        self._copied: torch.cuda.Event | None = None
         self._best = -1.0, -1  # the best finite metric and its epoch; MONAI starts with these values
-        self._best_written: dict[str, torch.Tensor] | None = None
+        self._best_saved: dict[str, Any] = {}
         self._writer = ThreadPoolExecutor(1, "checkpoints")
         self._writing: Future[None] | None = None
         self._written_at = 0.0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, stop_if_asked)
-        stop_during_backward(self.optimizer)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep)
         engine.add_event_handler(Events.COMPLETED, self._finish)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything with a state dict that a resumed run needs, by its name in ``last.ckpt``."""
+        parts = {"network": self.network, "optimizer": self.optimizer, "lr_scheduler": self.lr_scheduler}
+        parts |= {"learner": self.learner, "loss": self.loss}
+        return {name: part for name, part in parts.items() if hasattr(part, "state_dict")}
 
     def _start(self, engine: Engine) -> None:
         if idist.get_rank() == 0:
@@ -140,39 +117,32 @@ class CheckpointHandler:
         epochs = set(idist.all_gather(engine.state.epoch))
         if len(epochs) > 1:
             raise InputError(
-                f"the processes see different checkpoints in {self.folder} (after epochs {sorted(epochs)}); "
-                "set --output_dir to a folder on a disk that all machines share"
+                f"the processes see different checkpoints in {self.folder}; name a folder that all machines share"
             )
-        self._latest = None
+        self._latest = {}
         self._written_at = time.monotonic()
 
     def _load(self, engine: Engine, saved: dict[str, Any]) -> None:
         # checkpoints are written after whole epochs
-        steps = saved["epoch"] * engine.state.epoch_length
+        epoch, steps = saved["epoch"], saved["epoch"] * engine.state.epoch_length
         try:
-            self.network.load_state_dict(saved["network"])
-            if self.learner is not None:
-                self.learner.load_state_dict(saved["learner"])
-            if "loss" in saved:
-                self.loss.load_state_dict(saved["loss"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            if self.lr_scheduler is not None:
-                self._load_schedule(saved["lr_scheduler"], saved["epoch"] if self.lr_epoch_level else steps)
+            for name, part in self._parts().items():
+                if name == "lr_scheduler":
+                    self._load_schedule(saved[name], epoch if self.lr_epoch_level else steps)
+                elif name != "loss" or name in saved:
+                    part.load_state_dict(saved[name])
         except (RuntimeError, ValueError, LookupError, AttributeError, TypeError) as error:
             raise InputError(
                 f"{self.folder / LAST} belongs to a different network or optimizer; {_START_OVER}"
             ) from error
-        engine.state.epoch, engine.state.iteration, self.written = saved["epoch"], steps, saved["epoch"]
+        engine.state.epoch, engine.state.iteration, self.written = epoch, steps, epoch
         if self.evaluator is not None:
             best = self.evaluator.state
             best.best_metric, best.best_metric_epoch = self._best = saved["best_metric"], saved["best_metric_epoch"]
-        if saved["epoch"] >= engine.state.max_epochs:
-            logger.info(
-                "the run is complete: it has trained %d epochs; raise --max_epochs to continue it",
-                engine.state.max_epochs,
-            )
+        if epoch >= engine.state.max_epochs:
+            logger.info("the run is complete: it has trained %d epochs; raise --max_epochs to continue it", epoch)
         else:
-            logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
+            logger.info("resuming after epoch %d of %d", epoch, engine.state.max_epochs)
 
     def _load_schedule(self, saved: dict[str, Any], steps: int) -> None:
         """Load the state of the schedule, or repeat its steps if the saved run had another number of epochs."""
@@ -193,73 +163,59 @@ class CheckpointHandler:
         trained = self.network if self.learner is None else self.learner
         if not_finite(trained.state_dict()):  # the loss of the last step was computed before they changed
             raise InputError(
-                f"the weights are not finite after epoch {engine.state.epoch}, so the epoch is not written; start "
-                "again with `--resume false` and a smaller --learning_rate, or with --amp false"
+                f"the weights are not finite after epoch {engine.state.epoch}, which is not written; start again with "
+                "`--resume false` and a smaller --learning_rate, or with --amp false"
             )
-        self._latest = self._snapshot(engine)
+        self._copy(engine.state.epoch)
         if self._writing is not None and self._writing.done():
             self._wait()
         due = time.monotonic() - self._written_at >= self.interval
         if due and (self._writing is None or self.interval == 0):
             self._write_latest()
 
-    def _snapshot(self, engine: Engine) -> Snapshot:
+    def _copy(self, epoch: int) -> None:
         """Copy the run's state to the CPU. Copies from a GPU are enqueued; this method does not wait for them."""
-        epoch = engine.state.epoch
         best_metric, best_epoch = -1.0, -1
         if self.evaluator is not None:
             best = self.evaluator.state
             if not math.isfinite(best.best_metric):
                 # MONAI accepts any first value, and no later epoch could be better than NaN or infinity
-                logger.warning(
-                    "the validation metric is %g in epoch %d; this epoch cannot be the best", best.best_metric, epoch
-                )
+                logger.warning("the metric is %g in epoch %d, which cannot be the best", best.best_metric, epoch)
                 best.best_metric, best.best_metric_epoch = self._best
             best_metric, best_epoch = self._best = float(best.best_metric), best.best_metric_epoch
         copies: dict[Any, torch.Tensor] = {}
-        parts = {"network": self.network, "optimizer": self.optimizer, "lr_scheduler": self.lr_scheduler}
-        parts |= {"learner": self.learner, "loss": self.loss if isinstance(self.loss, nn.Module) else None}
         # a tensor that the network and the learner share is copied and written once
-        state: dict[str, Any] = {
-            name: _copied(part.state_dict(), copies) for name, part in parts.items() if part is not None
-        }
+        state = {name: _copied(part.state_dict(), copies) for name, part in self._parts().items()}
         if not state.get("loss", True):
             del state["loss"]
         state |= {"epoch": epoch, "best_metric": best_metric, "best_metric_epoch": best_epoch}
-        copied = None
         if any(value.is_pinned() for value in copies.values()):
-            copied = torch.cuda.Event()
-            copied.record()
+            self._copied = torch.cuda.Event()
+            self._copied.record()
         # the validation handler sets the evaluator's epoch; until it has run, the last epoch counts as the best
         if best_epoch in (-1, epoch):
-            return Snapshot(state, state["network"], state.get("learner") if self.best_learner else None, copied)
-        before = self._latest or Snapshot({})  # model.pt holds the best epoch before a run resumed
-        return Snapshot(state, before.best, before.best_learner, copied)
+            learner = {BEST_LEARNER: state["learner"]} if self.best_learner and "learner" in state else {}
+            self._latest = {**learner, BEST: state["network"]}
+        self._latest = {**self._latest, LAST: state}
 
     def _write_latest(self) -> None:
         """Begin to write the last epoch's state. An error of the previous write is raised here."""
         self._wait()
-        if self._latest is not None and self._latest.state["epoch"] != self.written:
-            self._writing = self._writer.submit(self._write, self._latest)
+        if self._latest and self._latest[LAST]["epoch"] != self.written:
+            self._writing = self._writer.submit(self._write, self._latest, self._copied)
             self._written_at = time.monotonic()
 
-    def _write(self, snapshot: Snapshot) -> None:
-        if snapshot.copied is not None:
-            snapshot.copied.synchronize()
-        if snapshot.best is not None and snapshot.best is not self._best_written:
-            if snapshot.best_learner is not None:
-                _save(snapshot.best_learner, self.folder / BEST_LEARNER)
-            _save(snapshot.best, self.folder / BEST)
-            self._best_written = snapshot.best
-        _save(snapshot.state, self.folder / LAST)
-        self.written = snapshot.state["epoch"]
+    def _write(self, files: dict[str, Any], copied: torch.cuda.Event | None) -> None:
+        if copied is not None:
+            copied.synchronize()
+        for name, content in files.items():
+            if content is not self._best_saved.get(name):
+                _save(content, self.folder / name)
+        self._best_saved = {name: content for name, content in files.items() if name != LAST}
+        self.written = files[LAST]["epoch"]
 
     def _wait(self) -> None:
-        """Wait until the current write is complete.
-
-        Raises:
-            InputError: the files cannot be written.
-        """
+        """Wait until the current write is complete; an `InputError` if the files cannot be written."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
@@ -292,9 +248,8 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Read ``last.ckpt`` to the CPU, because Adam would wait for the GPU at each step if its count of steps were there.
 
     Returns:
-        A dictionary of the state dicts ``network``, ``optimizer`` and ``lr_scheduler``, ``learner`` if it is more than
-        the network, and ``loss`` if the loss has a state; the last ``epoch``; and ``best_metric`` and
-        ``best_metric_epoch``. None if there is no such file.
+        The state dicts ``network``, ``optimizer`` and ``lr_scheduler``, ``learner`` if it is more than the network, and
+        ``loss`` if the loss has a state; the last ``epoch``, ``best_metric`` and ``best_metric_epoch``. None without a file.
 
     Raises:
         InputError: the file is empty, truncated or not a checkpoint.
@@ -318,24 +273,16 @@ def _of_this_version(saved: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Fill in the weights that version 0.1 wrote only once: those of the network in ``model.pt``, if the last epoch was the
     best, and those that the learner shares with the network."""
     if saved["network"] is None:
-        places = [path for path in (folder / BEST, folder / _NEXT) if path.is_file()]
-        weights = next((path for path in places if sha256(path) == saved["model_sha256"]), None)
-        if weights is None:
-            raise ValueError(
-                f"it needs the weights of epoch {saved['epoch']} in {BEST}, which is missing or has changed"
-            )
-        saved["network"] = torch.load(weights, map_location="cpu", weights_only=True)
+        best = folder / BEST
+        if not best.is_file() or sha256(best) != saved["model_sha256"]:
+            raise ValueError(f"it needs the weights of its last epoch in {BEST}, which is missing or has changed")
+        saved["network"] = torch.load(best, map_location="cpu", weights_only=True)
     for name, value in saved.get("learner", {}).items():
         saved["learner"][name] = saved["network"][value] if isinstance(value, str) else value
     return saved
 
 
 def _save(content: Any, path: Path) -> None:
-    """Save a file atomically, and flush it to the disk.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
     with atomic_write(path, flush=True) as part:
         try:
             torch.save(content, part)

@@ -1,9 +1,11 @@
-"""Handlers that act before a run, on its steps or on its epochs."""
+"""Handlers that act before a run, on its steps or on its epochs, and the one that attaches what all training runs share."""
 
 from __future__ import annotations
 
+import csv
 import logging
 import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,34 @@ import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
-from monai.handlers import CheckpointLoader
+from monai.engines import Evaluator
+from monai.handlers import CheckpointLoader, LrScheduleHandler, TensorBoardStatsHandler, ValidationHandler
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from planewise.data.epoch_sampler import EpochSampler, mixed_seed
+from planewise.data.samplers import EpochSampler, mixed_seed
+from planewise.engines.checkpoints import CheckpointHandler
 from planewise.errors import InputError
+from planewise.files.atomic_write import atomic_write
+from planewise.files.text import read_json
+from planewise.losses import logged_terms
 from planewise.networks import ByolLearner, weights_path
 from planewise.networks.named_parts import NamedParts
 from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.reports.history import read_history
+from planewise.reports.tables import write_json
+
+try:
+    from ignite.handlers import ProgressBar
+except ImportError:  # Ignite 0.4, which MONAI 1.5 pins
+    from ignite.contrib.handlers import ProgressBar
 
 logger = logging.getLogger(__name__)
+
+#: Seed of every validation. It is constant, so that the scores of different epochs can be compared.
+_VALIDATION_SEED = 0
 
 
 def epoch_sampler(loader: DataLoader) -> Any | None:
@@ -33,19 +50,13 @@ def epoch_sampler(loader: DataLoader) -> Any | None:
 
 
 class SeedHandler:
-    """Seed torch before every iteration and the sampler before every epoch.
+    """Seed torch before every iteration, and the training data's ``sampler`` before every epoch if it depends on the epoch.
 
-    Random transforms and dropout draw from torch's global generator, so an interrupted and resumed run makes the same
-    draws as an uninterrupted one.
-
-    Args:
-        seed: seed of the run.
-        sampler: sampler of the training data; None if it does not depend on the epoch.
+    Random transforms and dropout draw from torch's global generator, so a resumed run makes the same draws.
     """
 
     def __init__(self, seed: int, sampler: EpochSampler | None = None) -> None:
-        self.seed = seed
-        self.sampler = sampler
+        self.seed, self.sampler = seed, sampler
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
@@ -64,41 +75,22 @@ class SeedHandler:
             torch.manual_seed(seed)
 
 
-class SameBuffersHandler:
-    """Copy the first process's buffers to all processes before validation. Attach it to the evaluator.
+def share_buffers(engine: Engine, network: nn.Module) -> None:
+    """Copy the first process's buffers to all processes, before the evaluator starts.
 
     `DistributedDataParallel` copies the buffers before each training step. After the last step, the running statistics
-    therefore differ (unless batch normalisation is synchronised), and each process would validate with its own. With one
-    process, this handler does nothing.
-
-    Args:
-        network: the network that is evaluated.
+    therefore differ (unless batch normalisation is synchronised), and each process would validate with its own.
     """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        if dist.is_initialized():
-            for buffer in self.network.buffers():
-                dist.broadcast(buffer, src=0)
+    if dist.is_initialized():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 class FiniteLossHandler:
-    """Stop a run whose loss has become NaN or infinite, before its weights are validated or written.
+    """End a run with an `InputError` if its loss is NaN or infinite. Attach it before the handlers that validate and write.
 
     The losses stay on their device, and are checked every ``interval`` steps and at the end of each epoch, because a check
-    waits for the GPU (Ignite's `TerminateOnNan` checks every step). Attach this handler to the trainer before the handlers
-    that validate and write.
-
-    Args:
-        interval: number of steps between two checks.
-
-    Raises:
-        InputError: a loss is not finite. The error is raised during the run; it names the first such step and a remedy.
+    waits for the GPU (Ignite's `TerminateOnNan` checks every step).
     """
 
     def __init__(self, interval: int = 50) -> None:
@@ -106,12 +98,9 @@ class FiniteLossHandler:
         self._losses: list[torch.Tensor] = []
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self._losses.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
-
-    def _reset(self, engine: Engine) -> None:
-        self._losses = []
 
     def _add(self, engine: Engine) -> None:
         self._losses.append(engine.state.output["loss"].detach())
@@ -126,79 +115,99 @@ class FiniteLossHandler:
         if len(wrong):
             step = engine.state.iteration - len(losses) + int(wrong[0]) + 1
             raise InputError(
-                f"the loss is {losses[wrong[0, 0]]:g} at step {step} of the run, in epoch {engine.state.epoch}; no weights "
-                "of this epoch are written. Start again with `--resume false` and a smaller --learning_rate, or with --amp "
-                "false; if the result is the same, check the images and labels"
+                f"the loss is {losses[wrong[0, 0]]:g} at step {step} of the run, in epoch {engine.state.epoch}, which is not "
+                "written; start again with `--resume false` and a smaller --learning_rate, or with --amp false"
             )
 
 
-class PlateauHandler:
-    """Step a `ReduceLROnPlateau` with the validation loss after every validated epoch.
+def step_plateau(
+    engine: Engine, lr_scheduler: ReduceLROnPlateau, evaluator: Engine, history: HistoryHandler | None = None
+) -> None:
+    """After an epoch of the trainer, step a `ReduceLROnPlateau` with the evaluator's ``val_loss`` if it ran in this epoch;
+    MONAI's `LrScheduleHandler` requires a value in every epoch. With a ``history``, the training loss takes its place."""
+    if history is not None:
+        lr_scheduler.step(history.train_loss)
+    elif evaluator.state.epoch == engine.state.epoch:
+        lr_scheduler.step(float(evaluator.state.metrics["val_loss"]))
 
-    The scheduler's ``patience`` means the same as in PyTorch: with a patience of 5, the learning rate drops after the
-    sixth epoch without improvement.
 
-    Without validation data, the handler uses the mean training loss of each epoch, and logs that it does so. The
-    training loss usually falls for longer than a validation loss, so the rate drops later. Several processes see the
-    same losses, so they take the same steps. Attach this handler to the trainer after the validation and before the
-    checkpoints. (MONAI's `LrScheduleHandler` requires a value in every epoch.)
+class HistoryHandler:
+    """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
+
+    The learning rate is the highest one of the epoch's last step. The same numbers are logged in one line per epoch, in which
+    "kept" marks the score of the epoch whose weights are in ``model.pt``.
+
+    Attach this handler after the validation. A resumed run keeps the rows up to its checkpoint. With several processes, the
+    first one writes the means over all of them.
 
     Args:
-        lr_scheduler: the scheduler to step.
-        evaluator: the evaluator with the metric, or None; if it has no data, it never runs.
-        metric: name of the metric.
+        output_dir: the run's folder.
+        loss: the loss function. Each named term of a `planewise.losses.TermLoss` gets its own column.
+        evaluator: the evaluator. Its metrics are written for each epoch in which it ran.
     """
 
-    def __init__(self, lr_scheduler: ReduceLROnPlateau, evaluator: Engine | None, metric: str = "val_loss") -> None:
-        self.lr_scheduler = lr_scheduler
-        self.evaluator = evaluator
-        self.metric = metric
+    def __init__(self, output_dir: str | Path, loss: Any = None, evaluator: Engine | None = None) -> None:
+        self.path = Path(output_dir) / "history.csv"
+        self.loss, self.evaluator = loss, evaluator
+        self._sums: dict[str, torch.Tensor] = {}
+        self._rows: list[dict[str, Any]] | None = None
+        self._rate = 0.0
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.STARTED, lambda _: setattr(self, "_rows", None))
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._step)
-
-    def _validates(self) -> bool:
-        loader = getattr(self.evaluator, "data_loader", None)
-        return loader is not None and len(loader) > 0
-
-    def _start(self, engine: Engine) -> None:
-        if not self._validates():
-            logger.info("there are no validation exams, so the learning rate follows the training loss")
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _reset(self, engine: Engine) -> None:
-        self._sum = torch.zeros(())
+        self._sums, state = {}, engine.state
+        if self._rows is None:  # only now is it known whether the run resumes
+            self._rows = [row for row in read_history(self.path) if row["epoch"] < state.epoch]
+            if idist.get_rank() == 0:
+                logger.info(
+                    "training epochs %d to %d, %d steps each", state.epoch, state.max_epochs, state.epoch_length
+                )
+
+    def _note_rate(self, engine: Engine) -> None:
+        # before the step, because the schedule changes the rate after it
+        self._rate = max(group["lr"] for group in engine.optimizer.param_groups)
 
     def _add(self, engine: Engine) -> None:
-        loss = engine.state.output["loss"].detach()
-        self._sum = self._sum.to(loss.device) + loss
+        values = {"train_loss": engine.state.output["loss"].detach(), **logged_terms(self.loss)}
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def _step(self, engine: Engine) -> None:
-        if not self._validates():
-            steps = engine.state.epoch_length * idist.get_world_size()
-            self.lr_scheduler.step(float(idist.all_reduce(self._sum.clone())) / steps)
-        elif self.evaluator.state.epoch == engine.state.epoch:
-            self.lr_scheduler.step(float(self.evaluator.state.metrics[self.metric]))
+    def _write(self, engine: Engine) -> None:
+        steps = engine.state.epoch_length * idist.get_world_size()
+        scores = {name: float(idist.all_reduce(value.clone())) / steps for name, value in self._sums.items()}
+        self.train_loss = scores["train_loss"]
+        if idist.get_rank() > 0:
+            return
+        epoch, kept = engine.state.epoch, None
+        scores |= {name: float(value) for name, value in engine.state.metrics.items()}
+        if self.evaluator is not None and (validated := self.evaluator.state).epoch == epoch:
+            scores |= {name: float(each) for name, each in validated.metrics.items() if not isinstance(each, dict)}
+            best = getattr(validated, "best_metric_epoch", None) == epoch
+            kept = getattr(validated, "key_metric_name", None) if best else None
+        said = ", ".join(f"{name} {value:.4f}{' (kept)' if name == kept else ''}" for name, value in scores.items())
+        logger.info("epoch %d of %d: %s", epoch, engine.state.max_epochs, said)
+        self._rows.append({"epoch": epoch, "learning_rate": float(self._rate), **scores})
+        with atomic_write(self.path) as part, open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in self._rows for name in row)))
+            writer.writeheader()
+            writer.writerows(self._rows)
 
 
 class EarlyStopHandler:
-    """End training if the key metric of the validation has not improved for ``patience`` epochs.
+    """End training if the evaluator's key metric has not improved for ``patience`` epochs; None or 0 never end it early.
 
-    The handler uses the evaluator's best epoch, which checkpoints store. A resumed run therefore ends at the same epoch
-    as an uninterrupted run, and a run that has ended is not trained further. (MONAI's and Ignite's handlers start to
-    count again when a run resumes.) Attach it to the trainer after the checkpoints. Without validation data, it does
-    nothing.
-
-    Args:
-        evaluator: the evaluator, with a key metric.
-        patience: number of epochs without improvement after which training ends; with None or 0, it never ends early.
+    The handler uses the evaluator's best epoch, which checkpoints store, so a resumed run ends at the same epoch as an
+    unbroken one. (MONAI's and Ignite's handlers start to count again when a run resumes.) Attach it after the checkpoints.
     """
 
     def __init__(self, evaluator: Engine, patience: int | None) -> None:
-        self.evaluator = evaluator
-        self.patience = patience
+        self.evaluator, self.patience = evaluator, patience
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._look)
@@ -214,16 +223,14 @@ class EarlyStopHandler:
 class FrozenEpochsHandler:
     """Keep a pretrained encoder unchanged until the rest of the network has learned to use it (Taleb 2020, appendix A).
 
-    A frozen encoder gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it
-    unchanged. When it is released, the optimiser keeps its state for the other parts, and starts with a new state for
-    the encoder. In a resumed run, the epoch determines whether it is frozen.
+    A frozen encoder gets no gradients and keeps its batch statistics (`NamedParts.freeze`). When it is released, the
+    optimiser keeps its state for the other parts, and starts with a new state for the encoder. The epoch alone determines
+    whether it is frozen, in a resumed run, too.
 
     Args:
-        network: network with named parts (`NamedParts`), or any network if nothing is frozen; the optimiser
-            contains all its parameters from the start.
+        network: network with named parts (`NamedParts`); the optimiser contains all its parameters from the start.
         epochs: number of epochs for which the encoder is frozen.
-        pretrained: the weights from which the run starts. Without pretrained weights, nothing is frozen, because frozen
-            random weights would be useless.
+        pretrained: the weights from which the run starts; without them, nothing is frozen.
 
     Raises:
         InputError: the network has no named parts, so no encoder can be frozen. It is raised when the handler is attached.
@@ -238,8 +245,7 @@ class FrozenEpochsHandler:
             return
         if not isinstance(self.network, NamedParts):
             raise InputError(
-                f"frozen_epochs is {self.epochs}, but {type(self.network).__name__} has no encoder that could be frozen; add "
-                "--frozen_epochs 0 to train all of it from the first epoch"
+                f"{type(self.network).__name__} has no encoder that could be frozen; set --frozen_epochs 0"
             )
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
 
@@ -258,29 +264,17 @@ class FrozenEpochsHandler:
 
 
 def momentum_at(step: int, steps: int, start: float) -> float:
-    """Momentum after a step of a run (Grill 2020, section 3.3): ``1 - (1 - start) (cos(pi k / K) + 1) / 2``.
-
-    Args:
-        step: k, from 0 to K.
-        steps: K, the total number of steps of the run.
-        start: momentum of the first step; it rises to 1 at the last step.
-    """
+    """Momentum after step k of K steps (Grill 2020, section 3.3): ``1 - (1 - start) (cos(pi k / K) + 1) / 2``, which rises
+    from ``start`` to 1 at the last step."""
     return 1 - (1 - start) * (math.cos(math.pi * min(step, steps) / max(1, steps)) + 1) / 2
 
 
 class MomentumHandler:
-    """Update the target network after every step of the optimiser. Attach it to the trainer.
-
-    The momentum depends only on the iteration, so a resumed run continues with the right value.
-
-    Args:
-        learner: a learner with a target network (`ByolLearner.follow`).
-        start: momentum of the first step; it rises to 1 at the end of the run.
-    """
+    """Update a learner's target network (`ByolLearner.follow`) after every step of the optimiser, with a momentum that rises
+    from ``start`` to 1 (`momentum_at`). It depends only on the iteration, so a resumed run continues with the right value."""
 
     def __init__(self, learner: ByolLearner, start: float = 0.99) -> None:
-        self.learner = learner
-        self.start = float(start)
+        self.learner, self.start = learner, float(start)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
@@ -291,11 +285,11 @@ class MomentumHandler:
 
 
 class WeightsLoader(CheckpointLoader):
-    """MONAI's `CheckpointLoader` for one network, with weights from a file, folder or zip that were trained on any device.
+    """MONAI's `CheckpointLoader` for one network, whose weights are replaced when the run starts.
 
     Args:
-        network: the network, whose weights are replaced when the run starts.
-        weights: a checkpoint, or the folder or zip of a bundle (`planewise.networks.weights_path`).
+        network: the network.
+        weights: a checkpoint, or the folder of a run or a bundle, trained on any device (`planewise.networks.weights_path`).
         arguments: further arguments of `CheckpointLoader`.
 
     Raises:
@@ -307,3 +301,84 @@ class WeightsLoader(CheckpointLoader):
         super().__init__(
             str(weights_path(weights, network)), {"model": network}, **{"map_location": "cpu", **arguments}
         )
+
+
+@dataclass(eq=False, repr=False)
+class RunHandler:
+    """Add seeding, progress, a check for non-finite losses, learning rate, validation, logs and checkpoints to a run.
+
+    In ``train#handlers``, put handlers that act on a step or an epoch before this handler, and handlers that read the
+    scores of an epoch after it.
+
+    Args:
+        output_dir: the run's folder, for ``history.csv`` and ``tensorboard``.
+        ckpt_dir, network, optimizer, loss, learner, best_learner, resume, checkpoint_interval: as for `CheckpointHandler`.
+        evaluator: the evaluator, which validates every ``val_interval`` epochs unless its dataset is empty. Its key
+            metric determines the best epoch.
+        lr_scheduler: the schedule of the learning rate. It steps after every epoch if ``lr_epoch_level`` is true,
+            otherwise after every batch. A ``ReduceLROnPlateau`` steps after every validation; without
+            validation data, it follows the training loss.
+        seed: seed of the run.
+        progress: show a progress bar.
+        log_interval: number of steps between two points of TensorBoard's curve, and between two checks of the loss.
+        writes: whether this process writes logs; with several processes, only the first one does.
+    """
+
+    output_dir: str | Path
+    ckpt_dir: str | Path
+    network: nn.Module
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    evaluator: Evaluator
+    lr_scheduler: Any | None = None
+    lr_epoch_level: bool = True
+    val_interval: int = 1
+    learner: nn.Module | None = None
+    best_learner: bool = False
+    seed: int = 0
+    resume: bool | str = True
+    progress: bool = False
+    log_interval: int = 50
+    checkpoint_interval: float = 60.0
+    writes: bool = True
+
+    def attach(self, engine: Engine) -> None:
+        if self.writes:
+            self._count_exams(engine)
+        SeedHandler(_VALIDATION_SEED).attach(self.evaluator)
+        self.evaluator.add_event_handler(Events.STARTED, share_buffers, self.network)
+        SeedHandler(self.seed, epoch_sampler(engine.data_loader)).attach(engine)
+        if self.progress:
+            ProgressBar().attach(engine)
+        FiniteLossHandler(self.log_interval).attach(engine)
+        plateau = isinstance(self.lr_scheduler, ReduceLROnPlateau)
+        if self.lr_scheduler is not None and not plateau:
+            LrScheduleHandler(self.lr_scheduler, print_lr=False, epoch_level=self.lr_epoch_level).attach(engine)
+        validates = len(self.evaluator.data_loader.dataset) > 0
+        if validates:
+            ValidationHandler(self.val_interval, self.evaluator, epoch_level=True).attach(engine)
+        history = HistoryHandler(self.output_dir, self.loss, self.evaluator)
+        history.attach(engine)
+        if plateau:
+            losses = (self.evaluator, None if validates else history)
+            engine.add_event_handler(Events.EPOCH_COMPLETED, step_plateau, self.lr_scheduler, *losses)
+        if self.writes:
+            folder = str(Path(self.output_dir) / "tensorboard")
+            TensorBoardStatsHandler(log_dir=folder, iteration_log=False).attach(self.evaluator)
+            logged = lambda output: {"loss": output["loss"], **logged_terms(self.loss)}  # noqa: E731
+            TensorBoardStatsHandler(log_dir=folder, iteration_log=self.log_interval, output_transform=logged).attach(
+                engine
+            )
+        shared = {each.name: getattr(self, each.name) for each in fields(CheckpointHandler) if hasattr(self, each.name)}
+        CheckpointHandler(self.ckpt_dir, interval=self.checkpoint_interval, **shared).attach(engine)
+
+    def _count_exams(self, engine: Engine) -> None:
+        """Add the numbers of exams that are used, by section, to ``run.json``. These can be fewer exams than in the datalist,
+        for example because some have no label."""
+        file, exams = Path(self.output_dir) / "run.json", {}
+        for section, loader in {"training": engine.data_loader, "validation": self.evaluator.data_loader}.items():
+            items = getattr(getattr(loader, "dataset", None), "items", None)
+            if isinstance(items, list):
+                exams[section] = len({item.get("exam") or str(item.get("image")) for item in items})
+        if file.is_file():
+            write_json(file, read_json(file) | {"exams": exams})

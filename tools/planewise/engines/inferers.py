@@ -14,8 +14,7 @@ from monai.inferers import SimpleInferer, SlidingWindowInferer
 from monai.utils import convert_to_dst_type
 from torch import Tensor, nn
 
-from planewise.engines.kernels import GraphedNetwork
-from planewise.engines.precision import ExactThinVolumes, precision
+from planewise.engines.kernels import ExactThinVolumes, GraphedNetwork, precision
 from planewise.networks import encoder_features
 from planewise.pretexts.mask_patches import on_pixels, patch_grid
 
@@ -24,12 +23,10 @@ class AutocastInferer(SimpleInferer):
     """Run the network in bfloat16 if `precision` selects it. The output is always float32, so losses and metrics are
     computed in float32, too.
 
-    MONAI's engines autocast only for CUDA, and they add a gradient scaler, whose step waits for the device. A scaler is
-    not needed for bfloat16, which has the range of float32. For float32, and for float16, which MONAI's engine handles,
-    this class behaves like `SimpleInferer`.
-
-    When a network for volumes trains on a CPU, its thinnest layers are computed in float32 (`ExactThinVolumes`). A network
-    that `planewise.networks.place_network` marked is replayed from a CUDA graph in training (`GraphedNetwork`).
+    MONAI's engines, which handle float16, autocast only for CUDA, and add a gradient scaler, whose step waits for the device
+    and which bfloat16 does not need. When a network for volumes trains on a CPU, its thinnest layers are computed in float32
+    (`ExactThinVolumes`). A network that `planewise.networks.place_network` marked is replayed from a CUDA graph in training
+    (`GraphedNetwork`).
 
     Args:
         amp: see `precision`.
@@ -55,14 +52,10 @@ class AutocastInferer(SimpleInferer):
 
 
 class ViewsInferer(AutocastInferer):
-    """Run a network for single images on several views of each image.
+    """Run a network for single images on several views of each image, as one batch.
 
     Called with views as channels, ``(B, V * C, i, j)`` or, for volumes, ``(B, V * C, i, j, k)``, and a network that maps
-    ``(N, C, ...)`` to embeddings ``(N, D)``, it runs all views as one batch and returns ``(B, V, D)``.
-
-    Args:
-        amp: see `precision`.
-        channels: C, the number of channels of one view.
+    ``(N, C, ...)`` to embeddings ``(N, D)``, it returns ``(B, V, D)``. ``channels`` is C.
     """
 
     def __init__(self, amp: bool | str | None = False, channels: int = 1) -> None:
@@ -71,8 +64,7 @@ class ViewsInferer(AutocastInferer):
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         views = inputs.unflatten(1, (-1, self.channels)).flatten(0, 1)
-        embedded = super().__call__(views, network, *args, **kwargs)
-        return embedded.unflatten(0, (len(inputs), -1))
+        return super().__call__(views, network, *args, **kwargs).unflatten(0, (len(inputs), -1))
 
 
 class FeatureInferer(AutocastInferer):
@@ -84,47 +76,44 @@ class FeatureInferer(AutocastInferer):
 
     Args:
         batch_size: number of slices per call of the encoder.
-        amp: see `precision`; MONAI's engine handles float16.
+        amp: see `precision`.
         spatial_dims: 2 for a network for slices, 3 for a network for volumes.
     """
 
     def __init__(self, batch_size: int = 20, amp: bool | str | None = False, spatial_dims: int = 2) -> None:
         super().__init__(amp)
-        self.batch_size = batch_size
-        self.spatial_dims = spatial_dims
+        self.batch_size, self.spatial_dims = batch_size, spatial_dims
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-        # a MetaTensor carries its metadata through every layer, which costs more than a small layer
-        volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        run = super().__call__
+        volumes = _without_metadata(inputs)
+        run = partial(super().__call__, network=lambda image: encoder_features(network, image))
         if self.spatial_dims == 3 or volumes.ndim == 4:
-            return run(volumes, lambda image: encoder_features(network, image))[..., None]
-        slices = rearrange(volumes, "b c i j k -> (b k) c i j")
-        rows = [run(batch, lambda image: encoder_features(network, image)) for batch in slices.split(self.batch_size)]
-        return rearrange(torch.cat(rows), "(b k) d -> b d k", b=len(volumes))
+            return run(volumes)[..., None]
+        slices = rearrange(volumes, "b c i j k -> (b k) c i j").split(self.batch_size)
+        return rearrange(torch.cat([run(batch) for batch in slices]), "(b k) d -> b d k", b=len(volumes))
+
+
+def _without_metadata(inputs: Tensor) -> Tensor:
+    # a MetaTensor carries its metadata through every layer, which costs more than a small layer
+    return inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
 
 
 class WindowInferer(AutocastInferer):
     """Run a network on whole volumes or on windows of them.
 
     Windows overlap by half, and their predictions are averaged with weights that decrease from the middle of a window
-    (MONAI's `SlidingWindowInferer`). A network for images runs on the slices along the volumes' third axis, on whole
-    slices or on windows of them. Called with volumes ``(B, C, i, j, k)``, the inferer returns the network's output with
+    (MONAI's `SlidingWindowInferer`). Called with volumes ``(B, C, i, j, k)``, the inferer returns the network's output with
     the metadata of the volumes.
 
     Args:
         window: side of the windows, voxels; None uses whole volumes.
         batch_size: number of windows or slices per call of the network.
-        amp: see `precision`; MONAI's engine handles float16.
-        spatial_dims: 3 for a network for volumes, 2 for a network for images.
+        amp: see `precision`.
+        spatial_dims: 3 for a network for volumes, 2 for a network for images, which runs on the slices along the third axis.
     """
 
     def __init__(
-        self,
-        window: int | None = None,
-        batch_size: int = 1,
-        amp: bool | str | None = False,
-        spatial_dims: int = 3,
+        self, window: int | None = None, batch_size: int = 1, amp: bool | str | None = False, spatial_dims: int = 3
     ) -> None:
         super().__init__(amp)
         self.batch_size, self.spatial_dims = int(batch_size), int(spatial_dims)
@@ -133,9 +122,7 @@ class WindowInferer(AutocastInferer):
             self.sliding = SlidingWindowInferer([int(window)] * spatial_dims, batch_size, overlap=0.5, mode="gaussian")
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        # a MetaTensor carries its metadata through every layer, which costs more than a small layer
-        volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        call = super().__call__
+        volumes, call = _without_metadata(inputs), super().__call__
 
         def run(images: Tensor) -> Tensor:
             if self.sliding is None:
@@ -144,25 +131,17 @@ class WindowInferer(AutocastInferer):
 
         if self.spatial_dims == 2:
             slices = rearrange(volumes, "b c i j k -> (b k) c i j").split(self.batch_size)
-            predicted = torch.cat([run(part) for part in slices])
-            output = rearrange(predicted, "(b k) c i j -> b c i j k", b=len(volumes))
+            output = rearrange(torch.cat([run(part) for part in slices]), "(b k) c i j -> b c i j k", b=len(volumes))
         else:
             output = run(volumes)
         return convert_to_dst_type(output, inputs, dtype=output.dtype)[0]
 
 
 class SliceBatchInferer(WindowInferer):
-    """Run a network for slices on volumes: the slices of the volumes form the network's batch.
-
-    This is like MONAI's `SliceInferer`, but without windows, for networks that take whole slices. A batch may contain
-    slices of several volumes.
+    """Run a network for whole slices on volumes: the slices, also of several volumes, form the network's batch.
 
     Called with volumes ``(B, C, i, j, k)`` and a network that maps ``(N, C, i, j)`` to ``(N, D, i, j)``, it returns
-    ``(B, D, i, j, k)`` with the metadata of the volumes.
-
-    Args:
-        batch_size: number of slices per call of the network.
-        amp: see `precision`; MONAI's engine handles float16.
+    ``(B, D, i, j, k)`` with the metadata of the volumes. ``batch_size`` is the number of slices per call of the network.
     """
 
     def __init__(self, batch_size: int = 20, amp: bool | str | None = False) -> None:
@@ -172,21 +151,15 @@ class SliceBatchInferer(WindowInferer):
 class HiddenPatchesInferer(SliceBatchInferer):
     """Restore whole volumes, slice by slice, from a few patches at a time.
 
-    The patches of a slice are divided at random into groups, each with a share of about ``1 - mask_ratio`` of the
-    patches. The network sees one group at a time, and all other patches are hidden (`planewise.pretexts.MaskPatchesd`).
-    A pixel of the result is the mean of the predictions that were made while this pixel was hidden. All slices and all
-    calls use the same groups.
-
-    Called with volumes ``(B, 1, i, j, k)`` and a network that maps ``(N, 1, i, j)`` to ``(N, 1, i, j)``, it returns
-    ``(B, 1, i, j, k)`` with the metadata of the volumes.
+    The patches of a slice are divided at random into the same groups for all slices, each with a share of about
+    ``1 - mask_ratio`` of the patches. The network sees one group at a time, and all other patches are hidden
+    (`planewise.pretexts.MaskPatchesd`). A pixel of the result is the mean of the predictions that were made while this pixel
+    was hidden. Inputs and outputs are those of `SliceBatchInferer`, with one channel.
 
     Args:
-        patch_size: side of a patch, pixels; it must be the same as in training.
+        patch_size: side of a patch, pixels, as in training; an `InputError` if the patches do not fill the slices.
         mask_ratio: share of hidden patches per pass; 0.75 makes four groups.
         batch_size, amp: see `SliceBatchInferer`.
-
-    Raises:
-        InputError: the patches do not fill the slices.
     """
 
     def __init__(

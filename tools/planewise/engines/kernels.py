@@ -1,31 +1,94 @@
-"""Launch fewer kernels on a GPU: fused steps of the optimiser, and CUDA graphs of the network."""
+"""How a network computes on each device: its precision, fused steps of the optimiser, and CUDA graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from planewise.errors import InputError
+from planewise.parse_bool import parse_bool
 
-#: Types of device on which these help. On a CPU, a fused step would round differently, and there are no launches to save.
+Precision = Literal["float32", "bfloat16", "float16"]
+
+#: Types of device on which fused steps and graphs help. On a CPU, a fused step would round differently, and there are no
+#: launches to save.
 KINDS = ("cuda",)
 
 
-def fuse(optimizer: torch.optim.Optimizer) -> None:
-    """Make an optimiser use its fused step for weights on a GPU, and its usual step for other weights.
+def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
+    """Choose the floating-point format of a training step from the setting ``amp`` and the device.
 
-    Adam's usual step runs a dozen kernels for each list of weights, and if the network's step is short, the GPU waits
-    for their launches. Call this function before the first step, but after a checkpoint is loaded. The checkpoint may come
-    from another type of device: a fused step needs its step counts on the device of the weights, and the usual step needs
-    them on the CPU.
+    ``"auto"`` on a CPU rests on measurements (tools/docs/speed.md): with AVX-512 BF16 and channels last, a step takes about
+    half the time of float32. On CUDA, bfloat16 is as fast as float16, twice as fast as TF32, and needs no gradient scaler,
+    whose step would wait for the device.
 
     Args:
-        optimizer: the optimiser. An optimiser without a fused step stays unchanged (PyTorch's Adam, AdamW, SGD and
-            Adagrad have a fused step).
+        amp: ``"auto"`` (bfloat16 if the device has instructions for it, else float32; on a GPU, float16), true (mixed
+            precision, with or without such instructions), false (float32), or the name of a precision.
+        device: the device of the network.
+
+    Returns:
+        The format. Float16 needs a gradient scaler, which MONAI's engines have (their ``amp``). Bfloat16 needs none,
+        because it has the range of float32 (`AutocastInferer`). Weights, losses and metrics are always float32.
+
+    Raises:
+        InputError: ``amp`` is not one of these, or float16 is requested on a device other than CUDA.
+    """
+    kind, word = torch.device(device).type, str(amp).strip().lower()
+    if word in ("float32", "bfloat16", "float16"):
+        if word == "float16" and kind != "cuda":
+            raise InputError(f"float16 needs a CUDA device, got {device}; set --amp bfloat16 or --amp auto")
+        return word
+    if word != "auto" and not parse_bool(amp, "amp (if not auto, float32, bfloat16 or float16)"):
+        return "float32"
+    if kind == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if word != "auto" or (kind == "cpu" and _processor_has_bfloat16()):
+        return "bfloat16"
+    return "float32"
+
+
+def _processor_has_bfloat16() -> bool:
+    # torch 2.4 has neither function, so a processor counts as one without AVX-512 BF16 and AMX
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def allow_tf32(allowed: bool | str | None) -> None:
+    """Allow float32 products on CUDA to round their factors to TF32 (10-bit mantissa), which is several times as fast. None
+    keeps PyTorch's setting."""
+    if allowed is None:
+        return
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = parse_bool(allowed, "tf32")
+
+
+class ExactThinVolumes(TorchFunctionMode):
+    """On a CPU, use float32 for convolutions of volumes that are thinner than the kernel.
+
+    In torch 2.13 (oneDNN), the bfloat16 weight gradient of such a convolution reads memory outside its arrays on CPUs with
+    AVX-512 BF16: it may be NaN, or finite but wrong, or the process may crash. Such layers, on the deepest level of an
+    encoder whose grid has shrunk to 2 x 2 x 2, are small, so float32 costs next to nothing.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if function is torch.conv3d and args[0].shape[2] < args[1].shape[2]:
+            with torch.autocast("cpu", enabled=False):
+                image, *weights = (value.float() if isinstance(value, torch.Tensor) else value for value in args)
+                return function(image, *weights, **kwargs)
+        return function(*args, **kwargs)
+
+
+def fuse(optimizer: torch.optim.Optimizer) -> None:
+    """Make an optimiser use its fused step, if it has one, for weights on a GPU: the usual step of Adam runs a dozen kernels,
+    and a GPU may wait for their launches.
+
+    Call this function before the first step, but after a checkpoint is loaded, which may come from another type of device: a
+    fused step needs its step counts on the device of the weights, the usual step on the CPU.
     """
     for group in optimizer.param_groups:
         if "fused" not in group:
@@ -43,10 +106,9 @@ class GraphedNetwork:
     """Run a network in training. Its forward pass and its backward pass are each launched as one graph instead of kernel by
     kernel.
 
-    The first call records the graphs with PyTorch's ``make_graphed_callables``, and then restores the network's buffers and
-    the states of the random number generators. If layers are frozen or set to evaluation later, the graphs are recorded
-    again. The network runs without graphs if the images have another shape than the first ones; if weights have gradients,
-    which a graph would overwrite; or if the gradient of the previous call has not been computed yet.
+    The first call records the graphs with PyTorch's ``make_graphed_callables``; if layers are frozen or set to evaluation
+    later, they are recorded again. The network runs without graphs if the images have another shape than the first ones; if
+    weights have gradients, which a graph would overwrite; or if the gradient of the previous call has not been computed yet.
     """
 
     def __init__(self) -> None:
@@ -56,11 +118,7 @@ class GraphedNetwork:
         self._waits = False
 
     def __call__(self, network: nn.Module, image: Tensor) -> Any:
-        """The network's output.
-
-        Args:
-            network: the network, the same in all calls.
-            image: its input, in the device's memory.
+        """The output for an image in the device's memory, of a network that is the same in all calls.
 
         Raises:
             InputError: the network cannot be recorded.

@@ -6,7 +6,7 @@ import copy
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,18 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
-from planewise.engines.own_names import own_code
-from planewise.engines.run_record import BUNDLE, RunRecord, in_our_names
-from planewise.engines.weights_settings import (
+from planewise.engines.run_record import (
+    BUNDLE,
     MEASURED,
     PARTS_OF_INFERENCE,
+    RunRecord,
     defining_settings,
     differ,
     holds_code,
+    in_our_names,
     inference_of,
     measured_settings,
+    own_code,
     plain,
     reached,
     settings_of_part,
@@ -40,24 +42,13 @@ logger = logging.getLogger(__name__)
 _NETWORK = "network_def"
 #: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
-#: Settings of the network's form that depend on the data, so they need not match the pretraining: the first layer's weights
-#: are copied to any number of channels (`load_pretrained`).
-_OF_DATA = {"in_channels"}
 
 
 def write_bundle(folder: Path, config: Mapping[str, Any], record: Mapping[str, Any], root: Path) -> None:
-    """Write ``FOLDER/bundle/configs``: the run's configuration as ``train.yaml``, and the ``inference.yaml`` and
-    ``metadata.json`` of its bundle, with the run's settings.
-
-    Args:
-        folder: the run's folder.
-        config: the run's configuration, including overrides, as plain values.
-        record: the run's record.
-        root: the folder of the run's bundle.
-    """
-    place = folder / BUNDLE / "configs"
+    """Write ``FOLDER/bundle/configs``: a run's configuration, including overrides, as ``train.yaml``, and the
+    ``inference.yaml`` and ``metadata.json`` of its bundle in ``root``, with the run's settings."""
+    place, own = folder / BUNDLE / "configs", root / "configs"
     place.mkdir(parents=True, exist_ok=True)
-    own = root / "configs"
     contents = {"train": dict(config)}
     if (own / "train.yaml").is_file() and (own / "inference.yaml").is_file():
         run = RunRecord(folder, folder / "models" / "model.pt", plain(config), dict(record))
@@ -77,9 +68,8 @@ def bundle_root(parser: ConfigParser) -> Path:
 
 def own_configs(parser: ConfigParser) -> dict[str, dict[str, Any]]:
     """Map the name of each config of the running bundle to the contents of its file; empty if the bundle is incomplete."""
-    folder = bundle_root(parser) / "configs"
     configs = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted((bundle_root(parser) / "configs").glob("*.yaml")):
         try:
             file = path.stat()
             content = _content((path.absolute(), file.st_mtime_ns, file.st_size))
@@ -125,38 +115,39 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
     it is used only if the bundle's files or the running config contain it, too. Settings that differ from the bundle's files
     were set by the user, and take precedence.
 
-    Args:
-        parser: the parser of the running config. It is updated, and its cached objects are dropped.
-
     Returns:
-        The changed settings.
+        The changed settings. The parser is updated, and its cached objects are dropped.
 
     Raises:
-        InputError: the run's configuration is broken or contains other code, or the run learned from the images' channels
-            in another order or from other contrasts.
+        InputError: the run's configuration is broken or contains other code, or the run learned from other channels.
     """
-    own = own_configs(parser)
-    now = in_our_names(plain(parser.get()))
+    own, now = own_configs(parser), in_our_names(plain(parser.get()))
     evaluates = "train" in now
     base = {**own.get("train", {}), **own.get("evaluate", {})} if evaluates else own.get("inference", {})
     run = run_of(parser.get_parsed_content("weights", default=None))
     # the configs of a package have the settings of its own weights already, and a user may have edited them
     if run is None or run.folder.resolve() == bundle_root(parser).resolve():
-        # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
-        apply = not evaluates and not _are_the_bundles(parser)
-        return _take(parser, measured_settings({}, base) if apply else {}, base, "weights")
+        # values measured with the bundle's own weights do not apply to weights of unknown origin
+        unknown = not evaluates and not _are_the_bundles(parser)
+        return _take(parser, measured_settings({}, base) if unknown else {}, base, "weights")
     _check_channels(run, parser, now, base)
     if evaluates:
         wanted = _changed_by(run, now)
     else:
         content = inference_of(run, own.get("train", {}), base or now)
-        needed = defining_settings(content) | reached([content.get(key) for key in PARTS_OF_INFERENCE], run.config) - {
-            *NOT_COMPUTED,
-            *FILES,
-        }
-        needed |= {*PARTS_OF_INFERENCE, "channels", *measured_settings(run.record, base)}
-        wanted = {key: value for key, value in content.items() if key in needed}
-    return _take(parser, _known_code(wanted, run, [*own.values(), now]), base, "weights")
+        of_run = reached([content.get(key) for key in PARTS_OF_INFERENCE], run.config) - {*NOT_COMPUTED, *FILES}
+        needed = defining_settings(content) | of_run | measured_settings(run.record, base).keys()
+        wanted = {key: content[key] for key in content if key in {*needed, *PARTS_OF_INFERENCE, "channels"}}
+    for key, value in wanted.items():
+        # only code of the same part, because a target may be harmless in one part only
+        files = (item for file in (*own.values(), now) for item in file.items())
+        same = [part for name, part in files if re.split("#|::", name.lstrip("+~"))[0] == key]
+        if not set(_code_in(same)).issuperset(_code_in(value)):
+            raise InputError(
+                f"the run {run.folder} has another {key}, with code that the bundle's files lack, and a run's configuration "
+                "is only read as data; if the run used a config file of your own, name it again in --config_file"
+            )
+    return _take(parser, wanted, base, "weights")
 
 
 def _are_the_bundles(parser: ConfigParser) -> bool:
@@ -168,26 +159,12 @@ def _are_the_bundles(parser: ConfigParser) -> bool:
 
 def _changed_by(run: RunRecord, now: Mapping[str, Any]) -> dict[str, Any]:
     """The network of a run, and its plain settings; files and devices are left out."""
-    needed = {_NETWORK} | reached(run.config.get(_NETWORK), run.config) | now.keys()
-    left_out = {*NOT_COMPUTED, *FILES, *_OF_TRAINING}
+    needed = {_NETWORK, *reached(run.config.get(_NETWORK), run.config), *now} - {*NOT_COMPUTED, *FILES, *_OF_TRAINING}
     return {
         key: value
         for key, value in run.config.items()
-        if key in needed - left_out and (key == _NETWORK or not (holds_code(value) or holds_code(now.get(key))))
+        if key in needed and (key == _NETWORK or not (holds_code(value) or holds_code(now.get(key))))
     }
-
-
-def _known_code(wanted: Mapping[str, Any], run: RunRecord, known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Refuse values with code that the bundle's files and the running config lack."""
-    for key, value in wanted.items():
-        # only code of the same part, because a target may be harmless in one part only
-        same = [part for file in known for name, part in file.items() if re.split("#|::", name.lstrip("+~"))[0] == key]
-        if not set(_code_in(same)).issuperset(_code_in(value)):
-            raise InputError(
-                f"the run {run.folder} has another {key}, with code that the bundle's files lack, and a run's configuration "
-                "is only read as data; if the run used a config file of your own, name it again in --config_file"
-            )
-    return dict(wanted)
 
 
 def _code_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -206,10 +183,7 @@ def follow_pretrained(parser: ConfigParser) -> dict[str, Any]:
     """Apply the shape of the network of the ``pretrained`` weights to a training config, because they fit no other.
 
     The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
-    The orientation of volumes (``axcodes``) is applied, too. The number and the size of the images are left out, because they
-    depend on the data.
-
-    Args, returns and raises: see `follow_weights`.
+    The orientation of volumes (``axcodes``) is applied, too. Returns and raises: see `follow_weights`.
     """
     weights = parser.get_parsed_content("pretrained", default=None)
     # before any image is read
@@ -217,7 +191,8 @@ def follow_pretrained(parser: ConfigParser) -> dict[str, Any]:
     if run is None:
         return {}
     now = in_our_names(plain(parser.get()))
-    shared = _of_backbone(now) & _of_backbone(run.config) - _OF_DATA
+    # the number of channels depends on the data: the weights of the first layer are copied (`load_pretrained`)
+    shared = _of_backbone(now) & _of_backbone(run.config) - {"in_channels"}
     # an encoder that learned from volumes of one orientation does not recognise them in another
     shared |= {"axcodes"} & now.keys() & run.config.keys()
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
@@ -232,17 +207,8 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
 
 
 def _take(parser: ConfigParser, wanted: Mapping[str, Any], base: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """Apply the settings that the user has not set, and log them.
-
-    Args:
-        parser: the parser of the running config.
-        wanted: the settings of the run.
-        base: the config as in the bundle's files, which shows what the user has set.
-        weights: what brings the settings, for the log.
-
-    Returns:
-        The applied settings.
-    """
+    """Apply and return the wanted settings that the user has not set; ``base``, the config as in the bundle's files, shows
+    what the user has set."""
     now = in_our_names(plain(parser.get()))
     # a value of null is applied, too; otherwise the setting's name would be unknown
     new = {key: value for key, value in wanted.items() if key not in now or differ(now[key], value)}
@@ -265,9 +231,7 @@ def _check_channels(run: RunRecord, parser: ConfigParser, now: Mapping[str, Any]
     ours, theirs = ([str(name).lower() for name in names] for names in (run.channels, given))
     if ours == theirs:
         return
-    said = (
-        f"these weights learned from the channels {', '.join(ours)}, in this order; the images have {', '.join(theirs)}"
-    )
+    said = f"these weights learned from the channels {', '.join(ours)}, the images have {', '.join(theirs)}"
     if any(one != other and (one in theirs or other in ours) for one, other in zip(ours, theirs, strict=False)):
         raise InputError(f"{said}; index the images with --channels {','.join(ours)}, or set --channels in this order")
     # data sets name the same contrast differently: t1ce and t1c
@@ -279,14 +243,8 @@ def channel_sources(pretrained: str | Path | None, datalist: str | Path) -> list
 
     A channel takes the weights of the channel with its name. If there is none, it takes those of the nearest channel that
     has one: after pretraining on T1 and FLAIR, contrast-enhanced T1 takes T1's weights, and T2 takes FLAIR's (Taleb 2020,
-    appendix A: "duplicating"), whatever the order in pretraining.
-
-    Args:
-        pretrained: weights to start from, see `planewise.networks.load_pretrained`.
-        datalist: the datalist; its header names the channels.
-
-    Returns:
-        None if the names are unknown or have nothing in common; the weights are then copied by position.
+    appendix A: "duplicating"). None if the names, in the run's record and in the datalist's header, are unknown or have
+    nothing in common; the weights are then copied by position (`planewise.networks.load_pretrained`).
     """
     run, given = run_of(pretrained), channels_in(datalist)
     learned = run.channels if run is not None else []

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
+import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ignite.distributed as idist
 import torch
-from monai.bundle import ConfigParser
+from ignite.engine import Events
+from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import ensure_tuple, set_determinism
 
 from planewise import __version__
-from planewise.engines.check_settings import OTHER_TASK_FILES, check_settings, checked
+from planewise.data import ReadableItems
+from planewise.engines.check_settings import check_settings, checked
 from planewise.engines.checkpoints import BEST, LAST
-from planewise.engines.plain_errors import plain_errors, refuse_strangers
-from planewise.engines.precision import allow_tf32, precision
+from planewise.engines.kernels import allow_tf32, precision
+from planewise.engines.processes import plain_errors, refuse_strangers
 from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights, write_bundle
-from planewise.engines.run_record import as_table, config_file, read_table
-from planewise.engines.running_parser import running_parser, running_workflow
-from planewise.engines.weights_settings import differ, reached
-from planewise.errors import InputError
+from planewise.engines.run_record import as_table, config_file, differ, reached, read_table
+from planewise.errors import InputError, causes, refusal
 from planewise.files.checksum import code_sha256, digest
 from planewise.files.datalists import channels_in
 from planewise.files.text import read_yaml
+from planewise.findings import Finding
 from planewise.locks import claim_folder
 from planewise.not_computed import NOT_COMPUTED
 from planewise.parse_bool import parse_bool
 from planewise.reports.tables import write_json
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
 
@@ -49,24 +57,20 @@ def start_run(
 ) -> None:
     """Record a run in its folder, and decide whether it resumes. Call it from a config's ``initialize``.
 
-    Its folder gets:
-
-    - ``bundle``: the configuration, including all overrides, and the inference config of these weights (`write_bundle`),
-    - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, number of processes, names of
-      their devices, and the precision.
+    Its folder gets ``bundle`` (`write_bundle`) and ``run.json``: seed, hash of the configuration, versions of the packages,
+    git commit, number of processes, names of their devices, and the precision. It is reserved for this run until its
+    process ends (`planewise.locks`).
 
     A run that is started again in the same folder resumes from its last checkpoint if everything that determines the
     training is equal: ``train`` and all that it refers to, apart from a larger ``max_epochs``; the contents of the files;
-    and the number of processes. A run that ended before its first checkpoint is replaced. The folder is reserved for this
-    run until its process ends (`planewise.locks`). With several processes, the first one checks and writes while the others
-    wait.
+    and the number of processes. A run that ended before its first checkpoint is replaced.
 
     Args:
         output_dir: the run's folder.
         seed: seed of all randomness.
         resume: False starts over, without regard to earlier files.
         depends_on: files whose content belongs to the configuration (the datalist).
-        tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None keeps PyTorch's setting.
+        tf32: see `allow_tf32`; None keeps PyTorch's setting.
 
     Raises:
         InputError: a setting is unknown or invalid (`planewise.engines.check_settings`), or the folder contains another
@@ -78,19 +82,17 @@ def start_run(
     # this also turns off cuDNN's search for the fastest algorithm: on an H100, it saves 2 to 4 % of a step, but takes 10 to
     # 13 s of each run, and a resumed run could choose other algorithms
     set_determinism(seed)
-    if tf32 is not None:
-        allow_tf32(tf32)
+    allow_tf32(tf32)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key}
         files = {Path(path).name: digest(path) for path in map(str, depends_on)} | _auxiliary_task_files(parser)
         channels = next(filter(None, map(channels_in, map(str, depends_on))), None)
         about = {"seed": seed, **computes_on, "files": files} | ({"channels": channels} if channels else {})
-        folder = Path(str(output_dir))
+        folder, root = Path(str(output_dir)), bundle_root(parser)
         claim_folder(folder)
         if parse_bool(resume, "resume"):
             _refuse_another_run(folder, Path(parser.get_parsed_content("ckpt_dir", default=folder)), config, about)
-        root = bundle_root(parser)
         write_bundle(folder, _without_items(config), about, root)
         _write_record(folder, config, about, root)
     idist.barrier()
@@ -99,31 +101,44 @@ def start_run(
 def check_run() -> None:
     """Prepare a run that does not train. Call it first in a config's ``initialize``.
 
-    The settings of the run that trained the weights are applied (`planewise.engines.run_bundle`), and unknown names and
-    invalid settings are refused before any image is read. The setting ``tf32``, if the config has it, acts as in `start_run`.
-
-    Raises:
-        InputError: a setting is unknown or invalid, or the settings of ``train.yaml`` are missing.
+    The settings of the run that trained the weights are applied (`follow_weights`), and unknown names and invalid settings
+    are refused with an `InputError` before any image is read. The setting ``tf32`` acts as in `start_run`.
     """
     plain_errors()
     parser = _checked_parser(follow_weights)
-    if (tf32 := parser.get_parsed_content("tf32", default=None)) is not None:
-        allow_tf32(tf32)
+    allow_tf32(parser.get_parsed_content("tf32", default=None))
+
+
+def running_parser() -> ConfigParser | None:
+    """The parser of the running configuration, including overrides; None outside a config."""
+    return _on_the_stack(ConfigParser)
+
+
+def _on_the_stack(kind: type[T]) -> T | None:
+    """The running object of a kind. An expression of a config has no access to MONAI's parser and workflow, whether the run
+    was started from the command line, from Python or by MONAI Label, so they are searched for in the call stack."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, kind):
+            return owner
+        frame = frame.f_back
+    return None
 
 
 def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
     """Check the settings of the running parser, apply those of the weights, and return the parser, which is empty outside
     a config."""
-    parser = running_parser() or ConfigParser({})
+    parser, workflow = running_parser() or ConfigParser({}), _on_the_stack(ConfigWorkflow)
     config = parser.get()
     if "evaluate" in config and "train" not in config:
         raise InputError(
             "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
-    _find_bundle(parser)
+    if workflow is not None and config.get("bundle_root") == ".":
+        _find_bundle(parser, Path(workflow.config_root_path).absolute().parent)
     parser.update(checked(parser))
-    workflow = running_workflow()
     # train_and_evaluate: the weights in the folder are an earlier run's, and this run trains its own
     if workflow is None or follow is follow_pretrained or "start_run(" not in str(config.get(workflow.run_id)):
         follow(parser)
@@ -131,18 +146,11 @@ def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
     return parser
 
 
-def _find_bundle(parser: ConfigParser) -> None:
-    """Set ``bundle_root`` to the bundle of the running config if the run starts in another folder. Its default is the working
-    folder, which may be another bundle or none. If the working folder is a bundle, and the config's folder has no
-    metadata.json, the config belongs to the bundle in the working folder."""
-    workflow = running_workflow()
-    if parser.get("bundle_root") != "." or workflow is None:
-        return
-    folder = Path(workflow.config_root_path).absolute().parent
-    if folder.resolve() == Path.cwd():
-        return
+def _find_bundle(parser: ConfigParser, folder: Path) -> None:
+    """Set ``bundle_root`` to the running config's bundle if the run starts in another folder, which may be another bundle or
+    none. If the working folder is a bundle, a config whose folder has no metadata.json belongs to it."""
     needed = "metadata.json" if Path("configs/train.yaml").is_file() else "train.yaml"
-    if (folder / "configs" / needed).is_file():
+    if folder.resolve() != Path.cwd() and (folder / "configs" / needed).is_file():
         parser.update({"bundle_root": str(folder)})
 
 
@@ -162,7 +170,8 @@ def _auxiliary_task_files(parser: ConfigParser) -> dict[str, Any]:
     """For a run with two tasks, map each setting that names files to the SHA-256 digests of these files; otherwise empty."""
     if parser.get_parsed_content("transfer", default=None) != "multitask":
         return {}
-    return {name: [digest(path) for path in ensure_tuple(parser.get_parsed_content(name))] for name in OTHER_TASK_FILES}
+    files = {name: parser.get_parsed_content(name) for name in ("pretext_config", "pretext_datalist")}
+    return {name: [digest(path) for path in ensure_tuple(paths)] for name, paths in files.items()}
 
 
 def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -181,12 +190,10 @@ def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], 
     if isinstance(epochs[0], int) and isinstance(epochs[1], int) and epochs[0] < epochs[1]:
         before["max_epochs"] = epochs[1]
         logger.info("max_epochs is raised from %d to %d, and the schedule goes on as if it had always been so", *epochs)
-    changed = {key: (before.get(key), now.get(key)) for key in before | now if differ(before.get(key), now.get(key))}
-    found = [f"{key}: {one!s:.40} -> {other!s:.40}" for key, (one, other) in changed.items()]
+    pairs = {key: (before.get(key), now.get(key)) for key in before | now}
+    pairs["processes"] = record.get("processes", about["processes"]), about["processes"]
+    found = [f"{key}: {one!s:.40} -> {other!s:.40}" for key, (one, other) in pairs.items() if differ(one, other)]
     found += [f"contents of {name}" for name, sum_ in about["files"].items() if record["files"].get(name) != sum_]
-    processes = record.get("processes", about["processes"]), about["processes"]
-    if processes[0] != processes[1]:
-        found.append("number of processes: {} -> {}".format(*processes))
     if found:
         raise InputError(f"{folder} contains a run with another configuration ({'; '.join(found)}); {remedy}")
 
@@ -232,10 +239,8 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The git commit of the running code, marked if the code has changed since; None if git does not track it.
-
-    A packaged bundle or an environment may be inside another repository, whose commit does not identify the code.
-    """
+    """The git commit of the running code, marked if the code has changed since; None if git does not track it: a packaged
+    bundle or an environment may be inside another repository."""
     here = Path(__file__)
 
     def git(*arguments: str) -> str:
@@ -247,3 +252,67 @@ def _commit() -> str | None:
         return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def run_inference(
+    bundle: str | Path, settings: Mapping[str, object], watch: Callable[[], None] | None = None
+) -> dict[str, Finding]:
+    """Run ``configs/inference.yaml`` of a bundle in this process, like ``python -m monai.bundle run``.
+
+    With ``PLANEWISE_DEBUG=1``, errors other than an `InputError` are raised unchanged, with their traceback.
+
+    Args:
+        bundle: the bundle's folder.
+        settings: overrides; None keeps the configuration's own value.
+        watch: called after every input, to show progress.
+
+    Returns:
+        The exams that the run refused, with the reasons.
+
+    Raises:
+        InputError: there is no such bundle, or the run failed.
+    """
+    bundle = Path(bundle).resolve()
+    config = bundle / "configs" / "inference.yaml"
+    if not config.is_file():
+        raise InputError(f"there is no bundle in {bundle}; name a bundle's folder")
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    given = {"bundle_root": str(bundle)} | {name: value for name, value in given.items() if value is not None}
+    try:
+        with _as_if_alone(bundle):
+            workflow = ConfigWorkflow(str(config), logging_file=False, workflow_type="inference", **given)
+            workflow.initialize()
+            if wrong := workflow.check_properties():
+                raise InputError(
+                    f"inference.yaml of {bundle.name} breaks MONAI's bundle specification: {', '.join(wrong)}"
+                )
+            if watch is not None:
+                workflow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: watch())
+            workflow.run()
+            workflow.finalize()
+            dataset = getattr(workflow.evaluator.state.dataloader, "dataset", None)
+    except Exception as error:
+        refused = refusal(error)
+        if refused is None and os.environ.get("PLANEWISE_DEBUG"):
+            raise
+        if isinstance(refused, InputError):
+            raise refused  # noqa: B904  (it may be a cause of the error)
+        first = causes(error)[-1]
+        ended = f"{bundle.name} ended with an error: {type(first).__name__}: {first}".splitlines()[0]
+        raise InputError(str(refused or ended)) from error
+    return dict(dataset.refused) if isinstance(dataset, ReadableItems) else {}
+
+
+@contextmanager
+def _as_if_alone(bundle: Path) -> Iterator[None]:
+    """Run as in a separate process: silence logs and warnings, and restore them afterwards."""
+    hook, path, silent = sys.excepthook, sys.path[:], logging.root.manager.disable
+    sys.path.insert(0, str(bundle))
+    logging.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.excepthook, sys.path[:] = hook, path
+        logging.disable(silent)

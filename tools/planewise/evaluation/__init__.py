@@ -7,13 +7,11 @@ from planewise.evaluation.classification_reports import (
     GradingReport,
     TwoPhaseReport,
 )
-from planewise.evaluation.classification_writers import AsNumbersd, FindingsWriter, GradeAnswerd, GradeWriter
-from planewise.evaluation.exam_writer import VolumeWriter
 from planewise.evaluation.frozen_features import FeaturesWriter, ProbeScores, SliceFeaturesd, probe_labels
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.plan_views import PlanViewsd, PlanWriter
 from planewise.evaluation.positions import FindPositionsd, PositionScores, PositionWriter
-from planewise.evaluation.pretext_report import Collector, CollectorResults, PretextReport, ScoredBatch
+from planewise.evaluation.report import Collector, CollectorResults, PretextReport, ScoredBatch
 from planewise.evaluation.restoration import RestorationScores, RestoredImaged, RestoredWriter
 from planewise.evaluation.segmentation_report import SegmentationReport, SegmentationWriter
 from planewise.evaluation.slice_locations import (
@@ -23,3 +21,4 @@ from planewise.evaluation.slice_locations import (
     OrderSlicesd,
     SliceOrderScores,
 )
+from planewise.evaluation.writers import AsNumbersd, FindingsWriter, GradeAnswerd, GradeWriter, VolumeWriter

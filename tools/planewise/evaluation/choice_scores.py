@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.evaluation.report import CollectorResults, ScoredBatch
 from planewise.losses import candidate_scores
-from planewise.metrics import effective_rank, embedding_spread, found_first, patch_scores, retrieval_accuracy
-from planewise.metrics.classification import choice_scores, jigsaw_scores, tiles_in_place
+from planewise.metrics import effective_rank, embedding_spread, found_first, retrieval_accuracy
+from planewise.metrics.classification import choice_scores
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.pretexts import JigsawTilesd
 from planewise.reports.pretext_figures import examples_gallery
@@ -73,7 +73,10 @@ class ChoiceScores:
 class JigsawScores(ChoiceScores):
     """A `Collector` of logits that predict in which permutation an image's tiles were shown.
 
-    Its scores are those of `planewise.metrics.classification.jigsaw_scores`; the table also has ``tiles_in_place``.
+    ``metrics.json`` gets ``jigsaw``: ``accuracy``, the share of puzzles with the correct permutation, and ``chance``, the
+    accuracy of guessing; ``tiles_in_place``, the share of tiles in their correct places if the puzzles are solved with the
+    predicted permutations, also a column of the table, and ``tiles_in_place_chance``, its value for random permutations;
+    and the numbers of ``puzzles`` and ``permutations``.
 
     Args:
         pretext: the transform that made the puzzles.
@@ -86,18 +89,32 @@ class JigsawScores(ChoiceScores):
     def scores(
         self, predicted: NDArray[np.integer], true: NDArray[np.integer], classes: int
     ) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
-        in_place = tiles_in_place(self.permutations[predicted], self.permutations[true])
-        return jigsaw_scores(predicted, true, self.permutations), {"tiles_in_place": in_place.tolist()}
+        # the tile at position s goes to cell p(s) of the predicted permutation
+        in_place = (self.permutations[predicted] == self.permutations[true]).mean(axis=-1)
+        # the probability that two random permutations both have tile v at position s is the square of the share of
+        # permutations with this tile at this position
+        shares = (self.permutations[:, :, None] == np.arange(self.permutations.shape[1])).mean(axis=0)
+        scores = {
+            "accuracy": float((predicted == true).mean()),
+            "chance": 1 / len(self.permutations),
+            "tiles_in_place": float(in_place.mean()),
+            "tiles_in_place_chance": float(np.square(shares).sum(axis=1).mean()),
+            "puzzles": len(true),
+            "permutations": len(self.permutations),
+        }
+        return scores, {"tiles_in_place": in_place.tolist()}
 
 
 class PatchPredictionScores:
     """A `Collector` of the similarity between each of Q predictions and each of P patches, ``(B, Q, P)``
     (`planewise.networks.PredictiveCodingLearner`).
 
-    - ``metrics.json``: ``prediction``, see `planewise.metrics.patch_scores`;
+    - ``metrics.json``: ``prediction``: how often predictions identify their patches, ``accuracy`` and ``chance`` (the
+      accuracy of guessing) among the candidates; ``accuracy_of_all`` and ``chance_of_all`` among all patches; and the number
+      of ``predictions``;
     - the table of samples: ``found``, the share of a sample's patches that were found among the candidates.
 
-    Targets contain ``candidates`` and ``ahead``, from `planewise.pretexts.OverlappingPatchesd`.
+    Targets contain ``candidates``, from `planewise.pretexts.OverlappingPatchesd`.
     """
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
@@ -108,13 +125,18 @@ class PatchPredictionScores:
         return {
             "found": found.reshape(batch.prediction.shape[:2]),
             "found_of_all": found_first(batch.prediction, target["candidates"][..., 0]),
-            "ahead": target["ahead"],
             "sizes": sizes,
         }
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         candidates, patches = taken["sizes"][0].tolist()
-        scores = patch_scores(taken["found"], taken["found_of_all"], taken["ahead"], candidates, patches)
+        scores = {
+            "accuracy": float(taken["found"].double().mean()),
+            "chance": 1 / candidates,
+            "accuracy_of_all": float(taken["found_of_all"].double().mean()),
+            "chance_of_all": 1 / patches,
+            "predictions": taken["found"].numel(),
+        }
         return CollectorResults({"prediction": scores}, {"found": taken["found"].mean(dim=1).tolist()})
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,23 +14,21 @@ from einops import rearrange
 from ignite.engine import Engine
 from torch import nn
 
-from planewise.data import PhotographDataset, StackDataset, TwoPhaseDataset
-from planewise.data.two_phase_dataset import PHASES
-from planewise.evaluation.report import ProbabilitiesReport, Report, convergence
+from planewise.data.stack_dataset import PHASES
+from planewise.evaluation.report import Pictures, ProbabilitiesReport, Report
 from planewise.metrics import classification_scores, finding_scores, grade_scores, predicted_grades
 from planewise.networks import saliency_maps
 from planewise.reports.classification_figures import (
     Decision,
     Graded,
     confusion_figure,
-    findings_roc_figure,
     photographs_figure,
     roc_figure,
     saliency_figure,
 )
 from planewise.reports.research_only import RESEARCH_ONLY, research_note
 from planewise.reports.slices import save_picture
-from planewise.reports.tables import write_csv, write_predictions
+from planewise.reports.tables import write_predictions
 from planewise.words import listed
 
 if TYPE_CHECKING:
@@ -40,11 +37,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def _class_columns(
-    exams: Sequence[str], probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
-) -> dict[str, Any]:
+def _class_columns(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """The columns of a table of classes; ``labels`` are -1 if unknown, and left out if all are."""
-    columns: dict[str, Any] = {"exam": exams}
+    columns: dict[str, Any] = {}
     if (labels >= 0).any():
         columns["true"] = [classes[label] if label >= 0 else "" for label in labels]
     columns["predicted"] = [classes[index] for index in probabilities.argmax(axis=1)]
@@ -87,13 +82,14 @@ class ClassificationReport(Report):
         probabilities, features, labels = (torch.cat(part).numpy() for part in zip(*self._kept, strict=True))
         labelled = bool((labels >= 0).all())
         labels = labels if labelled else np.full(len(labels), -1)
-        columns = _class_columns(self._exams, probabilities, labels, self.classes)
+        columns = {"exam": self._exams} | _class_columns(probabilities, labels, self.classes)
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
         write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on))
         if not labelled:
             return None
         scores = classification_scores(probabilities, labels, self.classes)
-        save_picture(self.folder / "roc.png", lambda: roc_figure(probabilities, labels, self.classes, scores))
+        truth = labels[:, None] == np.arange(len(self.classes))
+        save_picture(self.folder / "roc.png", lambda: roc_figure(probabilities, truth, self.classes, scores))
         return scores
 
 
@@ -110,37 +106,33 @@ class FindingsReport(ProbabilitiesReport):
 
     Args:
         output_dir: folder for the results.
-        dataset: the evaluator's stacks.
+        dataset: the evaluator's stacks, a `planewise.data.StackDataset`.
         network: network whose saliency is drawn.
         tasks: names of the findings.
         examples: number of exams shown for each finding.
         title: title of the picture, such as the data's name.
     """
 
-    dataset: StackDataset
     tasks: Sequence[str]
     examples: int = 2
     title: str = ""
 
-    def write(self) -> dict[str, Any]:
-        probabilities = self.collected()
+    def evaluated(self, probabilities: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], Pictures]:
         labels = self.dataset.labels[self.index].numpy()
-        columns: dict[str, Any] = {"exam": self.exams()}
+        columns: dict[str, Any] = {}
         for column, task in enumerate(self.tasks):
             columns[f"p({task})"] = probabilities[:, column].tolist()
             columns[task] = ["" if np.isnan(value) else int(value) for value in labels[:, column]]
-        write_csv(self.folder / "predictions.csv", columns)
         scores = finding_scores(probabilities, labels, self.tasks)
         if lacking := [task for task, auc in scores["auc"].items() if auc is None]:
             logger.warning(
                 "no AUC for %s: the test exams have only one of the two labels; macro_auc is the mean of the other findings",
                 listed(lacking),
             )
-        curves = (probabilities, labels, self.tasks, scores)
-        save_picture(self.folder / "roc.png", lambda: findings_roc_figure(*curves))
+        pictures: Pictures = {"roc.png": lambda: roc_figure(probabilities, labels, self.tasks, scores)}
         if self.examples:
-            save_picture(self.folder / "saliency.png", lambda: self._saliency(probabilities, labels), 100)
-        return scores
+            pictures["saliency.png"] = lambda: self._saliency(probabilities, labels)
+        return columns, scores, pictures
 
     def _saliency(self, probabilities: np.ndarray, labels: np.ndarray) -> Figure:
         rows = []
@@ -158,15 +150,9 @@ class FindingsReport(ProbabilitiesReport):
 def decision(
     network: nn.Module, stack: torch.Tensor, finding: int, caption: str, numbers: Sequence[int] | None = None
 ) -> Decision:
-    """The decisive slices and regions of a stack for a finding.
-
-    Args:
-        network: `planewise.networks.StackClassifier`, on any device.
-        stack: the preprocessed stack, ``(i, j, S)``.
-        finding: index of the network's output.
-        caption: caption of the picture.
-        numbers: numbers of the slices to display; 1 to S by default.
-    """
+    """The decisive slices and regions of a preprocessed stack ``(i, j, S)`` for an output of a
+    `planewise.networks.StackClassifier`, on any device; ``numbers`` are the displayed numbers of the slices, 1 to S by
+    default."""
     return Decision(caption, stack.cpu().numpy(), saliency_maps(network, stack[None], finding).numpy(), numbers)
 
 
@@ -177,8 +163,7 @@ class GradingReport(ProbabilitiesReport):
     - ``predictions.csv``: each photograph's true grade and predicted grade, by its hash, and the probability of each
       grade or a higher one;
     - ``metrics.json``: quadratic weighted kappa (Taleb 2020, section 4.3) and the other values of
-      `planewise.metrics.grade_scores`; ``epochs``, the number of trained epochs, and ``converged_epoch``
-      (`epochs_to_converge`; if nothing is learned, this is an early epoch);
+      `planewise.metrics.grade_scores`;
     - ``confusion.png``;
     - ``photographs.png``: the photographs with the worst grading, and where the network looked.
 
@@ -186,17 +171,14 @@ class GradingReport(ProbabilitiesReport):
 
     Args:
         output_dir: folder for the results.
-        dataset: the evaluator's photographs.
+        dataset: the evaluator's photographs, a `planewise.data.PhotographDataset`.
         network: the network whose saliency is drawn.
         grades: names of the grades, in order.
-        history: the run's ``history.csv``; without it, the epochs are left out.
         examples: number of photographs in ``photographs.png``.
         title: title of the pictures, such as the data's name.
     """
 
-    dataset: PhotographDataset
     grades: Sequence[str]
-    history: str | Path | None = None
     examples: int = 8
     title: str = ""
 
@@ -208,17 +190,14 @@ class GradingReport(ProbabilitiesReport):
         super()._collect(engine)
         self._true += engine.state.output["label"].tolist()
 
-    def write(self) -> dict[str, Any]:
-        probabilities = self.collected()
-        predicted = predicted_grades(probabilities)
-        scores = grade_scores(probabilities, self._true, self.grades) | convergence(self.history)
-        columns: dict[str, Any] = {"exam": self.exams(), "true": self._true, "predicted": predicted.tolist()}
+    def evaluated(self, probabilities: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], Pictures]:
+        scores, predicted = grade_scores(probabilities, self._true, self.grades), predicted_grades(probabilities)
+        columns = {"true": self._true, "predicted": predicted.tolist()}
         columns |= {f"p({name} or above)": probabilities[:, k].tolist() for k, name in enumerate(self.grades[1:])}
-        write_csv(self.folder / "predictions.csv", columns)
-        save_picture(self.folder / "confusion.png", lambda: confusion_figure(scores, self.grades, self.title))
+        pictures: Pictures = {"confusion.png": lambda: confusion_figure(scores, self.grades, self.title)}
         if self.examples:
-            save_picture(self.folder / "photographs.png", lambda: self._worst(predicted), 100)
-        return scores
+            pictures["photographs.png"] = lambda: self._worst(predicted)
+        return columns, scores, pictures
 
     def _worst(self, predicted: np.ndarray) -> Figure:
         apart = np.abs(predicted - np.array(self._true))
@@ -227,20 +206,13 @@ class GradingReport(ProbabilitiesReport):
             index, grade = self.index[number], int(predicted[number])
             image = self.dataset.__getitems__([index])["image"][0]
             exam, true = self.dataset.items[index]["exam"], self.grades[self._true[number]]
-            caption = f"{exam[:6]}: {self.grades[grade]}\ntrue: {true}"
-            shown.append(decided(self.network, image, grade, caption))
+            shown.append(decided(self.network, image, grade, f"{exam[:6]}: {self.grades[grade]}\ntrue: {true}"))
         return photographs_figure(shown, self.title)
 
 
 def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -> Graded:
-    """A photograph with the places that support its grade; for grade 0, with the places that support any higher grade.
-
-    Args:
-        network: the network, on any device.
-        image: the preprocessed photograph, ``(3, i, j)``.
-        grade: the predicted grade.
-        caption: caption of the picture.
-    """
+    """A preprocessed photograph ``(3, i, j)`` with the places that support its predicted grade; for grade 0, with the places
+    that support any higher grade."""
     (saliency,) = saliency_maps(network, image, max(grade, 1) - 1)
     return Graded(caption, image.cpu().numpy(), saliency.numpy())
 
@@ -251,7 +223,7 @@ class TwoPhaseReport(ProbabilitiesReport):
 
     - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known;
     - ``metrics.json``, for exams with a known class: macro AUC (Nakashima 2022, Tables 1 to 3), AUC by class, accuracy,
-      confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig. 1);
+      confusion matrix;
     - ``roc.png``, ROC curves and the confusion matrix;
     - ``saliency.png``: both phases of the exams with the most confident predictions, and where the network looked.
 
@@ -259,55 +231,43 @@ class TwoPhaseReport(ProbabilitiesReport):
 
     Args:
         output_dir: folder for the results.
-        dataset: the evaluator's exams.
+        dataset: the evaluator's exams, a `planewise.data.TwoPhaseDataset`.
         network: network whose saliency is drawn.
         classes: names of the classes, in order.
-        history: the run's ``history.csv``; None leaves out the epochs.
         examples: number of exams in ``saliency.png``.
         title: title of the pictures, such as the data's name.
     """
 
-    dataset: TwoPhaseDataset
     classes: Sequence[str]
-    history: str | Path | None = None
     examples: int = 3
     title: str = ""
+    note = RESEARCH_ONLY
 
     @staticmethod
     def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
         return torch.softmax(logits, dim=1)
 
-    def write(self) -> dict[str, Any] | None:
-        probabilities = self.collected()
+    def evaluated(self, probabilities: np.ndarray) -> tuple[dict[str, Any], dict[str, Any] | None, Pictures]:
         labels = self.dataset.labels[self.index].numpy()
-        known = labels >= 0
-        columns = _class_columns(self.exams(), probabilities, labels, self.classes)
-        write_predictions(self.folder / "predictions.csv", columns, RESEARCH_ONLY)
+        known, scores, pictures = labels >= 0, None, {}
         if self.examples:
-            save_picture(self.folder / "saliency.png", lambda: self._decisions(probabilities, labels), 100)
-        if not known.any():
-            return None
-        scores = classification_scores(probabilities[known], labels[known], self.classes)
-        scores |= convergence(self.history)
-        shown = (probabilities[known], labels[known], self.classes, scores)
-        save_picture(self.folder / "roc.png", lambda: roc_figure(*shown))
-        return scores
-
-    def _maps(self, batch: dict[str, torch.Tensor], output: int) -> np.ndarray:
-        image = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2)
-        return saliency_maps(self.network, image, output).numpy()
+            pictures["saliency.png"] = lambda: self._decisions(probabilities, labels)
+        if known.any():
+            scores = classification_scores(probabilities[known], labels[known], self.classes)
+            truth = labels[known, None] == np.arange(len(self.classes))
+            pictures["roc.png"] = lambda: roc_figure(probabilities[known], truth, self.classes, scores)
+        return _class_columns(probabilities, labels, self.classes), scores, pictures
 
     def _decisions(self, probabilities: np.ndarray, labels: np.ndarray) -> Figure:
         rows = []
         for number in np.argsort(-probabilities.max(axis=1), kind="stable")[: self.examples]:
             index, output = self.index[number], int(probabilities[number].argmax())
-            batch = self.dataset.__getitems__([index])
-            stacks = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2).cpu().numpy()
+            item, image = self.dataset.items[index], self.dataset.__getitems__([index])["image"][0]
+            stacks = rearrange(image, "(phase s) h w -> phase h w s", phase=2)
+            maps = saliency_maps(self.network, stacks, output).numpy()
             truth = self.classes[labels[number]] if labels[number] >= 0 else "not known"
-            item = self.dataset.items[index]
             numbers = [rank + 1 for rank in item["slices"]]
-            for phase, stack, maps in zip(PHASES, stacks, self._maps(batch, output), strict=True):
+            for phase, stack, each in zip(PHASES, stacks.cpu().numpy(), maps, strict=True):
                 found = f"{phase}: {self.classes[output]} {probabilities[number, output]:.2f}"
-                caption = f"{found}\ntrue: {truth}\n{item['exam'][:6]}"
-                rows.append(Decision(caption, stack, maps, numbers))
+                rows.append(Decision(f"{found}\ntrue: {truth}\n{item['exam'][:6]}", stack, each, numbers))
         return saliency_figure(rows, self.title)

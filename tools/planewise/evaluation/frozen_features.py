@@ -19,48 +19,31 @@ from torch import Tensor, nn
 
 from planewise.data import BatchLoader, SliceDataset, select_subjects
 from planewise.engines import AutocastInferer
-from planewise.evaluation.exam_writer import ExamWriter, no_labels
-from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.evaluation.report import CollectorResults, ScoredBatch
+from planewise.evaluation.writers import ExamWriter, no_labels
 from planewise.files.atomic_write import atomic_write
 from planewise.geometry import centrosymmetric
-from planewise.metrics import (
-    linear_probe,
-    location_scores,
-    mean_distance_of_others,
-    nearest_neighbours,
-    neighbour_probe,
-    ridge_probe,
-)
+from planewise.metrics import linear_probe, location_scores, ridge_probe
 from planewise.networks import encoder_features
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values, write_csv, write_json
 
 logger = logging.getLogger(__name__)
-
-
-#: Name in ``metrics.json`` of each probe.
-PROBES = {"linear": linear_probe, "neighbours": neighbour_probe}
+#: Number of folds of patients in a probe of locations.
+_FOLDS = 5
 
 
 class SliceFeaturesd(Transform):
     """Add to an item the features of its slices.
 
-    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON. If there are only features, it gets empty labels
-    and the features.
-
-    Reads ``image``, ``(C, i, j, slices)``. Writes
-
-    - ``features``: ``(slices, D)``, a float32 array on the CPU;
-    - ``result``: its earlier content, and ``features`` as plain values;
-    - ``pred``, only if ``encoder_of`` is None: a label map that is zero everywhere, ``(1, i, j, slices)``, uint8.
-
-    For a network on volumes, ``features`` has a single row for the whole volume (`planewise.engines.FeatureInferer`).
+    Reads ``image``, ``(C, i, j, slices)``. Writes ``features``, ``(slices, D)``, a float32 array on the CPU, for a network on
+    volumes with a single row; and, for MONAI Label, ``result``, its earlier content and ``features`` as plain values, and, if
+    there are only features, ``pred``, labels of zero, ``(1, i, j, slices)``, uint8.
 
     Args:
-        encoder_of: a network whose encoder computes the features of ``image``, if ``pred`` is something else; if it has no
-            ``encoder``, the items stay as they are. With None, ``pred`` must be the features, ``(D, slices)``, from
-            `planewise.engines.FeatureInferer`.
+        encoder_of: a network whose encoder computes the features of ``image``; if it has no ``encoder``, the items stay as
+            they are. With None, ``pred`` must be the features, ``(D, slices)``, from `planewise.engines.FeatureInferer`.
         inferer: a `planewise.engines.FeatureInferer`; required with ``encoder_of``.
     """
 
@@ -94,7 +77,7 @@ class FeaturesWriter(ExamWriter):
     - ``features.npy``: ``(slices, D)``, float32, with the slices in the stack's order;
     - ``features.csv``: the same with six digits: ``slice``, counted from 0, and a column for each feature.
 
-    Attach it to the evaluator of an inference config, after `SliceFeaturesd`.
+    The inference's postprocessing runs `SliceFeaturesd`.
 
     Args:
         output_dir: folder.
@@ -124,39 +107,22 @@ def lacks_encoder(network: nn.Module) -> bool:
 def frozen_features(
     network: nn.Module, dataset: SliceDataset, rows: Sequence[int], inferer: Callable[..., Tensor], batch_size: int = 64
 ) -> Tensor:
-    """The features of some preprocessed slices (`encoder_features`).
-
-    Args:
-        network: network with an ``encoder``; afterwards, it is in the same mode (training or evaluation) as before.
-        dataset: the slices.
-        rows: indices of the slices in the dataset.
-        inferer: runs the network, such as `planewise.engines.AutocastInferer`.
-        batch_size: number of slices per call of the network.
-
-    Returns:
-        ``(N, D)``, float32, on the CPU.
-    """
-    training = network.training
+    """The features of some preprocessed slices, ``rows`` of a dataset (`encoder_features`), ``(N, D)``, float32, on
+    the CPU. The inferer runs the network, such as `planewise.engines.AutocastInferer`."""
     device = next(network.parameters()).device
     found = []
-    network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), eval_mode(network):
         for start in range(0, len(rows), batch_size):
             image = dataset.__getitems__(rows[start : start + batch_size])["image"].to(device)
             found.append(inferer(image, lambda image: encoder_features(network, image)).cpu())
-    network.train(training)
     return torch.cat(found)
 
 
 @dataclass(eq=False, repr=False)
 class ProbeScores:
-    """A `Collector` with the same probe for every pretext. It uses frozen features of the preprocessed slices, averaged
-    over the encoder's deepest level (`encoder_features`).
-
-    ``metrics.json`` gets ``probe``. ``location`` scores how well a ridge regression predicts the relative location of a
-    slice (`planewise.metrics.location_scores`); each fold of patients is predicted from the other folds.
-    ``neighbour_mae`` is the mean difference of location between a slice and its nearest neighbour among the slices of
-    other patients; ``chance_mae`` is the same for a random neighbour.
+    """A `Collector` with the same probe for every pretext: how well a ridge regression predicts the relative location of a
+    slice (`planewise.metrics.location_scores`) from frozen features, averaged over the encoder's deepest level
+    (`encoder_features`). Each fold of patients is predicted from the other folds. ``metrics.json`` gets ``probe``.
 
     It runs the network on the slices itself, because the inputs of some pretexts are not whole slices. Slices with
     unknown location are left out. With fewer than two patients with known locations, or without an encoder, the scores
@@ -167,18 +133,14 @@ class ProbeScores:
         dataset: the evaluator's slices.
         mapping: ``"linear"``, or ``"sine"`` (Zhang 2024 Eq. 4) if the two ends of a stack look alike.
         amp: precision of the network, see `planewise.engines.precision`.
-        batch_size: number of slices per call of the network.
         max_slices: maximum number of slices, evenly spaced over the dataset.
-        folds: number of folds of patients.
     """
 
     network: nn.Module
     dataset: SliceDataset
     mapping: Literal["linear", "sine"] = "linear"
     amp: bool | str | None = False
-    batch_size: int = 64
     max_slices: int = 4000
-    folds: int = 5
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         return {}
@@ -190,26 +152,20 @@ class ProbeScores:
         exams = [own[row]["exam"] for row in rows]
         patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
         if lacks_encoder(self.network) or len(set(patients)) < 2:
-            absent = {"slices": len(rows), "exams": len(set(exams))}
             scores = location_scores([], []) | {"slices": len(rows)}
-            return CollectorResults(
-                {"probe": {**absent, "location": scores, "neighbour_mae": np.nan, "chance_mae": np.nan}}
-            )
+            return CollectorResults({"probe": {"slices": len(rows), "exams": len(set(exams)), "location": scores}})
         location = torch.tensor([float(own[row]["location"]) for row in rows])
         location = centrosymmetric(location) if self.mapping == "sine" else location
-        features = frozen_features(self.network, self.dataset, rows, AutocastInferer(self.amp), self.batch_size)
+        features = frozen_features(self.network, self.dataset, rows, AutocastInferer(self.amp))
         # a ridge regression on the slices of patients in other folds
-        folds = GroupKFold(min(self.folds, len(set(patients))))
+        folds = GroupKFold(min(_FOLDS, len(set(patients))))
         values = features.double().numpy(), location.double().numpy()
         probed = cross_val_predict(ridge_probe(), *values, groups=patients, cv=folds)
-        neighbour = location[nearest_neighbours(features, patients)[:, 0]]
         metrics = {
             "slices": len(rows),
             "exams": len(set(exams)),
             "features": features.shape[1],
             "location": location_scores(probed.tolist(), location.tolist()),
-            "neighbour_mae": float((neighbour - location).abs().mean()),
-            "chance_mae": mean_distance_of_others(location, patients),
         }
         return CollectorResults({"probe": metrics})
 
@@ -228,28 +184,24 @@ def probe_labels(
     inferer: Callable[..., Tensor] | None = None,
     batch_size: int = 16,
 ) -> dict[str, Any]:
-    """Score two probes that learn from few labelled exams, on the inputs of the network's ``head``, and write
-    ``metrics.json``.
+    """Score a linear probe on the inputs of the network's ``head``, and write ``metrics.json``.
 
     The encoder is not trained; its weights are pretrained, or random if no weights were loaded. A ridge regression
-    (`linear_probe`) and the nearest neighbours (`neighbour_probe`) are fitted to the exams that a fine-tuning run would
-    use with the same ``num_subjects`` and ``subject_seed``. They predict the exams of ``scored``.
+    (`linear_probe`) is fitted to the few labelled exams that a fine-tuning run would use with the same ``num_subjects`` and
+    ``subject_seed``. It predicts the exams of ``scored``.
 
     Args:
         network: network with a ``head`` (`planewise.networks.NamedParts`).
-        fitted: the dataset of the training section, all exams; with ``items`` that name their ``exam``.
-        scored: the dataset whose exams are predicted.
+        fitted, scored: the datasets of all training exams, whose ``items`` name their ``exam``, and of the predicted exams.
         score: the task's score of logits ``(N, K)`` and labels, such as `planewise.metrics.grade_kappa`. It gets the
             predicted targets minus one half.
         counts: numbers of labelled exams.
-        draws: number of draws of these exams; draw d has ``subject_seed`` d. If the count is the number of all exams, there
-            is a single draw, because all draws would be the same.
+        draws: number of draws of these exams; draw d has ``subject_seed`` d. Of all exams, there is a single draw.
         output_dir: folder for ``metrics.json``: ``{"score": name, "features": D, "exams": number of predicted exams,
-            "linear": {count: [score of each draw]}, "neighbours": {..}}``. A score that is undefined is null.
+            "linear": {count: [score of each draw]}}``. A score that is undefined is null.
         score_name: the score's name for people, such as ``"kappa"``.
         targets: turns labels into targets between 0 and 1, ``(N, K)``; None takes the labels themselves.
-        prepare_batch: as for the bundle's evaluator.
-        inferer: as for the bundle's evaluator; None calls the network.
+        prepare_batch, inferer: as for the bundle's evaluator; without an inferer, the network is called.
         batch_size: number of exams per call of the network.
 
     Returns:
@@ -273,15 +225,13 @@ def probe_labels(
     }
     (features, labels), (queries, wanted) = read(fitted), read(scored)
     encoded = labels if targets is None else targets(labels)
-    found: dict[str, Any] = {"score": score_name, "features": features.shape[1], "exams": len(queries)}
-    for name, probe in PROBES.items():
-        found[name] = {}
-        for count, of_draws in chosen.items():
-            scores = []
-            for names in of_draws:
-                rows = [row for row, exam in enumerate(exams) if exam in names]
-                scores.append(score(probe(features[rows], encoded[rows], queries).nan_to_num(0.5) - 0.5, wanted))
-            found[name][count] = scores
+    scores: dict[int, list[float]] = {count: [] for count in chosen}
+    for count, of_draws in chosen.items():
+        for names in of_draws:
+            rows = [row for row, exam in enumerate(exams) if exam in names]
+            predicted = linear_probe(features[rows], encoded[rows], queries)
+            scores[count].append(score(predicted.nan_to_num(0.5) - 0.5, wanted))
+    found = {"score": score_name, "features": features.shape[1], "exams": len(queries), "linear": scores}
     found = json_values(found)
     file = Path(output_dir) / "metrics.json"
     file.parent.mkdir(parents=True, exist_ok=True)

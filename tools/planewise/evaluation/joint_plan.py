@@ -38,9 +38,9 @@ def join_phases(
         first: views of the first phase.
         others: maps the name of each other phase to its views.
         bounds: error bounds of such means, in the form of `PlanViewsd`; empty if they are unknown.
-        apart: for each view, the largest usual distance of a phase's plane from the mean, degrees and mm (`phases_apart` of
-            `plane_bounds`). The phases of an exam share most of their error, so this is much less than the bounds. With None,
-            no phase counts as disagreeing.
+        apart: for each view, the largest usual distance of a phase's plane from the mean, degrees and mm (`phases_apart`),
+            much less than the bounds, because the phases of an exam share most of their error. With None, no phase
+            disagrees.
 
     Returns:
         The views. Their jack-knife standard errors are means over the phases, with the same weights. ``phases`` is the
@@ -78,10 +78,7 @@ def _joined(
     means = {
         name: float((weights * values).nansum() / weights[~values.isnan()].sum()) for name, values in deviations.items()
     }
-    within = {
-        "within_deg": None if bounds is None else bounds["angle_deg"].at(means["angle_sd_deg"]),
-        "within_mm": None if bounds is None else bounds["offset_mm"].at(means["offset_sd_mm"]),
-    }
+    within = within_bounds(bounds, *means.values())
     for phase, one_origin, one_normal in zip(planes, origins, normals, strict=True):
         apart = plane_errors(one_origin, one_normal, origin, normal, at=origin)
         if phase and usual and any(value > limit for value, limit in zip(apart, usual, strict=True)):
@@ -92,10 +89,22 @@ def _joined(
         "origin": [round(value, 3) for value in origin.tolist()],
         "normal": [round(value, 5) for value in normal.tolist()],
         **{name: round(value, 2) for name, value in means.items()},
-        **{name: None if value is None else round(value, 2) for name, value in within.items()},
+        **within,
     }
 
 
+def within_bounds(bounds: Mapping[str, Bound] | None, angle_sd: float, offset_sd: float) -> dict[str, float | None]:
+    """The error bounds of a plane with these jack-knife standard errors (degrees, mm); None if they are unknown."""
+    if bounds is None:
+        return {"within_deg": None, "within_mm": None}
+    return {
+        "within_deg": round(bounds["angle_deg"].at(angle_sd), 2),
+        "within_mm": round(bounds["offset_mm"].at(offset_sd), 2),
+    }
+
+
+#: The trust values of a plane, and the name of the limit of each.
+LIMITS = {"peak": "min_peak", "agreement": "min_agreement", "residual": "max_residual", "spread": "max_spread"}
 #: The share of planes whose error is within a bound.
 KEPT = 0.9
 #: Maps the name of each bound, which is also the column of the error in ``planes.csv``, to the column of the jack-knife
@@ -103,46 +112,22 @@ KEPT = 0.9
 ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
 
 
-def why_no_plane(
-    *,
-    peak: float,
-    agreement: float,
-    residual: float,
-    spread: float,
-    min_peak: float,
-    min_agreement: float,
-    max_residual: float,
-    max_spread: float,
-) -> list[str]:
-    """Reasons against a plane, from its trust values; an empty list if it can be trusted.
-
-    Args:
-        peak, agreement, residual, spread: see `planewise.geometry.PlannedPlane`. An unknown value (NaN) is a reason.
-        min_peak, min_agreement, max_residual, max_spread: see `PlanViewsd`.
-    """
-    judged = (
-        ("peak", peak, peak >= min_peak, f"at least {min_peak:g}"),
-        ("agreement", agreement, agreement >= min_agreement, f"at least {min_agreement:g}"),
-        ("residual", residual, residual <= max_residual, f"at most {max_residual:g}"),
-        ("spread", spread, spread <= max_spread, f"at most {max_spread:g}"),
-    )
-    return [
-        f"{name} {'not known' if math.isnan(value) else f'{value:.2f}'}, but must be {limit}"
-        for name, value, kept, limit in judged
-        if not kept
-    ]
+def why_no_plane(**values: float) -> list[str]:
+    """Reasons against a plane, from its trust values (`LIMITS`, see `planewise.geometry.PlannedPlane`) and their limits (see
+    `PlanViewsd`); an empty list if it can be trusted. An unknown value (NaN) is a reason."""
+    reasons = []
+    for name, limit in LIMITS.items():
+        value, least = values[name], limit.startswith("min")
+        if not (value >= values[limit] if least else value <= values[limit]):
+            said = "not known" if math.isnan(value) else f"{value:.2f}"
+            reasons.append(f"{name} {said}, but must be {'at least' if least else 'at most'} {values[limit]:g}")
+    return reasons
 
 
 def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]] | None]:
-    """Calibrate 90 % error bounds for each view on planes with known errors.
-
-    Args:
-        planes: columns of ``planes.csv``, as written by `OrientationScores`.
-
-    Returns:
-        Maps each view to ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None
-        for a view with too few planes.
-    """
+    """Calibrate 90 % error bounds for each view on planes with known errors, the columns of ``planes.csv`` of
+    `OrientationScores`: ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None for
+    a view with too few planes."""
     found: dict[str, dict[str, list[float]] | None] = {}
     for view in dict.fromkeys(planes["view"]):
         own = np.asarray(planes["view"]) == view
@@ -154,11 +139,8 @@ def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str,
 
 
 def checked_bounds(given: Any, views: Sequence[str]) -> dict[str, dict[str, Bound]]:
-    """Turn the setting ``plane_bounds`` of an inference config into bounds for each view.
-
-    Raises:
-        InputError: the setting does not have the form of `bounds_of_planes`, with ``measured_on`` next to the views.
-    """
+    """Turn the setting ``plane_bounds`` of an inference config into bounds for each view. An `InputError` says that it
+    does not have the form of `bounds_of_planes`, with ``measured_on`` next to the views."""
     if given is None:
         return {}
     try:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from planewise.data.phases import cycle_fraction
+from planewise.data.select_items import cycle_fraction
 from planewise.evaluation.joint_plan import bounds_of_planes
-from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.evaluation.report import CollectorResults, ScoredBatch
 from planewise.geometry import (
     SliceLines,
     find_lines,
@@ -24,11 +24,23 @@ from planewise.geometry import (
     plane_errors,
 )
 from planewise.phases import nearest_phase
-from planewise.reports.pretext_figures import heatmap_gallery
+from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
+from planewise.reports.slices import prediction_figure
 from planewise.reports.tables import percentile, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: The columns of ``planes.csv`` with a plane's trust values, and the attribute of `PlannedPlane` in each.
+_TRUST = {
+    "residual_mm": "residual",
+    "spread_deg": "spread",
+    "agreement": "agreement",
+    "peak": "peak",
+    "slices": "slices",
+    "angle_sd_deg": "angle_sd",
+    "offset_sd_mm": "offset_sd",
+}
 
 
 class OrientationScores:
@@ -101,12 +113,8 @@ class OrientationScores:
                 },
                 "bounds": bounds[view],
             }
-        return CollectorResults(
-            {"orientation": scores},
-            columns,
-            {"planes.csv": table},
-            self._figures(taken, items),
-        )
+        figures = self._figures(taken, items)
+        return CollectorResults({"orientation": scores}, columns, {"planes.csv": table}, figures)
 
     def _planes(
         self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], shape: tuple[int, int]
@@ -128,21 +136,9 @@ class OrientationScores:
                 for channel, plane in enumerate(planned):
                     origin, normal = taken["planes"][chosen[0], channel]
                     angle, offset = plane_errors(plane.origin, plane.normal, origin, normal, at)
-                    yield {
-                        "exam": exam,
-                        "stack": stack,
-                        "phase": phase,
-                        "view": plane.view,
-                        "angle_deg": angle,
-                        "offset_mm": offset,
-                        "residual_mm": plane.residual,
-                        "spread_deg": plane.spread,
-                        "agreement": plane.agreement,
-                        "peak": plane.peak,
-                        "slices": plane.slices,
-                        "angle_sd_deg": plane.angle_sd,
-                        "offset_sd_mm": plane.offset_sd,
-                    }
+                    which = {"exam": exam, "stack": stack, "phase": phase, "view": plane.view}
+                    errors = {"angle_deg": angle, "offset_mm": offset}
+                    yield which | errors | {column: getattr(plane, name) for column, name in _TRUST.items()}
 
     def _figures(
         self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
@@ -157,4 +153,5 @@ class OrientationScores:
             parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        return {"heatmaps.png": partial(heatmap_gallery, *arrays, captions, self.views)} if rows else {}
+        draw = partial(prediction_figure, *arrays, captions, overlay_heatmaps, self.views, VIEW_COLOURS)
+        return {"heatmaps.png": draw} if rows else {}

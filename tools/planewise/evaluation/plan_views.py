@@ -13,11 +13,19 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
-from planewise.evaluation.exam_writer import ExamWriter
-from planewise.evaluation.joint_plan import checked_bounds, join_phases, phases_apart, why_no_plane
+from planewise.evaluation.joint_plan import (
+    LIMITS,
+    checked_bounds,
+    join_phases,
+    phases_apart,
+    why_no_plane,
+    within_bounds,
+)
+from planewise.evaluation.writers import ExamWriter
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
-from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity, why_no_short_axis
+from planewise.geometry.locations import stack_obliquity
 from planewise.preprocessing.exam_name import loaded_name
+from planewise.preprocessing.require_view import wrong_direction
 from planewise.reports.planned_views import plane_in_words, planned_views_figure, slicer_markups
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slices import save_picture
@@ -41,8 +49,7 @@ class PlanViewsd(Transform):
       relative locations; the obliquity of the stack.
 
     A view's verdict is "no plane" if a limit is exceeded. The default limits lie between the values under ``trust`` in an
-    evaluation on unseen hearts and the values for volumes of a spine. Agreement and order separate hearts and spines best.
-    For your own network, run an evaluation and choose its limits.
+    evaluation on unseen hearts and the values for volumes of a spine; for your own network, run an evaluation.
 
     Args:
         views: names of the heatmap channels.
@@ -52,16 +59,14 @@ class PlanViewsd(Transform):
         min_peak, min_agreement: limits for a heatmap's peak, and for its similarity to the heatmap of its fitted line;
             the medians over the slices count.
         mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
-        min_order: with ``location``, smallest accepted value of `location_order`, which measures how well the slices'
-            locations follow the expected order; with the linear mapping, the absolute value of the measure counts. None
-            disables the check.
+        min_order: with ``location``, smallest accepted value of `location_order`; with the linear mapping, its absolute
+            value counts. None disables the check.
         max_residual: limit for the distance of the slices' lines from the common plane, mm.
         max_spread: limit for the angle between the slices' lines and those of the common plane, degrees.
-        min_obliquity: limit in degrees. A stack gets no planes if it is closer than this to an axial, coronal or
-            sagittal stack, or if its normal is far from the long axis of hearts (`why_no_short_axis`). 0 disables both
-            checks.
-        max_slice_distance: largest distance of a slice's line from the common plane, mm, root mean square within 40 mm
-            of the heart; a slice beyond it disagrees with the plane.
+        min_obliquity: a stack gets no planes if it is closer than this, degrees, to an axial, coronal or sagittal stack, or
+            if its normal is far from the long axis of hearts (`wrong_direction`). 0 disables both checks.
+        max_slice_distance: a slice disagrees with the common plane if its line is farther from it, mm, root mean square
+            within 40 mm of the heart.
         plane_bounds: error bounds of the planes for these weights: ``measured_on``, and for each view ``{angle_deg:
             [base, factor], offset_mm: [base, factor]}`` (`planewise.geometry.Bound`), from ``bounds`` of an evaluation.
             None means that they are unknown.
@@ -105,12 +110,8 @@ class PlanViewsd(Transform):
         self.joint_bounds = checked_bounds(joint_bounds, self.views)
         self.phases_apart = phases_apart(joint_bounds, self.views)
         self.joint_measured_on = joint_bounds["measured_on"] if self.joint_bounds else None
-        self.limits = {
-            "min_peak": min_peak,
-            "min_agreement": min_agreement,
-            "max_residual": max_residual,
-            "max_spread": max_spread,
-        }
+        limits = (min_peak, min_agreement, max_residual, max_spread)
+        self.limits = dict(zip(LIMITS.values(), limits, strict=True))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -121,9 +122,8 @@ class PlanViewsd(Transform):
         planned = plan_planes(find_lines(heatmaps, self.sigma), affines, shape, self.views)
         plan: dict[str, Any] = {"note": RESEARCH_ONLY, "frame": "RAS+, mm", "slices": len(affines)}
         plan["bounds_measured_on"] = self.measured_on
-        obliquity, across = stack_obliquity(affines)
-        plan["obliquity_deg"] = round(obliquity, 2)
-        reasons = [*map(str, why_no_short_axis(obliquity, across, self.min_obliquity, degrees_off_axis(affines)))]
+        plan["obliquity_deg"] = round(stack_obliquity(affines)[0], 2)
+        reasons = [*map(str, wrong_direction(affines, self.min_obliquity))]
         if self.location:
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
             order = location_order(prediction[-1, 0, 0], self.mapping)
@@ -158,7 +158,7 @@ class PlanViewsd(Transform):
             "slices": plane.slices,
             **self._doubts(plane),
         }
-        trust = {name: getattr(plane, name) for name in ("peak", "agreement", "residual", "spread")}
+        trust = {name: getattr(plane, name) for name in LIMITS}
         reasons = [*of_stack, *why_no_plane(**trust, **self.limits)]
         if reasons:
             # unreliable planes are not returned as numbers
@@ -167,21 +167,14 @@ class PlanViewsd(Transform):
 
     def _doubts(self, plane: PlannedPlane) -> dict[str, Any]:
         """The slices that disagree with the plane and those without a line, both counted from 1, and the plane's error
-        bounds.
-        """
-        found: dict[str, Any] = {
+        bounds."""
+        return {
             "slices_that_disagree": (1 + (plane.distances > self.max_slice_distance).nonzero()[:, 0]).tolist(),
             "slices_without_a_line": (1 + plane.distances.isnan().nonzero()[:, 0]).tolist(),
             "angle_sd_deg": round(plane.angle_sd, 2),
             "offset_sd_mm": round(plane.offset_sd, 2),
+            **within_bounds(self.bounds.get(plane.view), plane.angle_sd, plane.offset_sd),
         }
-        bounds = self.bounds.get(plane.view)
-        for name, error, moved in (
-            ("within_deg", "angle_deg", plane.angle_sd),
-            ("within_mm", "offset_mm", plane.offset_sd),
-        ):
-            found[name] = None if bounds is None else round(bounds[error].at(moved), 2)
-        return found
 
     def _near_line(self, plane: Mapping[str, Any], affines: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Which pixels ``(i, j, slices)`` are within half a line's width of the plane's line."""
@@ -225,8 +218,7 @@ class PlanWriter(ExamWriter):
     - ``planes.mrk.json``: the planes for 3D Slicer;
     - ``plan.png``: the slices with heatmaps and lines.
 
-    Attach it to the evaluator of an inference config, whose postprocessing runs `PlanViewsd`. The NIfTI files come from
-    `SaveImaged` there.
+    The inference's postprocessing runs `PlanViewsd`.
 
     Args:
         output_dir: folder for the results.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,14 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.plan_views import slice_affines, with_grid_of
-from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.evaluation.report import CollectorResults, ScoredBatch
+from planewise.evaluation.writers import ExamWriter
 from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.metrics import position_counts, position_dice
-from planewise.reports.pretext_figures import position_gallery, stack_positions_figure
+from planewise.reports.pretext_figures import SQUARE_COLOURS, overlay_squares
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.slices import save_picture
+from planewise.reports.slices import add_legend, prediction_figure, save_picture, stack_figure
 from planewise.reports.tables import percentile, summary, write_json
 
 if TYPE_CHECKING:
@@ -85,19 +85,16 @@ class PositionScores:
         pixels = counts[..., 0].sum(dim=0).double(), counts[..., 2].sum(dim=0).double()
         known = (counts[..., 2].sum(dim=1) > 0).numpy()
         found, residual = taken["found"].sum(dim=1).double().numpy(), taken["residual"].numpy()
+        lost = inside & ~taken["found"]
         scores = {
             "dice": float(dice.nanmean()),
             "accuracy": float(pixels[0].sum() / pixels[1].sum()),
             "square_accuracy": float(pixels[0][1:].sum() / pixels[1][1:].sum()),
             "centre_mm": summary(distance.flatten().tolist()),
-            "not_found": int((inside & ~taken["found"]).sum()),
+            "not_found": int(lost.sum()),
             "squares": {
-                name: {
-                    "dice": float(dice[number]),
-                    "centre_mm": summary(distance[:, number].tolist()),
-                    "not_found": int((inside & ~taken["found"])[:, number].sum()),
-                }
-                for number, name in enumerate(self.names)
+                name: {"dice": float(of_square), "centre_mm": summary(away.tolist()), "not_found": int(missing.sum())}
+                for name, of_square, away, missing in zip(self.names, dice, distance.T, lost.T, strict=True)
             },
             "trust": {"found": percentile(found[known], 1), "residual_mm": percentile(residual[known], 99)},
         }
@@ -106,15 +103,11 @@ class PositionScores:
             "squares_found": taken["found"].sum(dim=1).tolist(),
             "centre_mm": distance.nanmean(dim=1).tolist(),
         }
-        return CollectorResults({"positions": scores}, columns, figures=self._figures(taken, items))
-
-    def _figures(
-        self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
-    ) -> dict[str, Callable[[], Figure]]:
         rows = taken["example"].nonzero()[:, 0].tolist()
         captions = [f"{items[row]['exam'][:4]} slice {items[row].get('slice', '')}" for row in rows]
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        return {"squares.png": partial(position_gallery, *arrays, captions, self.names)} if rows else {}
+        draw = partial(prediction_figure, *arrays, captions, overlay_squares, self.names, SQUARE_COLOURS)
+        return CollectorResults({"positions": scores}, columns, figures={"squares.png": draw} if rows else {})
 
 
 @dataclass(eq=False, repr=False)
@@ -158,43 +151,38 @@ class FindPositionsd(Transform):
         image, logits = item["image"], convert_to_tensor(item["pred"], track_meta=False).float().cpu()
         affines = slice_affines(image, item.get("slice_affines"))
         probabilities = logits.permute(3, 0, 1, 2).softmax(dim=1)
-        found = find_squares(probabilities, affines, self.size)
-        residuals = cross_residual(found.centres, self.step).tolist()
-        slices = []
-        for number, (centres, residual) in enumerate(zip(found.centres, residuals, strict=True)):
-            seen = torch.isfinite(centres).all(dim=-1)
-            trusted = int(seen.sum()) >= self.min_found and residual <= self.max_residual
-            slices.append(
-                {
-                    "slice": number,
-                    "trusted": trusted,
-                    "found": int(seen.sum()),
-                    "residual_mm": round(residual, 2) if math.isfinite(residual) else None,
-                    "centres": {
-                        name: [round(value, 2) for value in centre.tolist()] if here else None
-                        for name, centre, here in zip(self.names, centres, seen, strict=True)
-                    },
-                }
-            )
-        count = sum(entry["trusted"] for entry in slices)
-        refused = count < self.min_trusted * len(slices)
-        reasons = []
-        if refused:
-            reasons.append(
-                f"{count} of {len(slices)} slices are trusted (at least {self.min_found} squares, at most "
-                f"{self.max_residual:g} mm from their cross); at least {self.min_trusted:.0%} of them are needed"
-            )
+        centres = find_squares(probabilities, affines, self.size).centres
+        seen = torch.isfinite(centres).all(dim=-1)
+        counts, residuals = seen.sum(dim=1), cross_residual(centres, self.step)
+        trusted = (counts >= self.min_found) & (residuals <= self.max_residual)
+        count, total = int(trusted.sum()), len(trusted)
+        refused = count < self.min_trusted * total
+        reason = (
+            f"{count} of {total} slices are trusted (at least {self.min_found} squares, at most {self.max_residual:g} mm "
+            f"from their cross); at least {self.min_trusted:.0%} of them are needed"
+        )
+        # unreliable positions are not returned as numbers
+        shown = seen & (trusted & (not refused))[:, None]
+        slices = [
+            {
+                "slice": number,
+                "trusted": bool(trusted[number]),
+                "found": int(counts[number]),
+                "residual_mm": round(residual, 2) if math.isfinite(residual) else None,
+                "centres": {
+                    name: [round(value, 2) for value in centre.tolist()] if here else None
+                    for name, centre, here in zip(self.names, centres[number], shown[number], strict=True)
+                },
+            }
+            for number, residual in enumerate(residuals.tolist())
+        ]
         labels = probabilities.argmax(dim=1).permute(1, 2, 0)[None].to(torch.uint8)
-        for entry in slices:
-            if refused or not entry["trusted"]:
-                # unreliable positions are not returned as numbers
-                entry["centres"] = dict.fromkeys(self.names)
-                labels[..., entry["slice"]] = 0
+        labels[..., ~(trusted & (not refused))] = 0
         item["positions"] = {
             "note": RESEARCH_ONLY,
             "frame": "RAS+, mm",
             "verdict": "no positions" if refused else "positions",
-            "reasons": reasons,
+            "reasons": [reason] * refused,
             "slices": slices,
         }
         item["pred"] = with_grid_of(image, labels)
@@ -207,8 +195,7 @@ class PositionWriter(ExamWriter):
     - ``positions.json``: the result of `FindPositionsd`: verdict, and the squares' centres in each slice;
     - ``positions.png``: the slices with the squares.
 
-    Attach it to the evaluator of an inference config, whose postprocessing runs `FindPositionsd` and keeps its labels on the
-    network's grid as ``network_labels``. The NIfTI file comes from `SaveImaged` there.
+    The inference's postprocessing runs `FindPositionsd` and keeps its labels on the network's grid as ``network_labels``.
 
     Args:
         output_dir: folder for the results.
@@ -222,9 +209,15 @@ class PositionWriter(ExamWriter):
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         positions = output["positions"]
         write_json(folder / "positions.json", positions)
-        arrays = [np.asarray(output[key][0].cpu()) for key in ("image", "network_labels")]
-        title = f"{exam}: {positions['verdict']}"
-        save_picture(folder / "positions.png", lambda: stack_positions_figure(*arrays, self.names, title))
+        image, labels = (np.asarray(output[key][0].cpu()) for key in ("image", "network_labels"))
+
+        def draw() -> Figure:
+            title = f"{exam}: {positions['verdict']}"
+            figure = stack_figure(image, lambda axes, number: overlay_squares(axes, labels[..., number]), title)
+            add_legend(figure, self.names, SQUARE_COLOURS)
+            return figure
+
+        save_picture(folder / "positions.png", draw)
         trusted = sum(entry["trusted"] for entry in positions["slices"])
         said = f"{positions['verdict']}, {trusted} of {len(positions['slices'])} slices trusted"
         logger.info("exam %s: %s", exam, said)

@@ -1,30 +1,41 @@
-"""The base classes of reports, which collect an evaluator's batches in one pass and then write tables and pictures, and the
-record of the weights and exams that scores belong to."""
+"""Reports, which collect an evaluator's batches in one pass and then write tables and pictures, and the record of the weights
+and exams that scores belong to.
+
+The report of pretexts passes each batch (`ScoredBatch`) to `Collector.take`, keeps the result on the CPU, and after the last
+batch passes the concatenated results to `Collector.results`. A collector opens no file and keeps no state between calls, so a
+test calls the two methods with hand-made tensors and reads numbers.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from planewise.engines.running_parser import running_parser
+from planewise.data import PhotographDataset, SliceDataset, VolumeDataset
+from planewise.engines.start_run import running_parser
 from planewise.errors import InputError
 from planewise.files.checksum import digest, sha256
 from planewise.files.text import read_json
-from planewise.metrics import epochs_to_converge
 from planewise.networks import weights_path
-from planewise.reports.history import read_history
+from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.main_score import main_score
-from planewise.reports.tables import json_text, write_json
+from planewise.reports.slices import save_picture
+from planewise.reports.tables import json_text, write_csv, write_json, write_predictions
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Pictures: TypeAlias = "dict[str, Callable[[], Figure]]"
 logger = logging.getLogger(__name__)
 
 
@@ -80,7 +91,8 @@ class Report:
 
 @dataclass(eq=False, repr=False)
 class ProbabilitiesReport(Report):
-    """Collect an evaluator's probabilities, exam by exam, for `write`.
+    """Collect an evaluator's probabilities, exam by exam; write them to ``predictions.csv``, with each exam's hash and the
+    columns of `evaluated`, and write its pictures.
 
     The evaluator must not decollate. Its batches contain ``index``; its outputs contain logits ``pred`` ``(B, ...)``.
 
@@ -92,8 +104,29 @@ class ProbabilitiesReport(Report):
 
     dataset: Any
     network: nn.Module
-    #: Function from logits to probabilities.
+    #: Function from logits to probabilities, and a note in every row of the table.
     probabilities_of: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(torch.sigmoid)
+    note: ClassVar[str | None] = None
+
+    def evaluated(self, probabilities: np.ndarray) -> tuple[dict[str, Any], dict[str, Any] | None, Pictures]:
+        """Evaluate all exams.
+
+        Args:
+            probabilities: those of the exams whose indices in the dataset are in ``self.index``.
+
+        Returns:
+            Columns of ``predictions.csv``; the content of ``metrics.json`` (None to write no such file); and functions that
+            draw pictures, by the name of the file.
+        """
+        raise NotImplementedError
+
+    def write(self) -> dict[str, Any] | None:
+        columns, scores, pictures = self.evaluated(torch.cat(self._probabilities).numpy())
+        columns = {"exam": [self.dataset.items[index]["exam"] for index in self.index]} | columns
+        write_predictions(self.folder / "predictions.csv", columns, self.note)
+        for name, draw in pictures.items():
+            save_picture(self.folder / name, draw, 100)
+        return scores
 
     def _start(self, engine: Engine) -> None:
         self.index: list[int] = []
@@ -103,28 +136,120 @@ class ProbabilitiesReport(Report):
         self.index += engine.state.batch["index"].tolist()
         self._probabilities.append(self.probabilities_of(engine.state.output["pred"].float()).cpu())
 
-    def collected(self) -> np.ndarray:
-        """The probabilities of the exams whose indices are in ``self.index``, in the same order."""
-        return torch.cat(self._probabilities).numpy()
 
-    def exams(self) -> list[str]:
-        """The hashes of these exams."""
-        return [self.dataset.items[index]["exam"] for index in self.index]
+@dataclass(frozen=True)
+class ScoredBatch:
+    """One batch of the evaluator with B samples (slices or volumes), on the network's device."""
+
+    image: Tensor
+    """The network's input, ``(B, C, ...)``."""
+    target: Tensor | Mapping[str, Tensor]
+    """The target from the evaluator's ``prepare_batch``; the first dimension of each tensor is B."""
+    prediction: Tensor
+    """The network's output: maps ``(B, C, ...)``, logits ``(B, classes)`` or embeddings ``(B, D)``."""
+    example: Tensor
+    """Whether each sample is one of the few examples in every collector's pictures, ``(B,)``, bool."""
 
 
-def convergence(history: str | Path | None) -> dict[str, Any]:
-    """``epochs``, the number of epochs of a training run, and ``converged_epoch``, from the validation loss
-    (`epochs_to_converge`).
+@dataclass(frozen=True)
+class CollectorResults:
+    """The results of one collector. Within a field, no two collectors of a report may use the same name."""
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Entries of ``metrics.json``: plain values, NaN for unknown numbers. The first decimal number of an entry is its main
+    score (`planewise.reports.main_score`)."""
+    columns: dict[str, Sequence[Any]] = field(default_factory=dict)
+    """Columns of ``slices.csv``: one value for each sample, in the samples' order. Names end with the unit (``_mm``)."""
+    tables: dict[str, dict[str, Sequence[Any]]] = field(default_factory=dict)
+    """Maps the file name of a separate table (``planes.csv``) to its columns."""
+    figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
+    """Maps a file name (``regression.png``) to a function that draws the picture, which keeps its own resolution. The
+    report calls the function, so scores are written even if nothing can be drawn."""
+
+
+class Collector(Protocol):
+    """Scores one part of a network's prediction. See the module's docstring for the order of calls."""
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        """Select the tensors to keep from a batch, by name, with the same names for every batch. Each has one row per
+        sample (or per example); its other dimensions are the same in every batch. Keep numbers rather than maps,
+        because all samples stay in memory until the end."""
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        """Compute the scores of all samples.
+
+        Args:
+            taken: the concatenated results of `take` for all batches, on the CPU.
+            items: items of the datalist, one per sample, in the order of the rows: ``exam`` (a hash), ``stack``, ``slice``,
+                ``phase``.
+            title: title of the pictures.
+        """
+
+
+@dataclass(eq=False, repr=False)
+class PretextReport(Report):
+    """Write the results of an evaluator's pass over the slices into a folder.
+
+    - ``metrics.json``: the number of slices (or volumes or photographs) and exams, and the collectors' scores;
+    - ``slices.csv`` (``volumes.csv``, ``photographs.csv``): the exam (its hash), stack, slice and phase of each sample,
+      and the collectors' columns;
+    - the collectors' own tables and pictures.
+
+    The evaluator must not decollate.
 
     Args:
-        history: the run's ``history.csv``; if it is None or has no rows, the result is empty.
+        output_dir: folder for the results.
+        dataset: the evaluator's slices; None takes them from the evaluator.
+        collectors: they score the parts of the prediction, and determine the order of columns and scores in the files.
+        examples: number of slices in the pictures, evenly spaced over the dataset.
+        title: title of the pictures, such as the data's name.
     """
-    rows = read_history(history) if history is not None else []
-    if not rows:
-        return {}
-    seen = [row for row in rows if "val_loss" in row]
-    converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
-    return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}
+
+    dataset: SliceDataset | None = None
+    collectors: Sequence[Collector] = ()
+    examples: int = 8
+    title: str = ""
+
+    def _start(self, engine: Engine) -> None:
+        if self.dataset is None:
+            self.dataset = engine.data_loader.dataset
+        self._examples = set(evenly_spaced(len(self.dataset.items), self.examples))
+        self._index: list[int] = []
+        self._taken: list[dict[str, list[torch.Tensor]]] = [defaultdict(list) for _ in self.collectors]
+
+    def _collect(self, engine: Engine) -> None:
+        image, target, prediction = (engine.state.output[key] for key in ("image", "label", "pred"))
+        index = engine.state.batch["index"].tolist()
+        example = torch.tensor([number in self._examples for number in index], device=image.device)
+        batch = ScoredBatch(image, target, prediction.detach(), example)
+        for collector, taken in zip(self.collectors, self._taken, strict=True):
+            for name, value in collector.take(batch).items():
+                taken[name].append(value.cpu())
+        self._index += index
+
+    def write(self) -> dict[str, Any]:
+        items = [self.dataset.items[index] for index in self._index]
+        identity: dict[str, Sequence[Any]] = {
+            key: [item.get(key, "") for item in items] for key in ("exam", "stack", "slice", "phase")
+        }
+        # only a slice has a slice number; a whole volume has none
+        of_volumes = isinstance(self.dataset, VolumeDataset) and not any("slice" in item for item in items)
+        of_photographs = isinstance(self.dataset, PhotographDataset)
+        noun = "photographs" if of_photographs else "volumes" if of_volumes else "slices"
+        # the scores of some pretexts draw several samples of each
+        scores: dict[str, Any] = {noun: len({*self._index}), "exams": len({item["exam"] for item in items})}
+        tables = {}
+        for collector, taken in zip(self.collectors, self._taken, strict=True):
+            rows = {name: torch.cat(values) for name, values in taken.items()}
+            results = collector.results(rows, items, self.title)
+            scores |= results.metrics
+            identity |= results.columns
+            tables |= results.tables
+            for name, draw in results.figures.items():
+                save_picture(self.folder / name, draw, "figure")
+        for name, columns in ({f"{noun}.csv": identity} | tables).items():
+            write_csv(self.folder / name, columns)
+        return scores
 
 
 #: Name of the record, in the folder of ``metrics.json``.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +15,16 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import Tensor
 
-from planewise.evaluation.exam_writer import ExamWriter
-from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.evaluation.report import CollectorResults, ScoredBatch
+from planewise.evaluation.writers import ExamWriter, no_labels
 from planewise.metrics.pretexts import mean_of_seen, restoration_errors, restoration_scores
-from planewise.reports.pretext_figures import restoration_gallery, restored_stack_figure
+from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.reports.pretext_figures import restoration_gallery
 from planewise.reports.slices import save_picture
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
 logger = logging.getLogger(__name__)
+#: Maximum number of slices of a stack in the picture of its restorations.
+_MOST = 10
 
 
 class RestorationScores:
@@ -73,26 +73,25 @@ class RestorationScores:
             for row, error in zip(rows, errors, strict=True)
         ]
 
-        def draw() -> Figure:
-            pictures = [taken[f"picture_{name}"].numpy() for name in ("shown", "restored", "wanted")]
-            figure = restoration_gallery(*pictures, captions)
-            hidden = scores["hidden"]
-            text = (
-                f"error of hidden pixels: {hidden['restored']:.3f}; if the mean of the visible pixels is predicted: "
-                f"{hidden['mean']:.3f}"
-            )
-            figure.suptitle(f"{title}  {text}".strip())
-            return figure
-
-        shown = rows and "picture_shown" in taken
-        return CollectorResults({"restoration": scores}, columns, figures={"restored.png": draw} if shown else {})
+        if not rows or "picture_shown" not in taken:
+            return CollectorResults({"restoration": scores}, columns)
+        pictures = {
+            name: taken[f"picture_{key}"].numpy()
+            for name, key in (("input", "shown"), ("restored", "restored"), ("as it was", "wanted"))
+        }
+        hidden = scores["hidden"]
+        text = (
+            f"{title}  error of hidden pixels: {hidden['restored']:.3f}; if the mean of the visible pixels is predicted: "
+            f"{hidden['mean']:.3f}"
+        )
+        draw = partial(restoration_gallery, pictures, "as it was", captions, text.strip())
+        return CollectorResults({"restoration": scores}, columns, figures={"restored.png": draw})
 
 
 class RestoredWriter(ExamWriter):
     """For every stack, write ``output_dir/<exam>/restored.png``: slices and their restorations.
 
-    Attach it to the evaluator of an inference config, whose postprocessing runs `RestoredImaged`. The NIfTI file comes from
-    `SaveImaged` there.
+    The inference's postprocessing runs `RestoredImaged`.
 
     Args:
         output_dir: folder for the results.
@@ -102,24 +101,22 @@ class RestoredWriter(ExamWriter):
         image, restored = (np.asarray(output[key][0].cpu()) for key in ("image", "network_restored"))
         error = float(np.square(restored - image).mean())
         title = f"{exam}: mean squared difference {error:.3f}"
-        save_picture(folder / "restored.png", lambda: restored_stack_figure(image, restored, title))
+        slices = evenly_spaced(image.shape[-1], _MOST)
+        volumes = {"as it is": image, "restored": restored}
+        rows = {name: np.moveaxis(volume[..., slices], -1, 0) for name, volume in volumes.items()}
+        captions = [f"slice {number}" for number in slices]
+        save_picture(folder / "restored.png", lambda: restoration_gallery(rows, "as it is", captions, title))
         logger.info("exam %s: restored with a mean squared difference of %.3f", exam, error)
 
 
 class RestoredImaged(Transform):
     """Move a restored image out of ``pred``, which MONAI Label shows as labels.
 
-    Reads ``image`` and ``pred``, ``(1, i, j, slices)``. Writes
-
-    - ``restored`` and ``network_restored``: the content of ``pred``; `Invertd` resamples ``restored`` to the image's
-      own grid;
-    - ``pred``: labels of zero, uint8.
+    Reads ``image`` and ``pred``, ``(1, i, j, slices)``. Writes ``restored`` and ``network_restored``, the content of ``pred``
+    (`Invertd` resamples ``restored`` to the image's own grid), and ``pred``: labels of zero, uint8.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        image, restored = item["image"], torch.as_tensor(item["pred"]).float()
-        volumes = {"pred": torch.zeros_like(restored, dtype=torch.uint8), "restored": restored}
-        if isinstance(image, MetaTensor):
-            volumes = {name: MetaTensor(volume, meta=image.meta) for name, volume in volumes.items()}
-        return item | volumes | {"network_restored": restored}
+        image, restored = data["image"], torch.as_tensor(data["pred"]).float()
+        moved = MetaTensor(restored, meta=image.meta) if isinstance(image, MetaTensor) else restored
+        return {**data, "pred": no_labels(image), "restored": moved, "network_restored": restored}

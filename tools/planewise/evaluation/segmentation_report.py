@@ -13,8 +13,8 @@ import torch
 from ignite.engine import Engine
 from monai.transforms import generate_spatial_bounding_box
 
-from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.report import Report
+from planewise.evaluation.writers import ExamWriter
 from planewise.metrics import region_values, volume_scores
 from planewise.preprocessing.cardiac_features import slices_ml
 from planewise.preprocessing.exam_name import loaded_name
@@ -22,22 +22,11 @@ from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.preprocessing.load_stack import own_thickness
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import (
-    SHOWN_SLICES,
-    ShownSlice,
-    add_structure_legend,
-    hard_slices,
     overlay_labels,
-    segmentation_gallery,
-    write_shown_slices,
+    structure_colour,
 )
-from planewise.reports.slices import save_picture, stack_figure
-from planewise.reports.tables import (
-    ejection_fraction_error,
-    heartbeats,
-    summary,
-    summary_over_structures,
-    write_csv,
-)
+from planewise.reports.slices import add_legend, prediction_figure, save_picture, stack_figure
+from planewise.reports.tables import summary, summary_over_structures, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of slices in a picture.
 _DRAWN = 48
+#: The scores of a volume whose means are in ``metrics.json``, and all columns of its table for each structure.
+_MEANS = {"dice": "dice", "assd_mm": "assd", "contour_mm": "contour"}
+_SCORES = {**_MEANS, "missed": "missed"}
 
 
 class SegmentationReport(Report):
@@ -54,15 +46,14 @@ class SegmentationReport(Report):
 
     - ``metrics.json``: mean and standard deviation (with n) over the volumes of Dice, ASSD (Zhang 2024 Table 4) and mean
       contour distance (Bai 2019 Fig. 4), for each structure and over all of them (`summary_over_structures`).
-      End-diastole and end-systole of an exam count as two volumes. A missed structure has no distance: ``assd_mm`` leaves
-      it out, and ``assd_missed_1_mm`` counts it as 1.0 mm, like the paper's reference implementation (null if more than
-      half were missed); ``missed``, ``missed_share`` and ``never_predicted`` tell how many. ``contours`` is the number of
-      contour distances, which need a slice with the structure in both masks. ``volume_error_ml`` and
-      ``ejection_fraction_error_pct`` (percentage points) are the prediction minus the reference, between the phases in
-      which the reference's LV is largest and smallest; ``ejection_fraction_distance_pct`` is the latter without the sign.
-      ``diastole_dice``, ``systole_dice`` and ``diastole_volume_error_ml`` are of these two phases alone;
+      End-diastole and end-systole of an exam count as two volumes. A missed structure has no distance; ``missed`` and
+      ``never_predicted`` tell how many. ``contours`` is the number of contour distances, which need a slice with the
+      structure in both masks. ``volume_error_ml`` and ``ejection_fraction_error_pct`` (percentage points) are the
+      prediction minus the reference, between the phases in which the reference's LV is largest and smallest;
+      ``ejection_fraction_distance_pct`` is the latter without the sign. ``diastole_dice``, ``systole_dice`` and
+      ``diastole_volume_error_ml`` are of these two phases alone;
     - ``volumes.csv``: the same for each volume, with exams by their hash;
-    - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
+    - ``segmentations.png``.
 
     The evaluator must decollate. Its batches contain ``image`` and ``label``; its outputs contain ``pred``, label values
     on the label's own grid.
@@ -90,123 +81,105 @@ class SegmentationReport(Report):
     def _start(self, engine: Engine) -> None:
         self._rows: list[dict[str, Any]] = []
         self._shown: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]] = []
-        self._hard: dict[str, ShownSlice] = {}
+        self._predicted: set[int] = set()
+        self._empty = 0
         length = engine.state.epoch_length or 1
         self._example_rows = set(np.linspace(0, length - 1, min(self.examples, length)).astype(int).tolist())
 
     def _collect(self, engine: Engine) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            prediction, reference = output["pred"][0].cpu(), item["label"][0].cpu()
+            prediction, reference = torch.as_tensor(output["pred"][0].cpu()), torch.as_tensor(item["label"][0].cpu())
             spacing = item["label"].affine[:3, :3].norm(dim=0).tolist()
-            exam = loaded_name(item["image"])
-            scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.scored)
+            scores = volume_scores(prediction, reference, spacing, self.scored)
             thickness = own_thickness(item["slice_affines"]) if "slice_affines" in item else None
-            phase = item.get("phase", "")
-            row = {"exam": item.get("exam", exam), "phase": phase}
-            for (values, name), score in zip(self.scored.items(), scores.values(), strict=True):
-                row |= {
-                    f"{name}_dice": score["dice"],
-                    f"{name}_assd_mm": score["assd"],
-                    f"{name}_contour_mm": score["contour"],
-                    f"{name}_missed": score["missed"],
-                    f"{name}_ml": _volume(prediction, values, item, thickness),
-                    f"{name}_reference_ml": _volume(reference, values, item, thickness),
-                }
-            row["empty"] = not np.isin(reference, list(self.structures)).any()
-            row["predicted"] = sorted(int(value) for value in prediction.unique())
+            row = {"exam": item.get("exam", loaded_name(item["image"])), "phase": item.get("phase", "")}
+            for values, name in self.scored.items():
+                row |= {f"{name}_{kind}": scores[name][key] for kind, key in _SCORES.items()}
+                row[f"{name}_ml"] = _volume(prediction, values, item, thickness)
+                row[f"{name}_reference_ml"] = _volume(reference, values, item, thickness)
             if len(self._rows) in self._example_rows:
-                native = item["native_image"][0].cpu().numpy()
+                arrays = item["native_image"][0].cpu().numpy(), prediction.numpy(), reference.numpy()
                 labelled = np.flatnonzero(reference.numpy().any(axis=(0, 1)))
-                middle = int(labelled[len(labelled) // 2]) if len(labelled) else native.shape[-1] // 2
+                middle = int(labelled[len(labelled) // 2]) if len(labelled) else reference.shape[-1] // 2
                 dice = np.mean([float(score["dice"]) for score in scores.values()])
-                caption = f"{row['exam'][:4]} {phase}\nDice of the volume {dice:.2f}"
-                self._shown.append(
-                    (native[..., middle], prediction.numpy()[..., middle], reference.numpy()[..., middle], caption)
-                )
-                for rank in hard_slices(reference.numpy()):
-                    arrays = (array[..., rank] for array in (native, reference.numpy(), prediction.numpy()))
-                    self._hard[f"{row['exam']} {phase} slice {rank + 1}"] = ShownSlice(*arrays)
+                caption = f"{row['exam'][:4]} {row['phase']}\nDice of the volume {dice:.2f}"
+                self._shown.append((*(array[..., middle] for array in arrays), caption))
+            self._empty += not np.isin(reference, list(self.structures)).any()
+            self._predicted |= {int(value) for value in prediction.unique()}
             self._rows.append(row)
 
-    def _missed(self, names: Sequence[str]) -> dict[str, Any]:
-        """The distances with 1.0 mm for each missed structure, unless more than half of the structures were missed; and the
-        share that was missed."""
-        missed = [[row[f"{name}_missed"] for name in names] for row in self._rows]
-        share = float(np.mean(missed))
-        distances = [
-            [math.nan if share > 0.5 else 1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for name in names]
-            for row in self._rows
-        ]
-        return {"assd_missed_1_mm": summary_over_structures(distances), "missed_share": share}
+    def _of(self, name: str, rows: Sequence[Mapping[str, Any]] | None = None) -> list[float]:
+        """A column of the volumes' rows, or of some of them."""
+        return [row[name] for row in (self._rows if rows is None else rows)]
 
-    def _heartbeat_scores(self, name: str) -> dict[str, Any]:
-        """Scores of a structure at end-diastole and end-systole of each exam with several phases, and of a ventricle's
-        volume at end-diastole and ejection fraction (predicted minus reference, percentage points)."""
-        if not (beats := [*heartbeats(self._rows).values()]):
-            return {}
-        scores = {
-            "diastole_dice": summary([first[f"{name}_dice"] for first, _ in beats]),
-            "systole_dice": summary([last[f"{name}_dice"] for _, last in beats]),
-        }
+    def _volume_scores(self, name: str) -> dict[str, Any]:
+        """Errors of a structure's volume; for exams with several phases of a heart, also the scores at end-diastole and
+        end-systole, where the reference's LV is largest and smallest, and a ventricle's ejection fraction (predicted minus
+        reference, percentage points)."""
+
+        def error(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+            return np.subtract(self._of(f"{name}_ml", rows), self._of(f"{name}_reference_ml", rows))
+
+        scores = {"volume_error_ml": summary(error(self._rows))}
+        exams: dict[str, list[dict[str, Any]]] = {}
+        for row in self._rows:
+            exams.setdefault(row["exam"], []).append(row)
+        cines = [rows for rows in exams.values() if len(rows) > 1 and "LV_reference_ml" in rows[0]]
+        if not cines:
+            return scores
+        first, last = (
+            [choose(rows, key=lambda row: row["LV_reference_ml"]) for rows in cines] for choose in (max, min)
+        )
+        for moment, rows in (("diastole", first), ("systole", last)):
+            scores[f"{moment}_dice"] = summary(self._of(f"{name}_dice", rows))
         if name in ("LV", "RV"):
-            errors = [ejection_fraction_error(*beat, name) for beat in beats]
-            scores["diastole_volume_error_ml"] = summary(
-                [first[f"{name}_ml"] - first[f"{name}_reference_ml"] for first, _ in beats]
-            )
+            with np.errstate(divide="ignore", invalid="ignore"):
+                left = [
+                    np.divide(self._of(f"{name}{which}_ml", last), self._of(f"{name}{which}_ml", first))
+                    for which in ("", "_reference")
+                ]
+            errors = 100 * (left[1] - left[0])
+            scores["diastole_volume_error_ml"] = summary(error(first))
             scores["ejection_fraction_error_pct"] = summary(errors)
-            scores["ejection_fraction_distance_pct"] = summary([abs(error) for error in errors])
+            scores["ejection_fraction_distance_pct"] = summary(abs(errors))
         return scores
 
     def write(self) -> dict[str, Any]:
         names = list(self.scored.values())
-        structures = {
-            name: {
-                "dice": summary([row[f"{name}_dice"] for row in self._rows]),
-                "assd_mm": summary([row[f"{name}_assd_mm"] for row in self._rows]),
-                **self._missed([name]),
-                "contour_mm": summary([row[f"{name}_contour_mm"] for row in self._rows]),
-                "contours": sum(math.isfinite(row[f"{name}_contour_mm"]) for row in self._rows),
-                "missed": sum(row[f"{name}_missed"] for row in self._rows),
-            }
-            for name in names
-        }
-        columns = {key: [row[key] for row in self._rows] for key in self._rows[0] if key not in ("predicted", "empty")}
+        structures: dict[str, dict[str, Any]] = {}
+        columns = {key: self._of(key) for key in self._rows[0]}
         for name in names:
-            sizes = [columns.pop(key) for key in (f"{name}_ml", f"{name}_reference_ml")]
-            if np.isfinite(sizes).any():
-                columns |= dict(zip((f"{name}_ml", f"{name}_reference_ml"), sizes, strict=True))
-                structures[name]["volume_error_ml"] = summary(
-                    [found - true for found, true in zip(*sizes, strict=True)]
-                )
-                if "LV" in names:
-                    structures[name] |= self._heartbeat_scores(name)
-        predicted = {value for row in self._rows for value in row["predicted"]}
+            structures[name] = {kind: summary(self._of(f"{name}_{kind}")) for kind in _MEANS}
+            structures[name]["contours"] = sum(map(math.isfinite, self._of(f"{name}_contour_mm")))
+            structures[name]["missed"] = sum(self._of(f"{name}_missed"))
+            volumes = {key: columns.pop(key) for key in (f"{name}_ml", f"{name}_reference_ml")}
+            if np.isfinite([*volumes.values()]).any():
+                columns |= volumes
+                structures[name] |= self._volume_scores(name)
         mean: dict[str, Any] = {
             kind: summary_over_structures([[row[f"{name}_{kind}"] for name in names] for row in self._rows])
-            for kind in ("dice", "assd_mm", "contour_mm")
+            for kind in _MEANS
         }
-        mean |= self._missed(names)
-        metrics = {
-            "volumes": len(self._rows),
-            "exams": len({row["exam"] for row in self._rows}),
-            "mean": mean
-            | {count: sum(entry[count] for entry in structures.values()) for count in ("contours", "missed")},
-            "structures": structures,
-            "never_predicted": [name for values, name in self.scored.items() if not predicted & set(values)],
-        }
-        if empty := sum(row["empty"] for row in self._rows):
+        mean |= {count: sum(entry[count] for entry in structures.values()) for count in ("contours", "missed")}
+        if self._empty:
             logger.warning(
                 "%d of %d reference masks are empty, so Dice is 1 for an empty prediction; the values of structures are %s",
-                empty,
+                self._empty,
                 len(self._rows),
                 ", ".join(map(str, self.structures)),
             )
         write_csv(self.folder / "volumes.csv", columns)
-        write_shown_slices(self.folder / SHOWN_SLICES, self._hard)
         images, predictions, references, captions = zip(*self._shown, strict=True)
-        shown = (images, predictions, references, captions, self.structures)
-        save_picture(self.folder / "segmentations.png", lambda: segmentation_gallery(*shown), 100)
-        return metrics
+        legend = (self.structures.values(), [*map(structure_colour, self.structures)])
+        shown = (images, predictions, references, captions, overlay_labels, *legend, "reference")
+        save_picture(self.folder / "segmentations.png", lambda: prediction_figure(*shown), 100)
+        return {
+            "volumes": len(self._rows),
+            "exams": len(set(self._of("exam"))),
+            "mean": mean,
+            "structures": structures,
+            "never_predicted": [name for values, name in self.scored.items() if not self._predicted & set(values)],
+        }
 
 
 def _volume(
@@ -222,8 +195,7 @@ class SegmentationWriter(ExamWriter):
     """For every stack, write ``output_dir/<name>/segmentation.png``: its slices with the predicted labels on top; if
     there are many slices, `_DRAWN` of them, evenly spaced.
 
-    Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. The evaluator's
-    batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
+    The evaluator's batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
 
     Args:
         output_dir: folder for the results.
@@ -261,7 +233,7 @@ def draw_segmentation(
             f"{title}. {RESEARCH_ONLY}",
             [int(number) + 1 for number in drawn],
         )
-        add_structure_legend(figure, structures)
+        add_legend(figure, structures.values(), [*map(structure_colour, structures)])
         return figure
 
     save_picture(folder / "segmentation.png", draw)

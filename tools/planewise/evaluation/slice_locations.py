@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from planewise.data.datalist import rows_by_stack, slice_position
-from planewise.evaluation.exam_writer import ExamWriter
-from planewise.evaluation.pretext_report import CollectorResults, ScoredBatch
+from planewise.evaluation.report import CollectorResults, ScoredBatch
+from planewise.evaluation.writers import ExamWriter
 from planewise.geometry import location_order, order_strength
 from planewise.losses import predicted_location
 from planewise.metrics import location_scores
@@ -107,15 +108,8 @@ def stack_places(items: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:
 
 
 def pair_logits(network: SharedEncoderNet, features: Tensor) -> NDArray[np.floating]:
-    """The head's logits for every ordered pair of slices.
-
-    Args:
-        network: network for two slices, with one logit.
-        features: features of the encoder, ``(k, D)``.
-
-    Returns:
-        ``(k, k)``; the row is the first slice of the pair, the column the second.
-    """
+    """The logits ``(k, k)`` of a network for two slices for every ordered pair of the encoder's features ``(k, D)``;
+    the row is the first slice of the pair, the column the second."""
     weights = next(network.head.parameters())
     features, count = features.to(weights), len(features)
     first, second = features[:, None].expand(-1, count, -1), features[None].expand(count, -1, -1)
@@ -123,6 +117,7 @@ def pair_logits(network: SharedEncoderNet, features: Tensor) -> NDArray[np.float
         return network.head(torch.cat([first, second], dim=-1))[..., 0].float().cpu().numpy()
 
 
+@dataclass(eq=False, repr=False)
 class LabelSlicesd(Transform):
     """Label whole slices by their location, and also return the locations as numbers.
 
@@ -143,73 +138,49 @@ class LabelSlicesd(Transform):
         start: name of the slice at location 0, for the linear mapping.
     """
 
-    def __init__(self, mapping: Mapped = "linear", min_order: float = 0.7, start: str = "basal") -> None:
-        self.mapping = mapping
-        self.min_order = min_order
-        self.start = start
+    mapping: Mapped = "linear"
+    min_order: float = 0.7
+    start: str = "basal"
+
+    def locations(self, item: Mapping[Hashable, Any]) -> NDArray[np.floating]:
+        """The location of each slice, ``(slices,)``, read at the middle of the slice, which is on the volume's grid
+        despite any padding."""
+        channel = np.asarray(item["pred"][0].cpu())
+        return channel[channel.shape[0] // 2, channel.shape[1] // 2]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        return with_locations(data, channel_locations(data["pred"]), self.mapping, self.min_order, self.start)
+        item = dict(data)
+        prediction, locations = item["pred"], self.locations(item)
+        order, verdict = self.judged(locations)
+        numbers = np.searchsorted(_THIRDS[self.mapping], locations, side="right") + 1
+        if verdict == _NO_ORDER:
+            numbers[:] = 0
+        labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
+        item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
+        item["locations"] = locations
+        result = {"note": RESEARCH_ONLY, **item.get("result", {}), "verdict": verdict, "order": round(order, 3)}
+        item["result"] = json_values(result | {"locations": [round(float(value), 4) for value in locations]})
+        return item
+
+    def judged(self, locations: NDArray[np.floating]) -> tuple[float, str]:
+        """The order of a stack with these locations of its slices (`location_order`), and the verdict in words."""
+        order = location_order(locations, self.mapping)
+        if not order_strength(order, self.mapping) >= self.min_order:
+            return order, _NO_ORDER
+        if self.mapping == "sine":
+            # the middle is the balance point of the locations, which is more stable than their maximum
+            above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
+            middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
+            return order, f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
+        return order, f"{'first' if order > 0 else 'last'} slice is {self.start}"
 
 
-def with_locations(
-    data: Mapping[Hashable, Any], locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str
-) -> dict[Hashable, Any]:
-    """An item with the output of `LabelSlicesd`, from the locations of its slices.
-
-    Args:
-        data: item with ``pred``, ``(1, i, j, slices)``; only its shape and metadata are used.
-        locations: ``(slices,)``.
-        mapping, min_order, start: see `LabelSlicesd`.
-    """
-    item = dict(data)
-    prediction = item["pred"]
-    order, verdict = stack_verdict(locations, mapping, min_order, start)
-    numbers = np.searchsorted(_THIRDS[mapping], locations, side="right") + 1
-    if verdict == _NO_ORDER:
-        numbers[:] = 0
-    labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
-    item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
-    item["locations"] = locations
-    result = {"note": RESEARCH_ONLY, **item.get("result", {}), "verdict": verdict, "order": round(order, 3)}
-    item["result"] = json_values(result | {"locations": [round(float(value), 4) for value in locations]})
-    return item
-
-
-def channel_locations(prediction: Tensor) -> NDArray[np.floating]:
-    """The location of each slice, ``(slices,)``, from the channel ``(1, i, j, slices)``. The channel is constant over each
-    slice. The location is read at the middle of the slice, which is on the volume's grid despite any padding."""
-    channel = np.asarray(prediction[0].cpu())
-    return channel[channel.shape[0] // 2, channel.shape[1] // 2]
-
-
-def stack_verdict(locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str) -> tuple[float, str]:
-    """Judge a stack by the locations of its slices.
-
-    Args:
-        locations: ``(slices,)``.
-        mapping, min_order, start: see `LabelSlicesd`.
-
-    Returns:
-        The order (`location_order`), and the verdict in words.
-    """
-    order = location_order(locations, mapping)
-    if not order_strength(order, mapping) >= min_order:
-        return order, _NO_ORDER
-    if mapping == "sine":
-        # the middle is the balance point of the locations, which is more stable than their maximum
-        above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
-        middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
-        return order, f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
-    return order, f"{'first' if order > 0 else 'last'} slice is {start}"
-
-
-class OrderSlicesd(Transform):
+class OrderSlicesd(LabelSlicesd):
     """Put the slices of a stack in order by the votes of all their pairs (`places_by_votes`), and name its ends.
 
     Reads ``features``, ``(slices, D)``, from `SliceFeaturesd`, and the shape of ``pred``, ``(1, i, j, slices)``. Writes
-    the same entries as `LabelSlicesd`: ``pred`` with the thirds of the stack as labels, ``locations`` and ``result``. A
-    location is the slice's position in the predicted order, from 0 for the first to 1 for the last.
+    the same entries as `LabelSlicesd`. A location is the slice's position in the predicted order, from 0 for the first to 1
+    for the last.
 
     Args:
         network: network whose head takes the features of two slices.
@@ -217,13 +188,11 @@ class OrderSlicesd(Transform):
     """
 
     def __init__(self, network: SharedEncoderNet, min_order: float = 0.7, start: str = "basal") -> None:
+        super().__init__(min_order=min_order, start=start)
         self.network = network
-        self.min_order = min_order
-        self.start = start
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        places = places_by_votes(pair_logits(self.network, torch.as_tensor(data["features"])))
-        return with_locations(data, places, "linear", self.min_order, self.start)
+    def locations(self, item: Mapping[Hashable, Any]) -> NDArray[np.floating]:
+        return places_by_votes(pair_logits(self.network, torch.as_tensor(item["features"])))
 
 
 class LocationWriter(ExamWriter):
@@ -235,7 +204,7 @@ class LocationWriter(ExamWriter):
       slices run in another direction;
     - ``locations.png``: the slices with their locations.
 
-    Attach it to the evaluator of an inference config, whose postprocessing runs `LabelSlicesd` or `OrderSlicesd`.
+    The inference's postprocessing runs `LabelSlicesd` or `OrderSlicesd`.
 
     Args:
         output_dir: folder for the results.

@@ -2,18 +2,95 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
+
+import numpy as np
 
 from planewise.errors import InputError
 from planewise.exams import any_organ, cardiac, knee
-from planewise.exams.anatomy import Anatomy, Look, Words
 from planewise.exams.cardiac_views import VIEWS
-from planewise.exams.knee_series import CONTRASTS
-from planewise.exams.knee_series import STACK as KNEE_STACK
-from planewise.exams.knee_series import VIEWS as KNEE_VIEWS
+from planewise.exams.exam import Recognition
+from planewise.exams.knee import CONTRASTS
+from planewise.exams.knee import STACK as KNEE_STACK
+from planewise.exams.knee import VIEWS as KNEE_VIEWS
 from planewise.exams.stack import Stack
 from planewise.exams.stacks import still
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an exam is drawn. The defaults suit any organ."""
+
+    ends: tuple[str, str] = ("first", "last")  #: names of the first and the last slice
+    more_views: tuple[str, ...] = ()  #: further views, drawn next to the targets if there are any
+    fields: tuple[float, float] | None = (170.0, 170.0)  #: mm that are shown of a slice and of a view; None: all
+
+    @property
+    def locations(self) -> str:
+        """The meaning of locations 0 and 1."""
+        return f"0 {self.ends[0]}, 1 {self.ends[1]}"
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words that a study's page uses for an anatomy."""
+
+    stack: str  #: name of the stack to learn from
+    views: str  #: name of the target views
+    location: str  #: meaning of locations 0 and 1 after the pretext's target transform
+    exam: str  #: content of an exam's picture
+    regression: str = ""  #: figure of Zhang 2024 with predicted against true locations; empty if there is none
+    heatmaps: str = ""  #: figure of the paper that shows predicted heatmaps; empty if the paper has none
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """How an anatomy's exams are recognised, drawn and described."""
+
+    name: str  #: name for ``--anatomy`` and in the datalist
+    stack: str  #: name of the stack to learn from
+    called: str  #: adjective for that stack in messages
+    targets: tuple[str, ...]  #: target views; empty if only locations are learned
+    views: tuple[str, ...]  #: every view that an exam may have
+    recognise: Callable[..., Recognition]  #: function that takes stacks and returns the recognition
+    axis: Callable[
+        [Stack], np.ndarray | None
+    ]  #: unit vector (3,) along which slices are counted, RAS+; None if unknown
+    unordered: str  #: kind of the finding `no-locations` without such a vector; empty if there is nothing to order
+    moving: bool  #: whether the images of one slice are phases
+    words: Words
+    look: Look = field(default_factory=Look)
+    contrasts: tuple[str, ...] = ()  #: values of ``--contrast``, the default first
+    inputs: Literal["exams", "views", "knees", "stacks", "volumes", "photographs"] = "exams"
+    """which files are read in addition to DICOM exams. ``"exams"``: NIfTI files, as whole volumes; ``"views"``: also
+    as exams, if they are named by their view (M&Ms-2, UK Biobank); ``"knees"``: also MRNet's volumes; ``"stacks"``:
+    each suitable stack of NIfTI files is an exam; ``"volumes"``: cases of one or several channels; ``"photographs"``:
+    only photographs"""
+    modalities: tuple[str, ...] = ("MR",)  #: accepted modalities of its DICOM images
+    seen_from: Callable[[Sequence[Stack], Recognition], Recognition] | None = None  #: with another stack to learn from
+
+    @property
+    def whole(self) -> bool:
+        """Whether cases are whole volumes or photographs instead of slices or phases."""
+        return self.inputs in ("volumes", "photographs")
+
+    def prepared(self, stacks: list[Stack]) -> list[Stack]:
+        """The stacks as they are recognised: if the organ does not move, with one image per slice."""
+        return stacks if self.moving else [still(stack) for stack in stacks]
+
+    def found(self, stacks: list[Stack]) -> Recognition:
+        """The stack of an exam that networks learn from, and its views."""
+        found = self.recognise(stacks)
+        return found if self.seen_from is None else self.seen_from(stacks, found)
+
+    @property
+    def one_slice(self) -> bool:
+        """Whether the anatomy learns from one slice of an exam instead of a stack."""
+        return self.seen_from is not None
+
 
 HEART = Anatomy(
     name="cardiac",
@@ -34,10 +111,8 @@ HEART = Anatomy(
         "the stack (the paper's Figs. 2 and 3)",
         regression="Fig. 6, left",
         heatmaps="Fig. 4",
-        planners=" Published view planners reach 5.7 to 6.0 deg and 3.1 to 3.5 mm on patients (arXiv 2109.11715, "
-        "2309.12805).",
     ),
-    look=Look(ends=("base", "apex"), more_views=("3ch",), fields=(150.0, 190.0), upright=False, sigma=7.6),
+    look=Look(ends=("base", "apex"), more_views=("3ch",), fields=(150.0, 190.0)),
 )
 
 #: The heart, learned from its 4ch slice. The 2ch view and the short axis' middle slice intersect it (Bai 2019, section
@@ -81,7 +156,7 @@ KNEE = Anatomy(
         regression="Fig. 6, right",
         heatmaps="Fig. 5",
     ),
-    look=Look(ends=("right", "left"), sigma=3.0),
+    look=Look(ends=("right", "left")),
     contrasts=CONTRASTS,
 )
 
@@ -128,15 +203,19 @@ PHOTOGRAPH = replace(
 ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY, VOLUME, PHOTOGRAPH)}
 
 
-def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
-    """The anatomy with this name, set to recognise the given contrast.
+def choose_anatomy(name: str, contrast: str | None = None, view: str | None = None) -> Anatomy:
+    """The anatomy with this name, set to recognise a contrast and to learn from a view's stack; None for its own.
 
     Raises:
-        InputError: there is no such anatomy, or it has no such contrast.
+        InputError: there is no such anatomy, or it has no such contrast or stack.
     """
     if name not in ANATOMIES:
         raise InputError(f"anatomy {name!r} is not known; choose one of {', '.join(ANATOMIES)}")
     anatomy = ANATOMIES[name]
+    stacks = {other.stack: other for other in (anatomy, HEART_4CH) if other.name == name}
+    if view is not None and view not in stacks:
+        raise InputError(f"view {view!r} is not known for anatomy {name!r}; choose one of {', '.join(stacks)}")
+    anatomy = stacks[view or anatomy.stack]
     if contrast is None:
         return anatomy
     if contrast not in anatomy.contrasts:
@@ -145,25 +224,6 @@ def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
     return replace(anatomy, recognise=partial(anatomy.recognise, contrast=contrast))
 
 
-def seen_from(anatomy: Anatomy, view: str | None) -> Anatomy:
-    """The variant of an anatomy that learns from this view's stack; the anatomy itself if ``view`` is None.
-
-    Raises:
-        InputError: the anatomy does not learn from that view.
-    """
-    there = {other.stack: other for other in (*ANATOMIES.values(), HEART_4CH) if other.name == anatomy.name}
-    if view is None or view == anatomy.stack:
-        return anatomy
-    if view not in there:
-        raise InputError(f"view {view!r} is not known for anatomy {anatomy.name!r}; choose one of {', '.join(there)}")
-    return replace(there[view], recognise=anatomy.recognise)
-
-
 def anatomy_of_stack(stack: str) -> Anatomy | None:
     """The anatomy that learns from a stack of this name, ``"sax"``, ``"4ch"`` or ``"sagittal"``; None if there is none."""
     return next((anatomy for anatomy in (*ANATOMIES.values(), HEART_4CH) if anatomy.stack == stack), None)
-
-
-def prepare(stacks: list[Stack], anatomy: Anatomy) -> list[Stack]:
-    """Prepare an exam's stacks for recognition: if the organ does not move, keep one image per slice."""
-    return stacks if anatomy.moving else [still(stack) for stack in stacks]

@@ -3,18 +3,16 @@
 The rule
 --------
 Every stack of `MIN_SLICES` slices or more that is not a localizer becomes a separate exam, because every contrast and
-orientation of a study is equally useful if no particular organ is wanted. Exams of one study belong to one patient,
-so all of them are in one section of the split. Slices are counted towards the patient's left, front or head, depending on the
-body axis that is nearest to the stack's normal (`planewise.geometry.to_left_front_or_head`): sagittal stacks run from
-right to left (like those of knees), coronal stacks from back to front, and axial stacks from feet to head.
+orientation of a study is equally useful if no particular organ is wanted. Exams of one study belong to one patient. Slices
+are counted towards the patient's left, front or head, depending on the body axis that is nearest to the stack's normal
+(`planewise.geometry.to_left_front_or_head`).
 
 Limits
 ------
 - Pixels are ignored, so noise scans, maps and phantoms count as stacks too.
-- If two axes are equally near to the normal and would count the slices from opposite ends, as for the short axis of
-  many hearts, there are no locations.
-- Images over time (cines, perfusion) count as phases of a slice, and so do images with one diffusion weighting in
-  several directions.
+- If two axes are equally near to the normal and would count the slices from opposite ends, as for the short axis of many
+  hearts, there are no locations.
+- Images over time (cines, perfusion) and diffusion directions count as phases of a slice.
 """
 
 from __future__ import annotations
@@ -24,10 +22,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from planewise.exams.exam import Exam
+from planewise.exams.exam import Exam, Recognition
 from planewise.exams.grouping import common_folder
-from planewise.exams.recognition import Recognition
-from planewise.exams.stack import Stack, is_localizer
+from planewise.exams.stack import Stack, is_localizer, localizers
 from planewise.findings import finding
 from planewise.geometry import to_left_front_or_head
 
@@ -35,23 +32,13 @@ from planewise.geometry import to_left_front_or_head
 MIN_SLICES = 4
 
 
-def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
-    """Choose the suitable stack with the most slices; of several such stacks, choose the last acquired.
-
-    Args:
-        stacks: stacks of one exam, from `stacks.build_stacks`.
-        chosen: index of the stack, if a person has chosen it.
-
-    Returns:
-        The stack and its axis; remarks describe the other stacks.
-    """
-    remarks = {
-        index: finding("stack-remark", kind="localizer") for index, stack in enumerate(stacks) if is_localizer(stack)
-    }
-    result = Recognition(remarks=remarks)
+def recognise(stacks: list[Stack]) -> Recognition:
+    """The suitable stack of an exam with the most slices (of several, the last acquired) and its axis; remarks describe the
+    other stacks."""
+    result = Recognition(remarks=localizers(stacks))
     order = sorted(range(len(stacks)), key=lambda index: (suits(stacks[index]), len(stacks[index].slices), index))
-    result.candidate = chosen if chosen is not None else order[-1] if order else None
-    if result.candidate is None or (chosen is None and not suits(stacks[result.candidate])):
+    result.candidate = order[-1] if order else None
+    if result.candidate is None or not suits(stacks[result.candidate]):
         most = max((len(stack.slices) for stack in stacks), default=0)
         result.findings = [finding("no-stack", least=MIN_SLICES, most=most)]
         return result
@@ -79,7 +66,7 @@ def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
             continue
         rest = [stack for stack in exam.stacks if not suits(stack)]
         for number, stack in enumerate(suiting, start=1):
-            own = {"folder": common_folder([frame for entry in stack.slices for frame in entry.phases])}
+            own = {"folder": common_folder(stack.frames)}
             if number > 1:
                 own |= {"key": f"{exam.key}|stack {number}", "findings": []}
             apart.append(replace(exam, stacks=[stack] if number > 1 else [stack, *rest], **own))

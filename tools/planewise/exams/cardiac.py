@@ -2,47 +2,42 @@
 
 The rule
 --------
-The left ventricle points left, anterior and inferior from base to apex. The short-axis stack is the multi-slice cine
-stack whose normal is nearest to that direction and lies in the planes of the long-axis views. Its normal, directed from
-base to apex, is the long axis, and every other plane intersects the middle of the stack in a line. Angles are measured
-about the long axis on a clock that is fixed to the heart. 0 degrees is the patient's right-left axis, turned by the
-shortest rotation that takes the usual long axis to this exam's long axis. On this clock, the lines of the standard
-views are about 60 degrees apart:
+The left ventricle points left, anterior and inferior from base to apex. The short-axis stack is the multi-slice cine stack
+whose normal is nearest to that direction and lies in the planes of the long-axis views. Its normal, directed from base to
+apex, is the long axis, and every other plane intersects the middle of the stack in a line. Angles are measured about the long
+axis on a clock that is fixed to the heart. 0 degrees is the patient's right-left axis, turned by the shortest rotation that
+takes the usual long axis to this exam's long axis. The lines of the standard views are about 60 degrees apart:
 
 - 4ch, the horizontal long axis, nearly contains the right-left axis (-4 degrees),
 - 2ch, the vertical long axis, nearly contains the superior-inferior axis (64 degrees),
 - 3ch lies between the other two and nearly contains the anterior-posterior axis (124 degrees).
 
-All three contain the long axis and pass through the middle of the left ventricle, so their lines meet in one point. The
-views of the right ventricle have angles like the 2ch view, but pass 20 to 45 mm to the patient's right of that point:
-rv2ch through the middle of the right ventricle, and the tilted rvot through its outflow tract.
+All three contain the long axis and pass through the middle of the left ventricle, so their lines meet in one point. The views
+of the right ventricle have angles like the 2ch view, but pass 20 to 45 mm to the patient's right of that point: rv2ch through
+the middle of the right ventricle, and the tilted rvot through its outflow tract.
 
-Each view is therefore modelled as a Gaussian in angle, in tilt against the long axis and in distance from the ventricle's
-middle (`VIEWS`). All planes of the exam share two unknowns: the roll of the heart about its long axis, and the position of
+Each view is modelled as a Gaussian in angle, in tilt against the long axis and in distance from the ventricle's middle
+(`VIEWS`). All planes of the exam share two unknowns: the roll of the heart about its long axis, and the position of
 the middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are
-scored, with both unknowns integrated out. The confidence in a plane's view is the total probability of all assignments
-that give the plane this view. The series' name is only a hint: it shifts the odds by a factor of 4, or of 20 if it
-mentions the right ventricle. M&Ms-2 and UK Biobank, whose files are named by their view, are believed. The names of DSBCC's
-folders (``4ch_12``) are hints: its DICOM files have the scanner's own geometry, which a conversion can mirror in NIfTI files.
+scored, with both unknowns integrated out. The confidence in a plane's view is the total probability of all
+assignments that give the plane this view. The series' name is only a hint: it shifts the odds by a factor of 4, or of
+20 if it mentions the right ventricle. M&Ms-2 and UK Biobank, whose files are named by their view, are believed; the
+names of DSBCC's folders (``4ch_12``) are hints, because its DICOM files have the scanner's own geometry, which a
+conversion can mirror in NIfTI files.
 
-The angles are means over four real exams. The pictures of one exam are part of this project; the slice geometry of the
-other three is public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114,
-140, 112 degrees). The distance of the ventricle's middle from the image centre comes from thirteen Sunnybrook patients
-(12 mm along each axis). The widths are larger than these spreads, to allow for planes that are rotated by 8 degrees and
-shifted by 10 mm.
+The angles are means over four real exams. The pictures of one exam are part of this project; the slice geometry of the other
+three is public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114, 140, 112
+degrees). The distance of the ventricle's middle from the image centre comes from thirteen Sunnybrook patients (12 mm along
+each axis). The widths are larger than these spreads, to allow for planes that are rotated by 8 degrees and shifted by 10 mm.
 
 Limits
 ------
-- Hearts on the right (dextrocardia), or rotated by more than about 30 degrees from the usual pose, are misnamed or
-  undecided.
-- If the left ventricle's 2ch view was not acquired, only the distance from the image centre identifies the right
-  ventricle's view. That view is usually undecided and left out. If the right ventricular view of the real exam is
-  rotated by 8 degrees and shifted by 10 mm, one in eight copies is called 2ch. A series name that contains RV settles
-  the question.
+- Hearts on the right (dextrocardia), or rotated by more than about 30 degrees from the usual pose, are misnamed or undecided.
+- If the left ventricle's 2ch view was not acquired, the right ventricle's is usually undecided and left out; one in eight
+  copies of the real exam's, rotated by 8 degrees and shifted by 10 mm, is called 2ch. A name that contains RV settles it.
 - rv2ch and rvot overlap; if only one of them was acquired, it may get the other's name.
-- If two planes show one view (a repeat, a pilot scan), the more likely plane is used. But if the planes lie within 10
-  degrees and 12 mm of each other and are about equally likely, the last acquired plane is used, with cines before
-  single frames.
+- If two planes show one view (a repeat, a pilot scan), the more likely plane is used. But if the planes lie within 10 degrees
+  and 12 mm of each other and are about equally likely, the last acquired is used, with cines before single frames.
 - Pixels are ignored: a gated knee scan at a heart's angles counts as a heart.
 """
 
@@ -54,9 +49,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from planewise.exams.cardiac_scores import Candidate, assign, is_straight
-from planewise.exams.cardiac_views import HEART_WORDS, VIEWS, named_organ, named_view
-from planewise.exams.recognition import FoundView, Recognition
+from planewise.exams.cardiac_views import HEART_WORDS, VIEWS, Candidate, assign, is_straight, named_organ, named_view
+from planewise.exams.exam import FoundView, Recognition
 from planewise.exams.stack import LIKE_ANGLE, Stack
 from planewise.findings import FLAG, Finding, finding
 from planewise.geometry import MIN_BASE_APEX_COSINE, base_to_apex
@@ -79,19 +73,9 @@ MIN_SLICES = 3
 _CINE_SLICES = 0.5
 
 
-def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition:
-    """The short-axis stack of an exam and the planes of its long-axis views.
-
-    Args:
-        stacks: stacks of one exam, from `stacks.build_stacks`.
-        short_axis: index of the short-axis stack, if a person has chosen it.
-
-    Returns:
-        The short-axis stack, its axis from base to apex, and one plane for each view whose confidence exceeds
-        `MIN_CONFIDENCE`.
-    """
-    if short_axis is not None:
-        return _recognise_views(stacks, short_axis, 1.0, _score_stack(stacks, short_axis)[1])
+def recognise(stacks: list[Stack]) -> Recognition:
+    """The short-axis stack among the stacks of one exam, its axis from base to apex, and one plane for each view whose
+    confidence exceeds `MIN_CONFIDENCE`."""
     large = [index for index, stack in enumerate(stacks) if len(stack.slices) >= MIN_SLICES]
     named = [index for index in large if stacks[index].view == "sax"]
     scored = sorted(
@@ -103,39 +87,38 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
         result = Recognition(findings=[finding("no-stack", least=MIN_SLICES, most=most)])
         _believe_names(result, stacks)
         return result
-    odds, planes, best = scored[_cine_instead_of(stacks, scored[0][2], scored)]
-    confidence = float(1 / (1 + np.exp(-odds)))
-    if named or confidence >= MIN_STACK_CONFIDENCE:
-        result = _recognise_views(stacks, best, 1.0 if named else confidence, planes)
-        if confidence < MIN_STACK_CONFIDENCE:
-            result.findings.append(finding("view-doubtful", kind="stack"))
+    odds, planes, best = _cine_of(stacks, scored)
+    confidence = _probability(odds)
+    if not named and confidence < MIN_STACK_CONFIDENCE:
+        result = Recognition(candidate=best, confidence=confidence, findings=_why_no_short_axis(stacks[best]))
+        _believe_names(result, stacks)
         return result
-    result = Recognition(candidate=best, confidence=confidence, findings=_why_no_short_axis(stacks[best]))
-    _believe_names(result, stacks)
-    return result
-
-
-def _cine_instead_of(stacks: list[Stack], first: int, scored: Sequence[tuple[float, list[Candidate], int]]) -> int:
-    """If stack ``first`` is not a gated cine (perfusion, real time, a map, derived images): the place in ``scored`` of the
-    first gated cine in its direction. Otherwise, or if there is none: 0."""
-    best = stacks[first]
-    if best.is_cine:
-        return 0
-    few = _CINE_SLICES * len(best.slices)
-    for place, (odds, _, index) in enumerate(scored):
-        stack = stacks[index]
-        certain = 1 / (1 + np.exp(-odds)) >= MIN_STACK_CONFIDENCE
-        if certain and stack.is_cine and stack.angle_to(best) < LIKE_ANGLE and len(stack.slices) >= few:
-            return place
-    return 0
-
-
-def _recognise_views(stacks: list[Stack], chosen: int, confidence: float, planes: list[Candidate]) -> Recognition:
-    result = Recognition(stack=chosen, candidate=chosen, confidence=confidence, axis=long_axis(stacks[chosen]))
+    result = Recognition(stack=best, candidate=best, confidence=1.0 if named else confidence)
+    result.axis = long_axis(stacks[best])
     _choose_views(result, planes)
     _believe_names(result, stacks)
     _tell_what_is_left(result, stacks)
+    if confidence < MIN_STACK_CONFIDENCE:
+        result.findings.append(finding("view-doubtful", kind="stack"))
     return result
+
+
+def _probability(odds: float) -> float:
+    return float(1 / (1 + np.exp(-odds)))
+
+
+def _cine_of(
+    stacks: list[Stack], scored: list[tuple[float, list[Candidate], int]]
+) -> tuple[float, list[Candidate], int]:
+    """The first entry or, if its stack is not a gated cine (perfusion, real time, a map, derived images), the first one of a
+    gated cine in its direction, if there is one."""
+    best = stacks[scored[0][2]]
+    for entry in scored if not best.is_cine else ():
+        stack = stacks[entry[2]]
+        like = stack.angle_to(best) < LIKE_ANGLE and len(stack.slices) >= _CINE_SLICES * len(best.slices)
+        if like and stack.is_cine and _probability(entry[0]) >= MIN_STACK_CONFIDENCE:
+            return entry
+    return scored[0]
 
 
 def _believe_names(result: Recognition, stacks: Sequence[Stack]) -> None:
@@ -154,13 +137,9 @@ def _believe_names(result: Recognition, stacks: Sequence[Stack]) -> None:
 
 
 def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
-    """The result of `recognise`, with the 4ch slice as the stack to learn from.
-
-    Returns:
-        The 4ch slice is the stack; the plane of the short axis' middle slice (the more basal one of two middle slices)
-        is added to the views. Without a 4ch view, the stack is None, and the candidate is the plane whose series is
-        named 4ch, if there is exactly one.
-    """
+    """The result of `recognise`, with the 4ch slice as the stack to learn from. The plane of the short axis' middle slice
+    (the more basal one of two) is added to the views. Without a 4ch view, the stack is None, and the candidate is the plane
+    whose series is named 4ch, if there is exactly one."""
     view = found.views.get("4ch")
     changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={})
     # what makes the short axis doubtful does not make the 4ch view doubtful
@@ -235,20 +214,11 @@ def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Cand
             continue
         distance = [abs(stack.normal @ (stack.image_centre(entry) - middle)) for entry in stack.slices]
         few = len(stack.slices) <= 5
+        hint = named_view(stack.text if few else "")
         for rank, entry in enumerate(stack.slices):
             if few or rank == int(np.argmin(distance)):
-                planes.append(
-                    Candidate(
-                        stack=index,
-                        slice=rank,
-                        point=stack.image_centre(entry),
-                        normal=stack.normal,
-                        hint=named_view(stack.text if few else ""),
-                        phases=len(entry.phases),
-                        acquired=entry.acquired,
-                        series=entry.series,
-                    )
-                )
+                centre, phases = stack.image_centre(entry), len(entry.phases)
+                planes.append(Candidate(index, rank, centre, stack.normal, hint, phases, entry.acquired, entry.series))
     most = max((plane.phases for plane in planes), default=1)
     for plane in planes:
         plane.cine = 2 * plane.phases >= most
@@ -269,11 +239,8 @@ def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
         repeats = [plane for plane in nearest.values() if _is_repeat(plane, likeliest, view)]
         chosen = max(repeats, key=lambda plane: (plane.cine, plane.acquired))
         confidence = chosen.posterior[view]
-        runners_up = {
-            name: round(share, 3)
-            for name, share in sorted(chosen.posterior.items(), key=lambda entry: -entry[1])
-            if name != view and share >= 0.005
-        }
+        shares = sorted(chosen.posterior.items(), key=lambda entry: -entry[1])
+        runners_up = {name: round(share, 3) for name, share in shares if name != view and share >= 0.005}
         found = FoundView(view, chosen.stack, chosen.slice, confidence, runners_up, chosen.hint)
         if confidence < MIN_CONFIDENCE:
             result.undecided.append(found)
@@ -293,24 +260,12 @@ def _is_repeat(plane: Candidate, other: Candidate, view: str) -> bool:
 def _why_no_short_axis(stack: Stack) -> list[Finding]:
     """Why the stack nearest to a short axis is none."""
     degrees, limit = angle_to_usual_axis(stack), np.degrees(np.arccos(MIN_BASE_APEX_COSINE))
-    found = [
-        finding(
-            "not-recognised",
-            count=len(stack.slices),
-            degrees=round(degrees),
-            limit=round(float(limit)),
-            kind="no-short-axis",
-        )
-    ]
+    values = {"count": len(stack.slices), "degrees": round(degrees), "limit": round(float(limit))}
+    found = [finding("not-recognised", kind="no-short-axis", **values)]
     if part := named_organ(f"{stack.body_part} {stack.text}"):
         found.append(finding("series-of-organ", organ=part))
-    if degrees <= limit:
-        if stack.phase_counts[1] < 5:
-            found.append(finding("not-recognised", least=5, kind="few-phases"))
-        if not re.search(HEART_WORDS, stack.text):
-            found.append(finding("not-recognised", kind="no-name"))
-        if is_straight(stack.normal):
-            found.append(finding("not-recognised", kind="straight"))
+    if degrees <= limit and stack.phase_counts[1] < 5:
+        found.append(finding("not-recognised", least=5, kind="few-phases"))
     return found
 
 
@@ -332,5 +287,4 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
     for index, stack in enumerate(stacks):
         if index not in (result.stack, *used) and stack.angle_to(chosen) < LIKE_ANGLE:
             code = "stack-may-be-part" if stack.may_be_part_of(chosen) else "stack-not-used"
-            differs = stack.difference_from(chosen)
-            result.findings.append(finding(code, count=len(stack.slices), stack="short axis", **differs))
+            result.findings.append(finding(code, count=len(stack.slices), stack="short axis"))

@@ -1,5 +1,4 @@
-"""Cases of whole volumes: one NIfTI file each, or one for each channel, with a mask next to them or in a folder of
-masks.
+"""Cases of whole volumes: one NIfTI file each, or one for each channel, with a mask next to them or in a folder of masks.
 
 The rule
 --------
@@ -8,20 +7,20 @@ The rule
   files are named by the channel alone (``17/flair``), the case has the name of their folder. BraTS' four channels are
   found without their names if a case has all four, and so are nnU-Net's (``imagesTr/case_0000``, ``case_0001``, ...).
 - The mask of a case is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same
-  name in the parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a
-  Medical Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are
-  left out.
-- A case has three dimensions, and its channels and its mask share one grid. The mask's axes may have another order and other
-  directions.
+  name in the parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``.
+- A case has three dimensions, and its channels and its mask share one grid, but the mask's axes may be turned.
+- nnU-Net's ``imagesTs`` and the lists of fold 0 in ``splits_final.json`` are parts of its split (`nnunet_part`).
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
@@ -38,13 +37,15 @@ from planewise.exams.volumes import (
     name_cases,
     open_image,
 )
-from planewise.files.names import BRATS, BRATS_2023, case_and_channel, check_channels, nifti_files, stem
-from planewise.files.nifti import UNREADABLE, open_nifti, states_orientation
+from planewise.files.names import case_and_channel, check_channels, nifti_files, stem
+from planewise.files.nifti import states_orientation
 from planewise.files.text import read_json
-from planewise.findings import Finding, finding, said
+from planewise.findings import finding, said
 
-#: BraTS' folders of high and low grade.
+#: BraTS' folders of high and low grade, and the endings of a case's files in the order of the channels; the last ones
+#: since 2023.
 GRADES = ("HGG", "LGG")
+BRATS, BRATS_2023 = ("t1", "t1ce", "t2", "flair"), ("t1n", "t1c", "t2w", "t2f")
 
 #: The Medical Segmentation Decathlon's list of images and masks.
 LISTING = "dataset.json"
@@ -58,17 +59,12 @@ _BRATS_SCAN = re.compile(r"(brats[^_]*_[^_]+_.+)_\d+|(brats-.+-\d+)-\d+", re.IGN
 
 
 def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()) -> FoundVolumes:
-    """Cases with their masks, from NIfTI files.
-
-    Args:
-        paths: paths of the files.
-        folder: folder that contains them.
-        channels: endings of a case's file names, in order; capitals do not matter; if empty, BraTS' or nnU-Net's channels if
-            a case has them, otherwise one file per case.
+    """Cases with their masks, from NIfTI files below ``folder``. ``channels`` are the endings of a case's file names,
+    in order; capitals do not matter; if empty, BraTS' or nnU-Net's channels if a case has them, otherwise one file
+    per case.
 
     Raises:
-        InputError: a channel is not a name; or some cases have BraTS' four channels and others, listed in
-            ``dataset.json``, have one file; one network cannot take both.
+        InputError: a channel is not a name.
     """
     skipped: Skipped = defaultdict(list)
     images, pool = defaultdict(list), defaultdict(list)
@@ -78,29 +74,12 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
         else:
             images[path.parent].append(path)
     cases: list[Volume] = []
-    listings = {}
-    for home in {*(folder.parent for folder in images), *(folder for folder, _ in pool)}:
-        try:
-            listings[home] = read_listing(home / LISTING)
-        except InputError:
-            listings[home] = None
-            skipped[finding("input-lacks", table=LISTING, what="images and masks", kind="table")].append(
-                str(home / LISTING)
-            )
     found = check_channels(channels) or next(filter(None, map(_brats_channels, images.values())), ())
     if not found:
         # files that have their own masks are cases, not channels: pancreas_0000 and pancreas_0001
-        unlisted = [
-            (home, files)
-            for home, files in images.items()
-            if listings[home.parent] is None and not any((home.parent, stem(path)) in pool for path in files)
-        ]
-        found = max((_nnunet_channels(home, files) for home, files in unlisted), default=())
+        without = [item for item in images.items() if not any((item[0].parent, stem(path)) in pool for path in item[1])]
+        found = max((_nnunet_channels(home, files) for home, files in without), default=())
     for home, files in images.items():
-        listed = listings[home.parent]
-        if listed is not None:
-            cases += _listed_cases(files, listed, skipped)
-            continue
         own = _channel_cases(home, files, found, skipped) if found else find_own_volumes(files, skipped)
         # nnU-Net: imagesTr/CASE_0000.nii.gz, with the mask labelsTr/CASE.nii.gz
         only_channel = home.name.startswith("images") and all(case_and_channel(path)[1] == 0 for path in files)
@@ -110,20 +89,10 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
             if case.label is None:
                 name = case.case if found or only_channel else stem(case.image)
                 masks = pool.pop((home.parent, name), [])
-                if len(masks) > 1:
-                    skipped[SEVERAL_MASKS] += map(str, masks)
-                else:
-                    case.label = next(iter(masks), None)
+                case.label = masks[0] if len(masks) == 1 else None
+                skipped[SEVERAL_MASKS] += map(str, masks if len(masks) > 1 else ())
         cases += own
-    if any(case.channels for case in cases) and not all(case.channels for case in cases):
-        raise InputError(
-            f"{folder} contains cases of {len(found)} channels and, in a {LISTING}, cases of one file; index each "
-            "folder separately"
-        )
-    used = {case.label for case in cases}
-    skipped[NO_IMAGE] += [
-        str(path) for (home, _), masks in pool.items() if listings[home] is None for path in masks if path not in used
-    ]
+    skipped[NO_IMAGE] += [str(path) for masks in pool.values() for path in masks]
     kept = [case for case in cases if _check(case, skipped)]
     name_cases(kept, folder)
     for case in kept:
@@ -136,14 +105,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
 
 
 def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
-    """The files of a case, from its folder or from the file of one of its channels.
-
-    Args:
-        path: a folder with the channels of one case; or the file of a channel, next to the others.
-        channels: see `read_cases`.
-
-    Returns:
-        A file for each channel, in order.
+    """The files of a case, one for each channel, from its folder or from the file of one of its channels.
 
     Raises:
         InputError: there is no case with all channels, or more than one. The message does not contain the path.
@@ -151,8 +113,9 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
     home = path if path.is_dir() else path.parent
     files = nifti_files(home.glob("*"))
     if path != home:
-        start = _case_name(path, channels)
-        files = [file for file in files if _case_name(file, channels) == start]
+        names = {file: stem(file) for file in (path, *files)}
+        cases = {file: _without(name, _ending(name, channels)) for file, name in names.items()}
+        files = [file for file in files if cases[file] == cases[path]]
     read = read_cases(files, home, channels)
     found = [case.channels for case in read.volumes if case.channels]
     if len(found) != 1:
@@ -169,33 +132,6 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
     return list(found[0])
 
 
-def _case_name(path: Path, channels: Sequence[str]) -> str:
-    """``17`` from ``17_flair``; empty for ``flair``, and the whole name for a file that is not a channel."""
-    return _without(stem(path), _ending(stem(path), channels))
-
-
-def read_listing(path: Path) -> dict[Path, Path | None] | None:
-    """Map each image to its mask, from a decathlon ``dataset.json``; None if the file does not exist or does not list
-    images, like that of nnU-Net.
-
-    Raises:
-        InputError: the file cannot be read, or its list is broken.
-    """
-    if not path.is_file():
-        return None
-    content = read_json(path)
-    if isinstance(content, dict) and "training" not in content:
-        return None
-    try:
-        entries = [(entry["image"], entry["label"]) for entry in content["training"]]
-        entries += [(entry["image"] if isinstance(entry, dict) else entry, None) for entry in content.get("test") or []]
-        return {path.parent / image: path.parent / label if label else None for image, label in entries}
-    except (LookupError, TypeError) as error:
-        raise InputError(
-            f"{path}: training must list an image and a label for each case ({error!r}); copy the file again"
-        ) from None
-
-
 def names_of_labels(path: Path) -> dict[int, str]:
     """The names that a ``dataset.json`` gives to the values of masks: nnU-Net has ``{"kidney": 1}``, the Decathlon
     ``{"1": "kidney"}``. Empty if the file does not exist or cannot be read."""
@@ -210,20 +146,6 @@ def names_of_labels(path: Path) -> dict[int, str]:
         if str(number).isdecimal() and name.strip():
             names[int(number)] = name.strip()
     return names
-
-
-def _listed_cases(files: Sequence[Path], listed: dict[Path, Path | None], skipped: Skipped) -> list[Volume]:
-    cases = []
-    for path in files:
-        if path not in listed:
-            skipped[finding("file-not-used", kind="listing")].append(str(path))
-            continue
-        mask = listed[path]
-        if mask is not None and not mask.is_file():
-            skipped[finding("input-lacks", kind="mask")].append(str(path))
-            mask = None
-        cases.append(Volume(path, mask, stem(path)))
-    return cases
 
 
 def _brats_channels(files: Sequence[Path]) -> tuple[str, ...]:
@@ -258,7 +180,7 @@ def _channel_cases(home: Path, files: Sequence[Path], channels: Sequence[str], s
         elif ending := _ending(name, _MASK_NAMES):
             masks[_without(name, ending) or home.name].append(path)
         else:
-            skipped[_no_channel(path, channels)].append(str(path))
+            skipped[finding("file-not-used", kind="channel", channels=", ".join(channels))].append(str(path))
     cases = []
     for name, there in of_case.items():
         own = masks.pop(name, [])
@@ -273,14 +195,6 @@ def _channel_cases(home: Path, files: Sequence[Path], channels: Sequence[str], s
         cases.append(Volume(ordered[0], own[0] if len(own) == 1 else None, name, channels=ordered))
     skipped[NO_IMAGE] += [str(path) for own in masks.values() for path in own]
     return cases
-
-
-def _no_channel(path: Path, channels: Sequence[str]) -> Finding:
-    """Why a file among files of one channel each is not used: it may contain all channels."""
-    with suppress(*UNREADABLE):
-        if open_nifti(path).shape[3:] == (len(channels),):
-            return finding("nifti-image", kind="volumes", count=len(channels))
-    return finding("file-not-used", kind="channel", channels=", ".join(channels))
 
 
 def _ending(name: str, endings: Sequence[str]) -> str:
@@ -298,8 +212,11 @@ def _check(case: Volume, skipped: Skipped) -> bool:
     reference = None
     for path in case.channels or (case.image,):
         image, problem = open_image(path)
-        problem = problem or _not_a_volume(image.shape)
-        if not problem and reference is not None:
+        if not problem and len(image.shape) == 4 and image.shape[3] > 1:
+            problem = finding("nifti-image", kind="volumes", count=image.shape[3])
+        elif not problem and min(image.shape[:3]) < MIN_SLICES:
+            problem = finding("nifti-image", kind="flat", least=MIN_SLICES)
+        elif not problem and reference is not None:
             problem = grid_problem(path, reference.shape, reference.affine)
         if problem:
             skipped[problem].append(str(path))
@@ -314,7 +231,54 @@ def _check(case: Volume, skipped: Skipped) -> bool:
     return True
 
 
-def _not_a_volume(shape: tuple[int, ...]) -> Finding | None:
-    if len(shape) == 4 and shape[3] > 1:
-        return finding("nifti-image", kind="volumes", count=shape[3])
-    return finding("nifti-image", kind="flat", least=MIN_SLICES) if min(shape[:3]) < MIN_SLICES else None
+SPLITS = "splits_final.json"
+TRAIN, VAL = (f"{part} of fold 0 in {SPLITS}" for part in ("train", "val"))
+TRAINING, TEST = "imagesTr", "imagesTs"
+
+
+def nnunet_part(place: object) -> str | None:
+    """``imagesTs``; `TRAIN` or `VAL` if fold 0 names the case; or ``imagesTr``. None for an image in another layout, such as
+    that of the Medical Segmentation Decathlon, whose ``dataset.json`` lists its images.
+
+    Raises:
+        InputError: ``splits_final.json`` is not a list of folds.
+    """
+    if not isinstance(place, Volume) or (fold := _fold_of(place)) is None:
+        return None
+    names = case_and_channel(place.image)[0], stem(place.image)
+    return TEST if place.folder.name == TEST else next((fold[name] for name in names if name in fold), TRAINING)
+
+
+def _fold_of(volume: Volume) -> Mapping[str, str] | None:
+    """The part of each case in fold 0, empty without ``splits_final.json``; None for an image in another layout."""
+    if not volume.key.startswith("nifti:") or not IMAGE_FOLDER.fullmatch(volume.folder.name):
+        return None
+    home = volume.folder.absolute().parent
+    # nnU-Net trains with the file in its folder of preprocessed data
+    splits = home.parents[1] / "nnUNet_preprocessed" / home.name / SPLITS if len(home.parents) > 1 else home / SPLITS
+    files = [file for file in (home / LISTING, splits, home / SPLITS) if file.is_file()]
+    return _read(tuple((file, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=8)  # the images of a data set share these files; a changed file has another time
+def _read(files: tuple[tuple[Path, int], ...]) -> Mapping[str, str] | None:
+    for file, _ in files:
+        if file.name == SPLITS:
+            return _read_fold(file)
+        with suppress(InputError):
+            content = read_json(file)
+            if isinstance(content, dict) and "training" in content:  # the Decathlon's list
+                return None
+    return {}
+
+
+def _read_fold(path: Path) -> Mapping[str, str]:
+    content: Any = read_json(path)
+    try:
+        fold = {str(case): part for part, key in ((VAL, "val"), (TRAIN, "train")) for case in content[0][key]}
+    except (LookupError, TypeError):
+        raise InputError(
+            f"{path} must be nnU-Net's list of folds, each with the cases of train and val; copy it again, or divide the "
+            "patients without it (--division hash)"
+        ) from None
+    return fold

@@ -35,8 +35,8 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
 
     Returns:
         One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``time`` (NIfTI cines
-        only), ``affine``, ``slice``, ``phase`` (rank in the cycle as a fraction of it, or its name),
-        ``location`` (Zhang 2024 Eq. 3).
+        only), ``affine``, ``slice``, ``phase`` (rank in the cycle as a fraction of it, or its name), ``location`` (Zhang
+        2024 Eq. 3).
     """
     locations: list[float | None] = [None] * len(stack.slices)
     if located and len(stack.slices) > 1:
@@ -46,29 +46,23 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
     for rank, (entry, location) in enumerate(zip(stack.slices, locations, strict=True)):
         shown = entry.phases if phases == "all" else entry.phases[:1]
         for number, frame in enumerate(shown):
-            item = {"image": frame.path}
-            if frame.frame is not None:
-                item["frame"] = frame.frame
-            if frame.time is not None:
-                item["time"] = frame.time
-            item |= {
+            item = {
+                "image": frame.path,
+                "frame": frame.frame,
+                "time": frame.time,
                 "affine": np.round(frame.affine, 9).tolist(),
                 "slice": rank,
                 "phase": entry.phase(number),
+                "location": location and round(location, 9),
             }
-            if location is not None:
-                item["location"] = round(location, 9)
-            items.append(item)
+            items.append({key: value for key, value in item.items() if value is not None})
     return items
 
 
 def plane_of(stack: Stack, rank: int) -> dict[str, list[float]]:
     """The plane of one slice: ``origin`` and unit ``normal``, RAS+, mm."""
-    entry = stack.slices[rank]
-    return {
-        "origin": np.round(entry.affine[:3, 3], 9).tolist(),
-        "normal": np.round(stack.normal, 12).tolist(),
-    }
+    origin = stack.slices[rank].affine[:3, 3]
+    return {"origin": np.round(origin, 9).tolist(), "normal": np.round(stack.normal, 12).tolist()}
 
 
 def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up: dict | None = None) -> dict:
@@ -97,11 +91,7 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def check_output(path: Path, is_datalist: bool = False) -> Path:
-    """The absolute path of a file to write. Its folder is created if it does not exist.
-
-    Args:
-        path: the file.
-        is_datalist: whether the file to write is a datalist, which may replace only a datalist or an empty file.
+    """The absolute path of a file to write, whose folder is created. A datalist may replace only a datalist or an empty file.
 
     Raises:
         InputError: the path is a folder or another file, or its parent folder cannot be created or is not writable.
@@ -155,14 +145,8 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
 
 
 def write_folders(path: Path, folders: Mapping[str, Path], images: Mapping[str, Path] | None = None) -> Path:
-    """Write the private table of exams' hashes and folders next to a file, `folders_table`; only its owner can read it.
-
-    Args:
-        path: path of the file.
-        folders: maps the hash of each exam to its folder.
-        images: maps the hash of each exam to one of its images, for the StudyInstanceUID and the StudyDate with which a PACS
-            finds it; None leaves these two columns out.
-    """
+    """Write the private table of exams' hashes and folders next to a file (`folders_table`) and return its path. ``images``
+    maps each hash to an image of the exam, whose StudyInstanceUID and StudyDate a PACS needs; None leaves them out."""
     with _written_whole(folders_table(path)) as table:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(("exam", "folder", *(_STUDY if images else ())))
@@ -182,12 +166,8 @@ def _study_of(image: Path) -> list[str]:
 
 
 def own_places(places: Mapping[str, tuple[Path, Path]]) -> dict[str, Path]:
-    """The folder of each exam, or one of the exam's images if that folder or a folder below it also belongs to another exam,
-    as in an export in which the files of many exams are in one folder.
-
-    Args:
-        places: maps the hash of each exam to its folder and the path of one of its images.
-    """
+    """The folder of each exam, or one of the exam's images if that folder or a folder below it also belongs to another exam.
+    ``places`` maps the hash of each exam to its folder and the path of one of its images."""
     inside = Counter(place for folder, _ in places.values() for place in (folder, *folder.parents))
     return {name: folder if inside[folder] == 1 else image for name, (folder, image) in places.items()}
 

@@ -19,7 +19,6 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 
 from planewise.exams.dicom_frames import frames_of
-from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     DAMAGED,
     DEFLATED,
@@ -30,6 +29,7 @@ from planewise.exams.refusals import (
     refuse_by_name,
     refuse_what_is_no_slice,
 )
+from planewise.exams.stack import Frame
 from planewise.findings import Finding, finding
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # unusual values are common in headers
@@ -67,14 +67,7 @@ def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> l
 
 
 def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) -> list[Frame]:
-    """The frames of one file, without its pixels.
-
-    Args:
-        path: path of the file.
-        modalities: accepted modalities, ``"MR"`` or ``"CT"``.
-
-    Returns:
-        One frame per image.
+    """The frames of one file, one per image, without their pixels. ``modalities`` are accepted, ``"MR"`` or ``"CT"``.
 
     Raises:
         Refused: the file has no usable frames.

@@ -13,17 +13,18 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from planewise.exams.dicom_values import number_of, values_of
-from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     BAD_GEOMETRY,
     BAD_SCALE,
     NO_POSITION,
     SINGLE_FRAME,
     Refused,
+    number_of,
     refuse_scale,
+    values_of,
 )
-from planewise.files.multi_frame import first_of, rescale_of
+from planewise.exams.stack import Frame
+from planewise.files.arrays import first_of, rescale_of
 from planewise.files.nifti import FARTHEST, LARGEST_SPACING, SMALLEST_SPACING, THICKEST
 from planewise.words import natural_order
 
@@ -49,16 +50,18 @@ _CONVERTED = (
     "TriggerTime", "NominalInterval", "CardiacNumberOfImages", "TemporalPositionIdentifier", "InstanceNumber",
     "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime",
 )  # fmt: skip
+#: Words of ImageType that name the component of the complex image; all others are magnitude.
+_COMPONENTS = {
+    "phase": {"P", "PHASE", "PHASE MAP", "VELOCITY MAP", "P_FFE", "P_SE", "P_PCA", "V"},
+    "real": {"R", "REAL", "R_FFE", "R_IR"},
+    "imaginary": {"I", "IMAGINARY", "I_FFE"},
+}
 #: Values of enhanced files that mean fat suppression; suppression of water or silicone has other purposes.
 _SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
 
 
 def frames_of(header: dict, path: str) -> list[Frame]:
-    """The frames of a file.
-
-    Args:
-        header: maps keywords to values, from `dicom.read_header`.
-        path: path of the file.
+    """The frames of a file, whose header maps keywords to values (`dicom.read_header`).
 
     Raises:
         Refused: the header gives no position for an image, or rescales the frames of a CT file in different ways.
@@ -78,28 +81,23 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         if header.get("Modality") == "CT" and len(scales) > 1:
             raise Refused(BAD_SCALE)
         classic = _converted(shared, "Shared")
-        return _numbered(
-            [
-                common | _enhanced_frame(header, group, shared, classic, index) | _kind_of(common, group, shared)
-                for index, group in enumerate(per_frame)
-            ]
-        )
+        frames = [
+            common | _enhanced_frame(header, group, shared, classic, index) | _kind_of(common, group, shared)
+            for index, group in enumerate(per_frame)
+        ]
+        return _numbered(frames)
     between = values_of(header.get("SpacingBetweenSlices"))
     if between not in ([], [""]) and not number_of(between[0]):
         raise Refused(BAD_GEOMETRY)
     options = {str(value).strip().upper() for value in values_of(header.get("ScanOptions"))} - {""}
+    geometry = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
     frame = {
         "frame": None,
-        "affine": slice_affine(
-            header.get("ImagePositionPatient"),
-            header.get("ImageOrientationPatient"),
-            header.get("PixelSpacing"),
-            header.get("SliceThickness"),
-        ),
+        "affine": slice_affine(*map(header.get, geometry)),
         "thickness": _thickness(header.get("SliceThickness")),
         "trigger": _trigger(header.get("TriggerTime")),
-        "instance": int(number_of(header.get("InstanceNumber")) or 0),
-        "temporal": int(number_of(header.get("TemporalPositionIdentifier")) or 0),
+        "instance": _whole(header.get("InstanceNumber")),
+        "temporal": _whole(header.get("TemporalPositionIdentifier")),
         "echo_time": number_of(header.get("EchoTime")),
         "repetition_time": number_of(header.get("RepetitionTime")),
         "fat_suppressed": bool(options & _FAT_OPTIONS) if options else None,
@@ -109,62 +107,56 @@ def frames_of(header: dict, path: str) -> list[Frame]:
 
 
 def _common(header: dict, path: str) -> dict:
+    def text(keyword: str) -> str:
+        return str(header.get(keyword) or "")
+
     clocks = _clocks(header)
     folder = os.path.basename(os.path.dirname(path))
-    acquisition = int(number_of(header.get("AcquisitionNumber")) or 0)
+    acquisition, number = _whole(header.get("AcquisitionNumber")), _whole(header.get("SeriesNumber"))
     image_type = [str(value).upper() for value in values_of(header.get("ImageType"))]
-    sequence = "/".join(sorted(map(str, values_of(header.get("ScanningSequence")))))
-    description = " ".join(str(header.get(key) or "") for key in ("SeriesDescription", "ProtocolName"))
-    names = [description, *(str(header.get(key) or "") for key in ("SequenceName", "AcquisitionContrast")), *image_type]
-    kind = (
-        _component(image_type, str(header.get("ComplexImageComponent") or "")),
-        sequence,
-        "/".join(sorted(map(str, values_of(header.get("SequenceVariant"))))),
-        str(header.get("EchoNumbers") or ""),
+    sequence, variant = (
+        "/".join(sorted(map(str, values_of(header.get(key))))) for key in ("ScanningSequence", "SequenceVariant")
     )
+    description = f"{text('SeriesDescription')} {text('ProtocolName')}"
+    names = [description, text("SequenceName"), text("AcquisitionContrast"), *image_type]
+    beats = ("CardiacNumberOfImages", 1), ("NominalInterval", 0), ("TriggerTime", 0)
     return {
         "path": path,
         "rows": int(header["Rows"]),
         "columns": int(header["Columns"]),
-        "kind": "|".join(kind),
+        "kind": "|".join(
+            [_component(image_type, text("ComplexImageComponent")), sequence, variant, text("EchoNumbers")]
+        ),
         "text": f"{description} {folder}",
         "description": description,
         "flow": bool(_FLOW.search(" ".join(names))),
-        "sequence": sequence or _PULSE_SEQUENCES.get(str(header.get("EchoPulseSequence") or ""), ""),
+        "sequence": sequence or _PULSE_SEQUENCES.get(text("EchoPulseSequence"), ""),
         "localizer": "LOCALIZER" in image_type,
         "derived": "DERIVED" in image_type[:1] or "SECONDARY" in image_type[1:2],
         "uncorrected": "ND" in image_type,
-        "gated": (number_of(header.get("CardiacNumberOfImages")) or 0) > 1
-        or (number_of(header.get("NominalInterval")) or 0) > 0
-        or (number_of(header.get("TriggerTime")) or 0) > 0,
-        "body_part": str(header.get("BodyPartExamined") or "").lower(),
-        "acquired": (
-            next(filter(None, clocks), ""),
-            int(number_of(header.get("SeriesNumber")) or 0),
-            acquisition,
-            _folder_order(folder),
-        ),
+        "gated": any((number_of(header.get(keyword)) or 0) > least for keyword, least in beats),
+        "body_part": text("BodyPartExamined").lower(),
+        "acquired": (next(filter(None, clocks), ""), number, acquisition, _folder_order(folder)),
         "clocks": clocks[:2],
-        "acquisition": acquisition,
-        "study_day": _day(str(header.get("StudyDate") or "")),
-        "inverted": header.get("PhotometricInterpretation") == "MONOCHROME1",
-        "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
+        "study_day": _day(text("StudyDate")),
+        "cycle": _whole(header.get("CardiacNumberOfImages")),
         "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
-        "patient": str(header.get("PatientID") or "").strip(),
-        "study": str(header.get("StudyInstanceUID") or ""),
-        "series": str(header.get("SeriesInstanceUID") or ""),
-        "frame_of_reference": str(header.get("FrameOfReferenceUID") or ""),
-        "sop": str(header.get("SOPInstanceUID") or ""),
+        "patient": text("PatientID").strip(),
+        "study": text("StudyInstanceUID"),
+        "series": text("SeriesInstanceUID"),
+        "frame_of_reference": text("FrameOfReferenceUID"),
+        "sop": text("SOPInstanceUID"),
     }
 
 
-def _numbered(frames: list[dict]) -> list[Frame]:
-    """The frames of an enhanced file, numbered from 1 in the order that their headers give. Images of one place that the
-    headers do not tell apart get the number 0: their order is unknown.
+def _whole(value: Any) -> int:
+    """A whole number; 0 if it is unknown."""
+    return int(number_of(value) or 0)
 
-    Args:
-        frames: values of the frames, from `_enhanced_frame`.
-    """
+
+def _numbered(frames: list[dict]) -> list[Frame]:
+    """The frames of an enhanced file (`_enhanced_frame`), numbered from 1 in the order that their headers give. Images of one
+    place that the headers do not tell apart get the number 0: their order is unknown."""
     ordered = sorted(range(len(frames)), key=lambda row: (frames[row]["instance"], row))
     alike = defaultdict(set)
     places = [
@@ -196,16 +188,9 @@ def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict
     first = partial(first_of, group, shared)
     classic = classic | _converted(group, "PerFrame")
     heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
-    triggers = (
-        heart("NominalCardiacTriggerDelayTime"),
-        heart("ActualCardiacTriggerDelayTime"),
-        classic.get("TriggerTime"),
-    )
-    trigger = next((time for time in map(_trigger, triggers) if time is not None), None)
-    heartbeat = number_of(
-        heart("RRIntervalTimeNominal") or classic.get("NominalInterval") or header.get("NominalInterval")
-    )
-    cycle = number_of(classic.get("CardiacNumberOfImages") or header.get("CardiacNumberOfImages"))
+    delays = heart("NominalCardiacTriggerDelayTime"), heart("ActualCardiacTriggerDelayTime"), classic.get("TriggerTime")
+    trigger = next((time for time in map(_trigger, delays) if time is not None), None)
+    heartbeat = heart("RRIntervalTimeNominal") or classic.get("NominalInterval") or header.get("NominalInterval")
     percentage = heart("NominalPercentageOfCardiacPhase")
     order = (
         content("TemporalPositionIndex") or classic.get("TemporalPositionIdentifier"),
@@ -225,8 +210,8 @@ def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict
         ),
         "thickness": _thickness(thickness),
         "trigger": trigger,
-        "heartbeat": heartbeat or 0.0,
-        "cycle": int(cycle or 0),
+        "heartbeat": number_of(heartbeat) or 0.0,
+        "cycle": _whole(classic.get("CardiacNumberOfImages") or header.get("CardiacNumberOfImages")),
         "clocks": (
             str(content("FrameAcquisitionDateTime") or acquired),
             str(content("FrameReferenceDateTime") or made),
@@ -252,13 +237,8 @@ def _kind_of(common: dict, group: Dataset, shared: Dataset) -> dict:
 
 
 def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]:
-    """Voxel ``(i, j, k)`` of a slice to RAS+ mm, 4x4 as rows of floats (DICOM PS3.3, C.7.6.2.1.1).
-
-    Args:
-        position: ImagePositionPatient: centre of the first voxel, LPS, mm.
-        orientation: ImageOrientationPatient: directions of a row and of a column, LPS.
-        spacing: PixelSpacing, mm: between rows, between columns.
-        thickness: thickness of the slice, mm; 1 if it is unknown or not above zero.
+    """Voxel ``(i, j, k)`` of a slice to RAS+ mm, 4x4 as rows of floats (DICOM PS3.3, C.7.6.2.1.1), from ImagePositionPatient,
+    ImageOrientationPatient, PixelSpacing and SliceThickness (1 mm if it is unknown or not above zero).
 
     Raises:
         Refused: a value is missing or not a number, the orientation is not a rotation, a spacing is not above zero, or a
@@ -347,13 +327,7 @@ def _day(date: str) -> int:
 def _component(image_type: list[str], complex_component: str) -> str:
     """``phase``, ``real``, ``imaginary`` or ``magnitude``."""
     words = {*image_type[2:], complex_component.upper()}
-    if words & {"P", "PHASE", "PHASE MAP", "VELOCITY MAP", "P_FFE", "P_SE", "P_PCA", "V"}:
-        return "phase"
-    if words & {"R", "REAL", "R_FFE", "R_IR"}:
-        return "real"
-    if words & {"I", "IMAGINARY", "I_FFE"}:
-        return "imaginary"
-    return "magnitude"
+    return next((component for component, named in _COMPONENTS.items() if words & named), "magnitude")
 
 
 #: Sort keys of folders, cached because many files share a folder.

@@ -1,15 +1,13 @@
 """Measurements and planes as a DICOM structured report: TID 1500, Measurement Report, in a Comprehensive 3D SR.
 
-A report can contain both contours and measurements, each with a code that identifies it. A presentation state only
-draws lines on given images, without numbers, and RT structures have contours but no measurements. PACS, OHIF and dcmqi
-read measurements from TID 1500. Only SR has coordinates in the frame of reference (SCOORD3D), which are needed for a
-plane that contains no image.
+PACS, OHIF and dcmqi read measurements from TID 1500, and only SR has coordinates in the frame of reference (SCOORD3D), which
+are needed for a plane that contains no image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,46 +38,27 @@ def own_code(value: str, meaning: str) -> Code:
 
 @dataclass(frozen=True)
 class Measured:
-    """One measurement.
+    """One measurement."""
 
-    Attributes:
-        name: code of what was measured.
-        value: a finite number.
-        unit: UCUM code of the unit.
-    """
-
-    name: Code
-    value: float
-    unit: Code
+    name: Code  #: code of what was measured
+    value: float  #: a finite number
+    unit: Code  #: UCUM code of the unit
 
 
 @dataclass(frozen=True)
 class ReportGroup:
-    """A group of a report: one plane, one structure at one time, or one ventricle's function.
+    """A group of a report: one plane, one structure at one time, or one ventricle's function."""
 
-    Attributes:
-        name: name that viewers list.
-        kind: code of what was found.
-        numbers: measurements.
-        judgements: pairs of question and answer, as codes.
-        remarks: sentences, such as why a number cannot be right.
-        corners: corners of a flat, closed outline, ``(corners, 3)``, RAS+, mm; None if the group has no position in
-            patient space.
-        line: an image, and the two ends of a line on it, ``(2, 2)``, as ``(i, j)`` with pixel centres at whole numbers;
-            None if the group is not a line.
-        segment: the DICOM SEG, and the number of the measured segment in it; None if no segment was measured.
-    """
-
-    name: str
-    kind: Code
+    name: str  #: name that viewers list
+    kind: Code  #: code of what was found
     numbers: Sequence[Measured] = ()
-    judgements: Sequence[tuple[Code, Code]] = ()
-    remarks: Sequence[str] = ()
-    corners: np.ndarray | None = None
+    judgements: Sequence[tuple[Code, Code]] = ()  #: pairs of question and answer
+    remarks: Sequence[str] = ()  #: sentences, such as why a number cannot be right
+    corners: np.ndarray | None = None  #: of a flat, closed outline, ``(corners, 3)``, RAS+, mm; None without a position
     line: tuple[SourceImage, np.ndarray] | None = None
-    segment: tuple[Dataset, int] | None = None
-    images: Sequence[SourceImage] = field(default=())
-    """the images that were segmented"""
+    """an image, and the two ends of a line on it, ``(2, 2)``, as ``(i, j)`` with pixel centres at whole numbers"""
+    segment: tuple[Dataset, int] | None = None  #: the DICOM SEG, and the number of the measured segment in it
+    images: Sequence[SourceImage] = ()  #: the images that were segmented
 
 
 def dicom_report(
@@ -113,15 +92,9 @@ def dicom_report(
         manufacturer_name=MANUFACTURER,
         model_name=bundle,
     )
-    observer = hd.sr.ObserverContext(
-        observer_type=Code("121007", "DCM", "Device"), observer_identifying_attributes=device
-    )
+    observer = hd.sr.ObserverContext(Code("121007", "DCM", "Device"), device)
     # without the algorithm's family, a code that readers would list among the judgements
-    algorithm = hd.sr.AlgorithmIdentification(
-        name=bundle,
-        version=version or UNKNOWN_VERSION,
-        parameters=[f"weights: {weights}"],
-    )
+    algorithm = hd.sr.AlgorithmIdentification(bundle, version or UNKNOWN_VERSION, [f"weights: {weights}"])
     drawn = all(each.corners is not None or each.line is not None for each in groups)
     with header_values_kept():
         content = hd.sr.MeasurementReport(
@@ -169,12 +142,9 @@ def _group(said: ReportGroup, images: Sequence[SourceImage], algorithm: Algorith
         # OHIF offers to edit five points as a rectangle, which fails
         middles = (corners[:-1] + corners[1:]) / 2
         outline = np.concatenate([np.stack([corners[:-1], middles], axis=1).reshape(-1, 3), corners[:1]])
-        place = hd.sr.ImageRegion3D(
-            # OHIF cannot read POLYGON, and then draws none of the report's lines
-            graphic_type=hd.sr.GraphicTypeValues3D.POLYLINE,
-            graphic_data=outline,
-            frame_of_reference_uid=images[0].header.FrameOfReferenceUID,
-        )
+        # OHIF cannot read POLYGON, and then draws none of the report's lines
+        kind, frame = hd.sr.GraphicTypeValues3D.POLYLINE, images[0].header.FrameOfReferenceUID
+        place = hd.sr.ImageRegion3D(graphic_type=kind, graphic_data=outline, frame_of_reference_uid=frame)
         group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=place, **common)
     elif said.line is not None:
         image, ends = said.line
@@ -186,13 +156,9 @@ def _group(said: ReportGroup, images: Sequence[SourceImage], algorithm: Algorith
         group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=on_image, **common)
     elif said.segment is not None:
         segmentation, number = said.segment
+        sources = [hd.sr.SourceImageForSegmentation(image.header.SOPClassUID, image.uid) for image in said.images]
         segment = hd.sr.ReferencedSegment(
-            sop_class_uid=segmentation.SOPClassUID,
-            sop_instance_uid=segmentation.SOPInstanceUID,
-            segment_number=number,
-            source_images=[
-                hd.sr.SourceImageForSegmentation(image.header.SOPClassUID, image.uid) for image in said.images
-            ],
+            segmentation.SOPClassUID, segmentation.SOPInstanceUID, number, source_images=sources
         )
         group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     else:

@@ -25,19 +25,12 @@ UNKNOWN_VERSION = "unknown"
 
 @dataclass(frozen=True)
 class Structure:
-    """A structure of a label map.
+    """A structure of a label map."""
 
-    Attributes:
-        value: its value in the label map.
-        name: name that viewers list.
-        code: SNOMED CT code.
-        colour: red, green, blue in [0, 1].
-    """
-
-    value: int
-    name: str
-    code: Code
-    colour: Sequence[float]
+    value: int  #: its value in the label map
+    name: str  #: name that viewers list
+    code: Code  #: SNOMED CT code
+    colour: Sequence[float]  #: red, green, blue in [0, 1]
 
 
 def dicom_segmentation(
@@ -51,10 +44,9 @@ def dicom_segmentation(
     series_number: int,
     corrected: bool = False,
 ) -> Dataset:
-    """Convert a label map to a binary DICOM SEG with one segment for each structure, on the images' own frames.
-
-    Each SEG is a separate series, because OHIF shows one segmentation per series. A structure that is missing from the
-    label map still has a segment, without frames, so that segment 1 is the same structure in every file.
+    """Convert a label map to a binary DICOM SEG on the images' own frames, a series of its own (OHIF shows one
+    segmentation per series). Each structure has a segment, without frames if it is missing, so that segment 1 is the
+    same in every file.
 
     Args:
         images: images of the stack, from `source_images`.
@@ -151,9 +143,9 @@ def series_segmentations(
 ) -> list[Dataset]:
     """Sort the frames of several phases' segmentations by the series of their images.
 
-    A short axis often has a series for each slice. OHIF overlays a SEG on the first series that it refers to, so the SEG
-    of a phase appears on one slice only. Here, each SEG refers to one series, and its frames to the images of all
-    phases, so a viewer shows the masks while the cine plays. A series in which nothing is segmented gets no SEG.
+    OHIF overlays a SEG on the first series that it refers to, so the SEG of a phase appears on one slice only if each
+    slice has a series. Here, each SEG refers to one series, and its frames to the images of all phases, so a viewer
+    shows the masks while the cine plays. A series in which nothing is segmented gets no SEG.
 
     Args:
         phases: the segmentation of each phase, from `dicom_segmentation`.
@@ -165,14 +157,11 @@ def series_segmentations(
     for image in (image for phase in images for image in phase):
         groups.setdefault(str(image.header.SeriesInstanceUID), {})[image.uid] = image
     made = []
-    for index, group in enumerate(groups.values()):
-        sources = list(group.values())
+    for index, sources in enumerate(list(group.values()) for group in groups.values()):
         number = sources[0].header.get("SeriesNumber")
         said = description(index + 1 if number is None else int(number))
-        segmentation = _of_series(phases, sources, said, first_number + index)
-        if segmentation is not None:
-            made.append(segmentation)
-    return made
+        made.append(_of_series(phases, sources, said, first_number + index))
+    return [segmentation for segmentation in made if segmentation is not None]
 
 
 def _of_series(
@@ -226,16 +215,13 @@ def _of_series(
 def _dimensions(segmentation: Dataset, organization: str) -> list[Dataset]:
     """Segment, phase and position: the dimensions of the SEG of one phase, with time in between."""
     segment, position = deepcopy(list(segmentation.DimensionIndexSequence))
-    time = with_values(
-        Dataset(),
-        DimensionIndexPointer=Tag("TemporalPositionIndex"),
-        FunctionalGroupPointer=Tag("FrameContentSequence"),
-        DimensionDescriptionLabel="Temporal Position Index",
-    )
-    dimensions = [segment, time, position]
-    for dimension in dimensions:
+    time = Dataset()
+    time.DimensionIndexPointer = Tag("TemporalPositionIndex")
+    time.FunctionalGroupPointer = Tag("FrameContentSequence")
+    time.DimensionDescriptionLabel = "Temporal Position Index"
+    for dimension in (segment, time, position):
         dimension.DimensionOrganizationUID = organization
-    return dimensions
+    return [segment, time, position]
 
 
 def _along_stack(segmentation: Dataset, frame: Dataset) -> float:

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
+from planewise.exams.cases import TEST, TRAIN, TRAINING, VAL, nnunet_part
 from planewise.exams.exam import Exam
-from planewise.exams.nnunet import TEST, TRAIN, TRAINING, VAL, nnunet_part
+from planewise.exams.heart_sets import INFO
 from planewise.exams.tables import KnownNames, exam_names
 from planewise.exams.volume import Volume
 from planewise.files.datalists import RESERVED, SECTIONS, is_labelled
@@ -55,65 +56,48 @@ TESTING = finding("file-not-used", kind="testing")
 class Division:
     """Sections of patients, and the rule that assigned them."""
 
-    sections: dict[str, tuple[str, ...]]
-    """maps each patient (raw identifier) to sections, nearly always one"""
-    rule: Finding
-    """the rule that was used"""
-    by_hash: bool = False
-    """whether the rule is the hash alone"""
-    of_nnunet: set[str] = field(default_factory=set)
-    """patients who have their section from nnU-Net's folders, with or without masks"""
-    tested: bool = False
-    """whether nnU-Net's folder of test images has masks, so that no other patient is needed for the test"""
+    sections: dict[str, tuple[str, ...]]  #: maps each patient (raw identifier) to sections, nearly always one
+    rule: Finding  #: the rule that was used
+    by_hash: bool = False  #: whether the rule is the hash alone
+    of_nnunet: set[str] = field(default_factory=set)  #: patients who have their section from nnU-Net's folders
+    tested: bool = False  #: whether nnU-Net's test images have masks, so that no other patient is needed for the test
     warnings: list[Finding] = field(default_factory=list)
-    unmatched: list[tuple[str, Finding]] = field(default_factory=list)
-    """names in the user's file that match no exam, each with the reason"""
+    unmatched: list[tuple[str, Finding]] = field(default_factory=list)  #: names in the user's file without an exam
 
 
-def official_folder(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
-    """The data set and its folder (as in `OFFICIAL`) that contain an exam or a volume, below ``folder``; None
-    otherwise.
-    """
+def official_part(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
+    """The data set and its part (as in `OFFICIAL`) that contain an exam or a volume, below ``folder``; None otherwise."""
+    if part := nnunet_part(place):
+        return "nnU-Net", part
     parts = place.folder.relative_to(folder).parts if place.folder.is_relative_to(folder) else ()
     if isinstance(place, Exam):
-        if "study" not in parts:
-            return None
-        name, above = "DSBCC", parts[: max(parts.index("study") - 1, 0)]  # without the exam's own folder
+        # without the exam's own folder
+        name, above = "DSBCC", parts[: max(parts.index("study") - 1, 0)] if "study" in parts else ()
     elif place.key.startswith("mrnet:"):
         name, above = "MRNet", place.folder.parts[:-1]
     else:
-        name, above = "ACDC", parts[:-1] if place.folder.joinpath("Info.cfg").is_file() else ()
+        name, above = "ACDC", parts[:-1] if (place.folder / INFO).is_file() else ()
     return next(((name, part) for part in reversed(above) if part in OFFICIAL[name]), None)
-
-
-def _part(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
-    """The data set and its part that contain an exam or a volume, as in `OFFICIAL`; None otherwise."""
-    part = nnunet_part(place)
-    return ("nnU-Net", part) if part else official_folder(place, folder)
 
 
 def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: str) -> dict[str, set[str]]:
     """Map each data set to its folders that define sections; empty if the hash divides the patients.
 
-    Args:
-        places: exams and volumes.
-        folder: the indexed folder.
-        division: one of `DIVISIONS`.
-
     Raises:
-        InputError: folders are requested, and there are none; or nnU-Net's ``splits_final.json`` cannot be used.
+        InputError: folders are requested (``division``, one of `DIVISIONS`), and there are none; or nnU-Net's
+            ``splits_final.json`` cannot be used.
     """
     there = defaultdict(set)
     for place in places if division != "hash" else ():
-        if found := _part(place, folder):
+        if found := official_part(place, folder):
             there[found[0]].add(found[1])
     there = {name: parts for name, parts in there.items() if any(OFFICIAL[name][part] for part in parts)}
+    if division == "folders" and not there:
+        known = "; ".join(f"{name}: {', '.join(folders)}" for name, folders in OFFICIAL.items())
+        raise InputError(
+            f"--division folders: {folder} has no folders of a known division ({known}); use --sections instead"
+        )
     if division == "folders":
-        if not there:
-            known = "; ".join(f"{name}: {', '.join(folders)}" for name, folders in OFFICIAL.items())
-            raise InputError(
-                f"--division folders: {folder} has no folders of a known division ({known}); use --sections instead"
-            )
         return there
     return {name: parts for name, parts in there.items() if _FOLLOWED.get(name, set()) & parts and len(parts) > 1}
 
@@ -121,43 +105,35 @@ def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: 
 def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
     """ACDC's official test patients, which are left out if the hash divides a tree that also contains the training
     patients."""
-    lies = {id(volume): official_folder(volume, folder) for volume in volumes}
-    if ("ACDC", "training") not in lies.values():
+    lies = [(volume, official_part(volume, folder)) for volume in volumes if (volume.folder / INFO).is_file()]
+    if not any(part == ("ACDC", "training") for _, part in lies):
         return []
-    return [volume for volume in volumes if lies[id(volume)] == ("ACDC", "testing")]
+    return [volume for volume, part in lies if part == ("ACDC", "testing")]
 
 
 def groups_of(
     places: Sequence[Exam | Volume], items: Sequence[Mapping[str, object]], stratify: str | None
 ) -> dict[str, str]:
-    """Map each patient (raw identifier) to the group by which the hash stratifies; an empty string means no group.
-
-    Args:
-        places: exams and volumes, with their hashes.
-        items: items of the datalist, with their classes.
-        stratify: the class whose values are the groups; ``label`` for one group of all patients with masks; None for
-            the data set's own groups (ACDC's diseases, MRNet's labels). A patient whose exams have different values
-            belongs to a group for that combination.
+    """Map each patient (raw identifier) to the group by which the hash stratifies; an empty string means no group. The groups
+    are the values of the class ``stratify``; for ``label``, all patients with masks; for None, the data set's own (ACDC's
+    diseases, MRNet's labels). Different values of one patient are a group of their own.
 
     Raises:
         InputError: no exam has this class, or no exam has a mask.
     """
-    groups = dict.fromkeys((place.patient_key for place in places), "")
+    groups = {place.patient_key: "" for place in places}
     if stratify is None:
-        return groups | {
-            place.patient_key: place.group for place in places if isinstance(place, Volume) and place.group
-        }
-    if stratify == "label":
-        masked = {str(item["patient"]) for item in items if is_labelled(item)}
-        if not masked:
-            raise InputError(
-                "--stratify label: no exam has a mask that is a label; leave out this option, or name the masks (--labels)"
-            )
-        return groups | {place.patient_key: "masks" for place in places if place.patient in masked}
+        return groups | {place.patient_key: place.group for place in places if getattr(place, "group", "")}
     found: dict[str, set[str]] = defaultdict(set)
     for item in items:
-        if stratify not in RESERVED and item.get(stratify) is not None:
+        if stratify == "label" and is_labelled(item):
+            found[str(item["patient"])].add("masks")
+        elif stratify not in RESERVED and item.get(stratify) is not None:
             found[str(item["patient"])].add(str(item[stratify]))
+    if not found and stratify == "label":
+        raise InputError(
+            "--stratify label: no exam has a mask that is a label; leave out this option, or name the masks (--labels)"
+        )
     if not found:
         known = ", ".join(sorted({key for item in items for key in item} - RESERVED)) or "none"
         raise InputError(
@@ -185,7 +161,7 @@ def divide(
             for groups of disease (ACDC) or labels (MRNet).
         seed: seed of the hash.
         followed: result of `divided_by_folders`.
-        listed: maps exams or folders to sections, from `read_sections`; takes precedence over everything else.
+        listed: result of `read_sections`; takes precedence over everything else.
         groups: result of `groups_of`.
 
     Raises:
@@ -206,9 +182,8 @@ def divide(
         shares = alike if grouped else alone
         result.rule = finding("sections-by", kind="groups" if grouped else "hash", shares=shares, seed=seed)
     else:
-        sets = list(followed) if not listed else []
-        parts = sorted(set().union(*(followed[name] for name in sets)))
-        values = {"kind": "list"} if listed else {"kind": "folders", "sets": sets, "folders": parts}
+        parts = sorted(set().union(*followed.values()))
+        values = {"kind": "list"} if listed else {"kind": "folders", "sets": list(followed), "folders": parts}
         values["kind"] += "-and-hash" if rest else ""
         result.rule = finding("sections-by", **values, rest=len(rest))
     drawn = split_by_hash([key for key in rest if key not in grouped], alone, seed)
@@ -249,25 +224,25 @@ def _follow_folders(
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     drawn = {}
     for place in places:
-        name, part = _part(place, folder) or ("", "")
+        name, part = official_part(place, folder) or ("", "")
         if name not in followed:
             continue
-        found[place.patient_key].add(OFFICIAL[name][part])
-        if name == "nnU-Net" and isinstance(place, Volume):
-            result.of_nnunet.add(place.patient_key)
+        key = place.patient_key
+        found[key].add(OFFICIAL[name][part])
+        if name == "nnU-Net":
+            result.of_nnunet.add(key)
             result.tested |= part == TEST and place.label is not None
         if (name, part) == ("ACDC", "training"):
-            drawn[place.patient_key] = groups[place.patient_key]
+            drawn[key] = groups[key]
     several = [key for key, sections in found.items() if len(sections) > 1]
     if several:
         result.warnings.append(finding("sections-note", count=len(several), kind="several-parts"))
     for key, sections in found.items():
         if any(sections):
             own = [section or ("training",) for section in sections]
-            result.sections[key] = next(section for name in SECTIONS for section in own if section[0] == name)
+            result.sections[key] = min(own, key=lambda section: SECTIONS.index(section[0]))
     result.of_nnunet &= result.sections.keys()
-    training, validation, _ = STRATIFIED_SPLIT
-    for key, section in split_stratified(drawn, (training, validation, 0), seed).items():
+    for key, section in split_stratified(drawn, (*STRATIFIED_SPLIT[:2], 0), seed).items():
         if result.sections[key] == ("training",) and key not in several:
             result.sections[key] = (section,)
 
@@ -329,12 +304,8 @@ def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int
 
 
 def split_stratified(groups: Mapping[str, str], fractions: Sequence[float], seed: int) -> dict[str, str]:
-    """Map each patient to a section. The patients of each group, and all patients together, are divided in the given
-    shares; the numbers may differ from the shares by one patient.
-
-    Args:
-        groups: maps patients to groups (of disease).
-    """
+    """Map each patient to a section. The patients of each group (of disease), and all patients together, are divided in the
+    given shares; the numbers may differ from the shares by one patient."""
     training, validation, _ = check_fractions(fractions)
     members = defaultdict(list)
     for patient, group in groups.items():

@@ -6,17 +6,24 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planewise.exams.exam import Exam
-from planewise.exams.frame import Frame
+from planewise.exams.stack import Frame, Stack
 from planewise.exams.stacks import build_stacks
-from planewise.findings import finding
+from planewise.exams.volume import Volume
+from planewise.files.checksum import sha256
+from planewise.findings import Finding, finding
 from planewise.words import natural_order
+
+if TYPE_CHECKING:
+    from planewise.exams.scan import Scan  # needs pydicom
 
 #: PatientIDs that anonymisation tools write: they do not identify a patient, so the study takes the patient's place.
 _NOBODY = {
@@ -32,15 +39,8 @@ _WRITTEN_ANEW = {
 
 
 def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
-    """Exams: the frames of one patient and study that share a frame of reference.
-
-    Args:
-        frames: frames from `dicom.read_header`.
-        folder: the indexed folder; an exam's folder below it replaces a missing study identifier.
-
-    Returns:
-        Exams in the order of their folders, with stacks and findings, but without hashes and before recognition.
-    """
+    """Exams: the frames of one patient and study that share a frame of reference, in the order of their folders, with
+    stacks and findings. An exam's folder below the indexed one, ``folder``, replaces a missing study identifier."""
     studies = defaultdict(lambda: defaultdict(list))
     frames, says_nothing = _without_identifiers_of_files(list(frames))
     for frame in frames:
@@ -48,9 +48,11 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
         studies[study][frame.patient].append(frame)
     grouped = defaultdict(list)
     for study, patients in studies.items():
-        for patient, members in _patients_of(study, patients).items():
+        # usually, a study has one patient, to whom its frames without a PatientID belong, too
+        of_one = study.startswith("study:") and len({*patients} - {""}) < 2
+        for patient, members in patients.items():
             for frame in members:
-                grouped[study, patient, frame.frame_of_reference].append(frame)
+                grouped[study, "" if of_one else patient, frame.frame_of_reference].append(frame)
     references = Counter((study, patient) for study, patient, _ in grouped)
     exams = []
     for (study, patient, reference), members in grouped.items():
@@ -68,32 +70,26 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
         if copies:
             found.append(finding("exam-grouped", count=copies, kind="copies"))
         identifier = next((frame.patient for frame in members if frame.patient), "")
-        exams.append(
-            Exam(
-                key="|".join([study, *filter(None, [patient]), reference]),
-                patient_key=f"patient:{identifier}" if _is_named(identifier) else study,
-                folder=common_folder(members),
-                stacks=build_stacks(members),
-                findings=found,
-            )
-        )
+        key = "|".join([study, *filter(None, [patient]), reference])
+        owner = f"patient:{identifier}" if _is_named(identifier) else study
+        exams.append(Exam(key, owner, common_folder(members), build_stacks(members), found))
     return sorted(exams, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
 
 
 def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dict[str, set[str]]]:
     """Replace identifiers that say nothing, because a program wrote a new one into each file, by what still agrees.
 
-    There is such a program if each of at least `_EACH_ITS_OWN` images of a series, or of a slice in it, has its own
-    identifier. Here, a series consists of the images of one patient and day that agree in the series' number and
-    description, the matrix, the pixel spacing and the orientation, but not in their numbers and times. Then the
-    identifiers that only one file of this patient and day has are replaced. Those that files share stay, so stacks in
-    different frames of reference are never related.
+    There is such a program if each of at least `_EACH_ITS_OWN` images of a series (`_look`), or of a slice in it, has its own
+    identifier. Then the identifiers that only one file of this patient and day has are replaced. Those that files share stay,
+    so stacks in different frames of reference are never related.
 
     Returns:
         The frames, and the names of the replaced identifiers by path.
     """
     replaced: dict[str, set[str]] = defaultdict(set)
-    owners, looks = [_owner(frame) for frame in frames], [_look(frame) for frame in frames]
+    # the patient and the day; the folder, if the header does not name the patient
+    owners = [(frame.patient if _is_named(frame.patient) else frame.folder, frame.study_day) for frame in frames]
+    looks = [_look(frame) for frame in frames]
     for name in _WRITTEN_ANEW:
         files, alike = defaultdict(set), defaultdict(set)
         for frame, owner, (look, place) in zip(frames, owners, looks, strict=True):
@@ -115,29 +111,11 @@ def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dic
     return frames, replaced
 
 
-def _owner(frame: Frame) -> tuple[str, int]:
-    """The patient and day of a frame; the folder, if the header does not name the patient."""
-    return frame.patient if _is_named(frame.patient) else frame.folder, frame.study_day
-
-
 def _look(frame: Frame) -> tuple[tuple, tuple]:
-    """What the images of a series have in common, and what those of a slice also have in common."""
+    """What the images of a series have in common, but not their numbers and times; and what those of a slice also have."""
     rounded = np.round(np.asarray(frame.affine)[:3], 4)
     series = frame.series_number, frame.description
     return (series, frame.study_day, frame.rows, frame.columns, *rounded[:, :2].flat), tuple(rounded[:, 3])
-
-
-def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list[Frame]]:
-    """The frames of a study by patient. If the study's identifier belongs to one patient, all frames are in one group, whose
-    name is empty.
-
-    Usually a study has one patient, so its frames without a PatientID are assigned to this patient. If several
-    patients share it anyway, or if only a folder identifies the study, PatientID decides.
-    """
-    named = [patient for patient in patients if patient]
-    if study.startswith("study:") and len(named) < 2:
-        return {"": [frame for members in patients.values() for frame in members]}
-    return patients
 
 
 def _is_named(patient: str) -> bool:
@@ -171,3 +149,106 @@ def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
         seen.add(same)
         kept.append(frame)
     return kept, len(frames) - len(kept)
+
+
+#: An image that is found in more patients than this says nothing about a patient: it is a test image, or a page of text.
+_MOST_PATIENTS = 3
+
+
+def join_copies(places: Sequence[Exam | Volume]) -> list[Finding]:
+    """Count exams that share an image (the SOPInstanceUID of DICOM files, the bytes of volumes) as exams of one patient; the
+    other patients' names become aliases. The identifiers must not be hashed yet.
+
+    Returns:
+        A warning, if there are such exams.
+    """
+    patients: dict[str, set[str]] = defaultdict(set)
+    for key, mark in _marks(places):
+        patients[mark].add(key)
+    shared = [keys for keys in patients.values() if 1 < len(keys) <= _MOST_PATIENTS]
+    if not shared:
+        return []
+    from scipy.cluster.hierarchy import DisjointSet  # late, because few folders have copies
+
+    same = DisjointSet(place.patient_key for place in places)
+    for keys in shared:
+        for one, other in pairwise(keys):
+            same.merge(one, other)
+    first = {key: min(keys) for keys in same.subsets() if len(keys) > 1 for key in keys}
+    named: dict[str, dict[str, None]] = defaultdict(dict)
+    for place in places:
+        if key := first.get(place.patient_key):
+            named[key][place.case or "/".join(place.folder.parts[-2:])] = None
+            place.aliases += [place.patient_key] if key != place.patient_key else []
+            place.patient_key = key
+    names = [" = ".join(each) for each in named.values()]
+    return [finding("exam-grouped", count=len(named), names=names, kind="patients")]
+
+
+def _marks(places: Sequence[Exam | Volume]) -> Iterator[tuple[str, str]]:
+    """The patient's key and a mark for each image: its SOPInstanceUID, or the checksum of a volume's file, if the file of
+    another patient has the same size."""
+    sizes: dict[int, set[tuple[str, Path]]] = defaultdict(set)
+    for place in places:
+        if isinstance(place, Volume):
+            sizes[place.image.stat().st_size].add((place.patient_key, place.image))
+            continue
+        # an exam of NIfTI files is also in the volumes
+        for stack in () if place.case else place.stacks:
+            yield from ((place.patient_key, frame.sop) for frame in stack.frames if frame.sop)
+    for files in sizes.values():
+        if len({key for key, _ in files}) > 1:
+            yield from ((key, sha256(path)) for key, path in files)
+
+
+@dataclass
+class BrokenExam:
+    """A folder in which all images are broken."""
+
+    folder: Path
+    key: str  #: raw identifier, hashed before anything is written
+    paths: list[str] = field(default_factory=list)
+
+    @property
+    def why(self) -> Finding:
+        """The reason for leaving the exam out."""
+        return finding("only-broken-files", count=len(self.paths))
+
+
+def assign_broken(scan: Scan, exams: Sequence[Exam]) -> list[BrokenExam]:
+    """Record in each exam the broken files of its folders (`Exam.broken`), and find the folders of exams in which nothing
+    else is left. A file belongs to the exams with images in the same folder; otherwise to those in the folder of its exam,
+    because a whole series may be broken."""
+    owners: dict[str, list[Exam]] = defaultdict(list)
+    for exam in exams:
+        folders = _folders(exam.stacks)
+        for place in folders | {str(_home(folder, scan.folder)) for folder in folders} - {str(scan.folder)}:
+            owners[place].append(exam)
+    used = {frame.folder for frame in scan.frames} if scan.broken else set()
+    alone: dict[Path, BrokenExam] = {}
+    for path in scan.broken:
+        folder = os.path.dirname(path)
+        home = _home(folder, scan.folder)
+        for exam in (found := owners.get(folder) or owners.get(str(home), [])):
+            exam.broken.append(path)
+        if not found and folder not in used:
+            one = alone.setdefault(home, BrokenExam(home, f"folder:{os.path.relpath(home, scan.folder)}"))
+            one.paths.append(path)
+    return list(alone.values())
+
+
+def broken_remark(exam: Exam, stack: Stack | None = None) -> list[Finding]:
+    """A flag about the broken files of an exam; with ``stack``, about those that may belong to this stack: not those
+    in folders of other stacks alone."""
+    of_others = set() if stack is None else _folders(exam.stacks) - _folders([stack])
+    count = sum(os.path.dirname(path) not in of_others for path in exam.broken)
+    return [finding("broken-files", count=count)] if count else []
+
+
+def _folders(stacks: Iterable[Stack]) -> set[str]:
+    return {frame.folder for stack in stacks for frame in stack.frames}
+
+
+def _home(of_images: str, scanned: Path) -> Path:
+    """The folder of an exam: that of its images, or its parent if the name is that of a series."""
+    return scanned / exam_folder(os.path.join(of_images, "image"), scanned)

@@ -1,4 +1,4 @@
-"""The items and entries of a datalist for exams whose views are recognised."""
+"""The items and entries of a datalist."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from planewise.exams.anatomy import Anatomy
-from planewise.exams.broken_files import broken_remark
+from planewise.exams.anatomies import Anatomy
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
-from planewise.exams.exam import Exam
-from planewise.exams.overrules import stack_names
-from planewise.exams.stack import SIDEWAYS
+from planewise.exams.exam import Exam, Recognition
+from planewise.exams.grouping import broken_remark
+from planewise.exams.stack import SIDEWAYS, Stack
 from planewise.exams.volume import Volume
 from planewise.files.datalists import is_labelled
 from planewise.files.masks import read_mask
 from planewise.files.nifti import open_nifti
 from planewise.findings import Finding, finding
-from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
+from planewise.geometry.locations import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import HEART_VOLUMES, NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
 
 
 def entries_of(
-    exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy
+    exams: Sequence[Exam], volumes: Sequence[Volume], whole: Sequence[Volume], anatomy: Anatomy
 ) -> tuple[dict[str, dict], list[dict]]:
-    """The datalist's entry for each exam, by the exam's hash, and all items.
-
-    Args:
-        exams: exams after recognition; their ``main_stack`` is set.
-        volumes: volumes that stay whole.
-        anatomy: what is learned from them.
-    """
+    """The datalist's entry for each exam, by the exam's hash, and all items. Volumes give their masks and classes also to the
+    slices cut from them; those in ``whole`` are items themselves. Sets ``main_stack`` of the exams."""
     entries, items = {}, []
     for exam in exams:
         entries[exam.name], exam_items = _exam_entry(exam, anatomy)
         items += exam_items
-    for volume in volumes:
+    for volume in whole:
         entry = entries.setdefault(volume.name, {"patient": volume.patient, "stacks": {}, "left_out": []})
         entry["volumes"] = entry.get("volumes", 0) + 1
         items.append(_volume_item(volume))
+    by_image = {(str(volume.image), volume.time): volume for volume in volumes}
+    for item in items:
+        # only items of a single file have an affine
+        volume = by_image.get((item["image"], item.get("time"))) if "affine" in item else None
+        if volume is not None:
+            item |= _label_of(volume) | volume.classes
     return entries, items
 
 
@@ -54,11 +54,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
         common = {"exam": exam.name, "patient": exam.patient, "stack": anatomy.stack, "planes": planes}
         items = [item | common for item in slice_items(exam.main_stack, found.axis is not None)]
     notes = dict.fromkeys([*exam.findings, *broken_remark(exam), *found.findings, *_stack_findings(exam, anatomy)])
-    return {
-        "patient": exam.patient,
-        "stacks": summaries,
-        "left_out": [note.record() for note in notes],
-    }, items
+    return {"patient": exam.patient, "stacks": summaries, "left_out": [note.record() for note in notes]}, items
 
 
 def _summaries(exam: Exam, anatomy: Anatomy) -> dict[str, dict]:
@@ -76,7 +72,7 @@ def _summaries(exam: Exam, anatomy: Anatomy) -> dict[str, dict]:
         if other.named not in (None, view):
             summaries[view]["named"] = other.named
     undecided = {plane.stack: plane for plane in found.undecided}
-    for name, index in stack_names(stacks, found, main_view).items():
+    for name, index in _stack_names(stacks, found, main_view).items():
         if name.startswith("other"):
             summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
             if index in undecided:
@@ -87,8 +83,16 @@ def _summaries(exam: Exam, anatomy: Anatomy) -> dict[str, dict]:
     return summaries
 
 
+def _stack_names(stacks: Sequence[Stack], found: Recognition, main_view: str) -> dict[str, int]:
+    """The names of an exam's stacks in the table and the datalist: the view, or ``other-1``, ..."""
+    names = {} if found.stack is None else {main_view: found.stack}
+    names |= {view: other.stack for view, other in found.views.items()}
+    rest = [index for index in range(len(stacks)) if index not in names.values()]
+    return names | {f"other-{number}": index for number, index in enumerate(rest, start=1)}
+
+
 def _stack_findings(exam: Exam, anatomy: Anatomy) -> list[Finding]:
-    """What was found out about the stack to learn from, and, with the name of the stack, about the others."""
+    """What was found out about the stack to learn from, and, under its name, about each other stack."""
     stacks, found = exam.stacks, exam.found
     told = []
     if found.stack is not None:
@@ -104,20 +108,10 @@ def _stack_findings(exam: Exam, anatomy: Anatomy) -> list[Finding]:
             middle = main.image_centre(main.slices[len(main.slices) // 2])
             if (beside := stack.beside(stack.slices[other.slice], middle)) > SIDEWAYS:
                 told.append(finding("stack-remark", view, mm=round(beside), kind="beside"))
-    for name, index in stack_names(stacks, found, anatomy.stack).items():
+    for name, index in _stack_names(stacks, found, anatomy.stack).items():
         if name.startswith("other"):
             told += [each.about(name) for each in stacks[index].findings]
     return told
-
-
-def add_volumes_own(items: list[dict], volumes: Sequence[Volume]) -> None:
-    """The masks and classes of volumes, for the items cut from them."""
-    by_image = {(str(volume.image), volume.time): volume for volume in volumes}
-    for item in items:
-        # only items of a single file have an affine
-        volume = by_image.get((item["image"], item.get("time"))) if "affine" in item else None
-        if volume is not None:
-            item |= _label_of(volume) | volume.classes
 
 
 def _label_of(volume: Volume) -> dict:
@@ -131,13 +125,9 @@ def _label_of(volume: Volume) -> dict:
 
 def _volume_item(volume: Volume) -> dict:
     image = [str(path) for path in volume.channels] or str(volume.image)
-    item = {"image": image, "exam": volume.name, "patient": volume.patient}
-    item |= _label_of(volume)
-    if volume.phase is not None:
-        item["phase"] = volume.phase
-    if volume.time is not None:
-        item["time"] = volume.time
-    return item | volume.classes
+    item = {"image": image, "exam": volume.name, "patient": volume.patient} | _label_of(volume)
+    phase = {"phase": volume.phase, "time": volume.time}
+    return item | {key: value for key, value in phase.items() if value is not None} | volume.classes
 
 
 def leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:
@@ -151,7 +141,7 @@ def leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatom
     return lacking
 
 
-def leave_out_other_organs(exams: Sequence[Exam], volumes: Sequence[Volume], items: Sequence[dict]) -> set[str]:
+def other_organs(exams: Sequence[Exam], volumes: Sequence[Volume], items: Sequence[dict]) -> set[str]:
     """The images of whole volumes that cannot show a heart in its short axis. Files without orientation are kept.
 
     Slices a few degrees from a plane of the body belong to another organ. Slices exactly along the body may have lost their
@@ -162,9 +152,8 @@ def leave_out_other_organs(exams: Sequence[Exam], volumes: Sequence[Volume], ite
     whole = (item for item in sorted(items, key=is_labelled) if "affine" not in item and item["image"] in oriented)
     for image, item in {item["image"]: item for item in whole}.items():  # of the phases of a cine, one with a label
         affine = np.asarray(open_nifti(image).affine, dtype=np.float64)
-        obliquity, off_axis = (
-            measure(torch.from_numpy(affine)[None]) for measure in (stack_obliquity, degrees_off_axis)
-        )
+        grid = torch.from_numpy(affine)[None]
+        obliquity, off_axis = stack_obliquity(grid), degrees_off_axis(grid)
         if obliquity[0] >= SHORT_AXIS_OBLIQUITY and off_axis <= OFF_AXIS:
             continue
         ml = np.zeros(1)

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES, HEART_4CH, anatomy_of_stack, choose_anatomy, prepare, seen_from
-from planewise.exams.anatomy import Anatomy
+from planewise.exams.anatomies import (
+    ANATOMIES,
+    HEART_4CH,
+    Anatomy,
+    anatomy_of_stack,
+    choose_anatomy,
+)
 from planewise.exams.any_organ import one_stack_each
-from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.datalist import plane_of, slice_items
-from planewise.exams.exam import Exam
-from planewise.exams.grouping import group_exams
-from planewise.exams.recognition import Recognition
+from planewise.exams.exam import Exam, Recognition
+from planewise.exams.grouping import assign_broken, broken_remark, group_exams
 from planewise.exams.refusals import ARCHIVE, DAMAGED, HIDDEN, LINKED_FOLDER, NOT_DICOM
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.stack import Stack
@@ -36,56 +39,42 @@ SURE = 0.5
 class InputStack:
     """One phase of an exam's stack."""
 
-    exam: str
-    """hash"""
-    stack: str
-    """the requested view, or ``"unknown"``"""
-    phase: float
-    """the phase as a fraction of the cycle"""
+    exam: str  #: hash
+    stack: str  #: the requested view, or ``"unknown"``
+    phase: float  #: a fraction of the cycle
     slices: list[dict]
     """from base to apex or from right to left, as items of a datalist: ``image``, ``frame`` (multi-frame files only),
     ``affine``, ``phase`` and, if the ends can be told apart, ``location``"""
-    planes: dict[str, dict[str, list[float]]]
-    """maps each view to ``origin`` and unit ``normal``, RAS+, mm"""
-    views: dict[str, dict]
-    """maps each view to its image at the first phase, as an item of a datalist"""
-    confidence: float
-    """probability that it is the requested stack, in [0, 1]"""
-    why_not: list[Finding] = field(default_factory=list)
-    """why it is not the requested stack; empty if it is the requested stack"""
+    planes: dict[str, dict[str, list[float]]]  #: maps each view to ``origin`` and unit ``normal``, RAS+, mm
+    views: dict[str, dict]  #: maps each view to its image at the first phase, as an item of a datalist
+    confidence: float  #: probability that it is the requested stack, in [0, 1]
+    why_not: list[Finding] = field(default_factory=list)  #: why it is not the requested stack; empty if it is
     findings: list[Finding] = field(default_factory=list)
-    """flags without a subject concern all its numbers: headers that may be wrong (`Stack.header_doubts`), phases that may be
-    missing, broken files, and slices that may be in another stack or exam; those about a view concern its plane. Notes are
-    about images that were left out and about the order of the phases, as in the datalist's ``left_out``"""
+    """flags without a subject concern all its numbers, those about a view its plane; notes are those of the datalist's
+    ``left_out``"""
 
 
 def find_stacks(
     path: str | Path,
     view: str = "sax",
     phases: str = "ed",
-    workers: int = 1,
     contrast: str | None = None,
     left_out: list[InputStack] | None = None,
     skipped: dict[Finding, int] | None = None,
 ) -> list[InputStack]:
-    """The stacks to run a network on, from a DICOM file or a folder of them.
-
-    If no stack of an exam is recognised (no cine, not a heart, another contrast), the most likely one is returned with
-    a flag: a network can then report that it recognises nothing.
+    """The stacks to run a network on, from a DICOM file or a folder of them: one per exam and phase. If no stack of
+    an exam is recognised (no cine, not a heart, another contrast), the most likely one is returned with a flag.
 
     Args:
         path: folder or file.
         view: ``"sax"`` or ``"4ch"`` (hearts) or ``"sagittal"`` (knees); ``"stack"`` for any organ; or ``"volume"``,
-            which makes an exam of every suitable stack, as in a datalist.
+        which makes
+            an exam of every suitable stack, those with the most slices first.
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
-        workers: processes that read headers.
         contrast: contrast of sagittal stacks, see `index_folder`.
         left_out: receives the exams of which all files are broken, and the flagged stacks of exams without a recognised
             stack, if other exams have one; None logs them.
         skipped: receives, for each reason, the number of files that were left out, without hidden and system files.
-
-    Returns:
-        One stack per exam and phase; for whole volumes, the stacks with the most slices come first.
 
     Raises:
         InputError: the path contains no usable image, or an option is unknown.
@@ -94,10 +83,10 @@ def find_stacks(
     if sought is None or phases not in ("ed", "all"):
         known = ", ".join(repr(anatomy.stack) for anatomy in (*ANATOMIES.values(), HEART_4CH))
         raise InputError(f"view must be one of {known}, and phases 'ed' or 'all'; got view {view!r}, phases {phases!r}")
-    anatomy = seen_from(choose_anatomy(sought.name, contrast), view)
+    anatomy = choose_anatomy(sought.name, contrast, view)
     path = Path(path).expanduser().resolve()
     folder, only = (path.parent, path) if path.is_file() else (path, None)
-    scan = scan_folder(folder, workers, modalities=anatomy.modalities, only=only)
+    scan = scan_folder(folder, modalities=anatomy.modalities, only=only)
     if only is not None and not scan.frames:
         why = next(iter(scan.skipped), NOT_DICOM)
         raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
@@ -121,27 +110,22 @@ def find_stacks(
         else:
             slices = [{"image": path} for path in broken.paths]
             left_out.append(InputStack(name, "unknown", 0.0, slices, {}, {}, 0.0, [broken.why]))
-    chosen = []
-    for exam in exams:
-        chosen += _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))
+    chosen = [stack for exam in exams for stack in _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))]
     if anatomy.whole:
         chosen.sort(key=lambda stack: -len(stack.slices))
     recognised = [stack for stack in chosen if not stack.why_not]
-    if recognised:
-        flagged = {stack.exam: stack for stack in chosen if stack.why_not}
-        if left_out is not None:
-            left_out.extend(flagged.values())
-        for exam, stack in flagged.items() if left_out is None else ():
-            logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, said(stack.why_not))
+    flagged = {stack.exam: stack for stack in chosen if recognised and stack.why_not}
+    if left_out is not None:
+        left_out.extend(flagged.values())
+    for exam, stack in flagged.items() if left_out is None else ():
+        logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, said(stack.why_not))
     return recognised or chosen
 
 
 def _log_left_out(scan: Scan) -> None:
     """Log what a person may have meant to use."""
-    for why, files in (
-        (DAMAGED, scan.broken),
-        *((why, scan.skipped.get(why, ())) for why in (LINKED_FOLDER, ARCHIVE)),
-    ):
+    others = {why: scan.skipped.get(why, ()) for why in (LINKED_FOLDER, ARCHIVE)}
+    for why, files in {DAMAGED: scan.broken, **others}.items():
         if files:
             example = os.path.relpath(files[0], scan.folder)
             logger.warning("%s left out, such as %s: %s", count_of(len(files), "file"), example, why)
@@ -161,15 +145,12 @@ def remarks_of(stack: InputStack) -> dict[str, str]:
 
 def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[InputStack]:
     """An exam's stack to run a network on, once per phase (see `find_stacks`)."""
-    stacks = prepare(exam.stacks, anatomy)
-    found = anatomy.recognise(stacks)
-    if anatomy.seen_from is not None:
-        found = anatomy.seen_from(stacks, found)
+    stacks = anatomy.prepared(exam.stacks)
+    found = anatomy.found(stacks)
     why_not, index, findings = [], found.stack, list(found.findings)
     if index is None:
-        index = found.candidate
-        if index is None:
-            index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
+        most = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
+        index = most if found.candidate is None else found.candidate
         why_not = findings or [finding("not-recognised", stack=anatomy.called, kind="stack")]
         # they also hold for the stack if it is taken anyway
         findings = of_level(findings, FLAG)
@@ -177,24 +158,13 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
     stack = found.learned(stacks, index) if not why_not else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
     # the image of each view at its first phase
-    views = {
-        view: next(item for item in slice_items(stacks[other.stack], False, "first") if item["slice"] == other.slice)
-        for view, other in found.views.items()
-    }
+    firsts = {view: slice_items(stacks[other.stack], False, "first") for view, other in found.views.items()}
+    views = {view: firsts[view][other.slice] for view, other in found.views.items()}
     findings += [*exam.findings, *stack.header_doubts, *stack.findings, *broken_remark(exam, stack)]
     findings += [*_doubts(found, stacks), *(phases_not_used(stack.cycle) if phases == "all" else ())]
+    kind, findings = "unknown" if why_not else anatomy.stack, list(dict.fromkeys(findings))
     return [
-        InputStack(
-            exam=name,
-            stack="unknown" if why_not else anatomy.stack,
-            phase=phase,
-            slices=slices,
-            planes=planes,
-            views=views,
-            confidence=found.confidence,
-            why_not=why_not,
-            findings=list(dict.fromkeys(findings)),
-        )
+        InputStack(name, kind, phase, slices, planes, views, found.confidence, why_not, findings)
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
 
@@ -223,12 +193,9 @@ def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
     cycle = stack.cycle
-    there = [number / cycle for number in named_phases(cycle)]
-    wanted = there if phases == "all" else there[:1]
+    wanted = [number / cycle for number in named_phases(cycle)][: None if phases == "all" else 1]
+    times = {number: [item["phase"] for item in items] for number, items in by_slice.items()}
     return [
-        (
-            round(phase, 6),
-            [items[nearest_phase([item["phase"] for item in items], phase)] for items in by_slice.values()],
-        )
+        (round(phase, 6), [items[nearest_phase(times[number], phase)] for number, items in by_slice.items()])
         for phase in wanted
     ]

@@ -5,25 +5,22 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from os.path import relpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from planewise.data.datalist import gather_stacks, is_whole_volume, load_datalist
-from planewise.data.phases import cycle_fraction
 from planewise.data.readable_items import own_name
+from planewise.data.select_items import cycle_fraction
 from planewise.errors import InputError
 from planewise.exams.cases import read_cases
-from planewise.exams.input_stacks import find_stacks, remarks_of
-from planewise.exams.phases import unequal_counts
-from planewise.exams.volume import Skipped
+from planewise.exams.input_stacks import InputStack, find_stacks, remarks_of
+from planewise.exams.stacks import unequal_counts
 from planewise.exams.volumes import NO_IMAGE, PREDICTED_AS_IMAGE, case_and_phase, find_own_volumes, has_frames
-from planewise.files.below import files_below
 from planewise.files.masks import label_values, refuse_mask
-from planewise.files.names import common_name, nifti_files
+from planewise.files.names import common_name, files_below, nifti_files
 from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti
 from planewise.files.photographs import NO_PHOTOGRAPH, is_photograph, photograph_problem
 from planewise.findings import Finding, finding, from_text, said, to_text
@@ -31,13 +28,11 @@ from planewise.phases import named_phases, nearest_phase, phase_name, phases_not
 from planewise.preprocessing.exam_name import exam_of, stem
 from planewise.words import count_of, some_of
 
-if TYPE_CHECKING:
-    from planewise.exams.input_stacks import InputStack
-
 logger = logging.getLogger(__name__)
 
 #: Words in names of NIfTI files, and the views of the heart that they stand for. M&Ms-2 has no long axis but the 4ch view.
 _VIEWS = {"sa": "sax", "sax": "sax", "la": "4ch", "4ch": "4ch", "2ch": "2ch", "3ch": "3ch"}
+_Items = list[dict[str, Any]]
 
 
 def find_inputs(
@@ -49,19 +44,17 @@ def find_inputs(
     contrast: str | None = None,
     left_out: list[InputStack] | None = None,
     skipped: dict[Finding, int] | None = None,
-) -> list[dict[str, Any]]:
+) -> _Items:
     """Find items for `planewise.preprocessing.LoadStackd` at a path.
 
     Args:
-        path: a volume (NIfTI, ``.npy``); a folder of volumes, in which masks (``*_gt``, ``*_seg``, or files whose
-            voxels have only a few whole numbers) are ignored; a DICOM
-            file or folder, in which the indexer finds the stacks of the view; or a datalist.
+        path: a volume (NIfTI, ``.npy``); a folder of volumes, in which masks (``*_gt``, ``*_seg``, or files with only a few
+            whole numbers) are ignored; a DICOM file or folder, in which the indexer finds the stacks; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: maximum number of exams, each with all its phases and stacks; None takes all.
-        view: the stack to look for, ``"sax"`` or ``"sagittal"``.
-        contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
-        left_out, skipped: see `planewise.exams.find_stacks`. Without ``left_out``, remarks on the inputs are also logged.
+        view, contrast, left_out, skipped: see `planewise.exams.find_stacks`. Without ``left_out``, remarks on the inputs are
+            also logged.
 
     Returns:
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
@@ -71,13 +64,13 @@ def find_inputs(
     Raises:
         InputError: the path does not exist, is a mask, or contains nothing that can be used.
     """
-    found = found_at(
-        path,
-        section,
-        "a volume, a folder of DICOM files",
-        partial(_from_datalist, phases=phases),
-        partial(_from_files, phases=phases, view=view, contrast=contrast, left_out=left_out, skipped=skipped),
-    )
+    given = _at(path, "a volume, a folder of DICOM files")
+    if given.suffix == ".json":
+        found = _from_datalist(_section(given, section), phases)
+    else:
+        found = _from_files(given, phases, view)
+        if found is None:  # DICOM comes last, because it requires reading the headers of a whole tree
+            found = _from_stacks(find_stacks(given, view, phases, contrast, left_out, skipped), left_out is None)
     found = _first_exams(found, num_exams)
     # callers that pass left_out show the remarks themselves
     told = ((item, each) for item in found if left_out is None for each in from_text(item.get("findings", "[]")))
@@ -86,7 +79,68 @@ def find_inputs(
     return found
 
 
-def _first_exams(found: list[dict[str, Any]], num_exams: int | None) -> list[dict[str, Any]]:
+def find_photographs(path: str | Path, section: str = "test", num_exams: int | None = None) -> _Items:
+    """Find items for `planewise.preprocessing.LoadPhotographd` at a path.
+
+    Args:
+        path: a photograph; a folder of photographs, whose other files are left out and, except tables, logged; or a datalist.
+        section: section of a datalist.
+        num_exams: maximum number of photographs; None takes all.
+
+    Returns:
+        For each photograph ``{"image": path}``; those of a folder also have the file's stem as ``exam``, and items of a
+        datalist keep their other keys.
+
+    Raises:
+        InputError: the path does not exist, or contains no photograph, or several with one name.
+    """
+    given = _at(path, "a photograph, a folder of photographs")
+    return _first_exams(_section(given, section) if given.suffix == ".json" else _photographs_in(given), num_exams)
+
+
+def find_volumes(
+    path: str | Path, section: str = "test", num_exams: int | None = None, channels: Sequence[str] = ()
+) -> _Items:
+    """Find items for `planewise.preprocessing.LoadVolumed` at a path.
+
+    Args:
+        path: a NIfTI volume; a folder of volumes, or of cases with one file per channel, as for `planewise index --anatomy
+            volume`; a folder of DICOM series without NIfTI files, each of which is a case; a photograph, or a folder of
+            photographs without volumes; or a datalist.
+        section: section of a datalist; ``"all"`` for every exam.
+        num_exams: maximum number of exams, each with all its phases; None takes all.
+        channels: endings of a case's file names, in order; empty if a case is a single file.
+
+    Returns:
+        Items whose ``image`` is a path, a list of paths (one per channel), or a list of slices. A stack of slices has
+        its hash under ``exam``. Items of a datalist keep their other keys. The log names the files that are left
+        out.
+
+    Raises:
+        InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name.
+    """
+    given = _at(path, "a volume, a folder of volumes")
+    of_datalist = given.suffix == ".json"
+    return _first_exams(
+        gather_stacks(_section(given, section)) if of_datalist else _volumes_in(given, channels), num_exams
+    )
+
+
+def _at(path: str | Path, wanted: str) -> Path:
+    path = Path(path).expanduser().resolve()
+    if not path.exists():
+        raise InputError(f"there is no {path}; name {wanted} or a datalist with --input")
+    return path
+
+
+def _section(path: Path, section: str) -> _Items:
+    """The items of a section of a datalist."""
+    if not (found := load_datalist(path, section)):
+        raise InputError(f"section {section} of {path} is empty; name another section with --section")
+    return found
+
+
+def _first_exams(found: _Items, num_exams: int | None) -> _Items:
     """All inputs of the first exams. Frames of a file, and files whose names differ only in the phase, are of one exam."""
     exam_of_each = [*map(_exam, found)]
     exams = list(dict.fromkeys(exam_of_each))
@@ -104,38 +158,8 @@ def _exam(item: Mapping[str, Any]) -> Hashable:
     return Path(image).parent, case_and_phase(stem(Path(image)))[0]
 
 
-def found_at(
-    path: str | Path,
-    section: str,
-    wanted: str,
-    in_datalist: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
-    elsewhere: Callable[[Path], list[dict[str, Any]]],
-) -> list[dict[str, Any]]:
-    """Find inputs in a section of a datalist, or at any other path.
-
-    Args:
-        path: path given by the user.
-        section: section of a datalist.
-        wanted: description of the possible inputs, for the message.
-        in_datalist: converts a section's items to inputs.
-        elsewhere: function that returns the inputs at a path, if the path is not a datalist.
-
-    Raises:
-        InputError: the path does not exist, or the section is empty.
-    """
-    path = Path(path).expanduser().resolve()
-    if not path.exists():
-        raise InputError(f"there is no {path}; name {wanted} or a datalist with --input")
-    if path.suffix != ".json":
-        return elsewhere(path)
-    found = in_datalist(load_datalist(path, section))
-    if not found:
-        raise InputError(f"section {section} of {path} is empty; name another section with --section")
-    return found
-
-
-def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, Any]]:
-    stacks: dict[tuple, dict[Any, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+def _from_datalist(items: _Items, phases: str) -> _Items:
+    stacks: dict[tuple, dict[Any, _Items]] = defaultdict(lambda: defaultdict(list))
     volumes = []
     for item in items:
         if "affine" in item:
@@ -170,6 +194,49 @@ def _findings(found: list[Finding]) -> dict[str, str]:
     return {"findings": to_text(found)} if found else {}
 
 
+def _from_files(path: Path, phases: str, view: str) -> _Items | None:
+    """The items of a volume, or of the volumes of a folder; None if there are none."""
+    if is_whole_volume(path):
+        return _frames(_no_mask(path), phases)
+    # MRNet has a folder of arrays for each view
+    for folder in (path, path / view):
+        files = sorted(entry for entry in (folder.iterdir() if folder.is_dir() else ()) if is_whole_volume(entry))
+        files = [file for file in files if not file.name.startswith(".")]
+        if files:
+            refuse_one_name(map(stem, files))
+            others = [file for file in files if _is_of_other_view(file, view)]
+            if len(others) == len(files):
+                raise InputError(f"{path} has no image of the view {view}: its files are named like other views")
+            if others:
+                names = some_of([file.name for file in others])
+                logger.warning("left out, because they are named like another view than %s: %s", view, names)
+            images = _without_masks([file for file in files if file not in others])
+            return [item for image in images for item in _frames(image, phases)]
+    return None
+
+
+def _is_of_other_view(path: Path, view: str) -> bool:
+    """Whether a file's name states one view of a heart (``la_4ch_ED`` of UK Biobank, ``001_SA_ED`` of M&Ms-2) but another one
+    is requested."""
+    words = re.split(r"[^a-z0-9]+", stem(path).lower())
+    named = {_VIEWS[word] for word in words if word in _VIEWS and not (word == "la" and {"2ch", "3ch"} & set(words))}
+    return view in _VIEWS.values() and len(named) == 1 and view not in named
+
+
+def _from_stacks(stacks: list[InputStack], warn: bool) -> _Items:
+    several = Counter(stack.exam for stack in stacks)
+    items = []
+    for stack in stacks:
+        # as in a datalist, each slice has the planes of the exam's other views
+        slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
+        name = {"phase": phase_name(stack.phase)} if several[stack.exam] > 1 else {}
+        items.append({"image": slices, "exam": stack.exam, "views": stack.views, **remarks_of(stack), **name})
+        if stack.why_not and warn:
+            why = said(stack.why_not)
+            logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, why)
+    return items
+
+
 def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
     """Raise `InputError` if the results of two inputs would have the same name, as for ``a.nii`` and ``a.nii.gz``.
 
@@ -187,38 +254,31 @@ def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
         )
 
 
+def _no_mask(path: Path) -> Path:
+    if is_nifti(path):
+        refuse_mask(path)
+    return path
+
+
 def _without_masks(files: list[Path]) -> list[Path]:
     """Select the images among the volumes of a folder by their names and, because a mask may have any name, by their values.
-    A cine whose frames are also files is left out, as by the indexer.
-
-    Raises:
-        InputError: all files are masks.
-    """
-    masks: Skipped = defaultdict(list)
+    A cine whose frames are also files is left out, as by the indexer."""
     nifti = [file for file in files if not file.name.endswith(".npy")]
-    images = {volume.image: volume for volume in find_own_volumes(nifti, masks)}
+    images = {volume.image: volume for volume in find_own_volumes(nifti, defaultdict(list))}
     kept = [file for file in files if file in images or file not in nifti]
     if not kept:
         raise InputError(
             f"{files[0].parent} contains files with the names of masks ({files[0].name}), but no image; name the "
             "folder of the images, or one file"
         )
-    cines = [
-        file
-        for file in kept
-        if file in images and _count_frames(file) > 1 and has_frames(images[file], images.values())
-    ]
+    cines = [file for file in images if _count_frames(file) > 1 and has_frames(images[file], images.values())]
     for file in cines:
         logger.warning("left out, because its frames are files of their own: %s", file.name)
-    return without_label_maps([file for file in kept if file not in cines])
+    return _without_label_maps([file for file in kept if file not in cines])
 
 
-def without_label_maps(files: list[Path]) -> list[Path]:
-    """The files that are not masks by their values; the others are logged.
-
-    Raises:
-        InputError: all files are masks.
-    """
+def _without_label_maps(files: list[Path]) -> list[Path]:
+    """The files that are not masks by their values; the others are logged."""
     labels = [file for file in files if is_nifti(file) and label_values(file)]
     if labels and len(labels) == len(files):
         refuse_mask(labels[0])
@@ -228,7 +288,7 @@ def without_label_maps(files: list[Path]) -> list[Path]:
     return [file for file in files if file not in labels]
 
 
-def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
+def _frames(path: Path, phases: str) -> _Items:
     """The items of a volume, or of the frames of a cine with four axes. Such a file has no times, so its frames count as one
     heartbeat, evenly spaced, that begins at end-diastole."""
     count = _count_frames(path)
@@ -250,83 +310,7 @@ def _count_frames(path: Path) -> int:
     return 1
 
 
-def _other_view(path: Path, view: str) -> str:
-    """The view of a heart that a file's name states (``la_4ch_ED`` of UK Biobank, ``001_SA_ED`` of M&Ms-2), if another view
-    of a heart is requested; empty if the name states none or several."""
-    words = re.split(r"[^a-z0-9]+", stem(path).lower())
-    named = {_VIEWS[word] for word in words if word in _VIEWS and not (word == "la" and {"2ch", "3ch"} & set(words))}
-    return named.pop() if view in _VIEWS.values() and len(named) == 1 and view not in named else ""
-
-
-def _from_files(
-    path: Path,
-    phases: str,
-    view: str,
-    contrast: str | None,
-    left_out: list[InputStack] | None,
-    skipped: dict[Finding, int] | None,
-) -> list[dict[str, Any]]:
-    if is_whole_volume(path):
-        if is_nifti(path):
-            refuse_mask(path)
-        return _frames(path, phases)
-    if path.is_dir():
-        files = sorted(entry for entry in path.iterdir() if is_whole_volume(entry) and not entry.name.startswith("."))
-        if files:
-            refuse_one_name(map(stem, files))
-            others = [file for file in files if _other_view(file, view)]
-            if others:
-                logger.warning(
-                    "left out, because they are named like another view than %s: %s",
-                    view,
-                    some_of([file.name for file in others]),
-                )
-            files = [file for file in files if file not in others]
-            if not files:
-                raise InputError(f"{path} has no image of the view {view}: its files are named like other views")
-            return [item for volume in _without_masks(files) for item in _frames(volume, phases)]
-        # MRNet has a folder of arrays for each view
-        if (path / view).is_dir() and any(map(is_whole_volume, (path / view).iterdir())):
-            return _from_files(path / view, phases, view, contrast, left_out, skipped)
-    # DICOM comes last, because it requires reading the headers of a whole tree
-    stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out, skipped=skipped)
-    several = Counter(stack.exam for stack in stacks)
-    items = []
-    for stack in stacks:
-        # as in a datalist, each slice has the planes of the exam's other views
-        slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
-        item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks_of(stack)}
-        # a caller that passes left_out decides itself whether to use an unrecognised stack
-        if stack.why_not and left_out is None:
-            logger.warning(
-                "exam %s: %s. It is processed anyway: look at the images first", stack.exam, said(stack.why_not)
-            )
-        if several[stack.exam] > 1:
-            item["phase"] = phase_name(stack.phase)
-        items.append(item)
-    return items
-
-
-def find_photographs(path: str | Path, section: str = "test", num_exams: int | None = None) -> list[dict[str, Any]]:
-    """Find items for `planewise.preprocessing.LoadPhotographd` at a path.
-
-    Args:
-        path: a photograph; a folder of photographs, whose other files are left out and, except tables, logged; or a datalist.
-        section: section of a datalist.
-        num_exams: maximum number of photographs; None takes all.
-
-    Returns:
-        For each photograph ``{"image": path}``; those of a folder also have the file's stem as ``exam``, and items of a
-        datalist keep their other keys.
-
-    Raises:
-        InputError: the path does not exist, or contains no photograph, or several with one name.
-    """
-    found = found_at(path, section, "a photograph, a folder of photographs", list, _photographs_in)
-    return _first_exams(found, num_exams)
-
-
-def _photographs_in(path: Path) -> list[dict[str, Any]]:
+def _photographs_in(path: Path) -> _Items:
     if path.is_file():
         return [{"image": str(path)}]
     found: dict[Finding | None, list[Path]] = defaultdict(list)
@@ -338,48 +322,19 @@ def _photographs_in(path: Path) -> list[dict[str, Any]]:
         reasons = said(found) or "no PNG or JPEG file"
         raise InputError(f"there is no photograph to use in {path}: {reasons}; name one, or a datalist, with --input")
     refuse_one_name(map(stem, files), "photograph")
-    for problem, others in found.items():
-        names = some_of([file.name for file in others])
-        logger.warning("left out: %s, %s: %s", count_of(len(others), "file"), problem, names)
+    _log(found, path)
     return [{"image": str(file), "exam": file.stem} for file in files]
 
 
-def find_volumes(
-    path: str | Path, section: str = "test", num_exams: int | None = None, channels: Sequence[str] = ()
-) -> list[dict[str, Any]]:
-    """Find items for `planewise.preprocessing.LoadVolumed` at a path.
-
-    Args:
-        path: one of
-
-            - a NIfTI volume;
-            - a folder of volumes, or of cases with one file per channel, as for `planewise index --anatomy volume`;
-            - a folder of DICOM series without NIfTI files; each series is a case;
-            - a photograph, or a folder of photographs without volumes;
-            - a datalist.
-        section: section of a datalist; ``"all"`` for every exam.
-        num_exams: maximum number of exams, each with all its phases; None takes all.
-        channels: endings of a case's file names, in order; empty if a case is a single file.
-
-    Returns:
-        Items whose ``image`` is a path, a list of paths (one per channel), or a list of slices. A stack of slices has
-        its hash under ``exam``. Items of a datalist keep their other keys. The log names the files that are left
-        out.
-
-    Raises:
-        InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name.
-    """
-    found = found_at(
-        path, section, "a volume, a folder of volumes", gather_stacks, partial(_volumes_in, channels=channels)
-    )
-    return _first_exams(found, num_exams)
+def _log(left_out: Mapping[Any, Iterable[str | Path]], folder: Path) -> None:
+    for reason, files in left_out.items():
+        names = [relpath(file, folder) for file in files]
+        logger.warning("left out: %s (%d: %s)", reason, len(names), some_of(names))
 
 
-def _volumes_in(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
+def _volumes_in(path: Path, channels: Sequence[str]) -> _Items:
     if path.is_file():
-        if is_nifti(path):
-            refuse_mask(path)
-        return [{"image": str(path)}]
+        return [{"image": str(_no_mask(path))}]
     below = [Path(file) for file in files_below(path)]
     files = nifti_files(below)
     if not files and any(map(is_photograph, below)):
@@ -388,26 +343,24 @@ def _volumes_in(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
         return _volumes_of_series(path)
     found = read_cases(files, path, channels)
     if not found.volumes:
-        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in found.skipped.items()) or str(
-            finding("no-nifti")
-        )
+        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in found.skipped.items())
         single = ", or set --channels '[]' if each case is a single file" if channels else ""
         raise InputError(
-            f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input{single}"
+            f"there is no volume to use in {path}: {reasons or finding('no-nifti')}; name one, or a datalist, with "
+            f"--input{single}"
         )
-    for reason, paths in found.skipped.items():
-        if reason.subject != "mask" and reason not in (NO_IMAGE, PREDICTED_AS_IMAGE):
-            names = [relpath(file, path) for file in paths]
-            logger.warning("left out: %s (%d: %s)", reason, len(names), some_of(names))
+    of_masks = {reason for reason in found.skipped if reason.subject == "mask"} | {NO_IMAGE, PREDICTED_AS_IMAGE}
+    _log({reason: paths for reason, paths in found.skipped.items() if reason not in of_masks}, path)
     if not channels:
-        images = set(without_label_maps([case.image for case in found.volumes]))
+        images = set(_without_label_maps([case.image for case in found.volumes]))
         found.volumes = [case for case in found.volumes if case.image in images]
-    names = [common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes]
-    refuse_one_name(names, "volume")
+    refuse_one_name(
+        [common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes], "volume"
+    )
     return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in found.volumes]
 
 
-def _volumes_of_series(path: Path) -> list[dict[str, Any]]:
+def _volumes_of_series(path: Path) -> _Items:
     """An item for each stack that is a volume."""
     try:
         stacks = find_stacks(path, "volume")

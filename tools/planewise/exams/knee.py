@@ -2,44 +2,184 @@
 
 The rule
 --------
-A stack is sagittal, coronal or axial, depending on the body axis (left-right, anterior-posterior, superior-inferior)
-that is nearest to its normal in patient space; side, patient position and rotation of the knee do not matter. If two
-axes are almost equally near (`PLANE_MARGIN`), the series' name decides; if the name gives no plane, the stack stays
-undecided.
+A stack is sagittal, coronal or axial, depending on the body axis (left-right, anterior-posterior, superior-inferior) that is
+nearest to its normal in patient space; side, patient position and rotation of the knee do not matter. If two axes are almost
+equally near (`PLANE_MARGIN`), the series' name decides; if the name gives no plane, the stack stays undecided.
 
-The bundles learn from the T2-weighted fat-suppressed sagittal stack (Zhang 2024, section 5.1.2). It must have
-`MIN_SLICES` slices or more; `knee_series` recognises its contrast. Of several such stacks, the most likely one is
-used, then the one with most slices, then the last acquired. Stacks whose header indicates another contrast are left out
-unless any contrast is accepted. If the contrast is unknown, or if a localizer is the exam's only sagittal stack, that
-stack is used with low confidence and a note, unless its confidence is below `MIN_CONFIDENCE`. If the exam also has a
-proper sagittal stack, a localizer is never used.
+The bundles learn from the T2-weighted fat-suppressed sagittal stack (Zhang 2024, section 5.1.2) of `MIN_SLICES` slices or
+more. Of several such stacks, the most likely one is used, then the one with most slices, then the last acquired. Stacks whose
+header indicates another contrast (`contrast_of`) are left out unless any contrast is accepted. If the contrast is unknown, or
+if a localizer is the exam's only sagittal stack, that stack is used with low confidence and a note, unless its confidence is
+below `MIN_CONFIDENCE`.
+
+Each piece of evidence for a contrast shifts the odds by its weight (natural logarithm). Times outweigh names: a modified
+protocol keeps its name, but the header has the acquired values. For fat suppression, names and options count equally.
 
 Both the axial and the coronal plane are the central slice of a stack, which is the slice nearest to the middle of its
 positions. Stacks that are not localizers come first, then those whose slices and images cover the middle of the sagittal
 stack, then the one with most slices, then the last acquired. Contrast does not matter for a plane.
 
-A stack shows another body part if its name says so, or if BodyPartExamined says so and the name does not mention a knee;
-such a stack is not used. A stack more than 60 mm away from the middle of the sagittal stack gives no plane.
+A stack shows another body part if its name says so, or if BodyPartExamined says so and the name does not mention a knee; such
+a stack is not used. A stack more than 60 mm away from the middle of the sagittal stack gives no plane.
 
 Limits
 ------
-- Pixels are ignored: anything scanned along three planes counts as a knee, unless its names or BodyPartExamined mention
-  another body part.
+- Pixels are ignored: anything scanned along three planes counts as a knee, unless its names or BodyPartExamined
+  mention another body part.
 - If a knee is bent or rolled by more than about 40 degrees, its planes get wrong names.
-- Wrong names of planes are overruled by the normal and reported; wrong names of contrasts are overruled only by echo
-  and repetition times.
+- Wrong names of planes are overruled by the normal and reported; wrong names of contrasts only by echo and repetition times.
 """
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
 import numpy as np
 
 from planewise.exams.cardiac_views import KNEE, named_organ
-from planewise.exams.knee_series import STACK, VIEWS, Contrast, LyingPlane, contrast_of, plane_of_stack
-from planewise.exams.recognition import FoundView, Recognition
-from planewise.exams.stack import Stack, is_localizer
+from planewise.exams.exam import FoundView, Recognition
+from planewise.exams.stack import LOCALIZER, Stack, is_localizer, localizers
 from planewise.findings import finding
-from planewise.geometry import PARALLEL_ANGLE
+from planewise.words import plain
+
+#: Contrasts that a user can request, the default first: T2-weighted with fat suppression, or any contrast.
+CONTRASTS = ("t2fs", "any")
+
+#: Evidence for T2 weighting: from the weighting that a name claims, and from the weighting that the times indicate.
+_NAME_WEIGHTS = {"T2w": 2.0, "PDw": -2.0, "T1w": -2.5, "gradient echo": -2.5}
+_TIME_WEIGHTS = {"T2w": 3.0, "PDw": -3.5, "T1w": -3.5, "gradient echo": -3.5}
+#: Evidence for fat suppression: from the name, and from the scan options. Evidence against it: from the name, from scan
+#: options without fat suppression, and from a name that gives the weighting but does not mention fat.
+_FS_NAME, _FS_OPTIONS, _NO_FS_NAME, _NO_FS_OPTIONS, _SILENT_NAME = 2.5, 2.5, -3.0, -1.5, -0.7
+
+#: Spin echoes are T2-weighted from the first of these echo times on, and proton-density- or T1-weighted up to the
+#: second (ms). Knee T2 with fat suppression has 45 to 85 ms, PD 10 to 40; values in between decide nothing.
+T2_ECHO_TIME, PD_ECHO_TIME = 45.0, 38.0
+#: Repetition times (ms): PD and T2 are longer than the first, T1 is shorter than the second, and spin echoes are never
+#: shorter than the third.
+LONG_REPETITION_TIME, SHORT_REPETITION_TIME, GRADIENT_REPETITION_TIME = 1500.0, 1100.0, 200.0
+#: If the log-odds of T2 weighting or of fat suppression are below this, the header indicates another contrast.
+REFUSED_ODDS = -1.0
+
+_WEIGHTINGS = {
+    "T2w": r"(?<![a-z0-9])t2(?!\s?(\*|star|map|gre|ffe))",
+    "PDw": r"(?<![a-z])pdw?(fs|spa?ir|tse|fse)?(?![a-z])|(?<![a-z])(dp|rho)(?![a-z])|proton",
+    "T1w": r"(?<![a-z0-9])t1",
+    "gradient echo": r"t2\s?(\*|star|gre|ffe)|(?<![a-z])(gre|ffe|dess|medic|merge|flash|spgr|fiesta|trufi)(?![a-z])",
+}
+_NO_FAT_SUPPRESSION = r"\b(no|non|wo|w o|without|ohne)\s?(fs|fat\s?sat|fat\s?sup)|\bnfs\b|\bnonfs\b"
+_FAT_SUPPRESSION = (
+    r"(?<![a-z])fs(?![a-z])|(pd|t1|t2|w|tse|fse)fs\b|fat\s?sat|fat\s?sup|spa?ir(?![a-z])|\bstir\b|\btirm\b|water|"
+    r"dixon.*\bw\b"
+)
+
+
+class Contrast(NamedTuple):
+    """The evidence in a series' header about its contrast."""
+
+    confidence: float  #: probability of T2 weighting with fat suppression; 0.25 if unknown
+    refused: bool  #: whether the header indicates another contrast
+    found: str  #: in words, without numbers and names; empty if unknown
+
+
+def contrast_of(stack: Stack) -> Contrast:
+    """The contrast of a stack."""
+    patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
+    tells = any(re.search(pattern, plain(stack.description)) for pattern in patterns)
+    name = plain(
+        stack.description if tells else stack.text
+    )  # the folder's name counts only if the series' says nothing
+    named = [label for label, pattern in _WEIGHTINGS.items() if re.search(pattern, name)]
+    weighting = {label: _NAME_WEIGHTS[label] for label in named if len(named) == 1}
+    timed = timed_weighting(stack.echo_time, stack.repetition_time, stack.sequence)
+    if timed:
+        weighting[timed] = weighting.get(timed, 0.0) + _TIME_WEIGHTS[timed]
+    fat = _fat_evidence(name, stack.fat_suppressed, bool(named))
+    odds = [sum(evidence.values()) for evidence in (weighting, fat)]
+    return Contrast(
+        confidence=float(np.prod([1 / (1 + np.exp(-value)) for value in odds])),
+        refused=min(odds) < REFUSED_ODDS,
+        found=" ".join([*weighting, *fat]),
+    )
+
+
+def timed_weighting(echo_time: float | None, repetition_time: float | None, sequence: str) -> str | None:
+    """The weighting that follows from a sequence and its times (ms); None if they leave it open."""
+    sequences = set(sequence.split("/")) - {""}
+    if "GR" in sequences and not sequences & {"SE", "IR"}:
+        return "gradient echo"
+    if not echo_time or not repetition_time:
+        return None
+    if repetition_time < GRADIENT_REPETITION_TIME and "SE" not in sequences:
+        return "gradient echo"
+    if repetition_time <= SHORT_REPETITION_TIME:
+        return "T1w" if echo_time <= PD_ECHO_TIME else None
+    if repetition_time < LONG_REPETITION_TIME:
+        return None
+    return "T2w" if echo_time >= T2_ECHO_TIME else "PDw" if echo_time <= PD_ECHO_TIME else None
+
+
+def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> dict[str, float]:
+    """The odds of fat suppression, from the series' name and from the scan options."""
+    by_name = by_option = 0.0
+    if re.search(_NO_FAT_SUPPRESSION, name):
+        by_name = _NO_FS_NAME
+    elif re.search(_FAT_SUPPRESSION, name):
+        by_name = _FS_NAME
+    elif tells_weighting:
+        by_name = _SILENT_NAME
+    if option is not None:
+        by_option = _FS_OPTIONS if option else _NO_FS_OPTIONS
+    odds = by_name + by_option
+    return {"FS" if odds > 0 else "no FS": odds} if odds else {}
+
+
+#: Body axis of each plane's normal, RAS+.
+AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "axial": (0.0, 0.0, 1.0)}
+#: The stack to learn from, and the views whose planes are its targets.
+STACK, VIEWS = "sagittal", ("axial", "coronal")
+#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees). Technologists'
+#: planes vary by about 5 degrees, so a stack within 5 degrees of the middle, 45 degrees, could be either.
+PLANE_MARGIN = 10.0
+#: Confidence in a plane known from its name alone.
+NAMED_CONFIDENCE = 0.75
+
+_PLANE_NAMES = {
+    "sagittal": r"(?<![a-z])sag",
+    "coronal": r"(?<![a-z])cor(?!r|e)",
+    "axial": r"(?<![a-z])(ax|axial|tra|trans\w*)(?![a-z])",
+}
+
+
+class LyingPlane(NamedTuple):
+    """The plane in which a stack lies."""
+
+    view: str | None  #: None if undecided
+    near: list[str]  #: the planes that the normal allows, nearest first
+    named: str | None  #: the plane claimed by the name
+    confidence: float
+
+
+def named_plane(text: str) -> str | None:
+    """The plane that a series' name claims; None if it claims none or several."""
+    found = [view for view, pattern in _PLANE_NAMES.items() if re.search(pattern, plain(text))]
+    return found[0] if len(found) == 1 else None
+
+
+def plane_of_stack(stack: Stack) -> LyingPlane:
+    """Decide in which plane a stack lies."""
+    normal = stack.normal
+    angles = {view: np.degrees(np.arccos(min(1.0, abs(normal @ axis)))) for view, axis in AXES.items()}
+    nearest = min(angles.values())
+    near = sorted((view for view in angles if angles[view] < nearest + PLANE_MARGIN), key=angles.__getitem__)
+    # the folder's name counts only if the description names no plane
+    named = named_plane(stack.description) or named_plane(stack.text)
+    if len(near) == 1:
+        return LyingPlane(near[0], near, named, 1.0)
+    view = named if named in near else None
+    return LyingPlane(view, near, named, NAMED_CONFIDENCE)
+
 
 #: A view's stack that is farther (mm) than this from the middle of the sagittal stack shows another place, such as the other
 #: knee: the middles of adult knees are 150 mm apart and more.
@@ -55,17 +195,13 @@ LOCALIZER_CONFIDENCE = 0.2
 MIN_CONFIDENCE = 0.05
 
 
-def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t2fs") -> Recognition:
-    """The sagittal stack of an exam and the planes of its axial and coronal stacks.
+def recognise(stacks: list[Stack], contrast: str = "t2fs") -> Recognition:
+    """The sagittal stack of an exam, its axis from the patient's right to the left, and the planes of those `VIEWS`
+    that exist; remarks give a sagittal stack's contrast, or say that a stack is a localizer.
 
     Args:
-        stacks: stacks of one exam, from `stacks.build_stacks`, with one image per slice.
-        chosen: index of the sagittal stack, if a person has chosen it.
+        stacks: stacks of one exam, with one image per slice.
         contrast: ``"t2fs"``, or ``"any"`` to take a sagittal stack whatever its contrast.
-
-    Returns:
-        The sagittal stack, its axis from the patient's right to the left, and the planes of those `VIEWS` that exist;
-        remarks give a sagittal stack's contrast, or say that a stack is a localizer.
     """
     planes = [plane_of_stack(stack) for stack in stacks]
     parts = {
@@ -76,16 +212,9 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         index: finding("stack-remark", contrast=known.found or "?", kind="contrast")
         for index, known in contrasts.items()
     }
-    remarks |= {
-        index: finding("stack-remark", kind="localizer") for index, stack in enumerate(stacks) if is_localizer(stack)
-    }
-    remarks |= {index: finding("series-of-organ", organ=part) for index, part in parts.items()}
+    remarks |= localizers(stacks) | {index: finding("series-of-organ", organ=part) for index, part in parts.items()}
     result = Recognition(remarks=remarks)
-    if chosen is None:
-        _choose_sagittal(result, stacks, contrasts, parts, contrast == "any")
-    else:
-        result.stack = result.candidate = chosen
-        result.confidence = 1.0
+    _choose_sagittal(result, stacks, contrasts, parts, contrast == "any")
     if result.stack is not None:
         result.axis = right_to_left(stacks[result.stack])
     for view in VIEWS:
@@ -95,18 +224,14 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
 
 
 def other_part(description: str, body_part: str) -> str | None:
-    """The body part other than a knee that a series shows, in words; None if nothing says so.
-
-    The series' name takes precedence over BodyPartExamined, which scanners copy from one protocol to the next.
-    """
+    """The body part other than a knee that a series shows, in words; None if nothing says so. The series' name takes
+    precedence over BodyPartExamined, which scanners copy from one protocol to the next."""
     part = named_organ(description) or named_organ(body_part)
     return None if part == KNEE else part
 
 
 def right_to_left(stack: Stack) -> np.ndarray | None:
-    """Unit vector along a stack's normal from the patient's right to the left, RAS+; None if the normal has another
-    direction.
-    """
+    """Unit vector along a stack's normal from the patient's right to the left, RAS+; None if it has another direction."""
     across = stack.normal[0]
     return None if abs(across) < MIN_RIGHT_LEFT_COSINE else -np.sign(across) * stack.normal
 
@@ -124,10 +249,8 @@ def _choose_sagittal(
     contrasts = {index: known for index, known in contrasts.items() if index not in parts}
     if not contrasts:
         result.candidate = next(iter(others.values()))
-        notes += [
-            finding("not-recognised", kind="no-sagittal"),
-            *(finding("series-of-organ", organ=part) for part in others),
-        ]
+        notes += [finding("not-recognised", kind="no-sagittal")]
+        notes += [finding("series-of-organ", organ=part) for part in others]
         return
     notes += [finding("stack-left-out", "sagittal", organ=part, kind="organ") for part in others]
     enough = [index for index in contrasts if len(stacks[index].slices) >= MIN_SLICES]
@@ -138,45 +261,29 @@ def _choose_sagittal(
         return
     proper = [index for index in enough if not is_localizer(stacks[index])]
     pool = proper or enough
-    order = sorted(pool, key=lambda index: _preference(stacks[index], contrasts[index]), reverse=True)
+    # rounded to one digit, because one more word in a name does not make a stack better
+    keys = {
+        index: (round(contrasts[index].confidence, 1), len(stacks[index].slices), _acquired(stacks[index]))
+        for index in pool
+    }
+    order = sorted(pool, key=keys.__getitem__, reverse=True)
     fitting = [index for index in order if any_contrast or not proper or not contrasts[index].refused]
-    if not fitting:
-        result.candidate = order[0]
-        known = contrasts[order[0]]
-        notes.append(
-            finding("not-recognised", contrast=known.found, confidence=round(known.confidence, 3), kind="contrast")
-        )
-        return
-    best = fitting[0]
-    result.candidate = best
-    confidence = 1.0 if any_contrast else contrasts[best].confidence
-    confidence *= plane_of_stack(stacks[best]).confidence
-    if confidence < MIN_CONFIDENCE:
-        notes.append(
-            finding(
-                "not-recognised",
-                contrast=contrasts[best].found or "?",
-                confidence=round(confidence, 3),
-                kind="contrast",
-            )
-        )
-        notes += [finding("stack-remark", kind="localizer")] if not proper else []
-        result.confidence = confidence
+    best = (fitting or order)[0]
+    known = contrasts[best]
+    confidence = plane_of_stack(stacks[best]).confidence * (1.0 if any_contrast else known.confidence)
+    result.candidate, result.confidence = best, confidence
+    if not fitting or confidence < MIN_CONFIDENCE:
+        values = {"contrast": known.found or "?", "confidence": round(confidence, 3)}
+        notes += [finding("not-recognised", kind="contrast", **values), *([] if proper else [LOCALIZER])]
         return
     if len(fitting) > 1:
         notes.append(finding("stack-remark", "sagittal", count=len(fitting), kind="several"))
     if not proper:
         notes.append(finding("stack-remark", kind="localizer-used"))
-        confidence = min(confidence, LOCALIZER_CONFIDENCE)
-    elif not contrasts[best].found:
+        result.confidence = min(confidence, LOCALIZER_CONFIDENCE)
+    elif not known.found:
         notes.append(finding("stack-remark", kind="contrast-unknown"))
     result.stack = best
-    result.confidence = confidence
-
-
-def _preference(stack: Stack, contrast: Contrast) -> tuple:
-    # rounded to one digit, because one more word in a name does not make a stack better
-    return round(contrast.confidence, 1), len(stack.slices), _acquired(stack)
 
 
 def _acquired(stack: Stack) -> tuple:
@@ -192,11 +299,6 @@ def _choose_view(
     others = dict.fromkeys(parts[index] for index in pool if index in parts)
     result.findings += [finding("stack-left-out", view, organ=part, kind="organ") for part in others]
     pool = [index for index in pool if index not in parts]
-    if main is not None:
-        tilted = [index for index in pool if stacks[index].angle_to(stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
-        if len(tilted) < len(pool):
-            result.findings.append(finding("stack-left-out", view, kind="parallel"))
-        pool = tilted
     middle = None if main is None else stacks[main].middle
     distances = {index: 0.0 if middle is None else _away(stacks[index], middle) for index in pool}
     result.findings += [
@@ -207,7 +309,10 @@ def _choose_view(
     pool = [index for index in pool if distances[index] <= APART]
     if not pool:
         return
-    keys = {index: _view_preference(stacks[index], distances[index]) for index in pool}
+    keys = {
+        index: (not is_localizer(stack), -round(distances[index]), len(stack.slices), _acquired(stack))
+        for index, stack in ((index, stacks[index]) for index in pool)
+    }
     best = max(pool, key=keys.__getitem__)
     rivals = [index for index in pool if is_localizer(stacks[index]) == is_localizer(stacks[best])]
     if len(rivals) > 1:
@@ -216,23 +321,13 @@ def _choose_view(
     result.views[view] = FoundView(view, best, central_slice(stacks[best], middle), plane.confidence, named=plane.named)
 
 
-def _view_preference(stack: Stack, away: float) -> tuple:
-    """Sort key of an exam's axial (or coronal) stacks, of which the last is used; ``away`` is the distance (mm) from
-    the middle of the sagittal stack."""
-    return not is_localizer(stack), -round(away), len(stack.slices), _acquired(stack)
-
-
 def _away(stack: Stack, point: np.ndarray) -> float:
     """Distance (mm) from a point to the block that the images of a stack cover."""
-    return float(np.hypot(_beyond(stack, point), stack.beside(stack.slices[central_slice(stack, point)], point)))
-
-
-def _beyond(stack: Stack, point: np.ndarray) -> float:
-    """Distance (mm) of a point from the slab that a stack covers, along the stack's normal."""
     positions = [entry.position for entry in stack.slices]
     half = (float(np.median(stack.gaps)) if len(positions) > 1 else stack.thickness or 0.0) / 2
     place = float(point @ stack.normal)
-    return max(min(positions) - half - place, place - max(positions) - half, 0.0)
+    beyond = max(min(positions) - half - place, place - max(positions) - half, 0.0)
+    return float(np.hypot(beyond, stack.beside(stack.slices[central_slice(stack, point)], point)))
 
 
 def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:

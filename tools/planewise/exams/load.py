@@ -50,8 +50,7 @@ class LoadCased(LoadVolumed):
     Args:
         keys: keys of images and masks.
         channels: number of channels of the images, see `LoadVolumed`.
-        channel_names: endings of a case's file names, in lower case and in order. They are ignored if their number
-            differs from ``channels``.
+        channel_names: endings of a case's file names, in lower case and in order; ignored if there are not ``channels``.
         loading: further arguments of `LoadVolumed`.
     """
 
@@ -65,13 +64,7 @@ class LoadCased(LoadVolumed):
 
     def files_of(self, path: Path) -> list[Path]:
         """The files of the case to which a path belongs. A 4D file is a complete case."""
-        if not self.channel_names or (path.is_file() and not _is_one_volume(path)):
-            return [path]
-        return channels_of_case(path, self.channel_names)
-
-
-def _is_one_volume(path: Path) -> bool:
-    """Whether a file is a NIfTI volume with one channel; False for an unreadable file, which the reader reports."""
-    with suppress(OSError, InputError):
-        return np.prod(open_nifti(path).shape[3:]) == 1
-    return False
+        one_channel = path.is_dir()
+        with suppress(OSError, InputError):  # the reader reports an unreadable file
+            one_channel = one_channel or np.prod(open_nifti(path).shape[3:]) == 1
+        return channels_of_case(path, self.channel_names) if self.channel_names and one_channel else [path]

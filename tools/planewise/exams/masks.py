@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.orientations import inv_ornt_aff
 
 from planewise.errors import InputError
 from planewise.exams.cases import LISTING, names_of_labels
@@ -19,14 +21,27 @@ from planewise.exams.refusals import ODD_PATH
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.tables import KnownNames, agreed, exam_names
 from planewise.exams.volumes import case_and_phase, mask_on_grid
-from planewise.files.below import files_below
-from planewise.files.masks import read_mask, why_unusable
-from planewise.files.names import common_name, nifti_files, stem
+from planewise.files.datalists import PREDICTED, is_labelled
+from planewise.files.masks import (
+    CORRECTED,
+    IMAGE,
+    MASK,
+    corrected_stems,
+    is_predicted,
+    mask_doubts,
+    oldest_first,
+    read_mask,
+    unknown_values,
+    why_unusable,
+)
+from planewise.files.names import common_name, files_below, nifti_files, stem
 from planewise.files.nifti import SAME_GRID, corners_apart, grid_of_slices, open_nifti, written_affine
-from planewise.files.predicted_masks import CORRECTED, IMAGE, MASK, corrected_stems, is_predicted, oldest_first
 from planewise.findings import Finding, finding
 from planewise.phases import named_phases
-from planewise.words import is_text
+from planewise.words import is_text, some_of
+
+if TYPE_CHECKING:
+    from planewise.exams.index import IndexResult
 
 #: Keys of an item that name or describe its mask.
 OF_A_MASK = "label", "label_frame", "label_axes", "label_map", "label_origin", "unknown_labels"
@@ -44,14 +59,10 @@ def mask_files(folder: Path) -> list[Path]:
         raise InputError(f"--labels {folder}: there is no such folder")
     found = nifti_files(map(Path, files_below(folder)))
     names = {(path.parent, stem(path)) for path in found}
-    found = [
-        path
-        for path in found
-        if not any(
-            stem(path).endswith(ending) and (path.parent, stem(path).removesuffix(ending) + MASK) in names
-            for ending in (IMAGE, "_lines", "_heatmaps")
-        )
-    ]
+    ours = {
+        (home, name.removesuffix(MASK) + ending) for home, name in names for ending in (IMAGE, "_lines", "_heatmaps")
+    }
+    found = [path for path in found if (path.parent, stem(path)) not in ours]
     if not found:
         raise InputError(
             f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it; convert a segmentation in 3D Slicer, or DICOM SEG with "
@@ -59,11 +70,6 @@ def mask_files(folder: Path) -> list[Path]:
         )
     corrected = [path for path in found if CORRECTED in path.name]
     return [path for path in found if CORRECTED not in path.name] + oldest_first(corrected)
-
-
-def is_unchecked(mask: Path) -> bool:
-    """Whether a network predicted a mask, and no person has changed it or saved it as checked, as ``*_mask_corrected``."""
-    return f"{MASK}{CORRECTED}" not in mask.name and is_predicted(mask)
 
 
 def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tuple[str, Finding]]]:
@@ -104,78 +110,36 @@ def read_grid(path: Path, renamed: Mapping[str, int] | None = None) -> tuple[tup
 def match_mask(
     mask_shape: tuple[int, ...], mask_affine: np.ndarray, slices: Sequence[Slice], shape: tuple[int, int]
 ) -> tuple[list[tuple[int, int]], list[list[int]] | Finding]:
-    """Match the slices of a mask to the slices of a stack.
-
-    Args:
-        mask_shape, mask_affine: grid of the mask (`read_grid`), whose third axis is the stack.
-        slices: slices of the stack.
-        shape: pixels of a slice along i and j.
+    """Match the slices of a mask (`read_grid`), whose third axis is the stack, to the slices of a stack with ``shape`` pixels
+    along i and j.
 
     Returns:
-        Pairs (slice of the stack, slice of the mask), and the orientation of the mask's in-plane axes relative to the
-        image's axes, because masks drawn on converted images are often mirrored. The orientation has the form of
-        `nibabel.orientations.apply_orientation` (``[[0, 1], [1, 1]]`` is no change). If the mask does not fit: no
-        pairs, and the reason.
+        Pairs (slice of the stack, slice of the mask), and the argument of `nibabel.orientations.apply_orientation` that gives
+        the mask the image's in-plane axes (``[[0, 1], [1, 1]]`` is no change), because masks drawn on converted images are
+        often mirrored. If the mask does not fit: no pairs, and the reason.
     """
     written = (*shape, len(slices))
     if tuple(mask_shape) == written:  # on the grid that planewise writes, slices are matched by number
         grid = written_affine(grid_of_slices(np.array([entry.affine for entry in slices])), written)
         if corners_apart(written, grid, mask_affine) <= SAME_GRID:
             return [(rank, rank) for rank in range(len(slices))], [[0, 1], [1, 1]]
-    pairs, axes = [], None
-    closest = np.inf
-    for rank, entry in enumerate(slices):
-        # mask voxel to image voxel
-        between = np.linalg.inv(_unit_depth(entry.affine)) @ mask_affine
-        axes = _in_plane(between, mask_shape)
-        if axes is None:
-            return [], finding("grid-differs", kind="planes")
-        if tuple(mask_shape[axis] for axis, _ in axes) != tuple(shape):
-            return [], finding("grid-differs", kind="shape", own=mask_shape[:2], wanted=shape)
-        for depth in range(mask_shape[2]):
-            apart = _corner_distance(entry.affine, mask_affine, axes, depth, shape)
-            closest = min(closest, apart)
-            if apart <= max(SAME_GRID, 0.1 * np.linalg.norm(mask_affine[:3, 0])):
-                pairs.append((rank, depth))
-    if not pairs:
+    corners = np.array([[i, j, 0, 1] for i, j in product(*((0, size - 1) for size in shape))])
+    places = np.array([(corners @ entry.affine.T)[:, :3] for entry in slices])
+    tolerance, closest = max(SAME_GRID, 0.1 * np.linalg.norm(mask_affine[:3, 0])), np.inf
+    for first, signs in product((0, 1), product((1, -1), repeat=2)):
+        turn = np.array([[first, signs[0]], [1 - first, signs[1]], [2, 1]])
+        if (mask_shape[first], mask_shape[1 - first]) != tuple(shape):
+            continue
+        grid = mask_affine @ inv_ornt_aff(turn, mask_shape)
+        own = (corners @ grid.T)[:, :3] + np.arange(mask_shape[2])[:, None, None] * grid[:3, 2]
+        # (slices of the stack, slices of the mask), the largest distance of a corner, mm
+        apart = np.linalg.norm(places[:, None] - own, axis=-1).max(axis=-1)
+        if pairs := np.argwhere(apart <= tolerance).tolist():
+            return [(rank, depth) for rank, depth in pairs], turn[:2].tolist()
+        closest = min(closest, apart.min())
+    if np.isfinite(closest):
         return [], finding("grid-differs", kind="place", mm=round(float(closest), 1))
-    orientation: list = [None, None]
-    for out, (axis, sign) in enumerate(axes):
-        orientation[axis] = [out, sign]
-    return pairs, orientation
-
-
-def _unit_depth(affine: np.ndarray) -> np.ndarray:
-    """The affine with its third column scaled to one millimetre, so that it is invertible for any header."""
-    affine = np.array(affine)
-    cross = np.cross(affine[:3, 0], affine[:3, 1])
-    affine[:3, 2] = cross / np.linalg.norm(cross)
-    return affine
-
-
-def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
-    """The axes of the mask that correspond to the image's i and j, each with its sign; None unless the axes correspond
-    one to one."""
-    block = between[:2, :2]
-    axes = []
-    for row in block:
-        axis = int(np.abs(row).argmax())
-        # if the pixels of mask and image drift apart by one pixel over the image, the grids differ
-        if abs(abs(row[axis]) - 1) > 1 / max(mask_shape) or abs(row[1 - axis]) > 1 / max(mask_shape):
-            return None
-        axes.append((axis, int(np.sign(row[axis]))))
-    return axes if axes[0][0] != axes[1][0] else None
-
-
-def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, int]) -> float:
-    """Largest distance (mm) between a slice's corners and their positions in the mask."""
-    apart = []
-    for corner in product(*((0, size - 1) for size in shape)):
-        index = np.array([0.0, 0.0, depth, 1.0])
-        for (axis, sign), value, size in zip(axes, corner, shape, strict=True):
-            index[axis] = value if sign > 0 else size - 1 - value
-        apart.append(np.linalg.norm((mask_affine @ index - affine @ [*corner, 0, 1])[:3]))
-    return float(max(apart))
+    return [], finding("grid-differs", kind="shape", own=mask_shape[:2], wanted=shape)
 
 
 class _Masks:
@@ -228,10 +192,8 @@ class _Masks:
         if len(fitting) > 1:
             names = [self.exams[index].name for index in fitting]
             return finding("name-unusable", kind="exams", count=len(names), names=names)
-        if not fitting and named:
-            return matches[named[-1]][1]
         if not fitting:
-            return finding("name-unusable", kind="unknown")
+            return matches[named[-1]][1] if named else finding("name-unusable", kind="unknown")
         exam, (pairs, axes) = self.exams[fitting[0]], matches[fitting[0]]
         own = KnownNames([self.names[fitting[0]]])
         row = agreed([row for name, row in self.class_rows.items() if own.find(name)])[0]
@@ -281,11 +243,10 @@ def add_masks(
 ) -> tuple[list[tuple[str, Finding]], dict[str, str]]:
     """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
-    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es``, or ``_phase25``
-    (percent of the cycle, as inference names its results). For ``_es``, a column ``ES`` of the class CSV must give the
-    frame, because no header says when systole ends. A mask whose name is only the exam's hash was made by inference,
-    for the first phase. ``turned`` accepts masks of whole volumes whose axes have another order or other directions;
-    ``renamed`` is the label map of the masks.
+    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (its frame is in a column
+    ``ES`` of the class CSV, because no header says when systole ends), or ``_phase25`` (percent of the cycle, as inference
+    names its results). A mask whose name is only the exam's hash was made by inference, for the first phase. ``turned``
+    accepts masks of whole volumes whose axes have another order or other directions; ``renamed`` is their label map.
 
     Returns:
         Masks that were not used: file name and reason; and the exam of each mask that was matched by its grid alone.
@@ -316,20 +277,6 @@ def _volumes_by_name(items: Sequence[dict]) -> dict[tuple[str, str], list[dict]]
     return volumes | {name: found for name, found in by_hash.items() if len(found) == 1}
 
 
-def ignored_masks(items: Sequence[dict]) -> dict[str, Finding]:
-    """Maps each mask that contains the value that nnU-Net's ``dataset.json`` calls ignore to the reason why it is no label:
-    nobody said what is there. A label map that names the value decides what it becomes."""
-    names = cache(names_of_labels)
-    found = {}
-    for file, item in {item["label"]: item for item in items if "label" in item}.items():
-        for value, name in names(Path(file).parents[1] / LISTING).items():
-            if name == "ignore" and str(value) not in item.get("label_map", ()):
-                with suppress(InputError):  # those who read the mask report it
-                    if (read_mask(file)[0] == value).any():
-                        found[file] = finding("mask-values", kind="ignore", value=value)
-    return found
-
-
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | None:
     """The rank of a mask's phase; None if no name, header or table says it."""
     most = stack.cycle
@@ -345,3 +292,101 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | None:
         return int(phase.removeprefix("frame")) - 1
     frame = {key.lower(): value for key, value in row.items()}.get(phase.lower())
     return frame - 1 if isinstance(frame, int) else 0 if phase == "ED" else None
+
+
+class MaskChecks:
+    """Checks of the masks of a datalist's items, which they change; warnings and unused files go into the result."""
+
+    def __init__(self, items: Sequence[dict], result: IndexResult) -> None:
+        self.items, self.result = items, result
+
+        @cache  # because it reads the masks
+        def is_unchecked(mask: Path) -> bool:
+            """Whether a network predicted a mask, and no person has changed it or saved it as ``*_mask_corrected``."""
+            return f"{MASK}{CORRECTED}" not in mask.name and is_predicted(mask)
+
+        self.is_unchecked = is_unchecked
+
+    def of_people(self, masks: Sequence[Path]) -> Sequence[Path]:
+        """The masks that people made, corrected or checked, with a warning that counts the others; all masks if a network
+        made all of them."""
+        made = [path for path in masks if not self.is_unchecked(path)]
+        if len(made) in (0, len(masks)):
+            return masks
+        self.result.warnings.append(finding("masks-note", count=len(masks) - len(made), kind="predicted-left-out"))
+        return made
+
+    def check(self, label_map: Mapping[str, int] | None, whole: bool, view: str) -> None:
+        """Remove masks that are no labels, mark those that a network predicted, and warn of these and of likely
+        mistakes. Masks of whole volumes are read only for a label map (`add_masks` has checked those of
+        ``--labels``)."""
+        if whole and label_map is not None:
+            named = sorted({item["label"] for item in self.items if item.get("label_map") == label_map})
+            self._leave_out({file: why for file in named if (why := why_unusable(file, label_map))})
+        self._leave_out(_ignored_masks(self.items))
+        predicted = [item for item in self.items if "label" in item and self.is_unchecked(Path(item["label"]))]
+        for item in predicted:
+            item["label_origin"] = PREDICTED
+        if predicted:
+            files, exams = ({item[key] for item in predicted} for key in ("label", "exam"))
+            self.result.warnings.append(finding("masks-note", count=len(files), exams=len(exams), kind="predicted"))
+        if not whole:
+            self._check_values(view)
+
+    def _check_values(self, view: str) -> None:
+        """Remove masks that cannot be used, and warn about likely mistakes in masks that people made and about masks of only
+        some slices."""
+        slices: dict[tuple, set[int]] = defaultdict(set)
+        of_mask: dict[str, list[dict]] = defaultdict(list)
+        for item in self.items:
+            slices[item["exam"], item.get("phase")].add(item.get("slice", 0))
+            if is_labelled(item):
+                of_mask[item["label"]].append(item)
+        found: dict[Finding, list[str]] = defaultdict(list)
+        unusable: dict[str, Finding] = {}
+        for file, items in of_mask.items():
+            last = items[-1]
+            if why := why_unusable(file, last.get("label_map")):
+                unusable[file] = why
+                continue
+            mask = read_mask(file, last.get("label_map"))[0]
+            doubts = list(mask_doubts(mask, view))
+            own, every = {item.get("slice", 0) for item in items}, slices[items[0]["exam"], items[0].get("phase")]
+            if values := unknown_values(mask, view):
+                for item in items:
+                    item["unknown_labels"] = values
+            if mask.ndim == 4 and (empty := set(np.flatnonzero(~mask.any(axis=(0, 1, 2))))):
+                # M&Ms draws end-diastole and end-systole only
+                doubts.append(finding("masks-note", kind="empty-frames"))
+                _remove(item for item in items if item.get("time") in empty)
+            if len(own) < len(every):
+                doubts.append(finding("masks-note", count=len(own), of=len(every), kind="covers"))
+            for doubt in doubts:
+                found[doubt].append(f"{Path(file).name} (exam {last['exam']})")
+        self.result.warnings += [doubt.about(some_of(files)) for doubt, files in found.items()]
+        self._leave_out(unusable)
+
+    def _leave_out(self, reasons: Mapping[str, Finding]) -> None:
+        """Remove masks that are no labels; ``reasons`` maps each file to the reason."""
+        self.result.unmatched += [(Path(file).name, reason) for file, reason in reasons.items()]
+        _remove(item for item in self.items if item.get("label") in reasons)
+
+
+def _ignored_masks(items: Sequence[dict]) -> dict[str, Finding]:
+    """Maps each mask that contains the value that nnU-Net's ``dataset.json`` calls ignore to the reason why it is no label:
+    nobody said what is there. A label map that names the value decides what it becomes."""
+    names = cache(names_of_labels)
+    found = {}
+    for file, item in {item["label"]: item for item in items if "label" in item}.items():
+        for value, name in names(Path(file).parents[1] / LISTING).items():
+            if name == "ignore" and str(value) not in item.get("label_map", ()):
+                with suppress(InputError):  # those who read the mask report it
+                    if (read_mask(file)[0] == value).any():
+                        found[file] = finding("mask-values", kind="ignore", value=value)
+    return found
+
+
+def _remove(items: Iterable[dict]) -> None:
+    for item in items:
+        for key in OF_A_MASK:
+            item.pop(key, None)

@@ -45,7 +45,7 @@ def is_label_file(path: str) -> bool:
     return known and os.path.isdir(os.path.join(home, section))
 
 
-def read_volumes(paths: Iterable[Path], folder: Path) -> FoundVolumes:
+def read_volumes(paths: Iterable[Path]) -> FoundVolumes:
     """Sagittal volumes, with the labels (0 or 1) of the CSV files as classes and their combination as ``group``."""
     skipped: Skipped = defaultdict(list)
     trees: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
@@ -62,7 +62,9 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> FoundVolumes:
                 skipped[problem].append(str(path))
                 continue
             classes = {label: labels[label][case] for label in LABELS if case in labels[label]}
-            volumes.append(_volume(path, section, classes))
+            group = " ".join(f"{label}={value}" for label, value in classes.items()) or "no label"
+            key = f"mrnet:{section}/{path.stem}"
+            volumes.append(Volume(path, None, path.stem, classes=classes, group=group, key=key, patient_key=key))
     return FoundVolumes(volumes, dict(skipped), problems)
 
 
@@ -77,12 +79,6 @@ def volume_problem(path: Path) -> Finding | None:
         return finding("array-unusable", kind="shape", shape=array.shape)
     real = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
     return None if real else finding("array-unusable", kind="numbers")
-
-
-def _volume(path: Path, section: str, classes: dict[str, int]) -> Volume:
-    key = f"mrnet:{section}/{path.stem}"
-    group = " ".join(f"{label}={value}" for label, value in classes.items())
-    return Volume(path, None, path.stem, classes=classes, group=group or "no label", key=key, patient_key=key)
 
 
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, Finding]]) -> dict[str, int]:

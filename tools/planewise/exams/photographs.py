@@ -2,18 +2,14 @@
 
 The rule
 --------
-- A file that ends in ``.png``, ``.jpg`` or ``.jpeg`` counts as a photograph if it is a complete image in red, green and
-  blue with at least `MIN_SIDE` pixels on each side. Only its header and its last bytes are read, not its pixels.
-- Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each
-  photograph, with its name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the 2015 set ``trainLabels.csv``
-  (``image,level``). The column called ``grade``, ``diagnosis`` or ``level`` is the grade, a whole number starting at 0.
-  Other columns keep their names. Kaggle's ``sample_submission.csv`` is ignored, because its grades are made up, and so is
-  a table of a bundle's predictions.
+- A complete PNG or JPEG image in red, green and blue with at least `MIN_SIDE` pixels on each side is a photograph.
+- Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each photograph,
+  with its name first (composed Unicode, because macOS writes an umlaut as two characters). The column called ``grade``,
+  ``diagnosis`` (APTOS) or ``level`` (the 2015 set) is the grade, a whole number starting at 0. Other columns keep
+  their names. Kaggle's ``sample_submission.csv`` and tables of a bundle's predictions are ignored.
 - A photograph's patient comes from the column ``patient``; otherwise it is the name in front of ``_left`` or ``_right``
   (``10_left``), or else the whole name. Photographs of one name in several folders belong to one patient.
-- Names are compared in Unicode's composed form (NFC), because macOS writes an umlaut as two characters.
-- Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade.
-"""
+- Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade."""
 
 from __future__ import annotations
 
@@ -41,16 +37,8 @@ _EYE = re.compile(r"(^|_)(left|right)$", re.IGNORECASE)
 
 
 def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path) -> FoundVolumes:
-    """Photographs with their grades.
-
-    Args:
-        paths: files named like photographs.
-        tables: CSV files.
-        folder: folder that contains the photographs.
-
-    Returns:
-        A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group.
-    """
+    """A `Volume` for each of the files ``paths`` below ``folder`` that is a photograph, with its row in the CSV files
+    ``tables`` as classes and the highest grade of its patient as group."""
     skipped: Skipped = defaultdict(list)
     photographs: list[Volume] = []
     for path in paths:
@@ -88,16 +76,6 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
     )
 
 
-def read_grade_table(path: Path) -> Path:
-    """Check that a table that a person named can be read.
-
-    Raises:
-        InputError: there is no such file, or it is not a CSV.
-    """
-    read_csv(path)
-    return path
-
-
 def unused_table(table: Path, found: FoundVolumes) -> Finding | None:
     """Why no photograph gets a value from a table that a person named; None if one does, or if there are no photographs."""
     if not found.volumes or any(
@@ -125,10 +103,9 @@ def _by_name(photographs: Sequence[Volume], folder: Path) -> dict[str, list[int]
     found: dict[str, list[int]] = defaultdict(list)
     for index, path in enumerate(photograph.image for photograph in photographs):
         parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
-        for start in range(len(parts)):
-            whole = composed("/".join(parts[start:]))
-            for name in {whole, whole.removesuffix(path.suffix)}:
-                found[name].append(index)
+        wholes = [composed("/".join(parts[start:])) for start in range(len(parts))]
+        for name in {*wholes, *(whole.removesuffix(path.suffix) for whole in wholes)}:
+            found[name].append(index)
     return dict(found)
 
 
@@ -137,12 +114,11 @@ def _read_table(path: Path, problems: dict[Finding, list[str]]) -> list[tuple[st
     try:
         header, *lines = read_csv(path) or [[]]
     except InputError:
-        header, lines = [path.name] * 2, []
         problems[NO_VALUE].append(path.name)
+        return []
     if len(header) < 2:
         return []  # APTOS' test.csv is a list of names
-    made_up = path.name.lower().replace("_", "") == "samplesubmission.csv" or any(map(_PREDICTED.fullmatch, header))
-    if made_up:
+    if path.name.lower().replace("_", "") == "samplesubmission.csv" or any(map(_PREDICTED.fullmatch, header)):
         problems[NO_VALUE].append(path.name)
         return []
     rows = []
@@ -153,14 +129,10 @@ def _read_table(path: Path, problems: dict[Finding, list[str]]) -> list[tuple[st
             if name in GRADES and isinstance(value, (int, float)) and value >= 0 and value == int(value):
                 row["grade"] = int(value)
             elif name in GRADES and text:
-                wrong = finding(
-                    "table-unusable", column=name, value=text[:20], wanted="a whole number of 0 or more", kind="value"
-                )
-                problems[wrong].append(line[0])
-            elif name == PATIENT and text:
-                row[PATIENT] = composed(text)
-            elif text and name and name not in RESERVED:
-                row[name] = value
+                values = {"column": name, "value": text[:20], "wanted": "a whole number of 0 or more"}
+                problems[finding("table-unusable", kind="value", **values)].append(line[0])
+            elif text and (name == PATIENT or (name and name not in RESERVED)):
+                row[name] = composed(text) if name == PATIENT else value
         rows.append((composed(line[0].replace("\\", "/").removeprefix("./")), row))
     return rows
 

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pydicom
 
-from planewise.exams.dicom_values import number_of, values_of
 from planewise.findings import Finding, finding
 
 
-def _each(code: str, *kinds: str) -> Iterator[Finding]:
-    return (finding(code, kind=kind) for kind in kinds)
+def values_of(value: Any) -> list:
+    """A value as a list of zero, one or several values."""
+    if value is None:
+        return []
+    return list(value) if not isinstance(value, str) and hasattr(value, "__iter__") else [value]
+
+
+def number_of(value: Any) -> float | None:
+    """A value as a finite number; None if it is not a finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _each(code: str, kinds: str) -> Iterator[Finding]:
+    return (finding(code, kind=kind) for kind in kinds.split())
 
 
 #: Why a file is left out. People see each reason with a count and one example.
 HIDDEN, EMPTY, NOT_DICOM, ARCHIVE, OTHER_FORMAT, LINKED_FOLDER, ODD_PATH, TRUNCATED, DAMAGED = _each(
-    "file-unusable",
-    "hidden",
-    "empty",
-    "not-dicom",
-    "packed",
-    "other-format",
-    "linked",
-    "no-text",
-    "truncated",
-    "damaged",
+    "file-unusable", "hidden empty not-dicom packed other-format linked no-text truncated damaged"
 )
-NO_IMAGE, NOT_ACQUIRED, BURNT_IN, COLOUR, MOSAIC, PHASE_IMAGE = _each(
-    "dicom-unusable", "no-image", "not-acquired", "burnt-in", "colour", "mosaic", "phase-image"
+NO_IMAGE, NOT_ACQUIRED, BURNT_IN, COLOUR, MOSAIC, PHASE_IMAGE, NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE = _each(
+    "dicom-unusable", "no-image not-acquired burnt-in colour mosaic phase-image no-position geometry pixels scale"
 )
-NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE = _each("dicom-unusable", "no-position", "geometry", "pixels", "scale")
 #: Why an image is damaged, or its header is wrong: an exam may lack its slices.
 BROKEN = {EMPTY, TRUNCATED, DAMAGED, NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE}
 
@@ -69,11 +76,7 @@ class Refused(Exception):  # noqa: N818
 
 
 def refuse_by_name(name: str) -> None:
-    """Raises `Refused` for a file whose name shows that it is not an image.
-
-    Args:
-        name: name of the file, without its folder.
-    """
+    """Raises `Refused` for a file whose name, without its folder, shows that it is not an image."""
     suffix = os.path.splitext(name)[1].lower()
     if suffix in OTHER_IMAGES:
         raise Refused(OTHER_FORMAT)
@@ -96,34 +99,31 @@ def refuse_what_is_no_slice(
         media_class: MediaStorageSOPClassUID of the file's own header; empty if the file has none.
         modalities: accepted modalities, ``"MR"`` or ``"CT"``.
     """
-    if media_class == _DIRECTORY:
-        raise Refused(NO_IMAGE)
-    sop_class = str(header.get("SOPClassUID") or "")
-    modality = str(header.get("Modality") or "")
+    sop_class, modality = (str(header.get(keyword) or "") for keyword in ("SOPClassUID", "Modality"))
     image_type = {str(value).upper() for value in values_of(header.get("ImageType"))}
+    images, wanted = set().union(*(_IMAGES[name] for name in modalities)), " or ".join(modalities)
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
     if not sop_class and not modality and "Rows" not in header:
-        raise Refused(TRUNCATED if syntax else NOT_DICOM)
+        raise Refused(NO_IMAGE if media_class == _DIRECTORY else TRUNCATED if syntax else NOT_DICOM)
     if sop_class.startswith(_CAPTURES) or modality in ("SC", "OT") or "SCREEN SAVE" in image_type:
         raise Refused(NOT_ACQUIRED)
-    images, wanted = set().union(*(_IMAGES[name] for name in modalities)), " or ".join(modalities)
     if "Rows" not in header or "Columns" not in header:
         raise Refused(TRUNCATED if images & {sop_class, media_class} else NO_IMAGE)
-    if modality not in (*modalities, "") or (sop_class and sop_class not in images):
-        if modality in (*modalities, "") and sop_class:
-            raise Refused(NO_IMAGE)
+    if modality not in (*modalities, ""):
         # only two to eight capitals are repeated, as in DICOM's modalities; any other text may be somebody's name
         found = modality if re.fullmatch("[A-Z]{2,8}", modality) else "?"
         raise Refused(finding("dicom-unusable", kind="other-modality", modality=found, wanted=wanted))
+    if sop_class and sop_class not in images:
+        raise Refused(NO_IMAGE)
     if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1 or not header.get("BitsAllocated"):
         raise Refused(BAD_PIXELS)
     if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
         raise Refused(BURNT_IN)
-    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
     if int(header.get("SamplesPerPixel") or 1) > 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused(COLOUR)
-    of_ct = modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header
     if modality == "CT" and photometric == "MONOCHROME1":
         raise Refused(BAD_SCALE)
+    of_ct = modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header
     refuse_scale(header.get("RescaleSlope"), header.get("RescaleIntercept"), needed=of_ct)
     if "MOSAIC" in image_type:
         raise Refused(MOSAIC)
@@ -134,12 +134,8 @@ def refuse_what_is_no_slice(
 
 
 def refuse_scale(slope: object, intercept: object, needed: bool = False) -> None:
-    """Raises `Refused` for a rescale slope or intercept with which ITK would read other values.
-
-    Args:
-        slope, intercept: their values in the header; None if it has none.
-        needed: whether pixel values are meaningless without them, as in CT.
-    """
+    """Raises `Refused` for a rescale slope or intercept (None if the header has none) with which ITK would read other values;
+    ``needed`` if pixel values are meaningless without them, as in CT."""
     given = [number_of(value) for value in (slope, intercept) if value is not None]
     if None in given or (slope is not None and not number_of(slope)) or (needed and len(given) < 2):
         raise Refused(BAD_SCALE)

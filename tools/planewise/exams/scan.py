@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -16,8 +15,7 @@ from pathlib import Path
 
 from planewise.early_checks import refuse_no_folder
 from planewise.errors import InputError
-from planewise.exams import dicom, mnms2, mrnet
-from planewise.exams.frame import Frame
+from planewise.exams import dicom, heart_sets, mrnet
 from planewise.exams.refusals import (
     BROKEN,
     EMPTY,
@@ -27,7 +25,8 @@ from planewise.exams.refusals import (
     ODD_PATH,
     PHASE_IMAGE,
 )
-from planewise.files.below import files_below
+from planewise.exams.stack import Frame
+from planewise.files.names import files_below
 from planewise.files.nifti import is_nifti
 from planewise.files.photographs import NO_PHOTOGRAPH, is_photograph
 from planewise.findings import Finding, finding
@@ -36,6 +35,8 @@ from planewise.words import is_text
 #: With fewer files, one process reads them all, because starting others takes longer.
 _SERIAL_FILES = 1500
 _CHUNK = 128
+#: Tables that are read together with the images next to them.
+_TABLES = (heart_sets.INFO, heart_sets.TABLE, "dataset.json", "splits_final.json")
 #: Fields whose texts hundreds of frames share; each text is kept in memory only once.
 _SHARED_TEXTS = (
     "kind", "text", "description", "sequence", "body_part", "patient", "study", "series", "frame_of_reference",
@@ -51,28 +52,22 @@ class Scan:
     nifti: list[Path] = field(default_factory=list)
     mrnet: list[Path] = field(default_factory=list)
     photographs: list[Path] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
-    """CSV files next to photographs"""
-    skipped: dict[Finding, list[str]] = field(default_factory=dict)
-    """Maps each reason to the paths left out for it."""
-    others: int = 0
-    """Files that are not read as DICOM: files that accompany images (label files, tables), photographs, and files whose
-    name cannot be written."""
+    tables: list[Path] = field(default_factory=list)  #: CSV files next to photographs
+    skipped: dict[Finding, list[str]] = field(default_factory=dict)  #: reason to the paths left out for it
     files: int = 0
-    seconds: float = 0.0
 
     @property
     def broken(self) -> list[str]:
         """The skipped files that are damaged images or have a wrong header, and files that are named like DICOM but are not.
         Their exam may lack slices. An empty file whose name has no digit may only mark its folder as complete."""
-        found = []
-        for reason, paths in self.skipped.items():
-            if reason not in (NOT_DICOM, EMPTY) and reason in BROKEN:
-                found += paths
-            elif reason in (NOT_DICOM, EMPTY):
-                image = r"\d|\.(dcm|ima)$" if reason == EMPTY else r"\.(dcm|ima)$"
-                found += [path for path in paths if re.search(image, os.path.basename(path).lower())]
-        return [path for path in found if not is_nifti(path)]
+        image = {NOT_DICOM: r"\.(dcm|ima)$", EMPTY: r"\d|\.(dcm|ima)$"}
+        return [
+            path
+            for reason, paths in self.skipped.items()
+            if reason in {*BROKEN, NOT_DICOM}
+            for path in paths
+            if re.search(image.get(reason, ""), os.path.basename(path).lower()) and not is_nifti(path)
+        ]
 
     @property
     def reasons(self) -> str:
@@ -93,8 +88,7 @@ def scan_folder(
 
     Args:
         folder: any tree of files; links to folders are followed (`files_below`).
-        workers: number of processes. With more than one, a script that calls this must keep its own code under
-            ``if __name__ == "__main__"``, as for any use of multiprocessing.
+        workers: number of processes; with several, a calling script needs ``if __name__ == "__main__"``.
         progress: called with (files done, files in all).
         of_photographs: whether only photographs are wanted.
         modalities: accepted modalities of DICOM images, ``"MR"`` or ``"CT"``.
@@ -105,28 +99,22 @@ def scan_folder(
     """
     refuse_no_folder(folder)
     folder = Path(os.path.expanduser(folder))
-    started = time.perf_counter()
     scan = Scan(folder=folder)
     paths = []
     for path in _walk(folder, scan.skipped) if only is None else [str(only)]:
+        scan.files += 1
         name = os.path.basename(path)
         if not is_text(path):
             scan.skipped.setdefault(ODD_PATH, []).append(path)
-            scan.others += 1
-            continue
-        if of_photographs:
+        elif of_photographs:
             _take(Path(path), scan)
         elif is_nifti(name) and not name.startswith("."):
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))
-        # files of ACDC, the decathlon, nnU-Net, M&Ms-2 and MRNet that are read together with their images
-        elif name in ("Info.cfg", "dataset.json", "splits_final.json", mnms2.TABLE) or mrnet.is_label_file(path):
-            scan.others += 1
-        else:
+        elif name not in _TABLES and not mrnet.is_label_file(path):
             paths.append(path)
-    done = len(scan.nifti) + len(scan.mrnet) + scan.others
-    scan.files = done + len(paths)
+    done = scan.files - len(paths)
     for chunk, found in _read(paths, workers, modalities):
         for path, frames in zip(chunk, found, strict=True):
             if isinstance(frames, Finding):
@@ -143,13 +131,11 @@ def scan_folder(
         done += len(chunk)
         if progress is not None:
             progress(done, scan.files)
-    scan.seconds = time.perf_counter() - started
     return scan
 
 
 def _take(path: Path, scan: Scan) -> None:
     """Add one file from a folder of photographs to the photographs, tables or skipped files of the scan."""
-    scan.others += 1
     if path.name.startswith("."):
         scan.skipped.setdefault(HIDDEN, []).append(str(path))
     elif is_photograph(path):

@@ -1,11 +1,9 @@
-"""The DICOM images of an exam, as headers to which new DICOM files (results) can refer.
-
-A result (a segmentation, a report) belongs to the study of its images: it has the same patient and study, and names every
-image by its SOP instance UID.
+"""The DICOM images of an exam, as headers to which results (a segmentation, a report) refer: they have the same patient and
+study, and name every image by its SOP instance UID.
 
 Here, each frame of a multi-frame file counts as a separate image with a temporary UID, which `true_references` later
-replaces by the file's UID and the frame's number. The reason is that highdicom takes many single-frame images or one
-multi-frame file, but a stack can be spread over several multi-frame files.
+replaces by the file's UID and the frame's number, because highdicom takes many single-frame images or one multi-frame file,
+but a stack can be spread over several multi-frame files.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ _OF_MANY_FRAMES = (
 )  # fmt: skip
 #: Smallest and largest height (cm), weight (kg) and body mass index (kg/m2) of a person; values beyond them are mistakes or
 #: in another unit.
-_HEIGHTS, _WEIGHTS, _INDICES = (40, 250), (2, 350), (8, 80)
+_POSSIBLE = (40, 250), (2, 350), (8, 80)
 #: Heights or weights that differ by at most this share count as one value, because archives round them differently,
 #: especially after a conversion from pounds. The body surface then changes by less than this share.
 _SAME_SIZE = 0.01
@@ -55,17 +53,11 @@ RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image of a stack.
+    """One image of a stack."""
 
-    Attributes:
-        header: header of a single-frame image, without pixels.
-        file: UIDs of the file's SOP class and of the file.
-        frame: number in a multi-frame file, from 1; None in a single-frame file.
-    """
-
-    header: Dataset
-    file: tuple[str, str]
-    frame: int | None
+    header: Dataset  #: header of a single-frame image, without pixels
+    file: tuple[str, str]  #: UIDs of the file's SOP class and of the file
+    frame: int | None  #: number in a multi-frame file, from 1; None in a single-frame file
 
     @property
     def uid(self) -> str:
@@ -123,9 +115,7 @@ def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) 
 
 @contextmanager
 def header_values_kept() -> Iterator[None]:
-    """Use headers unchanged in new files, without highdicom's warnings and log.
-
-    highdicom warns about names in an old form, and the warning contains the name. Its log names each module that it copies.
+    """Use headers unchanged in new files, without highdicom's log and its warnings, which contain names.
 
     Raises:
         InputError: highdicom refuses a header.
@@ -148,28 +138,24 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, list
     """Height (cm) and weight (kg) of the patient, from the item or from the headers of its DICOM images.
 
     Returns:
-        The size, or None if a value is unknown, zero or impossible (`_HEIGHTS`, `_WEIGHTS`, `_INDICES`), or if the headers
-        disagree; and a flag on an impossible size, or on headers that disagree.
+        The size, or None if a value is unknown, zero or impossible (`_POSSIBLE`), or if the headers disagree; and a
+        flag on an impossible size, or on headers that disagree.
     """
-    sizes = (
-        {float(size) for size in (item.get("height"),) if size},
-        {float(size) for size in (item.get("weight"),) if size},
-    )
+    sizes = [{float(item[key])} if item.get(key) else set() for key in ("height", "weight")]
     if item.get("height") is None and is_dicom(item):
         sizes = _sizes(item["image"])
     heights, weights = map(sorted, sizes)
     if not heights or not weights:
         return None, []
     height, weight = heights[0], weights[0]
-    index = weight / (height / 100) ** 2
-    known = ((height, _HEIGHTS), (weight, _WEIGHTS), (index, _INDICES))
+    values = height, weight, weight / (height / 100) ** 2
     agree = all(math.isclose(each[0], each[-1], rel_tol=_SAME_SIZE) for each in (heights, weights))
-    if not agree or not all(low <= value <= high for value, (low, high) in known):
+    if not agree or not all(low <= value <= high for value, (low, high) in zip(values, _POSSIBLE, strict=True)):
         return None, [finding("body-size-implausible", cm=height, kg=weight)]
     return (height, weight), []
 
 
-def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[set[float], set[float]]:
+def _sizes(images: Sequence[Mapping[str, Any]]) -> list[set[float]]:
     """The different heights (cm) and weights (kg) in the headers of images, without zeros, which mean unknown."""
     found: dict[str, set[float]] = {"PatientSize": set(), "PatientWeight": set()}
     for path in dict.fromkeys(str(image["image"]) for image in images):
@@ -179,7 +165,7 @@ def _sizes(images: Sequence[Mapping[str, Any]]) -> tuple[set[float], set[float]]
         for keyword, values in found.items():
             with suppress(Exception):
                 values.add(float(header[keyword].value))
-    return {100 * metres for metres in found["PatientSize"] - {0}}, found["PatientWeight"] - {0}
+    return [{100 * metres for metres in found["PatientSize"] - {0}}, found["PatientWeight"] - {0}]
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:
@@ -243,17 +229,14 @@ def _header(path: str, hide: str | None) -> Dataset:
         kept.DeidentificationMethod = ["planewise --anonymous", "PS3.15 Retain UIDs Option"]
         header = kept
     for keyword in _REQUIRED:
-        if header.get(keyword) is None or (keyword.endswith("Date") and not _is_date(str(header[keyword].value))):
+        if header.get(keyword) is None:
             setattr(header, keyword, "")
+        elif keyword.endswith("Date"):
+            try:
+                DA(str(header[keyword].value))
+            except ValueError:  # anonymisers write 20120000, which highdicom refuses
+                setattr(header, keyword, "")
     return header
-
-
-def _is_date(text: str) -> bool:
-    """Whether highdicom accepts a date: anonymisers write 20120000, which is not a date."""
-    try:
-        return bool(DA(text))
-    except ValueError:
-        return False
 
 
 def _in_a_known_character_set(header: Dataset) -> None:

@@ -6,21 +6,80 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from planewise.exams.frame import Frame
 from planewise.findings import Finding, finding
 from planewise.phases import usual_count
 from planewise.words import plain
+
+
+@dataclass(slots=True)
+class Frame:
+    """One image: a DICOM file, or one frame of a multi-frame file. Lengths in mm, times in ms, patient space RAS+."""
+
+    path: str
+    frame: int | None  #: index in a multi-frame file, from 0; None in a single-frame file
+    affine: list[list[float]]  #: 4x4: voxel ``(i, j, 0)`` to patient space, ``i`` along an image row
+    rows: int
+    columns: int
+    thickness: float | None
+    trigger: float | None  #: time after the R wave
+    instance: int  #: number within the series
+    acquired: tuple  #: sort key for the order of acquisition: time, SeriesNumber, AcquisitionNumber, folder
+    kind: str  #: values that must agree inside a stack in addition to geometry: magnitude or phase, sequence, echo
+    text: str  #: words that may name the view, including the folder's name
+    description: str  #: ``text`` without the folder's name
+    echo_time: float | None = None
+    repetition_time: float | None = None
+    sequence: str = ""  #: ``SE``, ``GR``, ``IR/SE``, ...; empty if the header has none
+    fat_suppressed: bool | None = None  #: None if unknown
+    localizer: bool = False
+    gated: bool = False
+    body_part: str = ""
+    patient: str = ""  #: raw identifier, like the four below: hashed before anything is written
+    study: str = ""
+    series: str = ""
+    frame_of_reference: str = ""
+    sop: str = ""
+    time: int | None = None  #: index along the fourth axis of a NIfTI cine, from 0; None elsewhere
+    view: str = ""  #: view that the names of the data set give it (M&Ms-2, UK Biobank); empty if none
+    phase: str | None = None  #: ``"ED"`` or ``"ES"``, if the file is named by its phase; otherwise None
+    b_value: float | None = None  #: strength of the diffusion weighting, s/mm^2; None if the header has none
+    cycle: int = 0  #: CardiacNumberOfImages, the number of phases that were acquired; 0 if the header has none
+    heartbeat: float = 0.0  #: NominalInterval, ms; 0 if the header has none
+    study_day: int = 0  #: StudyDate, in days; 0 if the header has none. Private, like the identifiers
+    flow: bool = False  #: whether names of the series or sequence say that it measures flow (phase contrast)
+    derived: bool = False  #: whether the pixels were computed from other images, such as a copy with an overlay
+    uncorrected: bool = False  #: whether ImageType says that the image has no distortion correction (Siemens' ND)
+    clocks: tuple[str, str] = ("", "")  #: when it was acquired and made, as sortable texts; empty if unknown
+    temporal: int = 0  #: TemporalPositionIdentifier, the number of the phase; 0 if the header has none
+
+    @property
+    def is_phase_image(self) -> bool:
+        """Whether the pixels are velocities or phases. False for phase-sensitive inversion recovery, which shows anatomy."""
+        return self.kind.startswith("phase") and "IR" not in self.sequence
+
+    @property
+    def series_number(self) -> int:
+        """SeriesNumber, which scanners and viewers show; 0 if the header has none."""
+        return int(self.acquired[1])
+
+    @property
+    def folder(self) -> str:
+        return str(Path(self.path).parent)
+
+    @property
+    def series_or_folder(self) -> str:
+        """The key of a series: the identifier, or the file's folder if the header has none."""
+        return self.series or self.folder
+
 
 #: A gap between slices is reported if it differs from the median gap by more than this factor.
 UNEVEN_GAP = 1.5
 #: Images displaced sideways by more than this (mm) are reported: the heatmaps' standard deviation is 7.6 mm.
 SIDEWAYS = 10.0
-#: A slice thickness is reported if it differs from the stack's by more than this share.
-OTHER_THICKNESS = 0.1
 #: Two stacks have the same direction if they are parallel up to this angle, degrees.
 LIKE_ANGLE = 20.0
 #: A stack may be a part of another one if they are parallel up to this angle (degrees), if it has at least this share of its
@@ -42,16 +101,11 @@ _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|t
 class Slice:
     """One slice position of a stack, with the images acquired there."""
 
-    position: float
-    """mm along the stack's normal"""
-    affine: np.ndarray
-    """(4, 4), voxel ``(i, j, 0)`` to patient space"""
-    phases: list[Frame]
-    """in order of time; only one for organs that do not move"""
-    acquired: tuple
-    """sort key for the order of acquisition"""
-    series: str
-    """identifier of the series, or the folder if the header has none"""
+    position: float  #: mm along the stack's normal
+    affine: np.ndarray  #: (4, 4), voxel ``(i, j, 0)`` to patient space
+    phases: list[Frame]  #: in order of time; only one for organs that do not move
+    acquired: tuple  #: sort key for the order of acquisition
+    series: str  #: identifier of the series, or the folder if the header has none
 
     def phase(self, number: int) -> float | str:
         """The name of a phase if it has one, otherwise its rank as a fraction of the cycle."""
@@ -62,28 +116,18 @@ class Slice:
 class Stack:
     """Parallel slices with the same matrix, pixel spacing and kind of image. Header values are those of its frames."""
 
-    slices: list[Slice]
-    """in order along ``normal``"""
-    normal: np.ndarray
-    """(3,), unit vector, RAS+"""
+    slices: list[Slice]  #: in order along ``normal``
+    normal: np.ndarray  #: (3,), unit vector, RAS+
     rows: int
     columns: int
-    in_plane: tuple[float, float]
-    """mm along i and j"""
-    thickness: float | None
-    """mm"""
-    text: str
-    """description of the images that are used, in lower case"""
-    all_text: str
-    """the same, including repeats"""
-    description: str
-    """the same as ``text`` without folders' names"""
+    in_plane: tuple[float, float]  #: mm along i and j
+    thickness: float | None  #: mm
+    text: str  #: description of the images that are used, in lower case
+    description: str  #: the same as ``text`` without folders' names
     gated: bool
     body_part: str
-    echo_time: float | None
-    """ms, the median of the frames"""
-    repetition_time: float | None
-    """ms, the median of the frames"""
+    echo_time: float | None  #: ms, the median of the frames
+    repetition_time: float | None  #: ms, the median of the frames
     sequence: str
     fat_suppressed: bool | None
     localizer: bool
@@ -92,9 +136,13 @@ class Stack:
     were acquired again with another echo time"""
 
     @property
+    def frames(self) -> list[Frame]:
+        return [frame for entry in self.slices for frame in entry.phases]
+
+    @property
     def view(self) -> str:
         """View that the data set's names give all images; empty if there is none."""
-        named = {frame.view for entry in self.slices for frame in entry.phases}
+        named = {frame.view for frame in self.frames}
         return named.pop() if len(named) == 1 else ""
 
     @property
@@ -105,30 +153,20 @@ class Stack:
 
     @property
     def doubts(self) -> list[Finding]:
-        """Signs of a missing slice or of a wrong header: unequal gaps, images with another slice thickness, and
-        `header_doubts`. Empty for a regular stack."""
-        gaps, found = self.gaps, []
+        """Signs of a missing slice or of a wrong header: unequal gaps, and `header_doubts`. Empty for a regular stack."""
+        gaps = self.gaps
         usual = np.median(gaps) if len(gaps) else 0.0
         if len(gaps) > 1 and (gaps.max() > UNEVEN_GAP * usual or gaps.min() * UNEVEN_GAP < usual):
-            found.append(
-                finding(
-                    "stack-doubtful", low=round(float(gaps.min()), 1), high=round(float(gaps.max()), 1), kind="gaps"
-                )
-            )
-        frames = [frame for entry in self.slices for frame in entry.phases]
-        odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
-        if odd:
-            known = [frame.thickness for frame in frames if frame.thickness]
-            found.append(finding("stack-doubtful", low=min(known), high=max(known), kind="thickness"))
-        return found + self.header_doubts
+            low, high = (round(float(gap), 1) for gap in (gaps.min(), gaps.max()))
+            return [finding("stack-doubtful", low=low, high=high, kind="gaps"), *self.header_doubts]
+        return self.header_doubts
 
     @property
     def header_doubts(self) -> list[Finding]:
-        """Signs that planes and volumes are wrong because of a wrong header or another kind of image: images
-        displaced sideways or inverted, a shear, a field of view that no scanner has, and the name of a flow series."""
+        """Signs that planes and volumes are wrong because of a wrong header or another kind of image: images displaced
+        sideways, a shear, a field of view that no scanner has, and the name of a flow series."""
         found = []
-        frames = [frame for entry in self.slices for frame in entry.phases]
-        origins = np.array([frame.affine for frame in frames])[:, :3, 3]
+        origins = np.array([frame.affine for frame in self.frames])[:, :3, 3]
         axes = self.slices[0].affine[:3, :2] / self.in_plane
         # the drift is subtracted, because the origins of a sheared stack move sideways from slice to slice
         steps = [(after.affine - before.affine)[:3, 3] for before, after in pairwise(self.slices)]
@@ -140,13 +178,10 @@ class Stack:
         beside = int((np.linalg.norm(places - np.median(places, axis=0), axis=1) > SIDEWAYS).sum())
         if beside:
             found.append(finding("stack-doubtful", count=beside, mm=SIDEWAYS, kind="displaced"))
-        inverted = sum(frame.inverted for frame in frames)
-        if 0 < inverted < len(frames):
-            found.append(finding("stack-doubtful", count=inverted, kind="inverted"))
         field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
         if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:
             found.append(finding("stack-doubtful", width=round(field[0]), height=round(field[1]), kind="field-of-view"))
-        if any(frame.flow for frame in frames):
+        if any(frame.flow for frame in self.frames):
             found.append(finding("stack-doubtful", kind="flow"))
         return found
 
@@ -217,20 +252,6 @@ class Stack:
             return self
         return replace(self, slices=sorted(self.slices, key=lambda entry: float(entry.affine[:3, 3] @ axis)))
 
-    def difference_from(self, chosen: Stack) -> dict[str, Any]:
-        """How this stack differs from the stack that is used, as values of a finding: ``kind``, ``own`` and ``usual``."""
-        if chosen.is_cine and not self.is_cine and self.phase_counts[1] >= CINE_PHASES:
-            return {"kind": "derived" if self.slices[0].phases[0].derived else "no-cine"}
-        for kind, own, usual in (
-            ("matrix", f"{self.columns}x{self.rows}", f"{chosen.columns}x{chosen.rows}"),
-            ("pixels", *(" x ".join(f"{side:.3g}" for side in stack.in_plane) for stack in (self, chosen))),
-            ("phases", self.phase_counts[1], chosen.phase_counts[1]),
-        ):
-            if own != usual:
-                return {"kind": kind, "own": own, "usual": usual}
-        turned = round(self.angle_to(chosen), 1)
-        return {"kind": "turned", "own": turned} if turned >= 0.5 else {"kind": "contrast"}
-
 
 def is_cine(phases: Sequence[Frame]) -> bool | None:
     """Whether the images of a slice have the trigger times of a gated cine, which rise within about a heartbeat, and are not
@@ -251,6 +272,15 @@ def is_cine(phases: Sequence[Frame]) -> bool | None:
     if not rises or not CINE_STEP * len(times) <= span <= CINE_LONGEST:
         return False
     return True if span >= CINE_SHORTEST else None
+
+
+#: The remark on a localizer.
+LOCALIZER = finding("stack-remark", kind="localizer")
+
+
+def localizers(stacks: Sequence[Stack]) -> dict[int, Finding]:
+    """A remark on each localizer, by the index of the stack."""
+    return {index: LOCALIZER for index, stack in enumerate(stacks) if is_localizer(stack)}
 
 
 def is_localizer(stack: Stack) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -11,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from planewise.exams.frame import Frame
-from planewise.exams.phases import phase_findings
-from planewise.exams.stack import Slice, Stack, is_cine
+from planewise.exams.stack import Frame, Slice, Stack, is_cine
 from planewise.findings import NOTE, Finding, finding, of_level
+from planewise.phases import usual_count
 from planewise.words import natural_order
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
@@ -35,19 +33,13 @@ ANOTHER_ECHO = 0.05
 SAME_B_VALUE = 0.05
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
-#: Times of acquisition of one slice that are further apart (s) were changed: even a slow cine takes less time.
-LONGEST_SLICE = 300
 
 
 def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
-    """Parallel slices with the same matrix, pixel spacing and kind of image, in order along their normal.
-
-    Series do not matter: a stack may come as one series or as one per slice, and one series may contain several stacks.
-    Single images with one geometry but different contrasts are separate stacks (see `_contrasts`).
-
-    Returns:
-        Stacks in the order in which they were acquired.
-    """
+    """Parallel slices with the same matrix, pixel spacing and kind of image, in order along their normal; the stacks
+    are in the order in which they were acquired. Series do not matter: a stack may come as one series or as one per
+    slice, and one series may contain several stacks. Single images with one geometry but different contrasts are
+    separate stacks."""
     stacks = [
         _stack(members)
         for group in _parallel_groups(frames)
@@ -97,11 +89,8 @@ def _by_b_value(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
-    """Frames of one geometry, separated by contrast: PD and T2 with the same slices, or the echoes of one series.
-
-    Frames of a cine stay together, although its slices come as series with their own names, echo times and (gated)
-    repetition times, because they form one stack.
-    """
+    """Frames of one geometry, separated by contrast: PD and T2 with the same slices, or the echoes of one series. Frames of a
+    cine stay together, although its slices may come as series with their own names, echo times and repetition times."""
     if any(frame.gated for frame in frames):
         return _cines_apart(frames)
     acquisitions = defaultdict(list)
@@ -118,9 +107,11 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
         for others in contrasts:
             joined = [frame for other in others for frame in acquisitions[other]]
-            if _same_contrast(acquisitions[key][0], joined[0], named=len(places[key]) > 1) and not any(
-                _is_echo(key, other) and places[key] & places[other] for other in others
-            ):
+            echoes = any(
+                key[0] == other[0] and _times_differ(key[1], other[1], ANOTHER_ECHO) and places[key] & places[other]
+                for other in others
+            )
+            if not echoes and _same_contrast(acquisitions[key][0], joined[0], named=len(places[key]) > 1):
                 others.append(key)
                 break
         else:
@@ -144,26 +135,9 @@ def _cines_apart(frames: list[Frame]) -> list[list[Frame]]:
     return [cines, others] if others else [cines]
 
 
-def _is_echo(one: tuple, other: tuple) -> bool:
-    """Whether two pairs of series and echo time belong to different echoes of one series."""
-    (series, time), (other_series, other_time) = one, other
-    return series == other_series and _times_differ(time, other_time, ANOTHER_ECHO)
-
-
 def _times_differ(one: float | None, other: float | None, share: float) -> bool:
     """Whether two echo or repetition times, if both are known, differ by more than a share of the longer one."""
     return bool(one and other) and abs(one - other) > share * max(one, other)
-
-
-def _normal(frame: Frame) -> np.ndarray:
-    axes = np.asarray(frame.affine)[:3, :2]
-    normal = np.cross(axes[:, 0], axes[:, 1])
-    return normal / np.linalg.norm(normal)
-
-
-def _same_position(thickness: float | None) -> float:
-    """Largest distance (mm) between two images of one slice."""
-    return float(np.clip(SAME_POSITION * (thickness or 1.5), 0.05, 3.0))
 
 
 def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
@@ -171,12 +145,10 @@ def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
     the same name."""
     if one.body_part and other.body_part and one.body_part != other.body_part:
         return False
-    for time, other_time, tolerance in (
-        (one.echo_time, other.echo_time, SAME_ECHO_TIME),
-        (one.repetition_time, other.repetition_time, SAME_REPETITION_TIME),
-    ):
-        if _times_differ(time, other_time, tolerance):
-            return False
+    if _times_differ(one.echo_time, other.echo_time, SAME_ECHO_TIME):
+        return False
+    if _times_differ(one.repetition_time, other.repetition_time, SAME_REPETITION_TIME):
+        return False
     if bool(one.fat_suppressed) != bool(other.fat_suppressed):
         return False
     return not named or one.description.lower() == other.description.lower()
@@ -200,11 +172,13 @@ def still(stack: Stack) -> Stack:
 def _stack(frames: list[Frame]) -> Stack:
     affines = np.array([frame.affine for frame in frames])
     in_plane = np.linalg.norm(affines[0, :3, :2], axis=0)
-    normal = _normal(frames[0])
+    normal = np.cross(affines[0, :3, 0], affines[0, :3, 1])
+    normal /= np.linalg.norm(normal)
     positions = affines[:, :3, 3] @ normal
     thickness = _median(frame.thickness for frame in frames)
-    slices, found = [], Counter()
-    for members in _slots(positions, _same_position(thickness)):
+    tolerance = float(np.clip(SAME_POSITION * (thickness or 1.5), 0.05, 3.0))
+    slices, repeated = [], 0
+    for members in _slots(positions, tolerance):
         runs = _runs([frames[index] for index in members])
         # perfusion and real-time series have more images than a cine, and may be acquired after it
         cines = [run for run in runs if is_cine(run)] or runs
@@ -212,35 +186,22 @@ def _stack(frames: list[Frame]) -> Stack:
             cines = [run for run in runs if is_cine(run) is not False] or runs
         enough = MIN_PHASES * max(len(run) for run in cines)
         whole = [run for run in cines if len(run) >= enough]
-        best = min((run[0].derived, run[0].uncorrected) for run in whole)
-        alike = [run for run in whole if (run[0].derived, run[0].uncorrected) == best]
-        run = max(alike, key=_when)
-        found["repeated"] += len(alike) > 1
-        for kind in ("derived", "uncorrected"):
-            found[kind] += len({getattr(other[0], kind) for other in whole}) > 1
-        found["short"] += any(len(other) < enough for other in runs)
-        found["no-cine"] += any(len(other) >= enough for other in runs if other not in cines)
-        slices.append(
-            Slice(
-                position=float(np.asarray(run[0].affine)[:3, 3] @ normal),
-                affine=np.asarray(run[0].affine),
-                phases=run,
-                acquired=_when(run),
-                series=run[0].series_or_folder,
-            )
-        )
+        run = max(whole, key=lambda run: (not run[0].derived, not run[0].uncorrected, _when(run)))
+        repeated += len(runs) > 1
+        affine = np.asarray(run[0].affine)
+        slices.append(Slice(float(affine[:3, 3] @ normal), affine, run, _when(run), run[0].series_or_folder))
     slices.sort(key=lambda entry: entry.position)
-    notes = [
-        finding("images-not-used", count=found[kind], kind=kind)
-        for kind in ("repeated", "short", "no-cine", "derived", "uncorrected")
-        if found[kind]
-    ]
-    slices, dropped = _drop_short(slices)
-    notes += [*dropped, *phase_findings(slices)]
-    for (doubt, times), count in Counter(_order(entry.phases)[1:] for entry in slices).items():
-        if doubt:
-            code = "phases-doubtful" if doubt in ("unordered", "backwards") else "phases-order"
-            notes.append(finding(code, kind=doubt, times=times, count=count))
+    least = MIN_PHASES * float(np.median([len(entry.phases) for entry in slices]))
+    short = sum(len(entry.phases) < least for entry in slices)
+    slices = [entry for entry in slices if len(entry.phases) >= least]
+    notes = [finding("images-not-used", count=repeated, kind="repeated")] if repeated else []
+    notes += [finding("images-not-used", count=short, kind="short-slices")] if short else []
+    notes += phase_findings(slices)
+    for doubt, count in Counter(_order(entry.phases)[1] for entry in slices).items():
+        if doubt == "unordered":
+            notes.append(finding("phases-doubtful", kind="unordered", count=count))
+        elif doubt:
+            notes.append(finding("phases-order", kind="unnumbered", count=count))
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
         slices=slices,
@@ -250,7 +211,6 @@ def _stack(frames: list[Frame]) -> Stack:
         in_plane=(float(in_plane[0]), float(in_plane[1])),
         thickness=thickness,
         text=_texts(frame.text for frame in used),
-        all_text=_texts(frame.text for frame in frames),
         description=_texts(frame.description for frame in used),
         gated=any(frame.gated for frame in frames),
         body_part=frames[0].body_part,
@@ -278,10 +238,9 @@ def _slots(positions: np.ndarray, tolerance: float) -> list[list[int]]:
     """Indices of the frames at each slice position."""
     slots: list[list[int]] = []
     for index in np.argsort(positions, kind="stable"):
-        if slots and positions[index] - positions[slots[-1][0]] <= tolerance:
-            slots[-1].append(int(index))
-        else:
-            slots.append([int(index)])
+        if not slots or positions[index] - positions[slots[-1][0]] > tolerance:
+            slots.append([])
+        slots[-1].append(int(index))
     return slots
 
 
@@ -305,66 +264,32 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     return runs
 
 
-def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
+def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str]:
     """The order of the phases of one series at one position.
 
-    Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if there are more positions
-    than images of each, or by InstanceNumber. Programs that anonymise files may change or remove these numbers. So if every
-    image has its own time of acquisition and the numbers contradict the times, images are sorted by time, unless the times
-    are too far apart for one slice (`LONGEST_SLICE`), because such programs also change times. Numbers that only start at
-    another phase do not contradict the times, which start again at midnight. Images without numbers are sorted by time or,
-    without times, by file name and place in the file.
+    Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if there are more positions than
+    images of each, or by InstanceNumber. Images without numbers are sorted by their times of acquisition or reconstruction
+    or, without times, by file name and place in the file.
 
     Returns:
-        The key to sort images by; the kind of a doubt about the order, empty if there is none; and a name of the times that
-        give the order, for this doubt.
+        The key to sort images by, and the kind of a doubt about the order, empty if there is none.
     """
-    numbers, count = {frame.instance for frame in frames}, len(frames)
+    count = len(frames)
     # the images of two acquisitions in one series share their times; some headers count acquisitions as temporal positions
-    for times, time, least in (
-        ("trigger times", lambda frame: frame.trigger and round(frame.trigger, 1), 2),
-        ("temporal positions", lambda frame: frame.temporal or None, 1 + count**0.5),
+    for time, least in (
+        (lambda frame: frame.trigger and round(frame.trigger, 1), 2),
+        (lambda frame: frame.temporal or None, 1 + count**0.5),
     ):
         known = {time(frame) for frame in frames}
         if None not in known and len(known) >= least:
-            return time, "contradicted" if _out_of_order(frames) else "", times
-    unnumbered = count > 2 and numbers == {0}  # two images may be copies
-    # images may be reconstructed in another order than they were acquired, so their time counts only if there are no numbers
-    for clock in range(2 if unnumbered else 1):
-        ordered = sorted(frames, key=lambda frame: frame.clocks[clock])
+            return time, ""
+    if count <= 2 or any(frame.instance for frame in frames):  # two images may be copies
+        return lambda frame: frame.instance, ""
+    for clock in range(2):
         times = {frame.clocks[clock] for frame in frames}
-        if len(times) < count or "" in times:
-            continue
-        falls = sum(after.instance < before.instance for before, after in pairwise([*ordered, ordered[0]]))
-        if unnumbered or (len(numbers) == count and falls > 1):
-            if not unnumbered and _are_scattered(times):
-                return lambda frame: frame.instance, "scattered", "times of acquisition"
-            doubt = "unnumbered" if unnumbered else "backwards" if falls == count - 1 else "contradicted"
-            return lambda frame, clock=clock: frame.clocks[clock], doubt, "times of acquisition"
-    if unnumbered:
-        return lambda frame: (natural_order(frame.path), frame.frame or 0), "unordered", ""
-    return lambda frame: frame.instance, "", ""
-
-
-def _are_scattered(clocks: Iterable[str]) -> bool:
-    """Whether times (`Frame.clocks`) are too far apart for one slice, see `LONGEST_SLICE`; their dates do not count."""
-    seconds = sorted(map(_seconds, clocks))
-    # a day without the longest break between two times contains all of them, also around midnight
-    return 86_400 - np.diff([*seconds, seconds[0] + 86_400]).max() > LONGEST_SLICE
-
-
-def _seconds(clock: str) -> int:
-    """The whole seconds since midnight of one of `Frame.clocks`."""
-    digits = re.match(r"\d*", clock)[0][-6:].zfill(6)
-    return 3600 * int(digits[:2]) + 60 * int(digits[2:4]) + int(digits[4:])
-
-
-def _out_of_order(phases: Sequence[Frame]) -> bool:
-    """Whether the phases are in another order by time than by their images' numbers, or by their places in one
-    file."""
-    places = [frame.frame for frame in phases if frame.frame is not None and frame.path == phases[0].path]
-    orders = [frame.instance for frame in phases], places if len(places) == len(phases) else []
-    return any(len(set(order)) == len(order) and order != sorted(order) for order in orders)
+        if len(times) == count and "" not in times:
+            return lambda frame, clock=clock: frame.clocks[clock], "unnumbered"
+    return lambda frame: (natural_order(frame.path), frame.frame or 0), "unordered"
 
 
 def _when(run: Sequence[Frame]) -> tuple:
@@ -372,10 +297,61 @@ def _when(run: Sequence[Frame]) -> tuple:
     return max((frame.acquired, frame.instance) for frame in run)
 
 
-def _drop_short(slices: list[Slice]) -> tuple[list[Slice], list[Finding]]:
-    """Leave out slices that lack most of the phases that the other slices have."""
-    usual = float(np.median([len(entry.phases) for entry in slices]))
-    kept = [entry for entry in slices if len(entry.phases) >= MIN_PHASES * usual]
-    if len(kept) == len(slices):
-        return slices, []
-    return kept, [finding("images-not-used", count=len(slices) - len(kept), kind="short-slices")]
+#: A cine was cut off if its images cover less than the first share of the header's heartbeat. Prospective gating often
+#: leaves out the last fifth: such images are complete if they cover the second share.
+CUT_OFF, PROSPECTIVE = 2 / 3, 0.9
+#: A cine shows several heartbeats if its images cover at least the first number of the header's heartbeats. If they cover
+#: more than the second number, the header is wrong.
+SEVERAL_BEATS, MOST_BEATS = 1.5, 20
+#: A heartbeat with more phases than this has a wrong header: some headers count the images of all slices.
+MOST_PHASES = 100
+#: Images are missing between two phases if these are further apart than this many usual steps.
+GAP = 1.5
+
+
+def phase_findings(slices: Sequence[Slice]) -> list[Finding]:
+    """Flags from comparing the phases of a stack's slices with each other, and with the header's number of images and
+    heartbeat. Nothing is repaired."""
+    if any(frame.phase or frame.time is not None for frame in slices[0].phases):
+        return []
+    counts = [len(entry.phases) for entry in slices]
+    usual, covered = usual_count(counts), float(np.median([_covered(entry.phases) for entry in slices]))
+    found = []
+    if min(counts) < max(counts) and not all(entry.phases[0].cycle == len(entry.phases) for entry in slices):
+        found += unequal_counts(counts)
+    elif any(
+        step and len(phases) > 2 and np.diff([frame.trigger for frame in phases]).max() > GAP * step
+        for phases, step in ((entry.phases, _step(entry.phases)) for entry in slices)
+    ):
+        found.append(finding("phases-doubtful", kind="uneven"))
+    promised = usual_count(entry.phases[0].cycle for entry in slices)
+    pairs = (pair for entry in slices for pair in pairwise(entry.phases))
+    consecutive = all(after.instance - before.instance == 1 for before, after in pairs)
+    # a person may have kept every second phase
+    ends_early = 2 * usual > promised + 1 or 0 < covered < CUT_OFF or (not covered and consecutive)
+    if usual < promised <= MOST_PHASES and covered < PROSPECTIVE and ends_early:
+        found.append(finding("phases-doubtful", kind="promised", count=usual, promised=promised))
+    elif 0 < covered < CUT_OFF and usual > 2:
+        found.append(finding("phases-doubtful", kind="cut-off", percent=round(100 * covered)))
+    elif SEVERAL_BEATS <= covered <= MOST_BEATS:
+        found.append(finding("phases-doubtful", beats=round(covered, 1), kind="heartbeats"))
+    return found
+
+
+def unequal_counts(counts: Sequence[int]) -> list[Finding]:
+    """A flag for slices with different numbers of phases; none if they have equally many."""
+    low, high = min(counts), max(counts)
+    return [finding("phases-doubtful", low=low, high=high, kind="unequal")] if low < high else []
+
+
+def _step(phases: Sequence[Frame]) -> float | None:
+    """The usual time between two phases, ms; None without rising trigger times."""
+    times = [frame.trigger for frame in phases]
+    rise = None not in times and all(after > before for before, after in pairwise(times))
+    return float(np.percentile(np.diff(times), 50, method="lower")) if len(times) > 1 and rise else None
+
+
+def _covered(phases: Sequence[Frame]) -> float:
+    """The number of the header's heartbeats that the images cover, such as 0.85; 0 if it is unknown."""
+    step, beat = _step(phases), phases[0].heartbeat
+    return (phases[-1].trigger - phases[0].trigger + step) / beat if step and beat else 0.0

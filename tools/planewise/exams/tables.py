@@ -24,26 +24,15 @@ def read_label_map(given: str | Path | Mapping[int, int]) -> dict[str, int]:
         InputError: it is not a mapping of whole numbers, or a new value does not fit into a mask.
     """
     path = "label_map" if isinstance(given, Mapping) else Path(given).expanduser()
-    content = given if isinstance(given, Mapping) else read_yaml(path, "a label map")
-    if not content or not all(type(key) is int and type(value) is int for key, value in content.items()):
+    content = given if isinstance(given, Mapping) else text_files.read_yaml(path, "a label map")
+    pairs = content.items() if isinstance(content, Mapping) else ()
+    if not pairs or not all(type(key) is int and type(value) is int for key, value in pairs):
         raise InputError(f"{path}: a label map assigns whole numbers to whole numbers, like `1: 3`")
     if wrong := [value for value in content.values() if not 0 <= value <= LARGEST_LABEL]:
         raise InputError(
             f"{path}: new values of a mask must be 0 to {LARGEST_LABEL}, got {wrong[0]:.4g}; number the structures from 1"
         )
     return {str(key): value for key, value in content.items()}
-
-
-def read_yaml(path: Path, what: str) -> dict:
-    """Read a YAML file that contains a mapping.
-
-    Raises:
-        InputError: the file cannot be read or contains something else.
-    """
-    content = text_files.read_yaml(path, what)
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not {what}: write lines like `key: value`")
-    return content
 
 
 def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[str, Finding]]]:
@@ -66,14 +55,12 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         )
     if taken := sorted(RESERVED & set(names)):
         raise InputError(f"{path}: a class cannot be called {', '.join(taken)}, because items use that name themselves")
-    if len({*names} - {""}) < len(names):
+    cells = zip(*[header, *rows], strict=False)
+    values = any(name in column or not isinstance(typed([name])[0], str) for name, *column in cells)
+    if values or len({*names} - {""}) < len(names):
         raise InputError(
-            f"{path}: columns without a name, or with the same name; give each class its own in the header"
+            f"{path} begins with a row of values, or columns share a name or have none; write a header row (exam,group)"
         )
-    if any(
-        name in column or not isinstance(typed([name])[0], str) for name, *column in zip(*[header, *rows], strict=False)
-    ):
-        raise InputError(f"{path} begins with a row of values; write a header row before it, such as exam,group")
     columns = [typed([row[index] if index < len(row) else "" for row in rows]) for index in range(1, len(header))]
     by_name: dict[str, list[dict[str, object]]] = defaultdict(list)
     for row, values in zip(rows, zip(*columns, strict=True), strict=True):
@@ -108,12 +95,8 @@ def typed(column: Sequence[str]) -> list[object]:
 
 
 class KnownNames:
-    """Finds exams by name. An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``) or
-    in capitalisation.
-
-    Args:
-        known: the names of each exam.
-    """
+    """Finds exams by one of their ``known`` names. An exact match takes precedence over one that differs only in
+    leading zeros (``7`` for ``007``) or in capitalisation."""
 
     def __init__(self, known: Iterable[set[str]]) -> None:
         self._exact: dict[str, list[int]] = defaultdict(list)
@@ -154,8 +137,7 @@ def add_classes(
     """Give items the classes of their exam; a row may name several exams of one patient.
 
     Returns:
-        Rows that match no exam or several patients, and exams whose rows (by folder and by PatientID, for example) disagree:
-        name and reason.
+        Rows that match no exam or several patients, and exams whose rows disagree: name and reason.
     """
     by_name = KnownNames(exam_names(exam, folder) for exam in exams)
     rows: dict[str, list[dict]] = defaultdict(list)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,12 +13,11 @@ import numpy as np
 from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation, ornt_transform
 
 from planewise.errors import InputError
-from planewise.exams import mnms2, ukbb
+from planewise.exams.heart_sets import CINE_OF_FRAMES, read_exam
 from planewise.exams.volume import FoundVolumes, Skipped, Volume
-from planewise.files.masks import label_values
+from planewise.files.masks import CORRECTED, has_mark, label_values, oldest_first
 from planewise.files.names import case_and_channel, stem
 from planewise.files.nifti import open_nifti, other_grid, states_orientation
-from planewise.files.predicted_masks import CORRECTED, has_mark, oldest_first
 from planewise.findings import Finding, finding
 
 #: Why a file is not an image.
@@ -31,11 +29,9 @@ _SEVERAL_IMAGES = finding("mask-not-used", kind="images")
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
-#: The end of a mask's name; a mask that a person corrected (`planewise.files.predicted_masks.CORRECTED`) has one more.
+#: The end of a mask's name; a mask that a person corrected (`planewise.files.masks.CORRECTED`) has one more.
 _MASK_END = rf"(gt|seg|segmentation|labels?|masks?)({CORRECTED}(_\d+)?)?$"
 _MASK_TAIL = re.compile(rf"[_-]?{_MASK_END}", re.IGNORECASE)
-#: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.
-_BODIES = {"Height": (40, 250), "Weight": (2, 400)}
 #: BIDS names begin with their subject.
 _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
 _MASK_ALONE = re.compile(rf"[_-]{_MASK_END}", re.IGNORECASE)
@@ -54,22 +50,15 @@ def case_and_phase(name: str) -> tuple[str, str | None]:
 
 
 def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False) -> FoundVolumes:
-    """Volumes with their masks, from NIfTI files.
+    """Volumes with their masks, from NIfTI files below ``folder``.
 
-    A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
-    and UK Biobank give the views in their file names (`mnms2`, `ukbb`). In all other folders, every 3D image is a
-    volume, and every 4D image gives one volume for each of its times. The mask of ``case.nii.gz`` is ``case_gt.nii.gz``
-    (or ``_seg``, ``_label``, ``_mask``) next to it, or the file with the image's name in a folder of masks. This folder
-    is next to the image's folder (``masks`` for ``images``) or inside it. In nnU-Net's layout, the mask of
-    ``imagesTr/case_0000.nii.gz`` (or ``imagesTr/case.nii.gz``) is ``labelsTr/case.nii.gz``. Masks are recognised by
-    their own name or by the name of their folder. A mask without its image is left out. If the frames of a cine also
-    exist as files (``case_4d``, ``case_frame01``), the frames are used.
-
-    Args:
-        paths: paths of the files.
-        folder: folder that contains them.
-        of_one_slice: whether volumes without a known view must have one slice rather than a stack.
-    """
+    Folders of data sets have their own readers (`heart_sets`). In all others, every 3D image is a volume, and every 4D image
+    gives one volume for each of its times. The mask of ``case.nii.gz`` is ``case_gt.nii.gz`` (or ``_seg``, ``_label``,
+    ``_mask``) next to it, or the file with the image's name in a folder of masks, next to the image's folder (``masks`` for
+    ``images``) or inside it. In nnU-Net's layout, the mask of ``imagesTr/case_0000.nii.gz`` (or ``imagesTr/case.nii.gz``) is
+    ``labelsTr/case.nii.gz``. A mask without its image is left out. If the frames of a cine also exist as files (``case_4d``,
+    ``case_frame01``), the frames are used. Volumes without a known view must be a stack or, if ``of_one_slice``, one
+    slice."""
     by_folder = defaultdict(list)
     volumes: list[Volume] = []
     own: list[Volume] = []
@@ -82,15 +71,9 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
         else:
             by_folder[path.parent].append(path)
     for home, files in by_folder.items():
-        info = home / "Info.cfg"
-        if info.is_file():
-            volumes += _acdc_patient(info, files, skipped)
-        elif mnms2.is_exam(home, files):
-            volumes += mnms2.read_exam(home, files, skipped)
-        elif ukbb.is_exam(files):
-            volumes += ukbb.read_exam(home, files, skipped)
-        else:
-            own += find_own_volumes(files, skipped)
+        found = read_exam(home, files, skipped)
+        volumes += found or []
+        own += find_own_volumes(files, skipped) if found is None else []
     volumes += _with_parallel_masks(own, masks, skipped)
     skipped[NO_IMAGE] += map(str, masks.values())
     usable = [volume for volume in volumes if _check(volume, skipped, of_one_slice)]
@@ -100,15 +83,8 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
 
 
 def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Path], skipped: Skipped) -> list[Volume]:
-    """Find the masks in folders of masks: ``masks/CASE.nii.gz`` for ``images/CASE.nii.gz`` or ``CASE.nii.gz``. nnU-Net's
-    layout is ``imagesTr/CASE_0000.nii.gz`` (0000 is the channel) with ``labelsTr/CASE.nii.gz``; the Medical Segmentation
-    Decathlon has the same folders without ``_0000``.
-
-    Args:
-        volumes: volumes of all folders.
-        masks: masks by folder and stem; those that are used are removed.
-        skipped: maps reasons to paths; other channels, and masks and images that do not match one to one, are added.
-    """
+    """Find the masks in folders of masks (see `read_volumes`), from ``masks`` by folder and stem; those that are used are
+    removed. Other channels, and masks and images that do not match one to one, are skipped."""
     kept, without = [], []
     for volume in volumes:
         home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
@@ -139,12 +115,9 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
 
 
 def name_cases(volumes: list[Volume], folder: Path) -> None:
-    """Give volumes their identifiers: the case and its folder's name, so that they do not depend on where indexing began.
-
-    Cases that share the name of the case and of the folder get their whole path below ``folder``. Files whose names
-    begin with the name of their folder (``001/001_SA``, ACDC's ``patient001/patient001``) belong to one patient, and so
-    do the files of one BIDS subject (``sub-01_T1w``).
-    """
+    """Give volumes their identifiers: the case and its folder's name, so that they do not depend on where indexing began, or
+    its whole path below ``folder`` if they are not unique. Files whose names begin with the name of their folder
+    (``001/001_SA``) belong to one patient, and so do the files of one BIDS subject (``sub-01_T1w``)."""
     homes = defaultdict(set)
     for volume in volumes:
         homes[volume.folder.name, volume.case].add(volume.folder)
@@ -158,61 +131,11 @@ def name_cases(volumes: list[Volume], folder: Path) -> None:
         volume.patient_key = f"nifti:{place}" if case.startswith(home.name) else patient
 
 
-def read_info(path: Path) -> dict[str, str]:
-    """ACDC's ``Info.cfg``: ``Key: value`` lines, as UTF-8 or else Latin-1; empty if it cannot be read."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return {}
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
-
-
-def _acdc_patient(info_file: Path, files: list[Path], skipped: Skipped) -> list[Volume]:
-    info = read_info(info_file)
-
-    def lacks(what: str) -> None:
-        skipped[finding("input-lacks", table=info_file.name, what=what, kind="table")].append(str(info_file))
-
-    case = info_file.parent.name
-    by_stem = {stem(path).lower(): path for path in files}
-    classes: dict[str, object] = {"group": info["Group"]} if info.get("Group") else {}
-    for name, (smallest, largest) in _BODIES.items():
-        try:
-            value = float(info[name])
-        except (KeyError, ValueError):
-            value = math.nan
-        if smallest <= value <= largest:
-            classes[name.lower()] = value
-        else:
-            lacks(f"{name} from {smallest} to {largest}")
-    volumes = []
-    for phase in ("ED", "ES"):
-        try:
-            name = f"{case}_frame{int(info[phase]):02d}".lower()
-            image = by_stem[name]
-        except (KeyError, ValueError):
-            lacks(f"an {phase} frame that exists")
-            continue
-        volumes.append(Volume(image, by_stem.get(f"{name}_gt"), case, phase, classes, info.get("Group", "")))
-    return volumes
-
-
 def find_own_volumes(files: list[Path], skipped: Skipped) -> list[Volume]:
-    """The images of a folder, with any name, and the masks whose names begin with the name of an image; for a single
-    image, also a mask with a generic name (``Segmentation.nii.gz``).
-
-    Args:
-        files: NIfTI files of one folder.
-        skipped: maps reasons to paths; images that are left out are added.
-    """
+    """The images among the NIfTI files of one folder, and the masks whose names begin with the name of an image; for a single
+    image, also a mask with a generic name (``Segmentation.nii.gz``). Other files are skipped."""
     by_stem = {stem(path): path for path in files}
-    for path in set(files) - set(by_stem.values()):
-        skipped[TWICE].append(str(path))
+    skipped[TWICE] += map(str, set(files) - set(by_stem.values()))
     masks: dict[str, list[str]] = {}
     for name in sorted(by_stem, key=len):  # images first, because their names are shorter than those of their masks
         owners = [image for image in masks if name.startswith(image) and _MASK_WORDS.search(name[len(image) :])]
@@ -220,19 +143,16 @@ def find_own_volumes(files: list[Path], skipped: Skipped) -> list[Volume]:
             masks[max(owners, key=len)].append(name)
         else:
             masks[name] = []
+    alone = [name for name in masks if _MASK_TAIL.fullmatch(name) or _MASK_ALONE.search(name)]
     # 3D Slicer exports Segmentation.nii.gz next to a folder's only image
-    unnamed = [name for name in masks if _MASK_TAIL.fullmatch(name)]
-    images = [name for name in masks if name not in unnamed and not _MASK_ALONE.search(name)]
-    if len(unnamed) == len(images) == 1 and not masks[images[0]]:
-        masks[images[0]].append(unnamed[0])
-        del masks[unnamed[0]]
+    unnamed, images = [name for name in alone if _MASK_TAIL.fullmatch(name)], masks.keys() - {*alone}
+    only = next(iter(images), "")
+    if len(unnamed) == len(images) == 1 and not masks[only]:
+        masks[only] = unnamed
+        alone.remove(unnamed[0])
+    skipped[NO_IMAGE] += [str(by_stem[name]) for name in alone]
     volumes = []
-    for name, path in by_stem.items():
-        if name not in masks:
-            continue
-        if name in unnamed or _MASK_ALONE.search(name):
-            skipped[NO_IMAGE].append(str(path))
-            continue
+    for name in (name for name in by_stem if name in images):
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
         corrected = [stem(file) for file in oldest_first(by_stem[mask] for mask in own if CORRECTED in mask)]
@@ -240,20 +160,21 @@ def find_own_volumes(files: list[Path], skipped: Skipped) -> list[Volume]:
         chosen = corrected[-1:] if of_one else plain if len(plain) == 1 else own
         if len(chosen) > 1:
             skipped[SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
-        # a corrected mask begins with the name of the mask that it replaces
-        elif rest := [mask for mask in own if not any(one.startswith(mask) for one in chosen)]:
+        else:  # a corrected mask begins with the name of the mask that it replaces
+            rest = [mask for mask in own if not any(one.startswith(mask) for one in chosen)]
             skipped[OTHER_MASK] += [str(by_stem[mask]) for mask in rest]
-        case, phase = case_and_phase(name)
         label = by_stem[chosen[0]] if len(chosen) == 1 else None
-        volumes.append(Volume(path, label, case, phase))
+        volumes.append(Volume(by_stem[name], label, *case_and_phase(name)))
     return volumes
 
 
 def _check(volume: Volume, skipped: Skipped, of_one_slice: bool) -> bool:
     """Whether a volume can be read and used; a mask on another grid is removed."""
     image, problem = open_image(volume.image)
-    problem = problem or _wrong_depth(image, volume.view, of_one_slice) or mask_as_image(volume)
-    if problem:
+    single = of_one_slice and not volume.view
+    if not problem and volume.view in ("", "sax") and single != (image.shape[2] == 1):
+        problem = finding("nifti-image", kind="slices" if single else "slice")
+    if problem := problem or mask_as_image(volume):
         skipped[problem].append(str(volume.image))
         return False
     volume.oriented = states_orientation(image.header)
@@ -263,25 +184,21 @@ def _check(volume: Volume, skipped: Skipped, of_one_slice: bool) -> bool:
     return True
 
 
-def _wrong_depth(image: Any, view: str, of_one_slice: bool) -> Finding | None:
-    """Why an image has too many or too few slices; None if it has not."""
-    single = of_one_slice and not view
-    if view not in ("", "sax") or single == (image.shape[2] == 1):
-        return None
-    return finding("nifti-image", kind="slices" if single else "slice")
-
-
 def open_image(path: Path) -> tuple[Any, Finding | None]:
     """A NIfTI image, and why it cannot be used; None if it can."""
+    image, problem = _open(path)
+    if not problem and len(image.shape) not in (3, 4):
+        problem = finding("nifti-image", kind="dimensions", count=len(image.shape), wanted="three or four")
+    return image, problem or (PREDICTED_AS_IMAGE if has_mark(image) else None)
+
+
+def _open(path: Path) -> tuple[Any, Finding | None]:
     try:
-        image = open_nifti(path)
+        return open_nifti(path), None
     except OSError as error:
         return None, finding("file-unusable", kind="unreadable", error=error.strerror)
     except InputError as error:
         return None, error.reason
-    if len(image.shape) not in (3, 4):
-        return image, finding("nifti-image", kind="dimensions", count=len(image.shape), wanted="three or four")
-    return image, PREDICTED_AS_IMAGE if has_mark(image) else None
 
 
 def mask_as_image(volume: Volume) -> Finding | None:
@@ -295,7 +212,7 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: Skipped) -> list[
     if not times or times == (1,):
         return [volume]
     if not volume.view and has_frames(volume, others):
-        skipped[mnms2.CINE_OF_FRAMES].append(str(volume.image))
+        skipped[CINE_OF_FRAMES].append(str(volume.image))
         return []
     return [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
 
@@ -320,12 +237,9 @@ def mask_on_grid(
         Why it is not, None if it is; and the argument of `nibabel.orientations.apply_orientation` that gives the mask the
         image's axes, empty if it has these axes.
     """
-    try:
-        header = open_nifti(mask)
-    except OSError as error:
-        return finding("file-unusable", kind="unreadable", error=error.strerror), []
-    except InputError as error:
-        return error.reason, []
+    header, problem = _open(mask)
+    if problem:
+        return problem, []
     # a fourth axis of length 1 does not count
     own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
     problem = other_grid(own, header.affine, wanted, affine)

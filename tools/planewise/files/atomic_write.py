@@ -10,31 +10,25 @@ from pathlib import Path
 
 from planewise.errors import InputError
 
-#: Ending of a file that is still being written. A leftover file with this ending comes from a killed process.
+#: Ending of a file that is still being written, or of a killed process.
 TEMPORARY = ".tmp"
 
 
 @contextmanager
 def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Iterator[Path]:
-    """Yield a temporary path; on exit, the file written there replaces the file at ``path`` in one step.
-
-    Use it as ``with atomic_write(path) as part: part.write_text(...)``. If the process is killed or the disk is full,
-    the earlier file stays unchanged. Missing parent folders are created.
+    """Yield a temporary path; on exit, the file written there replaces the file at ``path`` in one step. If the process is
+    killed or the disk is full, the earlier file stays unchanged. Missing parent folders are created.
 
     Args:
-        path: the file.
         flush: wait until the file is on the disk, so that a power cut leaves either the old or the new file.
         ending: ending of the temporary name, such as ``".nii.gz"``, for writers that derive the format from it.
 
     Raises:
-        InputError: the file cannot be written (the message contains the reason and the free space), or the path is a
-            device or a pipe, which the new file would replace.
+        InputError: the file cannot be written, or the path is a device or a pipe, which the new file would replace.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(
-            f"{path} is a device or a pipe, and writing would replace it with an ordinary file; name an ordinary file"
-        )
+        raise InputError(f"{path} is a device or a pipe, which writing would replace; name an ordinary file")
     part = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}{ending}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,16 +22,14 @@ def digest(path: str | Path) -> str | None:
     return sha256(path) if path.is_file() else None
 
 
-_PACKAGE = Path(__file__).parents[1]
 #: The subpackages that determine what a training learns.
 _ROOMS = ("augmentation", "data", "engines", "geometry", "losses", "networks", "preprocessing", "pretexts")
 
 
-def code_sha256(package: Path = _PACKAGE, rooms: Sequence[str] = _ROOMS, modules: bool = False) -> str:
-    """SHA-256 of the names and contents of the files in some subpackages (``rooms``), by default those that determine what a
-    training learns; with ``modules``, also of the package's top-level modules."""
-    found = hashlib.sha256()
-    top = package.glob("*.py") if modules else ()
-    for file in sorted([*top, *(file for room in rooms for file in (package / room).rglob("*.py"))]):
+def code_sha256(rooms: Sequence[str] = _ROOMS) -> str:
+    """SHA-256 of the names and contents of the files in some subpackages, by default those that determine what a training
+    learns."""
+    found, package = hashlib.sha256(), Path(__file__).parents[1]
+    for file in sorted(file for room in rooms for file in (package / room).rglob("*.py")):
         found.update(f"{file.relative_to(package).as_posix()} {sha256(file)}\n".encode())
     return found.hexdigest()

@@ -1,10 +1,10 @@
-"""The form of a datalist: its sections, and the keys of its items. Read its sections, and count their exams. No import here
-takes long, because studies read datalists before they start."""
+"""The form of a datalist: its sections, and the keys of its items. Nothing imported here takes long, because studies read
+datalists before they start."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -24,8 +24,7 @@ RESERVED = {
 }  # fmt: skip
 #: Value of ``label_origin`` for a mask that a network predicted; manual masks have none.
 PREDICTED = "predicted"
-#: Value of ``label_origin`` for a mask drawn in a viewer of MONAI Label, whose values are the numbers in the server's
-#: list of labels.
+#: Value of ``label_origin`` for a mask from a viewer of MONAI Label, whose values are numbers in the server's list of labels.
 VIEWER = "viewer"
 #: The keys of an item that may contain the label of a target that `planewise compare` trains, by anatomy.
 LABELS = {
@@ -39,11 +38,7 @@ ANY_LABEL = {"group"}.union(*LABELS.values())
 
 
 def parsed_datalist(path: Path) -> Any:
-    """The JSON in a datalist, which is parsed once until the file changes, so callers must not change it.
-
-    Raises:
-        InputError: the file cannot be read as JSON.
-    """
+    """The JSON in a datalist (`read_json`), which is parsed once until the file changes, so callers must not change it."""
     path = path.expanduser().resolve()
     return _parse(path, path.stat().st_mtime_ns if path.exists() else 0)
 
@@ -65,10 +60,8 @@ def _parse(path: Path, modified: int) -> Any:
 
 def channels_in(datalist: str | Path) -> list[str]:
     """The names of an image's channels in a datalist, in order; empty if it has none or cannot be read."""
-    with suppress(InputError, OSError):
-        content = parsed_datalist(Path(datalist))
-        header = content.get("planewise") if isinstance(content, Mapping) else None
-        names = header.get("channels") if isinstance(header, Mapping) else None
+    with suppress(InputError, OSError, AttributeError):  # the last one if it is no datalist
+        names = parsed_datalist(Path(datalist)).get("planewise").get("channels")
         return list(map(str, names)) if isinstance(names, list) else []
     return []
 
@@ -87,19 +80,8 @@ def exams_in(content: Any, *sections: str, labelled: bool = False, keys: Collect
 
 
 def labelled_exams(content: Any, *sections: str) -> int:
-    """The number of exams from which a study draws: the labelled ones in the sections, or all of them if none has a known
-    label."""
+    """The number of exams from which a study draws: the labelled ones, or all if none has a known label."""
     return exams_in(content, *sections, labelled=True) or exams_in(content, *sections)
-
-
-def takes_all(counts: Iterable[int], most: int) -> list[int]:
-    """The numbers of labelled exams with which a draw takes all of them, ascending; none if there are no labelled exams.
-
-    Args:
-        counts: numbers of labelled exams.
-        most: output of `labelled_exams`.
-    """
-    return sorted(count for count in counts if count >= most > 0)
 
 
 def is_labelled(item: Mapping[str, object]) -> bool:

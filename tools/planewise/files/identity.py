@@ -13,7 +13,6 @@ from planewise.errors import InputError
 
 #: File at the root of a tree of exams that `planewise phantom` wrote.
 PHANTOM_MARK = "phantom.json"
-
 #: Salt of phantoms: their hashes, and the order of their exams, are the same on every machine.
 _PHANTOM_SALT = b"phantoms need no secret"
 
@@ -25,27 +24,20 @@ def in_phantom_trees(folders: Iterable[Path]) -> bool:
 
 
 def salt_file() -> Path:
-    """The file of this user's salt: ``$PLANEWISE_SALT_FILE``, or ``planewise/salt`` in the settings folder, which is
-    ``$XDG_CONFIG_HOME`` or ``~/.config``, and ``~/Library/Application Support`` on macOS."""
-    named = os.environ.get("PLANEWISE_SALT_FILE")
-    if named:
+    """The file of this user's salt: ``$PLANEWISE_SALT_FILE``, or ``planewise/salt`` in the system's settings folder."""
+    if named := os.environ.get("PLANEWISE_SALT_FILE"):
         return Path(named).expanduser()
-    if sys.platform == "darwin":
-        settings = "~/Library/Application Support"
-    else:
-        # an empty variable counts as unset
-        settings = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    # an empty variable counts as unset
+    settings = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    settings = "~/Library/Application Support" if sys.platform == "darwin" else settings
     return Path(settings).expanduser() / "planewise" / "salt"
 
 
 def load_salt(images: str | Path | None = None) -> bytes:
-    """The user's salt; created at random the first time. Phantoms have a salt that is known, unless the user names a file.
+    """The user's salt; created at random the first time. If all ``images`` that are hashed are phantoms, it is known,
+    unless the user names a file.
 
-    Exams keep their hash as long as the file exists. Without the file, nobody can find out which identifier belongs to
-    a hash, even by trying all identifiers.
-
-    Args:
-        images: file or folder of all images that are hashed; None if they may be of people.
+    Exams keep their hash as long as the file exists. Without it, nobody can find the identifier of a hash by trying all.
 
     Raises:
         InputError: the file cannot be read or created, or its salt is too short.
@@ -61,8 +53,8 @@ def load_salt(images: str | Path | None = None) -> bytes:
             own.touch(mode=0o600)
             own.write_text(secrets.token_hex(32) + "\n")
             try:
-                os.link(own, path)  # fails if another process has made the salt first
-            except FileExistsError:
+                os.link(own, path)
+            except FileExistsError:  # another process has made the salt first
                 pass
             except OSError:  # a file system without links
                 os.replace(own, path)

@@ -1,11 +1,14 @@
-"""Read the labels of a mask, or say why it cannot be used; look for mistakes in other masks: no structure, values that no
-structure has, swapped ventricles; and recognise a mask that is given as an image."""
+"""Read masks and look for mistakes in them; mark those that a network predicted, and keep those that people corrected."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 
 from planewise.errors import InputError
@@ -24,12 +27,18 @@ LARGEST_LABEL = 255
 _ROUNDED = 1e-3
 #: Limit of the number of values: a volume with few values, all of them possible labels, counts as a mask, whatever its name.
 _MOST_LABELS = 10
-_OF_HEART = {name: value for value, name in HEART_STRUCTURES["sax"].items()}
+#: Beginning of the header's ``descrip`` in a predicted mask; the voxels' checksum follows.
+_PREDICTED = "planewise predicted "
+#: Ends of the names of a mask, and of the image that `planewise segment` and `planewise plan` write next to it.
+MASK, IMAGE = "_mask", "_image"
+#: End of the name of a mask that a person corrected: the newest ``a_mask_corrected.nii.gz`` or ``a_corrected.seg.nrrd`` next
+#: to the network's ``a_mask.nii.gz`` counts in its place. A file that a person changed under the network's name gets this
+#: name, too, before a new result would overwrite it.
+CORRECTED = "_corrected"
 
 
 def labels_of(voxels: np.ndarray, renamed: Mapping[str, int] | None = None) -> np.ndarray:
-    """The labels of a mask, uint8, of the same shape. Indexing, training, evaluation and `planewise segment` all read the
-    values of masks with this function.
+    """The labels of a mask, uint8, of the same shape; all values of masks are read with this function.
 
     Args:
         voxels: values of the mask; those that are nearly whole numbers are rounded.
@@ -45,10 +54,9 @@ def labels_of(voxels: np.ndarray, renamed: Mapping[str, int] | None = None) -> n
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         _refuse(voxels, ~(np.abs(voxels - labels) <= _ROUNDED))
     if renamed:
-        named, given = np.isin(labels, [0, *map(int, renamed)]), labels
-        if not named.all():
-            value = int(labels[~named].max())
-            raise InputError(finding("mask-values", kind="unnamed", value=value))
+        given, unnamed = labels, labels[~np.isin(labels, [0, *map(int, renamed)])]
+        if unnamed.size:
+            raise InputError(finding("mask-values", kind="unnamed", value=int(unnamed.max())))
         labels = np.zeros_like(given)
         for value, wanted in renamed.items():
             labels[given == int(value)] = wanted
@@ -62,11 +70,7 @@ def _refuse(voxels: np.ndarray, wrong: np.ndarray) -> None:
 
 
 def read_mask(path: str | Path, renamed: Mapping[str, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The labels of a NIfTI mask, see `labels_of`, ``(i, j, slices)``, and its affine; a time axis of one frame is dropped.
-
-    Raises:
-        InputError: the mask cannot be used. The message is a clause about the mask, to follow its name.
-    """
+    """The labels of a NIfTI mask, see `labels_of`, ``(i, j, slices)``, without a time axis of one frame, and its affine."""
     try:
         image = open_nifti(path)
         voxels = np.asarray(image.dataobj)
@@ -86,12 +90,7 @@ def why_unusable(path: str | Path, renamed: Mapping[str, int] | None = None) -> 
 
 
 def mask_doubts(mask: np.ndarray, view: str) -> list[Finding]:
-    """Likely mistakes in a mask; empty if there is none.
-
-    Args:
-        mask: labels, from `read_mask`.
-        view: view of its images; ``"sax"`` and ``"4ch"`` have known structures.
-    """
+    """Likely mistakes in a mask from `read_mask`; empty if there is none. The views sax and 4ch have known structures."""
     if not mask.any():
         return [finding("mask-doubtful", kind="empty")]
     if unknown_values(mask, view):
@@ -107,15 +106,13 @@ def structures_of(mask: np.ndarray) -> list[int]:
 
 
 def unknown_values(mask: np.ndarray, view: str) -> list[int]:
-    """The values of a mask that no structure of its view has. If the view's structures are unknown, only 255 counts, and
-    only if it is the mask's only value."""
+    """The values of a mask that no structure of its view has; of an unknown view, only 255 if it is the only value."""
     found, known = structures_of(mask), HEART_STRUCTURES.get(view)
     return [value for value in found if value not in known] if known else [255] * (found == [255])
 
 
 def label_values(path: str | Path) -> list[int]:
-    """The values of a NIfTI file that is a mask: a few small whole numbers, 0 among them. Empty for an image, for a file of
-    one value, and if the file cannot be read."""
+    """The values of a NIfTI file that is a mask: a few small whole numbers, 0 among them. Empty for any other file."""
     values = np.empty(0)
     try:
         volume = open_nifti(path, keep_file_open=True)  # so that a compressed file is decompressed once
@@ -131,11 +128,7 @@ def label_values(path: str | Path) -> list[int]:
 
 
 def refuse_mask(path: str | Path) -> None:
-    """Refuse a file that a user gave as an image.
-
-    Raises:
-        InputError: it is a mask (`label_values`).
-    """
+    """Raise `InputError` if a file that a user gave as an image is a mask (`label_values`)."""
     if label_values(path):
         raise InputError(f"{path}: {finding('mask-as-image', kind='values')}")
 
@@ -145,12 +138,82 @@ def _are_swapped(mask: np.ndarray) -> bool:
     touches the right one on one side. The mask is (i, j, slices)."""
     from scipy.ndimage import binary_dilation, generate_binary_structure  # an index without masks starts faster
 
-    cross = generate_binary_structure(2, 1)[..., None]
-    shares = []
+    of_heart = {name: mask == value for value, name in HEART_STRUCTURES["sax"].items()}
+    cross, shares = generate_binary_structure(2, 1)[..., None], []
     for name in ("RV", "LV"):
-        structure = mask == _OF_HEART[name]
-        around = binary_dilation(structure, cross) & ~structure
+        around = binary_dilation(of_heart[name], cross) & ~of_heart[name]
         if not around.any():
             return False
-        shares.append((mask[around] == _OF_HEART["myocardium"]).mean())
+        shares.append(of_heart["myocardium"][around].mean())
     return bool(shares[0] > shares[1])
+
+
+def mark_predicted(image: nibabel.Nifti1Image) -> None:
+    """Record in a mask's header that a network predicted these voxels (see `is_predicted`)."""
+    image.header["descrip"] = _PREDICTED + _checksum(image)
+
+
+def is_predicted(path: str | Path) -> bool:
+    """Whether a network predicted the mask in a file, and nobody has changed a voxel since. The mark has a checksum of the
+    voxels, because some viewers keep the header of a mask that a person corrects."""
+    try:
+        image = open_nifti(path)
+        return has_mark(image) and _mark(image) == _PREDICTED + _checksum(image)
+    except UNREADABLE:
+        return False
+
+
+def is_corrected(path: str | Path) -> bool:
+    """Whether a file exists and is not a network's unchanged mask: a person made or changed it, or it cannot be read."""
+    return Path(path).is_file() and not is_predicted(path)
+
+
+def has_mark(image: Any) -> bool:
+    """Whether a loaded file is a label map that a network predicted, even if a person has changed its voxels since."""
+    return _mark(image).startswith(_PREDICTED)
+
+
+def corrected_name(path: Path, ending: str) -> Path:
+    """A free name for a corrected mask: for ``a_mask.nii.gz`` with the ending ``.nii.gz``, ``a_mask_corrected.nii.gz``, or if
+    that exists, ``a_mask_corrected_2.nii.gz``."""
+    plain = path.name.removesuffix(ending)
+    names = (f"{plain}{CORRECTED}{'' if number == 1 else f'_{number}'}{ending}" for number in count(1))
+    return next(path.with_name(name) for name in names if not path.with_name(name).exists())
+
+
+def corrections(mask: Path) -> list[Path]:
+    """The corrected masks next to a network's mask ``a_mask.nii.gz``, in the order of `oldest_first`: ``a_corrected`` or
+    ``a_mask_corrected``, in any format that is read."""
+    endings = (".nii", ".nii.gz", ".seg.nrrd")
+    found = [file for file in mask.parent.glob(f"*{CORRECTED}*") if file.name.startswith(corrected_stems(mask))]
+    return oldest_first(file for file in found if file.name.endswith(endings))
+
+
+def oldest_first(files: Iterable[Path]) -> list[Path]:
+    """Corrected masks in the order of their times: the newest, the last one, counts. Of files of one time, a person's is
+    after its copy as NIfTI."""
+    return sorted(files, key=lambda file: (file.lstat().st_mtime_ns, file.suffix == ".nrrd", file.name))
+
+
+def corrected_stems(mask: Path) -> tuple[str, str]:
+    """How the names of the corrected masks of a network's mask begin."""
+    plain = mask.name.removesuffix(".gz").removesuffix(".nii")
+    return f"{plain}{CORRECTED}", f"{plain.removesuffix(MASK)}{CORRECTED}"
+
+
+def set_aside(path: Path, ending: str) -> Finding:
+    """Rename a file that a person changed, see `corrected_name`."""
+    return finding("file-kept", file=path.name, kept=path.rename(corrected_name(path, ending)).name)
+
+
+def _mark(image: Any) -> str:
+    try:
+        return image.header["descrip"].item().decode("latin-1")
+    except KeyError:  # a format without this text
+        return ""
+
+
+def _checksum(image: nibabel.Nifti1Image) -> str:
+    """A checksum of whole numbers, which does not depend on their type or on the order of the axes in the file."""
+    voxels = np.rint(np.asarray(nibabel.as_closest_canonical(image).dataobj)).astype(np.int32)
+    return f"{zlib.crc32(voxels.tobytes()):08x}"

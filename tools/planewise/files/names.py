@@ -1,19 +1,17 @@
-"""Names of the files of a volume, of its channels and of a case."""
+"""Files below a folder, and the names of the files of a volume, of its channels and of a case."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 from planewise.errors import InputError
+from planewise.files.identity import PHANTOM_MARK
 from planewise.files.nifti import is_nifti
-
-#: Endings of the files of a BraTS case, in the order in which they become channels.
-BRATS = ("t1", "t1ce", "t2", "flair")
-#: The same since 2023.
-BRATS_2023 = ("t1n", "t1c", "t2w", "t2f")
+from planewise.words import natural_order
 
 
 def stem(path: Path) -> str:
@@ -41,20 +39,50 @@ def nifti_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def check_channels(channels: str | Sequence[str]) -> tuple[str, ...]:
-    """Channels from a list, or from a text like ``t1,t1ce,t2,flair``.
-
-    Raises:
-        InputError: a name is empty or appears twice, or is not a text.
-    """
+    """Channels from a list, or from a text like ``t1,t1ce,t2,flair``; names must be texts, and differ."""
     given = channels.split(",") if isinstance(channels, str) else channels
-    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
+    texts = isinstance(given, Sequence) and all(isinstance(name, str) for name in given)
+    names = tuple(name.strip().lower() for name in given) if texts else ("",)
+    if not all(names) or len(set(names)) < len(names) or any(name[0] in "[(" for name in names):
         raise InputError(
-            f"channels must be a list of names, got {channels!r}; write each name in quotes, even a number"
-        )
-    names = tuple(name.strip().lower() for name in given)
-    in_brackets = isinstance(channels, str) and channels.lstrip().startswith(("[", "("))
-    if not all(names) or len(set(names)) < len(names) or in_brackets:
-        raise InputError(
-            f"channels need different names without brackets, got {channels!r}; write --channels t1,t1ce,t2,flair"
+            f"channels need different names without brackets, got {channels!r}; write --channels t1,t1ce,t2,flair, or a list "
+            "of names in quotes"
         )
     return names
+
+
+def files_below(
+    folder: str | Path,
+    refuse: Callable[[OSError], object] | None = None,
+    leave_out: Callable[[str], object] | None = None,
+) -> Iterator[str]:
+    """The paths of all files except the mark of a tree of phantoms, in the same order on every machine. Links to folders are
+    followed, because archives often consist of links; each real folder is entered only once, so no image is read twice.
+
+    Args:
+        folder: its own files come first, then those behind links.
+        refuse: called with the error for each folder that cannot be read.
+        leave_out: called with the path of each link to a folder that contains ``folder``; such links are not followed.
+    """
+    top = os.path.realpath(folder)
+    entered: set[str] = set()
+    starts = [os.fspath(folder)]
+    while starts:  # grows while the loop finds links
+        for root, folders, files in os.walk(starts.pop(0), onerror=refuse):
+            place = os.path.realpath(root)
+            if place in entered:
+                folders.clear()
+                continue
+            entered.add(place)
+            folders.sort(key=natural_order)
+            for path in (os.path.join(root, name) for name in folders):
+                if not os.path.islink(path):
+                    continue
+                target = os.path.realpath(path)
+                if target != top and Path(top).is_relative_to(target):
+                    if leave_out is not None:
+                        leave_out(path)
+                else:
+                    starts.append(path)
+            for name in sorted({*files} - {PHANTOM_MARK}, key=natural_order):
+                yield os.path.join(root, name)

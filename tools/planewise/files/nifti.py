@@ -19,12 +19,10 @@ from planewise.findings import Finding, finding
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error)
 #: Why a file of a datalist is usually missing: the list was moved without its images.
 NO_FILE = "No such file or directory: paths in a datalist are relative to the folder of the datalist"
-#: Largest share by which the voxel sizes of sform and qform may differ, and largest distance, mm, between the corners of an
-#: image according to both. Rounding differences are far smaller.
+#: Largest share by which the voxel sizes of sform and qform may differ, and largest distance, mm, between an image's corners.
 SAME_SIZE, SAME_PLACE = 0.01, 1.0
-#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm). Clinical
-#: pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long. Values beyond these limits
-#: come from a broken header, and would corrupt the whole exam's geometry.
+#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm), beyond which a
+#: header is broken: clinical pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long.
 SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
@@ -35,7 +33,6 @@ SHEARED = 0.1
 _SHORTEST, _FLATTEST = 1e-3, 0.01
 #: Maximum number of bytes to which one byte of a ``.nii.gz`` can expand; this is a limit of the deflate format.
 _MOST_PACKED = 1032
-_GEOMETRY = finding("nifti-image", kind="geometry")
 #: NIfTI's codes of units of length other than millimetres; nibabel and ITK take all lengths as millimetres.
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}
 
@@ -48,12 +45,11 @@ def is_nifti(path: str | Path) -> bool:
 def open_nifti(path: str | Path, **loading: Any) -> Any:
     """Open a NIfTI file as a nibabel image whose voxels are not read yet; ``loading`` are arguments of `nibabel.load`.
 
-    Index, loaders and masks open their files here, so that they share one geometry and refuse the same files. The geometry is
-    ``affine``, RAS+, mm: the sform if it has a code, else the qform if it has one, else the voxel sizes alone. (MONAI's
-    `NibabelReader` takes a qform without a code if pixdim is rounded.)
+    Index, loaders and masks open their files here, so that they share one geometry (``affine``, RAS+, mm) and refuse the same
+    files. (MONAI's `NibabelReader` takes a qform without a code if pixdim is rounded.)
 
     Raises:
-        InputError: the header cannot be read, or no reader could use the file (`_problem`).
+        InputError: the header cannot be read, or no reader could use the file.
         FileNotFoundError: there is no file.
     """
     try:
@@ -83,7 +79,8 @@ def _problem(image: Any) -> Finding | None:
     sides, possible = np.linalg.norm(image.affine[:3, :3], axis=0), np.isfinite(image.affine).all()
     possible = possible and sides.min() >= _SHORTEST and max(sides[:2]) <= LARGEST_SPACING and sides[2] <= THICKEST
     possible = possible and abs(np.linalg.det(image.affine[:3, :3] / sides)) >= _FLATTEST
-    return None if possible and np.abs(image.affine[:3, 3]).max() <= FARTHEST else _GEOMETRY
+    possible = possible and np.abs(image.affine[:3, 3]).max() <= FARTHEST
+    return None if possible else finding("nifti-image", kind="geometry")
 
 
 def states_orientation(header: Mapping[str, Any]) -> bool:
@@ -98,20 +95,20 @@ def two_geometries(path: str | Path) -> list[Finding]:
     image = open_nifti(path)
     sform, qform = image.get_sform(), image.get_qform()
     sizes = [nibabel.affines.voxel_sizes(form) for form in (sform, qform)]
-    same_size = np.allclose(sizes[0], sizes[1], rtol=SAME_SIZE, atol=0)
+    if not image.header["sform_code"]:
+        return []
+    if not np.allclose(*sizes, rtol=SAME_SIZE, atol=0):
+        first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
+        return [finding("header-two-sizes", sform=first, qform=second)]
     corners = np.array([[*place, 1] for place in np.ndindex(2, 2, 2)]) * [*np.array(image.shape[:3]) - 1, 1]
     apart = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()
-    if not image.header["sform_code"] or (same_size and (not image.header["qform_code"] or apart <= SAME_PLACE)):
-        return []
-    if same_size:
-        return [finding("header-two-places", mm=round(apart, 1))]
-    first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
-    return [finding("header-two-sizes", sform=first, qform=second)]
+    places = image.header["qform_code"] and apart > SAME_PLACE
+    return [finding("header-two-places", mm=round(apart, 1))] if places else []
 
 
 def grid_of_slices(affines: np.ndarray) -> np.ndarray:
-    """The affine of a stack as a volume, RAS+, mm: that of its first slice, with the mean step from slice to slice.
-    ``affines`` are those of the slices in order, ``(slices, 4, 4)``."""
+    """The affine of a stack as a volume, RAS+, mm: that of its first slice, with the mean step from slice to slice, from the
+    affines of its slices in order, ``(slices, 4, 4)``."""
     affine = np.array(affines[0], dtype=float)
     if len(affines) > 1:
         affine[:3, 2] = (affines[-1][:3, 3] - affines[0][:3, 3]) / (len(affines) - 1)
@@ -134,13 +131,8 @@ def written_affine(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write a volume. Whole numbers are stored in 8 or 16 bits if they fit, all other values as 32-bit floats.
-
-    Args:
-        path: path of the file; it must end in ``.nii.gz``.
-        array: ``(i, j, k)``.
-        affine: voxel indices to patient space, RAS+, mm; the file gets its `written_affine`.
-    """
+    """Write a volume ``(i, j, k)``, with its `written_affine`, to a file ``.nii.gz``. Whole numbers are stored in 8 or 16
+    bits if they fit, all other values as 32-bit floats."""
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     kind: type = np.float32
     if np.array_equal(array, np.round(array)):

@@ -13,14 +13,12 @@ from planewise.findings import Finding, finding
 ENDINGS = (".png", ".jpg", ".jpeg")
 #: A photograph whose shorter side has fewer pixels is a thumbnail.
 MIN_SIDE = 64
-
 #: Why a file is not used: another kind of file, an image that ends early, or one that Pillow cannot open.
 NO_PHOTOGRAPH, CUT, UNREADABLE = (
     finding("photo-unusable", kind="no-photograph"),
     finding("file-unusable", kind="truncated"),
     finding("photo-unusable", kind="unreadable"),
 )
-
 #: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
 _TAIL = 2**16
 
@@ -30,23 +28,16 @@ def is_photograph(path: str | Path) -> bool:
     return str(path).lower().endswith(ENDINGS)
 
 
-def open_photograph(path: str | Path) -> Image.Image:
-    """Open a PNG or JPEG file and read its header, not its pixels. Pillow raises the errors of a file that it cannot open."""
-    with warnings.catch_warnings():
-        # Pillow warns at half of its limit
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path, formats=("PNG", "JPEG"))
-
-
 def photograph_problem(path: Path) -> Finding | None:
     """Why a file cannot be used as a photograph; None if it can. Its pixels are not read."""
     try:
-        size = path.stat().st_size
-        if not size:
+        if not (size := path.stat().st_size):
             return finding("file-unusable", kind="empty")
-        with open_photograph(path) as image:
-            kind, mode, sides = image.format, image.mode, image.size
-        with open(path, "rb") as file:
+        with warnings.catch_warnings(), open(path, "rb") as file:
+            # Pillow warns at half of its limit
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                kind, mode, sides = image.format, image.mode, image.size
             file.seek(max(0, size - _TAIL))
             tail = file.read()
     except UnidentifiedImageError:

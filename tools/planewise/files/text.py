@@ -18,52 +18,28 @@ _SAVE_AS_CSV = "save the table as CSV UTF-8"
 
 
 def read_plain_text(path: str | Path) -> str:
-    """Read a text file.
-
-    Args:
-        path: the file, in UTF-8.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """Read a text file, in UTF-8; an `InputError` says why it cannot be read."""
     return _read(Path(path), str, "text")
 
 
 def read_json(path: str | Path, what: str = "JSON") -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: the file, in UTF-8.
-        what: kind of file, for the message.
+    """Read a JSON file, in UTF-8.
 
     Raises:
-        InputError: the file cannot be read, is not JSON, or is nested too deeply.
+        InputError: the file cannot be read, is not JSON, or is nested too deeply; ``what`` names the kind of file.
     """
     return _read(Path(path), json.loads, what)
 
 
 def read_yaml(path: str | Path, what: str = "YAML") -> Any:
-    """Read a YAML file, without Python objects.
-
-    Args:
-        path, what: see `read_json`.
-
-    Raises:
-        InputError: see `read_json`; also if keys are duplicated.
-    """
+    """Read a YAML file, without Python objects, as `read_json`; duplicated keys are an error, too."""
     return _read(Path(path), _yaml, what)
 
 
 def read_csv(path: str | Path) -> list[list[str]]:
-    """Read the rows of a CSV file, without the spaces around their cells, and without empty rows.
-
-    Args:
-        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs: whichever is most frequent in the
-            first line, outside quotation marks. If this is not the comma, a decimal comma becomes a point.
-
-    Raises:
-        InputError: the file cannot be read, is not text, or its quotation marks are not in pairs.
-    """
+    """Read the rows of a CSV file in UTF-8, without the spaces around their cells, and without empty rows. Cells are
+    separated by commas, semicolons or tabs: whichever is most frequent in the first line, outside quotation marks. If
+    this is not the comma, a decimal comma becomes a point."""
     return _read(Path(path), _rows, "CSV")
 
 
@@ -96,10 +72,8 @@ def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, 
 
 
 def cell(value: Any) -> Any:
-    """A value for a cell of a CSV file. Text that a spreadsheet would interpret as a formula gets an apostrophe in front.
-
-    Numbers stay unchanged, even if they are given as text.
-    """
+    """A value for a cell of a CSV file. Text that a spreadsheet would interpret as a formula gets an apostrophe in front, but
+    not a number that is given as text."""
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
     try:
@@ -121,10 +95,9 @@ def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
     except UnicodeDecodeError:
         reason = f"it is not UTF-8 text: {_SAVE_AS_CSV if what == 'CSV' else 'save it in UTF-8'}"
     except yaml.MarkedYAMLError as error:
-        place = (
-            f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}" if error.problem_mark else ""
-        )
-        reason = ": ".join(filter(None, (place, " ".join(str(error.problem or error).split()))))
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        reason = place + " ".join(str(error.problem or error).split())
     except (ValueError, AttributeError, TypeError, csv.Error, yaml.YAMLError) as error:  # PyYAML: `!!timestamp x`
         reason = " ".join(str(error).split())
     raise InputError(f"{path} cannot be read as {what} ({reason})")

@@ -50,18 +50,14 @@ class LineFit(NamedTuple):
 def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> LineFit:
     """Fit a line to the ridge of each heatmap by weighted total least squares.
 
-    The ridge consists of the pixels above ``ridge`` times the peak; the weight of a pixel is its height above this
-    level. Further passes keep only pixels near the line, so that a stray blob cannot rotate the line. They also drop
-    pixels whose mirror image across the line is outside the image: if the border cuts the ridge obliquely, such pixels
-    would pull the line to one side.
+    The weight of a pixel is its height above ``ridge`` times the peak. Further passes keep only pixels near the line, so
+    that a stray blob cannot rotate it, and whose mirror image across the line is on the image: if the border cuts the ridge
+    obliquely, other pixels would pull the line to one side.
 
     Args:
         heatmaps: shape ``(..., H, W)``, any real values; negative values have no weight.
         ridge: share of the peak above which a pixel belongs to the ridge.
         min_peak: minimum peak of a heatmap with a ridge.
-
-    Returns:
-        `LineFit`.
     """
     *leading, height, width = heatmaps.shape
     heights = heatmaps.reshape(math.prod(leading), height, width)
@@ -87,13 +83,8 @@ def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> L
 
 
 def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Weighted total least squares line ``(count, 3)`` of each group of points, and its residual ``(count,)``.
-
-    Args:
-        weights, i, j: weights and coordinates of the points, ``(points,)`` each, float64.
-        groups: the line to which each point belongs, ``(points,)``.
-        count: number of lines.
-    """
+    """Weighted total least squares line ``(count, 3)`` of each group of points ``(points,)``, and its residual
+    ``(count,)``."""
 
     def total(values: Tensor) -> Tensor:
         return values.new_zeros(count).index_add(0, groups, values)

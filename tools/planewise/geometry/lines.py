@@ -116,8 +116,8 @@ def plane_from_lines(
     """Fit a plane to the lines found on the slices of a stack.
 
     Each line is represented by two points, at the distance ``reach`` on both sides of the line's point nearest to the
-    organ. The fit is robust to bad slices. Of all planes through two lines, it starts from the one with the smallest
-    median distance to all lines. In the following rounds, lines far from the plane lose weight.
+    organ. The fit starts from the plane through two lines with the smallest median distance to all lines. In the following
+    rounds, lines far from the plane lose weight.
 
     Args:
         lines: one per slice, shape ``(N, 3)``, pixel coordinates; NaN lines are left out.
@@ -155,16 +155,8 @@ def plane_from_lines(
 def distances_of_lines(
     lines: Tensor, affines: Tensor, centres: Tensor, origin: Tensor, normal: Tensor, reach: float = 40.0
 ) -> Tensor:
-    """Distance of each slice's line from a plane: the root mean square distance of the two points that represent the
-    line (`plane_from_lines`).
-
-    Args:
-        lines, affines, centres, reach: see `plane_from_lines`.
-        origin, normal: origin and unit normal of the plane, ``(3,)`` each, RAS+, mm.
-
-    Returns:
-        Shape ``(N,)``, mm; NaN for a slice without a line.
-    """
+    """Distance of each slice's line from a plane, ``(N,)``, mm: the root mean square distance of the two points that
+    represent the line (`plane_from_lines`); NaN for a slice without a line."""
     points = _points_of_lines(lines.to(torch.float64), affines.to(torch.float64), centres.to(torch.float64), reach)
     return ((points - origin) @ normal).square().mean(dim=1).sqrt()
 

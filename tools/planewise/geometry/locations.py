@@ -1,4 +1,4 @@
-"""The relative location of a slice in its stack, Zhang 2024 Eq. (3) and (4)."""
+"""The relative location of a slice in its stack, Zhang 2024 Eq. (3) and (4), and the direction of the stack in the body."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from planewise.geometry.planes import nearest_body_axis, plane_from_affine
 from planewise.geometry.tolerances import AXIS_MARGIN, MIN_BASE_APEX_COSINE
 
 #: Usual direction of the left ventricle's long axis from base to apex, RAS+: to the left, anterior and inferior.
 USUAL_LONG_AXIS = (-1 / math.sqrt(3), 1 / math.sqrt(3), -1 / math.sqrt(3))
+#: Names of slices across the body's axes: left-right, anterior-posterior, foot-head.
+_ACROSS = ("sagittal", "coronal", "axial")
 
 
 def relative_locations(origins: Tensor, normal: Tensor) -> Tensor:
@@ -59,21 +62,17 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
 
 
 def order_strength(order: float, mapping: Literal["linear", "sine"] = "linear") -> float:
-    """How strongly an order from `location_order` indicates that the stack shows the organ.
-
-    The sign of a linear order does not matter, because the stack may begin at either end. A symmetric order does not
-    depend on the end at which the stack begins, so its sign matters.
-    """
+    """How strongly an order from `location_order` indicates that the stack shows the organ. The sign of a linear order
+    does not matter, because the stack may begin at either end."""
     return abs(order) if mapping == "linear" else order
 
 
 def base_to_apex(normal: Tensor) -> Tensor:
     """The direction from the base of the left ventricle to its apex, along a short-axis stack's normal.
 
-    Rule: from base to apex, the left ventricle points to the left, anterior and inferior. Of the two directions of the
-    normal, the one nearer to this usual direction is taken, if the cosine of the angle between them is at least
-    `MIN_BASE_APEX_COSINE`; otherwise the direction is undecided. Limits: the direction of a heart in the right chest
-    (dextrocardia) is reversed or undecided; an oblique stack that is not a short axis may be accepted.
+    Rule: from base to apex, the left ventricle points to the left, anterior and inferior. The direction of the normal nearer
+    to this one is taken, if the cosine of the angle between them is at least `MIN_BASE_APEX_COSINE`. Limits: for a heart in
+    the right chest (dextrocardia), it is reversed or undecided; an oblique stack that is no short axis may be accepted.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
@@ -90,10 +89,9 @@ def base_to_apex(normal: Tensor) -> Tensor:
 def to_left_front_or_head(normal: Tensor) -> Tensor:
     """Orient the normal of a stack of any organ towards the patient's left, front or head.
 
-    Rule: along the body axis nearest to the normal (left-right, posterior-anterior or inferior-superior), the direction
-    points to the left, to the front or to the head. If another axis is equally near, within `AXIS_MARGIN`, and would
-    reverse the direction, the direction is undecided. Without this exception, two exams that differ by a few degrees
-    could count their slices from opposite ends.
+    Rule: along the body axis nearest to the normal, the direction points to the left, to the front or to the head. If another
+    axis is equally near, within `AXIS_MARGIN`, and would reverse the direction, it is undecided: two exams that differ by a
+    few degrees could count their slices from opposite ends.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
@@ -108,3 +106,19 @@ def to_left_front_or_head(normal: Tensor) -> Tensor:
     sign = torch.where(along.gather(-1, nearest) < 0, -1.0, 1.0).to(normal)
     turned = (angle < angle.gather(-1, nearest) + AXIS_MARGIN) & (along * sign < 0)
     return torch.where(turned.any(dim=-1, keepdim=True), torch.nan, sign * normal)
+
+
+def degrees_off_axis(affines: Tensor) -> float:
+    """Angle between the normal of a stack's slices ``(slices, 4, 4)`` and the usual long axis of a left ventricle, 0 to 90
+    degrees; the median over the slices."""
+    usual = torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64)
+    cosines = (plane_from_affine(affines)[1].to(torch.float64) @ usual).abs().clamp(max=1.0)
+    return math.degrees(math.acos(float(cosines.median())))
+
+
+def stack_obliquity(affines: Tensor) -> tuple[float, str]:
+    """The angle between a stack's slices ``(slices, 4, 4)`` and the nearest sagittal, coronal or axial plane, 0 to 54.7
+    degrees, the median over the slices; and the name of that plane."""
+    angle, axis = nearest_body_axis(plane_from_affine(affines)[1])
+    middle = angle.median(dim=0)
+    return math.degrees(float(middle.values)), _ACROSS[int(axis[middle.indices])]

@@ -19,9 +19,8 @@ class PredictedPatches(NamedTuple):
 def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor, Tensor]:
     """The context of every patch that has a row after it: an inverted pyramid of the patch and earlier patches.
 
-    Rows follow each other along the first axis; patches are numbered with the last axis fastest. From each row to the
-    row before it, the pyramid widens by one patch on each side: the context of patch ``(i, j, k)`` is all ``(u, v, w)``
-    in the grid with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u``.
+    Rows follow each other along the first axis; patches are numbered with the last axis fastest. The context of patch
+    ``(i, j, k)`` is all ``(u, v, w)`` in the grid with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u``.
 
     Args:
         patches_per_side: number n of patches along each axis.

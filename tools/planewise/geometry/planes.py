@@ -9,10 +9,7 @@ from planewise.geometry.tolerances import MIN_SPACING
 
 
 def check_affine(affine: Tensor) -> None:
-    """Raise an error if an affine cannot belong to a slice.
-
-    Args:
-        affine: voxel indices to patient space, shape ``(..., 4, 4)``, mm.
+    """Raise an error if an affine, voxel indices to patient space, shape ``(..., 4, 4)``, mm, cannot belong to a slice.
 
     Raises:
         ValueError: the shape is wrong, an entry is not finite, a pixel spacing is zero, or the two in-plane axes are
@@ -51,16 +48,8 @@ def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def affine_inverse(affine: Tensor) -> Tensor:
-    """The inverse of an affine, from patient space to voxel indices.
-
-    It is computed in closed form, because ``torch.linalg.inv`` would wait for the GPU.
-
-    Args:
-        affine: voxel indices to patient space, shape ``(..., 4, 4)``, last row ``0, 0, 0, 1``, mm.
-
-    Returns:
-        Shape ``(..., 4, 4)``, float64. It is not finite if the three axes lie in one plane (`check_affine`).
-    """
+    """The inverse of an affine, from patient space to voxel indices, ``(..., 4, 4)``, float64; not finite if the three axes
+    lie in one plane (`check_affine`). It is computed in closed form, because ``torch.linalg.inv`` would wait for the GPU."""
     affine = affine.to(torch.float64)
     u, v, w, origin = affine[..., :3, :].unbind(dim=-1)
     rows = torch.stack([torch.linalg.cross(first, second) for first, second in ((v, w), (w, u), (u, v))], dim=-2)
@@ -77,15 +66,13 @@ def angle_between_planes(normal: Tensor, other: Tensor) -> Tensor:
 
 
 def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
-    """The corners of a square on a plane, in order around the square.
+    """The corners of a square on a plane, in order around the square, ``(..., 4, 3)``, RAS+, mm. Two sides lie in axial
+    planes, unless the plane itself is nearly axial.
 
     Args:
         origin: the square's middle, shape ``(..., 3)``, RAS+, mm.
         normal: unit normal, shape ``(..., 3)``.
         size: side, mm.
-
-    Returns:
-        Shape ``(..., 4, 3)``, RAS+, mm. Two sides lie in axial planes, unless the plane itself is nearly axial.
     """
     head = torch.tensor([0.0, 0.0, 1.0], dtype=normal.dtype)
     front = torch.tensor([0.0, 1.0, 0.0], dtype=normal.dtype)

@@ -39,12 +39,8 @@ def rotate90(images: Tensor, rotation: int) -> Tensor:
 
 
 def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
-    """Matrix ``(4, 4)``, float64, that maps voxel indices after a rotation to voxel indices before it.
-
-    Args:
-        rotation: class of the rotation, see `rotation_of_class`.
-        shape: shape of the image before the rotation, ``(i, j)`` or ``(i, j, k)``.
-    """
+    """Matrix ``(4, 4)``, float64, that maps voxel indices after a rotation (`rotation_of_class`) to those before it, when the
+    image has this shape, ``(i, j)`` or ``(i, j, k)``."""
     plane, quarters = rotation_of_class(rotation, len(shape))
     matrix = torch.eye(4, dtype=torch.float64)
     sides = list(shape)
@@ -61,12 +57,7 @@ def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def flip_matrix(axis: int, side: int) -> Tensor:
-    """Matrix ``(4, 4)``, float64, that maps voxel indices after a flip to voxel indices before it.
-
-    Args:
-        axis: the flipped axis.
-        side: number of voxels along this axis.
-    """
+    """Matrix ``(4, 4)``, float64, that maps voxel indices after a flip along an axis of ``side`` voxels back."""
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[axis, axis], matrix[axis, 3] = -1, side - 1
     return matrix

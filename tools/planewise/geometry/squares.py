@@ -1,4 +1,6 @@
-"""Anatomical positions (Bai 2019, section 2): nine squares along the two lines in which other planes intersect a slice."""
+"""Anatomical positions (Bai 2019, section 2): nine squares along the two lines in which other planes intersect a slice. Find
+them in predicted maps, and measure how well they form the expected cross.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from planewise.geometry.lines import crossing, intersection_lines, pixels_to_patient
 from planewise.geometry.planes import affine_inverse, plane_from_affine
@@ -72,9 +75,8 @@ def square_names(ends: Sequence[str]) -> tuple[str, ...]:
 def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: float) -> Squares:
     """The nine anatomical positions of Bai 2019 (section 2, Fig. 1): the crossing of two lines, and four along each line.
 
-    The sides of the squares follow both lines as closely as possible, so that the squares rotate with the patient and
-    not with the image. The first end of a line is a direction in the body, so the classes do not change if an image is
-    flipped, rotated or stored in another order.
+    The sides of the squares follow both lines as closely as possible, and the first end of a line is a direction in the body,
+    so squares and classes do not change if an image is flipped, rotated or stored in another order.
 
     Args:
         affine: affines of the slices, shape ``(..., 4, 4)``, RAS+, mm.
@@ -83,9 +85,8 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
         step: distance between the centres of neighbouring squares on a line, mm.
 
     Returns:
-        `Squares`. They are NaN if a plane is (nearly) parallel to the slice, or if the two lines are (nearly) parallel
-        (`PARALLEL_ANGLE`). They are also NaN if a line is almost perpendicular to the direction of its first end,
-        because its two ends then cannot be distinguished (`MIN_END_COSINE`).
+        `Squares`. They are NaN if a plane is (nearly) parallel to the slice, if the two lines are (`PARALLEL_ANGLE`), or if
+        the ends of a line cannot be distinguished, because it is almost perpendicular to its first end (`MIN_END_COSINE`).
     """
     affine, planes = torch.as_tensor(affine, dtype=torch.float64), torch.as_tensor(planes, dtype=torch.float64)
     lines = intersection_lines(affine[..., None, :, :], planes[..., 0, :], planes[..., 1, :])
@@ -111,9 +112,8 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
 
 
 def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
-    """The class of every pixel: 0 for the background, 1 to 9 for the squares, -1 everywhere if the squares are unknown.
-
-    A pixel in several overlapping squares gets the highest of their classes.
+    """The class of every pixel: 0 for the background, 1 to 9 for the squares (the highest of those that overlap), -1
+    everywhere if the squares are unknown.
 
     Args:
         squares: squares of the slices, with leading dimensions ``(...)``.
@@ -154,3 +154,86 @@ def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], siz
     pixels = pixels + to_pixels[..., None, None, :2, 3]
     within = [(pixels[..., axis] >= -0.5) & (pixels[..., axis] <= side - 0.5) for axis, side in enumerate(shape)]
     return (within[0] & within[1]).all(dim=-1)
+
+
+class FoundSquares(NamedTuple):
+    """Squares found in predicted maps; every field starts with the maps' leading dimension."""
+
+    centres: Tensor
+    """``(N, 9, 3)``, RAS+, mm, float64; NaN if a square was not found."""
+    filled: Tensor
+    """``(N, 9)``: mean probability, 0 to 1, in the best window of a square's size, even if the square was not found."""
+
+
+def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled: float = 0.4) -> FoundSquares:
+    """Find the centres of predicted squares.
+
+    The centre of a square is the mean position, weighted by probability, of the pixels in and around the window of its size
+    with the highest mean probability. A pixel counts only for its most probable class.
+
+    Args:
+        probabilities: probabilities of the background and nine squares, shape ``(N, 10, H, W)``.
+        affine: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm; the slices must have pixels of the same size.
+        size: side of a square, mm.
+        min_filled: smallest mean probability of a window in which a square counts as found. In a perfect map, the mean
+            is 0.83 if the square is rotated by 45 degrees in the pixel grid, and about 0.5 if half of the square is on
+            the image.
+    """
+    count, _, height, width = probabilities.shape
+    affine = affine.to(torch.float64)
+    winner = probabilities.argmax(dim=1, keepdim=True)
+    classes = torch.arange(1, len(SQUARE_STEPS) + 1, device=probabilities.device)[None, :, None, None]
+    weights = torch.where(winner == classes, probabilities[:, 1:], 0.0).float()
+    spacing = affine[:, :3, :2].norm(dim=1).mean(dim=0).tolist()
+    window = [min(max(round(size / step), 1), side) for step, side in zip(spacing, (height, width), strict=True)]
+    shares = avg_pool2d(weights, window, stride=1)
+    filled, best = shares.flatten(2).max(dim=2)
+    top, left = best // shares.shape[3], best % shares.shape[3]
+    # the window may be slightly misplaced, so pixels just outside it also count
+    rows, columns = (torch.arange(side, device=weights.device, dtype=torch.float64) for side in (height, width))
+    row_near = (rows - (top[..., None] + (window[0] - 1) / 2)).abs() <= 0.75 * window[0]
+    column_near = (columns - (left[..., None] + (window[1] - 1) / 2)).abs() <= 0.75 * window[1]
+    near = weights.double() * row_near[..., :, None] * column_near[..., None, :]
+    total = near.sum(dim=(2, 3))
+    mean = torch.stack(
+        [(near.sum(dim=3) * rows).sum(dim=2) / total, (near.sum(dim=2) * columns).sum(dim=2) / total], dim=-1
+    )
+    centres = pixels_to_patient(mean, affine[:, None])
+    return FoundSquares(torch.where((filled >= min_filled)[..., None], centres, torch.nan), filled.double())
+
+
+def cross_residual(centres: Tensor, step: float) -> Tensor:
+    """Root mean square distance (mm) of the found centres from the cross that fits them best, with squares ``step`` apart.
+
+    Its centre c and the directions a and b of its lines are fitted by least squares, in closed form: square k, which is
+    ``m_k`` steps along its line, should be at ``c + m_k a`` or ``c + m_k b``. Then a and b get the length ``step``.
+
+    Args:
+        centres: ``(..., 9, 3)``, mm; NaN where a square was not found.
+        step: distance between the centres of neighbouring squares of a line, mm.
+
+    Returns:
+        Shape ``(...)``; NaN if fewer than four centres were found, or if only the crossing was found on one of the
+        lines.
+    """
+    design = torch.zeros(len(SQUARE_STEPS), 3, dtype=torch.float64, device=centres.device)
+    design[:, 0] = 1
+    for number, (line, steps) in enumerate(SQUARE_STEPS):
+        design[number, 1 + line] = steps
+    known = torch.isfinite(centres).all(dim=-1)
+    weighted = design * known[..., None]
+    points = torch.nan_to_num(centres.to(torch.float64))
+    normal = weighted.mT @ weighted
+    # the entries are whole numbers, so the determinant is a whole number, too
+    solvable = (torch.linalg.det(normal) > 0.5) & (known.sum(dim=-1) >= 4)
+    eye = torch.eye(3, dtype=torch.float64, device=centres.device)
+    fitted = torch.linalg.solve(torch.where(solvable[..., None, None], normal, eye), weighted.mT @ points)
+    lengths = fitted[..., 1:, :].norm(dim=-1, keepdim=True)
+    directions = fitted[..., 1:, :] / lengths.clamp_min(1e-9) * step
+    # the best centre changes when the lengths are fixed
+    offsets = design[:, 1:] @ directions
+    centre = ((points - offsets) * known[..., None]).sum(dim=-2, keepdim=True) / known.sum(dim=-1).clamp_min(1)[
+        ..., None, None
+    ]
+    squared = ((points - offsets - centre) * known[..., None]).square().sum(dim=(-2, -1))
+    return torch.where(solvable, (squared / known.sum(dim=-1).clamp_min(1)).sqrt(), torch.nan)

@@ -1,4 +1,6 @@
-"""Fit the planes of other views to the lines predicted on a stack of slices, and estimate how reliable they are."""
+"""Fit the planes of other views to the lines predicted on a stack of slices, estimate how reliable they are, and calibrate
+bounds for their errors.
+"""
 
 from __future__ import annotations
 
@@ -153,10 +155,8 @@ def jackknife_of_plane(
 
 
 def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The point on each slice where the lines of the first two views cross, ``(slices, 2)``, pixels.
-
-    This point is on the axis of the organ. If the lines do not cross on the image, the point is the image's centre.
-    """
+    """The point on each slice where the lines of the first two views cross, on the axis of the organ, ``(slices, 2)``,
+    pixels; the image's centre if they do not cross on the image."""
     middle = torch.tensor([(shape[0] - 1) / 2, (shape[1] - 1) / 2], dtype=torch.float64).expand(len(lines), 2)
     if lines.shape[1] < 2:
         return middle
@@ -169,32 +169,20 @@ def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:
 def plane_errors(
     origin: Tensor, normal: Tensor, reference_origin: Tensor, reference_normal: Tensor, at: Tensor
 ) -> tuple[float, float]:
-    """Angle and offset of a plane from the reference plane.
-
-    Args:
-        origin, normal, reference_origin, reference_normal: ``(3,)`` each, RAS+, mm.
-        at: position of the organ, ``(3,)``, RAS+, mm; the offset is measured at the point of the reference plane that is
-            nearest to the organ.
-
-    Returns:
-        Angle (degrees) and offset (mm).
-    """
+    """Angle (degrees) and offset (mm) of a plane from the reference plane, ``(3,)`` each, RAS+, mm. The offset is measured at
+    the point of the reference plane that is nearest to the organ ``at``."""
     angle = math.degrees(float(angle_between_planes(normal, reference_normal)))
     foot = at - signed_distance(at, reference_origin, reference_normal) * reference_normal
     return angle, abs(float(signed_distance(foot, origin, normal)))
 
 
 def mean_plane(origins: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted mean of planes that were fitted to the same organ.
+    """The weighted mean of planes that were fitted to the same organ: its origin and unit normal.
 
     Args:
         origins: a point of each plane near the organ, ``(N, 3)``, RAS+, mm.
-        normals: unit normals of either sign, ``(N, 3)``.
+        normals: unit normals of either sign, ``(N, 3)``; the mean is their principal axis.
         weights: weights of the planes, ``(N,)``, not negative.
-
-    Returns:
-        The origin and the unit normal. The normal is the principal axis of the normals. The origin is the mean of the
-        origins, moved along the normal to the mean position of the planes.
     """
     shares = weights / weights.sum()
     normal = torch.linalg.eigh((shares[:, None, None] * normals[:, :, None] * normals[:, None, :]).sum(dim=0))[1][:, -1]
@@ -202,3 +190,53 @@ def mean_plane(origins: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tenso
     # distance of each plane from the mean origin, along the mean normal
     distances = ((origins - middle) * normals).sum(dim=1) / (normals @ normal)
     return middle + (shares * distances).sum() * normal, normal
+
+
+class Bound(NamedTuple):
+    """A bound for the error of a plane, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
+
+    ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`): how much its
+    slices disagree. ``base`` is the error that all slices share, for example because the network misjudges the heart.
+    """
+
+    base: float
+    """Degrees or mm."""
+    factor: float
+    """Factor of the jack-knife standard error."""
+
+    def at(self, moved: float) -> float:
+        """The bound of a plane with this jack-knife standard error; NaN if the standard error is unknown."""
+        return math.hypot(self.base, self.factor * moved)
+
+
+def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound:
+    """Calibrate a bound that holds for a given share of planes.
+
+    ``b / a`` maximises the likelihood of normal errors with the variance ``a^2 + (b moved)^2``. Then a and b are
+    multiplied by the ``ceil((n + 1) share)``-th smallest of the ``n`` ratios of error and standard deviation, so that
+    the share is right for any distribution (split conformal prediction: Papadopoulos 2002; Lei 2018, section 5.2).
+
+    Args:
+        errors: errors of the planes, ``(N,)``, degrees or mm, not negative.
+        moved: jack-knife standard errors of the planes, ``(N,)``, in the same unit. Planes with a NaN in either value
+            are left out.
+        share: share of the planes for which the bound should hold.
+
+    Returns:
+        The bound; its values are NaN if there are too few planes for the quantile (a share of 0.9 needs 9 planes).
+    """
+    known = torch.isfinite(errors) & torch.isfinite(moved)
+    errors, moved = errors[known].to(torch.float64), moved[known].to(torch.float64)
+    count = len(errors)
+    rank = math.ceil((count + 1) * share)
+    if rank > count:
+        return Bound(math.nan, math.nan)
+    typical = moved.median().clamp_min(1e-9)
+    # candidates for b / a, in units of a typical standard error, from negligible to dominant
+    ratios = torch.cat([torch.zeros(1), torch.logspace(-2, 2, 81)]).to(moved) / typical
+    shapes = torch.hypot(torch.ones_like(moved), ratios[:, None] * moved)
+    # for each candidate, the scale that maximises the likelihood is the root mean square of the scaled errors
+    scales = (errors / shapes).square().mean(dim=1).sqrt().clamp_min(1e-12)
+    best = (shapes.log().mean(dim=1) + scales.log()).argmin()
+    quantile = float((errors / shapes[best]).sort().values[rank - 1])
+    return Bound(quantile, quantile * float(ratios[best]))

@@ -22,9 +22,7 @@ class NTXentLoss(TermLoss):
     The loss is the mean of ``l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_(k != i) exp(sim(z_i, z_k) / tau))`` over all
     views i, where j is the other view of the same slice, and sim is the cosine similarity.
 
-    In training with several processes, each process compares its views with the views of all processes, and gradients
-    flow to all of them. N processes therefore make the same step as one process with a batch that is N times larger. In
-    validation, each process compares only the views of its own batch.
+    In training, each process compares its views with the views of all processes (`gathered`).
 
     A prediction is ``(B, 2, P)``, the projections of two views of B slices. The target is not used.
 
@@ -113,13 +111,10 @@ class TripletLoss(TermLoss):
 def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
     """Select the embedding of a different sample for each sample, ``(B, D)``.
 
-    If there is a third view, it is selected. Otherwise, the untransformed view of another sample in the batch is
-    selected: of all samples with another ``index``, the one with the highest ``order``. (If all samples of a batch have
-    the same ``index``, one of them is selected.)
+    If there is a third view, it is selected. Otherwise, it is the untransformed view of the sample with the highest
+    ``order`` of all samples with another ``index`` (or of any, if all have the same).
 
-    In training with several processes, each process selects from the batches of all processes, and gradients flow to all
-    of them. N processes therefore make the same step as one process with a batch that is N times larger. In validation,
-    each process selects from its own batch.
+    In training, each process selects from the batches of all processes (`gathered`).
 
     Args:
         prediction: ``(B, V, D)``, where V is 2 or 3.
@@ -135,8 +130,10 @@ def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
     rank, processes = idist.get_rank(), idist.get_world_size()
     others, numbers = anchor, index
     if processes > 1 and torch.is_grad_enabled():
+        # from the order of processes to that of the whole batch, whose samples were assigned to the processes in turns
+        both = (gathered(anchor), torch.as_tensor(idist.all_gather(index)))
         others, numbers = (
-            _dealt(rows, processes) for rows in (gathered(anchor), torch.as_tensor(idist.all_gather(index)))
+            rearrange(rows, "(process row) ... -> (row process) ...", process=processes) for rows in both
         )
     else:
         order = order[:, rank::processes]
@@ -149,23 +146,14 @@ def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
     return others.index_select(0, chosen)
 
 
-def _dealt(rows: Tensor, processes: int) -> Tensor:
-    """Rearrange rows that are ordered by process to the order of the whole batch.
-
-    The samples of the whole batch were assigned to the processes in turns.
-    """
-    return rows.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1)
-
-
 class PredictiveCodingLoss(TermLoss):
     """Contrastive loss: each prediction must identify its patch among negatives from other positions in the same image.
 
     A score s is the dot product of the prediction ``z^_(i+l,j,k)`` and the embedding of a patch; s+ is the score of the
     right patch, and s_n that of negative n. There are two forms:
 
-    - ``infonce`` (Taleb 2020, Eq. 1): the mean of ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))`` over all predictions.
-      The paper prints the sum inside the exponential, but its text describes the categorical cross-entropy of van den
-      Oord 2018 (Eq. 4);
+    - ``infonce`` (Taleb 2020, Eq. 1, which prints the sum inside the exponential by mistake; van den Oord 2018, Eq. 4):
+      the mean of ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))`` over all predictions;
     - ``binary`` (the same section: "solved as a binary pairwise classification task"): the mean binary cross-entropy of
       all pairs of a prediction and a patch, ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each
       negative.

@@ -17,14 +17,10 @@ logger = logging.getLogger(__name__)
 class CrossEntropyLoss(TermLoss):
     """Cross-entropy of the class that a pretext drew, ``L = -1/K sum_k log softmax(x_k)[y_k]``.
 
-    The classes are rotations (Taleb 2020 section 3.4, ``L_Rot``), relative patch locations (Taleb 2020, Eq. 2), or
-    permutations of jigsaw tiles (Noroozi and Favaro 2016). Eq. 2 is a sum; the mean is used here, so that the learning
-    rate does not depend on the batch size. If labels may be unknown, use `planewise.losses.ClassLoss`.
+    The classes are rotations (Taleb 2020 section 3.4, ``L_Rot``), relative patch locations (Taleb 2020, Eq. 2, which is a
+    sum; the mean does not depend on the batch size), or permutations of jigsaw tiles (Noroozi and Favaro 2016).
 
     It takes logits ``(B, classes)`` and a dictionary with the classes ``(B,)``, int64, under ``key``.
-
-    Args:
-        key: key of the classes in the target.
     """
 
     def __init__(self, key: str) -> None:
@@ -51,8 +47,6 @@ class ClassLoss(TermLoss):
 
 class MultiLabelBCELoss(TermLoss):
     """Binary cross-entropy of each finding, weighted inversely to the label's prevalence (Bien 2018).
-
-    It is for exams whose findings may each be present or not (Zhang 2024, section 5.3).
 
     With these weights, positives and negatives count equally: ``L = -1 / |K| sum_(i,t in K) [w+_t y log p + w-_t (1 - y)
     log(1 - p)]`` over the known labels K, where ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence
@@ -94,14 +88,11 @@ class MultiLabelBCELoss(TermLoss):
 def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
     """Cumulative targets of grades (Cheng 2008): ``t_k = 1`` if the grade is above k, otherwise 0, for k = 0, 1, ...
 
-    For example, grade 2 of five grades becomes ``1, 1, 0, 0``.
-
     Args:
-        grades: ``(...)``, whole numbers from 0 to ``thresholds``.
-        thresholds: number of grades minus one.
+        grades: ``(...)``, whole numbers from 0 to ``thresholds``, which is the number of grades minus one.
 
     Returns:
-        ``(..., thresholds)``, float32.
+        ``(..., thresholds)``, float32: ``1, 1, 0, 0`` for grade 2 of five grades.
     """
     return (grades[..., None] > torch.arange(thresholds, device=grades.device)).to(torch.float32)
 

@@ -1,5 +1,4 @@
-"""Gather the rows of all processes in one tensor, through which gradients flow back to each process: for losses that compare
-the samples of a batch."""
+"""Gather the rows of all processes in one tensor with gradients, for losses that compare the samples of a batch."""
 
 from __future__ import annotations
 
@@ -14,9 +13,8 @@ from torch import Tensor
 def gathered(rows: Tensor) -> Tensor:
     """Gather the rows of all processes for a step of training, in the order of the processes.
 
-    Gradients flow back to the process that a row comes from: for its own rows, each process gets the sum of the
-    gradients of all processes. If every process computes the same loss from the result, the mean of their gradients in
-    `DistributedDataParallel` therefore equals the gradient of one process with the whole batch.
+    Gradients flow back to the process that a row comes from. N processes therefore make the same step as one process with a
+    batch that is N times larger, because `DistributedDataParallel` takes the mean of their gradients.
 
     Args:
         rows: ``(B, ...)``, of the same shape in every process.

@@ -19,10 +19,9 @@ _E = 1e-5
 class SegmentationLoss(TermLoss):
     """Cross-entropy plus an L1 penalty on the weights of the convolutions (Zhang 2024, sections 4.4 and 5.3).
 
-    The paper only says "an L1 regularization of 5e-5". If the penalty is a sum over all weights, it outweighs the
-    cross-entropy at the paper's width, and within ten steps little remains of pretrained weights. If it is a mean, they
-    are preserved (tools/docs/l1.md measures both). The penalty is part of the loss, not of the optimiser, and the two
-    terms are logged separately. The penalty does not include biases and normalisation, and applies only in training.
+    The paper only says "an L1 regularization of 5e-5". A sum over all weights outweighs the cross-entropy at the paper's
+    width, and within ten steps little remains of pretrained weights; a mean preserves them (tools/docs/l1.md measures both).
+    The penalty does not include biases and normalisation, and applies only in training.
 
     Args:
         network: the network whose convolutions are penalised.
@@ -30,8 +29,8 @@ class SegmentationLoss(TermLoss):
         l1_reduction: ``"mean"`` or ``"sum"`` of the absolute weights.
         class_weights: weight of each class in the cross-entropy, background first; None weights all alike.
 
-    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``; for volumes, both have a further axis ``D``. In the
-    log, its terms are ``cross_entropy`` and ``l1``, which is the penalty multiplied by its factor.
+    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``, with a further axis ``D`` for volumes. Its terms are
+    ``cross_entropy`` and ``l1``, which is the penalty multiplied by its factor.
     """
 
     class_weights: Tensor | None
@@ -83,11 +82,10 @@ class SoftDiceLoss(TermLoss):
     ``L = 1 - 1/C sum_c (2 sum_v p_v g_v + e) / (sum_v p_v + sum_v g_v + e)`` with ``p = softmax(x)`` and ``e = 1e-5``. With
     one process, the loss equals MONAI's `DiceLoss` with softmax, background and ``batch``.
 
-    The background counts as a class. Otherwise, training could take a shortcut: a structure that is not learned yet could
-    spread over the background at the cost of only its own Dice, and nothing would reverse this. The sums run over the voxels
-    v of the whole batch, in all processes, as if the batch were a single volume. Many volumes and most slices lack a
-    structure, so separate sums would hardly penalise false predictions in them. The authors' code also includes the
-    background and sums over the whole batch; the paper names no loss.
+    The background counts as a class. Otherwise, a structure that is not learned yet could spread over the background at the
+    cost of only its own Dice. The sums run over the voxels v of the whole batch, in all processes: many volumes and most
+    slices lack a structure, so separate sums would hardly penalise false predictions in them. The authors' code does both,
+    too; the paper names no loss.
 
     It takes logits ``(B, C, ...)`` and class numbers ``(B, 1, ...)``.
     """

@@ -1,18 +1,9 @@
 """The named terms of a loss: the interface between losses, metrics and the log, for one or several processes.
 
-Every loss is a `TermLoss`. It defines its weighted terms in the method `TermLoss.terms`, which is used as follows:
-
-- **Training** calls the loss like any module, and gets the weighted sum of the terms, a scalar with a gradient.
-- **The log** (`HistoryHandler`, TensorBoard) gets the named terms of the same step from `logged_terms`, so that nothing
-  is computed twice.
-- **Validation** (`planewise.metrics.MaskedLoss`) calls `TermLoss.terms`, and pools the terms over batches and processes,
-  weighted by their counts.
-- **With several processes**, `DistributedDataParallel` averages the gradients of the processes. If targets may be
-  unknown, `mean_over_known` scales the mean of each process so that the average equals
-  the mean over the whole batch. If every process averages over the same number of items, no scaling is needed.
-
-A new loss is a subclass of `TermLoss` that defines `terms`. If it has several terms, each needs a name, which is also its
-column in ``history.csv``. A single term needs no name, because the column ``train_loss`` already contains it.
+Every loss is a `TermLoss` that defines its weighted terms in `TermLoss.terms`. Training calls the loss like any module. The
+log gets the named terms of the same step from `logged_terms`, and validation (`planewise.metrics.MaskedLoss`) pools the terms
+over batches and processes, weighted by their counts. If targets may be unknown, use `mean_over_known`. If a loss has several
+terms, each needs a name, which is also its column in ``history.csv``; ``train_loss`` contains a single one.
 """
 
 from __future__ import annotations
@@ -79,8 +70,7 @@ def mean_over_known(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """The mean ``total / |K|`` over the known targets K (0 if none is known), and their number ``|K|``.
 
     `DistributedDataParallel` averages the gradients of W processes, but their batches have different numbers of known
-    targets. In training, the divisor is therefore ``sum_w |K_w| / W``. With this divisor, the mean of the W losses equals
-    the loss of the whole batch, and the mean of their gradients equals its gradient.
+    targets. In training, the divisor is therefore ``sum_w |K_w| / W``, so that the mean of the W losses is that of the batch.
 
     Args:
         total: sum over the known targets of this process, a scalar.

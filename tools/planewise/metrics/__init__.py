@@ -10,22 +10,9 @@ from planewise.metrics.classification import (
     predicted_grades,
     quadratic_kappa,
 )
-from planewise.metrics.embeddings import (
-    effective_rank,
-    embedding_spread,
-    linear_probe,
-    mean_distance_of_others,
-    nearest_neighbours,
-    neighbour_probe,
-    retrieval_accuracy,
-    ridge_probe,
-    triplet_accuracy,
-)
 from planewise.metrics.epoch_metrics import (
     EpochScore,
     MaskedLoss,
-    epoch_that_reached,
-    epochs_to_converge,
     pred_and_label,
 )
 from planewise.metrics.location import (
@@ -36,6 +23,20 @@ from planewise.metrics.location import (
     position_counts,
     position_dice,
 )
-from planewise.metrics.pretexts import candidates_told, found_first, patch_scores
-from planewise.metrics.segmentation import mean_contour_distance, region_classes, region_values, volume_scores
-from planewise.metrics.volume_dice import VolumeDice
+from planewise.metrics.pretexts import (
+    candidates_told,
+    effective_rank,
+    embedding_spread,
+    found_first,
+    linear_probe,
+    retrieval_accuracy,
+    ridge_probe,
+    triplet_accuracy,
+)
+from planewise.metrics.segmentation import (
+    VolumeDice,
+    mean_contour_distance,
+    region_classes,
+    region_values,
+    volume_scores,
+)

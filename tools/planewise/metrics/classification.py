@@ -16,6 +16,18 @@ from torch import Tensor
 from planewise.errors import InputError
 
 
+def _areas(truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The area under the ROC curve of each column, None if its known labels (not NaN) are all the same, and their mean."""
+    areas: dict[str, float | None] = {}
+    for column, name in enumerate(names):
+        known = np.isfinite(truth[:, column])
+        labels = truth[known, column] > 0.5
+        both = labels.any() and not labels.all()
+        areas[name] = float(roc_auc_score(labels, probabilities[known, column])) if both else None
+    known_areas = [value for value in areas.values() if value is not None]
+    return {"macro_auc": float(np.mean(known_areas)) if known_areas else None, "auc": areas}
+
+
 def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
     """Area under the ROC curve of each class against the rest, their mean, accuracy and the confusion matrix.
 
@@ -28,17 +40,9 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
         ``auc`` of each class (None if none or all of the exams belong to it), and their mean ``macro_auc``;
         ``accuracy``; ``confusion`` (rows are true classes, columns predicted ones); and ``exams``, their number.
     """
-    reference = np.asarray(labels)
-    auc: dict[str, float | None] = {}
-    for index, name in enumerate(classes):
-        of_class = reference == index
-        both = of_class.any() and not of_class.all()
-        auc[name] = float(roc_auc_score(of_class, probabilities[:, index])) if both else None
-    known = [value for value in auc.values() if value is not None]
-    predicted = probabilities.argmax(axis=1)
+    reference, predicted = np.asarray(labels), probabilities.argmax(axis=1)
     return {
-        "macro_auc": float(np.mean(known)) if known else None,
-        "auc": auc,
+        **_areas(reference[:, None] == np.arange(len(classes)), probabilities, classes),
         "accuracy": float((predicted == reference).mean()),
         "confusion": confusion_and_shares(predicted, reference, len(classes))[0].tolist(),
         "exams": len(reference),
@@ -52,13 +56,12 @@ def macro_auc(logits: Tensor, labels: Tensor) -> float:
         logits: ``(N, classes)``.
         labels: ``(N,)``; a negative label is unknown.
     """
-    labels = labels.reshape(len(logits)).long().cpu()
-    known = labels >= 0
+    known = labels.reshape(len(logits)).cpu() >= 0
     if not bool(known.any()):
         return math.nan
     probabilities = torch.softmax(logits.float(), dim=1).cpu()[known].numpy()
     names = [str(index) for index in range(probabilities.shape[1])]
-    found = classification_scores(probabilities, labels[known].numpy(), names)["macro_auc"]
+    found = classification_scores(probabilities, labels.reshape(-1).long().cpu()[known].numpy(), names)["macro_auc"]
     return math.nan if found is None else found
 
 
@@ -75,18 +78,14 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
         there are none), and ``positives`` and ``negatives``, the numbers of exams with these labels; ``macro_auc``, the
         mean over the findings with an AUC; and ``exams``, the number of exams.
     """
-    scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives", "negatives")}
+    scores = _areas(labels, probabilities, tasks)
+    scores |= {name: {} for name in ("sensitivity", "specificity", "positives", "negatives")}
     for column, task in enumerate(tasks):
-        known = np.isfinite(labels[:, column])
-        truth, probability = labels[known, column] > 0.5, probabilities[known, column]
-        both = truth.any() and not truth.all()
-        scores["auc"][task] = float(roc_auc_score(truth, probability)) if both else None
-        scores["sensitivity"][task] = float((probability[truth] >= 0.5).mean()) if truth.any() else None
-        scores["specificity"][task] = float((probability[~truth] < 0.5).mean()) if not truth.all() else None
-        scores["positives"][task] = int(truth.sum())
-        scores["negatives"][task] = int((~truth).sum())
-    areas = [value for value in scores["auc"].values() if value is not None]
-    return {"macro_auc": float(np.mean(areas)) if areas else None, **scores, "exams": len(labels)}
+        having, lacking = (probabilities[labels[:, column] == value, column] for value in (1, 0))
+        scores["sensitivity"][task] = float((having >= 0.5).mean()) if len(having) else None
+        scores["specificity"][task] = float((lacking < 0.5).mean()) if len(lacking) else None
+        scores["positives"][task], scores["negatives"][task] = len(having), len(lacking)
+    return scores | {"exams": len(labels)}
 
 
 def mean_auc(logits: Tensor, labels: Tensor) -> float:
@@ -106,16 +105,8 @@ def mean_auc(logits: Tensor, labels: Tensor) -> float:
 def confusion_and_shares(
     predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int
 ) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
-    """Count the predictions of each class, and compute the share of correct predictions.
-
-    Args:
-        predicted, reference: classes, ``(N,)``.
-        classes: number of classes.
-
-    Returns:
-        The confusion matrix ``(classes, classes)``, with a row for each true class and a column for each predicted class;
-        and the share of correct predictions for each true class, ``(classes,)``, NaN if the class does not occur.
-    """
+    """The confusion matrix of classes ``(N,)``, ``(classes, classes)``, with a row for each true class and a column for each
+    predicted class; and the share of correct predictions for each true class, NaN if the class does not occur."""
     confusion = confusion_matrix(reference, predicted, labels=range(classes))
     there = confusion.sum(axis=1)
     return confusion, np.where(there > 0, confusion.diagonal() / np.maximum(there, 1), np.nan)
@@ -148,66 +139,15 @@ def choice_scores(
     }
 
 
-def tiles_in_place(predicted: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Tile accuracy: the share of tiles in their correct places if the puzzle is solved with the predicted permutation.
-
-    Args:
-        predicted, reference: permutations p, ``(..., P)``; position ``s`` of the puzzle shows tile ``p(s)``.
-    """
-    # the tile at position s goes to cell p(s) of the predicted permutation
-    return (predicted == reference).mean(axis=-1)
-
-
-def jigsaw_scores(
-    predicted: NDArray[np.integer], reference: NDArray[np.integer], permutations: NDArray[np.integer]
-) -> dict[str, Any]:
-    """Permutation accuracy and tile accuracy.
-
-    Args:
-        predicted, reference: numbers of permutations, ``(N,)``.
-        permutations: the set of permutations, ``(count, P)``.
-
-    Returns:
-        ``accuracy``, the share of puzzles with the correct permutation, and ``chance``, the accuracy of guessing;
-        ``tiles_in_place``, the share of tiles in their correct places, and ``tiles_in_place_chance``, its value for random
-        permutations; and the numbers of ``puzzles`` and ``permutations``.
-    """
-    # the probability that two random permutations both have tile v at position s is the square of the share of
-    # permutations with this tile at this position
-    pieces = permutations.shape[1]
-    shares = (permutations[:, :, None] == np.arange(pieces)).mean(axis=0)
-    return {
-        "accuracy": float((predicted == reference).mean()),
-        "chance": 1 / len(permutations),
-        "tiles_in_place": float(tiles_in_place(permutations[predicted], permutations[reference]).mean()),
-        "tiles_in_place_chance": float(np.square(shares).sum(axis=1).mean()),
-        "puzzles": len(reference),
-        "permutations": len(permutations),
-    }
-
-
 def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
-    """The predicted grades. A grade is the number of thresholds with a probability above one half.
-
-    Args:
-        probabilities: probability that the grade is above each threshold, ``(N, thresholds)``.
-
-    Returns:
-        ``(N,)``, from 0 to the number of thresholds.
-    """
+    """The predicted grades ``(N,)``: the number of thresholds with a probability above one half, from the probabilities
+    ``(N, thresholds)`` that the grade is above each threshold."""
     return (np.asarray(probabilities) > 0.5).sum(axis=1)
 
 
 def check_thresholds(probabilities: np.ndarray, names: Sequence[str]) -> None:
-    """Refuse outputs that are not probabilities of thresholds, such as an output for each grade.
-
-    Args:
-        probabilities: see `predicted_grades`.
-        names: names of the grades.
-
-    Raises:
-        InputError: there is not one output for each threshold between two grades.
-    """
+    """Raise an `InputError` for outputs that are not probabilities of thresholds between the named grades, such as an output
+    for each grade."""
     outputs = np.asarray(probabilities).shape[1]
     if outputs != len(names) - 1:
         raise InputError(
@@ -218,7 +158,7 @@ def check_thresholds(probabilities: np.ndarray, names: Sequence[str]) -> None:
 
 
 def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float | None:
-    """Quadratic weighted kappa, computed by scikit-learn.
+    """Quadratic weighted kappa, computed by scikit-learn; None if all grades are the same, because it is then undefined.
 
     It is ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, where O is the confusion matrix and E its expectation by
     chance: 1 for perfect agreement, and 0 for agreement by chance.
@@ -226,9 +166,6 @@ def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grad
     Args:
         reference, predicted: grades from 0 to ``grades`` - 1.
         grades: number of grades.
-
-    Returns:
-        The kappa; None if all grades are the same, because kappa is then undefined.
     """
     if len({*map(int, reference), *map(int, predicted)}) < 2:
         return None
@@ -265,14 +202,13 @@ def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequenc
     """
     check_thresholds(probabilities, names)
     true, predicted = np.asarray(reference), predicted_grades(probabilities)
-    confusion, recall = confusion_and_shares(predicted, true, len(names))
+    confusion, shares = confusion_and_shares(predicted, true, len(names))
+    recall = [None if math.isnan(share) else share for share in shares.tolist()]
     return {
         "kappa": quadratic_kappa(true, predicted, len(names)),
         "accuracy": float((predicted == true).mean()),
         "distance": float(np.abs(predicted - true).mean()),
-        "recall": {
-            name: None if math.isnan(share) else share for name, share in zip(names, recall.tolist(), strict=True)
-        },
+        "recall": dict(zip(names, recall, strict=True)),
         "confusion": confusion.tolist(),
         "photographs": len(true),
     }

@@ -1,10 +1,9 @@
-"""Ignite metrics that keep numbers of every item and score all of them at the end of an epoch, a loss with unknown targets,
-and the epochs until training converges (Nakashima, Fig. 1; Taleb 2020, Figs. 5 and 6)."""
+"""Ignite metrics that keep numbers of every item and score all of them at the end of an epoch, and a loss with unknown
+targets."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ignite.distributed as idist
@@ -25,7 +24,8 @@ def pred_and_label(output: Any) -> Any:
 
 
 class KeptMetric(Metric):
-    """Keep the tensors ``(B, ...)`` that ``kept`` selects from each batch; pass those of the whole epoch to ``scores``."""
+    """Keep the tensors ``(B, ...)`` that ``kept`` selects from each batch; pass those of the whole epoch to
+    ``scores``, and with several processes, those of all processes. Ignite lists each score under its own name."""
 
     kept: Callable[[Tensor, dict[str, Tensor]], Iterable[Tensor]]
     scores: Callable[..., dict[str, float]]
@@ -48,10 +48,8 @@ class KeptMetric(Metric):
 
 
 class EpochScore(EpochMetric):
-    """A score over all items of an epoch. With several processes, each gets the score over the items of all processes.
-
-    Updates take predictions and targets, ``(B, ...)`` each. (Ignite's `EpochMetric` requires the same number of items in
-    every process.)
+    """A score over all items of an epoch, of all processes, from predictions and targets, ``(B, ...)`` each. Ignite's
+    `EpochMetric` requires the same number of items in every process.
 
     Args:
         score: function that computes the score from all predictions and targets, such as `planewise.metrics.mean_auc`,
@@ -73,12 +71,9 @@ class EpochScore(EpochMetric):
 class MaskedLoss(Loss):
     """Ignite's `Loss`, for a loss that is a mean over known targets.
 
-    Ignite's `Loss` is the mean over batches, weighted by their numbers of items. If the loss is itself a mean over
-    known targets, Ignite's weighted mean depends on how the items are grouped into batches. With N processes, their N
-    batches count as a single batch: the known targets are combined before the mean is taken, so the result is the same
+    Ignite's `Loss` is the mean over batches, weighted by their numbers of items. For a loss with `terms`, the N batches of
+    N processes count as a single batch: the known targets are combined before the mean is taken, so the result is the same
     as for one process with batches that are N times larger.
-
-    For any other loss, which has no `terms`, this is Ignite's weighted mean.
 
     Args:
         loss_fn: a `planewise.losses.TermLoss`, or any function of prediction and target whose value is a mean.
@@ -124,36 +119,3 @@ class MaskedLoss(Loss):
 
 def _items(target: Any) -> int:
     return len(next(iter(target.values())) if isinstance(target, Mapping) else target)
-
-
-def epochs_to_converge(epochs: Sequence[int], losses: Sequence[float], share: float = 0.95) -> int | None:
-    """The first epoch at which a loss has made a given share of its total decrease from the first value to the lowest.
-
-    Args:
-        epochs: numbers of the epochs, in increasing order.
-        losses: validation loss of each epoch.
-        share: share of the decrease.
-
-    Returns:
-        An epoch; None if there is no finite loss. A loss that never falls counts as converged in its first epoch.
-    """
-    known = [(epoch, loss) for epoch, loss in zip(epochs, losses, strict=True) if math.isfinite(loss)]
-    if not known:
-        return None
-    first, lowest = known[0][1], min(loss for _, loss in known)
-    bar = first - share * (first - lowest)
-    return int(next(epoch for epoch, loss in known if loss <= bar))
-
-
-def epoch_that_reached(epochs: Sequence[int], scores: Sequence[float], bar: float) -> int | None:
-    """The first epoch whose score reaches a threshold, such as the best score of another run.
-
-    Args:
-        epochs: numbers of the epochs, in increasing order.
-        scores: validation score of each epoch; a larger score is better.
-        bar: the threshold.
-
-    Returns:
-        An epoch; None if no score reaches the threshold.
-    """
-    return next((int(epoch) for epoch, score in zip(epochs, scores, strict=True) if score >= bar), None)

@@ -17,6 +17,14 @@ from planewise.geometry import find_squares, fit_lines, line_errors
 from planewise.losses import predicted_location
 from planewise.metrics.epoch_metrics import KeptMetric, pred_and_label
 
+#: scikit-learn's scores of locations.
+_SCORES = {
+    "mse": mean_squared_error,
+    "mae": mean_absolute_error,
+    "r2": r2_score,
+    "explained_variance": explained_variance_score,
+}
+
 
 def location_scores(predicted: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
     """MSE, MAE, Pearson r, R^2 and explained variance, and the regression line of Fig. 6.
@@ -31,27 +39,19 @@ def location_scores(predicted: Sequence[float], reference: Sequence[float]) -> d
     pairs = np.array([predicted, reference], dtype=np.float64)
     predicted, reference = pairs[:, np.isfinite(pairs).all(axis=0)]
     if len(reference) < 2 or np.ptp(reference) == 0:
-        names = ("pearson_r", "mse", "mae", "r2", "explained_variance", "slope", "intercept")
+        names = ("pearson_r", *_SCORES, "slope", "intercept")
         return {**dict.fromkeys(names, float("nan")), "slices": len(reference)}
     line = linregress(reference, predicted)
-    return {
-        "pearson_r": float(line.rvalue),
-        "mse": float(mean_squared_error(reference, predicted)),
-        "mae": float(mean_absolute_error(reference, predicted)),
-        "r2": float(r2_score(reference, predicted)),
-        "explained_variance": float(explained_variance_score(reference, predicted)),
-        "slope": float(line.slope),
-        "intercept": float(line.intercept),
-        "slices": len(reference),
-    }
+    scores = {name: float(score(reference, predicted)) for name, score in _SCORES.items()}
+    ends = {"slope": float(line.slope), "intercept": float(line.intercept), "slices": len(reference)}
+    return {"pearson_r": float(line.rvalue)} | scores | ends
 
 
 class LocationErrors(KeptMetric):
-    """Mean absolute error, Pearson r and R^2 of the predicted locations.
+    """Mean absolute error, Pearson r and R^2 of the predicted locations: ``location_mae``, ``location_r``, ``location_r2``.
 
     Updates take ``(prediction, target)``: the network's output, whose last channel is the location, and a dictionary with
-    ``location`` ``(B,)``. The result is ``{"location_mae": ..., "location_r": ..., "location_r2": ...}``; Ignite lists
-    each value under its own name. With several processes, each gets the scores over the slices of all processes.
+    ``location`` ``(B,)``.
 
     Args:
         output_transform: extracts (prediction, target) from the engine's output.
@@ -66,12 +66,12 @@ class LocationErrors(KeptMetric):
 
 
 class LineErrors(KeptMetric):
-    """Mean angle (degrees) and distance (mm) between the predicted lines and the true lines of each view.
+    """Mean angle (degrees) and distance (mm) between the predicted lines and the true lines of each view,
+    ``<view>_angle`` and ``<view>_distance``. A line that was not found counts as an angle of 90 degrees, and is left
+    out of the distance.
 
     Updates take ``(prediction, target)``: the network's output ``(B, C, i, j)``, and a dictionary with ``lines``
-    ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. The result is ``{"<view>_angle": ..., "<view>_distance": ...}``; Ignite
-    lists each value under its own name. A line that was not found counts as an angle of 90 degrees, and is left out of
-    the distance. With several processes, each gets the means over the lines of all processes.
+    ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``.
 
     Args:
         views: names of the heatmap channels.
@@ -99,15 +99,12 @@ class LineErrors(KeptMetric):
 
 
 def position_counts(prediction: Tensor, squares: Tensor) -> Tensor:
-    """Count the pixels of each class, for scores over many slices.
+    """Count the pixels of each class, for scores over many slices: ``(B, classes, 3)``, int64, where it is both predicted and
+    true, where it is predicted, and where it is true. All are zero for an unknown slice.
 
     Args:
         prediction: logits or probabilities, shape ``(B, classes, H, W)``.
         squares: true classes, shape ``(B, H, W)``; 0 is the background, and a slice is unknown if all its values are -1.
-
-    Returns:
-        ``(B, classes, 3)``, int64: for each class, the number of pixels where it is both predicted and true, where it is
-        predicted, and where it is true. All are zero for an unknown slice.
     """
     predicted = prediction.argmax(dim=1)
     known = squares >= 0
@@ -117,14 +114,8 @@ def position_counts(prediction: Tensor, squares: Tensor) -> Tensor:
 
 
 def position_dice(counts: Tensor) -> Tensor:
-    """Dice of each class over all slices together, ``2 |P & T| / (|P| + |T|)``.
-
-    Args:
-        counts: from `position_counts`, shape ``(N, classes, 3)``.
-
-    Returns:
-        ``(classes,)``, float64; NaN for a class that is neither predicted nor true anywhere.
-    """
+    """Dice of each class over all slices together, ``2 |P & T| / (|P| + |T|)``, ``(classes,)``, float64, from the counts of
+    `position_counts`; NaN for a class that is neither predicted nor true anywhere."""
     both, found, true = counts.sum(dim=0).double().unbind(dim=-1)
     return 2 * both / (found + true)
 
@@ -137,8 +128,7 @@ class PositionErrors(KeptMetric):
     - ``squares_distance``: the mean distance (mm) of their centres from the true centres.
 
     Updates take ``(prediction, target)``: logits ``(B, 10, i, j)``, and a dictionary with ``squares`` ``(B, i, j)``,
-    ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite lists each value
-    under its own name. With several processes, each gets the scores over the slices of all processes.
+    ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``.
 
     Args:
         size: side of a square, mm.

@@ -1,36 +1,130 @@
-"""Scores of contrastive predictive coding (how often a prediction identifies its patch), of restored images, and of slice
-ordering, for single pairs of slices and for the order of a whole stack."""
+"""Scores of pretexts: how well embeddings distinguish slices and whether they have collapsed, what can be predicted from the
+features of a frozen network, whether a prediction identifies its patch, restored images, and the order of slices, for single
+pairs and for a whole stack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from planewise.losses import candidate_scores
+from planewise.losses import candidate_scores, negatives
 
+#: Candidate strengths of the ridge regression on standardised features.
+_ALPHAS = np.logspace(-2, 4, 13)
 #: The images that are compared with the target: the network's output, its input, and the mean of the visible pixels.
 ANSWERS = ("restored", "unchanged", "mean")
 
 
-def found_first(scores: Tensor, right: Tensor) -> Tensor:
-    """1 if the right candidate has the highest score, otherwise 0.
+def retrieval_accuracy(
+    views: Tensor, counts: Sequence[int] = (1, 5), distance: Literal["cosine", "l2"] = "cosine"
+) -> list[float]:
+    """Retrieval accuracy: how often the two views of a slice are among each other's nearest neighbours.
 
-    If several candidates share the highest score, each gets an equal share of 1. A network with constant scores therefore
-    has the accuracy of guessing.
+    The first view of a slice is compared with the second views of all slices, and its second view with all first views.
+    Embeddings are compared by their L2 distance, or by their cosine after the mean of all embeddings is subtracted: after
+    a ReLU, all embeddings point into one corner of space, so all angles would be small.
 
     Args:
-        scores: ``(..., N)``.
-        right: index of the right candidate, ``(...)`` int64.
+        views: embeddings of two views of N slices, ``(N, 2, D)``.
+        counts: numbers of nearest neighbours to consider.
+        distance: measure of similarity.
 
     Returns:
-        ``(...)``, float64.
+        An accuracy for each of ``counts``; chance is ``count / N``. If other views are exactly as similar as the right
+        one, half of them rank before it.
     """
+    views = views.float()
+    if distance == "cosine":
+        first, second = normalize(views - views.mean(dim=(0, 1)), dim=2).unbind(dim=1)
+        alike = first @ second.T
+    else:
+        # exact distances, because the faster method with matrix products is inaccurate for small distances
+        first, second = views.unbind(dim=1)
+        alike = -torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
+    ranks = []
+    for scores in (alike, alike.T):
+        own = scores.diagonal()[:, None]
+        ranks.append((scores > own).sum(dim=1) + ((scores == own).sum(dim=1) - 1) / 2)
+    rank = torch.cat(ranks)
+    return [float((rank < count).double().mean()) for count in counts]
+
+
+def embedding_spread(embeddings: Tensor) -> float:
+    """Standard deviation of normalised embeddings ``(N, D)``, times the square root of D. It is 1 if they are spread over
+    the whole sphere, and 0 if they have collapsed into one point."""
+    rows = normalize(embeddings.double(), dim=1)
+    return float(rows.std(dim=0, correction=0).mean() * rows.shape[1] ** 0.5)
+
+
+def effective_rank(embeddings: Tensor) -> float:
+    """Number of directions that embeddings ``(N, D)`` use (Roy and Vetterli 2007): the exponential of the entropy of their
+    singular values, after their mean is subtracted. It is D if they use all directions equally, 1 if they are on a line,
+    and 0 if all are the same."""
+    rows = embeddings.double()
+    singular = torch.linalg.svdvals(rows - rows.mean(dim=0))
+    total = float(singular.sum())
+    # the rounding errors of identical embeddings must not count as a direction
+    if total <= 1e-9 * max(1.0, float(rows.abs().sum())):
+        return 0.0
+    share = singular / total
+    return float(torch.exp(-torch.special.xlogy(share, share).sum()))
+
+
+def triplet_accuracy(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Compare the distances of each triplet (`planewise.losses.negatives`), for `ignite.metrics.Accuracy`: two tensors
+    ``(B,)``, int64. The first is 1 if the transformed sample is nearer, ``D(z, z+) < D(z, z-)``, and otherwise 0; the second,
+    the target, is always 1."""
+    anchor, positive = prediction[:, 0], prediction[:, 1]
+    near, far = (torch.linalg.vector_norm(anchor - other, dim=1) for other in (positive, negatives(prediction, target)))
+    told = (near < far).long()
+    return told, torch.ones_like(told)
+
+
+def ridge_probe() -> Pipeline:
+    """The regression that all linear probes use: a ridge regression on standardised features, whose strength is chosen on the
+    fitted rows."""
+    return make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
+
+
+def linear_probe(features: Tensor, targets: Tensor, queries: Tensor) -> Tensor:
+    """Predict targets with a ridge regression on standardised features. Its solution is exact, so the probe cannot be
+    under-trained, and its strength is chosen by leave-one-out validation on the given rows, for each target separately.
+
+    Args:
+        features: ``(N, D)``, of the images with known targets.
+        targets: ``(N, K)``, NaN where unknown.
+        queries: ``(M, D)``, features of other images.
+
+    Returns:
+        Predicted targets, ``(M, K)``, float32. A target that is known in fewer than two rows, or has one value only, is
+        predicted as its mean (NaN if it is unknown everywhere).
+    """
+    found = []
+    for column in targets.double().numpy().T:
+        known = np.isfinite(column)
+        if known.sum() < 2 or np.ptp(column[known]) == 0:
+            found.append(np.full(len(queries), column[known].mean() if known.any() else np.nan))
+            continue
+        ridge = ridge_probe()
+        ridge.fit(features.double().numpy()[known], column[known])
+        found.append(ridge.predict(queries.double().numpy()))
+    return torch.from_numpy(np.stack(found, axis=1)).float()
+
+
+def found_first(scores: Tensor, right: Tensor) -> Tensor:
+    """1 if the right candidate, ``right`` ``(...)`` int64, has the highest of ``scores`` ``(..., N)``, otherwise 0:
+    ``(...)``, float64. If several candidates share the highest score, each gets an equal share of 1, so a network with
+    constant scores has the accuracy of guessing."""
     highest = scores == scores.amax(dim=-1, keepdim=True)
     return highest.gather(-1, right[..., None])[..., 0].double() / highest.sum(dim=-1)
 
@@ -43,41 +137,6 @@ def candidates_told(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[T
     """
     scores = candidate_scores(prediction, target).flip(1)
     return scores, torch.full((len(scores),), scores.shape[1] - 1, device=scores.device)
-
-
-def patch_scores(found: Tensor, found_of_all: Tensor, ahead: Tensor, candidates: int, patches: int) -> dict[str, Any]:
-    """Compute how often predictions identify their patches.
-
-    Args:
-        found: whether each prediction identifies its patch among its candidates, ``(N, Q)``, from `found_first`.
-        found_of_all: the same, among all patches of the image.
-        ahead: number of rows from the known patches to each predicted patch, ``(N, Q)`` int64.
-        candidates, patches: number of candidates of a prediction, and number of patches of an image.
-
-    Returns:
-        ``accuracy`` and ``chance`` (the accuracy of guessing) among the candidates; ``accuracy_of_all`` and
-        ``chance_of_all`` among all patches; ``predictions``, their number; and ``by_rows_ahead``, the accuracies for each
-        number of rows.
-    """
-    rows = []
-    for number in ahead.unique().tolist():
-        chosen = ahead == number
-        rows.append(
-            {
-                "rows_ahead": number,
-                "accuracy": float(found[chosen].mean()),
-                "accuracy_of_all": float(found_of_all[chosen].mean()),
-                "predictions": int(chosen.sum()),
-            }
-        )
-    return {
-        "accuracy": float(found.double().mean()),
-        "chance": 1 / candidates,
-        "accuracy_of_all": float(found_of_all.double().mean()),
-        "chance_of_all": 1 / patches,
-        "predictions": found.numel(),
-        "by_rows_ahead": rows,
-    }
 
 
 def restoration_errors(answer: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
@@ -117,9 +176,8 @@ def restoration_scores(hidden: NDArray[np.floating], kept: NDArray[np.floating])
             a column for each of `ANSWERS`; NaN if an image has no such pixels.
 
     Returns:
-        ``hidden`` and ``kept``: for each of `ANSWERS`, the mean over the images that have such pixels. ``hidden`` also has
-        ``chance``, which is its ``mean``, and ``lower_is_better``, for `planewise.reports.main_score`. ``images`` is the
-        number of images.
+        ``hidden`` and ``kept``: for each of `ANSWERS`, the mean over the images that have such pixels; ``hidden`` also has
+        ``chance``, which is its ``mean``, and ``lower_is_better``. ``images`` is the number of images.
     """
     scores: dict[str, Any] = {}
     for name, errors in (("hidden", hidden), ("kept", kept)):
@@ -158,15 +216,9 @@ def places_by_votes(logits: Array) -> Array:
 
 
 def pairs_of_stack(logits: Array, places: Array) -> dict[str, NDArray[Any]]:
-    """Compare the network's result for every ordered pair of different slices of a stack with the true order.
-
-    Args:
-        logits: see `places_by_votes`.
-        places: true positions of the slices, ``(k,)``, from 0 to 1.
-
-    Returns:
-        Columns of ``k (k - 1)`` rows: ``first`` and ``second``, the positions of the two slices, and ``correct``.
-    """
+    """Compare the network's result for every ordered pair of different slices of a stack with the true order, from the
+    logits of `places_by_votes` and the true positions of the slices, ``(k,)``, from 0 to 1. The columns have ``k (k -
+    1)`` rows: ``first`` and ``second``, the positions of the two slices, and ``correct``."""
     first, second = np.nonzero(~np.eye(len(places), dtype=bool))
     correct = (np.asarray(logits)[first, second] > 0) == (places[first] < places[second])
     return {"first": places[first], "second": places[second], "correct": correct}
@@ -180,15 +232,8 @@ def mirrored(first: Array, second: Array) -> NDArray[np.bool_]:
 
 
 def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Accuracy of all pairs, of pairs whose slices mirror each other about the centre of their stack, and of the other pairs.
-
-    Args:
-        pairs: columns from `pairs_of_stack`, of any number of stacks.
-
-    Returns:
-        ``accuracy``, ``chance`` and ``pairs``; ``mirrored_accuracy`` and ``mirrored_pairs``; and ``other_accuracy``. An
-        accuracy is NaN if there are no such pairs.
-    """
+    """Accuracy of all pairs, of pairs whose slices mirror each other about the centre of their stack, and of the other pairs,
+    from the columns of `pairs_of_stack` of any number of stacks. An accuracy is NaN if there are no such pairs."""
     correct, mirror = pairs["correct"], mirrored(pairs["first"], pairs["second"])
     return {
         "accuracy": _mean(correct),
@@ -201,16 +246,10 @@ def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def stack_scores(predicted: Sequence[Array], places: Sequence[Array]) -> dict[str, Any]:
-    """Agreement of the predicted orders of whole stacks with the true orders.
-
-    Args:
-        predicted, places: for each stack, the positions of its slices.
-
-    Returns:
-        ``stacks``, the number of stacks with at least three slices; ``rank_correlation``, their mean Spearman
-        correlation; and ``direction``, the share of stacks with a positive correlation, in which the network has
-        recognised the first end. Both are NaN if there are no such stacks.
-    """
+    """Agreement of the predicted orders of whole stacks with the true orders, from the positions of each stack's slices:
+    ``stacks``, the number of stacks with at least three slices; ``rank_correlation``, their mean Spearman correlation; and
+    ``direction``, the share of stacks with a positive correlation, in which the network has recognised the first end. Both
+    are NaN if there are no such stacks."""
     pairs = [(one, other) for one, other in zip(predicted, places, strict=True) if len(one) > 2]
     correlations = np.array([spearmanr(one, other).statistic for one, other in pairs])
     return {

@@ -1,4 +1,5 @@
-"""Dice and the distances between the surfaces of two segmentations, for whole volumes and slice by slice.
+"""Dice and the distances between the surfaces of two segmentations, for whole volumes and slice by slice, and the Dice
+of whole volumes from predictions for slices, for validation during training.
 
 MONAI's `compute_average_surface_distance` and `get_edge_surface_distance` measure the same distances, but for one mask at
 a time. Here, masks are cropped to the structure once, and all slices of a volume share a distance map. `tools/benchmarks`
@@ -7,13 +8,20 @@ compares the speed of both."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
+from ignite.engine import Engine
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced
+from monai.transforms.utils import generate_spatial_bounding_box
+from monai.utils import evenly_divisible_all_gather
 from scipy.ndimage import binary_erosion, binary_fill_holes, distance_transform_edt, generate_binary_structure
 from torch import Tensor
 
+from planewise.data.datalist import is_whole_volume
 from planewise.errors import InputError
 
 Mask: TypeAlias = Tensor | np.ndarray
@@ -40,12 +48,9 @@ def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[f
     """Mean contour distance of a volume, mm (Bai et al., JCMR 20:65, 2018, used by Bai 2019, Fig. 4).
 
     For each slice, ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)``, where A and B are the two
-    contours and d is the distance from the nearest point of the other contour; then the mean over the slices. Unlike in
-    the average symmetric surface distance, both directions have equal weight, whatever the lengths of the contours.
-
-    As in the public code of that group, only slices in which both segmentations have the structure count, and the
-    contours are outer contours. If the myocardium is a closed ring, its outer contour is the epicardium; if it is open,
-    as in 4ch, it is the whole outline.
+    contours and d is the distance from the nearest point of the other contour; then the mean over the slices. As in the
+    public code of that group, only slices in which both segmentations have the structure count, and the contours are outer
+    contours: of a closed ring of myocardium the epicardium, of an open one, as in 4ch, the whole outline.
 
     Args:
         prediction, reference: masks of one structure ``(i, j, slices)``.
@@ -70,12 +75,10 @@ def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[f
 def cropped(*volumes: Tensor | np.ndarray) -> list[np.ndarray]:
     """Crop masks or label maps of the same shape to the smallest box that contains all values other than zero."""
     arrays = [volume if isinstance(volume, np.ndarray) else volume.cpu().numpy() for volume in volumes]
-    either = np.logical_or.reduce([array != 0 for array in arrays])
-    box: list[slice] = []
-    for axis in range(either.ndim):
-        there = np.flatnonzero(either.any(tuple(other for other in range(either.ndim) if other != axis)))
-        box.append(slice(there[0], there[-1] + 1) if len(there) else slice(0))
-    return [array[tuple(box)] for array in arrays]
+    box = tuple(
+        map(slice, *generate_spatial_bounding_box(np.logical_or.reduce([array != 0 for array in arrays])[None]))
+    )
+    return [array[box] for array in arrays]
 
 
 def _to_the_other(surfaces: Sequence[np.ndarray], spacing: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -138,23 +141,115 @@ def volume_scores(
         ``contour`` is NaN, too. For a single slice, ``assd`` is the distance between the contours in its plane.
     """
     scores: dict[str, dict[str, float | bool]] = {}
-    of_one_slice = prediction.shape[-1] == 1
     labels = cropped(prediction, reference)
     for value, name in structures.items():
         values = value if isinstance(value, tuple) else (value,)
         found, true = (np.logical_or.reduce([volume == one for one in values]) for volume in labels)
-        if not found.any() and not true.any():
-            scores[name] = {"dice": 1.0, "assd": 0.0, "contour": 0.0, "missed": False}
-            continue
         if not found.any() or not true.any():
-            scores[name] = {"dice": 0.0, "assd": math.nan, "contour": math.nan, "missed": True}
+            missed = bool(found.any() or true.any())
+            away = math.nan if missed else 0.0
+            scores[name] = {"dice": float(not missed), "assd": away, "contour": away, "missed": missed}
             continue
         dice = 2 * (found & true).sum() / (found.sum() + true.sum())
         contour = mean_contour_distance(found, true, spacing)
         # all voxels of a single-slice volume are on its surface, so the distance is computed in the plane
-        if of_one_slice:
-            assd = average_surface_distance(found[..., 0], true[..., 0], spacing[:2])
-        else:
-            assd = average_surface_distance(found, true, spacing)
+        surfaces, sizes = ((found, true), spacing)
+        if prediction.shape[-1] == 1:
+            surfaces, sizes = (found[..., 0], true[..., 0]), spacing[:2]
+        assd = average_surface_distance(*surfaces, sizes)
         scores[name] = {"dice": float(dice), "assd": assd, "contour": contour, "missed": False}
     return scores
+
+
+class VolumeDice(Metric):
+    """Mean Dice over all structures and volumes, on the network's grid (Zhang 2024, section 5.2.2).
+
+    The slices of one exam, stack and phase form a volume, and ``Dice = 2 sum_s |P_s n R_s| / sum_s (|P_s| + |R_s|)``
+    includes all of them, with false predictions in slices without the structure. A structure that is absent from both
+    prediction and reference scores 1. With several processes, each gets the score over the slices of all processes.
+
+    Args:
+        dataset: the evaluator's slices; its ``items`` identify the volume of each slice.
+        num_classes: number of classes: the background (0, which is not scored) and the structures.
+        regions: class numbers that are scored together (`planewise.metrics.region_classes`); None scores each structure
+            separately.
+        output_transform: extracts prediction and reference, which are label values ``(B, 1, ...)``, from the engine's
+            output.
+
+    The engine's batch must contain ``index`` ``(B,)``, the rows of the slices in the dataset.
+
+    Raises:
+        InputError: ``output_transform`` returns something else. The error is raised during the run.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        num_classes: int,
+        output_transform: Callable[[Any], Any] = lambda output: output,
+        regions: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        numbers: dict[Hashable, int] = {}
+        self._volume = torch.tensor([numbers.setdefault(_volume(item), len(numbers)) for item in dataset.items])
+        self._regions = [[value] for value in range(1, int(num_classes))] if regions is None else [*map(list, regions)]
+        super().__init__(output_transform=output_transform)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._counts: list[Tensor] = []
+        self._rows: list[Tensor] = []
+
+    @torch.no_grad()
+    def iteration_completed(self, engine: Engine) -> None:
+        # the slices are identified by MONAI's batch, but not by the output
+        batch: Any = engine.state.batch
+        values = self._output_transform(engine.state.output)
+        if (
+            not isinstance(values, (tuple, list))
+            or len(values) != 2
+            or not all(isinstance(each, Tensor) and len(each) == len(batch["index"]) for each in values)
+        ):
+            raise InputError(
+                "VolumeDice needs an output_transform that returns the label values (B, 1, ...) of prediction and reference; "
+                "write \"$lambda output: (output['pred'].argmax(1, keepdim=True), output['label'])\""
+            )
+        self.update((*values, batch["index"]))
+
+    @reinit__is_reduced
+    def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Add a batch, which consists of prediction, reference, and the rows of the slices in the dataset, ``(B,)``."""
+        prediction, reference, rows = output
+        # one byte per pixel, because a one-hot encoding in int64 took a third of the validation time
+        found, true = (values[:, 0].flatten(1).to(torch.uint8) for values in (prediction, reference))
+        counts = []
+        for classes in self._regions:
+            pixels, truth = (_pixels_of(classes, values) for values in (found, true))
+            counts.append(torch.stack([2 * (pixels & truth).sum(dim=1), pixels.sum(dim=1) + truth.sum(dim=1)], dim=1))
+        self._counts.append(torch.stack(counts, dim=-1))
+        self._rows.append(torch.as_tensor(rows))
+
+    def compute(self) -> float:
+        """The mean Dice. It is 0 if there was no slice, so that such an epoch does not become the best one."""
+        if not self._counts:
+            return 0.0
+        counts = evenly_divisible_all_gather(torch.cat(self._counts), concat=True).cpu()
+        volumes = self._volume[evenly_divisible_all_gather(torch.cat(self._rows), concat=True).cpu()]
+        seen, own = volumes.unique(return_inverse=True)
+        shared, held = torch.zeros(len(seen), *counts.shape[1:], dtype=counts.dtype).index_add(0, own, counts).unbind(1)
+        return float(torch.where(held > 0, shared / held.clamp_min(1), 1.0).mean())
+
+
+def _pixels_of(classes: Sequence[int], values: Tensor) -> Tensor:
+    """Whether each pixel has one of the values ``classes``, ``(B, pixels)``, bool."""
+    first, *others = classes
+    found = values == first
+    for value in others:
+        found |= values == value
+    return found
+
+
+def _volume(item: Mapping[str, Any]) -> Hashable:
+    """The key that the slices of one volume share."""
+    # slices that were cut from the same NIfTI file belong together; each DICOM slice has its own file
+    file = str(item["image"]) if is_whole_volume(item["image"]) else None
+    return item["exam"], item.get("stack"), item.get("phase"), item.get("time"), file

@@ -37,12 +37,11 @@ from planewise.networks.named_parts import (
     SliceNet,
     encoder_features,
 )
-from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import (
-    copied_to_channels,
     load_imagenet,
     load_pretrained,
     not_finite,
+    place_network,
     read_weights,
     weights_path,
 )

@@ -12,13 +12,12 @@ class ForestNet(nn.Module):
     """Compute class probabilities from features with a forest of decision trees, which scikit-learn has fitted.
 
     The trees are buffers, so the forest can be saved as a plain state dict (without pickle) and compiled by TorchScript.
-    Before a forest is copied into the network, all classes have equal probabilities.
 
     Args:
         num_features, num_classes: numbers of inputs and outputs.
         num_trees: number of trees.
-        max_nodes: maximum number of nodes per tree. A tree that was fitted to n samples has at most 2 n - 1 nodes.
-        max_depth: maximum number of steps from the root to a leaf. A tree that was fitted to n samples needs at most n - 1.
+        max_nodes, max_depth: largest tree, in nodes and in steps from the root to a leaf. A tree that was fitted to n samples
+            has at most 2 n - 1 nodes, and n - 1 steps.
 
     `forward` takes ``(B, num_features)`` and returns ``(B, num_classes)``.
     """
@@ -50,28 +49,17 @@ class ForestNet(nn.Module):
 
     @torch.jit.unused
     def copy_forest(self, forest: RandomForestClassifier) -> None:
-        """Copy a fitted forest.
-
-        Raises:
-            ValueError: the forest has another number of features, classes or trees than this network, or a tree is too
-                large.
-        """
+        """Copy a fitted forest; a `ValueError` if it has other numbers than this network, or a tree is too large."""
         trees, nodes, classes = self.probability.shape
-        if (len(forest.estimators_), forest.n_features_in_, len(forest.classes_)) != (
-            trees,
-            self.num_features,
-            classes,
-        ):
-            raise ValueError(
-                f"the forest has {len(forest.estimators_)} trees, {forest.n_features_in_} features and "
-                f"{len(forest.classes_)} classes, but the network needs {trees}, {self.num_features} and {classes}"
-            )
+        found = (len(forest.estimators_), forest.n_features_in_, len(forest.classes_))
+        if found != (trees, self.num_features, classes):
+            raise ValueError(f"trees, features, classes: {found}, need {(trees, self.num_features, classes)}")
         for index, estimator in enumerate(forest.estimators_):
             tree = estimator.tree_
             if tree.node_count > nodes or tree.max_depth > self.max_depth:
                 raise ValueError(
-                    f"tree {index} has {tree.node_count} nodes in {tree.max_depth} levels, but the network has room for only "
-                    f"{nodes} nodes in {self.max_depth} levels; raise max_nodes or max_depth"
+                    f"tree {index} has {tree.node_count} nodes in {tree.max_depth} levels, but the network only {nodes} in "
+                    f"{self.max_depth}; raise max_nodes or max_depth"
                 )
             size = tree.node_count
             leaf = tree.children_left < 0

@@ -16,36 +16,27 @@ from planewise.errors import InputError
 
 #: Channels of the five convolutions (Krizhevsky 2014, the one-column form of torchvision's ImageNet weights).
 ALEXNET_FEATURES = (64, 192, 384, 256, 256)
-_ACTIVATION = ("relu", {"inplace": True})
-#: Channels of VGG16's five blocks (Simonyan 2015, Table 1, column D).
-VGG16_FEATURES = (64, 128, 256, 512, 512)
-#: Number of convolutions of each block.
-VGG16_BLOCKS = (2, 2, 3, 3, 3)
+#: Channels and numbers of convolutions of VGG16's five blocks (Simonyan 2015, Table 1, column D).
+VGG16_FEATURES, VGG16_BLOCKS = (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
 #: Layers of DenseNet121's four blocks (Huang 2017, Table 1).
 DENSENET121_BLOCKS = (6, 12, 24, 16)
-#: MONAI's names of the parts of a layer.
+#: Channels of ResNet-50's five levels, and number of blocks of each level after the first (He 2016, Table 1).
+RESNET50_FEATURES, RESNET50_BLOCKS = (64, 256, 512, 1024, 2048), (3, 4, 6, 3)
+_ACTIVATION = ("relu", {"inplace": True})
+#: MONAI's names of the parts of a layer of DenseNet.
 _LAYER = re.compile(r"(denselayer\d+)\.layers\.(norm|conv)([12])\.")
-#: Channels of ResNet-50's five levels (He 2016, Table 1).
-RESNET50_FEATURES = (64, 256, 512, 1024, 2048)
-#: Number of blocks of each level after the first.
-RESNET50_BLOCKS = (3, 4, 6, 3)
 
 
 class _Convolutions(nn.Module):
     """The convolutions of a network with torchvision's names (``features.0.weight``, ...), so that a file of ImageNet weights
-    loads unchanged (`load_imagenet`). Without a file, the initial weights preserve the size of activations (He 2015). There
-    is no normalisation, so with PyTorch's own initialisation, activations would vanish.
-
-    Args:
-        layers: the layers; those in ``taken`` give the outputs.
-        taken: indices of these layers.
-        mode: of `torch.nn.init.kaiming_normal_`.
-    """
+    loads unchanged (`load_imagenet`). The layers with the indices ``taken`` give the outputs. Without a file, the initial
+    weights preserve the size of activations (He 2015, in the ``mode`` of `torch.nn.init.kaiming_normal_`), which would vanish
+    with PyTorch's own initialisation, because there is no normalisation."""
 
     def __init__(self, layers: Sequence[nn.Module], taken: Sequence[int], mode: str) -> None:
         super().__init__()
         self.taken = list(taken)
-        #: the module whose activations saliency uses: the last convolution, after its ReLU
+        # the last convolution, after its ReLU
         self.last_features = f"features.{len(layers) - 2}"
         self.features = nn.Sequential(*layers)
         for layer in layers:
@@ -64,10 +55,8 @@ class _Convolutions(nn.Module):
 
 
 class AlexNetEncoder(_Convolutions):
-    """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3).
-
-    Args:
-        features: channels of the five convolutions.
+    """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3), with ``features``
+    channels.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times ("we stack the T2W images three times"), and returns the
     features of four levels, finest first. If H and W are multiples of 32 and at least 64, the first convolution has H/4 - 1
@@ -76,34 +65,27 @@ class AlexNetEncoder(_Convolutions):
 
     def __init__(self, features: Sequence[int] = ALEXNET_FEATURES) -> None:
         first, second, third, fourth, fifth = _of_length(5, features, "features")
-        layers = [
-            nn.Conv2d(3, first, kernel_size=11, stride=4, padding=2),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(kernel_size=3, stride=2),
-            nn.Conv2d(first, second, kernel_size=5, padding=2),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(kernel_size=3, stride=2),
-            nn.Conv2d(second, third, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(third, fourth, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(fourth, fifth, kernel_size=3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(kernel_size=3, stride=2),
-        ]
+        layers: list[nn.Module] = []
+        for convolution, pooled in (
+            (nn.Conv2d(3, first, kernel_size=11, stride=4, padding=2), True),
+            (nn.Conv2d(first, second, kernel_size=5, padding=2), True),
+            (nn.Conv2d(second, third, kernel_size=3, padding=1), False),
+            (nn.Conv2d(third, fourth, kernel_size=3, padding=1), False),
+            (nn.Conv2d(fourth, fifth, kernel_size=3, padding=1), True),
+        ):
+            layers += [convolution, nn.ReLU(inplace=True), *[nn.MaxPool2d(kernel_size=3, stride=2)] * pooled]
         # the inputs of the max poolings, and the final output
         super().__init__(layers, (1, 4, 11, 12), "fan_in")
         self.out_channels = fifth
-        #: Smallest side of an image, pixels. The last pooling needs an input of 3 x 3.
+        #: Smallest side of an image, pixels: the last pooling needs an input of 3 x 3.
         self.smallest_side = 63
 
 
 class AlexNetDecoder(nn.Module):
     """Combine the levels of `AlexNetEncoder` to one map on the image's grid, like the expanding path of a U-Net.
 
-    The paper does not say how it regresses heatmaps with AlexNet; this decoder is the simplest way. The last step reverses
-    the stride of the first convolution with a transposed convolution of eight pixels, whose output has the size of the image:
-    (H/4 - 2) * 4 + 8 = H.
+    The paper does not say how it regresses heatmaps with AlexNet. The last step reverses the stride of the first convolution
+    with a transposed convolution of eight pixels, whose output has the size of the image: (H/4 - 2) * 4 + 8 = H.
 
     Args:
         features: the encoder's features.
@@ -115,12 +97,8 @@ class AlexNetDecoder(nn.Module):
     def __init__(self, features: Sequence[int] = ALEXNET_FEATURES, norm: str | tuple = "batch") -> None:
         super().__init__()
         first, second, _, _, fifth = features
-        self.levels = nn.ModuleList(
-            [
-                UpCat(2, deep, fine, fine, _ACTIVATION, norm, True)
-                for deep, fine in ((fifth, fifth), (fifth, second), (second, first))
-            ]
-        )
+        pairs = ((fifth, fifth), (fifth, second), (second, first))
+        self.levels = nn.ModuleList([UpCat(2, deep, fine, fine, _ACTIVATION, norm, True) for deep, fine in pairs])
         # half of the finest level's channels, because channels are expensive on the image's own grid
         self.out_channels = max(first // 2, 1)
         #: The sides of an image must be multiples of this number of pixels, so that the output has the image's size.
@@ -152,8 +130,7 @@ class VggEncoder(_Convolutions):
     """The convolutions of VGG (Simonyan 2015; by default VGG16, a backbone of Nakashima), initialised as in torchvision.
 
     Args:
-        features: channels of the five blocks.
-        blocks: number of convolutions of each block.
+        features, blocks: channels of the five blocks, and number of convolutions of each.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of six levels, finest first:
     the end of each block at H to H/16, and the end of the last block after pooling at H/32.
@@ -205,7 +182,6 @@ class ResNetEncoder(ResNet):
             bias_downsample=False,
         )
         self.out_channels = int(features[-1])
-        #: the module whose activations saliency uses
         self.last_features = "layer4"
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -218,9 +194,6 @@ class ResNetEncoder(ResNet):
 
 class DenseNetEncoder(DenseNet):
     """MONAI's densely connected network in 2D (Huang 2017; by default DenseNet121, a backbone of Nakashima).
-
-    In torchvision's file of ImageNet weights (``densenet121-a639ec97.pth``), the layers inside a block have other names;
-    `from_public` translates them (`load_imagenet`).
 
     Args:
         init_features: channels of the first convolution.
@@ -243,11 +216,10 @@ class DenseNetEncoder(DenseNet):
             block_config=_of_length(4, blocks, "blocks"),
         )
         self.out_channels = int(self.class_layers.out.in_features)
-        # the classifier is removed, because it is never used; training in several processes would wait for its gradient
+        # training in several processes would wait for the gradient of the classifier, which is never used
         self.class_layers = nn.Identity()
         #: Smallest side of an image, pixels. The image is halved five times.
         self.smallest_side = 29
-        #: the module whose activations saliency uses
         self.last_features = "features.norm5"
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -264,18 +236,13 @@ class DenseNetEncoder(DenseNet):
         return [_public(name) for name in self.state_dict() if not name.endswith("num_batches_tracked")]
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename the weights of a public file to the names of this network.
-
-        Args:
-            weights: weights with the names of `public_names`; weights with other names keep them.
-        """
+        """Rename the weights of a public file to the names of this network; other weights keep their names."""
         own = {_public(name): name for name in self.state_dict()}
         return {own.get(name, name): value for name, value in weights.items()}
 
 
 def _public(name: str) -> str:
-    """The name of a weight in torchvision's file of 2017, such as ``denselayer1.norm.1.weight`` for
-    ``denselayer1.layers.norm1.weight``."""
+    # torchvision's file of 2017 has denselayer1.norm.1.weight for denselayer1.layers.norm1.weight
     return _LAYER.sub(r"\1.\2.\3.", name)
 
 

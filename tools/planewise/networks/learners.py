@@ -1,5 +1,4 @@
-"""The trained parts of methods that discard a part after training: SimCLR, BYOL, SimSiam, contrastive predictive coding,
-and a second task."""
+"""The trained parts of methods that discard a part after training."""
 
 from __future__ import annotations
 
@@ -15,11 +14,8 @@ from planewise.geometry import inverted_pyramids, predicted_patches
 
 
 class SimClrLearner(nn.Module):
-    """A network that computes embeddings, followed by a projector (f and g in Chen 2020, section 2.1).
-
-    Args:
-        network: maps ``(B, C, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
-        projector: maps embeddings to ``(B, P)``.
+    """A network that maps ``(B, C, H, W)`` to embeddings ``(B, D)``, followed by a projector to ``(B, P)`` (f and g in Chen
+    2020, section 2.1). Only the network is kept after training, as in the following learners.
 
     `forward` takes the two views of each slice as channels, ``(B, 2 C, H, W)``, runs them as one batch, and returns
     ``(B, 2, P)``.
@@ -41,12 +37,10 @@ class SimClrLearner(nn.Module):
 class ByolLearner(nn.Module):
     """An online network with projector and predictor, and a target network with projector (Grill 2020, section 3.1).
 
-    The target is never trained. Instead, `follow` moves its weights towards the online weights. It has its own batch
-    statistics.
+    The target is never trained; `follow` moves its weights towards the online weights. It has its own batch statistics.
 
     Args:
-        network: maps ``(B, C, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
-        projector: maps embeddings to ``(B, P)``.
+        network, projector: as for `SimClrLearner`.
         predictor: maps ``(B, P)`` to ``(B, P)``.
 
     `forward` takes the two views of each slice as channels, ``(B, 2 C, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
@@ -70,11 +64,8 @@ class ByolLearner(nn.Module):
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """Update the target weights xi from the online weights theta: ``xi <- tau xi + (1 - tau) theta``.
-
-        Args:
-            momentum: tau; 1 leaves the target unchanged.
-        """
+        """Update the target weights xi from the online weights theta: ``xi <- tau xi + (1 - tau) theta``, with the momentum
+        tau."""
         online = [*self.network.parameters(), *self.projector.parameters()]
         target = [*self.target_network.parameters(), *self.target_projector.parameters()]
         for slow, fast in zip(target, online, strict=True):
@@ -84,12 +75,11 @@ class ByolLearner(nn.Module):
 class SimSiamLearner(nn.Module):
     """A network with a projector, followed by a predictor (f and h in Chen and He 2021, section 3).
 
-    Both views go through the same weights. There is no momentum network and no comparison with other slices. Only one thing
-    keeps the embeddings from collapsing: no gradient flows through the projections.
+    Both views go through the same weights. Only one thing keeps the embeddings from collapsing: no gradient flows through
+    the projections.
 
     Args:
-        network: maps ``(B, C, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
-        projector: maps embeddings to ``(B, P)``.
+        network, projector: as for `SimClrLearner`.
         predictor: maps ``(B, P)`` to ``(B, P)``.
 
     `forward` takes the two views of each slice as channels, ``(B, 2 C, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
@@ -106,8 +96,7 @@ class SimSiamLearner(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         if self.training and len(views) < 2:
             raise InputError(
-                "every batch needs at least 2 slices for the batch statistics of the heads, got 1; choose a --batch_size of "
-                "2 or more that does not leave one slice over (--samples_per_epoch)"
+                "every batch needs at least 2 slices, got 1; choose a --batch_size that leaves no single slice over"
             )
         projected = [self.projector(self.network(view)) for view in views.chunk(2, dim=1)]
         return torch.stack([torch.stack([self.predictor(z), z.detach()], dim=1) for z in projected], dim=1)
@@ -122,7 +111,7 @@ class PredictiveCodingLearner(nn.Module):
     W_l c_ijk`` (van den Oord 2018, Eq. 3), which is compared with the embeddings of all patches by the dot product.
 
     Args:
-        network: maps patches to features ``(B, D)``; only this part is kept after training.
+        network: maps patches to features ``(B, D)``.
         projector: maps features to embeddings; its attribute ``out_channels`` is the width of the embeddings.
         patches_per_side: number of patches along each side of the grid.
         rows_ahead: number of predicted rows.
@@ -152,20 +141,14 @@ class PredictiveCodingLearner(nn.Module):
         self.patches = patches_per_side**spatial_dims
         known, length = inverted_pyramids(patches_per_side, spatial_dims)
         asked = predicted_patches(patches_per_side, spatial_dims, rows_ahead)
-        # these tensors are not saved with the weights, because the network computes them when it is built
+        # not saved with the weights, because the network computes them when it is built
         self.register_buffer("known", known, persistent=False)
         self.register_buffer("last", length - 1, persistent=False)
         self.register_buffer("asked", asked.context * rows_ahead + asked.ahead - 1, persistent=False)
 
     def contexts(self, embedded: Tensor) -> Tensor:
-        """Compute the context of every patch that has a row after it.
-
-        Args:
-            embedded: embeddings of all patches, ``(B, P, D)``.
-
-        Returns:
-            ``(B, M, context_features)``; context m belongs to patch m.
-        """
+        """The context of every patch that has a row after it, ``(B, M, context_features)``, from the embeddings of all
+        patches, ``(B, P, D)``; context m belongs to patch m."""
         sequences = embedded[:, self.known]
         states, _ = self.context(sequences.flatten(0, 1))
         states = states.unflatten(0, sequences.shape[:2])
@@ -186,28 +169,20 @@ class PredictiveCodingLearner(nn.Module):
             return predicted.index_select(1, self.asked) @ embedded.transpose(1, 2)
 
 
-#: Parts that both tasks share.
-SHARED = ("encoder", "decoder")
-
-
 class TwoHeadLearner(nn.Module):
     """The weights of a network, and of the head of another task on the same encoder and decoder (Bai 2019, Fig. 2d).
 
-    The other task's network uses the encoder and the decoder of the first network instead of its own. If it has no
-    decoder (for locations), it shares only the encoder. The names of the first network's weights do not change; the names
-    of the other head's weights begin with ``other.``. There is no `forward`, because each task runs its own network.
-
-    Args:
-        network: the network to keep, with an `encoder`, a `decoder` and a `head`.
-        other: the network of the other task, which is changed in place.
+    The other task's network, which is changed in place, uses the encoder and the decoder of the network to keep, or only the
+    encoder if it has no decoder (for locations). The names of the first network's weights do not change; the names of the
+    other head's weights begin with ``other.``. There is no `forward`, because each task runs its own network.
     """
 
     def __init__(self, network: nn.Module, other: nn.Module) -> None:
         super().__init__()
-        for name in SHARED:
-            if getattr(other, name, None) is None:
-                continue
-            setattr(other, name, getattr(network, name))
+        shared = ("encoder", "decoder")
+        for name in shared:
+            if getattr(other, name, None) is not None:
+                setattr(other, name, getattr(network, name))
         for name, part in network.named_children():
             setattr(self, name, part)
-        self.other = nn.ModuleDict({name: part for name, part in other.named_children() if name not in SHARED})
+        self.other = nn.ModuleDict({name: part for name, part in other.named_children() if name not in shared})

@@ -1,5 +1,4 @@
-"""Networks of named parts, some of which may be frozen: the base class, an encoder alone, an encoder with a decoder and a
-head, one encoder for several pieces; and heads."""
+"""Networks of named parts, some of which may be frozen, and heads."""
 
 from __future__ import annotations
 
@@ -13,11 +12,8 @@ from planewise.parse_bool import parse_bool
 
 
 class NamedParts(nn.Module):
-    """A network with named parts (`encoder`, `decoder`, `head`). Weights move between bundles by these names
-    (`load_pretrained`).
-
-    A frozen part is not trained, and keeps its batch statistics.
-    """
+    """A network with named parts (`encoder`, `decoder`, `head`), by which weights move between bundles (`load_pretrained`). A
+    frozen part is not trained, and keeps its batch statistics."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,13 +44,12 @@ def normalises_by_batch(network: nn.Module) -> bool:
 
 
 class EmbeddingNet(NamedParts):
-    """An encoder, followed by average pooling of its deepest level. Contrastive methods train and transfer this part.
+    """An encoder, followed by average pooling of its deepest level, as contrastive methods train and transfer it.
 
     Args:
         encoder: module that returns the features of every level, finest first, and has the attribute ``out_channels``.
 
-    `forward` takes the encoder's input, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, and returns
-    ``(B, encoder.out_channels)``, like `encoder_features`.
+    `forward` is `encoder_features`, for TorchScript.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -67,17 +62,14 @@ class EmbeddingNet(NamedParts):
 
 
 def encoder_features(network: nn.Module, image: Tensor) -> Tensor:
-    """The features of images: averages over the deepest level of an encoder.
-
-    The encoder of every pretext has such features, whatever its head, so they can be used to compare pretexts.
+    """The features of images: averages over the deepest level of an encoder, which every pretext has.
 
     Args:
-        network: network with an ``encoder`` that returns the features of its levels, finest first (`UNetEncoder`,
-            `AlexNetEncoder`).
+        network: network with an ``encoder`` that returns the features of its levels, finest first.
         image: the encoder's input, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``.
 
     Returns:
-        ``(B, D)``.
+        ``(B, encoder.out_channels)``.
     """
     return network.encoder(image)[-1].flatten(2).mean(dim=2)
 
@@ -91,20 +83,15 @@ class SliceNet(NamedParts):
 
     Args:
         encoder: module that returns the features of every level, finest first.
-        decoder: module that combines these features to one map on the image's grid, and has ``out_channels``; None if
-            there are no maps.
+        decoder: module that combines these features to one map on the image's grid, and has ``out_channels``.
         num_maps: number of maps; 0 needs no decoder.
         location: head on the encoder's last features, which returns ``(B, 1)``; None if no location is predicted.
-        frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
+        frozen: parts (``"encoder"``, ``"decoder"``) that are not trained.
         spatial_dims: 2 for images, 3 for volumes; it must be the same as for the parts.
         background_prob: probability of class 0 that a new segmentation head predicts everywhere; the other classes share the
-            rest (Lin 2017, focal loss, section 4.1, for two classes). The network then does not have to learn first how
-            rare the other classes are. With None, torch's initialisation is kept, which gives all classes about the same
-            probability.
+            rest (Lin 2017, focal loss, section 4.1, for two classes), so that the network need not learn how rare they are.
+            None keeps torch's initialisation: all classes have about the same probability.
 
-    Example:
-        >>> encoder = UNetEncoder(features=(16, 32, 64))
-        >>> SliceNet(encoder, UNetDecoder(features=(16, 32, 64)), num_maps=2, location=LocationHead(64))
     """
 
     def __init__(
@@ -157,17 +144,16 @@ class SharedEncoderNet(NamedParts):
     """Classify several pieces of an image together. Each piece goes through the same `encoder`.
 
     The pieces are two slices to be ordered (Zhang, P. et al. 2017), or the tiles of a jigsaw puzzle (Noroozi and Favaro
-    2016). The features of each piece are averages over the encoder's deepest level. With `piece_features`, a fully
-    connected layer reduces the features of each piece to this width (Taleb 2020, appendix A: "each extracted patch is
-    represented using an embedding vector"). The features of all pieces are concatenated, and go through the fully
-    connected layers of the `head`.
+    2016). The features of each piece are averages over the encoder's deepest level; those of all pieces are concatenated,
+    and go through the fully connected layers of the `head`.
 
     Args:
         encoder: module that returns the features of every level of a piece, finest first, and has ``out_channels``.
         pieces: number of pieces, P.
         num_outputs: number of logits.
         head_features: widths of the head's layers before the last, each followed by ReLU.
-        piece_features: width of the layer that reduces the features of each piece; None adds no such layer.
+        piece_features: width of a fully connected layer that first reduces the features of each piece (Taleb 2020, appendix
+            A: "each extracted patch is represented using an embedding vector"); None adds no such layer.
 
     `forward` takes ``(B, P * C, H, W)`` or, for volumes, ``(B, P * C, H, W, D)``, with the C channels of one piece after
     another, and returns ``(B, num_outputs)``.
@@ -199,18 +185,12 @@ class SharedEncoderNet(NamedParts):
 
 
 class ProjectionHead(nn.Module):
-    """Fully connected layers with batch normalisation and ReLU between them.
-
-    The projectors of SimCLR and BYOL, and BYOL's predictor, have two layers. SimSiam's projector has three layers,
-    followed by another normalisation. Each process normalises its own batch, unless ``sync_batch_norm`` of
-    ``configs/multi_gpu_train.yaml`` synchronises the processes (only on GPUs).
+    """Fully connected layers with batch normalisation and ReLU between them: two in the projectors of SimCLR and BYOL and in
+    BYOL's predictor; three, followed by another normalisation, in SimSiam's projector.
 
     Args:
-        in_channels: width of the embedding.
-        hidden: width of all layers except the last.
-        out_channels: width of the last layer.
-        norm: ``"batch"`` or ``"none"``.
-        layers: number of layers.
+        in_channels, hidden, out_channels: widths of the embedding, of all layers except the last, and of the last.
+        norm, layers: ``"batch"`` or ``"none"``, and the number of layers.
         last_norm: whether the last layer is also followed by a normalisation.
 
     `forward` takes ``(B, in_channels)`` and returns ``(B, out_channels)``.
@@ -226,8 +206,6 @@ class ProjectionHead(nn.Module):
         last_norm: bool | str = False,
     ) -> None:
         super().__init__()
-        if norm not in ("batch", "none"):
-            raise ValueError(f"the norm of a projection head must be 'batch' or 'none', got {norm!r}")
         parts: list[nn.Module] = []
         for width in [in_channels, *[hidden] * (layers - 2)]:
             # there is no bias before a normalisation, because the normalisation would remove it
@@ -246,15 +224,11 @@ def _norm(norm: str, width: int) -> list[nn.Module]:
 
 
 class LocationHead(nn.Module):
-    """Predict the relative location from the encoder's last feature map (Zhang 2024, Fig. 1, bottom).
+    """Predict the relative location from the averages of the encoder's last feature map by one linear layer (Zhang 2024,
+    Fig. 1, bottom).
 
-    The averages of the feature map go through one linear layer.
-
-    Args:
-        in_channels: channels of the feature map.
-        spatial_dims: 2 for images, 3 for volumes.
-
-    `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` for volumes, and returns ``(B, 1)``.
+    `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` with ``spatial_dims`` 3, and returns
+    ``(B, 1)``.
     """
 
     def __init__(self, in_channels: int, spatial_dims: int = 2) -> None:

@@ -1,5 +1,4 @@
-"""Classifiers of whole stacks, from their slices and from the slices of a heart at end-diastole and end-systole, and the
-places on which a prediction is based."""
+"""Classifiers of whole stacks, also at end-diastole and end-systole, and the places on which a prediction is based."""
 
 from __future__ import annotations
 
@@ -19,9 +18,8 @@ from planewise.parse_bool import parse_bool
 
 
 class StackClassifier(NamedParts):
-    """Run an encoder on every slice, pool its features, and apply a linear layer (Bien 2018).
-
-    The features are averaged over each slice, and then the maximum over the slices is taken.
+    """Run an encoder on every slice, average its features over each slice, take the maximum over the slices, and apply a
+    linear layer (Bien 2018).
 
     Args:
         encoder: module that returns the features of every level of slices ``(N, 1, H, W)``, finest first, and has
@@ -59,15 +57,12 @@ class StackClassifier(NamedParts):
 
 
 def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
-    """Put the features of real slices at the slices' positions in the padded batch, and fill the other positions.
+    """Put the features of real slices at the slices' positions in the padded batch, ``(N, C)``, and fill the other positions.
 
     Args:
         features: features of only the real slices, ``(n, C)``, or of all slices, ``(N, C)``.
         there: whether each slice is real instead of padding, ``(N,)``, bool, with n true values.
         fill: value for the padding slices.
-
-    Returns:
-        ``(N, C)``.
     """
     # both cases must also work in TorchScript
     if features.shape[0] == there.shape[0]:
@@ -78,24 +73,19 @@ def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
 
 
 class TwoPhaseClassifier(NamedParts):
-    """Run one encoder for each phase, concatenate their features, and apply a linear layer (Nakashima 2022, section 5.1).
-
-    The features of a slice are averages over the deepest level of the encoder. The features of a phase are means over its
-    slices.
+    """Run one encoder for each phase, concatenate the means of their features over the slices, and apply a linear layer
+    (Nakashima 2022, section 5.1).
 
     Args:
-        encoder: module that returns the features of every level of slices ``(N, 1, H, W)``, finest first, and has
-            ``out_channels``. It processes end-diastole, and a copy of it processes end-systole. Both start from the
-            same weights, but are trained separately.
+        encoder: as for `StackClassifier`. It processes end-diastole, and a copy of it processes end-systole. Both start
+            from the same weights, but are trained separately.
         num_classes: number of outputs, one logit each.
         frozen: parts that are not trained; ``"encoder"`` means both encoders.
         standardize: whether to standardise each feature to mean 0 and standard deviation 1 (batch normalisation without
-            weights) before the linear layer. Without this, the layer does not converge if the mean of a feature is large
-            compared with its spread.
+            weights) before the linear layer, which otherwise does not converge if a mean is large compared with the spread.
 
     `forward` takes stacks at both phases, ``(B, 2, H, W, S)``, with end-diastole first, and returns logits
-    ``(B, num_classes)``. If the exams of a batch have different numbers of slices, it also takes ``mask`` ``(B, S)``, which
-    is true for real slices. In the state dict, the encoders are named ``encoder.ed`` and ``encoder.es``.
+    ``(B, num_classes)``; ``mask`` is as for `StackClassifier`. The encoders are named ``encoder.ed`` and ``encoder.es``.
     """
 
     def __init__(
@@ -122,9 +112,7 @@ class TwoPhaseClassifier(NamedParts):
             return self.head(self.standard(self._of_slices(folded).reshape(batch, slices, -1).mean(dim=1)))
         there = mask.to(torch.bool).reshape(-1)
         if self.by_batch and self.encoder.training:
-            # padding slices are left out, because batch normalisation would learn from them; without batch normalisation,
-            # they stay, because selecting slices makes the host wait for a GPU
-            folded = folded[:, there]
+            folded = folded[:, there]  # as in StackClassifier
         features = at_their_slices(self._of_slices(folded), there, 0.0).reshape(batch, slices, -1)
         features = features.sum(dim=1) / there.reshape(batch, slices).sum(dim=1, keepdim=True).clamp_min(1)
         return self.head(self.standard(features))
@@ -159,16 +147,8 @@ class _Phases(nn.Module):
 
 
 def load_both_phases(network: TwoPhaseClassifier, path: str | Path | None) -> TwoPhaseClassifier:
-    """Copy the weights of an encoder into the encoders of both phases with `load_pretrained`, and return the network.
-
-    Args:
-        network: the network, which is changed in place.
-        path: weights of a pretext, or a public file for the encoder. Weights of another `TwoPhaseClassifier` are loaded
-            into the same parts. None (or the text null or none) loads nothing.
-
-    Raises:
-        InputError: see `load_pretrained`.
-    """
+    """Copy the weights of an encoder into those of both phases like `load_pretrained`, and return the network. Weights of
+    another `TwoPhaseClassifier` are loaded into the same parts."""
     if path in NO_WEIGHTS or any(name.startswith("encoder.ed.") for name in read_weights(path)):
         return load_pretrained(network, path)
     load_pretrained(EmbeddingNet(network.encoder.ed), path)
@@ -177,32 +157,25 @@ def load_both_phases(network: TwoPhaseClassifier, path: str | Path | None) -> Tw
 
 
 def saliency_maps(network: nn.Module, image: Tensor, output: int) -> Tensor:
-    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a classifier.
-
-    A `StackClassifier` takes the maximum of each feature over the slices. Gradients flow back only to the slice with the
-    maximum, so slices without influence have empty maps.
+    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a classifier. Slices of a `StackClassifier` without influence
+    have empty maps, because gradients flow back only to the slice with the maximum.
 
     Args:
-        network: the classifier, on any device, which stays unchanged. Its encoder, or the encoders of both phases
-            (`TwoPhaseClassifier`), name the module to use in ``last_features``. (MONAI's `GradCAM` does not remove its hooks,
-            so each picture would need a copy of the network.)
+        network: the classifier, on any device, which stays unchanged: MONAI's `GradCAM` would not remove its hooks. Its
+            encoders name the module to use in ``last_features``.
         image: one stack, ``(C, H, W, S)``, without padding slices, or one photograph, ``(C, H, W)``; preprocessed.
         output: index of the output.
 
     Returns:
-        Maps ``(S, H, W)`` on the image's grid, on the CPU, not negative, scaled to a maximum of 1 over the image; for two
-        phases ``(2, S, H, W)``. For a photograph, S is 1.
+        Maps ``(S, H, W)`` on the image's grid, on the CPU, scaled to [0, 1]; for two phases ``(2, S, H, W)``. For a
+        photograph, S is 1.
     """
     encoder = network.encoder
     encoders = [encoder.ed, encoder.es] if hasattr(encoder, "ed") else [encoder]
     image = image.to(next(network.parameters()).device)
     kept: list[Tensor] = []
-    handles = [
-        encoder.get_submodule(encoder.last_features).register_forward_hook(
-            lambda module, inputs, result: kept.append(result)
-        )
-        for encoder in encoders
-    ]
+    modules = [each.get_submodule(each.last_features) for each in encoders]
+    handles = [each.register_forward_hook(lambda module, inputs, result: kept.append(result)) for each in modules]
     try:
         with eval_mode(network), torch.enable_grad():
             # call forward itself, because a compiled network ignores new hooks; a frozen network needs an image with a

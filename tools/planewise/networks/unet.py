@@ -1,5 +1,4 @@
-"""The U-Net of Zhang 2024 and that of residual blocks in Taleb 2020, each as an encoder and a decoder with weights that move
-between bundles by name."""
+"""The U-Net of Zhang 2024 and that of residual blocks in Taleb 2020, each as an encoder and a decoder."""
 
 from __future__ import annotations
 
@@ -32,20 +31,14 @@ class LevelsEncoder(nn.Module):
 
 
 class LevelsDecoder(nn.Module):
-    """``levels`` that each double the grid and concatenate the encoder's features on the new grid.
+    """``levels`` that each double the grid and concatenate the encoder's features on the new grid, starting with the deepest
+    level, and an ``unstem`` that returns to the image's grid.
 
     Raises:
         ValueError: a side of the image cannot be halved as often as there are levels.
     """
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        return self.climb(features)
-
-    def climb(self, features: list[Tensor]) -> Tensor:
-        """Run all levels, from the deepest to the finest.
-
-        This is a separate method, because TorchScript does not support ``super().forward``.
-        """
         x, times = features[-1], 2 ** (len(features) - 1)
         for axis in range(2, x.dim()):
             if features[0].shape[axis] != times * x.shape[axis]:
@@ -54,29 +47,24 @@ class LevelsDecoder(nn.Module):
                 )
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
-        return x
+        return self.unstem(x)
 
 
 def level_pairs(features: Sequence[int]) -> list[tuple[int, int]]:
-    """The channels of each level and of the next deeper level, in order from the finest level.
-
-    Raises:
-        InputError: there is only one level.
-    """
+    """The channels of each level and of the next deeper level, finest first; an `InputError` if there is only one level."""
     if len(features) < 2:
         raise InputError(f"--features must be at least two widths, one for each level of a U-Net, got {list(features)}")
     return list(zip(features[:-1], features[1:], strict=True))
 
 
 class UNetEncoder(LevelsEncoder):
-    """Contracting path: two 3x3 convolutions per level. Between levels, max pooling halves the grid.
+    """Contracting path: two 3x3 convolutions per level, with max pooling between levels.
 
     Args:
         features: channels of each level, from the finest.
         in_channels: channels of the image.
         stem_stride: 1 in the paper. With 2 or 4, the path starts with a strided convolution, so that the finest level
-            works on a coarser grid; a decoder with the same stride returns to the image's grid. If the finest level has
-            few channels, as in the demo, this saves most of the time.
+            works on a coarser grid, which saves most of the time; the decoder needs the same stride.
         norm: MONAI's name of the normalisation.
         spatial_dims: 2 for images, 3 for volumes, which have 3x3x3 convolutions.
 
@@ -94,14 +82,13 @@ class UNetEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = features[-1]
-        #: Smallest side of an image, pixels. Max pooling halves the image between levels.
+        #: Smallest side of an image, pixels.
         self.smallest_side = stem_stride * 2 ** (len(features) - 1)
-        stem: nn.Module = nn.Identity()
+        self.stem: nn.Module = nn.Identity()
         if stem_stride > 1:
-            stem = _patchwise(spatial_dims, in_channels, features[0], stem_stride, norm, transposed=False)
+            self.stem = _patchwise(spatial_dims, in_channels, features[0], stem_stride, norm, transposed=False)
             in_channels = features[0]
-        self.stem = stem
-        # the bias is kept as in the paper, although the batch normalisation after the convolution makes it redundant
+        # the bias is kept as in the paper, although the batch normalisation makes it redundant
         first = TwoConv(spatial_dims, in_channels, features[0], _ACTIVATION, norm, True)
         downs = [Down(spatial_dims, fine, deep, _ACTIVATION, norm, True) for fine, deep in level_pairs(features)]
         self.levels = nn.ModuleList([first, *downs])
@@ -136,23 +123,16 @@ class UNetDecoder(LevelsDecoder):
         self.out_channels = features[0]
         #: The sides of an image must be multiples of this number of pixels, so that the output has the image's size.
         self.side_multiple = stem_stride * 2 ** (len(features) - 1)
-        unstem: nn.Module = nn.Identity()
+        self.unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
-            unstem = _patchwise(spatial_dims, features[0], self.out_channels, stem_stride, norm, transposed=True)
-        self.unstem = unstem
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        return self.unstem(self.climb(features))
+            self.unstem = _patchwise(spatial_dims, features[0], features[0], stem_stride, norm, transposed=True)
 
 
 def _patchwise(
     spatial_dims: int, in_channels: int, out_channels: int, stride: int, norm: str | tuple, transposed: bool
 ) -> nn.Module:
-    """A convolution of non-overlapping patches, or the transposed convolution, with normalisation and ReLU.
-
-    Without normalisation and ReLU, the head's 1x1 convolution would get only linear features, and a segmentation would learn
-    only the easiest class.
-    """
+    """A convolution of non-overlapping patches, or the transposed convolution, with normalisation and ReLU: the head's 1x1
+    convolution would otherwise get only linear features, and a segmentation would learn only the easiest class."""
     return Convolution(
         spatial_dims,
         in_channels,
@@ -169,10 +149,8 @@ def _patchwise(
 
 
 class ResidualEncoder(LevelsEncoder):
-    """Contracting path: a convolution on the image, and a residual block for each level (Taleb 2020, appendix A).
-
-    Every block except the first halves the grid with its stride. Only ``stem`` sees the image, so a network for more
-    channels than in pretraining differs in a single layer (`load_pretrained`).
+    """Contracting path: a convolution on the image, ``stem``, and a residual block for each level, of which every one except
+    the first halves the grid with its stride (Taleb 2020, appendix A).
 
     Args:
         features: channels of each level, from the finest.
@@ -214,9 +192,6 @@ class ResidualDecoder(LevelsDecoder):
 
     `forward` takes the encoder's features and returns ``(B, out_channels, H, W, D)`` or, for images,
     ``(B, out_channels, H, W)``, on the image's grid.
-
-    Raises:
-        ValueError: a side of the image is not a multiple of ``2^(levels - 1)``.
     """
 
     def __init__(
@@ -229,6 +204,7 @@ class ResidualDecoder(LevelsDecoder):
                 for fine, deep in reversed(level_pairs(features))
             ]
         )
+        self.unstem = nn.Identity()
         self.out_channels = int(features[0])
         #: The sides of an image must be multiples of this number of voxels, so that the output has the image's size.
         self.side_multiple = 2 ** (len(features) - 1)

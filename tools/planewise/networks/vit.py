@@ -1,5 +1,4 @@
-"""A vision transformer as an encoder, a decoder that returns to the image's grid, as in UNETR, and the masked autoencoder of
-He et al. 2022: a transformer that sees some patches, and another one that predicts the other patches."""
+"""A vision transformer as an encoder, a decoder to the image's grid, as in UNETR, and the masked autoencoder (He 2022)."""
 
 from __future__ import annotations
 
@@ -25,13 +24,11 @@ _BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 class ViTEncoder(nn.Module):
     """The vision transformer (Dosovitskiy 2021; by default ViT-B/16), built from MONAI's blocks.
 
-    The state dict has the names of MONAI's `MaskedAutoEncoderViT` (``cls_token``, ``patch_embedding``, ``blocks.0`` and so
-    on; the last block is the final normalisation), so the weights of that network load by name. Files of timm and of the
-    authors of the masked autoencoder (He 2022) load through `from_public` (`load_imagenet`).
+    The state dict has the names of MONAI's `MaskedAutoEncoderViT`; the last block is the final normalisation. Files of timm
+    and of the authors of the masked autoencoder (He 2022) load through `from_public` (`load_imagenet`).
 
     Args:
-        image_size: side of the image for which positions are embedded, pixels; for other sizes, the embeddings are
-            resampled.
+        image_size: side of the image for which positions are embedded, pixels; other sizes are resampled.
         patch_size: side of a patch, pixels; a power of two.
         hidden_size: width of a patch's token.
         mlp_dim: width of the hidden layer of a block.
@@ -39,9 +36,9 @@ class ViTEncoder(nn.Module):
         num_heads: number of attention heads.
 
     `forward` takes ``(B, 1, H, W)``, with sides that are multiples of ``patch_size``. It returns the image itself, followed
-    by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` at ``log2(patch_size)`` evenly spaced depths. For ViT-B/16,
-    they come after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The last map comes after the final
-    normalisation. The class token takes part in the attention, but is left out of the maps.
+    by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` at ``log2(patch_size)`` evenly spaced depths; for ViT-B/16,
+    after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The last map comes after the final normalisation. The
+    class token is left out of the maps.
     """
 
     def __init__(
@@ -57,18 +54,16 @@ class ViTEncoder(nn.Module):
         levels = int(patch_size).bit_length() - 1
         if patch_size < 2 or patch_size != 2**levels or image_size % patch_size:
             raise InputError(
-                f"--patch_size must be a power of two that divides --image_size {image_size}, got {patch_size}; set it to 8 "
-                "or 16, and --image_size to a multiple of it"
+                f"--patch_size must be a power of two that divides {image_size=}, got {patch_size}; set 16"
             )
         if num_layers < levels or hidden_size % num_heads:
             raise InputError(
-                f"--num_layers must be at least {levels} for patches of {patch_size} pixels, got {num_layers}; and "
-                f"--hidden_size a multiple of --num_heads {num_heads}, got {hidden_size}"
+                f"--num_layers must be at least {levels}, got {num_layers}; and --hidden_size a multiple of --num_heads, got "
+                f"{hidden_size} and {num_heads}"
             )
         self.patch_size = patch_size
         self.side = image_size // patch_size
         self.out_channels = hidden_size
-        #: the module whose activations saliency uses
         self.last_features = "deepest"
         #: indices of the blocks whose outputs are returned; the last index is that of the normalisation after all blocks
         self.taken = [num_layers * level // levels - 1 for level in range(1, levels)] + [num_layers]
@@ -101,7 +96,7 @@ class ViTEncoder(nn.Module):
         return levels
 
     def public_names(self) -> list[str]:
-        """The names of this transformer's weights in a file of timm or of the authors of the masked autoencoder."""
+        """The names of this transformer's weights in a public file."""
         blocks = [f"blocks.{number}.{part}" for number in range(len(self.blocks) - 1) for part in _BLOCK]
         pairs = [f"{name}.{kind}" for name in ("patch_embed.proj", *blocks, "norm") for kind in ("weight", "bias")]
         return ["cls_token", "pos_embed", *pairs]
@@ -110,11 +105,7 @@ class ViTEncoder(nn.Module):
         """Convert the weights of a public file to this transformer's names, to its image size, and to a single channel.
 
         Kernels are summed over their three channels, which has the same effect as repeating a slice three times. The
-        position embedding of the class token is added to the token. The other position embeddings are resampled if the
-        file is for another image size.
-
-        Args:
-            weights: weights with the names of `public_names`; weights with other names keep them.
+        position embedding of the class token is added to the token. Weights with other names than `public_names` keep them.
 
         Raises:
             InputError: the position embeddings do not match a square grid and one class token.
@@ -133,27 +124,19 @@ class ViTEncoder(nn.Module):
         patches = positions[:, 1:]
         side = round(patches.shape[1] ** 0.5)
         if side * side != patches.shape[1]:
-            raise InputError(
-                f"pos_embed must have the positions of a square grid and one class token, got {positions.shape[1]} "
-                "positions; use weights for square images with a class token and no further tokens"
-            )
-        same = side == self.side
-        named["patch_embedding.position_embeddings"] = (
-            patches if same else _resampled(patches, side, self.side, self.side)
-        )
-        return named
+            raise InputError(f"pos_embed must be a square grid and one class token, got {positions.shape[1]} positions")
+        resampled = patches if side == self.side else _resampled(patches, side, self.side, self.side)
+        return named | {"patch_embedding.position_embeddings": resampled}
 
 
 class ViTDecoder(nn.Module):
     """Combine the levels of `ViTEncoder` to one map on the image's grid, as in UNETR (Hatamizadeh 2022, Fig. 1).
 
-    First, levels of different sizes are made: a residual block makes the finest level from the image, and transposed
-    convolutions make the others from all depths but the last. Then the path goes up from the last depth. Each level has a
-    transposed convolution, a concatenation, and a residual block.
+    A residual block makes the finest level from the image, and transposed convolutions make the others from all depths but
+    the last. The path goes up from the last depth: a transposed convolution, a concatenation and a residual block per level.
 
     Args:
-        features: channels of the levels, starting with the finest, which is on the image's grid. There is one level for
-            each halving of the resolution from pixels to patches.
+        features: channels of the levels, finest first, one for each halving of the resolution from pixels to patches.
         hidden_size: width of the encoder's tokens.
         norm: MONAI's name of the normalisation.
 
@@ -216,13 +199,11 @@ class MaskedViT(NamedParts):
     """MONAI's `MaskedAutoEncoderViT` with parts named `encoder` and `decoder`, and with images as input and output.
 
     The encoder sees only the visible patches, and the decoder sees all positions. A patch counts as hidden if all its pixels
-    are 0, as after `MaskPatchesd`, which hides the same number of patches in every image. If these numbers
-    differ within a batch, the image with the most visible patches determines how many patches are encoded, so some hidden
-    patches of the other images are encoded, too.
+    are 0, as after `MaskPatchesd`, which hides the same number of patches in every image. If these numbers differ, some
+    hidden patches of images with fewer visible ones are encoded, too.
 
     Args:
-        encoder: the transformer whose weights move to other networks by name. Here, its position embeddings are fixed
-            sines and cosines.
+        encoder: the transformer. Here, its position embeddings are fixed sines and cosines.
         decoder: a `MaskedViTDecoder` for images and patches of the same sizes.
 
     `forward` takes ``(B, 1, H, W)``, with the encoder's image size, and returns ``(B, 1, H, W)``.
@@ -230,8 +211,7 @@ class MaskedViT(NamedParts):
 
     def __init__(self, encoder: ViTEncoder, decoder: MaskedViTDecoder) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
+        self.encoder, self.decoder = encoder, decoder
         self.encoder.patch_embedding.position_embeddings.requires_grad_(False)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -257,13 +237,11 @@ class MaskedViTDecoder(nn.Module):
 
     Args:
         image_size, patch_size: sides of an image and of a patch, pixels.
-        hidden_size: width of a patch's token in the encoder.
-        decoder_hidden_size: width of a patch's token in the decoder.
-        decoder_num_layers, decoder_num_heads: numbers of blocks and of attention heads. The hidden layer of a block is
-            four times as wide as the block.
+        hidden_size, decoder_hidden_size: widths of a patch's token in the encoder and in the decoder.
+        decoder_num_layers, decoder_num_heads: numbers of blocks and of attention heads.
 
-    `forward` takes the encoded class token and visible patches, ``(B, 1 + N, hidden_size)``, and the positions of these
-    patches as indices, ``(B, N, 1)``. It returns ``(B, 1, image_size, image_size)``.
+    `forward` takes the encoded class token and visible patches, ``(B, 1 + N, hidden_size)``, and the indices of these
+    patches, ``(B, N, 1)``. It returns ``(B, 1, image_size, image_size)``.
     """
 
     def __init__(

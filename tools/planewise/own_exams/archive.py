@@ -1,4 +1,4 @@
-"""Work through many exams: keep finished exams, leave out broken exams, and list all exams on a page, the worst
+"""Work through the exams of a folder: keep finished exams, leave out broken exams, and list all exams on a page, the worst
 first."""
 
 from __future__ import annotations
@@ -6,10 +6,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -19,14 +22,18 @@ from planewise.data.readable_items import reason_of
 from planewise.errors import InputError, causes
 from planewise.exams.datalist import check_output, folders_table, write_places
 from planewise.files.atomic_write import atomic_write
+from planewise.files.masks import CORRECTED, MASK
 from planewise.files.text import read_json
-from planewise.findings import Finding, finding, from_record, said, sentences
+from planewise.findings import FLAG, Finding, finding, from_record, said, sentences
 from planewise.locks import claim_folder
-from planewise.own_exams.corrected_masks import changed_since, corrected_in, mask_folders
-from planewise.own_exams.exam_page import filled
-from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, place_of, slices_of
+from planewise.own_exams.bundles import Note
+from planewise.own_exams.exam_page import PAGE, filled
+from planewise.own_exams.heart_stacks import LeftOut, LoadedStack, by_exam, load_stack, place_of, slices_of, stacks_in
+from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.tables import write_csv, write_json
 from planewise.words import count_of, duration
+
+logger = logging.getLogger(__name__)
 
 _TABLE = "exams.csv"
 #: Most letters of a reason on the terminal, where each exam has one line; the table has the whole reason.
@@ -34,42 +41,152 @@ SHORT = 150
 _UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
 
+@dataclass(frozen=True)
+class Summary:
+    """An exam in the table of an archive."""
+
+    values: Mapping[str, object]
+    """the value of each column; None if unknown"""
+    words: str
+    """the main values, for the terminal"""
+    findings: Sequence[Finding]
+    severity: float
+    """larger is worse"""
+    not_a_heart: bool = False
+    """the results cannot belong to a heart, which is worse than any severity"""
+    flagged: Sequence[str] = ()
+    """columns of the values that the flags concern"""
+    corrected: Sequence[str] = ()
+    """columns of the values that come from masks that a person corrected"""
+
+    @property
+    def flags(self) -> list[Finding]:
+        """Problems that a person should look at."""
+        return [found for found in dict.fromkeys(self.findings) if found.level == FLAG or found.marks]
+
+    @property
+    def remarks(self) -> list[Finding]:
+        """Further findings, for the table as CSV."""
+        return [found for found in dict.fromkeys(self.findings) if found not in self.flags]
+
+    @property
+    def shown(self) -> list[str]:
+        """What the archive's page says about the exam."""
+        return sentences([*self.flags, *self.of("corrected-mask"), *self.of("no-dicom")])
+
+    def of(self, code: str) -> list[Finding]:
+        """The findings with a code."""
+        return [found for found in self.findings if found.code == code]
+
+
+@dataclass(frozen=True)
+class MadePage:
+    """Results for an exam. Its files are deleted if the call had no output folder."""
+
+    name: str
+    """the exam's hash"""
+    page: Path
+    lines: Sequence[str]
+    """lines about the results, for a terminal"""
+    item: Mapping[str, Any]
+    """the item of `find_inputs` for the planned stack, or for the stack at end-diastole"""
+    files: Sequence[Path]
+    """every file that was written, the page first"""
+    summary: Summary
+
+    @cached_property
+    def stack(self) -> LoadedStack:
+        """Image and affines, read again from the exam's files."""
+        return load_stack(self.item)
+
+
+def written_in(*folders: Path) -> list[Path]:
+    """The files in folders, without corrected masks, an exam's page first."""
+    files = (file for folder in folders for file in folder.iterdir() if file.is_file() and CORRECTED not in file.name)
+    return sorted(files, key=lambda file: (folders.index(file.parent), file.name != PAGE, file.name))
+
+
+@dataclass(frozen=True)
+class ExamWork:
+    """The work of `planewise plan` or `planewise segment` on the exams of a path."""
+
+    command: str
+    """``plan`` or ``segment``"""
+    stacks: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, object]
+    """everything else that determines the results (the weights' checksums and the options), as plain values"""
+    left_out: Mapping[str, LeftOut]
+    infer: Callable[[Sequence[Mapping[str, Any]], Path], tuple[Sequence[Mapping[str, Any]], Mapping[str, Finding]]]
+    """runs the bundles on stacks, with a folder for the results; returns the stacks that have results, and why exams have
+    none"""
+    make: Callable[[str, Sequence[Mapping[str, Any]], Path], Any]
+    """makes the results (`MadePage`) of an exam from its stacks, in the folder"""
+    note: Note
+    skipped: Mapping[Finding, int]
+    """number of the files that were not read, by reason"""
+    title: str
+    explained: str
+    """what the archive's page says about its numbers"""
+
+    @classmethod
+    def at(
+        cls, command: str, path: str | Path, settings: Mapping[str, Any], straight: bool, *rest: Any, **more: Any
+    ) -> ExamWork:
+        """The work on the exams at a path; for ``straight`` and the settings' ``min_obliquity`` see `stacks_in`."""
+        skipped: dict[Finding, int] = {}
+        path = Path(path).expanduser().resolve()
+        stacks, left_out = stacks_in(path, settings["min_obliquity"], straight, skipped)
+        return cls(command, stacks, settings, left_out, *rest, skipped=skipped, **more)
+
+    @cached_property
+    def exams(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The stacks of each exam, under the name of its results."""
+        return by_exam(self.stacks)
+
+    def run(self, stacks: Sequence[Mapping[str, Any]], output: Path) -> list[Any]:
+        """The results of stacks, in a folder."""
+        used, refused = self.infer(stacks, output)
+        made = [self.make(exam, items, output) for exam, items in by_exam(used, refused).items()]
+        told = [f"Exam {exam} is left out: {why}." for exam, why in refused.items()]
+        return [replace(made[0], lines=[*told, *made[0].lines]), *made[1:]] if told else made
+
+    def run_all(self, output: str | Path | None) -> list[Any]:
+        """The results of all stacks, in a folder, or without files if it is None; exams that are left out are logged."""
+        for exam, left in self.left_out.items():
+            logger.warning("exam %s is left out: %s", exam, said(left.why))
+        if output is not None:
+            return self.run(self.stacks, Path(output).expanduser().resolve())
+        with tempfile.TemporaryDirectory(prefix="planewise-") as folder:
+            return self.run(self.stacks, Path(folder).resolve())
+
+
 @dataclass
 class Archive:
-    """The results for the exams of a folder.
-
-    Attributes:
-        page: the overview page.
-        table: the overview as CSV.
-        folders: private table of the exams' hashes and folders; with ``--anonymous``, next to the folder of the results.
-        finished: maps the name of each finished exam to its summary, worst first.
-        left_out: maps the name of each exam without results to the reasons.
-        kept: number of finished exams whose results are from an earlier run.
-    """
+    """The results for the exams of a folder: the overview as a page and as CSV, and what it lists."""
 
     page: Path
     table: Path
     folders: Path
+    """private table of the exams' hashes and folders; with ``--anonymous``, next to the folder of the results"""
     finished: dict[str, Summary] = field(default_factory=dict)
+    """the summary of each finished exam, worst first"""
     left_out: dict[str, Sequence[Finding]] = field(default_factory=dict)
     kept: int = 0
+    """number of finished exams whose results are from an earlier run"""
 
     @property
     def flagged(self) -> int:
         """Number of finished exams with a flag."""
         return sum(bool(summary.flags) for summary in self.finished.values())
 
-    def with_code(self, code: str) -> list[str]:
-        """Names of the finished exams that have a finding of this code."""
-        return [name for name, summary in self.finished.items() if summary.of(code)]
-
     @property
     def counts(self) -> str:
         """How many exams are finished, flagged and left out, in words."""
-        said = f"{count_of(len(self.finished), 'exam')} finished, {self.flagged} flagged, {len(self.left_out)} left out"
+        told = f"{count_of(len(self.finished), 'exam')} finished, {self.flagged} flagged, {len(self.left_out)} left out"
         for code, what in (("corrected-mask", "with masks that a person changed"), ("no-dicom", "without DICOM files")):
-            said += f"; {len(names)} {what}" if (names := self.with_code(code)) else ""
-        return said
+            count = sum(bool(summary.of(code)) for summary in self.finished.values())
+            told += f"; {count} {what}" if count else ""
+        return told
 
 
 def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
@@ -89,14 +206,11 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         OSError: the disk is full; like a folder that cannot be written to, this ends the work.
     """
     _claim(output, work.command)
-    exams, places = work.exams, _places(work, output)
-    done = Archive(
-        output / PAGE, output / _TABLE, places, left_out={exam: left.why for exam, left in work.left_out.items()}
-    )
-    made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
-    for name, items in exams.items():
-        record = _record(output, name, work.command)
-        if summary := _earlier(record, made_from[name], output / name / PAGE, mask_folders(name, items, output)):
+    exams = work.exams
+    done = Archive(output / PAGE, output / _TABLE, _places(work, output))
+    done.left_out |= {exam: left.why for exam, left in work.left_out.items()}
+    for name in exams:
+        if summary := _earlier(work, name, output):
             done.finished[name] = summary
     done.kept = len(done.finished)
     todo = [name for name in exams if name not in done.finished]
@@ -105,7 +219,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     began = time.monotonic()
     try:
         for number, name in enumerate(todo, start=1):
-            line = _one(work, name, output, made_from[name], done)
+            line = _one(work, name, output, done)
             left = (time.monotonic() - began) / number * (len(todo) - number)
             rest = f" (about {duration(left)} left)" if left >= 1 else ""
             tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{rest}")
@@ -117,37 +231,29 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     return done
 
 
-def _one(work: ExamWork, name: str, output: Path, made_from: str, done: Archive) -> str:
+def _one(work: ExamWork, name: str, output: Path, done: Archive) -> str:
     """Make the results of one exam, and return one line about the exam for the user."""
-    items, record = work.exams[name], _record(output, name, work.command)
+    items, record = work.exams[name], output / name / f"{work.command}.done.json"
     record.unlink(missing_ok=True)
+    made_from = _made_from(work, name)
     try:
         (exam,) = work.run(items, output)
-        summary = work.summary(exam)
-        masks = corrected_in(mask_folders(name, items, output))
+        summary = exam.summary
         told = {**vars(summary), "findings": [found.record() for found in summary.findings]}
-        write_json(record, {"made_from": made_from, "masks": masks, **told})
+        write_json(record, {"made_from": made_from, "masks": _masks(work, name, output), **told})
     except Exception as error:  # an error in one exam must not stop the others
-        if _is_full(error):
-            raise
-        done.left_out[name] = [_without_path(error, items)]
+        full = errno.ENOSPC, errno.EDQUOT
+        if any(isinstance(cause, OSError) and cause.errno in full for cause in causes(error)):
+            raise  # a full disk would stop the other exams, too
+        why = (
+            reason_of(error) if isinstance(error, InputError) else finding("exam-unusable", error=type(error).__name__)
+        )
+        # the folder's name may be a person's
+        folder = json.dumps(str(place_of(items)[0]))[1:-1]
+        done.left_out[name] = [from_record(json.loads(json.dumps(why.record()).replace(folder, "...")))]
         return shorten(f"left out: {said(done.left_out[name])}", SHORT, placeholder=" ...")
     done.finished[name] = summary
     return "; ".join([summary.words, *([count_of(len(summary.flags), "flag")] if summary.flags else [])])
-
-
-def _without_path(error: Exception, items: Sequence[Mapping[str, Any]]) -> Finding:
-    """Why an exam cannot be used, without its folder, whose name may be a person's."""
-    if not isinstance(error, InputError):
-        return finding("exam-unusable", error=type(error).__name__)
-    why, (folder, _) = reason_of(error), place_of(items)
-    return from_record(json.loads(json.dumps(why.record()).replace(json.dumps(str(folder))[1:-1], "...")))
-
-
-def _is_full(error: BaseException) -> bool:
-    """Whether an error comes from a full disk, which would stop the other exams, too."""
-    full = errno.ENOSPC, errno.EDQUOT
-    return any(isinstance(cause, OSError) and cause.errno in full for cause in causes(error))
 
 
 def _claim(output: Path, command: str) -> None:
@@ -162,32 +268,40 @@ def _claim(output: Path, command: str) -> None:
     write_json(record, {"command": command})
 
 
-def _record(output: Path, name: str, command: str) -> Path:
-    return output / name / f"{command}.done.json"
-
-
-def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object]) -> str:
-    """A checksum of everything on which an exam's results depend; the values themselves stay hidden, because the paths
-    may contain a person's name."""
-    files = []
-    for path in sorted({str(entry["image"]) for entry in slices_of(items)}):
-        try:
-            status = Path(path).stat()
-            files.append((path, status.st_size, status.st_mtime_ns))
-        except OSError:
-            files.append((path, -1, -1))
-    findings = [item.get("findings") for item in items]
+def _made_from(work: ExamWork, name: str) -> str:
+    """A checksum of everything on which an exam's results depend; the values themselves stay hidden, because the paths may
+    contain a person's name."""
+    files = _states({str(entry["image"]): Path(entry["image"]) for entry in slices_of(work.exams[name])})
+    findings, settings = [item.get("findings") for item in work.exams[name]], work.settings
     content = json.dumps([files, findings, settings, planewise.__version__], sort_keys=True, default=str)
     return hashlib.sha256(content.encode(errors="backslashreplace")).hexdigest()
 
 
-def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) -> Summary | None:
+def _masks(work: ExamWork, name: str, output: Path) -> list[list]:
+    """The states of an exam's masks, which a person may change."""
+    names = {volume_name(item) for item in work.exams[name]}
+    folders = [output / name, *(folder / each for each in names for folder in (output, output / "masks"))]
+    patterns = (f"*{MASK}.nii.gz", "*.seg.nrrd", f"*{CORRECTED}*")
+    return _states({file.name: file for folder in folders for pattern in patterns for file in folder.glob(pattern)})
+
+
+def _states(files: Mapping[str, Path]) -> list[list]:
+    """Name, size and time of each file, sorted."""
+    found = []
+    for name, file in sorted(files.items()):
+        status = file.stat() if file.exists() else None
+        found.append([name, status.st_size, status.st_mtime_ns] if status else [name, -1, -1])
+    return found
+
+
+def _earlier(work: ExamWork, name: str, output: Path) -> Summary | None:
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
-        known = read_json(record)
-        kept = known.pop("made_from") == made_from and known.pop("masks") == corrected_in(folders) and page.is_file()
+        known = read_json(output / name / f"{work.command}.done.json")
+        state = (known.pop("made_from"), known.pop("masks"), True)
+        same = state == (_made_from(work, name), _masks(work, name, output), (output / name / PAGE).is_file())
         known["findings"] = [*map(from_record, known["findings"])]
-        return Summary(**known) if kept and not changed_since(record, folders) else None
+        return Summary(**known) if same else None
     except (InputError, KeyError, TypeError, AttributeError):
         return None
 
@@ -196,7 +310,7 @@ def _places(work: ExamWork, output: Path) -> Path:
     """Write the private table of the exams' folders, before the first exam, because the terminal names exams by hashes.
     If people may send the folder of the results, the table is next to it."""
     places = {name: place_of(items) for name, items in work.exams.items()}
-    places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
+    places |= {name: place_of(left.items) for name, left in work.left_out.items()}
     beside = output / _TABLE
     if work.settings.get("anonymous"):
         folders_table(beside).unlink(missing_ok=True)  # of an earlier run
@@ -207,51 +321,45 @@ def _places(work: ExamWork, output: Path) -> Path:
 
 
 def _write(done: Archive, work: ExamWork) -> None:
-    def best_last(entry: tuple[str, Summary]) -> tuple[bool, float, str]:
-        return not entry[1].not_a_heart, -entry[1].severity, entry[0]
-
-    done.finished = dict(sorted(done.finished.items(), key=best_last))
-    finished = done.finished.values()
-    columns: dict[str, list[object]] = {"exam": [*done.finished]}
-    for key in dict.fromkeys(key for summary in finished for key in summary.values):
-        values = [summary.values.get(key) for summary in finished]
-        columns[key] = ["" if value is None else value for value in values]
-    # the numbers stay numbers: their marks have a column of their own
-    columns["flagged"] = ["; ".join(summary.flagged) for summary in finished]
-    columns["flags"] = ["; ".join(sentences(summary.flags)) for summary in finished]
-    if work.command == "segment":
-        columns["corrected"] = ["; ".join(summary.corrected) for summary in finished]
-    columns["remarks"] = ["; ".join(sentences(summary.remarks)) for summary in finished]
-    columns["left_out"] = [""] * len(finished)
-    columns["note"] = [work.note.made_by] * len(finished)
-    columns["page"] = [f"{name}/{PAGE}" for name in done.finished]
-    without = {"exam": [*done.left_out], "left_out": [*map(said, done.left_out.values())]}
-    empty = [""] * len(done.left_out)
-    write_csv(done.table, {key: [*cells, *without.get(key, empty)] for key, cells in columns.items()})
+    """Write the table and the page, the worst exam first."""
+    done.finished = dict(
+        sorted(done.finished.items(), key=lambda each: (not each[1].not_a_heart, -each[1].severity, each[0]))
+    )
+    rows: list[dict[str, object]] = []
+    for name, exam in done.finished.items():
+        # the numbers stay numbers: their marks have a column of their own
+        marks = {"flagged": exam.flagged, "flags": sentences(exam.flags), "corrected": exam.corrected}
+        texts = {key: "; ".join(each) for key, each in {**marks, "remarks": sentences(exam.remarks)}.items()}
+        page = {"note": work.note.made_by, "page": f"{name}/{PAGE}"}
+        rows.append({"exam": name, **exam.values, **texts, **page})
+    rows += [{"exam": name, "left_out": said(why)} for name, why in done.left_out.items()]
+    values = dict.fromkeys(key for exam in done.finished.values() for key in exam.values)
+    corrected = ["corrected"] * (work.command == "segment")
+    keys = ["exam", *values, "flagged", "flags", *corrected, "remarks", "left_out", "note", "page"]
+    cells = {key: ["" if row.get(key) is None else row[key] for row in rows] for key in keys}
+    write_csv(done.table, cells)
     with atomic_write(done.page) as part:
         part.write_text(archive_page(work, done), encoding="utf-8")
 
 
 def archive_page(work: ExamWork, done: Archive) -> str:
     """The page of all exams as HTML that works without a network connection."""
-    known = [key for exam in done.finished.values() for key, value in exam.values.items() if _cell(value) != "-"]
     counts = done.counts
     if waiting := len(work.exams.keys() - done.finished.keys() - done.left_out.keys()):
         counts += f"; {waiting} not processed yet: start the command again to continue"
     files = sorted(((count, str(why)) for why, count in work.skipped.items()), reverse=True)
     left_out = [(exam, said(why)) for exam, why in done.left_out.items()]
     reasons = (("Left out", "exam", left_out), ("Files that were not read", "files", files))
-    heads = {key: _head(key) for exam in done.finished.values() for key in exam.values if key in known}
+    known = {key for exam in done.finished.values() for key, value in exam.values.items() if _cell(value) != "-"}
+    heads = {}
+    for key in (key for exam in done.finished.values() for key in exam.values if key in known):
+        # 2ch_angle_deg becomes "2ch angle, deg"
+        words, _, unit = key.rpartition("_")
+        heads[key] = f"{words}, {_UNITS[unit]}".replace("_", " ") if unit in _UNITS else key.replace("_", " ")
     return filled(
         "archive.html", work.title, work=work, exams=done.finished, counts=counts, heads=heads, cell=_cell, page=PAGE,
         reasons=reasons,
     )  # fmt: skip
-
-
-def _head(column: str) -> str:
-    """A column's name in words: ``2ch_angle_deg`` to ``2ch angle, deg``."""
-    words, _, unit = column.rpartition("_")
-    return f"{words.replace('_', ' ')}, {_UNITS[unit]}" if unit in _UNITS else column.replace("_", " ")
 
 
 def _cell(value: object) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,14 @@ from planewise.data.readable_items import reason_of
 from planewise.errors import InputError
 from planewise.exams.dicom_report import Measured, ReportGroup, dicom_report, own_code
 from planewise.exams.dicom_segmentation import MANUFACTURER, Structure, dicom_segmentation, series_segmentations
-from planewise.exams.source_images import SourceImage, is_dicom, source_images
+from planewise.exams.source_images import SourceImage, source_images
 from planewise.files.atomic_write import atomic_write
-from planewise.files.predicted_masks import CORRECTED, set_aside
+from planewise.files.masks import CORRECTED, set_aside
 from planewise.findings import FLAG, Finding
 from planewise.geometry import clip_lines, intersection_lines, square_on_plane
-from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
+from planewise.own_exams.bundles import PLANS, SEGMENTS, Provenance
 from planewise.own_exams.heart_results import VENTRICLES, HeartResults, Number
-from planewise.own_exams.provenance import Provenance
+from planewise.own_exams.masks import STRUCTURES
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -49,22 +50,18 @@ _SITES = {
 #: Names of the structures in DICOM files.
 NAMES = {"LV": "Left ventricle", "RV": "Right ventricle", "myocardium": "Myocardium"}
 _VIEWS = {"2ch": Code("399232001", "SCT", "Two chamber"), "4ch": Code("399214001", "SCT", "Four chamber")}
-_VOLUME = Code("118565006", "SCT", "Volume")
-_VOLUMES = {
-    ("LV", "end-diastole"): Code("8821-1", "LN", "Left Ventricular ED Volume"),
-    ("LV", "end-systole"): Code("8823-7", "LN", "Left Ventricular ES Volume"),
-    ("RV", "end-diastole"): Code("8822-9", "LN", "Right Ventricular ED Volume"),
-    ("RV", "end-systole"): Code("8824-5", "LN", "Right Ventricular ES Volume"),
+_VOLUME, _MASS = Code("118565006", "SCT", "Volume"), Code("18087-7", "LN", "Left Ventricle Mass")
+#: Codes of numbers by `Number.name`; all other volumes have the general code.
+_NUMBERS = {
+    "LV volume at end-diastole": Code("8821-1", "LN", "Left Ventricular ED Volume"),
+    "LV volume at end-systole": Code("8823-7", "LN", "Left Ventricular ES Volume"),
+    "RV volume at end-diastole": Code("8822-9", "LN", "Right Ventricular ED Volume"),
+    "RV volume at end-systole": Code("8824-5", "LN", "Right Ventricular ES Volume"),
+    "LV ejection fraction": Code("8811-2", "LN", "Left ventricular ejection fraction by MR"),
+    "RV ejection fraction": Code("8818-7", "LN", "Right ventricular ejection fraction by MR"),
+    "LV stroke volume": Code("90096001", "SCT", "Stroke Volume"),
+    "RV stroke volume": Code("429483009", "SCT", "Right Ventricular Stroke Volume"),
 }
-_EJECTION_FRACTION = {
-    "LV": Code("8811-2", "LN", "Left ventricular ejection fraction by MR"),
-    "RV": Code("8818-7", "LN", "Right ventricular ejection fraction by MR"),
-}
-_STROKE_VOLUME = {
-    "LV": Code("90096001", "SCT", "Stroke Volume"),
-    "RV": Code("429483009", "SCT", "Right Ventricular Stroke Volume"),
-}
-_MASS = Code("18087-7", "LN", "Left Ventricle Mass")
 #: The patient's body surface, and the unit of a value per body surface.
 _PATIENT, _BODY_SURFACE = Code("116154003", "SCT", "Patient"), Code("8277-6", "LN", "BSA")
 _SQUARE_METRES = Code("m2", "UCUM", "m2")
@@ -90,27 +87,13 @@ _OFFSET_BOUND = own_code("offset_bound", "90 % error bound of the planned plane'
 _OF_THE_SURFACE = "Mosteller, from the height and weight typed at the scanner"
 
 
-def write_dicom(
-    exam: str, item: Mapping[str, Any], anonymous: bool, make: Callable[[str | None], object]
-) -> list[Finding]:
-    """Write an exam's DICOM files, after `clear_dicom`, if its images are DICOM.
-
-    Args:
-        exam: hash of the exam.
-        item: one of the exam's stacks.
-        anonymous: whether to leave out the patient, see `source_images`. Otherwise the files name the patient like the
-            images, because files without a patient do not belong to a study.
-        make: function that writes the files; called with ``hide`` of `source_images`.
-
-    Returns:
-        A finding on why a DICOM exam has no files.
-    """
-    if is_dicom(item):
-        try:
-            make(exam if anonymous else None)
-        except InputError as error:
-            return [reason_of(error)]
-    return []
+@contextmanager
+def reported(findings: list[Finding]) -> Iterator[None]:
+    """Add a finding on why a DICOM exam has no files, if its images' headers cannot be used."""
+    try:
+        yield
+    except InputError as error:
+        findings.append(reason_of(error))
 
 
 def clear_dicom(folder: Path) -> list[Finding]:
@@ -120,17 +103,13 @@ def clear_dicom(folder: Path) -> list[Finding]:
     kept = []
     for ending in (SEGMENTATION, REPORT):
         for file in sorted(folder.glob(f"*{ending}")):
-            if is_own(file):
+            header = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["Manufacturer"])
+            # programs that save a corrected segmentation enter their own manufacturer
+            if header.get("Manufacturer") == MANUFACTURER:
                 file.unlink()
             elif CORRECTED not in file.name:
                 kept.append(set_aside(file, ending))
     return kept
-
-
-def is_own(file: Path) -> bool:
-    """Whether planewise wrote a DICOM file. Programs that save a corrected segmentation enter their own manufacturer."""
-    header = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["Manufacturer"])
-    return header.get("Manufacturer") == MANUFACTURER
 
 
 def write_plan(
@@ -152,8 +131,9 @@ def write_plan(
         apart: for each view, angle (degrees) and offset (mm) from the acquired plane; None if no plane was acquired.
         findings: findings about the views, and about the whole exam or other views, which are comments on every view.
         remarks: for each view, further comments.
-        provenance: the bundle and weights that planned the views.
-        hide: see `source_images`.
+        provenance: the weights that planned the views.
+        hide: see `source_images`; without it, the files name the patient like the images, because files without a patient do
+            not belong to a study.
 
     Raises:
         InputError: the images' headers cannot be used.
@@ -163,16 +143,18 @@ def write_plan(
     for view, entry in plan["views"].items():
         own = [found for found in findings if found.subject == view or found.subject not in plan["views"]]
         groups.append(_view(view, entry, apart.get(view), [*_comments(own), *remarks[view], RESEARCH_ONLY]))
-    report = dicom_report(
-        images,
-        groups,
-        PLANS,
-        provenance.version,
-        provenance.weights,
-        "planned views, research only",
-        _PLAN_SERIES,
-    )
+    made_by = (PLANS, provenance.version, provenance.weights)
+    report = dicom_report(images, groups, *made_by, "planned views, research only", _PLAN_SERIES)
     return _written(folder / f"plan{REPORT}", report)
+
+
+def _kind(view: str) -> Code:
+    return _VIEWS.get(view, own_code(view[:16], f"{view} view"[:64]))
+
+
+def _finite(*numbers: tuple[Code, float | None, Code]) -> list[Measured]:
+    """The measurements whose values are known."""
+    return [Measured(name, value, unit) for name, value, unit in numbers if value is not None and math.isfinite(value)]
 
 
 def _comments(findings: Sequence[Finding]) -> list[str]:
@@ -184,24 +166,20 @@ def _view(
     view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None, remarks: Sequence[str]
 ) -> ReportGroup:
     planned = entry["origin"] is not None
-    numbers = [
-        Measured(name, value, unit)
-        for name, value, unit in (
-            (_ANGLE, apart[0] if apart else None, _DEGREES),
-            (_OFFSET, apart[1] if apart else None, _MILLIMETRES),
-            (_ANGLE_BOUND, entry["within_deg"], _DEGREES),
-            (_OFFSET_BOUND, entry["within_mm"], _MILLIMETRES),
-        )
-        if value is not None and math.isfinite(value)
-    ]
+    angle, offset = apart or (None, None)
     corners = None
     if planned:
         origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
         corners = square_on_plane(origin, normal / normal.norm(), _SIDE).numpy()
     return ReportGroup(
         name=f"{view}, planned" if planned else f"{view}, no plane",
-        kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
-        numbers=numbers,
+        kind=_kind(view),
+        numbers=_finite(
+            (_ANGLE, angle, _DEGREES),
+            (_OFFSET, offset, _MILLIMETRES),
+            (_ANGLE_BOUND, entry["within_deg"], _DEGREES),
+            (_OFFSET_BOUND, entry["within_mm"], _MILLIMETRES),
+        ),
         judgements=[(_VERDICT, _ANSWERS["plane" if planned else "no plane"])],
         remarks=remarks,
         corners=corners,
@@ -224,15 +202,13 @@ def _lines(
                 continue
             line = intersection_lines(*(torch.tensor(x) for x in (affine, entry["origin"], entry["normal"])))
             ends = _about(affine, entry["origin"], line, (image.header.Columns, image.header.Rows))
-            bound = Measured(
-                own_code(f"line_{view}"[:16], f"{view}, 90 % error bound"[:64]), entry["within_mm"], _MILLIMETRES
-            )
+            bound = own_code(f"line_{view}"[:16], f"{view}, 90 % error bound"[:64])
             if np.isfinite(ends).all():
                 found.append(
                     ReportGroup(
                         name=f"{view}, planned, slice {number + 1}",
-                        kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
-                        numbers=[bound] if bound.value is not None and math.isfinite(bound.value) else [],
+                        kind=_kind(view),
+                        numbers=_finite((bound, entry["within_mm"], _MILLIMETRES)),
                         remarks=[RESEARCH_ONLY],
                         line=(image, ends),
                     )
@@ -277,7 +253,7 @@ def write_segmentations(
         labels: label map of each phase, ``(i, j, slices)``.
         results: the volumes.
         remarks: comments on every number.
-        provenance: the bundle and weights that made the label maps.
+        provenance: the weights that made the label maps.
         per_series: whether to write ``seriesN.seg.dcm``, too, a file for each series of images, with all phases, see
             `series_segmentations`.
         hide: see `source_images`.
@@ -285,26 +261,28 @@ def write_segmentations(
     Raises:
         InputError: the images' headers cannot be used.
     """
-    found, names = results.volumes, results.volumes.names
-    moments = {phase: found.moments(phase)[0] for phase in (found.end_diastole, found.end_systole)}
+    names = results.names
+    moments = {phase: results.moments(phase)[0] for phase in (results.end_diastole, results.end_systole)}
     if not results.several:
-        moments = {found.end_diastole: "the only phase"}
+        moments = {results.end_diastole: "the only phase"}
     wanted = range(len(items)) if per_series else sorted(moments)
     images = {phase: source_images(items[phase]["image"], hide) for phase in wanted}
     uid, segmented = generate_uid(), {}
+    structures = [
+        Structure(value, NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
+        for value, name in STRUCTURES.items()
+    ]
     for phase, sources in images.items():
         corrected = phase in results.corrected
+        made_by = "corrected" if corrected else provenance.short
         segmented[phase] = dicom_segmentation(
             sources,
             labels[phase],
-            [
-                Structure(value, NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
-                for value, name in STRUCTURES.items()
-            ],
+            structures,
             SEGMENTS,
             provenance.version,
             provenance.weights,
-            f"heart at {moments.get(phase) or names[phase]}, {'corrected' if corrected else provenance.short}, research only",
+            f"heart at {moments.get(phase) or names[phase]}, {made_by}, research only",
             _FIRST_SEGMENTATION_SERIES + phase,
             corrected,
         )
@@ -313,12 +291,8 @@ def write_segmentations(
     files |= {f"{names[phase]}{SEGMENTATION}": segmented[phase] for phase in sorted(moments)}
     if per_series:
         made_by = "corrected" if results.corrected else provenance.short
-        cines = series_segmentations(
-            list(segmented.values()),
-            list(images.values()),
-            lambda number: f"heart, series {number}, {made_by}, research only",
-            _FIRST_CINE_SERIES,
-        )
+        name = f"heart, series {{}}, {made_by}, research only".format
+        cines = series_segmentations([*segmented.values()], [*images.values()], name, _FIRST_CINE_SERIES)
         for number, cine in enumerate(cines, start=1):
             cine.SeriesInstanceUID = _series_uid(uid, cine)
             cine.SegmentSequence = segmented[max(results.corrected, default=0)].SegmentSequence
@@ -338,49 +312,39 @@ def _volumes_report(
     groups = []
     for phase, moment in moments.items():
         for number, name in enumerate(STRUCTURES.values(), start=1):
-            volume = results.number(name, "volume", phase)
-            numbers = [volume]
-            codes = [_VOLUMES.get((name, moment), _VOLUME)]
-            if name == "myocardium" and phase == results.volumes.end_diastole:  # a report has one mass
+            numbers = [results.number(name, "volume", phase)]
+            if name == "myocardium" and phase == results.end_diastole:  # a report has one mass
                 numbers.append(results.number(name, "mass", phase))
-                codes.append(_MASS)
-            measured = _measured(results, numbers, codes)
             # the mass has every flag of the volume
             said = [*_said_of(results, numbers[-1]), *remarks, RESEARCH_ONLY]
             where = {"segment": (segmented[phase], number), "images": sources[phase]}
+            measured = _measured(results, numbers)
             groups.append(ReportGroup(f"{NAMES[name]}, {moment}", _SITES[name], measured, remarks=said, **where))
     for name in VENTRICLES if len(moments) > 1 else ():
         numbers = [results.number(name, quantity) for quantity in ("stroke volume", "ejection fraction")]
-        measured = _measured(results, numbers, [_STROKE_VOLUME[name], _EJECTION_FRACTION[name]])
         # the ejection fraction has every flag of the stroke volume
         said = [*_said_of(results, numbers[1]), *remarks, RESEARCH_ONLY]
-        groups.append(ReportGroup(f"{NAMES[name]}, function", _SITES[name], measured, remarks=said))
+        groups.append(ReportGroup(f"{NAMES[name]}, function", _SITES[name], _measured(results, numbers), remarks=said))
     if results.surface is not None:
         measured = [Measured(_BODY_SURFACE, results.surface, _SQUARE_METRES)]
         said = [*_comments(results.size_flags), _OF_THE_SURFACE, *remarks[-1:], RESEARCH_ONLY]
         groups.append(ReportGroup("Body surface", _PATIENT, measured, remarks=said))
     used = {image.uid: image for phase in moments for image in sources[phase]}
-    return dicom_report(
-        list(used.values()),
-        groups,
-        SEGMENTS,
-        provenance.version,
-        provenance.weights,
-        "ventricular volumes, research only",
-        _VOLUMES_SERIES,
-    )
+    made_by = (SEGMENTS, provenance.version, provenance.weights)
+    return dicom_report([*used.values()], groups, *made_by, "ventricular volumes, research only", _VOLUMES_SERIES)
 
 
-def _measured(results: HeartResults, numbers: Sequence[Number], codes: Sequence[Code]) -> list[Measured]:
+def _measured(results: HeartResults, numbers: Sequence[Number]) -> list[Measured]:
     """Numbers with their codes, each followed by its value per m2 if it has one and the body surface is known."""
     measured = []
-    for number, code in zip(numbers, codes, strict=True):
-        measured.append(Measured(code, number.value, _UNITS[number.unit]))
+    for number in numbers:
+        code = _MASS if number.quantity == "mass" else _NUMBERS.get(number.name, _VOLUME)
+        measured.append((code, number.value, _UNITS[number.unit]))
         index = _INDICES.get((number.structure, number.quantity))
         if results.surface is not None and index is not None:
             indexed = results.per_surface(number)
-            measured.append(Measured(index, indexed.value, _UNITS[indexed.unit]))
-    return [each for each in measured if math.isfinite(each.value)]
+            measured.append((index, indexed.value, _UNITS[indexed.unit]))
+    return _finite(*measured)
 
 
 def _said_of(results: HeartResults, number: Number) -> list[str]:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from skimage.measure import find_contours, marching_cubes
 
+from planewise.files.atomic_write import atomic_write
 from planewise.geometry import (
     base_to_apex,
     clip_lines,
@@ -29,13 +30,24 @@ from planewise.geometry import (
     plane_from_affine,
     square_on_plane,
 )
-from planewise.own_exams.cine import cine_of
-from planewise.own_exams.view_pictures import Volume, direction_letters, label_distances, view_pictures
+from planewise.own_exams.heart_stacks import LoadedStack
+from planewise.own_exams.page_pictures import (
+    Volume,
+    cine_of,
+    direction_letters,
+    grey_levels,
+    grey_window,
+    label_distances,
+    view_pictures,
+)
 from planewise.reports.page_style import DO_NOT_USE, FLAGGED, page_head
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
+from planewise.words import as_sentence
 
+#: Name of the page of an exam or an archive, in its folder.
+PAGE = "index.html"
 #: Side of the shown part of the slices, and of the planes, mm: a heart and its surroundings.
 FIELD = 180.0
 #: Number of flags above the details.
@@ -47,106 +59,126 @@ _MESH_SPACING = 2.0
 #: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
 
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+
 
 @dataclass
 class ShownExam:
-    """The content of an exam's page.
+    """The content of an exam's page."""
 
-    Attributes:
-        name: the exam's hash.
-        image: the stack, ``(i, j, slices)``.
-        affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
-        plan: plan from `planewise.evaluation.PlanViewsd`; None shows no planned planes.
-        acquired: maps each acquired view to the ``origin`` and ``normal`` of its plane, RAS+, mm.
-        labels: a label map on the image's grid, ``(i, j, slices)``.
-        structures: label value to name.
-        tables: title, header and rows of text; an implausible number ends with `FLAGGED`.
-        folded: further tables, under Details.
-        flags: sentences without a full stop about what is wrong.
-        notes: sentences under Details that explain the columns; the last one names the weights.
-        curves: maps each structure to its volume in every phase, ml; drawn if there are two phases or more.
-        moments: name of each phase of the curves, as in the files' names; empty numbers them from 1.
-        corrected: numbers of the phases whose volumes come from a corrected mask; the curves mark them.
-        images: maps each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
-        phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
-    """
-
-    name: str
-    image: np.ndarray
-    affines: torch.Tensor
+    stack: LoadedStack
+    """the stack, with the acquired views; its name is the exam's hash"""
+    tables: Sequence[Table] = ()
+    """title, header and rows of text; an implausible number ends with `FLAGGED`"""
     plan: Mapping[str, Any] | None = None
-    acquired: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """plan from `planewise.evaluation.PlanViewsd`; None shows no planned planes"""
     labels: np.ndarray | None = None
+    """a label map on the image's grid, ``(i, j, slices)``"""
     structures: Mapping[int, str] = field(default_factory=dict)
-    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
-    folded: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
+    """label value to name"""
+    folded: Sequence[Table] = ()
     flags: Sequence[str] = ()
-    notes: Sequence[str] = ()
+    """sentences without a full stop about what is wrong"""
+    terms: Sequence[str] = ()
+    """sentences under Details that explain the columns"""
+    remarks: Sequence[str] = ()
+    """sentences without a full stop, under Details"""
+    note: str = ""
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """maps each structure to its volume in every phase, ml; drawn if there are two phases or more"""
     moments: Sequence[str] = ()
+    """name of each phase of the curves, as in the files' names; empty numbers them from 1"""
     corrected: Sequence[int] = ()
-    images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    """numbers of the phases whose volumes come from a corrected mask; the curves mark them"""
     phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
+    """name, image and label map of each phase, like the stack's and `labels`; played as a cine"""
+
+    @property
+    def lines(self) -> list[str]:
+        """What the terminal says about the exam; cells with a dash are left out."""
+        lines = []
+        for number, (title, header, rows) in enumerate([*self.tables, *self.folded]):
+            lines.append(f"  {title}:" if number else f"Exam {self.stack.name}, {title}")
+            for name, *cells in rows:
+                told = [f"{head} {cell}" for head, cell in zip(header[1:], cells, strict=True) if cell != "-"]
+                lines.append(f"{'  ' * (2 if number else 1)}{name}: {', '.join(told)}")
+        lines += [f"  {line}" for line in (*self.remarks, *(f"check: {flag}" for flag in self.flags))]
+        return lines + [f"  {FLAGGED}: {DO_NOT_USE}"] * any(FLAGGED in line for line in lines)
 
 
 @dataclass
 class ShownPlane:
-    """A plane, and the style in which it is drawn."""
+    """A plane, and how it is drawn: solid if it was planned, dashed if it was acquired."""
 
     name: str
     origin: torch.Tensor
     normal: torch.Tensor
     colour: str
-    planned: bool
+    dash: str
 
-    @property
-    def dash(self) -> str:
-        return "solid" if self.planned else "dash"
+
+def write_page(folder: Path, shown: ShownExam) -> Path:
+    """Write `PAGE` of an exam."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / PAGE) as part:
+        part.write_text(exam_page(shown), encoding="utf-8")
+    return folder / PAGE
 
 
 def exam_page(exam: ShownExam) -> str:
     """The page as HTML that works without a network connection and without any other file.
 
     The pictures come first. The left side shows patient space (RAS+, mm): a slice, the planned and the acquired planes,
-    and the surfaces of the structures. The right side shows the slice with the
-    lines of the planes and the outlines of the structures. The page contains Plotly, which draws both sides. Below stand
-    the tables, the first flags, and everything else under Details.
+    and the surfaces of the structures. The right side shows the slice with the lines of the planes and the outlines of the
+    structures. The page contains Plotly, which draws both sides. Below stand the tables, the first flags, and everything
+    else under Details.
     """
-    planes = shown_planes(exam)
-    part, affines = field_around(exam, planes)
-    image, labels = exam.image[part], None if exam.labels is None else exam.labels[part]
+    planned = {} if exam.plan is None else exam.plan["views"]
+    planes = _planes(exam, planned)
+    part, affines = _field_around(exam, planes)
+    image, labels = exam.stack.image.numpy()[part], None if exam.labels is None else exam.labels[part]
     middle = pixels_to_patient((torch.tensor(image.shape[:2], dtype=torch.float64) - 1) / 2, affines).mean(dim=0)
-    low, high = np.percentile(image, (0.5, 99.5))
-    levels = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).round().astype(np.uint8)
+    levels = grey_levels(image, grey_window(image))
+    spacing = affines[0, :3, :2].norm(dim=0).tolist()
+    colours = {name: structure_colour(value) for value, name in exam.structures.items()}
     content = {
         "slices": [_slice(exam, planes, levels, affines, labels, number) for number in range(levels.shape[2])],
-        "spacing": affines[0, :3, :2].norm(dim=0).tolist(),
+        "spacing": spacing,
         "planes": [_frame(plane, middle) for plane in planes],
         "meshes": [] if labels is None else _meshes(labels, affines, exam.structures),
         "start": levels.shape[2] // 2,
         "ends": _ends(exam),
         "curves": [
-            {"name": name, "colour": _colour_of(exam, name), "ml": [round(float(value), 1) for value in values]}
+            {"name": name, "colour": colours.get(name), "ml": [round(float(value), 1) for value in values]}
             for name, values in exam.curves.items()
             if len(values) > 1 and np.isfinite(values).all()
         ],
         "moments": list(exam.moments),
         "corrected": list(exam.corrected),
-        "cine": cine_of(exam.phases, exam.affines[0, :3, :2].norm(dim=0).tolist(), exam.structures),
+        "cine": cine_of(exam.phases, spacing, exam.structures),
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
     }
+    # an evenly spaced stack with the same first and last slice
+    even = affines[0].numpy().copy()
+    even[:3, 2] = _between(affines)
+    found = {view: entry for view, entry in planned.items() if entry["origin"] is not None}
+    images = {view: shown for view, shown in exam.stack.views.items() if view in (planned or exam.stack.views)}
     marked = any(str(cell).endswith(FLAGGED) for _, _, rows in exam.tables for row in rows for cell in row)
     flags = [f"{FLAGGED}: {DO_NOT_USE}"] * marked + [*exam.flags[:_FLAGS]]
     flags += [f"{len(exam.flags) - _FLAGS} more under Details"] * (len(exam.flags) > _FLAGS)
     return filled(
         "exam_page.html",
-        f"Exam {exam.name}",
+        f"Exam {exam.stack.name}",
         shown=exam,
         flags=flags,
         most=_FLAGS,
-        wordy=_wordy,
-        views=Markup(_view_pictures(exam, image, affines, labels)),
+        # whether each column of a table has a sentence
+        wordy=lambda rows: [any(len(cell) > _LONGEST for cell in column) for column in zip(*rows, strict=True)],
+        as_sentence=as_sentence,
+        views=view_pictures(Volume(image, even), labels, exam.structures, found, images, FIELD),
+        compared=any(view in found for view in images),
+        size=FIELD,
         version=version("plotly"),
         plotly=_plotly(),
         # a name must not end the script or begin a comment in it
@@ -155,15 +187,15 @@ def exam_page(exam: ShownExam) -> str:
     )
 
 
+@cache
+def _pages() -> Environment:
+    return Environment(loader=PackageLoader("planewise.own_exams", "."), autoescape=True, undefined=StrictUndefined)
+
+
 def filled(template: str, title: str, **content: Any) -> str:
     """A page as HTML, from a template in this folder and its content, in which every text is escaped."""
-    pages = Environment(loader=PackageLoader("planewise.own_exams", "."), autoescape=True, undefined=StrictUndefined)
-    return pages.get_template(template).render(head=Markup(page_head(title)), research_only=RESEARCH_ONLY, **content)
-
-
-def _wordy(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether each column of a table has a sentence."""
-    return [any(len(str(row[number])) > _LONGEST for row in rows) for number in range(len(header))]
+    head = Markup(page_head(title))
+    return _pages().get_template(template).render(head=head, research_only=RESEARCH_ONLY, **content)
 
 
 @cache
@@ -172,29 +204,18 @@ def _plotly() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def _view_pictures(exam: ShownExam, image: np.ndarray, affines: torch.Tensor, labels: np.ndarray | None) -> str:
-    """The acquired images and, next to them, the stack in the planned planes."""
-    planned = {} if exam.plan is None else exam.plan["views"]
-    planes = {view: entry for view, entry in planned.items() if entry["origin"] is not None}
-    images = {view: shown for view, shown in exam.images.items() if view in (planned or exam.images)}
-    return view_pictures(Volume(image, _even_grid(affines).numpy()), labels, exam.structures, planes, images, FIELD)
-
-
-def _even_grid(affines: torch.Tensor) -> torch.Tensor:
-    """The affine of an evenly spaced stack with the same first and last slice."""
-    stack = affines[0].clone()
-    if len(affines) > 1:
-        stack[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(affines) - 1)
-    return stack
+def _between(affines: torch.Tensor) -> np.ndarray:
+    """The mean step from one slice to the next, ``(3,)``."""
+    step = affines[-1, :3, 3] - affines[0, :3, 3]
+    return (step / (len(affines) - 1) if len(affines) > 1 else affines[0, :3, 2]).numpy()
 
 
 def _ends(exam: ShownExam) -> list[str]:
     """Names of the stack's first and last slice. The plan determines which end is the base; without a plan, the
-    direction of the slices does. Both names are empty if the base is unknown.
-    """
+    direction of the slices does. Both names are empty if the base is unknown."""
     if exam.plan is None:
-        normal = plane_from_affine(exam.affines[0])[1].to(torch.float64)
-        located = (exam.affines[[0, -1], :3, 3].to(torch.float64) @ base_to_apex(normal)).tolist()
+        normal = plane_from_affine(exam.stack.affines[0])[1].to(torch.float64)
+        located = (exam.stack.affines[[0, -1], :3, 3].to(torch.float64) @ base_to_apex(normal)).tolist()
     else:
         located = exam.plan.get("locations") or [0.0, 0.0]
     if located[0] < located[-1]:
@@ -202,39 +223,28 @@ def _ends(exam: ShownExam) -> list[str]:
     return ["apex", "base"] if located[0] > located[-1] else ["", ""]
 
 
-def _colour_of(exam: ShownExam, structure: str) -> str:
-    value = next((value for value, name in exam.structures.items() if name == structure), 0)
-    return structure_colour(value)
-
-
-def shown_planes(exam: ShownExam) -> list[ShownPlane]:
+def _planes(exam: ShownExam, planned: Mapping[str, Any]) -> list[ShownPlane]:
     """The planned planes of an exam, and the acquired ones of the same views, each with its colour."""
-    planned = {} if exam.plan is None else exam.plan["views"]
     # an exam may have many views; next to planned planes, only the views that were planned are shown
-    acquired = {view: entry for view, entry in exam.acquired.items() if view in (planned or exam.acquired)}
+    acquired = {view: entry for view, entry in exam.stack.acquired.items() if view in (planned or exam.stack.acquired)}
     colours = dict(zip(dict.fromkeys([*planned, *acquired]), cycle(VIEW_COLOURS), strict=False))
-    shown = [
-        _plane(f"{view} planned", entry, colours[view], True)
-        for view, entry in planned.items()
-        if entry["origin"] is not None
-    ]
-    return shown + [_plane(f"{view} acquired", entry, colours[view], False) for view, entry in acquired.items()]
-
-
-def _plane(name: str, entry: Mapping[str, Any], colour: str, planned: bool) -> ShownPlane:
-    origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
-    return ShownPlane(name, origin, normal / normal.norm(), colour, planned)
+    shown = []
+    for kind, dash, views in (("planned", "solid", planned), ("acquired", "dash", acquired)):
+        for view, entry in views.items():
+            if entry["origin"] is not None:
+                origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
+                shown.append(ShownPlane(f"{view} {kind}", origin, normal / normal.norm(), colours[view], dash))
+    return shown
 
 
 def _centre(exam: ShownExam, planes: Sequence[ShownPlane]) -> np.ndarray:
     """The organ's position on the slices, pixels: the structures' middle, the intersection of two planes, or the
-    image's middle.
-    """
-    size = np.array(exam.image.shape[:2])
+    image's middle."""
+    size = np.array(exam.stack.image.shape[:2])
     if exam.labels is not None and exam.labels.any():
         return np.array([axis.mean() for axis in np.nonzero(exam.labels)[:2]])
     if len(planes) > 1:
-        lines = [intersection_lines(exam.affines, plane.origin, plane.normal) for plane in planes[:2]]
+        lines = [intersection_lines(exam.stack.affines, plane.origin, plane.normal) for plane in planes[:2]]
         met = crossing(lines[0], lines[1]).numpy()
         met = met[np.isfinite(met).all(axis=1)]
         if len(met) and ((met >= 0) & (met < size)).all():
@@ -242,13 +252,13 @@ def _centre(exam: ShownExam, planes: Sequence[ShownPlane]) -> np.ndarray:
     return (size - 1) / 2
 
 
-def field_around(exam: ShownExam, planes: Sequence[ShownPlane]) -> tuple[tuple[slice, slice], torch.Tensor]:
+def _field_around(exam: ShownExam, planes: Sequence[ShownPlane]) -> tuple[tuple[slice, slice], torch.Tensor]:
     """The part of the slices that a square of `FIELD` around the organ covers, and the affines of this part."""
     centre = _centre(exam, planes)
-    spacing = exam.affines[0, :3, :2].norm(dim=0).numpy()
+    spacing = exam.stack.affines[0, :3, :2].norm(dim=0).numpy()
     first = np.maximum(np.round(centre - FIELD / 2 / spacing).astype(int), 0)
-    last = np.minimum(np.round(centre + FIELD / 2 / spacing).astype(int) + 1, exam.image.shape[:2])
-    affines = exam.affines.to(torch.float64).clone()
+    last = np.minimum(np.round(centre + FIELD / 2 / spacing).astype(int) + 1, exam.stack.image.shape[:2])
+    affines = exam.stack.affines.to(torch.float64).clone()
     affines[:, :3, 3] += affines[:, :3, :2] @ torch.from_numpy(first).to(torch.float64)
     return (slice(first[0], last[0]), slice(first[1], last[1])), affines
 
@@ -265,31 +275,32 @@ def _slice(
     name = f"slice {number + 1} of {levels.shape[2]}"
     if exam.plan is not None and "locations" in exam.plan:
         name += f", location {exam.plan['locations'][number]:.2f}"
-    spacing = affines[number, :3, :2].norm(dim=0).numpy()
+    pixels, affine = levels[..., number], affines[number]
+    spacing = affine[:3, :2].norm(dim=0).numpy()
     marks = []
     for plane in planes:
-        line = intersection_lines(affines[number], plane.origin, plane.normal)
-        ends = clip_lines(line, levels.shape[:2]).numpy() * spacing
-        marks.append(_mark(plane.name, plane.colour, plane.dash, ends))
+        line = intersection_lines(affine, plane.origin, plane.normal)
+        marks.append(_mark(plane.name, plane.colour, plane.dash, clip_lines(line, pixels.shape).numpy() * spacing))
     for value, structure in exam.structures.items() if labels is not None else ():
         # a border of background, so that an outline that leaves the picture is closed
         outlines = find_contours(np.pad(labels[..., number] == value, 1).astype(float), 0.5)
         # NaN separates the outlines
         points = [part for outline in outlines for part in ((outline - 1) * spacing, np.full((1, 2), np.nan))]
         marks.append(_mark(structure, structure_colour(value), "solid", np.concatenate(points or [np.zeros((0, 2))])))
-    right, down = affines[number, :3, 0].numpy(), affines[number, :3, 1].numpy()
-    edges = [direction_letters(direction) for direction in (-right, right, -down, down)]
-    return {**_pixels(levels[..., number], affines[number]), "name": name, "marks": marks, "edges": edges}
+    right, down = affine[:3, 0].numpy(), affine[:3, 1].numpy()
+    return {
+        "pixels": _text(pixels.T),
+        "shape": list(pixels.shape),
+        "affine": affine[:3].tolist(),
+        "name": name,
+        "marks": marks,
+        "edges": [direction_letters(direction) for direction in (-right, right, -down, down)],
+    }
 
 
 def _mark(name: str, colour: str, dash: str, points: np.ndarray) -> dict[str, Any]:
     x, y = ([None if np.isnan(value) else round(float(value), 2) for value in points[:, axis]] for axis in (0, 1))
     return {"name": name, "colour": colour, "dash": dash, "x": x, "y": y}
-
-
-def _pixels(levels: np.ndarray, affine: torch.Tensor) -> dict[str, Any]:
-    """A picture ``(i, j)`` of grey levels and its affine, for the page."""
-    return {"pixels": _text(levels.T), "shape": list(levels.shape), "affine": affine[:3].tolist()}
 
 
 def _text(array: np.ndarray) -> str:
@@ -299,33 +310,27 @@ def _text(array: np.ndarray) -> str:
 def _frame(plane: ShownPlane, middle: torch.Tensor) -> dict[str, Any]:
     """The square of a plane around the organ."""
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
-    corners = square_on_plane(origin, plane.normal, FIELD)[:4]
-    return {
-        "name": plane.name,
-        "colour": plane.colour,
-        "dash": plane.dash,
-        "corners": corners.round(decimals=2).tolist(),
-    }
+    corners = square_on_plane(origin, plane.normal, FIELD)[:4].round(decimals=2).tolist()
+    return {"name": plane.name, "colour": plane.colour, "dash": plane.dash, "corners": corners}
 
 
 def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, str]) -> list[dict[str, Any]]:
     """The surfaces of the structures in patient space."""
-    spacing = float(affines[0, :3, 0].norm())
-    step = max(round(_MESH_SPACING / spacing), 1)
-    origins = affines[:, :3, 3].numpy()
-    between = (origins[-1] - origins[0]) / max(len(origins) - 1, 1) if len(origins) > 1 else affines[0, :3, 2].numpy()
+    step = max(round(_MESH_SPACING / float(affines[0, :3, 0].norm())), 1)
+    origins, axes = affines[:, :3, 3].numpy(), affines[0, :3, :2].numpy() * step
+    between, last = _between(affines), len(origins) - 1
     meshes = []
     for value, name in structures.items():
         mask = labels[::step, ::step] == value
         if mask.sum() < 8:
             continue
-        distances = label_distances(mask)
-        vertices, faces, _, _ = marching_cubes(distances, 0.0)
+        vertices, faces, _, _ = marching_cubes(label_distances(mask), 0.0)
         # one slice and one pixel were added at each end
         i, j, number = (vertices - 1).T
-        places = np.stack([_at(origins[:, axis], between[axis], number) for axis in range(3)], axis=1)
-        axes = affines[0, :3, :2].numpy() * step
-        points = places + i[:, None] * axes[:, 0] + j[:, None] * axes[:, 1]
+        # the slices' origins at fractional numbers; beyond the ends in even steps
+        inside = np.stack([np.interp(number, np.arange(last + 1), axis) for axis in origins.T], axis=1)
+        beyond = np.minimum(number, 0) + np.maximum(number - last, 0)
+        points = inside + beyond[:, None] * between + i[:, None] * axes[:, 0] + j[:, None] * axes[:, 1]
         meshes.append(
             {
                 "name": name,
@@ -336,9 +341,3 @@ def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, 
             }
         )
     return meshes
-
-
-def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
-    """Interpolate a coordinate of the slices' origins at fractional indices; extrapolate beyond the ends in even steps."""
-    inside = np.interp(number, np.arange(len(values)), values)
-    return inside + step * (np.minimum(number, 0) + np.maximum(number - (len(values) - 1), 0))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from planewise.findings import Finding, finding
-from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.words import some_of
+from planewise.own_exams.heart_results import VENTRICLES, HeartResults
 
 #: Limits of a ventricle's volumes at end-diastole and end-systole and of its stroke volume, ml, and of the mass of the
 #: myocardium, g. They are for adults, including adults with disease. In healthy women, the LV has 132 +- 23 ml and the
@@ -54,20 +54,8 @@ ENOUGH_PHASES = 12
 EMPTIED = 0.25
 
 
-def implausible_volumes(found: HeartVolumes) -> list[Finding]:
-    """Find implausible values among the volumes of a heart.
-
-    Implausible values are
-
-    - volumes, stroke volumes, ejection fractions and masses outside the limits above;
-    - left and right stroke volumes that differ too much (`STROKE_VOLUMES_APART`);
-    - a ventricle that is missing in a slice between slices that show it, or that ends far before the other ventricle
-      (`ENDS_APART`);
-    - a stack that ends inside the left ventricle (`APEX_CUT`, `BASE_CUT`), so that volumes and mass may be too small;
-    - jumps in the curve of a volume over the cycle (`JUMP`);
-    - an end-systole too late in the cycle, when the heart has begun to fill; or so few phases that it may be missed
-      (`ENOUGH_PHASES`);
-    - a large part of a ventricle in an end slice that has none of it at end-systole (`EMPTIED`).
+def implausible_volumes(found: HeartResults) -> list[Finding]:
+    """Find implausible values among the volumes of a heart, by the limits above.
 
     A flag does not prove an error: a leaking valve, for example, also makes stroke volumes differ.
     """
@@ -75,27 +63,26 @@ def implausible_volumes(found: HeartVolumes) -> list[Finding]:
     return [flag for flags in checks for flag in flags(found)]
 
 
-def _few_phases(found: HeartVolumes) -> Iterator[Finding]:
+def _few_phases(found: HeartResults) -> Iterator[Finding]:
     # phases without a place in the cycle, such as ED and ES, were chosen by a person
-    if found.times is not None and len(found.times) > 1:
+    if found.times is not None and found.several:
         count = round(1 / np.median(np.diff(found.times)))  # phases that are absent are counted, too
         if count < ENOUGH_PHASES:
             yield finding("phases-few", count=count)
 
 
-def _ranges(found: HeartVolumes) -> Iterator[Finding]:
-    several = len(found.volumes["LV"]) > 1
+def _ranges(found: HeartResults) -> Iterator[Finding]:
     diastole, systole = found.end_diastole, found.end_systole
     # a single phase need not be end-diastole, so the lower limit of end-systole applies
-    least = END_DIASTOLIC_VOLUME[0] if several else END_SYSTOLIC_VOLUME[0]
+    least = END_DIASTOLIC_VOLUME[0] if found.several else END_SYSTOLIC_VOLUME[0]
     judged = [("myocardium", "mass", diastole, found.mass, *MYOCARDIAL_MASS, "g")]
-    for name in ("LV", "RV"):
+    for name in VENTRICLES:
         volumes = found.volumes[name]
         if not volumes[diastole]:
-            yield finding("volume-incomplete", found.number(name, "volume", diastole), kind="nowhere")
+            yield finding("volume-incomplete", found.called(name, "volume", diastole), kind="nowhere")
             continue
         judged.append((name, "volume", diastole, volumes[diastole], least, END_DIASTOLIC_VOLUME[1], "ml"))
-        if several:
+        if found.several:
             judged += [
                 (name, "volume", systole, volumes[systole], *END_SYSTOLIC_VOLUME, "ml"),
                 (name, "stroke volume", None, found.stroke_volume(name), *STROKE_VOLUME, "ml"),
@@ -103,10 +90,10 @@ def _ranges(found: HeartVolumes) -> Iterator[Finding]:
             ]
     for *number, value, low, high, unit in judged:
         if not low <= value <= high:
-            yield finding("number-implausible", found.number(*number), value=value, low=low, high=high, unit=unit)
+            yield finding("number-implausible", found.called(*number), value=value, low=low, high=high, unit=unit)
 
 
-def _stroke_volumes(found: HeartVolumes) -> Iterator[Finding]:
+def _stroke_volumes(found: HeartResults) -> Iterator[Finding]:
     left, right = found.stroke_volume("LV"), found.stroke_volume("RV")
     larger = max(left, right)
     seen = found.volumes["LV"][found.end_diastole] and found.volumes["RV"][found.end_diastole]
@@ -115,17 +102,17 @@ def _stroke_volumes(found: HeartVolumes) -> Iterator[Finding]:
         yield finding("stroke-volumes-differ", left=left, right=right, percent=round(100 * STROKE_VOLUMES_APART))
 
 
-def _lost_slices(found: HeartVolumes) -> Iterator[Finding]:
-    for phase in range(len(found.volumes["LV"])):
+def _lost_slices(found: HeartResults) -> Iterator[Finding]:
+    for phase in range(found.count):
         for name, _, values in _missing(found, phase):
-            yield finding("volume-incomplete", found.number(name, "volume", phase), **values)
+            yield finding("volume-incomplete", found.called(name, "volume", phase), **values)
 
 
-def _missing(found: HeartVolumes, phase: int) -> Iterator[tuple[str, np.ndarray, dict]]:
+def _missing(found: HeartResults, phase: int) -> Iterator[tuple[str, np.ndarray, dict]]:
     """Yield each ventricle with slices in which it is missing by mistake, these slices, and the values of a finding."""
-    places = {name: np.flatnonzero(found.areas[name][phase]) for name in ("LV", "RV")}
+    places = {name: np.flatnonzero(found.areas[name][phase]) for name in VENTRICLES}
     count = len(found.areas["LV"][phase])
-    for name, other in (("LV", "RV"), ("RV", "LV")):
+    for name, other in (VENTRICLES, VENTRICLES[::-1]):
         own, others = places[name], places[other]
         if not len(own):
             continue
@@ -133,13 +120,13 @@ def _missing(found: HeartVolumes, phase: int) -> Iterator[tuple[str, np.ndarray,
         if len(missing):
             yield name, missing, {"kind": "between", "slices": _runs(missing), "count": count}
         for beyond in (others[others < own[0]], others[others > own[-1]]):
-            lost = float(_thickness(found, count)[beyond].sum())
+            lost = float(np.asarray(found.thickness)[beyond].sum())
             if lost > ENDS_APART:
                 values = {"slices": _runs(beyond), "count": count, "other": other, "mm": round(lost)}
                 yield name, beyond, {"kind": "beyond", **values}
 
 
-def _cut_off(found: HeartVolumes) -> Iterator[Finding]:
+def _cut_off(found: HeartResults) -> Iterator[Finding]:
     areas = np.asarray(found.areas["LV"][found.end_diastole], float)
     if len(areas) < 2 or not areas.any():
         return
@@ -151,49 +138,38 @@ def _cut_off(found: HeartVolumes) -> Iterator[Finding]:
         yield finding("stack-cut-off", shares=where, count=len(areas))
 
 
-def _thickness(found: HeartVolumes, count: int) -> np.ndarray:
-    """The thickness with which each slice counts, mm."""
-    return np.full(count, found.slice_distance) if found.thickness is None else np.asarray(found.thickness)
-
-
 def _runs(numbers: Sequence[int] | np.ndarray) -> list[str]:
     """Slices, counted from 1. Three or more consecutive slices are written as a range."""
     runs = np.split(np.add(numbers, 1), np.flatnonzero(np.diff(numbers) > 1) + 1)
     return [str(part) for run in runs for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else run)]
 
 
-def _jumps(found: HeartVolumes) -> Iterator[Finding]:
-    for name in ("LV", "RV"):
+def _jumps(found: HeartResults) -> Iterator[Finding]:
+    for name in VENTRICLES if found.count >= PHASES_OF_A_CURVE else ():
         curve = np.asarray(found.volumes[name])
-        if len(curve) < PHASES_OF_A_CURVE:
-            continue
         off = np.abs(curve - (np.roll(curve, 1) + np.roll(curve, -1)) / 2)
         limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
         # only the largest deviation counts, because at a jump, the neighbouring phases also deviate, by half as much
         for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
             if {(phase + step) % len(curve) for step in (-1, 1)} <= {*found.comparable(int(phase))}:
                 values = {"ml": curve[phase], "off": off[phase]}
-                yield finding("volume-unsteady", found.number(name, "volume", phase), **values)
+                yield finding("volume-unsteady", found.called(name, "volume", phase), **values)
 
 
-def _late_end_systole(found: HeartVolumes) -> Iterator[Finding]:
-    count, systole = len(found.volumes["LV"]), found.end_systole
-    if count < PHASES_OF_A_CYCLE:
-        return
-    times = found.times or np.arange(count) / count
-    share = round((times[systole] - times[found.end_diastole]) % 1, 6)
-    if share > LATEST_END_SYSTOLE:
-        yield finding("end-systole-late", percent=round(100 * share), limit=round(100 * LATEST_END_SYSTOLE))
+def _late_end_systole(found: HeartResults) -> Iterator[Finding]:
+    if found.count >= PHASES_OF_A_CYCLE:
+        times = found.times or np.arange(found.count) / found.count
+        share = round((times[found.end_systole] - times[found.end_diastole]) % 1, 6)
+        if share > LATEST_END_SYSTOLE:
+            yield finding("end-systole-late", percent=round(100 * share), limit=round(100 * LATEST_END_SYSTOLE))
 
 
-def _emptied_end(found: HeartVolumes) -> Iterator[Finding]:
-    if len(found.volumes["LV"]) < 2:
-        return
-    for name in ("LV", "RV"):
+def _emptied_end(found: HeartResults) -> Iterator[Finding]:
+    for name in VENTRICLES if found.several else ():
         full, empty = (np.asarray(found.areas[name][phase], float) for phase in (found.end_diastole, found.end_systole))
         if not full.any() or not empty.any():
             continue
-        full = full * _thickness(found, len(full))
+        full = full * np.asarray(found.thickness)
         emptied = np.where(empty > 0, 0, full)
         for ventricle, missing, _ in _missing(found, found.end_systole):
             if ventricle == name:
@@ -202,12 +178,12 @@ def _emptied_end(found: HeartVolumes) -> Iterator[Finding]:
         if share >= EMPTIED:
             values = {"slice": number + 1, "count": len(full), "ml": share * found.volumes[name][found.end_diastole]}
             values |= {"points": 100 * share, "of": found.ejection_fraction(name)}
-            name = found.number(name, "volume", found.end_systole)
+            name = found.called(name, "volume", found.end_systole)
             yield finding("volume-incomplete", name, kind="emptied", **values)
 
 
 def image_faults(
-    images: Sequence[np.ndarray], names: Sequence[str], found: HeartVolumes | None = None
+    images: Sequence[np.ndarray], names: Sequence[str], found: HeartResults | None = None
 ) -> list[Finding]:
     """Find slices that show nothing, because all their pixels are equal, and slices that are in the stack twice, because
     their pixels are identical. Copies stay in the volumes, because nobody knows which position is the true one.
@@ -218,38 +194,29 @@ def image_faults(
         found: the volumes. If only some phases have such slices, their volumes are marked, and also end-diastole and
             end-systole, because the LV may be larger or smaller in those phases.
     """
-    count = images[0].shape[-1]
-    blank: dict[int, set[int]] = {}
+    blank: dict[int, set[tuple[int, ...]]] = {}
     alike: dict[int, set[tuple[int, ...]]] = {}
     for phase, image in enumerate(images):
-        same: dict[bytes, list[int]] = {}
+        same = defaultdict(list)
         for number, pixels in enumerate(np.moveaxis(image, -1, 0)):
-            if pixels.min() == pixels.max():
-                blank.setdefault(phase, set()).add(number)
-            else:
-                same.setdefault(pixels.tobytes(), []).append(number)
+            same[b"" if pixels.min() == pixels.max() else pixels.tobytes()].append(number)
+        if empty := same.pop(b"", []):
+            blank[phase] = {(number,) for number in empty}
         if copies := {tuple(numbers) for numbers in same.values() if len(numbers) > 1}:
             alike[phase] = copies
-
-    def values(phases: Collection[int]) -> dict[str, object]:
-        if len(phases) == len(images):
-            return {"where": ""}
-        where = f" (in {some_of([names[phase] for phase in phases])})"
-        if found is None:
-            return {"where": where}
-        concerned = {*phases, found.end_diastole, found.end_systole}
-        marks = sorted({f"volume at {moment}" for phase in concerned for moment in found.moments(phase)})
-        return {"where": f"{where}: end-diastole or end-systole may be missed", "marks": marks}
-
     faults = []
-    if blank:
-        slices = _runs(sorted(set.union(*blank.values())))
-        faults.append(finding("slices-alike", kind="blank", slices=slices, count=count, **values(blank)))
-    if alike:
-        groups = sorted(set.union(*alike.values()))
-        copies = len({number for numbers in groups for number in numbers[1:]})
+    for kind, phases in (("blank", blank), ("copies", alike)):
+        if not phases:
+            continue
+        groups = sorted(set.union(*phases.values()))
         slices = [" = ".join(str(number + 1) for number in numbers) for numbers in groups]
-        faults.append(
-            finding("slices-alike", kind="copies", slices=slices, count=count, copies=copies, **values(alike))
-        )
+        values = {"slices": slices, "copies": len({number for numbers in groups for number in numbers[1:]})}
+        if kind == "blank":
+            values = {"slices": _runs([number for (number,) in groups])}
+        if len(phases) < len(images):
+            kind, values["phases"] = f"{kind}-in", [names[phase] for phase in phases]
+        if len(phases) < len(images) and found is not None:
+            concerned = {*phases, found.end_diastole, found.end_systole}
+            values["marks"] = sorted({f"volume at {moment}" for phase in concerned for moment in found.moments(phase)})
+        faults.append(finding("slices-alike", kind=kind, count=images[0].shape[-1], **values))
     return faults

@@ -5,59 +5,44 @@ from __future__ import annotations
 import json
 import logging
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 
 from planewise.data.readable_items import reason_of
-from planewise.engines.quiet import keep_quiet
-from planewise.engines.run_inference import run_inference
+from planewise.engines import keep_quiet, run_inference
 from planewise.errors import InputError
 from planewise.exams import find_inputs
 from planewise.exams.source_images import is_dicom
+from planewise.files.masks import IMAGE
 from planewise.files.nifti import write_nifti
-from planewise.files.predicted_masks import IMAGE
 from planewise.findings import FLAG, Finding, finding, of_level, sentences
 from planewise.geometry import plane_errors
-from planewise.own_exams.dicom_results import clear_dicom, write_dicom, write_plan
-from planewise.own_exams.exam_page import ShownExam
-from planewise.own_exams.heart_bundles import (
-    PLANS,
-    SEGMENTS,
-    STRUCTURES,
-    ExamWork,
+from planewise.own_exams.archive import ExamWork, MadePage, Summary, written_in
+from planewise.own_exams.bundles import PLANS, SEGMENTS, Provenance, bundle_and_weights, made_by
+from planewise.own_exams.dicom_results import clear_dicom, reported, write_plan
+from planewise.own_exams.exam_page import ShownExam, write_page
+from planewise.own_exams.heart_stacks import (
     LoadedStack,
-    MadePage,
-    Summary,
+    by_exam,
     findings_of,
-    in_sentences,
     load_stack,
-    output_folder,
     private_datalist,
-    read_exams,
-    read_mask,
-    slices_of,
-    stacks_in,
-    text,
-    without,
-    write_page,
-    written_in,
+    switched,
 )
 from planewise.own_exams.implausible_volumes import image_faults
-from planewise.own_exams.load_bundle import bundle_and_weights
-from planewise.own_exams.provenance import Note, Provenance, made_by
+from planewise.own_exams.masks import STRUCTURES, read_mask
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.planned_views import bounds_in_words, disagreements, from_one_phase, plane_in_words
 from planewise.reports.tables import write_json
-from planewise.words import as_sentence
 
 logger = logging.getLogger(__name__)
 
@@ -80,53 +65,51 @@ _ARCHIVE = (
     f"error bounds, measured on phantoms). {TWO_LIMITS} The exam with the largest distance relative to these larger limits "
     "comes first: its series may be misnamed, its view badly prescribed, or its plan wrong. Open its page to check."
 )
+#: Neighbouring locations may be out of order by less than this part of the usual step, as any prediction is.
+_DISORDER = 0.25
+_COMPARED = ("view", "verdict", "angle to the acquired plane", "offset from the acquired plane")
+_SURE = ("view", "agreement", "error bounds and remarks")
+#: What the columns of the tables mean.
+_COLUMNS = (
+    "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane. "
+    f"{TWO_LIMITS} Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane."
+)
+#: A note for weights whose errors nobody has measured.
+_NO_BOUNDS = (
+    f"these weights have no error bounds: evaluate them, and give inference the bounds (`plane_bounds`, see {PLANS})"
+)
+_ONE_PHASE = (
+    "Planned from one phase: operators prescribe views at end-diastole. At other phases the heart has moved, and a plane may "
+    "be 10 degrees off: plan from all phases, or from end-diastole."
+)
 
 
 @dataclass(frozen=True)
 class PlannedExam(MadePage):
-    """Planned views of an exam.
-
-    Attributes:
-        apart: for each view, angle (degrees) and offset (mm) between the planned and the acquired plane; None unless
-            both exist.
-        plan: the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
-            ``origin`` and unit ``normal``, RAS+, mm.
-        labels: label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
-        findings: what was found out about the exam, and about its views, which are the findings' subjects.
-    """
+    """Planned views of an exam."""
 
     apart: Mapping[str, tuple[float, float] | None]
+    """for each view, angle (degrees) and offset (mm) between planned and acquired plane; None unless both exist"""
     plan: Mapping[str, Any]
+    """the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
+    ``origin`` and unit ``normal``, RAS+, mm"""
     labels: np.ndarray | None
-    findings: Sequence[Finding] = ()
+    """label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation"""
+    findings: Sequence[Finding]
+    """what was found out about the exam, and about its views, which are the findings' subjects"""
 
 
-def plan_exams(
-    path: str | Path,
-    output: str | Path | None = None,
-    *,
-    weights: str | Path | None = None,
-    min_obliquity: float | None = None,
-    anonymous: bool = False,
-) -> list[PlannedExam]:
+def plan_exams(path: str | Path, output: str | Path | None = None, **options: Any) -> list[PlannedExam]:
     """Run the planning bundle and the segmentation bundle, and write every exam's page.
 
     Up to `MOST_PHASES` phases are planned, and their planes are combined. If one of several exams cannot be read, it is left
     out and reported.
 
     Args:
-        path: folder of DICOM files, or a volume.
+        path, options: as for `planning`, which also says which errors are raised.
         output: folder for pages and files; None keeps no files.
-        weights: weights that plan, see `bundle_and_weights`; None uses those that ship.
-        min_obliquity: see `stacks_in` and `planewise.evaluation.PlanViewsd`; None uses the planning bundle's value.
-        anonymous: leave the patient's name, dates and all other text out of DICOM files; the UIDs stay.
-
-    Raises:
-        InputError: there are no weights, no exam can be read or has a possible short axis, or a bundle refuses its input.
     """
-    work = planning(path, weights=weights, min_obliquity=min_obliquity, anonymous=anonymous)
-    with output_folder(output) as results:
-        return work.run_all(results)
+    return planning(path, **options).run_all(output)
 
 
 def planning(
@@ -136,35 +119,40 @@ def planning(
     min_obliquity: float | None = None,
     anonymous: bool = False,
 ) -> ExamWork:
-    """Find the exams to plan; for arguments and errors see `plan_exams`."""
+    """Find the exams to plan.
+
+    Args:
+        path: folder of DICOM files, or a volume.
+        weights: weights that plan, see `bundle_and_weights`; None uses those that ship.
+        min_obliquity: see `stacks_in` and `planewise.evaluation.PlanViewsd`; None uses the planning bundle's value.
+        anonymous: leave the patient's name, dates and all other text out of DICOM files; the UIDs stay.
+
+    Raises:
+        InputError: there are no weights, or no exam can be read or has a possible short axis; when the work runs, a bundle
+            refuses its input.
+    """
     keep_quiet()
     used = {PLANS: bundle_and_weights(PLANS, weights), SEGMENTS: bundle_and_weights(SEGMENTS, None)}
-    skipped: dict[Finding, int] = {}
-    stacks, left_out = stacks_in(Path(path).expanduser().resolve(), "all", min_obliquity, skipped=skipped)
     provenances = {name: Provenance.of(*bundle) for name, bundle in used.items()}
-    note = _note(provenances)
+    steps = [("planes", provenances[PLANS]), ("masks", provenances[SEGMENTS])]
+    note = made_by(steps, "the error of these planes on patients")
 
-    def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[PlannedExam]:
-        first, others = _by_phase(exams, MOST_PHASES)
+    def infer(stacks: Sequence[Mapping[str, Any]], output: Path) -> tuple:
+        first, others = _by_phase(stacks, MOST_PHASES)
         refused: dict[str, Finding] = {}
-        with private_datalist({"test": slices_of(first)}) as input:
+        with private_datalist(first) as input:
             for name, (bundle, file) in used.items():
                 given = {"weights": file, "min_obliquity": min_obliquity}
                 plans = {"phase_plans": _phase_plans(others, bundle, given)} if name == PLANS else {}
                 refused |= run_inference(bundle, given | plans | {"input": input, "output_dir": output})
-        made = [_planned(item, output, provenances, str(note), anonymous) for item in read_exams(first, refused)]
-        return [replace(made[0], lines=[*in_sentences(refused), *made[0].lines]), *made[1:]]
+        return first, refused
 
     # the checksum of the weights takes the place of their file
     settings = {name: each.sha256 for name, each in provenances.items()}
     settings |= {"min_obliquity": min_obliquity, "anonymous": anonymous}
-    return ExamWork("plan", stacks, settings, left_out, run, _summary, note, skipped, "Planned exams", _ARCHIVE)
-
-
-def _note(provenances: Mapping[str, Provenance]) -> Note:
-    """The note on the weights, which stands next to all planes."""
-    steps = {PLANS: "planes", SEGMENTS: "masks"}
-    return made_by([(steps[name], each) for name, each in provenances.items()], "the error of these planes on patients")
+    make = partial(_planned, provenances=provenances, note=str(note), anonymous=anonymous)
+    about = {"note": note, "title": "Planned exams", "explained": _ARCHIVE}
+    return ExamWork.at("plan", path, settings, False, infer, make, **about)
 
 
 def _by_phase(
@@ -172,13 +160,10 @@ def _by_phase(
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """The first phase of each exam, under the exam's name, and its other phases. If there are more than ``most`` phases in
     all, evenly spaced phases are chosen."""
-    exams: dict[str, list[Mapping[str, Any]]] = {}
+    first, others = [], []
     # phase00, phase20 and so on; ED and ES
-    for item in sorted(stacks, key=lambda item: str(item.get("phase", ""))):
-        exams.setdefault(exam_of(item), []).append(item)
-    first = [{key: value for key, value in items[0].items() if key != "phase"} for items in exams.values()]
-    others = []
-    for items in exams.values():
+    for items in by_exam(sorted(stacks, key=lambda item: str(item.get("phase", "")))).values():
+        first.append({key: value for key, value in items[0].items() if key != "phase"})
         chosen = np.unique(np.linspace(0, len(items), min(len(items), most), endpoint=False).astype(int))
         others += [items[number] for number in chosen[1:]]
     return first, others
@@ -190,24 +175,20 @@ def _phase_plans(
     """The views of each exam's other phases, as the bundle plans them one by one; None without other phases."""
     if not stacks:
         return None
-    switches = without(bundle, "Invertd", "SaveImaged")
-    config = ConfigParser.load_config_file(str(bundle / "configs" / "inference.yaml"))
-    for number, handler in enumerate(config["handlers"]):
-        if handler["_target_"].endswith(".PlanWriter"):
-            switches[f"handlers#{number}#plan_only"] = True
+    switches = switched(bundle, {"Invertd": "_disabled_", "SaveImaged": "_disabled_", "PlanWriter": "plan_only"})
     plans: dict[str, dict[str, Any]] = {}
-    with private_datalist({"test": slices_of(stacks)}) as datalist, output_folder(None) as folder:
-        common = {"input": datalist, "output_dir": folder, "phases": "all"}
-        failed: Finding | None = None
-        refused: dict[str, Finding] = {}
+    failed: Finding | None = None
+    refused: dict[str, Finding] = {}
+    with private_datalist(stacks) as input, tempfile.TemporaryDirectory(prefix="planewise-") as folder:
+        given = {"input": input, "output_dir": folder, "phases": "all"}
         try:
-            refused = run_inference(bundle, {**settings, **common, **switches})
+            refused = run_inference(bundle, {**settings, **switches, **given})
         except InputError as error:
             # if the first phase cannot be planned either, the run on the first phases reports the reason
             failed = reason_of(error)
         # a datalist names the phases by their rank in it
-        for item, named in zip(stacks, find_inputs(datalist, "all", "test", left_out=[]), strict=True):
-            file = folder / volume_name(named) / "plan.json"
+        for item, named in zip(stacks, find_inputs(input, "all", "test", left_out=[]), strict=True):
+            file = Path(folder) / volume_name(named) / "plan.json"
             if file.is_file():
                 plans.setdefault(exam_of(item), {})[str(item["phase"])] = json.loads(file.read_text())["views"]
             else:
@@ -216,232 +197,172 @@ def _phase_plans(
     return plans
 
 
-def apart_limits(entry: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The angle (degrees) and the offset (mm) between planned and acquired plane above which an archive flags the view;
-    None if the plan has no error bounds.
+@dataclass(frozen=True)
+class ComparedView:
+    """A view of ``plan.json``, and its distance from the acquired view: angle (degrees) and offset (mm) between the planes;
+    None unless both exist."""
 
-    Args:
-        entry: a view of ``plan.json``.
-    """
-    if entry["within_deg"] is None or entry["within_mm"] is None:
-        return None
-    return math.hypot(entry["within_deg"], OPERATOR_DEG), math.hypot(entry["within_mm"], OPERATOR_MM)
+    name: str
+    entry: Mapping[str, Any]
+    apart: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, name: str, entry: Mapping[str, Any], acquired: Mapping[str, Any] | None) -> ComparedView:
+        """Compare a view with the ``origin`` and ``normal`` of the acquired plane, at the planned plane's origin."""
+        if acquired is None or not entry["origin"]:
+            return cls(name, entry, None)
+        both = (
+            torch.tensor(each[key], dtype=torch.float64) for each in (entry, acquired) for key in ("origin", "normal")
+        )
+        origin, normal, *reference = both
+        return cls(name, entry, plane_errors(origin, normal, *reference, at=origin))
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The angle and the offset above which the view is flagged; None if the plan has no error bounds."""
+        bounds = self.entry["within_deg"], self.entry["within_mm"]
+        if None in bounds:
+            return None
+        return math.hypot(bounds[0], OPERATOR_DEG), math.hypot(bounds[1], OPERATOR_MM)
+
+    @property
+    def far(self) -> dict[str, tuple[float, float]]:
+        """The distances, by unit, that exceed their limits, and these limits."""
+        each = zip(("deg", "mm"), self.apart or (), self.limits or (), strict=False)
+        return {unit: (value, limit) for unit, value, limit in each if value > limit}
+
+    @property
+    def cells(self) -> list[str]:
+        """The distances, each with a mark if plan and operator together cannot explain it."""
+        if self.apart is None:
+            return ["-", "-"]
+        return [
+            f"{value:.1f} {unit}" + f" {FLAGGED}" * (unit in self.far)
+            for value, unit in zip(self.apart, ("deg", "mm"), strict=True)
+        ]
+
+    def findings(self) -> list[Finding]:
+        """No plane; the acquired view is farther away than plan and operator may err; slices or phases disagree."""
+        if self.entry["verdict"] != "plane":
+            return [finding("no-plane", self.name, why="; ".join(self.entry["reasons"]))]
+        found = disagreements(self.entry, self.name)
+        if far := self.far:
+            # three digits, because a value may exceed its limit by a few hundredths
+            values, limits = ([f"{pair[place]:.3g} {unit}" for unit, pair in far.items()] for place in (0, 1))
+            found.insert(0, finding("view-far", self.name, values=values, limits=limits))
+        return found
 
 
-def distance(entry: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float]:
-    """Angle (degrees) and offset (mm) of a planned plane from another plane, at the planned plane's origin."""
-    origin, normal, *reference = (
-        torch.tensor(plane[key], dtype=torch.float64) for plane in (entry, other) for key in ("origin", "normal")
-    )
-    return plane_errors(origin, normal, *reference, at=origin)
-
-
-def _summary(exam: PlannedExam) -> Summary:
+def plan_summary(views: Sequence[ComparedView], findings: Sequence[Finding]) -> Summary:
     """Summarise how far each acquired view is from the planned view. A severity of 1 means that the distance equals the
     allowed error of plan and operator together."""
     values: dict[str, object] = {}
     words, flagged = [], []
-    severity = float(bool(of_level(exam.findings, FLAG)))
-    for view, entry in exam.plan["views"].items():
-        apart = exam.apart[view]
-        angle, offset = apart or (None, None)
+    severity = float(bool(of_level(findings, FLAG)))
+    for view in views:
+        angle, offset = view.apart or (None, None)
         values |= {
-            f"{view}_verdict": entry["verdict"],
-            f"{view}_angle_deg": angle,
-            f"{view}_offset_mm": offset,
-            f"{view}_bound_deg": entry["within_deg"],
-            f"{view}_bound_mm": entry["within_mm"],
+            f"{view.name}_verdict": view.entry["verdict"],
+            f"{view.name}_angle_deg": angle,
+            f"{view.name}_offset_mm": offset,
+            f"{view.name}_bound_deg": view.entry["within_deg"],
+            f"{view.name}_bound_mm": view.entry["within_mm"],
         }
-        if entry["verdict"] != "plane":
-            words.append(f"{view} no plane")
+        if view.entry["verdict"] != "plane":
+            words.append(f"{view.name} no plane")
         elif angle is None or offset is None:
-            words.append(f"{view} planned, none acquired")
+            words.append(f"{view.name} planned, none acquired")
         else:
-            words.append(f"{view} apart by {' and '.join(_compared(entry, apart))}")
-            limits = apart_limits(entry)
+            words.append(f"{view.name} apart by {' and '.join(view.cells)}")
             # without error bounds of the plan, no limit is known
-            shares = (angle / limits[0], offset / limits[1]) if limits else ()
+            shares = (angle / view.limits[0], offset / view.limits[1]) if view.limits else ()
             severity = max(severity, angle / 90, *shares)
-            flagged += [f"{view}_{_NAMED[unit]}" for unit in _beyond(limits, apart)]
-    return Summary(values, ", ".join(words), exam.findings, severity, flagged=flagged)
+            flagged += [f"{view.name}_{'angle' if unit == 'deg' else 'offset'}_{unit}" for unit in view.far]
+    return Summary(values, ", ".join(words), findings, severity, flagged=flagged)
 
 
 def _planned(
-    item: Mapping[str, Any], output: Path, provenances: Mapping[str, Provenance], note: str, anonymous: bool
+    exam: str,
+    items: Sequence[Mapping[str, Any]],
+    output: Path,
+    provenances: Mapping[str, Provenance],
+    note: str,
+    anonymous: bool,
 ) -> PlannedExam:
-    """Compare an exam's plan with its acquired views, and write its page and files.
-
-    Args:
-        item: its stack at the first phase.
-        output: folder for the results, in which the bundles wrote theirs.
-        provenances, note: the weights, and the note on them.
-        anonymous: whether DICOM files leave out the patient.
-    """
+    """Compare an exam's plan with its acquired views, and write its page and files into ``output``, which has those of the
+    bundles; the only item is its stack at the first phase."""
+    (item,) = items
     stack = load_stack(item)
     folder, mask = output / stack.name, read_mask(output, stack.name)
     plan = json.loads((folder / "plan.json").read_text())
-    apart = {
-        view: distance(entry, stack.acquired[view]) if view in stack.acquired and entry["origin"] else None
-        for view, entry in plan["views"].items()
-    }
+    views = [ComparedView.of(name, entry, stack.acquired.get(name)) for name, entry in plan["views"].items()]
+    apart = {view.name: view.apart for view in views}
     findings = [
         *missing_slices(stack.affines, stack.thickness),
         *image_faults([stack.image.numpy()], ["the first phase"]),
         *findings_of(item),
         *_disorder(plan.get("locations", ())),
-        *(found for view, entry in plan["views"].items() for found in judged(view, entry, apart[view])),
+        *(found for view in views for found in view.findings()),
     ]
     bounds = {view: [*bounds_in_words(entry, plan), note] for view, entry in plan["views"].items()}
     kept = clear_dicom(folder)
-    make = partial(write_plan, folder, item, plan, apart, findings, bounds, provenances[PLANS])
-    findings += [*kept, *write_dicom(stack.name, item, anonymous, make)]
-    plan = _with_findings(plan, apart, findings)
+    with reported(kept):
+        if is_dicom(item):
+            hide = exam if anonymous else None
+            write_plan(folder, item, plan, apart, findings, bounds, provenances[PLANS], hide)
+    findings += kept
+    plan = _with_findings(plan, views, findings)
     plan |= {"made_by": note, "weights": [each.content() for each in provenances.values()]}
     write_json(folder / "plan.json", plan)
     if is_dicom(item):
         write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
     labels = None if mask is None else mask[0]
-    page = write_page(folder, _page(stack, plan, apart, labels, findings, note))
-    return PlannedExam(
-        stack.name,
-        page,
-        _lines(stack.name, plan, apart, findings),
-        item,
-        written_in(folder),
-        apart,
-        plan,
-        labels,
-        findings,
-    )
+    shown = _shown(stack, plan, views, labels, findings, note)
+    page = write_page(folder, shown)
+    files, summary = written_in(folder), plan_summary(views, findings)
+    return PlannedExam(stack.name, page, shown.lines, item, files, summary, apart, plan, labels, findings)
 
 
-def judged(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[Finding]:
-    """Findings on a planned view: no plane; the acquired view is farther away than plan and operator may err; slices or
-    phases disagree."""
-    if entry["verdict"] != "plane":
-        return [finding("no-plane", view, why="; ".join(entry["reasons"]))]
-    found = disagreements(entry, view)
-    if beyond := _beyond(apart_limits(entry), apart):
-        # three digits, because a value may exceed its limit by a few hundredths
-        values, limits = ([f"{pair[place]:.3g} {unit}" for unit, pair in beyond.items()] for place in (0, 1))
-        found.insert(0, finding("view-far", view, values=values, limits=limits))
-    return found
-
-
-def _page(
+def _shown(
     stack: LoadedStack,
     plan: Mapping[str, Any],
-    apart: Mapping[str, tuple[float, float] | None],
+    views: Sequence[ComparedView],
     labels: np.ndarray | None,
     findings: Sequence[Finding],
     note: str,
 ) -> ShownExam:
-    rows = [_row(view, plan, apart[view]) for view in plan["views"]]
+    phases = f", {plan['phases']} phases" if "phases" in plan else ""
+    compared = [[view.name, "; ".join([view.entry["verdict"], *view.entry["reasons"]]), *view.cells] for view in views]
+    sure = []
+    for view in views:
+        agreement = "-" if view.entry["agreement"] is None else f"{view.entry['agreement']:.2f}"
+        sure.append([view.name, agreement, "; ".join(plane_in_words(view.entry, plan)) or "-"])
     return ShownExam(
-        name=stack.name,
-        image=stack.image.numpy(),
-        affines=stack.affines,
-        plan=plan,
-        acquired=stack.acquired,
-        images=stack.views,
-        labels=labels,
-        structures=STRUCTURES,
-        tables=[("Planned from the short axis alone", _HEADER[:4], [row[:4] for row in rows])],
-        folded=[("How sure the plan is", _HEADER[:1] + _HEADER[4:], [row[:1] + row[4:] for row in rows])],
-        flags=_flags(findings),
-        notes=[" ".join([*_explained(plan), *map(as_sentence, _remarks(findings))]), note],
+        stack,
+        [(f"{plan['slices']} slices{phases}: planned from the short axis alone", _COMPARED, compared)],
+        plan,
+        labels,
+        STRUCTURES,
+        folded=[("how sure the plan is", _SURE, sure)],
+        # the verdicts are in the table, and so are the remarks on planes
+        flags=sentences(found for found in of_level(findings, FLAG) if found.code != "no-plane"),
+        terms=[_COLUMNS] + [_ONE_PHASE] * from_one_phase(plan),
+        remarks=[_NO_BOUNDS] * any(view["origin"] and view["within_deg"] is None for view in plan["views"].values())
+        + sentences(found for found in findings if found.level != FLAG and found.code != "plane-disagrees"),
+        note=note,
     )
 
 
-def _flags(findings: Sequence[Finding]) -> list[str]:
-    """The flags in words, without the verdicts, which are in the table."""
-    return sentences(found for found in of_level(findings, FLAG) if found.code != "no-plane")
-
-
-def _remarks(findings: Sequence[Finding]) -> list[str]:
-    """The remarks on the exam; those on its planes are in the table."""
-    return sentences(found for found in findings if found.level != FLAG and found.code != "plane-disagrees")
-
-
-def _lines(
-    name: str, plan: Mapping[str, Any], apart: Mapping[str, tuple[float, float] | None], findings: Sequence[Finding]
-) -> list[str]:
-    """What the terminal says about an exam."""
-    phases = f", {plan['phases']} phases" if "phases" in plan else ""
-    lines = [f"Exam {name}, {plan['slices']} slices{phases}"]
-    for view in plan["views"]:
-        _, verdict, angle, offset, agreement, sure = _row(view, plan, apart[view])
-        compared = "" if angle == "-" else f"; from the acquired plane: {angle} and {offset}"
-        known = "" if sure == "-" else f"; {sure}"
-        lines.append(f"  {view}: {verdict}, agreement {agreement}{known}{compared}")
-    lines += [f"  {_NO_BOUNDS}"] * _lacks_bounds(plan)
-    lines += [f"  {remark}" for remark in _remarks(findings)]
-    return lines + [f"  check: {flag}" for flag in _flags(findings)]
-
-
-#: Neighbouring locations may be out of order by less than this part of the usual step, as any prediction is.
-_DISORDER = 0.25
-_HEADER = (
-    "view",
-    "verdict",
-    "angle to the acquired plane",
-    "offset from the acquired plane",
-    "agreement",
-    "error bounds and remarks",
-)
-#: The distances by unit.
-_NAMED = {"deg": "angle_deg", "mm": "offset_mm"}
-#: What the columns of the tables mean.
-_COLUMNS = (
-    "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane. "
-    f"{TWO_LIMITS} Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane."
-)
-#: A note for weights whose errors nobody has measured.
-_NO_BOUNDS = (
-    f"These weights have no error bounds: evaluate them, and give inference the bounds (`plane_bounds`, see {PLANS})."
-)
-#: A note for plans without other phases.
-_ONE_PHASE = (
-    "Planned from one phase: operators prescribe views at end-diastole. At other phases the heart has moved, and a plane may "
-    "be 10 degrees off: plan from all phases, or from end-diastole."
-)
-
-
-def _explained(plan: Mapping[str, Any]) -> list[str]:
-    """What a page says about the terms of its tables."""
-    return [_COLUMNS] + [_ONE_PHASE] * from_one_phase(plan) + [_NO_BOUNDS] * _lacks_bounds(plan)
-
-
-def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
-    """A view's row of the table."""
-    entry = plan["views"][view]
-    sure = "; ".join(plane_in_words(entry, plan)) or "-"
-    return [view, _verdict(entry), *_compared(entry, apart), text(entry["agreement"], 2), sure]
-
-
-def _compared(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
-    """The distances from the acquired plane, each with a mark if plan and operator together cannot explain it."""
-    far = _beyond(apart_limits(entry), apart)
-    return [
-        text(value, 1, f" {unit}") + f" {FLAGGED}" * (unit in far)
-        for value, unit in zip(apart or (None, None), ("deg", "mm"), strict=True)
-    ]
-
-
 def _with_findings(
-    plan: Mapping[str, Any], apart: Mapping[str, tuple[float, float] | None], findings: Sequence[Finding]
+    plan: Mapping[str, Any], compared: Sequence[ComparedView], findings: Sequence[Finding]
 ) -> dict[str, Any]:
     """A plan with its distances from the acquired views and what was found out about it: each view has the findings on it,
     and the others are of the exam."""
     views = {}
-    for view, entry in plan["views"].items():
-        angle, offset = (round(value, 2) for value in apart[view]) if apart[view] else (None, None)
-        views[view] = {
-            **entry,
-            "acquired_angle_deg": angle,
-            "acquired_offset_mm": offset,
-            "findings": [found.record() for found in findings if found.subject == view],
-        }
+    for view in compared:
+        angle, offset = (round(value, 2) for value in view.apart) if view.apart else (None, None)
+        own = [found.record() for found in findings if found.subject == view.name]
+        views[view.name] = {**view.entry, "acquired_angle_deg": angle, "acquired_offset_mm": offset, "findings": own}
     return {**plan, "views": views, "findings": [found.record() for found in findings if found.subject not in views]}
 
 
@@ -453,18 +374,3 @@ def _disorder(locations: Sequence[float]) -> list[Finding]:
     wrong = np.flatnonzero(steps * np.sign(forward) < -_DISORDER * abs(forward))
     pairs = [f"{first + 1} and {first + 2} ({locations[first]:.2f}, {locations[first + 1]:.2f})" for first in wrong]
     return [finding("locations-disorder", between=pairs)] if pairs else []
-
-
-def _beyond(limits: tuple[float | None, float | None] | None, apart: tuple[float, float] | None) -> dict[str, tuple]:
-    """The distances from the acquired plane, by unit, that exceed their limits in that unit, and these limits."""
-    each = zip(("deg", "mm"), apart or (), limits or (), strict=False)
-    return {unit: (value, limit) for unit, value, limit in each if limit is not None and value > limit}
-
-
-def _lacks_bounds(plan: Mapping[str, Any]) -> bool:
-    """Whether the weights that planned the views have no error bounds."""
-    return any(view["origin"] and view["within_deg"] is None for view in plan["views"].values())
-
-
-def _verdict(entry: Mapping[str, Any]) -> str:
-    return "; ".join([entry["verdict"], *entry["reasons"]])

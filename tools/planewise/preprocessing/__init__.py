@@ -12,24 +12,3 @@ from planewise.preprocessing.load_volume import LoadVolumed
 from planewise.preprocessing.orient_sagittal import OrientSagittald
 from planewise.preprocessing.require_view import RequireViewd
 from planewise.preprocessing.resize_sides import CropToForegroundd, ResizeSidesd
-
-__all__ = [
-    "FEATURES",
-    "CardiacFeaturesd",
-    "CropToForegroundd",
-    "InPlaneSpacingd",
-    "KeepHeartd",
-    "LimitSlicesd",
-    "LoadPhotographd",
-    "LoadSliced",
-    "LoadStackd",
-    "LoadVolumed",
-    "OrientSagittald",
-    "ReadGraded",
-    "RequirePhased",
-    "RequireViewd",
-    "ResizeSidesd",
-    "ScaleToUnitd",
-    "StandardizeSliced",
-    "cardiac_features",
-]

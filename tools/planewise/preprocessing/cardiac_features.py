@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from monai.transforms import Transform
 
 from planewise.errors import InputError
-from planewise.files.masks import HEART_STRUCTURES, labels_of
-from planewise.files.nifti import UNREADABLE, open_nifti
+from planewise.files.masks import HEART_STRUCTURES, read_mask
+from planewise.preprocessing.load_slice import refusals
 from planewise.preprocessing.load_stack import own_thickness
 
 #: The features in the order of Khened 2017 (the winner of the challenge), as used by Zhang 2024, section 5.3. ("Patient
@@ -34,56 +35,29 @@ MYOCARDIAL_DENSITY = 1.05
 
 
 def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: float, weight: float) -> np.ndarray:
-    """Compute the ten features of an exam.
+    """Compute the ten features of an exam, ``(10,)``, float32, in the order of `FEATURES`. If a ventricle's volume at
+    end-diastole is 0, its ejection fraction is 0, too.
 
     Args:
         ed, es: volumes of ``RV``, ``myocardium`` and ``LV`` at end-diastole and end-systole, ml.
-        height: cm.
-        weight: kg.
-
-    Returns:
-        Shape ``(10,)``, float32, in the order of `FEATURES`. If a ventricle's volume at end-diastole is 0, its ejection
-        fraction is 0, too.
+        height, weight: cm and kg.
     """
-
-    def ejection(name: str) -> float:
-        return 100 * (ed[name] - es[name]) / ed[name] if ed[name] > 0 else 0.0
-
-    return np.array(
-        [
-            ejection("LV"),
-            ejection("RV"),
-            es["LV"],
-            ed["LV"],
-            es["RV"],
-            ed["RV"],
-            es["myocardium"] * MYOCARDIAL_DENSITY,
-            ed["myocardium"] * MYOCARDIAL_DENSITY,
-            height,
-            weight,
-        ],
-        dtype=np.float32,
-    )
+    ejection = [100 * (ed[name] - es[name]) / ed[name] if ed[name] > 0 else 0.0 for name in ("LV", "RV")]
+    volumes = [phase[name] for name in ("LV", "RV") for phase in (es, ed)]
+    masses = [phase["myocardium"] * MYOCARDIAL_DENSITY for phase in (es, ed)]
+    return np.array([*ejection, *volumes, *masses, height, weight], dtype=np.float32)
 
 
 def volumes_ml(
     labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str], thickness: np.ndarray | None = None
 ) -> dict[str, float]:
-    """Volume of each structure, ml: its number of voxels times the volume of a voxel, which includes the slice gap.
-
-    Args:
-        labels: label map ``(i, j, slices)``.
-        affine: ``(4, 4)``, mm.
-        structures: maps label values to names.
-        thickness: see `slices_ml`.
-    """
-    return {
-        name: slices_ml((labels == value).sum(axis=(0, 1)), affine, thickness) for value, name in structures.items()
-    }
+    """Volume of each structure (`slices_ml`) in a label map ``(i, j, slices)``; ``structures`` maps its values to names."""
+    counts = {name: (labels == value).sum(axis=(0, 1)) for value, name in structures.items()}
+    return {name: slices_ml(count, affine, thickness) for name, count in counts.items()}
 
 
 def slices_ml(counts: np.ndarray, affine: np.ndarray, thickness: np.ndarray | None = None) -> float:
-    """Volume of a structure, ml.
+    """Volume of a structure, ml: its number of voxels times the volume of a voxel, which includes the slice gap.
 
     Args:
         counts: number of its voxels in each slice, ``(slices,)``.
@@ -126,18 +100,11 @@ class CardiacFeaturesd(Transform):
             )
         volumes, affines, label_maps = {}, item.pop("slice_affines", {}), item.pop("label_maps", {})
         for phase in ("ed", "es"):
-            try:
-                volumes[phase] = _volumes(str(item[phase]), label_maps.get(str(item[phase])), affines)
-            except (FileNotFoundError, KeyError) as error:
-                raise InputError(
-                    f"exam {exam} has no mask at {phase.upper()}; segment the exam first (save_masks)"
-                ) from error
-            except UNREADABLE as error:
-                # the message may contain the path, which may contain a person's name
-                reason = str(error) if isinstance(error, InputError) else type(error).__name__
-                raise InputError(
-                    f"exam {exam}, mask at {phase.upper()}: the volume cannot be read ({reason})"
-                ) from error
+            path, about = str(item.get(phase)), f"exam {exam}, mask at {phase.upper()}"
+            if not Path(path).is_file():
+                raise InputError(f"exam {exam} has no mask at {phase.upper()}; segment the exam first (save_masks)")
+            with refusals(about, path):
+                volumes[phase] = _volumes(path, label_maps.get(path), affines)
         for name in ("height", "weight"):
             if name not in item:
                 raise InputError(f"exam {exam} has no {name}; add it in Info.cfg, or as a column of --classes")
@@ -152,23 +119,17 @@ class CardiacFeaturesd(Transform):
 
 def _volumes(path: str, label_map: Mapping[str, int] | None, affines: Mapping[int, Any]) -> dict[str, float]:
     """Volume of each structure, ml; ``affines`` maps the slices of a DICOM stack to their affines."""
-    image = open_nifti(path)
-    array = labels_of(np.asarray(image.dataobj), label_map)
+    labels, affine = read_mask(path, label_map)
     thickness = None
     # a mask with other slices than the stack has its own positions, which are even
-    if sorted(affines) == list(range(array.shape[2])):
+    if sorted(affines) == list(range(labels.shape[2])):
         thickness = own_thickness(torch.tensor([affines[frame] for frame in sorted(affines)], dtype=torch.float64))
-    return volumes_ml(array, image.affine, HEART_STRUCTURES["sax"], thickness)
+    return volumes_ml(labels, affine, HEART_STRUCTURES["sax"], thickness)
 
 
 class RequirePhased(Transform):
-    """Accept only items that have a phase.
-
-    A MONAI Label server always passes a single image, even if the network needs two phases. This transform refuses it.
-
-    Raises:
-        InputError: the item has no ``phase``.
-    """
+    """Raise `InputError` for an item without a ``phase``: a MONAI Label server passes a single image, even if the
+    network needs two phases."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         if "phase" not in data:

@@ -26,15 +26,8 @@ def _salt(path: Path) -> bytes:
 
 
 def volume_name(item: Mapping[str, Any]) -> str:
-    """The name of the files made from a volume.
-
-    Args:
-        item: item with ``image``, and with ``exam`` if it comes from a datalist or from DICOM.
-
-    Returns:
-        The exam's hash, or the stem of a person's own file (as MONAI's writers name it). If the phase has a name, this
-        name is appended.
-    """
+    """The name of the files made from a volume: the exam's hash, or the stem of a person's own file (as MONAI's writers name
+    it), which has no ``exam``. If the phase has a name, this name is appended."""
     own = not item.get("exam") and isinstance(item["image"], (str, Path))
     name = stem(Path(item["image"])) if own else exam_of(item)
     phase = item.get("phase")
@@ -42,11 +35,7 @@ def volume_name(item: Mapping[str, Any]) -> str:
 
 
 def slice_name(item: Mapping[str, Any]) -> str:
-    """The name of the files made from a single slice: like `volume_name`, but including a phase given as a fraction.
-
-    Args:
-        item: see `volume_name`.
-    """
+    """The name of the files made from a single slice: like `volume_name`, but including a phase given as a fraction."""
     phase = item.get("phase")
     return volume_name(item if phase is None or isinstance(phase, str) else {**item, "phase": phase_name(phase)})
 

@@ -30,9 +30,6 @@ class InPlaneSpacingd(Spacingd):
     keep their positions along the third axis, two matrix products on the image's device, one for each axis of the plane,
     give the same result. In all other cases (other interpolation, resampling of the third axis), MONAI's code is used.
 
-    MONAI updates every value whose key begins with the key of an image. Texts such as MONAI Label's ``image_path`` must not
-    change, so this class hides them from MONAI.
-
     The arguments are those of `Spacingd`. By default, the interpolation is cubic, and the image reflects at its borders.
     """
 
@@ -49,6 +46,7 @@ class InPlaneSpacingd(Spacingd):
         self.spacing_transform.sp_resample = _InPlaneResample(lazy=self.lazy)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        # MONAI updates every value whose key begins with the key of an image, such as MONAI Label's image_path
         texts = {key: value for key, value in data.items() if isinstance(value, str)}
         return super().__call__({key: data[key] for key in data if key not in texts}, lazy) | texts
 
@@ -93,15 +91,9 @@ class _InPlaneResample(SpatialResample):
 def _resampled(
     image: Tensor, way: Tensor, shape: Sequence[int], settings: dict[str, Any], dtype: torch.dtype
 ) -> Tensor | None:
-    """Resample an image to another grid, float32; None if the slices do not stay in their planes.
-
-    Args:
-        image: ``(C, i, j, k)``.
-        way: matrix from voxel coordinates of the new grid to those of the image, ``(4, 4)``.
-        shape: shape of the new grid, ``(i, j, k)``.
-        settings: ``mode`` and ``padding_mode`` as recorded by `SpatialResample`.
-        dtype: type of the computation.
-    """
+    """Resample an image ``(C, i, j, k)`` to another grid, float32; None if the slices do not stay in their planes.
+    ``way`` is the matrix from voxel coordinates of the new grid to those of the image, and `SpatialResample` recorded
+    the settings."""
     if image.ndim != 4 or not isinstance(settings["mode"], int) or settings["padding_mode"] != "reflect":
         return None
     xform = np.asarray(torch.as_tensor(way).cpu(), dtype=np.float64)
@@ -114,19 +106,12 @@ def _resampled(
         # in a slightly sheared stack, every slice has another shift
         starts = xform[axis, 2] * slices + xform[axis, 3]
         starts = starts[:1] if np.ptp(starts) < EXACT else starts
-        matrix = _spline_matrix(
-            image.shape[1 + axis],
-            shape[axis],
-            round(float(xform[axis, axis]), 12),
-            tuple(np.round(starts, 9).tolist()),
-            settings["mode"],
-        )
+        scale, starts = round(float(xform[axis, axis]), 12), tuple(np.round(starts, 9).tolist())
+        matrix = _spline_matrix(image.shape[1 + axis], shape[axis], scale, starts, settings["mode"])
         matrices.append(torch.from_numpy(matrix).to(image.device, dtype))
     rows, columns = matrices
     pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
-    # (k, C, i, j)
-    planes = pixels.permute(3, 0, 1, 2).to(dtype)
-    planes = rows[:, None] @ planes @ columns[:, None].mT
+    planes = rows[:, None] @ pixels.permute(3, 0, 1, 2).to(dtype) @ columns[:, None].mT  # (k, C, i, j)
     return planes.permute(1, 2, 3, 0).to(torch.float32)
 
 
@@ -139,10 +124,8 @@ def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
 
 @lru_cache(maxsize=8)
 def _spline_matrix(size: int, wanted: int, scale: float, starts: tuple[float, ...], order: int) -> np.ndarray:
-    """Matrices ``(starts, wanted, size)`` that map the ``size`` samples of an axis to samples at ``start + scale * n``.
-
-    SciPy computes them by resampling an image whose lines are the unit vectors.
-    """
+    """Matrices ``(starts, wanted, size)`` that map the ``size`` samples of an axis to samples at ``start + scale * n``: SciPy
+    resamples an image whose lines are the unit vectors."""
     places = np.asarray(starts)[:, None] + scale * np.arange(wanted)
     along = np.broadcast_to(np.arange(size, dtype=np.float64), (*places.shape, size))
     across = np.broadcast_to(places[..., None], along.shape)

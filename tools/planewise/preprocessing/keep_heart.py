@@ -15,16 +15,8 @@ from planewise.errors import InputError
 
 
 def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torch.Tensor:
-    """Extend a mask by all pixels whose centres are at most ``margin`` from the centre of a pixel of the mask.
-
-    Args:
-        mask: ``(i, j)``, bool.
-        spacing: pixel spacing along i and j, mm.
-        margin: margin, mm; 0 leaves the mask unchanged.
-
-    Returns:
-        ``(i, j)``, bool.
-    """
+    """Extend a mask ``(i, j)``, bool, by all pixels whose centres are at most ``margin`` (mm) from the centre of a
+    pixel of the mask; ``spacing`` of pixels along i and j, mm."""
     if margin <= 0 or not bool(mask.any()):
         return mask
     apart = distance_transform_edt(~mask.cpu().numpy(), sampling=tuple(spacing))
@@ -37,27 +29,21 @@ class KeepHeartd(MapTransform):
 
     The heart is the union of the ventricles and the myocardium, widened by a margin in the plane. This transform must
     follow the loader directly: if the slice were resampled first, pixels from outside the mask would be mixed into the
-    heart, and if it were standardised first, they would affect the statistics.
+    heart, and if it were standardised first, they would affect the statistics. The mask is removed from the item.
 
     Args:
         keys: keys of slices, ``(1, i, j, 1)`` with their affine.
         margin: width by which the mask is extended, mm.
         crop: whether the slice is also cropped to the bounding box of its heart; a later `ResizeWithPadOrCropd` centres
             the box in an image of zeros.
-        labels: label values of the heart in the mask (right ventricle, myocardium, left ventricle).
-        keep_mask: whether the mask stays in the item, cropped like the slice, as some evaluations require.
+        labels: label values of the heart in the mask, under ``label`` (right ventricle, myocardium, left ventricle).
 
     Raises:
         InputError: the item has no mask, the mask has another grid or shows no heart, or the margin is negative.
     """
 
     def __init__(
-        self,
-        keys: KeysCollection,
-        margin: float = 0.0,
-        crop: bool = False,
-        labels: Sequence[int] = (1, 2, 3),
-        keep_mask: bool = False,
+        self, keys: KeysCollection, margin: float = 0.0, crop: bool = False, labels: Sequence[int] = (1, 2, 3)
     ) -> None:
         super().__init__(keys)
         if margin < 0:
@@ -65,18 +51,15 @@ class KeepHeartd(MapTransform):
         self.margin = float(margin)
         self.crop = crop
         self.labels = tuple(int(value) for value in labels)
-        self.keep_mask = keep_mask
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
+        mask = item.pop("label", None)
         for key in self.key_iterator(item):
-            item = self._kept(item, key)
-        if not self.keep_mask:
-            item.pop("label", None)
+            item[key] = self._kept(item[key], mask)
         return item
 
-    def _kept(self, item: dict[Hashable, Any], key: Hashable) -> dict[Hashable, Any]:
-        image, mask = item[key], item.get("label")
+    def _kept(self, image: MetaTensor, mask: Any) -> MetaTensor:
         if not isinstance(mask, MetaTensor):
             raise InputError(
                 "the item has no mask; predict masks with `planewise segment DATALIST -o FOLDER`, add your own with "
@@ -93,10 +76,8 @@ class KeepHeartd(MapTransform):
         spacing = image.affine[:3, :2].norm(dim=0).tolist()
         heart = widened(heart, spacing, self.margin)[None, :, :, None]
         kept = torch.where(heart, image.as_tensor(), torch.zeros((), dtype=image.dtype))
-        item[key] = MetaTensor(kept, affine=image.affine)
-        if self.crop:
-            start, end = generate_spatial_bounding_box(heart)
-            cut = SpatialCrop(roi_start=start, roi_end=end)
-            for name in {key, "label"} if self.keep_mask else {key}:
-                item[name] = cut(item[name])
-        return item
+        cut_out = MetaTensor(kept, affine=image.affine)
+        if not self.crop:
+            return cut_out
+        start, end = generate_spatial_bounding_box(heart)
+        return SpatialCrop(roi_start=start, roi_end=end)(cut_out)

@@ -21,12 +21,7 @@ class LimitSlicesd(MapTransform):
     """Keep at most ``max_slices`` evenly spaced slices of a volume ``(C, i, j, slices)``.
 
     The ranks of the kept slices are written under ``kept_slices``. Use it only for networks that process a stack as a
-    whole, because their output is not mapped back to the volume's grid.
-
-    Args:
-        keys: keys of volumes.
-        max_slices: maximum number of slices; None keeps all.
-        allow_missing_keys: skip keys that an item lacks.
+    whole, because their output is not mapped back to the volume's grid. If ``max_slices`` is None, all slices are kept.
     """
 
     def __init__(self, keys: KeysCollection, max_slices: int | None = None, allow_missing_keys: bool = False) -> None:

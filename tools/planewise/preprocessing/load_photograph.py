@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, PILReader
-from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged, Transform
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -23,13 +22,8 @@ class LoadPhotographd(LoadImaged):
     """Load a PNG or JPEG file under each key, as a `MetaTensor` ``(3, i, j)``: red, green and blue from 0 to 1.
 
     MONAI's `PILReader` reads the file: i points to the right, along the rows, and j downwards. The photograph is rotated
-    upright according to the camera's EXIF tag; all other tags are dropped. Results are named by the exam's hash, or,
-    for a person's own photograph, by the file's stem. The class derives from `LoadImaged` because MONAI Label looks for
-    that class.
-
-    Args:
-        keys: keys of paths.
-        allow_missing_keys: skip keys that an item lacks.
+    upright according to the camera's EXIF tag; all other tags are dropped. Results have its `volume_name`. The class derives
+    from `LoadImaged` because MONAI Label looks for that class.
 
     Raises:
         InputError: a file is not a photograph, is truncated, or has unsupported colours.
@@ -39,28 +33,26 @@ class LoadPhotographd(LoadImaged):
         super().__init__(keys, reader="PILReader", allow_missing_keys=allow_missing_keys)
         self.pixels = PILReader(converter=_upright, formats=("PNG", "JPEG"))
 
-    def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
             if not isinstance(item[key], (str, Path)):
                 raise InputError(f"{key} is not the path of a photograph; index the folder with --anatomy photograph")
-            array, _ = self.pixels.get_data(self._read(item[key]))
-            pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).to(torch.float32) / 255
-            name = volume_name({**item, "image": item[key]})
+            pixels = self._read(item[key])
             meta = {
                 # in the form that `loaded_name` expects
-                "filename_or_obj": f"{name}.nii.gz",
+                "filename_or_obj": f"{volume_name({**item, 'image': item[key]})}.nii.gz",
                 "original_channel_dim": 0,
                 "spatial_shape": np.array(pixels.shape[1:]),
             }
-            item[key] = MetaTensor(pixels.contiguous(), affine=torch.eye(4, dtype=torch.float64), meta=meta)
+            item[key] = MetaTensor(pixels, affine=torch.eye(4, dtype=torch.float64), meta=meta)
             if not self._loader.image_only:
                 item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
         return item
 
-    def _read(self, path: str | Path) -> Image.Image:
+    def _read(self, path: str | Path) -> torch.Tensor:
         try:
-            return self.pixels.read(path)
+            array, _ = self.pixels.get_data(self.pixels.read(path))
         except UnidentifiedImageError:
             raise InputError(NO_PHOTOGRAPH) from None
         except FileNotFoundError:
@@ -74,6 +66,7 @@ class LoadPhotographd(LoadImaged):
             SyntaxError,
         ) as error:  # SyntaxError: a broken PNG file
             raise InputError(CUT if "truncated" in str(error) else UNREADABLE) from None
+        return (torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).to(torch.float32) / 255).contiguous()
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -83,14 +76,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 class ReadGraded(Transform):
-    """Write an item's grade under ``grade``, as an int64 tensor without axes.
-
-    Args:
-        key: key of the grade in the item; `planewise.data.graded` selects the items that have a grade.
-
-    Raises:
-        InputError: the item has no grade. Items from MONAI Label never have one, because it passes only masks.
-    """
+    """Write an item's grade, under ``key``, to ``grade``, as an int64 tensor without axes; raise `InputError` if there
+    is none (`planewise.data.graded` selects items, but MONAI Label passes only masks)."""
 
     def __init__(self, key: str = "grade") -> None:
         self.key = key

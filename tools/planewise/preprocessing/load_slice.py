@@ -1,11 +1,15 @@
-"""Load one slice: a single-frame file, a frame of a multi-frame file, or a slice of a NIfTI volume."""
+"""Read an image from a file, and load one slice of it: a single-frame file, a frame of a multi-frame file, or a slice of a
+volume.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from os import stat
+from os.path import exists
 from typing import Any
 
 import numpy as np
@@ -17,9 +21,8 @@ from monai.utils import ensure_tuple
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
-from planewise.files.arrays import is_array, read_array
+from planewise.files.arrays import is_array, read_array, read_frames
 from planewise.files.masks import labels_of
-from planewise.files.multi_frame import read_frames
 from planewise.files.nifti import NO_FILE, UNREADABLE, is_nifti, open_nifti, states_orientation
 from planewise.preprocessing.exam_name import slice_name
 
@@ -29,127 +32,7 @@ from planewise.preprocessing.exam_name import slice_name
 GEOMETRY_TOLERANCE = 0.1
 
 
-class LoadSliced(MapTransform):
-    """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that contains pixels, affine and shape.
-
-    MONAI's `ITKReader` reads DICOM, `NiftiReader` NIfTI, and `read_array` MRNet's ``.npy``. Everything else in a file,
-    especially the DICOM tags, is dropped. The metadata of an image without a stated orientation have ``oriented: False``.
-
-    Reads from the item, in addition to the path under each key:
-
-    - ``frame``: frame of a multi-frame file, or index along the third axis of a volume; required if there are several.
-      For a key other than ``image``, ``<key>_frame`` takes precedence; the slice then has the datalist's affine.
-    - ``time``: index along the fourth axis of a NIfTI cine; default 0.
-    - ``affine``: the datalist's affine, 4x4, RAS+, mm. The affine of a single-frame file or a NIfTI volume must agree with
-      it. For a multi-frame DICOM file, it is used, because ITK gives a single affine for all frames.
-    - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
-    - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients the slices of a mask, or
-      the whole mask of a volume; needed if the axes of the mask and of its image differ.
-
-    Args:
-        keys: keys of paths.
-        label_keys: keys of masks.
-        field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
-        named: whether to store the name that writers give their output (`slice_name`), for single slices.
-        allow_missing_keys: skip keys that an item lacks.
-
-    Raises:
-        InputError: the file is not readable, the frame does not exist, the geometries differ, voxels are not finite
-            numbers, or values of a mask cannot be labels (`planewise.files.masks.labels_of`). The message identifies
-            the exam by its hash.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        label_keys: KeysCollection = ("label",),
-        field_without_spacing: float | None = None,
-        named: bool = False,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.named = named
-        self.field_without_spacing = field_without_spacing
-        self.label_keys = tuple(label_keys) if not isinstance(label_keys, str) else (label_keys,)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        name = slice_name(item) if self.named else None
-        for key in self.key_iterator(item):
-            try:
-                item[key] = self._load(item, key)
-                if name is not None:
-                    # MONAI's writers need these values. The name has no ending, because MONAI's Spacingd calls .update()
-                    # on every key that begins with label_
-                    item[key].meta |= {
-                        "filename_or_obj": name,
-                        "original_affine": item[key].affine.numpy(),
-                        "spatial_shape": np.array(item[key].shape[1:]),
-                    }
-            except (*UNREADABLE, IndexError, KeyError) as error:
-                # ITK's messages have many lines; and the path must not appear, because it may contain a person's name
-                lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
-                path = str(item[key])
-                reason = re.sub(rf"([Ff]ile )?{re.escape(path)}", "the file", lines[-1])
-                reason = NO_FILE if isinstance(error, FileNotFoundError) else reason
-                about = f"exam {item.get('exam', '?')}, {'mask' if key in self.label_keys else key}"
-                raise InputError(error.reason if isinstance(error, InputError) else reason, about) from error
-        return item
-
-    def _load(self, item: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
-        array, affine, is_volume, oriented = _read(
-            str(item[key]), stat(item[key]).st_mtime_ns, self.field_without_spacing
-        )
-        if key in self.label_keys and item.get("label_axes"):
-            array, affine = turn_mask(array, affine, item["label_axes"])
-        frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
-        if array.ndim > 4:
-            raise ValueError(
-                f"the file contains an array of shape {array.shape}; it must be a volume, with or without a time axis"
-            )
-        if array.ndim > 3:
-            # a mask of one phase may have kept an axis of time
-            array = array[..., int(item.get("time", 0)) if array.shape[3] > 1 or key not in self.label_keys else 0]
-        frames = array.shape[2]
-        if frame is None and frames > 1:
-            raise ValueError(f"the file contains {frames} frames or slices; name one of them under frame in the item")
-        frame = int(frame or 0)
-        if not 0 <= frame < frames:
-            raise ValueError(f"frame {frame} was requested, but the file has only {frames}; index the folder again")
-        listed = item.get("affine")
-        if is_volume or frames == 1:
-            affine = affine.copy()
-            affine[:3, 3] += frame * affine[:3, 2]
-            if listed is not None and key in self.label_keys and f"{key}_frame" in item:
-                # a NIfTI mask has a single spacing and no shear, so the index matches its slices to those of uneven and
-                # sheared stacks by number, not by position
-                affine = np.asarray(listed, dtype=np.float64)
-            elif listed is not None:
-                _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
-        elif listed is None:
-            raise ValueError("a multi-frame file needs the affine of its frame in the datalist; index the folder again")
-        else:
-            affine = np.asarray(listed, dtype=np.float64)
-        values = array[:, :, frame]
-        if key in self.label_keys:
-            values = labels_of(values, item.get("label_map"))
-        pixels = torch.from_numpy(np.array(values, dtype=np.float32))
-        refuse_not_finite(pixels)
-        meta = {} if oriented else {"oriented": False}
-        return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine), meta=meta)
-
-
-def refuse_not_finite(pixels: torch.Tensor) -> None:
-    """Raise `InputError` if an image has NaN or infinite voxels: one of them is enough to make all weights NaN in
-    training."""
-    wrong = int((~torch.isfinite(pixels)).sum())
-    if wrong:
-        raise InputError(
-            f"{wrong} of {pixels.numel()} voxels are NaN or infinite; replace them (for example by 0), or leave the image out"
-        )
-
-
-class NiftiReader(NibabelReader):
+class _NiftiReader(NibabelReader):
     """MONAI's reader, with the geometry and the refusals of `open_nifti`."""
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Any:
@@ -164,18 +47,22 @@ class _ImageReader(ITKReader):
         return {}
 
 
-@lru_cache(maxsize=2)
-def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool, bool]:
-    """Read a file: pixels ``(i, j, k[, t])``, affine ``(4, 4)``, RAS+, mm, whether it is a volume, not a DICOM file, and
-    whether it states its orientation.
+def read_image(path: str, field: float | None) -> tuple[np.ndarray, np.ndarray, bool, bool]:
+    """Read a file: MRNet's ``.npy``, NIfTI, or what ITK reads, such as DICOM.
 
-    The most recent files are cached, because the slices of a volume are requested one after the other. ``modified`` is
-    the file's time stamp, so that a rewritten file is read again.
+    Args:
+        path: the file.
+        field: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
+
+    Returns:
+        Pixels ``(i, j, k)``, or ``(i, j, k, t)`` with an axis of time or channels; the affine ``(4, 4)``, RAS+, mm, NaN for
+        a multi-frame DICOM file that ITK does not open; whether it is a volume, not a DICOM file; and whether it states its
+        orientation.
     """
     if is_array(path):
         return *read_array(path, field), True, False
     is_volume = is_nifti(path)
-    reader = NiftiReader() if is_volume else _ImageReader()
+    reader = _NiftiReader() if is_volume else _ImageReader()
     try:
         array, meta = reader.get_data(reader.read(path))
     except RuntimeError:
@@ -194,12 +81,140 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     return array, np.asarray(meta["affine"], dtype=np.float64), is_volume, states_orientation(meta)
 
 
-def turn_mask(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Reorient a mask so that its axes match those of the image, as an item's ``label_axes`` say; return the array and its
-    affine."""
+@lru_cache(maxsize=2)
+def _read_once(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool, bool]:
+    """`read_image`; the last files are kept until they change, because the slices of a volume are requested one by one."""
+    return read_image(path, field)
+
+
+@contextmanager
+def refusals(about: str, path: str) -> Iterator[None]:
+    """Turn errors of reading into an `InputError` about an exam; a path must not appear, because it may contain a person's
+    name."""
+    try:
+        yield
+    except (*UNREADABLE, IndexError, KeyError) as error:
+        # ITK's messages have many lines
+        lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
+        reason: Any = re.sub(rf"([Ff]ile )?{re.escape(path)}", "the file", lines[-1])
+        reason = getattr(error, "reason", reason) if exists(path) else NO_FILE
+        raise InputError(reason, about) from error
+
+
+def refuse_not_finite(array: np.ndarray) -> None:
+    """Raise `InputError` if an image has NaN or infinite voxels: one of them is enough to make all weights NaN in
+    training."""
+    if wrong := int((~np.isfinite(array)).sum()):
+        raise InputError(
+            f"{wrong} of {array.size} voxels are NaN or infinite; replace them (for example by 0), or leave the image out"
+        )
+
+
+def at_time(array: np.ndarray, affine: np.ndarray, item: Mapping[Hashable, Any], is_mask: bool) -> tuple[Any, Any]:
+    """The pixels at the item's ``time``, and their affine. If its ``label_axes`` say so, a mask is turned to its image."""
+    # a mask of one phase may have kept an axis of time
+    one = is_mask and array.shape[3:] == (1,)
+    if array.ndim == 4 and ("time" in item or one):
+        array = array[..., 0 if one else int(item["time"])]
+    if not is_mask or not item.get("label_axes"):
+        return array, affine
+    axes = item["label_axes"]
     orientation = np.array([*axes, *([axis, 1] for axis in range(len(axes), array.ndim))])
-    spatial = orientation[:3]
-    return apply_orientation(array, orientation), affine @ inv_ornt_aff(spatial, array.shape[:3])
+    return apply_orientation(array, orientation), affine @ inv_ornt_aff(orientation[:3], array.shape[:3])
+
+
+class LoadSliced(MapTransform):
+    """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that contains pixels, affine and shape.
+
+    Everything else in a file, especially the DICOM tags, is dropped. The metadata of an image without a stated orientation
+    have ``oriented: False``.
+
+    Reads from the item, in addition to the path under each key:
+
+    - ``frame``: frame of a multi-frame file, or index along the third axis of a volume; required if there are several.
+      For a key other than ``image``, ``<key>_frame`` takes precedence; the slice then has the datalist's affine.
+    - ``time``: index along the fourth axis of a NIfTI cine; default 0.
+    - ``affine``: the datalist's affine, 4x4, RAS+, mm. The affine of a single-frame file or a NIfTI volume must agree with
+      it. For a multi-frame DICOM file, it is used, because ITK gives a single affine for all frames.
+    - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
+    - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients a mask; needed if the axes of
+      the mask and of its image differ.
+
+    Args:
+        keys: keys of paths.
+        label_keys: keys of masks.
+        field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
+        named: whether to store the name that writers give their output (`slice_name`), for single slices.
+        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        InputError: the file is not readable, the frame does not exist, the geometries differ, voxels are not finite
+            numbers, or values of a mask cannot be labels (`planewise.files.masks.labels_of`).
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_keys: KeysCollection = ("label",),
+        field_without_spacing: float | None = None,
+        named: bool = False,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.named = named
+        self.field_without_spacing = field_without_spacing
+        self.label_keys = ensure_tuple(label_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        name = slice_name(item) if self.named else None
+        for key in self.key_iterator(item):
+            with refusals(f"exam {item.get('exam', '?')}, {'mask' if key in self.label_keys else key}", str(item[key])):
+                item[key] = self._load(item, key)
+            if name is not None:
+                # MONAI's writers need these values. The name has no ending, because MONAI's Spacingd calls .update()
+                # on every key that begins with label_
+                item[key].meta |= {
+                    "filename_or_obj": name,
+                    "original_affine": item[key].affine.numpy(),
+                    "spatial_shape": np.array(item[key].shape[1:]),
+                }
+        return item
+
+    def _load(self, item: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
+        modified, is_mask = stat(item[key]).st_mtime_ns, key in self.label_keys
+        array, affine, is_volume, oriented = _read_once(str(item[key]), modified, self.field_without_spacing)
+        array, affine = at_time(array, affine, {"time": 0, **item}, is_mask)
+        if array.ndim > 3:
+            raise ValueError(
+                f"the file contains an array of shape {array.shape}; it must be a volume, with or without a time axis"
+            )
+        own_frame, frames = key != "image" and f"{key}_frame" in item, array.shape[2]
+        frame = item[f"{key}_frame"] if own_frame else item.get("frame")
+        if frame is None and frames > 1:
+            raise ValueError(f"the file contains {frames} frames or slices; name one of them under frame in the item")
+        frame = int(frame or 0)
+        if not 0 <= frame < frames:
+            raise ValueError(f"frame {frame} was requested, but the file has only {frames}; index the folder again")
+        listed = None if item.get("affine") is None else np.asarray(item["affine"], dtype=np.float64)
+        if is_volume or frames == 1:
+            affine = affine.copy()
+            affine[:3, 3] += frame * affine[:3, 2]
+            # a NIfTI mask has a single spacing and no shear, so the index matches its slices to those of uneven and
+            # sheared stacks by number, not by position
+            if listed is not None and is_mask and own_frame:
+                affine = listed
+            elif listed is not None:
+                _check_agreement(affine, listed, array.shape[:2])
+        elif listed is None:
+            raise ValueError("a multi-frame file needs the affine of its frame in the datalist; index the folder again")
+        else:
+            affine = listed
+        values = array[:, :, frame]
+        pixels = np.array(labels_of(values, item.get("label_map")) if is_mask else values, dtype=np.float32)
+        refuse_not_finite(pixels)
+        meta = {} if oriented else {"oriented": False}
+        return MetaTensor(torch.from_numpy(pixels)[None, :, :, None], affine=torch.from_numpy(affine), meta=meta)
 
 
 def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, ...]) -> None:

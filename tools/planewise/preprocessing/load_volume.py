@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged
+from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
 from planewise.files.datalists import VIEWER
@@ -35,12 +35,10 @@ class LoadVolumed(LoadImaged):
     - the path of a photograph, which is loaded as ``(3, i, j)`` (`LoadPhotographd`), so that image pretexts can use
       photographs with the same config.
 
-    All channels and masks must have the grid of the first channel. An item's ``label_axes`` turn its mask, and its
-    ``label_map`` renames the values, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the
-    numbers of the network's channels, as listed by MONAI Label; they are replaced by the label values of these
-    channels. If the user names one file for each channel, the result has the name of the case
-    (`planewise.files.names.common_name`). The class derives from `LoadImaged` because MONAI Label looks for that
-    class.
+    All channels and masks must have the grid of the first channel. ``label_axes`` and ``label_map`` are those of
+    `LoadSliced`. A mask from a viewer (``label_origin``) may contain the numbers of the network's channels, as listed by
+    MONAI Label; they are replaced by the label values of these channels. If the user names one file for each channel, the
+    result has their `common_name`. The class derives from `LoadImaged` because MONAI Label looks for that class.
 
     Args:
         keys: keys of images and masks.
@@ -53,8 +51,7 @@ class LoadVolumed(LoadImaged):
 
     Raises:
         InputError: a key is missing; a file cannot be read, is not three-dimensional or contains voxels that are not
-            finite; an image has the wrong number of channels; grids differ; or a mask contains a value that is not
-            allowed. The message identifies the exam by its hash.
+            finite; an image has the wrong number of channels; grids differ; or a mask contains another value.
     """
 
     def __init__(
@@ -66,13 +63,13 @@ class LoadVolumed(LoadImaged):
         channels: int | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys=allow_missing_keys)
-        self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
+        self.label_keys = ensure_tuple(label_keys)
         self.label_values = None if label_values is None else tuple(label_values)
         self.channels = channels
         self.load, self.load_mask = (LoadStackd("image", label_keys=masks) for masks in ((), "image"))
         self.load_photograph = LoadPhotographd("image")
 
-    def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         exam = exam_of(item)
         for key in self.keys:
@@ -81,34 +78,18 @@ class LoadVolumed(LoadImaged):
                 raise InputError(f"exam {exam}: the case has no {what}")
         first: MetaTensor | None = None
         for key in self.key_iterator(item):
-            files = item[key]
-            if isinstance(files, (str, Path)) and is_photograph(files):
-                item[key] = self._photograph({**item, "image": files})
-                if not self._loader.image_only:
-                    item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
-                continue
-            if isinstance(files, (str, Path)):
-                files = [files] if key in self.label_keys else self.files_of(Path(files))
-            elif files and isinstance(files[0], Mapping):
-                files = [files]  # the slices of a single stack
-            is_mask = key in self.label_keys
-            channels = self._channels(files, item, exam, key, None if is_mask else self.channels)
-            first = channels[0] if first is None else first
-            for number, channel in enumerate(channels):
-                what = "the mask" if is_mask else f"channel {number + 1}"
-                _check_grid(channel, first, f"exam {exam}: {what}")
-            pixels = torch.stack([channel.as_tensor() for channel in channels])
-            if is_mask:
-                try:
-                    pixels = self._mask(pixels, item)
-                except InputError as error:
-                    raise InputError(error.reason, f"exam {exam}, mask") from None
-            meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
-            # exactly the same for a mask, so that it is reoriented like its image
-            meta |= {"affine": first.affine, "oriented": first.meta.get("oriented", True)}
-            if len(files) > 1 and not item.get("exam"):
-                meta["filename_or_obj"] = f"{common_name(files)}.nii.gz"
-            item[key] = MetaTensor(pixels, meta=meta)  # the metadata contain the affine
+            value, is_mask = item[key], key in self.label_keys
+            if isinstance(value, (str, Path)) and is_photograph(value):
+                item[key] = self._photograph({**item, "image": value})
+            else:
+                files = value if isinstance(value, list) and not isinstance(value[0], Mapping) else [value]
+                if not is_mask and isinstance(value, (str, Path)):
+                    files = self.files_of(Path(value))
+                channels = self._channels(files, item, f"exam {exam}, {'mask' if is_mask else key}", is_mask)
+                first = channels[0] if first is None else first
+                item[key] = self._stacked(channels, first, item, is_mask)
+                if len(files) > 1 and not item.get("exam"):
+                    item[key].meta["filename_or_obj"] = f"{common_name(files)}.nii.gz"
             if not self._loader.image_only:
                 item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
         return item
@@ -121,46 +102,61 @@ class LoadVolumed(LoadImaged):
         """A photograph, ``(3, i, j)``."""
         if self.channels not in (None, 3):
             raise InputError(
-                f"a photograph has three colours, and {self.channels} channel{'s are' if self.channels > 1 else ' is'} "
-                "needed; add configs/photograph.yaml after the other configs"
+                f"a photograph has three colours, but the network takes {self.channels} in each image; add "
+                "configs/photograph.yaml after the other configs"
             )
         return self.load_photograph(item)["image"]
 
     def _channels(
-        self, files: Sequence[Any], item: Mapping[Hashable, Any], exam: str, key: Hashable, wanted: int | None
+        self, files: Sequence[Any], item: Mapping[Hashable, Any], about: str, is_mask: bool
     ) -> list[MetaTensor]:
-        """The channels of an image, each ``(i, j, k)``, float32. Their number must be ``wanted``, unless that is None."""
-        found = [self._volume(file, item, exam, key, wanted) for file in files]
-        if len(found) == 1 and found[0].ndim == 4:
-            meta = found[0].meta
-            found = [MetaTensor(channel, meta=meta) for channel in found[0].as_tensor().unbind(-1)]
+        """The channels of an image, each ``(i, j, k)``, float32."""
+        wanted = None if is_mask else self.channels
+        found = []
+        for file in files:
+            volume = self._volume(file, item, is_mask)
+            if volume.ndim == 4 and volume.shape[-1] in (1, wanted):
+                found += [MetaTensor(channel, meta=volume.meta) for channel in volume.as_tensor().unbind(-1)]
+            elif volume.ndim == 3:
+                found.append(volume)
+            else:
+                raise InputError(
+                    f"the file has the shape {tuple(volume.shape)}; it must be a 3D volume, and each channel needs its own "
+                    "file",
+                    about,
+                )
         if wanted is not None and len(found) != wanted:
             raise InputError(
-                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, but the network takes "
-                f"{wanted}; train it with --in_channels {len(found)}, or give one file for each channel or a 4D file that "
-                "contains all channels"
+                f"it has {len(found)} channel{'s' * (len(found) > 1)}, but the network takes {wanted}; train it with "
+                f"--in_channels {len(found)}, or give one file for each channel or a 4D file that contains all channels",
+                about,
             )
-        return found
+        return [volume.to(torch.float32) for volume in found]
 
-    def _volume(
-        self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable, channels: int | None
+    def _volume(self, file: Any, item: Mapping[Hashable, Any], is_mask: bool) -> MetaTensor:
+        """One channel, ``(i, j, k)``; or all channels, ``(i, j, k, channels)``, if the file contains them all."""
+        if is_mask and not isinstance(file, (str, Path)):
+            return load_slices(file, exam_of(item), masks=True, renamed=item.get("label_map"))[0]
+        names = ("exam", "phase", "time", *(("label_axes", "label_map") if is_mask else ()))
+        load = self.load_mask if is_mask else self.load
+        return load({"image": file, **{name: item[name] for name in names if name in item}})["image"]
+
+    def _stacked(
+        self, channels: Sequence[MetaTensor], first: MetaTensor, item: Mapping[Hashable, Any], is_mask: bool
     ) -> MetaTensor:
-        """One channel, ``(i, j, k)``, float32; or all channels, ``(i, j, k, channels)``, if the file contains them all."""
-        if key in self.label_keys and not isinstance(file, (str, Path)):
-            return load_slices(file, exam, masks=True, renamed=item.get("label_map"))[0]
-        names, load = ("exam", "phase", "time"), self.load
-        if key in self.label_keys:
-            names, load = (*names, "label_axes", "label_map"), self.load_mask
-        volume = load({"image": file, **{name: item[name] for name in names if name in item}})["image"]
-        if volume.ndim == 4 and volume.shape[-1] == 1:
-            volume = volume[..., 0]
-        all_in_one = channels is not None and channels > 1 and volume.ndim == 4 and volume.shape[-1] == channels
-        if volume.ndim != 3 and not all_in_one:
-            raise InputError(
-                f"exam {exam}, {key}: the file has the shape {tuple(volume.shape)}; it must be a 3D volume, and each channel "
-                "needs its own file"
-            )
-        return volume.to(torch.float32)
+        """All channels as one image, on the grid of the case's first channel."""
+        exam = exam_of(item)
+        wanted = tuple(first.shape), np.asarray(first.affine, dtype=np.float64)
+        for number, channel in enumerate(channels, 1):
+            if problem := other_grid(tuple(channel.shape), np.asarray(channel.affine, dtype=np.float64), *wanted):
+                what = "the mask" if is_mask else f"channel {number}"
+                raise InputError(f"exam {exam}: {what} does not have the grid of the first channel: {problem}")
+        pixels = torch.stack([channel.as_tensor() for channel in channels])
+        pixels = self._mask(pixels, item) if is_mask else pixels
+        meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
+        # exactly the same for a mask, so that it is reoriented like its image
+        meta |= {"affine": first.affine, "oriented": first.meta.get("oriented", True)}
+        return MetaTensor(pixels, meta=meta)  # the metadata contain the affine
 
     def _mask(self, pixels: torch.Tensor, item: Mapping[Hashable, Any]) -> torch.Tensor:
         found, allowed = torch.unique(pixels).tolist(), self.label_values
@@ -170,13 +166,8 @@ class LoadVolumed(LoadImaged):
             return torch.from_numpy(labels_of(pixels.numpy(), renamed)).to(pixels.dtype)
         if wrong:
             raise InputError(
-                f"its values must be {', '.join(map(str, allowed))}, got {wrong[0]:g}; rename the value with "
-                "`planewise index --label-map`"
+                f"its values must be {', '.join(map(str, allowed))}, got {wrong[0]:g}; rename the value with `planewise "
+                "index --label-map`",
+                f"exam {exam_of(item)}, mask",
             )
         return pixels
-
-
-def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:
-    own, wanted = ((tuple(each.shape), np.asarray(each.affine, dtype=np.float64)) for each in (volume, first))
-    if problem := other_grid(*own, *wanted):
-        raise InputError(f"{what} does not have the grid of the first channel: {problem}")

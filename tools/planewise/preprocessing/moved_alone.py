@@ -22,10 +22,6 @@ def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
 
     A random transform must move both. Others may move them one by one, such as with different interpolation. A mask may also
     be resampled to its image's grid (`ResampleToMatchd`).
-
-    Args:
-        steps: dictionary transforms, in order.
-        masks: keys of the masks.
     """
     steps = [step for step in steps if isinstance(step, MapTransform) and moves(step)]
     for mask in masks:

@@ -16,7 +16,7 @@ from planewise.errors import InputError
 from planewise.preprocessing.exam_name import stem
 
 #: The third axis is not left-right if its angle to the left-right axis exceeds the angle to another body axis by more than
-#: this (degrees), as for the planes of a knee's stacks (`planewise.exams.knee_series`).
+#: this (degrees), as for the planes of a knee's stacks (`planewise.exams.knee`).
 _MARGIN = 10.0
 #: Words for the axes of RAS+.
 _NAMES = ("left-right", "anterior-posterior", "superior-inferior")
@@ -26,9 +26,8 @@ class OrientSagittald(MapTransform):
     """Flip and transpose sagittal images ``(C, i, j, slices)`` by their affine, so that i runs to the back and j to the feet,
     as scanners and MRNet store them.
 
-    No pixel is interpolated, and the order of the slices does not change. An image that has this orientation already is left
-    alone, and so is one whose file does not state its orientation: its metadata have ``oriented: False`` (MRNet's ``.npy``,
-    and NIfTI whose sform and qform codes are 0). The slices' own affines, under ``slice_affines``, follow.
+    No pixel is interpolated, and the order of the slices does not change. An image whose file does not state its
+    orientation (``oriented: False`` in its metadata) is left alone. The slices' own affines, under ``slice_affines``, follow.
 
     Args:
         keys: keys of images, from `LoadSliced` or `LoadStackd`, channel first.
@@ -44,16 +43,10 @@ class OrientSagittald(MapTransform):
             image = item[key]
             if image.meta.get("oriented") is False:
                 continue
-            try:
-                axes = sagittal_axes(image.affine.numpy())
-            except InputError as error:
-                name = item.get("exam") or stem(Path(image.meta.get("filename_or_obj", "?")))
-                raise InputError(f"exam {name}, {key}: {error}") from None
-            if axes == [[0, 1], [1, 1], [2, 1]]:
-                continue
+            name = item.get("exam") or stem(Path(image.meta.get("filename_or_obj", "?")))
+            axes = sagittal_axes(image.affine.numpy(), f"exam {name}, {key}")
             back = torch.as_tensor(inv_ornt_aff(np.array(axes), image.shape[1:]), dtype=image.affine.dtype)
-            flipped = [1 + axis for axis, (_, sign) in enumerate(axes) if sign < 0]
-            pixels = image.as_tensor().flip(flipped)
+            pixels = image.as_tensor().flip([1 + axis for axis, (_, sign) in enumerate(axes) if sign < 0])
             if axes[0][0] == 1:
                 pixels = pixels.transpose(1, 2)
             item[key] = MetaTensor(pixels.contiguous(), meta={**image.meta, "affine": image.affine @ back})
@@ -62,15 +55,13 @@ class OrientSagittald(MapTransform):
         return item
 
 
-def sagittal_axes(affine: np.ndarray) -> list[list[int]]:
+def sagittal_axes(affine: np.ndarray, about: str) -> list[list[int]]:
     """The new axis and the sign of each axis of a sagittal volume, for which i runs to the back and j to the feet, as in
     `nibabel.orientations`: ``[[0, 1], [1, 1], [2, 1]]`` is no change.
 
     Args:
         affine: ``(4, 4)``, RAS+.
-
-    Raises:
-        InputError: the third axis is not left-right.
+        about: the image, for the `InputError` if the third axis is not left-right.
     """
     across, down = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in (0, 1))
     angles = np.degrees(np.arccos(np.clip(np.abs(np.cross(across, down)), 0, 1)))
@@ -78,7 +69,8 @@ def sagittal_axes(affine: np.ndarray) -> list[list[int]]:
         raise InputError(
             f"the third axis is {_NAMES[int(angles.argmin())]}, but the slices of a sagittal series follow each other from "
             f"right to left along it (the axes are {''.join(aff2axcodes(affine))}); store the left-right axis last, or "
-            "convert the DICOM series with dcm2niix"
+            "convert the DICOM series with dcm2niix",
+            about,
         )
     swapped = abs(across[1]) + abs(down[2]) < abs(across[2]) + abs(down[1])
     along = (down, across) if swapped else (across, down)

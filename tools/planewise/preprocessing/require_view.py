@@ -10,9 +10,9 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from planewise.errors import InputError
-from planewise.findings import Finding, from_text, said
-from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity, why_no_short_axis
-from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
+from planewise.findings import Finding, finding, from_text, said
+from planewise.geometry.locations import degrees_off_axis, stack_obliquity
+from planewise.geometry.tolerances import NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
 
 
 class RequireViewd(MapTransform):
@@ -23,9 +23,6 @@ class RequireViewd(MapTransform):
         keys: keys of loaded stacks.
         view: the requested view; only ``"sax"`` limits the direction of a volume's slices.
         min_obliquity: see `wrong_direction`, degrees; 0 accepts any stack.
-
-    Raises:
-        InputError: the stack cannot show the view.
     """
 
     def __init__(self, keys: KeysCollection, view: str = "sax", min_obliquity: float = SHORT_AXIS_OBLIQUITY) -> None:
@@ -48,15 +45,20 @@ class RequireViewd(MapTransform):
         return item
 
 
-def wrong_direction(affines: Tensor, min_obliquity: float, straight: bool) -> list[Finding]:
+def wrong_direction(affines: Tensor, min_obliquity: float, straight: bool = False) -> list[Finding]:
     """Why a stack cannot be a heart's short axis by the direction of its slices; empty if it may be one.
 
     Args:
         affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
-        min_obliquity: see `why_no_short_axis`.
+        min_obliquity: the smallest obliquity of a short axis, degrees; 0 accepts any stack.
         straight: accept slices exactly along the body's axes, because the header may have lost its orientation (ACDC).
     """
     obliquity, across = stack_obliquity(affines)
-    if straight and obliquity < NO_ORIENTATION:
+    if min_obliquity <= 0 or (straight and obliquity < NO_ORIENTATION):
         return []
-    return why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affines))
+    if not obliquity >= min_obliquity:
+        degrees = round(obliquity, 1)
+        return [finding("stack-off-axis", degrees=degrees, plane=across, limit=min_obliquity, kind="not-oblique")]
+    if (off_axis := degrees_off_axis(affines)) > OFF_AXIS:
+        return [finding("stack-off-axis", degrees=round(off_axis), limit=OFF_AXIS, kind="off-axis")]
+    return []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import (
     CropForegroundd,
     InvertibleTransform,
@@ -22,16 +22,6 @@ from monai.transforms import (
 
 from planewise.errors import InputError
 
-#: Interpolation of images (False) and masks (True).
-_SPACING_MODES = {False: "bilinear", True: "nearest"}
-#: MONAI's `Resize` has a different name for each number of axes. Its "nearest" would move masks against their images by up to
-#: half a resized pixel (findings/monai_resize_nearest.sh).
-_RESIZE_MODES = {
-    (2, False): "bilinear",
-    (3, False): "trilinear",
-    (2, True): "nearest-exact",
-    (3, True): "nearest-exact",
-}
 #: The two directions of each axis, as nibabel and MONAI name them: L is toward the patient's left.
 _DIRECTIONS = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -39,23 +29,18 @@ _DIRECTIONS = (("L", "R"), ("P", "A"), ("I", "S"))
 class ResizeSidesd(MapTransform, InvertibleTransform):
     """Give all volumes one orientation, and all spatial axes the same number of pixels, with MONAI's transforms.
 
-    The arrays of a volume's files may run in any direction. ``axcodes`` names the directions in which the network sees them;
-    the axes are permuted and flipped, and nothing is resampled. The inverse gives results the orientation of the file. A
-    volume whose file does not state its orientation (``oriented: False`` in its metadata) keeps its axes.
-
-    An image is resized (Taleb 2020, appendix A), or, if ``voxel_size`` is given, resampled to voxels of this size and
-    then padded or cropped around its middle. The same line of a config handles images ``(channels, i, j)`` and volumes
-    ``(channels, i, j, k)``. Images are interpolated linearly, masks by nearest neighbour. The padding is 0, the value of
-    the background (`ScaleToUnitd`).
+    An image is resized (Taleb 2020, appendix A), or, if ``voxel_size`` is given, resampled to voxels of this size and then
+    padded with 0 (see `ScaleToUnitd`) or cropped around its middle. Images are interpolated linearly, masks by nearest
+    neighbour. The inverse gives results the orientation of the file.
 
     Args:
-        keys: keys of images and masks.
+        keys: keys of images ``(channels, i, j)`` or volumes ``(channels, i, j, k)``, and of masks.
         side: pixels along each axis.
         voxel_size: side of a voxel after resampling, mm; None resizes instead of resampling.
         label_keys: keys of masks.
         allow_missing_keys: skip keys that an item lacks.
-        axcodes: directions of a volume's axes, such as LPS (BraTS) or RAS (Medical Segmentation Decathlon); None keeps the
-            orientation of the file.
+        axcodes: directions of a volume's axes, such as LPS (BraTS) or RAS (Medical Segmentation Decathlon), by permuting and
+            flipping them; None, and a file that does not state its orientation (``oriented: False``), keeps them.
     """
 
     def __init__(
@@ -69,18 +54,19 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_keys = tuple(label_keys)
-        # successive transforms for each number of axes, for images and for masks
-        self.steps = {
-            (axes, mask): (
-                [Resize([side] * axes, mode=mode)]
-                if voxel_size is None
-                else [Spacing([voxel_size] * axes, mode=_SPACING_MODES[mask]), ResizeWithPadOrCrop([side] * axes)]
-            )
-            for (axes, mask), mode in _RESIZE_MODES.items()
-        }
-        if axcodes is not None:
-            for mask in (False, True):
-                self.steps[3, mask].insert(0, Orientation(axcodes, labels=_DIRECTIONS))
+        #: maps the number of axes, and whether the image is a mask, to successive transforms
+        self.steps: dict[tuple[int, bool], list[Any]] = {}
+        for axes, mask in product((2, 3), (False, True)):
+            if voxel_size is None:
+                # MONAI's "nearest" would move masks against their images by up to half a resized pixel
+                # (findings/monai_resize_nearest.sh)
+                mode = "nearest-exact" if mask else ("bilinear", "trilinear")[axes - 2]
+                steps: list[Any] = [Resize([side] * axes, mode=mode)]
+            else:
+                mode = "nearest" if mask else "bilinear"
+                steps = [Spacing([voxel_size] * axes, mode=mode), ResizeWithPadOrCrop([side] * axes)]
+            turn = [Orientation(axcodes, labels=_DIRECTIONS)] if axes == 3 and axcodes is not None else []
+            self.steps[axes, mask] = [*turn, *steps]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -95,13 +81,10 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(item):
             for step in reversed(self.steps[item[key].ndim - 1, key in self.label_keys]):
                 # the metadata of a batch may lack what only some of its volumes have
-                if not isinstance(step, Orientation) or _was_oriented(item[key]):
+                last = item[key].applied_operations[-1:]
+                if not isinstance(step, Orientation) or (last and last[0]["class"] == Orientation.__name__):
                     item[key] = step.inverse(item[key])
         return item
-
-
-def _was_oriented(volume: MetaTensor) -> bool:
-    return bool(volume.applied_operations) and volume.applied_operations[-1]["class"] == Orientation.__name__
 
 
 class CropToForegroundd(CropForegroundd):
@@ -119,16 +102,10 @@ class CropToForegroundd(CropForegroundd):
         InputError: no voxel is above the threshold.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        threshold: float = 0.05,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(
-            keys, "image", select_fn=partial(operator.lt, float(threshold)), allow_missing_keys=allow_missing_keys
-        )
+    def __init__(self, keys: KeysCollection, threshold: float = 0.05, allow_missing_keys: bool = False) -> None:
         self.threshold = float(threshold)
+        above = partial(operator.lt, self.threshold)
+        super().__init__(keys, "image", select_fn=above, allow_missing_keys=allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         if not bool((torch.as_tensor(data[self.source_key]) > self.threshold).any()):

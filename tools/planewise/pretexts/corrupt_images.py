@@ -9,17 +9,14 @@ import torch
 from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
-from planewise.augmentation import own_draws
+from planewise.augmentation.draws import check_probabilities, own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 
-#: Maximum number of windows per image, and the probability that each window is followed by another one. If noise is painted
-#: outside the windows, there is always a first window.
+#: Maximum number of windows per image, and the probability that each window is followed by another one.
 _WINDOWS, _ANOTHER = 5, 0.95
-#: The smallest side of an image that can be corrupted in windows, pixels.
-_NARROWEST = 12
-#: Number of points at which a curve of intensities is computed; values between the points are interpolated linearly.
-_POINTS = 1000
+#: The smallest side of an image that can be corrupted in windows, pixels; and the number of points of a curve of intensities.
+_NARROWEST, _POINTS = 12, 1000
 
 
 class CorruptImagesd(Transform, RandomizableTrait):
@@ -32,17 +29,13 @@ class CorruptImagesd(Transform, RandomizableTrait):
     3. map its intensities through a curve, which rises or falls with equal probability (`nonlinear_intensity`);
     4. paint noise over up to five windows, or over everything outside such windows (`in_windows`).
 
-    For the curve and the noise, each image is scaled to [0, 1] by its minimum and maximum, and afterwards scaled back,
-    so that the network sees the same range of values as in fine-tuning.
+    For the curve and the noise, each image is scaled to [0, 1] by its minimum and maximum, and afterwards scaled back.
 
     Reads ``image``, ``(B, 1, i, j)``. Writes
 
     - ``image``: the corrupted image;
     - ``restored``: the target, which is the flipped but otherwise unchanged image;
     - ``hidden``: where noise is painted, ``(B, 1, i, j)``, bool.
-
-    Random numbers come from torch's global generators, as in `planewise.augmentation`: a few numbers for each image on
-    the CPU, and one for each pixel on the image's device.
 
     Args:
         flip_prob: probability that an image is flipped, along either axis or both.
@@ -66,9 +59,7 @@ class CorruptImagesd(Transform, RandomizableTrait):
     ) -> None:
         self.flip_prob, self.shuffle_prob, self.nonlinear_prob = flip_prob, shuffle_prob, nonlinear_prob
         self.paint_prob, self.inpaint_prob = paint_prob, inpaint_prob
-        for name, value in vars(self).items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
+        check_probabilities(**vars(self))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -142,14 +133,8 @@ def _chosen(image: Tensor, probability: float) -> Tensor:
 
 
 def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale each image to [0, 1]; an image with a single value becomes 0.
-
-    Args:
-        image: ``(B, ...)``.
-
-    Returns:
-        The scaled image, and the minimum and the range that reverse the scaling, ``(B, 1, ...)`` each.
-    """
+    """Scale each image ``(B, ...)`` to [0, 1]; an image with a single value becomes 0. Return it with the minimum and
+    the range that reverse the scaling, ``(B, 1, ...)`` each."""
     axes = tuple(range(1, image.ndim))
     low = image.amin(dim=axes, keepdim=True)
     span = image.amax(dim=axes, keepdim=True) - low
@@ -157,31 +142,21 @@ def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def window_sizes(draws: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
-    """Turn random numbers into whole numbers from ``smallest`` to ``largest``, all with the same probability.
-
-    Args:
-        draws: random numbers in [0, 1), ``(..., d)``.
-        smallest, largest: ``(d,)``, int64.
-    """
+    """Turn random numbers in [0, 1), ``(..., d)``, into whole numbers from ``smallest`` to ``largest``, ``(d,)``."""
     return smallest + (draws * (largest - smallest + 1)).long()
 
 
 def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -> Tensor:
     """Shuffle the pixels within each small window of an image (Zhou 2019, section 2, "Local-shuffling").
 
-    The windows of an image all have the same size and cover it without gaps, so every pixel may move, but only within its
-    window. The texture is lost, but the global structure remains.
+    The windows of an image all have the same size and cover it without gaps. Within a window, the texture is lost.
 
     Args:
         image: ``(B, C, i, j)``; the channels move together.
         window: numbers of rows and columns of the windows of each image, ``(B, 2)``, int64, at least 1. Windows of one
             pixel change nothing.
         offset: displacement of the windows up and to the left, ``(B, 2)``, int64, at least 0 and less than the window.
-        keys: random numbers in [0, 1), one for each pixel, ``(B, i * j)``. Within a window, the pixels are put in the
-            order of their numbers.
-
-    Returns:
-        The shuffled image, ``(B, C, i, j)``.
+        keys: random numbers in [0, 1), one for each pixel, ``(B, i * j)``, which give the new order within a window.
     """
     count, _, rows, columns = image.shape
     row = torch.arange(rows, device=image.device)
@@ -201,15 +176,12 @@ def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Ten
     """Map the values of each image through its own Bezier curve (Zhou 2019, section 2, "Non-linear").
 
     The cubic curve goes from (0, 0) to (1, 1). Its two control points are in the unit square, so both coordinates
-    increase along the curve, and each old value has exactly one new value. An inverted map is one minus the curve.
+    increase along the curve, and each old value has exactly one new value.
 
     Args:
         image: images with values in [0, 1], ``(B, ...)``.
         control: the control points as (x, y), in [0, 1], ``(B, 2, 2)``.
-        inverted: whether the map of each image is inverted, ``(B,)``, bool.
-
-    Returns:
-        Values in [0, 1], with the image's shape.
+        inverted: whether the map of each image is one minus the curve, ``(B,)``, bool.
     """
     time = torch.linspace(0, 1, _POINTS, dtype=image.dtype, device=image.device)
     first, second = 3 * (1 - time) ** 2 * time, 3 * (1 - time) * time**2
@@ -226,8 +198,6 @@ def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Ten
 
 def in_windows(image: Tensor, corners: Tensor, sizes: Tensor) -> Tensor:
     """Whether each pixel is inside any window of its image, ``(B, 1, i, j)``, bool.
-
-    In-painting replaces these pixels with noise, out-painting replaces all other pixels (Zhou 2019, section 2).
 
     Args:
         image: ``(B, C, i, j)``.

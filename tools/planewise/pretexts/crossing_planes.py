@@ -16,8 +16,7 @@ from planewise.geometry import squares_on_lines
 class CrossingPlanesd(Transform):
     """Refuse or mask a slice in which the lines of two views do not cross. Use it after `SelectPlanesd`.
 
-    Reads ``planes`` ``(2, 2, 3)`` and the slice's affine, like `SelectPlanesd`. The lines form a cross if they are not
-    (nearly) parallel and the ends of each line can be distinguished by their directions in the body
+    Reads ``planes`` ``(2, 2, 3)`` and the slice's affine, like `SelectPlanesd`. The lines form a cross if they have squares
     (`planewise.geometry.squares_on_lines`). If a plane is already masked, the item stays unchanged.
 
     Args:

@@ -24,11 +24,8 @@ class ExemplarViewsd(Transform, RandomizableTrait):
 
     - ``image``: the channels of the unchanged ``x``, then those of ``x+``, ``(B, 2 * C, ...)``; with a ``dataset`` also
       those of ``x-``, unchanged, ``(B, 3 * C, ...)``;
-    - ``order``, only without a ``dataset``: random numbers, ``(B, N)``. Each row has one number for each of the N
-      samples in the batches of all processes, in the order of the batch of a single process. In each row, the different
-      sample with the highest number is ``x-`` (`planewise.losses.TripletLoss`).
-
-    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
+    - ``order``, only without a ``dataset``: random numbers, ``(B, N)``, one in each row for each of the N samples in the
+      batches of all processes. The different sample with the highest number is ``x-`` (`planewise.losses.TripletLoss`).
 
     Args:
         view: batch transforms that make ``x+`` (`planewise.augmentation`).

@@ -7,6 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from planewise.errors import InputError
+
+
+def refuse_small(shape: Sequence[int], sides: Sequence[int], grid: str, remedy: str) -> None:
+    """Raise `InputError` if the pieces of an image of this shape would have fewer than two pixels a side."""
+    if min(sides) < 2:
+        size = " x ".join(str(int(side)) for side in shape)
+        raise InputError(
+            f"an image of {size} pixels is too small for {grid}: the side of a piece would be {max(min(sides), 0)} pixels; "
+            f"{remedy}"
+        )
+
 
 def cell_sides(shape: Sequence[int], per_side: int) -> tuple[int, ...]:
     """A cell's side along each axis, for an image of this shape, in whole pixels. Remaining pixels stay at the edges."""

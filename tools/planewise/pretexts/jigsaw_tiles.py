@@ -12,25 +12,23 @@ from torch.nn.functional import interpolate
 
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
-from planewise.errors import InputError
-from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
+from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners, refuse_small
 from planewise.pretexts.permutations import choose_permutations
+
+_REMEDY = "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
 
 
 class JigsawTilesd(Transform, RandomizableTrait):
     """Make a puzzle from every image of a batch (Noroozi and Favaro 2016; for volumes Taleb 2020, section 3.3).
 
-    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random position, so that edges
-    do not reveal which tiles are neighbours. Each tile is standardised by its own mean and standard deviation, so that
-    brightness does not reveal it either. Then the tiles are put in the order of a permutation, which is drawn from a
-    fixed set (`choose_permutations`). The network predicts the permutation.
+    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random position and standardised,
+    so that edges and brightness do not reveal which tiles are neighbours. Then the tiles are put in the order of a
+    permutation, drawn from a fixed set (`choose_permutations`). The network predicts the permutation.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: the channels of P tiles, one tile after the other, ``(B, P * C, h, w)`` or ``(B, P * C, h, w, d)``;
     - ``permutation``: the number of the permutation, ``(B,)``, int64.
-
-    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
         tiles_per_side: number of tiles along each axis. It is 3 in the paper, for 9 tiles of an image or 27 of a volume.
@@ -46,7 +44,7 @@ class JigsawTilesd(Transform, RandomizableTrait):
         InputError: more permutations are requested than there are, or the image is too small for the grid.
     """
 
-    input_name, input_remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
+    input_name, input_remedy = "tiles", _REMEDY
 
     def __init__(
         self,
@@ -90,18 +88,9 @@ class JigsawTilesd(Transform, RandomizableTrait):
 
 
 def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[int, ...]:
-    """A tile's side along each axis, for an image of this shape, pixels: the cell without its gap.
-
-    Raises:
-        InputError: a tile would have fewer than two pixels a side.
-    """
+    """A tile's side along each axis, for an image of this shape, pixels: the cell without its gap; at least two."""
     sides = tuple(cell - round(gap * cell) for cell in cell_sides(shape, tiles_per_side))
-    if min(sides) < 2:
-        raise InputError(
-            f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {tiles_per_side} "
-            f"tiles a side with a gap of {gap:g} between them: the side of a tile would be {max(min(sides), 0)} pixels; "
-            "raise --image_size, or lower --tiles_per_side or --tile_gap"
-        )
+    refuse_small(shape, sides, f"{tiles_per_side} tiles a side with a gap of {gap:g} between them", _REMEDY)
     return sides
 
 

@@ -21,9 +21,8 @@ _EPSILON = 1e-6
 class MaskPatchesd(Transform, RandomizableTrait):
     """Hide random patches of every image of a batch (He et al. 2022, section 3, "Masking").
 
-    The image is divided into a grid of square patches. In each image, the same number of patches is hidden; they are
-    drawn uniformly and without replacement. Hidden pixels are set to 0, the mean of a standardised image, so that the
-    network cannot see their content.
+    The image is divided into a grid of square patches. In each image, the same number of patches is hidden, drawn without
+    replacement. Hidden pixels are set to 0, the mean of a standardised image.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
@@ -31,8 +30,6 @@ class MaskPatchesd(Transform, RandomizableTrait):
     - ``hidden``: whether each pixel is hidden, ``(B, 1, i, j)`` or ``(B, 1, i, j, k)``, bool;
     - ``restored``: the target, which is the unchanged image; with ``normalize_patches``, each patch of it is
       standardised by its own mean and standard deviation.
-
-    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
         patch_size: side of a patch, pixels.
@@ -76,13 +73,12 @@ def patch_grid(shape: Sequence[int], patch_size: int) -> torch.Size:
     """
     sides = [int(side) for side in shape]
     size = " x ".join(map(str, sides))
-    for side in sides:
-        if side % patch_size:
-            near = max(2, round(side / patch_size)) * patch_size
-            raise InputError(
-                f"an image of {size} pixels cannot be divided into patches of {patch_size} pixels; choose an --image_size "
-                f"that is a multiple of {patch_size} (the nearest is {near}), or another --patch_size"
-            )
+    if uneven := [side for side in sides if side % patch_size]:
+        near = max(2, round(uneven[0] / patch_size)) * patch_size
+        raise InputError(
+            f"an image of {size} pixels cannot be divided into patches of {patch_size} pixels; choose an --image_size that "
+            f"is a multiple of {patch_size} (the nearest is {near}), or another --patch_size"
+        )
     grid = torch.Size(side // patch_size for side in sides)
     if grid.numel() < 2:
         raise InputError(
@@ -105,11 +101,7 @@ def on_pixels(patches: Tensor, patch_size: int) -> Tensor:
 
 
 def standardized_patches(image: Tensor, patch_size: int) -> Tensor:
-    """Standardise each patch of each channel to mean 0 and standard deviation 1; a patch with a single value becomes 0.
-
-    Args:
-        image: ``(B, C, *spatial)``, each side a multiple of ``patch_size``.
-    """
+    """Standardise each patch of each channel of an image ``(B, C, *spatial)``; a patch with a single value becomes 0."""
     blocks = image
     # (B, C, i, j) -> (B, C, patches along i, pixel, patches along j, pixel)
     for axis in range(image.ndim - 1, 1, -1):

@@ -14,7 +14,9 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.geometry import predicted_patches
-from planewise.pretexts.grid_patches import cut_patches
+from planewise.pretexts.grid_patches import cut_patches, refuse_small
+
+_REMEDY = "raise --image_size, or lower --patches_per_side"
 
 
 class OverlappingPatchesd(Transform, RandomizableTrait):
@@ -22,8 +24,7 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
     predictive coding, Taleb 2020, section 3.1).
 
     The network predicts patches in the rows after a patch (`planewise.geometry.predicted_patches`). Each prediction must
-    identify its patch among candidates. The candidates are the right patch, and negatives, which are drawn without
-    replacement from the other positions in the same image.
+    identify its patch among negatives, drawn without replacement from the other positions in the same image.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
@@ -32,8 +33,6 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
     - ``candidates``: numbers of the candidate patches for each of Q predictions, with the right patch first,
       ``(B, Q, 1 + num_negatives)``, int64;
     - ``ahead``: number of rows from the context's patch to the predicted patch, ``(B, Q)``, int64.
-
-    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
         patches_per_side: n, the number of patches along each axis.
@@ -46,7 +45,7 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
         InputError: there are too few rows or patches for these settings, or the image is too small.
     """
 
-    input_name, input_remedy = "patches", "raise --image_size, or lower --patches_per_side"
+    input_name, input_remedy = "patches", _REMEDY
 
     def __init__(
         self,
@@ -56,12 +55,20 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
         num_negatives: int = 16,
         spatial_dims: int = 3,
     ) -> None:
-        _check_patches(int(patches_per_side), int(rows_ahead), int(num_negatives), spatial_dims)
         self.patches_per_side = int(patches_per_side)
         self.overlap = float(overlap)
         self.num_negatives = int(num_negatives)
-        self.predicted = predicted_patches(self.patches_per_side, spatial_dims, int(rows_ahead))
         self.patches = self.patches_per_side**spatial_dims
+        for name, value, most in (
+            ("rows_ahead", int(rows_ahead), self.patches_per_side - 1),
+            ("num_negatives", self.num_negatives, self.patches - 1),
+        ):
+            if value > most:
+                raise InputError(
+                    f"--{name} must be at most {most} with {patches_per_side} patches a side, got {value}; lower it, or "
+                    "raise --patches_per_side"
+                )
+        self.predicted = predicted_patches(self.patches_per_side, spatial_dims, int(rows_ahead))
 
     def network_side(self, shape: Sequence[int]) -> int:
         """Smallest side, in pixels, of the patches that the network gets from an image of this shape (`patch_places`)."""
@@ -88,45 +95,15 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
         return torch.cat([right, others + (others >= right)], dim=2)
 
 
-def _check_patches(patches_per_side: int, rows_ahead: int, num_negatives: int, spatial_dims: int) -> None:
-    """Refuse a grid that has too few rows to predict, or too few patches for the negatives.
-
-    Raises:
-        InputError: the grid is too small.
-    """
-    patches = patches_per_side**spatial_dims
-    if rows_ahead >= patches_per_side:
-        raise InputError(
-            f"rows_ahead must be below {patches_per_side}, the number of patches a side, got {rows_ahead}; lower "
-            "--rows_ahead or raise --patches_per_side"
-        )
-    if num_negatives >= patches:
-        raise InputError(
-            f"num_negatives must be at most {patches - 1}, because the grid has {patches} patches, got {num_negatives}; "
-            "lower --num_negatives or raise --patches_per_side"
-        )
-
-
 def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) -> tuple[tuple[int, ...], Tensor]:
-    """Place a grid of overlapping patches on the whole image.
-
-    Args:
-        shape: shape of the image, d sides.
-        patches_per_side: n, the number of patches along each axis.
-        overlap: share of a patch's side that the next patch also covers, as exactly as whole pixels allow.
+    """Place a grid of overlapping patches on the whole image, of d sides.
 
     Returns:
-        The d sides of a patch, pixels, and the first pixel of each patch, ``(n^d, d)`` int64, with the last axis fastest.
-
-    Raises:
-        InputError: a patch would have fewer than two pixels a side.
+        The d sides of a patch, at least two pixels, and the first pixel of each of the n^d patches, ``(n^d, d)`` int64, with
+        the last axis fastest. The overlap is as exact as whole pixels allow.
     """
     size = tuple(int(side / (1 + (patches_per_side - 1) * (1 - overlap))) for side in shape)
-    if min(size) < 2:
-        raise InputError(
-            f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {patches_per_side} patches "
-            f"a side: the side of a patch would be {min(size)} pixels; raise --image_size or lower --patches_per_side"
-        )
+    refuse_small(shape, size, f"{patches_per_side} patches a side", _REMEDY)
     # the first and the last patch touch the edges of the image
     starts = [
         [round(number * (side - patch) / (patches_per_side - 1)) for number in range(patches_per_side)]

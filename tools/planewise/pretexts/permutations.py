@@ -20,15 +20,9 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
     The first permutation is random. Each further permutation is the one with the largest sum of distances to the chosen
     permutations, ``argmax_p sum_c H(p, c)``, among those not yet chosen. Ties are broken at random.
 
-    The paper enumerates all ``pieces!`` permutations. This function does not need to, so 27 pieces take hardly longer than 9.
-    Let ``n`` be the number of chosen permutations, and ``N_sv`` the number of those with piece ``v`` in position ``s``.
-    Then the sum is ``sum_s (n - N_(s p(s)))``, which is largest when ``sum_s N_(s p(s))`` is smallest. Finding the
-    minimum is an assignment problem (pieces to positions at the lowest cost), which SciPy solves.
-
-    Args:
-        pieces: number of pieces.
-        count: number of permutations.
-        seed: determines the result.
+    The paper enumerates all ``pieces!`` permutations, which is impossible for 27 pieces. Let ``n`` be the number of chosen
+    permutations, and ``N_sv`` the number of those with piece ``v`` in position ``s``. Then the sum is
+    ``sum_s (n - N_(s p(s)))``, and finding the smallest ``sum_s N_(s p(s))`` is an assignment problem, which SciPy solves.
 
     Returns:
         Shape ``(count, pieces)``, with different rows: entry ``[n, s]`` is the piece in position ``s`` of puzzle ``n``.
@@ -59,9 +53,8 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
 def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -> tuple[int, ...]:
     """The permutation ``p`` with the lowest ``sum_s cost[s, p(s)]`` among those that are not excluded (Murty 1968).
 
-    If the cheapest permutation of a set is excluded, the rest of the set is divided into parts: part s contains the
-    permutations that agree with the excluded one before position s and differ from it at position s. The cheapest
-    permutation of each part is a new candidate.
+    If the cheapest permutation of a set is excluded, the cheapest of each part of the rest is a new candidate: part s
+    contains the permutations that agree with the excluded one before position s and differ from it at position s.
     """
     number = counting()
     candidates: list[tuple[float, int, tuple[int, ...], NDArray[np.float64], int]] = []

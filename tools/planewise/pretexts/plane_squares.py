@@ -8,20 +8,20 @@ from typing import Any
 from monai.transforms import Transform
 
 from planewise.geometry import end_direction, square_labels, squares_inside, squares_on_lines
+from planewise.pretexts.plane_targets import slice_grid
 
 
 class PlaneSquaresd(Transform):
     """Make nine squares along the lines where two other views cut the slice (Bai 2019, section 2).
 
-    The squares are computed from the affine after all earlier spatial transforms. They are therefore exact under any
-    augmentation, and never resampled.
+    The squares are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation.
 
     - For an item with ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(2, 2, 3)``, it writes ``squares``
       ``(1, i, j, 1)``, ``square_centres`` ``(9, 3)`` and ``square_inside`` ``(9,)``.
     - For a batch with ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)`` and ``planes`` ``(B, 2, 2, 3)``, it writes
       ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` and ``square_inside`` ``(B, 9)``.
 
-    ``squares`` is int64: 0 for the background, 1 to 9 for the squares in the order of `planewise.geometry.SQUARE_STEPS`.
+    ``squares`` is int64: 0 for the background, 1 to 9 for the squares in the order of `SQUARE_STEPS`.
     If a plane is masked (NaN) or the squares are unknown (`squares_on_lines`), the whole slice is -1, which the loss
     ignores. A square outside the image has no pixels. ``square_centres`` are RAS+, mm. ``square_inside`` is bool, and
     true if a square is completely inside the image.
@@ -50,15 +50,10 @@ class PlaneSquaresd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        image, planes = item["image"], item["planes"]
-        single = planes.ndim == 3
-        if image.ndim != 4 or (single and image.shape[3] != 1):
-            wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
-            raise ValueError(f"squares need {wanted}, but the image has shape {tuple(image.shape)}")
+        planes = item["planes"]
+        single, affine, shape = slice_grid(item, "squares")
         if planes.shape[-3] != 2:
             raise ValueError(f"squares need the planes of two views, got {planes.shape[-3]}")
-        affine = (image.affine if single else item["affine"]).to(planes)
-        shape = tuple(image.shape[1:3] if single else image.shape[2:4])
         squares = squares_on_lines(affine, planes, self.ends, self.step)
         labels = square_labels(squares, affine, shape, self.size)
         item["squares"] = labels[None, ..., None] if single else labels

@@ -7,15 +7,27 @@ from typing import Any, Literal
 
 import torch
 from monai.transforms import Transform
+from torch import Tensor
 
 from planewise.geometry import centrosymmetric, intersection_lines, line_heatmaps
+
+
+def slice_grid(item: Mapping[Hashable, Any], what: str) -> tuple[bool, Tensor, tuple[int, int]]:
+    """Whether an item has one slice ``(1, i, j, 1)`` instead of a batch of slices ``(B, 1, i, j)``; its affine or
+    affines, with the type of its ``planes``; and the pixels along i and j. An image of another shape cannot have ``what``."""
+    image, planes = item["image"], item["planes"]
+    single = planes.ndim == 3
+    if image.ndim != 4 or (single and image.shape[3] != 1):
+        wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
+        raise ValueError(f"{what} need {wanted}, but the image has shape {tuple(image.shape)}")
+    rows, columns = image.shape[1:3] if single else image.shape[2:4]
+    return single, (image.affine if single else item["affine"]).to(planes), (int(rows), int(columns))
 
 
 class PlaneHeatmapsd(Transform):
     """Make heatmaps of the lines along which other views cut the slice (Zhang 2024, Eq. 1); the key is ``heatmaps``.
 
-    The heatmaps are computed from the affine after all earlier spatial transforms. They are therefore exact under any
-    augmentation, and never resampled.
+    The heatmaps are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation.
 
     - For an item with ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(views, 2, 3)``, the heatmaps are
       ``(views, i, j, 1)``.
@@ -39,16 +51,10 @@ class PlaneHeatmapsd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        image, planes = item["image"], item["planes"]
-        single = planes.ndim == 3
-        if image.ndim != 4 or (single and image.shape[3] != 1):
-            wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
-            raise ValueError(f"heatmaps need {wanted}, but the image has shape {tuple(image.shape)}")
-        affine = image.affine[None] if single else item["affine"][:, None]
-        shape = tuple(image.shape[1:3] if single else image.shape[2:4])
-        lines = intersection_lines(affine.to(planes), planes[..., 0, :], planes[..., 1, :])
-        heatmaps = line_heatmaps(lines, shape, self.sigma)
-        item["lines"] = lines
+        planes = item["planes"]
+        single, affine, shape = slice_grid(item, "heatmaps")
+        item["lines"] = intersection_lines(affine[..., None, :, :], planes[..., 0, :], planes[..., 1, :])
+        heatmaps = line_heatmaps(item["lines"], shape, self.sigma)
         item["heatmaps"] = heatmaps[..., None] if single else heatmaps
         return item
 

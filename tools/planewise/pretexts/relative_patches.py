@@ -12,7 +12,9 @@ from torch import Tensor
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
-from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
+from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners, refuse_small
+
+_REMEDY = "raise --image_size, or lower --patches_per_side or --patch_jitter"
 
 
 class RelativePatchesd(Transform, RandomizableTrait):
@@ -20,16 +22,14 @@ class RelativePatchesd(Transform, RandomizableTrait):
 
     The image is divided into a grid of equal cells. The reference patch is cut out of the middle cell, and the query
     patch out of another cell, which is drawn for each image. Each patch is ``jitter`` voxels smaller than its cell along
-    each axis, and has a random position in it. Gaps of random widths therefore separate neighbours, so their edges do
-    not reveal how they fit. The network predicts the cell from which the query was cut.
+    each axis, and has a random position in it, so that edges do not reveal how patches fit. The network predicts the cell of
+    the query.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: ``(B, 2 * C, *patch)``, the channels of the reference and then those of the query;
     - ``place``: the class (`cell_of_class`), ``(B,)``, int64: one of 26 for a volume, or of 8 for an image, if the grid
       has 3 cells a side.
-
-    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
         patches_per_side: number of cells along each side; 3 in the paper. It must be odd, so that there is a middle cell.
@@ -39,7 +39,7 @@ class RelativePatchesd(Transform, RandomizableTrait):
         InputError: there is no middle cell, or the image is too small for the grid.
     """
 
-    input_name, input_remedy = "patches", "raise --image_size, or lower --patches_per_side or --patch_jitter"
+    input_name, input_remedy = "patches", _REMEDY
 
     def __init__(self, patches_per_side: int = 3, jitter: int = 3) -> None:
         if patches_per_side < 3 or patches_per_side % 2 == 0:
@@ -70,26 +70,12 @@ class RelativePatchesd(Transform, RandomizableTrait):
 
 
 def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tuple[int, ...]:
-    """A patch's side along each axis, for an image of this shape, voxels: the cell without the jitter.
-
-    Raises:
-        InputError: a patch would have fewer than two voxels a side.
-    """
+    """A patch's side along each axis, for an image of this shape, voxels: the cell without the jitter; at least two."""
     sides = tuple(cell - jitter for cell in cell_sides(shape, patches_per_side))
-    if min(sides) < 2:
-        raise InputError(
-            f"an image of {' x '.join(str(int(side)) for side in shape)} voxels is too small for {patches_per_side} patches "
-            f"a side with a jitter of {jitter}: the side of a patch would be {max(min(sides), 0)} voxels; raise "
-            "--image_size, or lower --patches_per_side or --patch_jitter"
-        )
+    refuse_small(shape, sides, f"{patches_per_side} patches a side with a jitter of {jitter}", _REMEDY)
     return sides
 
 
 def cell_of_class(place: Tensor, cells: int) -> Tensor:
-    """The number of a class's cell. The classes are all cells but the middle one; the grid's last axis runs fastest.
-
-    Args:
-        place: classes, int64, 0 to ``cells - 2``.
-        cells: number of cells in the grid, an odd number.
-    """
+    """The numbers of the cells of classes 0 to ``cells - 2``: all cells but the middle one, the grid's last axis fastest."""
     return place + (place >= cells // 2)

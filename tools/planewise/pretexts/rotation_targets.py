@@ -26,8 +26,6 @@ class RotationTargetsd(Transform, RandomizableTrait):
     - ``image``: the rotated image;
     - ``rotation``: the class (`planewise.geometry.rotation_of_class`), ``(B,)``, int64.
 
-    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
-
     Raises:
         ValueError: the sides of the image differ, so its rotations would have different shapes.
     """

@@ -54,28 +54,25 @@ class SelectPlanesd(Transform):
         for index, view in enumerate(self.views):
             if view not in given:
                 if self.missing == "error":
-                    if not given:
-                        raise InputError(
-                            f"exam {exam} has no planes of other views, which this pretext needs "
-                            "(masks do not contain planes); train with a datalist from `planewise index`"
-                        )
                     raise InputError(
                         f"exam {exam} has no {view} view (it has {', '.join(given)}); leave this view out with --views, or "
                         "train on the other views with --missing_planes mask"
+                        if given
+                        else f"exam {exam} has no planes of other views, which this pretext needs (masks do not contain "
+                        "planes); train with a datalist from `planewise index`"
                     )
                 continue
             normal = np.asarray(given[view]["normal"], dtype=np.float64)
             normal = normal / np.linalg.norm(normal)
             angle = math.atan2(np.linalg.norm(_cross(normal, across)), abs(normal @ across))
-            if angle < PARALLEL_ANGLE:
-                if self.parallel == "error":
-                    raise InputError(
-                        f"exam {exam}: the {view} and {stack} planes are parallel (angle {math.degrees(angle):.1f} deg < "
-                        f"{math.degrees(PARALLEL_ANGLE):.0f} deg), so they have no intersection line; leave the view "
-                        f"out with --views, or this target out of the loss with --parallel_planes mask"
-                    )
-                continue
-            selected[index] = given[view]["origin"], normal
+            if angle >= PARALLEL_ANGLE:
+                selected[index] = given[view]["origin"], normal
+            elif self.parallel == "error":
+                raise InputError(
+                    f"exam {exam}: the {view} and {stack} planes are parallel (angle {math.degrees(angle):.1f} deg < "
+                    f"{math.degrees(PARALLEL_ANGLE):.0f} deg), so they have no intersection line; leave the view "
+                    f"out with --views, or this target out of the loss with --parallel_planes mask"
+                )
         item["planes"] = torch.from_numpy(selected)
         return item
 

@@ -24,8 +24,7 @@ class SlicePositiond(Transform):
 class SlicePairsd(Transform):
     """Make pairs from the slices of a batch, for slice ordering (Zhang, P. et al. 2017).
 
-    The slices come from `planewise.data.PairSampler`, so neighbours form a pair. The target states which of the two
-    slices is nearer to the beginning of the stack, which is the base of a heart.
+    The slices come from `planewise.data.PairSampler`, so neighbours form a pair.
 
     Reads ``image`` ``(2B, 1, i, j)`` and ``position`` ``(2B,)``. Writes ``image`` ``(B, 2, i, j)``, with the two slices
     as its channels, and ``first_is_nearer`` ``(B,)``, float32: 1 if the first slice has the lower position, otherwise 0.

@@ -18,8 +18,7 @@ class TwoViewsd(Transform, RandomizableTrait):
     channels of one random view, then those of another. Everything else in the batch stays unchanged.
 
     Args:
-        view: batch transforms that make a view (`planewise.augmentation`); they are called twice, with new random numbers
-            each time.
+        view: batch transforms that make a view (`planewise.augmentation`), called twice.
     """
 
     def __init__(self, view: Callable[[dict[Hashable, Any]], dict[Hashable, Any]]) -> None:

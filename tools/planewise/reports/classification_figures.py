@@ -22,44 +22,17 @@ _SAY = 0.01
 _COLUMNS = 4
 
 
-def roc_figure(
-    probabilities: np.ndarray, labels: Sequence[int], classes: Sequence[str], scores: Mapping[str, Any]
-) -> Figure:
-    """A ROC curve for each class against the rest, and the confusion matrix.
+def roc_figure(probabilities: np.ndarray, truth: np.ndarray, names: Sequence[str], scores: Mapping[str, Any]) -> Figure:
+    """A ROC curve for each class against the rest or for each finding, and the confusion matrix if the scores have one.
 
     Args:
-        probabilities: ``(N, classes)``.
-        labels: class index of each exam.
-        classes: names of the classes.
-        scores: output of `planewise.metrics.classification_scores`.
+        probabilities: ``(N, K)``.
+        truth: whether each exam has the class or finding, ``(N, K)``, 0, 1 or NaN if unknown.
+        names: names of the K classes or findings.
+        scores: output of `planewise.metrics.classification_scores` or `planewise.metrics.finding_scores`.
     """
-    figure, ((curves, matrix),) = picture_grid(1, 2, (9.2, 4.3))
-    _draw_rocs(curves, probabilities, np.asarray(labels)[:, None] == np.arange(len(classes)), classes, scores)
-    _draw_confusion(matrix, np.array(scores["confusion"]), classes)
-    matrix.set_title(f"{scores['exams']} exams, accuracy {scores['accuracy']:.2f}")
-    return figure
-
-
-def findings_roc_figure(
-    probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str], scores: Mapping[str, Any]
-) -> Figure:
-    """A ROC curve for each finding.
-
-    Args:
-        probabilities: ``(N, tasks)``.
-        labels: ``(N, tasks)``, 0, 1 or NaN.
-        tasks: names of the findings.
-        scores: output of `planewise.metrics.finding_scores`.
-    """
-    figure, ((axes,),) = picture_grid(1, 1, (4.6, 4.3))
-    _draw_rocs(axes, probabilities, labels, tasks, scores)
-    return figure
-
-
-def _draw_rocs(
-    axes: Axes, probabilities: np.ndarray, truth: np.ndarray, names: Sequence[str], scores: Mapping[str, Any]
-) -> None:
-    """Draw a ROC curve for each column of probabilities ``(N, K)`` whose known labels ``(N, K)`` differ."""
+    panels = 1 + ("confusion" in scores)
+    figure, ((axes, *others),) = picture_grid(1, panels, (4.6 * panels, 4.3))
     for column, name in enumerate(names):
         if (auc := scores["auc"][name]) is not None:
             known = np.isfinite(truth[:, column])
@@ -69,18 +42,16 @@ def _draw_rocs(
     mean = "no AUC: one class only" if scores["macro_auc"] is None else f"mean AUC {scores['macro_auc']:.3f}"
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=mean)
     axes.legend(frameon=False, loc="lower right", fontsize=8)
+    for matrix in others:
+        _draw_confusion(matrix, np.array(scores["confusion"]), names)
+        matrix.set_title(f"{scores['exams']} exams, accuracy {scores['accuracy']:.2f}")
+    return figure
 
 
 def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str = "") -> Figure:
-    """How often each grade was predicted, by true grade.
-
-    Args:
-        scores: output of `planewise.metrics.grade_scores`.
-        names: names of the grades.
-        title: title of the picture.
-    """
+    """How often each grade was predicted, by true grade, from the output of `planewise.metrics.grade_scores`."""
     figure, ((axes,),) = picture_grid(1, 1, (5.4, 5.0))
-    _draw_confusion(axes, np.array(scores["confusion"]), names, shares=True)
+    _draw_confusion(axes, np.array(scores["confusion"]), names)
     axes.tick_params(axis="x", rotation=30)
     kappa = "not defined" if scores["kappa"] is None else f"{scores['kappa']:.3f}"
     summary = f"{scores['photographs']} photographs, kappa {kappa}, accuracy {scores['accuracy']:.2f}"
@@ -88,14 +59,13 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
     return figure
 
 
-def _draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str], shares: bool = False) -> None:
-    """Draw the counts ``(true, predicted)`` of a confusion matrix. With ``shares``, the colours show shares of each true
-    class, so that rare classes are visible, too."""
-    levels = counts / counts.sum(axis=1, keepdims=True).clip(min=1) if shares else counts
-    most = 1 if shares else counts.max()
-    axes.imshow(levels, cmap="Blues", vmin=0 if shares else None, vmax=most)
+def _draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> None:
+    """Draw the counts ``(true, predicted)`` of a confusion matrix. The colours show shares of each true class, so that rare
+    classes are visible, too."""
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        axes.text(column, row, count, ha="center", va="center", color="w" if levels[row, column] > most / 2 else "k")
+        axes.text(column, row, count, ha="center", va="center", color="w" if shares[row, column] > 0.5 else "k")
     axes.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(names)), yticklabels=names)
     axes.set(xlabel="predicted", ylabel="true")
 
@@ -122,14 +92,8 @@ class Decision(NamedTuple):
 
 
 def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) -> Figure:
-    """Each row shows the decisive slices of a stack in their order. Next to each slice is a copy with the decisive regions
-    marked.
-
-    Args:
-        rows: one per finding and exam.
-        title: title of the picture.
-        slices: maximum number of slices in each row.
-    """
+    """Each row, of a finding and an exam, shows at most ``slices`` decisive slices of a stack in their order. Next to each
+    slice is a copy with the decisive regions marked."""
     shown = [sorted(row.decisive(slices)) for row in rows]
     columns = 2 * max([2, *map(len, shown)])
     figure, grid = picture_grid(len(rows), columns, (1.9 * columns + 1.2, 2.05 * len(rows) + 0.6))
@@ -158,20 +122,14 @@ class Graded(NamedTuple):
 
 
 def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure:
-    """Photographs, each next to a copy with the decisive regions marked. A title says so if no region raises the grade.
-
-    Args:
-        photographs: at least one.
-        title: title of the picture.
-    """
+    """Photographs, at least one, each next to a copy with the decisive regions marked. A title says so if no region raises
+    the grade."""
     columns = min(_COLUMNS, len(photographs))
     rows = -(-len(photographs) // columns)
     figure, grid = picture_grid(rows, 2 * columns, (3.6 * columns + 0.2, 2.2 * rows + 0.4))
     for axes in grid.flat:
         axes.set_axis_off()
-    for number, photograph in enumerate(photographs):
-        row, column = divmod(number, columns)
-        plain, marked = grid[row, 2 * column], grid[row, 2 * column + 1]
+    for (plain, marked), photograph in zip(grid.reshape(-1, 2), photographs, strict=False):
         # rows of a picture run along j
         for axes in (plain, marked):
             axes.imshow(photograph.image.transpose(2, 1, 0).clip(0, 1))

@@ -13,12 +13,7 @@ CORRECTED = "(*)"
 
 
 def page_head(title: str, style: str = "") -> str:
-    """The beginning of a page as HTML, up to its style.
-
-    Args:
-        title: the page's title, as text.
-        style: further CSS, for this kind of page.
-    """
+    """The beginning of a page as HTML, up to its style: with a title, as text, and further CSS for this kind of page."""
     shared = (files("planewise.reports") / "page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -28,12 +23,7 @@ def page_head(title: str, style: str = "") -> str:
 
 
 def scrolling(table: str, name: str, more: str = "") -> str:
-    """A table as HTML in a box that scrolls sideways, also with the keyboard, if the table is wider than the page.
-
-    Args:
-        table: the table as HTML.
-        name: the box's name for screen readers, as text.
-        more: further classes of the box, after a space. With ``listed``, a phone shows each row as a list of its cells, each
-            after the name in its ``data-column``.
-    """
+    """A table as HTML in a box that scrolls sideways, also with the keyboard, if the table is wider than the page. The
+    box has a name for screen readers, as text, and further classes, after a space: with ``listed``, a phone shows each
+    row as a list of its cells, each after the name in its ``data-column``."""
     return f'<div class="wide{more}" role="region" tabindex="0" aria-label="{html.escape(name)}">{table}</div>'

@@ -11,8 +11,8 @@ import torch
 
 from planewise.findings import Finding, finding
 from planewise.geometry import clip_lines, intersection_lines
-from planewise.reports.pretext_figures import VIEW_COLOURS, add_view_legend, overlay_heatmaps
-from planewise.reports.slices import stack_figure
+from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
+from planewise.reports.slices import add_legend, stack_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,15 +32,8 @@ def from_one_phase(plan: Mapping[str, Any]) -> bool:
 
 
 def plane_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    """Notes on a planned plane, in words: its error bounds, and the slices and phases that disagree with it.
-
-    Args:
-        view: entry of the plan.
-        plan: plan from `planewise.evaluation.PlanViewsd`.
-
-    Returns:
-        Parts of a sentence; empty if there is no plane.
-    """
+    """Notes on a planned plane, ``view``, an entry of a plan from `planewise.evaluation.PlanViewsd`: its error bounds,
+    and the slices and phases that disagree with it, as parts of a sentence; empty if there is no plane."""
     return [*bounds_in_words(view, plan), *map(str, disagreements(view))]
 
 
@@ -58,12 +51,8 @@ def bounds_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[st
 
 
 def disagreements(entry: Mapping[str, Any], subject: str = "") -> list[Finding]:
-    """Findings on the slices and phases that disagree with a plane, or have none.
-
-    Args:
-        entry: entry of the plan.
-        subject: the view's name, which becomes the findings' subject.
-    """
+    """Findings on the slices and phases that disagree with a plane, an entry of the plan, or have none; their subject is the
+    view's name."""
     found = []
     for key, kind in (
         ("slices_that_disagree", "disagree"),
@@ -108,7 +97,7 @@ def planned_views_figure(
         said = view["reasons"] or (known if view["within_deg"] is not None else [trust, *known])
         lines.append(f"{name}: {view['verdict']} ({'; '.join(said)})")
     figure = stack_figure(image, draw, f"Exam {exam}. {plan['note']}\n" + "\n".join(lines))
-    add_view_legend(figure, list(plan["views"]))
+    add_legend(figure, list(plan["views"]), VIEW_COLOURS)
     return figure
 
 

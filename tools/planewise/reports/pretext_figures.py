@@ -3,18 +3,17 @@ Fig. 1), examples of chosen classes, and restored images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.segmentation_figures import overlay_labels
-from planewise.reports.slices import Draw, comparison_figure, picture_grid, prediction_figure, show_slice, stack_figure
+from planewise.reports.slices import Draw, comparison_figure, picture_grid, show_slice
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: One colour per view, the same in every picture; further views reuse the colours.
@@ -24,8 +23,8 @@ VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22", "#2ca02c", "#d62728"
 SQUARE_COLOURS = (
     "#ffffff", "#1f77b4", "#7fc4f5", "#d62728", "#ff9d9d", "#2ca02c", "#98ee98", "#ff7f0e", "#ffd08a",
 )  # fmt: skip
-#: Number of slices of a stack in one picture of restorations.
-_MOST = 10
+#: Draws classes ``(i, j)`` over a slice, each square in its colour; values of 0 or below are transparent.
+overlay_squares = partial(overlay_labels, colours=SQUARE_COLOURS, opacity=0.7)
 
 
 def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
@@ -37,34 +36,6 @@ def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
         layer[..., :3] = to_rgb(colour)
         layer[..., 3] = 0.75 * np.clip(heatmap.T, 0, 1)
         axes.imshow(layer)
-
-
-def add_view_legend(figure: Figure, views: Sequence[str]) -> None:
-    """Add a legend with the views' colours below the picture."""
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], color=colour, lw=3) for _, colour in zip(views, cycle(VIEW_COLOURS), strict=False)]
-    figure.legend(handles, views, loc="outside lower center", ncols=len(views), frameon=False)
-
-
-def heatmap_gallery(
-    images: np.ndarray,
-    predicted: np.ndarray,
-    reference: np.ndarray,
-    captions: Sequence[str],
-    views: Sequence[str],
-) -> Figure:
-    """Rows: slice, truth, prediction; a column for each slice (Zhang 2024 Fig. 4).
-
-    Args:
-        images: ``(slices, i, j)``.
-        predicted, reference: heatmaps ``(slices, views, i, j)``.
-        captions: one per slice.
-        views: names of the channels, for the legend.
-    """
-    figure = prediction_figure(images, predicted, reference, captions, overlay_heatmaps)
-    add_view_legend(figure, views)
-    return figure
 
 
 def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[str, float], title: str = "") -> Figure:
@@ -88,43 +59,6 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
     return figure
 
 
-def overlay_squares(axes: Axes, labels: np.ndarray) -> None:
-    """Draw classes ``(i, j)`` over a slice, each square in its colour; values of 0 or below are transparent."""
-    overlay_labels(axes, labels, SQUARE_COLOURS, 0.7)
-
-
-def position_gallery(
-    images: np.ndarray, predicted: np.ndarray, reference: np.ndarray, captions: Sequence[str], names: Sequence[str]
-) -> Figure:
-    """Rows: slice, truth, prediction; a column for each slice.
-
-    Args:
-        images: ``(slices, i, j)``.
-        predicted, reference: classes ``(slices, i, j)``, whole numbers, see `planewise.geometry.square_labels`.
-        captions: one per slice.
-        names: names of the nine squares, for the legend.
-    """
-    figure = prediction_figure(images, predicted, reference, captions, overlay_squares)
-    _add_square_legend(figure, names)
-    return figure
-
-
-def stack_positions_figure(image: np.ndarray, labels: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """The slices of a stack ``(i, j, slices)`` with the predicted squares ``(i, j, slices)``."""
-    figure = stack_figure(image, lambda axes, number: overlay_squares(axes, labels[..., number]), title)
-    _add_square_legend(figure, names)
-    return figure
-
-
-def _add_square_legend(figure: Figure, names: Sequence[str]) -> None:
-    from matplotlib.patches import Patch
-
-    handles = [
-        Patch(facecolor=colour, edgecolor="0.6", label=name) for colour, name in zip(SQUARE_COLOURS, names, strict=True)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
-
-
 def examples_gallery(images: np.ndarray, captions: Sequence[str], title: str = "") -> Figure:
     """A column for each example, and a row for each of its channels.
 
@@ -143,39 +77,13 @@ def examples_gallery(images: np.ndarray, captions: Sequence[str], title: str = "
     return figure
 
 
-def restoration_gallery(shown: np.ndarray, restored: np.ndarray, wanted: np.ndarray, captions: Sequence[str]) -> Figure:
-    """A column for each slice, with three rows: the slice that the network sees, its restoration, and the original. The
-    three share their grey levels.
-
-    Args:
-        shown, restored, wanted: ``(N, i, j)``.
-        captions: one for each slice.
-    """
-    return _gallery({"input": shown, "restored": restored, "as it was": wanted}, "as it was", captions)
-
-
-def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -> Figure:
-    """Slices of a volume above their restorations. If there are many slices, the picture shows an evenly spaced
-    selection.
-
-    Args:
-        image, restored: ``(i, j, slices)``.
-    """
-    slices = evenly_spaced(image.shape[-1], _MOST)
-    rows = {
-        name: np.moveaxis(volume[..., slices], -1, 0) for name, volume in (("as it is", image), ("restored", restored))
-    }
-    figure = _gallery(rows, "as it is", [f"slice {number}" for number in slices])
-    figure.suptitle(title, fontsize=8)
-    return figure
-
-
-def _gallery(rows: dict[str, np.ndarray], levels: str, captions: Sequence[str]) -> Figure:
-    """Draw a column for each slice. The row ``levels`` determines the grey levels, because hidden pixels and predictions
-    would distort them.
-    """
+def restoration_gallery(rows: Mapping[str, np.ndarray], levels: str, captions: Sequence[str], title: str) -> Figure:
+    """A column for each slice, and a row for each of its named images, ``(N, i, j)``, such as its restoration. The row
+    ``levels`` determines the grey levels of all, because hidden pixels and predictions would distort them."""
 
     def shows(images: np.ndarray) -> Draw:
         return lambda axes, column: axes.images[0].set_data(images[column].T)
 
-    return comparison_figure(rows[levels], captions, [(name, shows(images)) for name, images in rows.items()])
+    figure = comparison_figure(rows[levels], captions, [(name, shows(images)) for name, images in rows.items()])
+    figure.suptitle(title, fontsize=8)
+    return figure

@@ -6,11 +6,8 @@ RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other cli
 
 
 def research_note(trained_on: str | None) -> str:
-    """The note for a classification whose weights were not trained on people's images.
-
-    Args:
-        trained_on: training data of the weights, such as ``phantoms``; None if unknown, or if they were trained on people.
-    """
+    """The note for a classification; ``trained_on`` is the training data of its weights, such as ``phantoms``, or None
+    if it is unknown, or people."""
     if trained_on is None:
         return RESEARCH_ONLY
     return (

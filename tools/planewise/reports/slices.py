@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,6 +59,14 @@ def name_row(axes: Axes, name: str, away: float = 0.08, **style: Any) -> None:
     axes.text(-away, 0.5, name, rotation=90, va="center", ha="right", transform=axes.transAxes, **style)
 
 
+def add_legend(figure: Figure, names: Sequence[str], colours: Sequence[str]) -> None:
+    """Add a legend of names below the picture, each with its colour; further names reuse the colours."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in zip(names, cycle(colours))]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
+
+
 def stack_figure(image: np.ndarray, draw: Draw, title: str, numbers: Sequence[int] | None = None) -> Figure:
     """The slices of a volume ``(i, j, slices)`` in reading order, each with its number, counted from 1 if ``numbers`` are
     not given; ``draw`` adds to each, and may replace this title."""
@@ -100,12 +109,25 @@ def prediction_figure(
     reference: Sequence[np.ndarray],
     captions: Sequence[str],
     overlay: Callable[[Axes, np.ndarray], None],
+    names: Sequence[str],
+    colours: Sequence[str],
     truth: str = "from the headers",
 ) -> Figure:
-    """Rows: slice, reference (named ``truth``), prediction; a column for each slice. ``overlay`` draws over the slice."""
+    """Rows: slice, reference (named ``truth``), prediction; a column for each slice (Zhang 2024 Figs. 4 and 7).
+
+    Args:
+        images: slices ``(i, j)``, which may differ in size.
+        predicted, reference: what ``overlay`` draws over each slice.
+        captions: one per slice.
+        overlay: a function that draws over axes.
+        names, colours: the legend.
+        truth: name of the second row.
+    """
     rows = [
         ("slice", None),
         (truth, lambda axes, number: overlay(axes, reference[number])),
         ("predicted", lambda axes, number: overlay(axes, predicted[number])),
     ]
-    return comparison_figure(images, captions, rows)
+    figure = comparison_figure(images, captions, rows)
+    add_legend(figure, names, colours)
+    return figure

@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,28 +46,6 @@ def summary_over_structures(volumes: Sequence[Sequence[float]]) -> dict[str, flo
     }
 
 
-def heartbeats(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The rows of end-diastole and end-systole of each exam with several phases: those in which the reference's LV is largest
-    and smallest. The rows are those of ``volumes.csv``, whose numbers may be texts."""
-    exams: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        exams.setdefault(row["exam"], []).append(row)
-    return {
-        exam: tuple(choose(phases, key=lambda row: float(row["LV_reference_ml"])) for choose in (max, min))
-        for exam, phases in exams.items()
-        if len(phases) > 1
-    }
-
-
-def ejection_fraction_error(diastole: Mapping[str, Any], systole: Mapping[str, Any], name: str) -> float:
-    """Predicted minus reference ejection fraction of a ventricle, percentage points; NaN without a volume at end-diastole."""
-    left = [
-        float(systole[key]) / full if (full := float(diastole[key])) else math.nan
-        for key in (f"{name}_ml", f"{name}_reference_ml")
-    ]
-    return 100 * (left[1] - left[0])
-
-
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Write columns of equal length with a header (`write_columns`)."""
     with atomic_write(path) as part, open(part, "w", newline="") as file:
@@ -103,7 +81,9 @@ def json_values(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_predictions(file: Path, columns: Mapping[str, Sequence[Any]], note: str) -> None:
-    """Write a table of predictions, with the note in the log and in every row."""
-    write_csv(file, {**columns, "note": [note] * len(next(iter(columns.values())))})
-    logger.info("%s: %s", file.name, note)
+def write_predictions(file: Path, columns: Mapping[str, Sequence[Any]], note: str | None) -> None:
+    """Write a table of predictions, with the note, if there is one, in the log and in every row."""
+    notes = {} if note is None else {"note": [note] * len(next(iter(columns.values())))}
+    write_csv(file, {**columns, **notes})
+    if note is not None:
+        logger.info("%s: %s", file.name, note)

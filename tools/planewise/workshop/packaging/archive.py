@@ -30,16 +30,8 @@ def write_sums(folder: Path) -> None:
 
 
 def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
-    """Move files larger than `LARGEST` to the same path below ``apart``, and write ``large_files.yml``.
-
-    Args:
-        folder: the bundle's folder.
-        url: web address of the folder to which the files will be uploaded, under their own names.
-        apart: folder for the large files.
-
-    Returns:
-        Names of the files, as in the bundle.
-    """
+    """Move files larger than `LARGEST` to the same path below ``apart``, and write ``large_files.yml``; return their names.
+    They will be uploaded to the folder ``url`` on the web, under their own names."""
     large = [name for name in files_of(folder) if (folder / name).stat().st_size > LARGEST]
     entries = []
     for name in large:

@@ -12,13 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from torch import nn
 
-from planewise.engines.own_names import forget, own_code
+from planewise.engines.run_record import forget, own_code
 from planewise.errors import InputError, causes, refusal
 from planewise.files.text import read_json, read_plain_text
+from planewise.networks import not_finite
 
 #: Schema of metadata.json, passed to MONAI, which would otherwise download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
@@ -27,14 +29,7 @@ _SIZES = (1, 3)
 
 
 class Bundle:
-    """A folder with ``configs/`` in it.
-
-    Args:
-        folder: folder of the bundle.
-
-    Raises:
-        InputError: it is not a bundle, or a file in it cannot be read.
-    """
+    """A folder with ``configs/`` in it; an InputError if it is not a bundle, or if a file in it cannot be read."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
@@ -165,3 +160,33 @@ def without_noise() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where: str) -> None:
+    """Check that weights, tensors by name, fit a network exactly; ``where`` names their source.
+
+    Raises:
+        InputError: a tensor is missing, does not belong to the network, has another shape or type, or is not finite.
+    """
+    own, wrong = network.state_dict(), not_finite(weights)
+    problems = [f"{name} is missing" for name in own if name not in weights]
+    for name, value in weights.items():
+        if name not in own:
+            problems.append(f"the network has no {name}")
+        elif (value.shape, value.dtype) != (own[name].shape, own[name].dtype):
+            had, needed = (f"{each.dtype} {tuple(each.shape)}" for each in (value, own[name]))
+            problems.append(f"{name} is {had}, but the network's is {needed}")
+        elif name in wrong:
+            problems.append(f"{name} is not finite: the training diverged")
+    if problems:
+        more = f"; and {len(problems) - 3} more problems" if len(problems) > 3 else ""
+        raise InputError(f"{where} does not fit network_def: {'; '.join(problems[:3])}{more}")
+
+
+def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: Path) -> None:
+    """Write weights in the network's order, each tensor with its own memory, so that equal weights give equal bytes."""
+    plain = {
+        name: weights[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in network.state_dict()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(plain, path)

@@ -1,9 +1,10 @@
-"""Adapt the form of a network's input and output in metadata.json to the settings of a run."""
+"""The form of a network's input and output: in metadata.json, adapted to the settings of a run, and in an ONNX file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from monai.bundle.scripts import _get_fake_spatial_shape
 from torch import nn
 
 from planewise.errors import InputError
+from planewise.workshop.packaging.bundle import Bundle
 
 
 def sides(shape: Sequence[str | int], n: int = 1) -> list[int]:
@@ -34,10 +36,10 @@ def adapt_format(
     network: nn.Module,
     of_photographs: bool = False,
 ) -> None:
-    """Update the form of input and output (``network_data_format``) in place.
+    """Update ``network_data_format``, which comes from the bundle's metadata, in place.
 
     Args:
-        form: as in the bundle's metadata.
+        form: the form of input and output.
         config: the package's inference config.
         settings: those of its settings that differ from the bundle's.
         network: the package's network, in evaluation mode.
@@ -70,10 +72,7 @@ def adapt_format(
 
 def _fit_sides(image: dict[str, Any], output: dict[str, Any], network: nn.Module) -> None:
     """Enlarge the sides to those that the network's encoder takes (``16*n`` to ``32*n`` or ``64*n``), and count the outputs
-    without names, like those of an embedding.
-
-    If no side fits, they stay as they are, and MONAI's verifier reports the reason.
-    """
+    without names, like those of an embedding. If no side fits, MONAI's verifier reports the reason."""
     sizes = sides(image["spatial_shape"])
     for times in (1, 2, 4):
         with suppress(RuntimeError, ValueError):
@@ -94,3 +93,49 @@ def _fit_sides(image: dict[str, Any], output: dict[str, Any], network: nn.Module
 
 def _numbered(names: Sequence[str]) -> list[tuple[str, str]]:
     return [(str(number), name) for number, name in enumerate(names)]
+
+
+#: Number of slices for tracing a network on stacks; the file takes any number.
+_SLICES = 24
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """Options of MONAI's `onnx_export`. Without them, the file takes only one image of the smallest size in metadata.json."""
+
+    input_shape: list[int]  # of one image from the inference config
+    names: dict[str, dict[int, str]]  # axes of variable size in ``image`` and in ``pred``, each with its name
+
+    @property
+    def converter_kwargs(self) -> dict[str, Any]:
+        # torch's other exporter (dynamo) also needs the package onnxscript and takes ten times as long
+        names = {"input_names": ["image"], "output_names": ["pred"]}
+        return {"dynamo": False, **names, "dynamic_axes": self.names}
+
+    @property
+    def command(self) -> str:
+        """The command line, to be run in the bundle's folder; the values have no spaces."""
+        shape, kwargs = (repr(value).replace(" ", "") for value in (self.input_shape, self.converter_kwargs))
+        lines = (
+            "python -m monai.bundle onnx_export --net_id network_def --filepath models/model.onnx",
+            "  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml",
+            f'  --use_trace True --input_shape "{shape}"',
+            f'  --converter_kwargs "{kwargs}"',
+        )
+        return " \\\n".join(lines)
+
+
+def onnx_options(bundle: Bundle) -> OnnxOptions:
+    """The options for a bundle: images have the inference config's ``image_size``; the number of slices stays open."""
+    image = bundle.metadata["network_data_format"]["inputs"]["image"]
+    config = bundle.config("inference.yaml")
+    size, shape = config.get("image_size"), image["spatial_shape"]
+    sizes = sides(shape) if size is None else [int(size)] * len(shape)
+    flat = "photographs" if image["format"] == "RGB" else "slices"
+    of_volumes = config.get("spatial_dims") == 3
+    samples = "volumes" if of_volumes else {0: "exams", 2: flat}.get(len(sizes), "stacks")
+    names = {"image": {0: samples}, "pred": {0: samples}}
+    if len(sizes) == 3 and not of_volumes:
+        sizes[2] = _SLICES
+        names["image"][4] = "slices"
+    return OnnxOptions([1, image["num_channels"], *sizes], names)

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from planewise.workshop.packaging.bundle import Bundle
-from planewise.workshop.packaging.onnx_options import onnx_options
-from planewise.workshop.packaging.provenance import Provenance
+from planewise.workshop.packaging.data_format import onnx_options
+from planewise.workshop.packaging.run import Provenance
 
 _TEMPLATE = Template(Path(__file__).with_suffix(".md").read_text())
 #: Sections of the bundle's page that are true of any weights, and so are part of the card.

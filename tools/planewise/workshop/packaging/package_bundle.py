@@ -9,21 +9,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from planewise.engines.own_names import own_code
-from planewise.engines.weights_settings import defining_settings, plain
+from planewise.engines.run_record import defining_settings, own_code, plain
 from planewise.errors import InputError
 from planewise.files.text import read_plain_text
 from planewise.networks import read_weights, weights_path
 from planewise.workshop.packaging import archive
-from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.bundle import Bundle, check_weights, save_weights
 from planewise.workshop.packaging.code import copy_code
-from planewise.workshop.packaging.configs import TWINS, as_json, for_a_bundle, with_overlay, with_values
+from planewise.workshop.packaging.configs import (
+    TWINS,
+    as_json,
+    asked_of_overlay,
+    for_a_bundle,
+    merged,
+    overlay_of,
+    settings_of,
+    with_overlay,
+    with_values,
+)
 from planewise.workshop.packaging.data_format import adapt_format
 from planewise.workshop.packaging.model_card import model_card, with_training, with_training_data
-from planewise.workshop.packaging.provenance import Provenance, find_provenance
-from planewise.workshop.packaging.run import Run
-from planewise.workshop.packaging.run_settings import asked_of_overlay, merged, overlay_of, settings_of
-from planewise.workshop.packaging.weights import check_weights, save_weights
+from planewise.workshop.packaging.run import Provenance, Run, find_provenance
 
 #: The config of a pretext's network on photographs.
 _PHOTOGRAPHS = "photograph.yaml"
@@ -32,12 +38,11 @@ _NETWORK = "network_def"
 
 @dataclass(frozen=True)
 class Packaged:
-    """The output of `package_bundle`."""
+    """The output of `package_bundle`; ``large`` is the folder of the files to upload, None if there are none."""
 
     folder: Path
     zip: Path
     large: Path | None
-    """Folder of the files to upload; None if there are none"""
 
 
 def package_bundle(
@@ -78,22 +83,27 @@ def package_bundle(
     provenance = find_provenance(file, run, scores, data)
     overlay = _take_network(source, run)
     changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
+    ours = changed.get("inference.yaml", {})
     with archive.built_beside(place.parent) as room:
         built = room / source.name
         _copy_files(source, built, provenance)
         code = copy_code(built)
         _write_configs(source, built, changed, code)
         packaged = Bundle(built)
-        _write_weights(packaged, file)
-        _write_metadata(packaged, provenance, changed.get("inference.yaml", {}), overlay == _PHOTOGRAPHS)
+        with packaged.importable():
+            network = packaged.network()
+        state = read_weights(file)
+        check_weights(state, network, str(file))
+        save_weights(state, network, packaged.weights)
+        _write_metadata(packaged, provenance, ours, overlay == _PHOTOGRAPHS)
         card = model_card(source.readme, provenance, source.config("train.yaml"), packaged, code)
         (built / "docs" / "README.md").write_text(card)
         packaged.verify()
-        apart = archive.set_large_files_apart(built, zoo_url, room / "large") if zoo_url else []
+        large = bool(zoo_url and archive.set_large_files_apart(built, zoo_url, room / "large"))
         archive.write_sums(built)
         archive.write_zip(built, room / "bundle.zip")
         result = Packaged(
-            place, place.with_name(f"{place.name}.zip"), place.with_name(f"{place.name}_large") if apart else None
+            place, place.with_name(f"{place.name}.zip"), place.with_name(f"{place.name}_large") if large else None
         )
         archive.put_in_place(built, result.folder)
         archive.put_in_place(room / "bundle.zip", result.zip)
@@ -101,7 +111,7 @@ def package_bundle(
             archive.put_in_place(room / "large", result.large)
     if overlay:
         say(f"as trained: configs/{overlay}, now in the package's train and inference configs")
-    for key, value in changed.get("inference.yaml", {}).items():
+    for key, value in ours.items():
         say(f"as trained: {key} {value if not isinstance(value, dict) else '(another)'}")
     say(f"model card: {len(provenance.eval_metrics()) - 1} scores, {provenance.measured_on}")
     if missed := provenance.scores.get("never_predicted"):
@@ -127,11 +137,8 @@ def _place(source: Bundle, dist: Path) -> Path:
 
 def _take_network(source: Bundle, run: Run | None) -> str | None:
     """If the run used one of the bundle's configs for another network (``vit.yaml``), write this network into the texts of
-    the training and inference configs, and drop all such configs. Nothing is taken from the run itself.
-
-    Returns:
-        The config's name; None if the run used the bundle's own network, or one that no config defines.
-    """
+    the training and inference configs, drop all such configs, and return the config's name. Nothing is taken from the run
+    itself. None if the run used the bundle's own network, or one that no config defines."""
     train, inference = source.config("train.yaml"), source.config("inference.yaml")
     others = {name: source.config(name) or {} for name in source.texts if name not in TWINS}
     overlays = {
@@ -158,13 +165,8 @@ def _take_network(source: Bundle, run: Run | None) -> str | None:
 
 def _copy_files(source: Bundle, built: Path, provenance: Provenance) -> None:
     """Copy the licence, the documents, and the files that a config reads, such as permutations."""
-    data = [path for path in source.folder.glob("configs/*.json") if path.name != "metadata.json"]
-    for path in (
-        *source.folder.glob("docs/*"),
-        *data,
-        source.folder / "LICENSE",
-        source.folder / "configs/logging.conf",
-    ):
+    configs = [*source.folder.glob("configs/*.json"), source.folder / "configs/logging.conf"]
+    for path in (*source.folder.glob("docs/*"), *configs, source.folder / "LICENSE"):
         if path.is_file():
             target = built / path.relative_to(source.folder)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +174,6 @@ def _copy_files(source: Bundle, built: Path, provenance: Provenance) -> None:
     licence = built / "docs" / "data_license.txt"
     if licence.is_file():
         licence.write_text(with_training_data(read_plain_text(licence), provenance))
-    shutil.copyfile(source.metadata_file, built / "configs" / "metadata.json")
 
 
 def _write_configs(source: Bundle, built: Path, changed: Mapping[str, dict], code: str) -> None:
@@ -188,14 +189,6 @@ def _write_configs(source: Bundle, built: Path, changed: Mapping[str, dict], cod
         (built / "configs" / name).write_text(own)
         if name in TWINS:
             (built / "configs" / name).with_suffix(".json").write_text(as_json(own))
-
-
-def _write_weights(packaged: Bundle, file: Path) -> None:
-    weights = read_weights(file)
-    with packaged.importable():
-        network = packaged.network()
-    check_weights(weights, network, str(file))
-    save_weights(weights, network, packaged.weights)
 
 
 def _write_metadata(packaged: Bundle, provenance: Provenance, changed: Mapping[str, Any], of_photographs: bool) -> None:

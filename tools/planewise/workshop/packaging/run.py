@@ -1,4 +1,5 @@
-"""Read the files that a training run left next to its weights: settings, seed, versions, scores, and its data."""
+"""The origin of packaged weights: what a training run left next to them (settings, seed, versions), their scores, and the
+exams of both."""
 
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ from typing import Any
 from monai.utils import ensure_tuple
 
 from planewise.data import read_datalist
-from planewise.engines.run_record import RunRecord, read_table
-from planewise.engines.weights_settings import differ, holds_code, leaves
+from planewise.engines.run_record import PATIENTS, RunRecord, differ, holds_code, leaves, read_table
 from planewise.errors import InputError
+from planewise.evaluation.report import read_scored
 from planewise.files.checksum import sha256
 from planewise.files.datalists import PATH_KEYS, SECTIONS, exams_in
 from planewise.files.identity import in_phantom_trees
 from planewise.files.text import read_json
+from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import FILES, NOT_COMPUTED
 
 #: Sections whose scores show how good the weights are, the most reliable first. Scores on the training section do not show
@@ -28,10 +30,9 @@ MEASURED_ON = ("test", "validation")
 
 @dataclass(frozen=True)
 class Run(RunRecord):
-    """A run, with its scores and its data."""
+    """A run, with its scores and its data. Most runs start in the folder of the ``bundle``, so relative paths begin there."""
 
     bundle: Path | None = None
-    """Folder of the bundle that is packaged; most runs start in it, so their relative paths begin there"""
 
     @cached_property
     def scores(self) -> tuple[str, dict[str, Any]] | None:
@@ -46,10 +47,9 @@ class Run(RunRecord):
         """A description of the run's training data without paths; None if its datalist is missing or has changed."""
         if self.ships:
             return self.record.get("data")
-        datalist = self._datalist
-        if datalist is None:
+        if self._datalist is None:
             return None
-        content = read_datalist(datalist)
+        content = read_datalist(self._datalist)
         exams = {section: exams_in(content, section) for section in SECTIONS}
         # the exams that were used: those with a label, and only the drawn ones
         used = self.record.get("exams", {})
@@ -63,11 +63,14 @@ class Run(RunRecord):
 
     @cached_property
     def _datalist(self) -> Path | None:
-        """The datalist that the run read; None if it no longer exists or has changed."""
-        path = next(filter(Path.is_file, self._places()), None)
-        if path is None or sha256(path) not in self.record.get("files", {}).values():
+        """The datalist that the run read; None if it no longer exists or has changed. A relative path starts in the bundle's
+        folder, in the working directory, in the run's folder or in a folder above it."""
+        name = self.config.get("datalist")
+        if not isinstance(name, str) or not name or name.startswith(("$", "@")):
             return None
-        return path
+        folders = [*([self.bundle] if self.bundle else []), Path(), self.folder, *self.folder.parents]
+        path = next((path for folder in folders if (path := folder / Path(name).expanduser()).is_file()), None)
+        return path if path and sha256(path) in self.record.get("files", {}).values() else None
 
     @cached_property
     def on_phantoms(self) -> bool:
@@ -82,15 +85,6 @@ class Run(RunRecord):
         paths = [path for item in items for key in PATH_KEYS if key in item for path in ensure_tuple(item[key])]
         folders = {(datalist.parent / path).resolve().parent for path in paths}
         return in_phantom_trees(folders)
-
-    def _places(self) -> list[Path]:
-        """Where the datalist may be: a relative path starts in the bundle's folder, in the working directory, in the run's
-        folder or in a folder above it."""
-        path = self.config.get("datalist")
-        if not isinstance(path, str) or not path or path.startswith(("$", "@")):
-            return []
-        folders = [*([self.bundle] if self.bundle else []), Path(), self.folder, *self.folder.parents]
-        return [folder / Path(path).expanduser() for folder in folders]
 
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
         """The plain settings (numbers, text, lists and tables of them) that a training config lacks or has with another
@@ -138,3 +132,111 @@ def read_scores(path: Path) -> dict[str, Any]:
 
 def _holds_a_path(value: Any) -> bool:
     return any(mark in str(text) for text in leaves(value) for mark in "/\\~")
+
+
+#: Entries of a run's record that are part of the card; none of them names a person, a path or a machine.
+_RECORD = ("configuration", "seed", "commit", "python", "packages", "processes", "started_from")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The origin of a packaged bundle's weights and scores."""
+
+    scores: Mapping[str, Any]
+    measured_on: str  # description of the exams
+    data: str  # description of the training and test data
+    run: Run | None  # that made the weights; None if it no longer exists
+    sha256: str  # of the weights' file before packaging; the package has the same values in another file
+
+    @property
+    def ours(self) -> bool:
+        """Whether the weights ship with the bundle."""
+        return self.run is not None and self.run.ships
+
+    def eval_metrics(self) -> dict[str, Any]:
+        """The scores as ``eval_metrics`` in metadata.json."""
+        return {"measured_on": self.measured_on, **flat_scores(self.scores)}
+
+    def origin(self, train: Mapping[str, Any]) -> dict[str, Any]:
+        """What the card says of the weights: checksum, record of their run, and settings unlike the bundle's ``train``."""
+        # pages and DICOM reports of `planewise plan` and `segment` name this checksum
+        facts: dict[str, Any] = {"weights before packaging (SHA-256)": self.sha256}
+        if self.run is None:
+            return facts | {"run": "not known: the weights come without it"}
+        record = self.run.record
+        facts |= {key: record[key] for key in _RECORD if key in record}
+        facts["datalists (SHA-256)"] = list(record.get("files", {}).values())
+        if self.scores.get("never_predicted"):
+            facts["never predicted in the exams of the scores"] = list(map(str, self.scores["never_predicted"]))
+        if (imagenet := self.run.config.get("imagenet")) not in NO_WEIGHTS:
+            facts["public ImageNet weights, with a licence of their own"] = Path(str(imagenet)).name
+        changed = self.run.settings_unlike(train)
+        return facts | ({"settings that differ from configs/train.yaml of the bundle": changed} if changed else {})
+
+
+def find_provenance(weights: Path, run: Run | None, scores: str | Path | None, data: str | None) -> Provenance:
+    """The origin of weights.
+
+    Args:
+        weights: their file.
+        run: the run that made them.
+        scores: a file of scores, instead of the run's.
+        data: a description of the training and test data, instead of the run's.
+
+    Raises:
+        InputError: there are no scores, they belong to other weights or to the exams from which the weights learned, or the
+            data is not known.
+    """
+    text = data or (run.data if run else None)
+    if data and run is not None and run.on_phantoms:
+        text = f"phantoms: {data}"
+    if scores is not None:
+        file = Path(scores).expanduser()
+        measured = read_scores(file)
+    elif run is not None and run.scores is not None:
+        section, measured = run.scores
+        file = run.folder / section / "metrics.json"
+    else:
+        at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run next to {weights}"
+        raise InputError(
+            f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with "
+            "configs/evaluate.yaml on top), or name a scores file with --scores"
+        )
+    if not text:
+        raise InputError(
+            f"the training and test data of {weights} is not known; describe it, for example with --data '100 "
+            "exams of ...'"
+        )
+    scored = read_scored(file)
+    if run is not None and run.ships and scores is None:
+        where = f"section {section} of {text}"
+        if patients := run.record.get(PATIENTS):
+            measured = {PATIENTS: patients["scores"]} | measured
+            where = f"{patients['data']} (scores {PATIENTS}_...); the other scores: {where}"
+    elif scored is not None:
+        where = _measured_on(scored, file, weights, run, text)
+    elif scores is not None:
+        where = "exams that are not known (the file of --scores does not name them)"
+    else:
+        raise InputError(
+            f"no scored.json next to {file} says to which weights the scores belong; evaluate again (configs/evaluate.yaml), "
+            "or name the file with --scores"
+        )
+    return Provenance(measured, where, text, run, sha256(weights))
+
+
+def _measured_on(scored: Mapping[str, Any], file: Path, weights: Path, run: Run | None, data: str) -> str:
+    """The exams of scores, from the record next to them, which must belong to the weights and not to the training exams."""
+    own = run is not None and scored["datalist"] in run.record.get("files", {}).values()
+    if scored["weights"] != sha256(weights):
+        raise InputError(
+            f"the scores in {file} belong to other weights (SHA-256 {scored['weights'][:12]}...) than {weights}; evaluate "
+            "these weights (configs/evaluate.yaml), or name the scores of these weights with --scores"
+        )
+    if scored["section"] not in MEASURED_ON and own:
+        raise InputError(
+            f"the scores in {file} include the exams from which the weights learned (--section {scored['section']}), so "
+            "they do not show how good the weights are; evaluate with --section test"
+        )
+    datalist = data if own else f"another datalist (SHA-256 {scored['datalist']})"
+    return f"section {scored['section']} of {datalist}"

@@ -1,9 +1,6 @@
 """Phantom exams: synthetic bodies that are scanned and written as real files, in the layouts of real data sets."""
 
-from planewise.workshop.phantoms.heart.exam import Exam
 from planewise.workshop.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS
-from planewise.workshop.phantoms.imaging import ImagePose
-from planewise.workshop.phantoms.knee.exam import KneeExam
 from planewise.workshop.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED
 from planewise.workshop.phantoms.layouts import LAYOUTS
 from planewise.workshop.phantoms.recipe import Recipe, write_exams
@@ -15,9 +12,6 @@ __all__ = [
     "LAYOUTS",
     "UNLABELLED",
     "VOLUNTEERS",
-    "Exam",
-    "ImagePose",
-    "KneeExam",
     "Recipe",
     "write_exams",
 ]

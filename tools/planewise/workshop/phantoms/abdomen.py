@@ -12,31 +12,23 @@ from planewise.workshop.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class AbdomenPopulation(Settings):
-    """Spread of abdomens, tumours and scanners. Unless stated otherwise, a single number is a standard deviation; from a
-    pair of numbers, values are drawn uniformly."""
+    """What differs from one set of abdomens to another. From a pair of numbers, values are drawn uniformly."""
 
     side: int = setting(64, "voxels along each axis", least=16)
-    field: float = setting(330.0, "width of the block, mm")
-    depth: float = setting(250.0, "the block from back to front, mm")
-    height: float = setting(170.0, "the block from feet to head, mm")
     tumour: float = setting(1.0, "share of abdomens with a tumour of the pancreas")
-    radius: tuple[float, float] = setting((9.0, 17.0), "radius of a tumour, mm")
     difference: tuple[float, float] = setting(
         (20.0, 50.0), "difference in brightness between the pancreas and its darker tumour, HU"
     )
-    thickness: tuple[float, float] = setting((9.0, 14.0), "radius of the pancreas' body, mm")
-    fat: tuple[float, float] = setting((8.0, 26.0), "fat under the skin, mm")
-    shape: float = setting(0.06, "relative variation of the body's size along each axis")
-    scatter: float = setting(5.0, "displacement of every organ from its usual position, mm")
-    turn: float = setting(3.0, "rotation of the body about each axis, degrees")
-    shift: float = setting(4.0, "displacement of the body from the middle of the block, mm")
-    contrast: float = setting(0.08, "relative variation of each organ's enhancement from scan to scan")
     noise: tuple[float, float] = setting((8.0, 22.0), "noise, HU")
 
 
 #: Abdomens in the layout of the decathlon's pancreas.
 ABDOMENS = AbdomenPopulation()
 
+#: Width of the block of voxels, its extent from back to front, and from feet to head, mm.
+FIELD = (330.0, 250.0, 170.0)
+#: Standard deviation of the displacement of every organ from its usual position, mm.
+SCATTER = 5.0
 
 #: Mask values of the Medical Segmentation Decathlon.
 PANCREAS, TUMOUR = 1, 2
@@ -77,35 +69,30 @@ class Abdomen:
         return cls(seeds, population)
 
     @property
-    def spacing(self) -> tuple[float, float, float]:
+    def spacing(self) -> tuple[float, ...]:
         """Size of the voxels along i, j and k, mm."""
-        population = self.population
-        width, depth, height = (
-            size / population.side for size in (population.field, population.depth, population.height)
-        )
-        return width, depth, height
+        return tuple(size / self.population.side for size in FIELD)
 
     def scan(self) -> tuple[np.ndarray, np.ndarray]:
         """The image, ``(i, j, k)`` int16, in Hounsfield units, and the mask, uint8. The axis i points to the patient's
         right, j to the front, and k to the head."""
         population, rng = self.population, np.random.default_rng([*self.seeds, 1])
-        block = Block(population.side, self.spacing, 1, rng, population.turn, population.shift, bend=5.0)
-        size = np.exp(rng.normal(0, population.shape, 3))
-        units = {organ: value * float(np.exp(rng.normal(0, population.contrast))) for organ, value in UNITS.items()}
+        block = Block(population.side, self.spacing, 1, rng, turn=3.0, shift=4.0, bend=5.0)
+        size = np.exp(rng.normal(0, 0.06, 3))
+        # organs enhance differently from scan to scan
+        units = {organ: value * float(np.exp(rng.normal(0, 0.08))) for organ, value in UNITS.items()}
         block.signal[:] = AIR
         block.at = tuple(part / np.float32(share) for part, share in zip(block.at, size, strict=True))
-        inside, cavity = _paint_body(block, rng, population, units)
-        course = np.array(COURSE) + rng.normal(0, population.scatter, (len(COURSE), 3))
-        _paint_organs(block, rng, population, units, course, cavity)
+        inside, cavity = _paint_body(block, rng, units)
+        course = np.array(COURSE) + rng.normal(0, SCATTER, (len(COURSE), 3))
+        _paint_organs(block, rng, units, course, cavity)
         _paint_pancreas(block, rng, population, units, course, cavity)
-        image = block.scanned(0.5, [float(rng.uniform(*population.noise))])[0]
+        image = block.scanned([float(rng.uniform(*population.noise))])[0]
         block.labels[inside <= 0] = 0
         return np.clip(np.round(image), -1024, 3071).astype(np.int16), block.labels
 
 
-def _paint_body(
-    block: Block, rng: np.random.Generator, population: AbdomenPopulation, units: dict[str, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _paint_body(block: Block, rng: np.random.Generator, units: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """Paint table, skin, fat, muscle and spine; return the depths below the skin and inside the muscles, mm."""
     x, y, _ = block.at
     # the table's curved top is not part of the body
@@ -113,7 +100,7 @@ def _paint_body(
     inside = cylinder((x, y), (0.0, 0.0), (142.0, 103.0))
     block.paint(inside, [FAT])
     block.paint(inside - 1.0, [FAT + 10 * rng.standard_normal()])
-    wall = inside - rng.uniform(*population.fat)
+    wall = inside - rng.uniform(8.0, 26.0)
     block.paint(wall, [units["muscle"]])
     # the cavity behind the abdominal wall is filled with fat
     cavity = np.minimum(wall - 12.0, y + 46 + 18 * (np.abs(x) > 45))
@@ -128,12 +115,7 @@ def _paint_body(
 
 
 def _paint_organs(
-    block: Block,
-    rng: np.random.Generator,
-    population: AbdomenPopulation,
-    units: dict[str, float],
-    course: np.ndarray,
-    cavity: np.ndarray,
+    block: Block, rng: np.random.Generator, units: dict[str, float], course: np.ndarray, cavity: np.ndarray
 ) -> None:
     """Paint the organs around the pancreas: vessels, kidneys, liver, spleen, stomach, duodenum and bowel."""
     at = block.at
@@ -142,7 +124,7 @@ def _paint_organs(
         block.paint(np.minimum(depth, cavity), [units[organ]])
 
     def scattered(centre: tuple[float, float, float]) -> np.ndarray:
-        return np.array(centre) + rng.normal(0, population.scatter, 3)
+        return np.array(centre) + rng.normal(0, SCATTER, 3)
 
     rough = 4 * block.texture(40.0, 5)
     liver = ellipsoid(at, scattered((74, 14, 42)), np.array([66.0, 72, 72])) + rough
@@ -152,37 +134,33 @@ def _paint_organs(
     put(ellipsoid(at, scattered((-98, -22, 44)), np.array([26.0, 44, 46])) + 0.5 * rough, "spleen")
     for side in (-1, 1):
         centre = scattered((side * 66, -42, -22 - 8 * side))
-        kidney = ellipsoid(at, centre, np.array([27.0, 24, 52]))
-        put(kidney, "kidney")
+        put(ellipsoid(at, centre, np.array([27.0, 24, 52])), "kidney")
         hilum = ellipsoid(at, centre - np.array([side * 14, -4, 0]), np.array([14.0, 9, 22]))
         block.paint(hilum, [FAT])
     # the stomach in front of the pancreas, the duodenum around its head, and loops of bowel are as bright, thick and
     # curved as the pancreas
     stomach = np.array([[-70, 30, 60], [-58, 52, 30], [-24, 66, 8], [14, 62, 2]]) + rng.normal(0, 6, 3)
     _paint_gut(block, np.minimum(tube(at, stomach, np.array([26.0, 24, 19, 13])), cavity), rng, units)
-    head = course[0]
-    bend = head + np.array([[2, 26, 34], [26, 4, 18], [28, -4, -14], [8, -6, -34], [-38, -4, -34]])
-    _paint_gut(block, np.minimum(tube(at, bend, np.full(5, 11.0)), cavity), rng, units)
+    bend = course[0] + np.array([[2, 26, 34], [26, 4, 18], [28, -4, -14], [8, -6, -34], [-38, -4, -34]])
+    _paint_gut(block, np.minimum(tube(at, bend, 11.0), cavity), rng, units)
     for number in range(11):
         # most loops are below the pancreas, some on its left
         across, along = ((-90, 70), (-95, -42)) if number < 7 else ((-105, -45), (-60, 10))
         start = np.array([rng.uniform(*across), rng.uniform(10, 65), rng.uniform(*along)])
         steps = np.cumsum(rng.normal(0, 24, (4, 3)), axis=0) * np.array([0.8, 0.6, 0.45])
         steps[:, 2] = np.minimum(steps[:, 2], along[1] - start[2])
-        loop = tube(at, start + steps, np.full(4, rng.uniform(9, 14)))
-        _paint_gut(block, np.minimum(loop, cavity), rng, units)
+        _paint_gut(block, np.minimum(tube(at, start + steps, rng.uniform(9, 14)), cavity), rng, units)
     block.paint(cylinder(at[:2], (-9.0, -16.0), (9.5, 9.5)), [units["aorta"]])
     block.paint(cylinder(at[:2], (18.0, -14.0), (11.5, 9.0)), [units["vein"]])
     # the splenic vein runs behind the pancreas
-    vein = course[1:] + np.array([0.0, -15.0, 2.0])
-    block.paint(tube(at, vein, np.full(len(vein), 4.5)), [units["vein"]])
+    block.paint(tube(at, course[1:] + np.array([0.0, -15.0, 2.0]), 4.5), [units["vein"]])
 
 
 def _paint_gut(block: Block, depth: np.ndarray, rng: np.random.Generator, units: dict[str, float]) -> None:
     """Paint a piece of gut: a wall and its content. The gut is collapsed, or full of fluid, contrast agent or gas."""
     block.paint(depth, [units["wall"]])
-    content, wall = rng.choice([units["content"], units["wall"] - 12, 260.0, -800.0], p=[0.45, 0.3, 0.1, 0.15]), 3.5
-    block.paint(depth - wall, [content])
+    content = rng.choice([units["content"], units["wall"] - 12, 260.0, -800.0], p=[0.45, 0.3, 0.1, 0.15])
+    block.paint(depth - 3.5, [content])
 
 
 def _paint_pancreas(
@@ -195,7 +173,7 @@ def _paint_pancreas(
 ) -> None:
     """Paint the pancreas, which has lobes with fat between them, and its tumour."""
     at = block.at
-    thick = rng.uniform(*population.thickness) * np.array([1.45, 1.15, 0.9, 0.95, 0.8])
+    thick = rng.uniform(9.0, 14.0) * np.array([1.45, 1.15, 0.9, 0.95, 0.8])
     lobes = block.texture(14.0, 8)
     pancreas = np.minimum(tube(at, course, thick) + 1.6 * lobes, cavity)
     block.paint(pancreas, [units["pancreas"] + 6 * rng.standard_normal()], PANCREAS)
@@ -205,7 +183,7 @@ def _paint_pancreas(
     place = min(rng.exponential(1.1), 3.6)
     before = int(place)
     centre = course[before] + (place - before) * (course[before + 1] - course[before]) + rng.normal(0, 3, 3)
-    radii = rng.uniform(*population.radius) * np.exp(rng.normal(0, 0.12, 3))
+    radii = rng.uniform(9.0, 17.0) * np.exp(rng.normal(0, 0.12, 3))
     tumour = np.minimum(ellipsoid(at, centre, radii) + 0.14 * radii.mean() * block.texture(22.0, 9), cavity)
     darker = rng.uniform(*population.difference)
     block.paint(tumour, [units["pancreas"] - darker], TUMOUR)

@@ -6,7 +6,6 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -16,119 +15,96 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
-from planewise.workshop.phantoms.imaging import ImagePose
+from planewise.workshop.phantoms.painting import ImagePose
 
 #: RAS+ to DICOM's LPS and back.
 LPS = np.array([-1.0, -1.0, 1.0])
+#: A file to write, below a folder.
+DicomFile = tuple[PurePosixPath, FileDataset]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The patient's identity in the header; the birth date is YYYYMMDD, or empty."""
+
+    name: str
+    patient_id: str
+    birth_date: str = ""
 
 
 class Scanned:
-    """An exam of a heart or a knee, with the information that its headers need.
-
-    An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
-    file again to get the ground truth.
-    """
+    """An exam of a heart or a knee. It depends only on its seeds and its population, so tests can sample the exam of a
+    written file again to get the ground truth."""
 
     seeds: tuple[int, ...]
-    patient: object
-    """Has ``sex``, ``height`` (cm) and ``weight`` (kg)"""
-    scanner: object
-    """Has ``field_strength`` (tesla)"""
+    patient: object  # has ``sex``, ``height`` (cm) and ``weight`` (kg)
+    scanner: object  # has ``field_strength`` (tesla)
 
     def rng(self, *names: int) -> np.random.Generator:
         """A stream of random numbers for one purpose, separate from the streams that determine the exam."""
         return np.random.default_rng([*self.seeds, 7919, *names])
 
+    def uid(self, *names: object) -> str:
+        """A unique identifier, which is the same each time the exam is made."""
+        return generate_uid(entropy_srcs=["planewise phantom", *map(str, self.seeds), *map(str, names)])
 
-@dataclass(frozen=True)
-class Identity:
-    """The patient's identity in the header."""
+    def series_header(
+        self, identity: Identity, key: int, series: int, description: str | None, brightest: float
+    ) -> Dataset:
+        """The part of a header that all images of a series share, for hearts and knees.
 
-    name: str
-    patient_id: str
-    birth_date: str = ""
-    """YYYYMMDD, or empty"""
-
-
-class DicomFile(NamedTuple):
-    """A file to write."""
-
-    path: PurePosixPath
-    dataset: FileDataset
-    view: str
-    """True content of the image, such as ``sax`` or ``sagittal``"""
-
-
-def write_files(files: Sequence[DicomFile], folder: Path) -> None:
-    """Write files below a folder."""
-    for file in files:
-        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-        pydicom.dcmwrite(folder / file.path, file.dataset)
-
-
-def uid(exam: Scanned, *names: object) -> str:
-    """A unique identifier, which is the same each time the exam is made."""
-    return generate_uid(entropy_srcs=["planewise phantom", *map(str, exam.seeds), *map(str, names)])
-
-
-def series_header(
-    exam: Scanned, identity: Identity, key: int, series: int, description: str | None, brightest: float
-) -> Dataset:
-    """The part of a header that all images of a series share, for hearts and knees.
-
-    Args:
-        exam, identity: the exam and its patient's identity.
-        key: number that determines the series' identifier.
-        series: number of the series.
-        description: None leaves it out of the header.
-        brightest: pixel value at the upper end of the window.
-    """
-    patient = exam.patient
-    header = Dataset()
-    header.SpecificCharacterSet = "ISO_IR 192"
-    header.SOPClassUID = MRImageStorage
-    day = exam.rng(2).integers(0, 700)
-    header.StudyDate = f"{2012 + day // 336}{1 + day % 336 // 28:02d}{1 + day % 28:02d}"
-    header.SeriesDate = header.AcquisitionDate = header.ContentDate = header.StudyDate
-    header.StudyTime = "100000.000000"
-    header.Modality = "MR"
-    header.Manufacturer = "planewise"
-    header.ManufacturerModelName = "phantom"
-    header.PatientName = identity.name
-    header.PatientID = identity.patient_id
-    header.PatientBirthDate = identity.birth_date
-    header.PatientSex = patient.sex
-    header.PatientSize = number(patient.height / 100)
-    header.PatientWeight = number(patient.weight)
-    header.MagneticFieldStrength = number(exam.scanner.field_strength)
-    header.StudyInstanceUID = uid(exam, "study")
-    header.FrameOfReferenceUID = uid(exam, "frame of reference")
-    header.PositionReferenceIndicator = ""
-    header.StudyID = "1"
-    header.SamplesPerPixel = 1
-    header.PhotometricInterpretation = "MONOCHROME2"
-    header.BitsAllocated = 16
-    header.BitsStored = 12
-    header.HighBit = 11
-    header.PixelRepresentation = 0
-    header.BurnedInAnnotation = "NO"
-    header.SeriesInstanceUID = uid(exam, "series", key)
-    if description is not None:
-        header.SeriesDescription = header.ProtocolName = description
-    header.SeriesNumber = series
-    header.AcquisitionNumber = 1
-    header.MRAcquisitionType = "2D"
-    header.SequenceVariant = "SK"
-    header.WindowCenter = number(round(brightest / 2))
-    header.WindowWidth = number(round(brightest) + 1)
-    return header
+        Args:
+            identity: the patient's identity.
+            key: number that determines the series' identifier.
+            series: number of the series.
+            description: None leaves it out of the header.
+            brightest: pixel value at the upper end of the window.
+        """
+        header, patient = Dataset(), self.patient
+        header.SpecificCharacterSet = "ISO_IR 192"
+        header.SOPClassUID = MRImageStorage
+        day = self.rng(2).integers(0, 700)
+        header.StudyDate = f"{2012 + day // 336}{1 + day % 336 // 28:02d}{1 + day % 28:02d}"
+        header.SeriesDate = header.AcquisitionDate = header.ContentDate = header.StudyDate
+        header.StudyTime = "100000.000000"
+        header.Modality = "MR"
+        header.Manufacturer = "planewise"
+        header.ManufacturerModelName = "phantom"
+        header.PatientName = identity.name
+        header.PatientID = identity.patient_id
+        header.PatientBirthDate = identity.birth_date
+        header.PatientSex = patient.sex
+        header.PatientSize = number(patient.height / 100)
+        header.PatientWeight = number(patient.weight)
+        header.MagneticFieldStrength = number(self.scanner.field_strength)
+        header.StudyInstanceUID = self.uid("study")
+        header.FrameOfReferenceUID = self.uid("frame of reference")
+        header.PositionReferenceIndicator = ""
+        header.StudyID = "1"
+        header.SamplesPerPixel = 1
+        header.PhotometricInterpretation = "MONOCHROME2"
+        header.BitsAllocated = 16
+        header.BitsStored = 12
+        header.HighBit = 11
+        header.PixelRepresentation = 0
+        header.BurnedInAnnotation = "NO"
+        header.SeriesInstanceUID = self.uid("series", key)
+        if description is not None:
+            header.SeriesDescription = header.ProtocolName = description
+        header.SeriesNumber = series
+        header.AcquisitionNumber = 1
+        header.MRAcquisitionType = "2D"
+        header.SequenceVariant = "SK"
+        header.WindowCenter = number(round(brightest / 2))
+        header.WindowWidth = number(round(brightest) + 1)
+        return header
 
 
 def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[int, int]) -> None:
-    """Write an image's position into its header. This is the only step from RAS+ to LPS.
+    """Write an image's position into its header, in place. This is the only step from RAS+ to LPS.
 
     Args:
-        header: the header, which is changed in place.
+        header: the header.
         pose: pose of the image.
         spacing: pixel spacing, mm.
         shape: rows and columns.
@@ -176,18 +152,21 @@ def image_dataset(header: Dataset, name: str, rank: int, seconds: int, pixels: n
     return dataset
 
 
+def write_files(files: Sequence[DicomFile], folder: Path) -> None:
+    """Write files below a folder."""
+    for path, dataset in files:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        pydicom.dcmwrite(folder / path, dataset)
+
+
 @dataclass
 class NiftiFile:
     """A volume of an exam before it is written."""
 
-    name: str
-    """Name of the file, with its ending"""
-    volume: np.ndarray
-    """``(columns, rows, slices)``, or ``(columns, rows, slices, phases)`` for a cine"""
-    affine: np.ndarray
-    """``(4, 4)``, voxel indices to patient space, RAS+, mm"""
-    step: float | None = None
-    """Seconds between the phases of a cine"""
+    name: str  # of the file, with its ending
+    volume: np.ndarray  # (columns, rows, slices), or (columns, rows, slices, phases) for a cine
+    affine: np.ndarray  # (4, 4), voxel indices to patient space, RAS+, mm
+    step: float | None = None  # seconds between the phases of a cine
 
     def write(self, folder: Path) -> None:
         """Write the file with compression; the folder is created if it is missing."""

@@ -12,33 +12,20 @@ from planewise.workshop.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class HeadPopulation(Settings):
-    """Spread of heads, tumours and scanners. Unless stated otherwise, a single number is a standard deviation; from a pair
-    of numbers, values are drawn uniformly."""
+    """What differs from one set of heads to another."""
 
     side: int = setting(64, "voxels along each axis", least=16)
-    field: float = setting(190.0, "side of the block, mm")
     tumour: float = setting(1.0, "share of heads with a tumour; 0 for healthy heads for pretraining")
     tissues: int = setting(0, "1 gives healthy heads a mask of fluid, grey and white matter (1, 2, 3, as in FSL-FAST)")
     low_grade: float = setting(0.26, "share of low-grade tumours, which do not enhance (75 of 285 in BraTS)")
-    radius: tuple[float, float] = setting((11.0, 21.0), "radius of a tumour's core, mm")
-    oedema: tuple[float, float] = setting((4.0, 16.0), "distance of the oedema's border from the core, mm")
-    lesions: tuple[float, float] = setting(
-        (0.0, 6.0), "number of age-related spots in the white matter, bright in T2 and FLAIR"
-    )
-    shape: float = setting(0.06, "relative variation of the brain's size along each axis")
-    turn: float = setting(4.0, "rotation of the head about each axis, degrees")
-    shift: float = setting(3.0, "displacement of the head from the middle of the block, mm")
-    contrast: float = setting(0.07, "relative variation of each tissue's signal from scanner to scanner")
-    shading: tuple[float, float] = setting((0.02, 0.12), "unevenness of the coil, as a share of the signal")
-    noise: tuple[float, float] = setting((0.01, 0.035), "noise as a share of the brightest voxel of a contrast")
-    gain: tuple[float, float] = setting(
-        (250.0, 1200.0), "voxel value that represents a signal of 1, drawn for each contrast"
-    )
+    radius: tuple[float, float] = setting((11.0, 21.0), "radius of a tumour's core, mm, drawn uniformly")
 
 
 #: Heads in BraTS' layout.
 HEADS = HeadPopulation()
 
+#: The side of the block of voxels, mm.
+FIELD = 190.0
 
 #: The contrasts in order, with their names in the files of BraTS.
 CONTRASTS = ("t1", "t1ce", "t2", "flair")
@@ -70,22 +57,19 @@ class Head:
 
     seeds: tuple[int, ...]
     population: HeadPopulation
-    grade: str
-    """``"HGG"`` if the tumour enhances, ``"LGG"`` if it does not; for a healthy head, it is only the name of the folder"""
+    grade: str  # "HGG" if the tumour enhances, "LGG" if not; for a healthy head, it is only the name of the folder
     tumour: bool
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: HeadPopulation) -> Head:
         """The head for these seeds."""
-        draws = np.random.default_rng([*seeds, 0]).random(2)
-        return cls(
-            seeds, population, "LGG" if draws[0] < population.low_grade else "HGG", bool(draws[1] < population.tumour)
-        )
+        low_grade, tumour = np.random.default_rng([*seeds, 0]).random(2) < (population.low_grade, population.tumour)
+        return cls(seeds, population, "LGG" if low_grade else "HGG", bool(tumour))
 
     @property
     def spacing(self) -> float:
         """Size of the voxels along every axis, mm."""
-        return self.population.field / self.population.side
+        return FIELD / self.population.side
 
     @property
     def has_tissues(self) -> bool:
@@ -98,31 +82,28 @@ class Head:
         The axis i points to the patient's left, j to the back, and k to the head. The mask shows the tumour. The mask of a
         healthy head shows the tissues if the population's ``tissues`` is 1, and is empty otherwise.
         """
-        population = self.population
         rng = np.random.default_rng([*self.seeds, 1])
-        block = Block(
-            population.side, [self.spacing] * 3, len(CONTRASTS), rng, population.turn, population.shift, bend=3.0
-        )
+        block = Block(self.population.side, [self.spacing] * 3, len(CONTRASTS), rng, turn=4.0, shift=3.0, bend=3.0)
+        # every scanner shows each tissue a little brighter or darker
         signals = {
-            tissue: np.array(values) * np.exp(rng.normal(0, population.contrast, len(CONTRASTS)))
-            for tissue, values in SIGNALS.items()
+            tissue: np.array(values) * np.exp(rng.normal(0, 0.07, len(CONTRASTS))) for tissue, values in SIGNALS.items()
         }
-        tumour = _Tumour.sample(rng, population) if self.tumour else None
+        tumour = _Tumour.sample(rng, self.population.radius) if self.tumour else None
         true_at = block.at
         if tumour is not None:
             block.at = tumour.pushed_aside(block.at)
-        inside, ventricles = _paint_brain(block, signals, rng, population)
+        inside, ventricles = _paint_brain(block, signals, rng)
         block.at = true_at
         if not self.has_tissues:
             block.labels[:] = 0
         if tumour is not None:
             _paint_tumour(block, signals, rng, tumour, inside, ventricles, self.grade == "HGG")
-        amount = rng.uniform(*population.shading)
+        # the coil is uneven, and each contrast has values of its own
+        amount = rng.uniform(0.02, 0.12)
         for number, image in enumerate(block.signal):
-            image *= np.exp(np.float32(amount) * block.texture(110.0, 20 + number)) * rng.uniform(*population.gain)
-        noise = rng.uniform(*population.noise)
-        levels = block.signal.reshape(len(CONTRASTS), -1).max(axis=1)
-        images = block.scanned(0.5, noise * levels)
+            image *= np.exp(np.float32(amount) * block.texture(110.0, 20 + number)) * rng.uniform(250.0, 1200.0)
+        noise = rng.uniform(0.01, 0.035)
+        images = block.scanned(noise * block.signal.reshape(len(CONTRASTS), -1).max(axis=1))
         brain = inside > 0
         block.labels[~brain] = 0
         # BraTS' registration leaves no negative values, and nothing outside the brain
@@ -135,18 +116,16 @@ class Head:
 @dataclass(frozen=True)
 class _Tumour:
     centre: np.ndarray
-    radii: np.ndarray
-    """radii of the core along x, y and z, mm"""
-    reach: float
-    """width of the oedema around the core, mm"""
+    radii: np.ndarray  # of the core along x, y and z, mm
+    reach: float  # width of the oedema around the core, mm
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, population: HeadPopulation) -> _Tumour:
+    def sample(cls, rng: np.random.Generator, radius: tuple[float, float]) -> _Tumour:
         # the centre is in the cerebrum, away from the midline
         side = rng.choice([-1, 1])
         centre = np.array([side * rng.uniform(20, 42), rng.uniform(-45, 42), rng.uniform(-12, 38)])
-        radii = rng.uniform(*population.radius) * np.exp(rng.normal(0, 0.15, 3))
-        return cls(centre, radii, float(rng.uniform(*population.oedema)))
+        radii = rng.uniform(*radius) * np.exp(rng.normal(0, 0.15, 3))
+        return cls(centre, radii, float(rng.uniform(4.0, 16.0)))
 
     def pushed_aside(self, at: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """The positions of tissue before the tumour grew and pushed nearby tissue away from its centre."""
@@ -157,11 +136,11 @@ class _Tumour:
 
 
 def _paint_brain(
-    block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator, population: HeadPopulation
+    block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paint a healthy brain and label its tissues; return the depths inside the brain and inside its ventricles, mm."""
     at, (x, _, z) = block.at, block.at
-    size = np.exp(rng.normal(0, population.shape, 3))
+    size = np.exp(rng.normal(0, 0.06, 3))
     fold, width = block.texture(20.0, 3), block.texture(26.0, 4)
     cerebrum = ellipsoid(at, np.array([0, 0, 12]), np.array([66, 84, 58]) * size)
     cerebellum = ellipsoid(at, np.array([0, -42, -38]) * size, np.array([46, 30, 24]) * size)
@@ -190,18 +169,16 @@ def _paint_brain(
     fourth = ellipsoid(at, np.array([0, -32, -34]) * size, np.array([6.0, 5, 9]) * wide)
     ventricles = np.maximum(ventricles, np.maximum(third, fourth))
     block.paint(ventricles, signals["fluid"], FLUID)
-    for _ in range(int(rng.uniform(*population.lesions))):
+    # age-related spots in the white matter
+    for _ in range(int(rng.uniform(0.0, 6.0))):
         centre = np.array([rng.choice([-1, 1]) * rng.uniform(20, 38), rng.uniform(-45, 45), rng.uniform(8, 38)])
         spot = ellipsoid(at, centre, rng.uniform(2.0, 4.5, 3))
         block.paint(np.minimum(spot, white), signals["spot"])
     # the sinus in the midline and the arteries at the base enhance, too
-    sinus = tube(at, np.array([[0, 72, 38], [0, 40, 66], [0, -30, 66], [0, -78, 20]]) * size, np.full(4, 2.2))
-    arteries = [
-        tube(at, np.array([[0, 12, -26], [side * 24, 14, -20], [side * 46, 0, -8]]) * size, np.array([2.0, 1.8, 1.4]))
-        for side in (-1, 1)
-    ]
-    for vessel in (sinus, *arteries):
-        block.paint(np.minimum(vessel, inside - 0.5), signals["vessel"])
+    vessels = [([[0, 72, 38], [0, 40, 66], [0, -30, 66], [0, -78, 20]], [2.2] * 4)]
+    vessels += [([[0, 12, -26], [side * 24, 14, -20], [side * 46, 0, -8]], [2.0, 1.8, 1.4]) for side in (-1, 1)]
+    for path, radii in vessels:
+        block.paint(np.minimum(tube(at, np.array(path) * size, radii), inside - 0.5), signals["vessel"])
     return inside, ventricles
 
 
@@ -216,8 +193,7 @@ def _paint_tumour(
 ) -> None:
     """Paint oedema, core and rim, one over the other, and label their voxels."""
     rough, coarse, fine = block.texture(22.0, 6), block.texture(34.0, 7), block.texture(12.0, 8)
-    mean = float(tumour.radii.mean())
-    core = ellipsoid(block.at, tumour.centre, tumour.radii) + 0.14 * mean * rough
+    core = ellipsoid(block.at, tumour.centre, tumour.radii) + 0.14 * float(tumour.radii.mean()) * rough
     bounds = np.minimum(inside - 2.0, -ventricles - 1.0)
     # the oedema spreads in fingers along the white matter
     oedema = core + tumour.reach * (1 + 0.45 * coarse)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,7 @@ from planewise.files.atomic_write import atomic_write
 from planewise.workshop.phantoms.abdomen import ABDOMENS, Abdomen
 from planewise.workshop.phantoms.files import NiftiFile, write_files
 from planewise.workshop.phantoms.head import HEADS, Head
-from planewise.workshop.phantoms.heart import study as heart_study
-from planewise.workshop.phantoms.heart.exam import Exam
+from planewise.workshop.phantoms.heart import exam as heart_exam
 from planewise.workshop.phantoms.heart.heart import ATRIA, END_SYSTOLE, LABELS
 from planewise.workshop.phantoms.heart.population import GROUPS, LABELLED, UNLABELLED, VOLUNTEERS
 from planewise.workshop.phantoms.knee import exam as knee_exam
@@ -32,22 +31,25 @@ Rows = dict[str, tuple[object, ...]]
 
 
 class Layout:
-    """A real data set that phantom exams imitate, with its patients, files and folders."""
+    """A real data set that phantom exams imitate, with its patients, files and folders.
+
+    Attributes:
+        seed: part of every seed, so that exams of different layouts show different people even if the recipes have the
+            same seed.
+        exam: class of its exams; ``sample`` samples a whole exam, and ``sample_organ``, which fast ones lack, only the organ.
+        population: default patients and scanners; any other population must be of the same class.
+        groups: diagnoses assigned to exams in turn, by exam number; if empty, they are drawn at random according to the
+            population's shares.
+        header: first row of the data set's tables.
+    """
 
     seed: int
-    """Part of every seed, so that exams of different layouts show different people even if the recipes have the same seed"""
     exam: Any
-    """Class of its exams; ``sample`` samples a whole exam, and ``sample_organ``, which fast ones lack, only the organ"""
     population: Settings
-    """Default patients and scanners; any other population must be of the same class"""
     groups: tuple[str, ...] = ()
-    """Diagnoses assigned to exams in turn, by exam number; if empty, diagnoses are drawn at random according to the
-    population's shares
-    """
     header: tuple[str, ...] = ()
-    """First row of the data set's tables"""
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
         """The files or folders of an exam under the root of the set."""
         raise NotImplementedError
 
@@ -67,20 +69,19 @@ class Layout:
 
 
 class Dsbcc(Layout):
-    """The Data Science Bowl Cardiac Challenge: one folder of DICOM files per series."""
+    """The Data Science Bowl Cardiac Challenge: one folder of DICOM files per series, and a table of volumes in ml."""
 
-    seed, exam, population = 1, Exam, UNLABELLED
+    seed, exam, population = 1, heart_exam.Exam, UNLABELLED
     header = ("Id", "Systole", "Diastole")
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
-        return [PurePosixPath("train/train") / str(number)]
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
+        return [f"train/train/{number}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
-        exam, identity = recipe.exam(number), recipe.identity(number)
-        write_files(heart_study.study_files(exam, identity, recipe.extra_views), paths[0])
+        files = heart_exam.study_files(recipe.exam(number), recipe.identity(number), recipe.extra_views)
+        write_files(files, paths[0])
 
     def table_rows(self, recipe: Recipe, number: int) -> Rows:
-        """The volumes that the challenge asks for, ml."""
         heart = recipe.organ(number)
         systole, diastole = (round(heart.volumes(phase)["lv"], 1) for phase in (END_SYSTOLE, 0.0))
         return {"train.csv": (number, systole, diastole)}
@@ -89,23 +90,23 @@ class Dsbcc(Layout):
 class Acdc(Layout):
     """The Automated Cardiac Diagnosis Challenge: NIfTI volumes, masks, Info.cfg."""
 
-    seed, exam, population, groups = 2, Exam, LABELLED, tuple(GROUPS)
+    seed, exam, population, groups = 2, heart_exam.Exam, LABELLED, tuple(GROUPS)
 
     #: The same label numbers as ours; atria are not labelled.
     codes = {value: value for value in LABELS.values()}
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
         """The folder depends only on the exam's number. As in the real set, blocks of 20 patients have the same diagnosis,
         and after 100 patients the order repeats. With fewer exams, the numbers of the folders have gaps."""
         rank, group = divmod(number - 1, len(GROUPS))
         hundred, place = divmod(rank, 20)
-        return [PurePosixPath("training") / f"patient{100 * hundred + 20 * group + place + 1:03d}"]
+        return [f"training/patient{100 * hundred + 20 * group + place + 1:03d}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
         exam, folder = recipe.exam(number), paths[0]
-        name = self.exam_paths(recipe, number)[0].name
+        name = self.exam_paths(recipe, number)[0].removeprefix("training/")
         scanner, patient, frame = exam.scanner, exam.patient, f"{name}_frame{{1:02d}}"
-        for file in heart_study.view_files(exam, "sax", self.codes, f"{name}_4d", frame, f"{frame}_gt"):
+        for file in heart_exam.view_files(exam, "sax", self.codes, f"{name}_4d", frame, f"{frame}_gt"):
             # the affine contains the spacing but no orientation, as in ACDC
             file.affine = np.diag([scanner.spacing, scanner.spacing, scanner.distance, 1.0])
             file.write(folder)
@@ -118,7 +119,7 @@ class Acdc(Layout):
 class Mnms2(Layout):
     """The M&Ms-2 challenge: short-axis and 4ch volumes with masks at ED and ES, and a table."""
 
-    seed, exam, population, groups = 5, Exam, LABELLED, tuple(GROUPS)
+    seed, exam, population, groups = 5, heart_exam.Exam, LABELLED, tuple(GROUPS)
     header = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
 
     #: Maps our labels to those of the data set. Atria are not labelled.
@@ -127,14 +128,14 @@ class Mnms2(Layout):
     #: real samples that are public.
     mirror = np.diag([1.0, 1.0, -1.0, 1.0])
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
-        return [PurePosixPath("dataset") / f"{number:03d}"]
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
+        return [f"dataset/{number:03d}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
         exam = recipe.exam(number)
         for view, short in (("sax", "SA"), ("4ch", "LA")):
             stem = f"{number:03d}_{short}"
-            files = heart_study.view_files(exam, view, self.codes, f"{stem}_CINE", f"{stem}_{{0}}", f"{stem}_{{0}}_gt")
+            files = heart_exam.view_files(exam, view, self.codes, f"{stem}_CINE", f"{stem}_{{0}}", f"{stem}_{{0}}_gt")
             for file in files:
                 replace(file, affine=self.mirror @ file.affine).write(paths[0])
 
@@ -146,13 +147,11 @@ class Mnms2(Layout):
 class Ukbb(Layout):
     """UK Biobank pipelines: a folder for each participant, and a NIfTI cine for each view.
 
-    The names come from the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac): ``sa``, ``la_2ch`` and
-    ``la_4ch`` are cines, ``sa_ED`` and ``la_4ch_ES`` are their frames, and ``label_sa_ED`` and ``label_la_4ch_ES`` are
-    manual masks. The labels are the five structures of Bai 2019, section 3: 1 left ventricle, 2 myocardium, 3 right
-    ventricle, and, only in 4ch, 4 left atrium and 5 right atrium.
+    The names come from the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac): ``la_4ch`` is a cine,
+    ``la_4ch_ES`` its frame, and ``label_la_4ch_ES`` a manual mask. The labels are the five structures of Bai 2019, section 3.
     """
 
-    seed, exam, population = 6, Exam, VOLUNTEERS
+    seed, exam, population = 6, heart_exam.Exam, VOLUNTEERS
 
     #: Each view's name, and a map of our labels to those of the data set; a view without codes gets no labels.
     views = {
@@ -161,14 +160,14 @@ class Ukbb(Layout):
         "4ch": ("la_4ch", Mnms2.codes | {ATRIA["la"]: 4, ATRIA["ra"]: 5}),
     }
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
-        return [PurePosixPath(f"{1_000_000 + number}")]
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
+        return [f"{1_000_000 + number}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
         exam = recipe.exam(number)
         for view, (name, codes) in self.views.items():
             codes = codes if recipe.population.masks else None
-            for file in heart_study.view_files(exam, view, codes, name, f"{name}_{{0}}", f"label_{name}_{{0}}"):
+            for file in heart_exam.view_files(exam, view, codes, name, f"{name}_{{0}}", f"label_{name}_{{0}}"):
                 file.write(paths[0])
 
 
@@ -180,27 +179,23 @@ class FastMri(Layout):
 
     seed, exam, population = 3, knee_exam.KneeExam, KNEE_UNLABELLED
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
         """The name of the folder contains a comma, as in the real set."""
         code = int(hashlib.sha256(f"{recipe.seed} {number}".encode()).hexdigest()[:8], 16)
-        return [PurePosixPath(f"{number:05d},{code % 10**6:06d}")]
+        return [f"{number:05d},{code % 10**6:06d}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
-        exam, identity, population = recipe.exam(number), recipe.identity(number), recipe.population
-        options = (population.plain_sagittal, population.localizer, population.poor_names)
-        write_files(knee_exam.study_files(exam, identity, *options), paths[0])
+        write_files(knee_exam.study_files(recipe.exam(number), recipe.identity(number), recipe.population), paths[0])
 
 
 class MrNet(Layout):
-    """MRNet-v1.0: an 8-bit volume without geometry for each exam and plane, and labels in tables."""
+    """MRNet-v1.0: an 8-bit volume without geometry for each exam, and labels in tables. Only sagittal volumes are written,
+    because later steps read only these, and every additional plane would take the same time again."""
 
     seed, exam, population = 4, knee_exam.KneeExam, KNEE_LABELLED
 
     #: Numbers of exams in the two parts of the real set. The identifiers of the second part continue those of the first.
     train, valid = 1130, 120
-    #: The planes of the real set; `KneePopulation.views` determines how many are written. By default, only sagittal
-    #: volumes are written, because later steps read only these, and every additional plane would take the same time again.
-    planes = ("sagittal", "coronal", "axial")
 
     def place(self, number: int) -> tuple[str, str]:
         """The part of the set to which an exam belongs, and the exam's identifier.
@@ -214,16 +209,13 @@ class MrNet(Layout):
         place = self.train + before if valid else rank - before
         return ("valid" if valid else "train"), f"{block * both + place:04d}"
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
-        part, name = self.place(number)
-        return [PurePosixPath(part) / plane / f"{name}.npy" for plane in self.planes[: recipe.population.views]]
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
+        return ["{}/sagittal/{}.npy".format(*self.place(number))]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
-        exam = recipe.exam(number)
-        for stream, (plane, path) in enumerate(zip(self.planes, paths, strict=False)):
-            # a file object is passed, because NumPy would add an ending to a name
-            with path.open("wb") as file:
-                np.save(file, stretched(exam.volume(plane, stream)))
+        # a file object is passed, because NumPy would add an ending to a name
+        with paths[0].open("wb") as file:
+            np.save(file, stretched(recipe.exam(number).volume("sagittal")))
 
     def table_rows(self, recipe: Recipe, number: int) -> Rows:
         part, name = self.place(number)
@@ -248,9 +240,9 @@ class Brats(Layout):
 
     seed, exam, population = 7, Head, HEADS
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
         """The name of a case contains year, site, patient and scan as in BraTS."""
-        return [PurePosixPath(recipe.organ(number).grade) / f"Brats18_PHANTOM_{number:03d}_1"]
+        return [f"{recipe.organ(number).grade}/Brats18_PHANTOM_{number:03d}_1"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
         """A head without a tumour has no mask, or a mask of its tissues."""
@@ -275,12 +267,11 @@ class Msd(Layout):
     #: its name ends like that of an image.
     hidden = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
         folders = ("imagesTs",) if number % TESTED == 0 else ("imagesTr", "labelsTr")
-        return [PurePosixPath(folder) / f"pancreas_{number:03d}.nii.gz" for folder in folders]
+        return [f"{folder}/pancreas_{number:03d}.nii.gz" for folder in folders]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
-        """There is a hidden file next to each file, as in the archive of the real set."""
         abdomen = recipe.exam(number)
         affine = np.diag([*abdomen.spacing, 1.0])
         affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2
@@ -318,8 +309,8 @@ class Aptos(Layout):
     seed, exam, population = 9, Retina, RETINAS
     header = ("id_code", "diagnosis")
 
-    def exam_paths(self, recipe: Recipe, number: int) -> list[PurePosixPath]:
-        return [PurePosixPath("test_images" if number % TESTED == 0 else "train_images") / f"{number:012d}.png"]
+    def exam_paths(self, recipe: Recipe, number: int) -> list[str]:
+        return [f"{'test' if number % TESTED == 0 else 'train'}_images/{number:012d}.png"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
         Image.fromarray(recipe.exam(number).photograph()).save(paths[0], "PNG", compress_level=1)
@@ -336,13 +327,5 @@ class Aptos(Layout):
 
 #: Maps names to layouts.
 LAYOUTS: dict[str, Layout] = {
-    "dsbcc": Dsbcc(),
-    "acdc": Acdc(),
-    "mnms2": Mnms2(),
-    "ukbb": Ukbb(),
-    "fastmri": FastMri(),
-    "mrnet": MrNet(),
-    "brats": Brats(),
-    "msd": Msd(),
-    "aptos": Aptos(),
+    kind.__name__.lower(): kind() for kind in (Dsbcc, Acdc, Mnms2, Ukbb, FastMri, MrNet, Brats, Msd, Aptos)
 }

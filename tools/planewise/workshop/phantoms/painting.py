@@ -1,22 +1,23 @@
-"""What bodies are painted with: solids, smooth random fields, a canvas of points, and a block of voxels."""
+"""How bodies are painted and scanned: solids, random fields, canvases of points, blocks of voxels, poses of images, and the
+effects of a scanner."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from planewise.workshop.phantoms.imaging import rotation
-
 #: Number of nodes along each edge of the lattice, after which it repeats. It has 8 MB, and fits into the cache of a core.
 LATTICE = 128
-
 #: Number of nodes across one feature of the field.
 FEATURE = 10
+
+Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""x, y and z of points, float32, mm, all of the same shape."""
 
 
 @lru_cache(maxsize=1)
@@ -34,8 +35,8 @@ def _lattice() -> np.ndarray:
 class Texture:
     """Random fields in space with a standard normal value at every point. Every patient has different fields.
 
-    All fields read the same lattice, with different steps, offsets and directions. Each point has the value of a node
-    near it, without interpolation. The field looks smooth if a feature is more than about three pixels wide.
+    All fields read the same lattice, with different steps, offsets and directions, without interpolation: the field looks
+    smooth if a feature is more than about three pixels wide.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -44,15 +45,12 @@ class Texture:
         self._directions = np.linalg.qr(rng.standard_normal((3, 3)))[0]
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, grain: float, field: int = 0) -> np.ndarray:
-        """The field at points.
+        """The field at points x, y, z (mm, float32), as standard normal values of the same shape, float32.
 
         Args:
-            x, y, z: coordinates, equal shapes, float32, mm.
+            x, y, z: coordinates.
             grain: approximate width of one feature, mm.
             field: number of the field; different numbers give independent fields.
-
-        Returns:
-            Standard normal values, shape of ``x``, float32.
         """
         across = (self._directions * (FEATURE / grain)).astype(np.float32)
         # whole periods are added, so that all coordinates are positive and truncation rounds down
@@ -62,10 +60,6 @@ class Texture:
             node = (x * a + y * b + z * c + first).astype(np.int32) & (LATTICE - 1)
             index = node if index is None else index * LATTICE + node
         return _lattice().take(index)
-
-
-Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""x, y and z of points, float32, mm, all of the same shape."""
 
 
 def ellipsoid(at: Coordinates, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -88,13 +82,13 @@ def cylinder(at: tuple[np.ndarray, np.ndarray], centre: tuple, radii: tuple[floa
     return (1 - np.sqrt(u * u + v * v)) * np.float32(min(radii))
 
 
-def tube(at: Coordinates, path: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def tube(at: Coordinates, path: np.ndarray, radius: np.ndarray | float) -> np.ndarray:
     """Depth inside a tube along a path of straight segments, mm, positive inside.
 
     Args:
         at: points.
         path: corners of the path, shape ``(M, 3)``, mm.
-        radius: radius at each corner, shape ``(M,)``, mm.
+        radius: radius at each corner, shape ``(M,)``, or everywhere, mm.
     """
     path = np.asarray(path, dtype=np.float32)
     radius = np.broadcast_to(np.asarray(radius, dtype=np.float32), len(path))
@@ -121,7 +115,7 @@ def paint(signal: np.ndarray, depth: np.ndarray, value: np.ndarray | float, edge
 
     Args:
         signal: the picture so far, float32.
-        depth: depth of each point inside the solid, mm, same shape.
+        depth: depth of each point inside the solid, mm, negative outside, same shape.
         value: the solid's signal.
         edge: pixel size, mm.
     """
@@ -129,38 +123,20 @@ def paint(signal: np.ndarray, depth: np.ndarray, value: np.ndarray | float, edge
     signal += (value - signal) * share
 
 
-Tissues = TypeVar("Tissues")
-"""Signal of each tissue by name: `Contrast` of a heart's scanner, `KneeContrast` of a knee's sequence"""
-
-
 @dataclass(frozen=True)
-class Canvas(Generic[Tissues]):
-    """A picture that is painted step by step. All arrays are float32 and have the same shape, with one value per point."""
+class Canvas:
+    """A picture that is painted step by step: arrays of one shape, float32, with a value for each point."""
 
-    signal: np.ndarray
-    """The picture so far, relative to the brightest tissue; painters change it in place"""
-    at: Coordinates
-    """x, y, z of the points, mm, in the body's own frame"""
-    grain: np.ndarray
-    """Fine texture, standard normal"""
-    coarse: np.ndarray
-    """Coarse texture, standard normal"""
-    contrast: Tissues
-    edge: float
-    """Pixel size, mm"""
+    signal: np.ndarray  # the picture so far, relative to the brightest tissue; changed in place
+    at: Coordinates  # in the body's own frame
+    grain: np.ndarray  # fine texture, standard normal
+    coarse: np.ndarray  # coarse texture, standard normal
+    contrast: Any  # signals of tissues: `Contrast` of a heart's scanner, `KneeContrast` of a knee's sequence
+    edge: float  # pixel size, mm
 
     def paint(self, depth: np.ndarray, value: np.ndarray | float) -> None:
-        """Paint a solid over the picture so far (`planewise.workshop.phantoms.painting.paint`).
-
-        Args:
-            depth: depth of each point inside the solid, mm, negative outside.
-            value: signal of the solid.
-        """
+        """Paint a solid over the picture so far, see `planewise.workshop.phantoms.painting.paint`."""
         paint(self.signal, depth, value, self.edge)
-
-    def in_frame(self, at: Coordinates) -> Canvas[Tissues]:
-        """The same picture, with its points in another frame. Painting on either picture changes both."""
-        return replace(self, at=at)
 
 
 class Block:
@@ -187,15 +163,15 @@ class Block:
         spacing: Sequence[float],
         contrasts: int,
         rng: np.random.Generator,
-        turn: float = 0.0,
-        shift: float = 0.0,
-        bend: float = 0.0,
+        turn: float,
+        shift: float,
+        bend: float,
     ) -> None:
-        self.spacing = np.asarray(spacing, dtype=float)
         self.signal = np.zeros((contrasts, side, side, side), dtype=np.float32)
         self.labels = np.zeros((side, side, side), dtype=np.uint8)
+        self.edge = float(np.mean(np.asarray(spacing, dtype=float)))  # width over which a solid's border fades, mm
         self._texture, self._rng = Texture(rng), rng
-        places = np.meshgrid(*((np.arange(side) - (side - 1) / 2) * step for step in self.spacing), indexing="ij")
+        places = np.meshgrid(*((np.arange(side) - (side - 1) / 2) * step for step in spacing), indexing="ij")
         turned = np.eye(3)
         for axis, angle in zip(np.eye(3), np.radians(rng.normal(0, turn, 3)), strict=True):
             turned = turned @ rotation(axis, angle)
@@ -206,35 +182,109 @@ class Block:
             for field, part in enumerate(self.at)
         )
 
-    @property
-    def edge(self) -> float:
-        """Width over which the border of a solid fades, mm."""
-        return float(self.spacing.mean())
-
     def texture(self, grain: float, field: int) -> np.ndarray:
         """A smooth random field, standard normal, with features of ``grain`` mm; each number gives a different field."""
         return self._texture(*self.at, grain, field)
 
     def paint(self, depth: np.ndarray, values: Sequence[float], label: int | None = None) -> None:
-        """Paint a solid over the picture so far, in all contrasts, and label its voxels.
-
-        Args:
-            depth: depth of each voxel inside the solid, mm, negative outside.
-            values: the solid's signal in each contrast.
-            label: label of the voxels inside; None leaves the labels unchanged.
-        """
+        """Paint a solid over the picture so far, in all contrasts, and label its voxels (with None, labels stay)."""
         value = np.asarray(values, dtype=np.float32)[:, None, None, None]
         paint(self.signal, depth.astype(np.float32), value, self.edge)
         if label is not None:
             self.labels[depth > 0] = label
 
-    def scanned(self, blur: float, noise: Sequence[float]) -> np.ndarray:
-        """The signals as the scanner records them: blurred by a Gaussian, with Gaussian noise.
-
-        Args:
-            blur: standard deviation of the blur, voxels.
-            noise: standard deviation of the noise in each contrast, in the unit of the signal.
-        """
-        images = np.stack([gaussian_filter(image, blur) for image in self.signal])
+    def scanned(self, noise: Sequence[float]) -> np.ndarray:
+        """The signals as the scanner records them, blurred over half a voxel, with Gaussian noise of a standard deviation
+        for each contrast."""
+        images = np.stack([gaussian_filter(image, 0.5) for image in self.signal])
         grain = self._rng.standard_normal(images.shape, dtype=np.float32)
         return images + np.asarray(noise, dtype=np.float32)[:, None, None, None] * grain
+
+
+# --- images ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImagePose:
+    """Position of an image: its centre and the directions in which column and row indices increase.
+
+    All are ``(3,)``, RAS+, mm; the directions are unit vectors.
+    """
+
+    centre: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Cross product of the row and column directions, shape ``(3,)``."""
+        return np.cross(self.row, self.column)
+
+    def affine(self, spacing: tuple[float, float], matrix: tuple[int, int], thickness: float) -> np.ndarray:
+        """The affine ``(4, 4)`` from voxel indices ``(column index, row index, slice)`` to patient space, RAS+, mm.
+
+        Args:
+            spacing: distances between neighbouring pixels along the row and along the column direction, mm.
+            matrix: columns and rows.
+            thickness: length of the third axis, mm.
+        """
+        affine = np.eye(4)
+        affine[:3, 0] = self.row * spacing[0]
+        affine[:3, 1] = self.column * spacing[1]
+        affine[:3, 2] = self.normal * thickness
+        affine[:3, 3] = self.centre - affine[:3, :2] @ ((np.array(matrix) - 1) / 2)
+        return affine
+
+    def moved(self, offset: np.ndarray) -> ImagePose:
+        """The same pose at another position."""
+        return ImagePose(self.centre + offset, self.row, self.column)
+
+
+def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues), clockwise when seen from the tip
+    of the axis: a rotation by 90 degrees about z maps x to -y."""
+    cross = np.cross(np.eye(3), -np.asarray(axis))
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+#: A slice is the average of thin sheets. These are their distances from its middle, as shares of its thickness.
+SHEETS = np.array([-1 / 3, 0.0, 1 / 3])
+
+
+def image_points(
+    pose: ImagePose, spacing: float, matrix: tuple[int, int], offsets: np.ndarray = np.zeros(1)
+) -> np.ndarray:
+    """Pixel centres of an image in patient space, RAS+, mm, shape ``(S, rows, columns, 3)``, float32.
+
+    Args:
+        pose: pose of the image.
+        spacing: pixel spacing, mm.
+        matrix: columns and rows.
+        offsets: distances of the sheets along the normal, mm, shape ``(S,)``.
+    """
+    affine = pose.affine((spacing, spacing), matrix, 1.0)
+    columns, rows = (np.arange(count) for count in matrix)
+    points = affine[:3, 3] + columns[:, None] * affine[:3, 0] + rows[:, None, None] * affine[:3, 1]
+    return (points + offsets[:, None, None, None] * affine[:3, 2]).astype(np.float32)
+
+
+def magnitude(images: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """Magnitude of two noisy channels. A signal that is negative because of fat becomes bright."""
+    channels = rng.standard_normal((2, *images.shape), dtype=np.float32) * np.float32(noise)
+    return np.hypot(images + channels[0], channels[1])
+
+
+def blurred(image: np.ndarray, share: float) -> np.ndarray:
+    """Spread a share of each pixel over its neighbours, because real images have more pixels than measured values."""
+    side = np.float32(share / 4)
+    for axis in (0, 1):
+        padded = np.pad(image, [(1, 1) if axis == each else (0, 0) for each in (0, 1)], mode="edge")
+        before, after = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
+        image = image * (1 - 2 * side) + (before + after) * side
+    return image
+
+
+def coil_shading(depth: np.ndarray, uneven: np.ndarray, shading: float) -> np.ndarray:
+    """A brightness factor that decreases with the depth below the skin (mm), to 1 far inside."""
+    near = np.exp(-np.maximum(depth, 0) * np.float32(1 / 38))
+    return 1 + np.float32(shading) * near * np.maximum(1 + np.float32(0.4) * uneven, 0)

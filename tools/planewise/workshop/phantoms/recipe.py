@@ -27,19 +27,23 @@ from planewise.workshop.phantoms.settings import Settings
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines the files, except the number of exams."""
+    """Everything that determines the files, except the number of exams.
+
+    Attributes:
+        layout: a key of `LAYOUTS`.
+        seed: other seeds give other exams.
+        population: of the class of the layout's own population.
+        extra_views: share of heart exams that have additional series, some of them with wrong names.
+        patient_name: patient's name in all headers, to test that it appears in no output; by default, the exam's number.
+        birth_date: YYYYMMDD.
+    """
 
     layout: str = "dsbcc"
-    """A key of `LAYOUTS`"""
     seed: int = 0
     population: Settings = UNLABELLED
-    """Of the class of the layout's own population"""
     extra_views: float = 0.0
-    """Share of heart exams that have additional series, some of them with wrong names"""
     patient_name: str = ""
-    """Patient's name in all headers, to test that it appears in no output; by default, the exam's number"""
     birth_date: str = ""
-    """YYYYMMDD"""
 
     @property
     def form(self) -> Layout:
@@ -93,10 +97,10 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
     """
     out = out.expanduser()
     _claim(recipe, out)
+    numbers = range(1, exams + 1)
+    wanted = [n for n in numbers if not all((out / path).exists() for path in recipe.form.exam_paths(recipe, n))]
+    yield from ((number, False) for number in numbers if number not in set(wanted))
     rows = {}
-    complete = [n for n in range(1, exams + 1) if all(path.exists() for path in _places(recipe, out, n))]
-    wanted = [number for number in range(1, exams + 1) if number not in set(complete)]
-    yield from ((number, False) for number in complete)
     if workers <= 1 or len(wanted) <= 1:
         for number in wanted:
             rows[number] = _write_one(recipe, out, number)
@@ -108,16 +112,9 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
             for job in as_completed(jobs):
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
-    for number in range(1, exams + 1):
-        # rows of older exams are included, because an earlier run may have been killed before it wrote the tables
-        rows.setdefault(number, recipe.form.table_rows(recipe, number))
-    _write_tables(recipe, out, rows)
+    # rows of older exams are included, because an earlier run may have been killed before it wrote the tables
+    _write_tables(recipe, out, [rows.get(number) or recipe.form.table_rows(recipe, number) for number in numbers])
     recipe.form.write_listing(out)
-
-
-def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
-    """Files or folders of an exam."""
-    return [out / path for path in recipe.form.exam_paths(recipe, number)]
 
 
 def _claim(recipe: Recipe, out: Path) -> None:
@@ -144,7 +141,7 @@ def _claim(recipe: Recipe, out: Path) -> None:
 
 def _write_one(recipe: Recipe, out: Path, number: int) -> Rows:
     """Write an exam under temporary names, and rename it when it is complete; return its rows of the set's tables."""
-    places = _places(recipe, out, number)
+    places = [out / path for path in recipe.form.exam_paths(recipe, number)]
     partial = [final.with_name(f".{final.name}.partial") for final in places]
     for path in partial:
         shutil.rmtree(path, ignore_errors=True)
@@ -155,13 +152,12 @@ def _write_one(recipe: Recipe, out: Path, number: int) -> Rows:
     return recipe.form.table_rows(recipe, number)
 
 
-def _write_tables(recipe: Recipe, out: Path, rows: dict[int, Rows]) -> None:
-    """Write the set's tables, ordered by the exams' identifiers. Rows of exams that this run did not write are kept."""
+def _write_tables(recipe: Recipe, out: Path, rows: list[Rows]) -> None:
+    """Write the set's tables, ordered by the exams' identifiers. Rows of further exams, of a longer run, are kept."""
     header = [recipe.form.header] if recipe.form.header else []
     tables: dict[str, dict[int, tuple[object, ...]]] = {}
-    for number in rows:
-        for name, row in rows[number].items():
-            tables.setdefault(name, {})[int(row[0])] = row
+    for name, row in (entry for each in rows for entry in each.items()):
+        tables.setdefault(name, {})[int(row[0])] = row
     for name, table in tables.items():
         path = out / name
         if path.exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import cos, pi, radians, sin
 
 import numpy as np
@@ -13,8 +13,7 @@ from planewise.workshop.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class RetinaPopulation(Settings):
-    """Spread of eyes, lesions and cameras. Unless stated otherwise, a single number is a standard deviation; from a pair of
-    numbers, values are drawn uniformly. Lengths are shares of the radius of the round field."""
+    """Spread of eyes, lesions and cameras. From a pair of numbers, values are drawn uniformly."""
 
     side: int = setting(192, "pixels from left to right; the photograph is three quarters as high", least=88)
     shares: tuple[float, ...] = setting(
@@ -23,11 +22,6 @@ class RetinaPopulation(Settings):
     size: tuple[float, float] = setting((0.9, 1.3), "size of lesions, as a factor on the usual size")
     strength: tuple[float, float] = setting((0.7, 1.0), "share of the retina's colour that a lesion covers")
     drusen: float = setting(0.3, "share of eyes with pale spots unrelated to retinopathy")
-    turn: float = setting(5.0, "rotation of the eye in front of the camera, degrees")
-    shift: float = setting(0.04, "displacement of the field from the middle of the photograph")
-    zoom: tuple[float, float] = setting(
-        (0.34, 0.45), "radius of the field, as a share of the width; above .375 the field is cut off"
-    )
     colour: float = setting(0.1, "relative variation of each colour's brightness from eye to eye and camera to camera")
     shading: tuple[float, float] = setting((0.15, 0.45), "darkening of the field at its edge")
     blur: tuple[float, float] = setting((0.0, 0.7), "blur of the camera, pixels")
@@ -36,7 +30,6 @@ class RetinaPopulation(Settings):
 
 #: Eyes in APTOS' layout.
 RETINAS = RetinaPopulation()
-
 
 #: Minimum and maximum number of lesions for each grade, 0 to 4, as in the international scale: retinopathy is mild if
 #: there are only microaneurysms, moderate with other lesions, severe with many haemorrhages, and proliferative with new
@@ -61,19 +54,18 @@ COLOURS = {
     "drusen": (0.88, 0.62, 0.34),
 }
 
-#: Positions of the middle of the disc and of the fovea on the horizontal axis, as shares of the field's radius; positive
-#: is nasal.
+#: Positions of the middle of the disc and of the fovea on the horizontal axis, as shares of the field's radius, like all
+#: lengths here; positive is nasal.
 DISC, FOVEA = 0.52, -0.12
 
 
 @dataclass(frozen=True)
 class Retina:
-    """An eye and its camera, drawn from a population."""
+    """An eye and its camera, drawn from a population; the grade of retinopathy is 0 (none) to 4 (proliferative)."""
 
     seeds: tuple[int, ...]
     population: RetinaPopulation
     grade: int
-    """grade of retinopathy, 0 (none) to 4 (proliferative)"""
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: RetinaPopulation) -> Retina:
@@ -90,7 +82,7 @@ class Retina:
     def photograph(self) -> np.ndarray:
         """The photograph, ``(rows, columns, 3)`` uint8, black outside the round field."""
         population, rng = self.population, np.random.default_rng([*self.seeds, 2])
-        picture = _Picture.of(population, rng)
+        picture = _Picture(population.side, rng)
         _paint_background(picture, rng)
         if rng.random() < population.drusen:
             for _ in range(rng.integers(4, 20)):
@@ -101,37 +93,35 @@ class Retina:
         return picture.exposed(population, rng)
 
 
-@dataclass
 class _Picture:
-    """A photograph while it is painted."""
+    """A photograph while it is painted.
 
-    x: np.ndarray
-    """``(rows, columns)``: coordinate towards the nose, as a share of the field's radius, in the eye's frame"""
-    y: np.ndarray
-    """``(rows, columns)``: coordinate downwards, in the same unit"""
-    pixel: float
-    """size of a pixel in the same unit"""
-    colour: np.ndarray = field(init=False)
-    """``(rows, columns, 3)``, 0 to 1"""
+    Attributes:
+        x: coordinate towards the nose in the eye's frame, ``(rows, columns)``.
+        y: coordinate downwards.
+        pixel: size of a pixel.
+        colour: the picture so far, ``(rows, columns, 3)``, 0 to 1.
+    """
 
-    def __post_init__(self) -> None:
-        self.colour = np.tile(np.float32(COLOURS["retina"]), (*self.x.shape, 1))
-
-    @classmethod
-    def of(cls, population: RetinaPopulation, rng: np.random.Generator) -> _Picture:
-        width, height = population.side, population.side * 3 // 4
-        radius = rng.uniform(*population.zoom) * width
-        middle = rng.normal(0, population.shift, 2)
+    def __init__(self, width: int, rng: np.random.Generator) -> None:
+        height = width * 3 // 4
+        # a field with a radius above 0.375 of the width is cut off
+        radius = rng.uniform(0.34, 0.45) * width
+        middle = rng.normal(0, 0.04, 2)
         across = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / radius - middle[0]
         down = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / radius - middle[1]
-        angle, side = radians(rng.normal(0, population.turn)), rng.choice([-1, 1])
-        x = side * (cos(angle) * across[None] + sin(angle) * down[:, None])
-        y = cos(angle) * down[:, None] - sin(angle) * across[None]
-        return cls(x.astype(np.float32), y.astype(np.float32), 1 / radius)
+        angle, side = radians(rng.normal(0, 5.0)), rng.choice([-1, 1])
+        self.x = (side * (cos(angle) * across[None] + sin(angle) * down[:, None])).astype(np.float32)
+        self.y = (cos(angle) * down[:, None] - sin(angle) * across[None]).astype(np.float32)
+        self.pixel = 1 / radius
+        self.colour = np.tile(np.float32(COLOURS["retina"]), (height, width, 1))
 
     def cover(self, share: np.ndarray, name: str) -> None:
         """Paint a colour over the picture so far; ``share`` is the covered share of each pixel."""
         self.colour += share[..., None] * (np.float32(COLOURS[name]) - self.colour)
+
+    def _cover_near(self, distance: np.ndarray, radius: float, name: str, share: float) -> None:
+        self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
 
     def spot(
         self, place: np.ndarray, radius: float, name: str, share: float, stretch: float = 1.0, turn: float = 0.0
@@ -139,15 +129,14 @@ class _Picture:
         """Paint an elliptic spot over the picture so far."""
         across, down = self.x - np.float32(place[0]), self.y - np.float32(place[1])
         along = (cos(turn) * across + sin(turn) * down) / np.float32(stretch)
-        distance = np.hypot(along, cos(turn) * down - sin(turn) * across)
-        self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
+        self._cover_near(np.hypot(along, cos(turn) * down - sin(turn) * across), radius, name, share)
 
     def lines(self, points: np.ndarray, radius: float, name: str, share: float) -> None:
         """Paint lines over the picture so far.
 
         Args:
             points: points on the lines, ``(N, 2)``, which are closer to each other than pixels.
-            radius: half the width of the lines, as a share of the field's radius.
+            radius: half the width of the lines.
             name: a key of `COLOURS`.
             share: share of the colour below that is covered, 0 to 1.
         """
@@ -157,12 +146,11 @@ class _Picture:
         sides = np.array([[self.x[0, 1], self.y[0, 1]], [self.x[1, 0], self.y[1, 0]]]) - corner
         column, row = np.round((points - corner) @ np.linalg.inv(sides)).astype(int).T
         inside = (row >= 0) & (row < self.x.shape[0]) & (column >= 0) & (column < self.x.shape[1])
-        if not inside.any():
-            return
-        away = np.ones(self.x.shape, dtype=bool)
-        away[row[inside], column[inside]] = False
-        distance = distance_transform_edt(away).astype(np.float32) * self.pixel
-        self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
+        if inside.any():
+            away = np.ones(self.x.shape, dtype=bool)
+            away[row[inside], column[inside]] = False
+            distance = distance_transform_edt(away).astype(np.float32) * self.pixel
+            self._cover_near(distance, radius, name, share)
 
     def texture(self, rng: np.random.Generator, grain: float) -> np.ndarray:
         """A smooth random field of standard deviation one; ``grain`` is the width of a feature."""
@@ -198,25 +186,20 @@ def _paint_background(picture: _Picture, rng: np.random.Generator) -> None:
 
 def _paint_vessels(picture: _Picture, rng: np.random.Generator) -> None:
     """Paint the four pairs of arteries and veins that leave the disc, with their branches."""
+    disc = np.array([DISC, 0.0])
     for name, width, share in (("vein", 0.017, 0.8), ("artery", 0.012, 0.7)):
-        lines: dict[int, list[np.ndarray]] = {0: [], 1: [], 2: []}
+        lines: list[list[np.ndarray]] = [[], [], []]
         for up in (-1, 1):
             # the temporal vessels arch around the fovea, and the nasal vessels are straight
             for heading, bend, reach in ((0.62 * pi, 1.0, 1.6), (0.25 * pi, 0.1, 0.7)):
-                _grow(
-                    lines,
-                    rng,
-                    np.array([DISC, 0.0]),
-                    up * (heading + rng.normal(0, 0.12)),
-                    up * bend * rng.uniform(0.8, 1.2),
-                    reach,
-                )
-        for level, paths in lines.items():
+                heading = up * (heading + rng.normal(0, 0.12))
+                _grow(lines, rng, disc, heading, up * bend * rng.uniform(0.8, 1.2), reach)
+        for level, paths in enumerate(lines):
             picture.lines(np.concatenate(paths), width * 0.66**level, name, share)
 
 
 def _grow(
-    lines: dict[int, list[np.ndarray]],
+    lines: list[list[np.ndarray]],
     rng: np.random.Generator,
     start: np.ndarray,
     heading: float,
@@ -224,21 +207,20 @@ def _grow(
     reach: float,
     level: int = 0,
 ) -> None:
-    """Add the points of a vessel and of its branches to the lines of their levels.
+    """Add the points of a vessel and of its branches to the lines of their levels, in place.
 
     Args:
-        lines: maps each level to the points of its vessels; it is changed in place.
+        lines: the points of each level: main vessels, their branches, and the branches of branches.
         rng: generator of the course and the branches.
         start: first point of the vessel.
         heading: initial direction, radians.
         bend: change of the direction along the way, radians per radius of the field.
-        reach: length of the vessel, as a share of the field's radius.
-        level: 0 for a main vessel, 1 for its branches, 2 for the branches of branches.
+        reach: length of the vessel.
+        level: of the vessel.
     """
     step = 0.004
     count = max(2, int(reach / step))
-    wander = np.cumsum(rng.normal(0, 0.035, count))
-    headings = heading + bend * step * np.arange(count) + wander
+    headings = heading + bend * step * np.arange(count) + np.cumsum(rng.normal(0, 0.035, count))
     points = start + step * np.cumsum(np.stack([np.cos(headings), np.sin(headings)], axis=1), axis=0)
     lines[level].append(points)
     if level == 2:
@@ -257,7 +239,7 @@ def _paint_lesions(
     # new vessels are tufts of fine vessels, on the disc or elsewhere
     for number in range(lesions["new vessels"]):
         place = np.array([DISC, 0.0]) if number == 0 else _place(rng)
-        tuft: dict[int, list[np.ndarray]] = {0: [], 1: [], 2: []}
+        tuft: list[list[np.ndarray]] = [[], [], []]
         for heading in rng.uniform(0, 2 * pi, 9):
             _grow(tuft, rng, place, heading, rng.normal(0, 9), size * rng.uniform(0.12, 0.24), 1)
         picture.lines(np.concatenate([*tuft[1], *tuft[2]]), 0.007, "blood", share)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import field, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from planewise.errors import InputError
 
@@ -32,31 +34,36 @@ class Settings:
         return self
 
     def with_text(self: Same, settings: list[str]) -> Same:
-        """A copy with values given as ``name=value`` or ``name=low,high``.
+        """A copy with values given as ``name=value``, ``name=low,high`` or, for pairs, ``name=6,2,8,2``.
 
         Raises:
             InputError: a name is unknown, or a value has the wrong form, is not finite, or is a range with its larger
                 number first.
         """
-        changed = {}
-        changeable = {entry.name: entry for entry in fields(self) if not _is_table(getattr(self, entry.name))}
+        changed: dict[str, Any] = {}
+        known = {entry.name: entry for entry in fields(self)}
         for text in settings:
             name, _, value = text.partition("=")
-            if name not in changeable:
-                raise InputError(f"unknown setting {name!r}; the settings are {', '.join(changeable)}")
+            if name not in known:
+                raise InputError(f"unknown setting {name!r}; the settings are {', '.join(known)}")
             usual = getattr(self, name)
+            of_pairs = np.ndim(usual) == 2
             try:
-                numbers = tuple(float(part) for part in value.split(","))
+                numbers = [float(part) for part in value.split(",")]
             except ValueError:
-                numbers = ()
-            wanted = len(usual) if isinstance(usual, tuple) else 1
-            if len(numbers) != wanted:
-                raise InputError(f"{text!r}: {name} takes {wanted} number(s), as in {name}={_as_text(usual)}")
-            if not all(map(math.isfinite, numbers)) or (len(numbers) == 2 and numbers[0] > numbers[1]):
+                numbers = []
+            if not numbers or (len(numbers) % 2 if of_pairs else len(numbers) != np.size(usual)):
+                wanted = "pairs of numbers" if of_pairs else f"{np.size(usual)} number(s)"
+                raise InputError(f"{text!r}: {name} takes {wanted}, as in {name}={_as_text(usual)}")
+            falls = len(numbers) == 2 and not of_pairs and numbers[0] > numbers[1]
+            if falls or not all(map(math.isfinite, numbers)):
                 raise InputError(f"{text!r}: give finite numbers, the lower one first, as in {name}={_as_text(usual)}")
-            if numbers[0] < (least := changeable[name].metadata["least"]):
+            if numbers[0] < (least := known[name].metadata["least"]):
                 raise InputError(f"{text!r}: {name} must be at least {least}")
-            changed[name] = numbers if isinstance(usual, tuple) else type(usual)(numbers[0])
+            if of_pairs:
+                changed[name] = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+            else:
+                changed[name] = tuple(numbers) if isinstance(usual, tuple) else type(usual)(numbers[0])
         return replace(self, **changed)
 
     def describe(self) -> list[tuple[str, str, str]]:
@@ -64,12 +71,5 @@ class Settings:
         return [(entry.name, _as_text(getattr(self, entry.name)), entry.metadata["meaning"]) for entry in fields(self)]
 
 
-def _is_table(value: object) -> bool:
-    """Whether a value consists of rows of numbers, which cannot be given as text."""
-    return isinstance(value, tuple) and isinstance(value[0], tuple)
-
-
 def _as_text(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join("+".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in value)
-    return str(value)
+    return ",".join(map(str, np.ravel(value).tolist()))

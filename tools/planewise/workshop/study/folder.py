@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES, seen_from
-from planewise.exams.anatomy import Words
-from planewise.files import datalists as sections
+from planewise.exams.anatomies import Words, choose_anatomy
 from planewise.files import text as text_files
 from planewise.reports.history import read_history
-from planewise.words import count_of
-from planewise.workshop.study.methods import method_name
-from planewise.workshop.study.numbers import over_draws
-from planewise.workshop.study.page import Page, Row
-from planewise.workshop.study.study_figures import validation_curves
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class StudyFolder:
     @property
     def anatomy(self) -> Words:
         """Words for the study's anatomy."""
-        return seen_from(ANATOMIES[self.config["anatomy"]], self.config.get("view")).words
+        return choose_anatomy(self.config["anatomy"], view=self.config.get("view")).words
 
     @property
     def labelled(self) -> str:
@@ -70,11 +63,6 @@ class StudyFolder:
         return bool(self.config.get("patients"))
 
     @property
-    def has_folds(self) -> bool:
-        """Whether the draws are folds of a cross-validation."""
-        return "{draw}" in str((self.config.get("target") or {}).get("arguments", ""))
-
-    @property
     def pretexts(self) -> list[str]:
         """Names of its pretrainings, folders in ``pretrain``."""
         return list(self.config["pretexts"])
@@ -84,21 +72,9 @@ class StudyFolder:
         """Names of its methods, folders in ``finetune``, in the study's order."""
         return list(self.config["methods"])
 
-    def lacks(self, key: str, number: int) -> bool:
-        """Whether the study's ``"label_counts"`` or ``"draws"`` lack a number, so that its trainings are from earlier
-        settings."""
-        # numbers from the command line are texts
-        return str(number) not in map(str, self.config.get(key) or [number])
-
     def datalist(self, kind: str) -> Path:
         """The datalist of its ``"unlabelled"`` or ``"labelled"`` exams; the same for both if it has only one."""
         return datalist_of(self.config, kind, self.path)[1]
-
-    @property
-    def labelled_exams(self) -> int:
-        """The number of labelled exams in the training section; if none has a label, of all exams; 0 without a datalist."""
-        path = self.datalist("labelled")
-        return sections.labelled_exams(sections.parsed_datalist(path), "training") if path.is_file() else 0
 
     def runs(self, kind: str) -> Iterator[tuple[str, int, int, Path]]:
         """Yield the method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``, in the
@@ -110,21 +86,12 @@ class StudyFolder:
             ):
                 yield method, count, draw, path
 
-    def run(self, method: str, count: int, draw: int) -> Path:
-        """The folder of a fine-tuning."""
-        return self.path / "finetune" / method / str(count) / str(draw)
-
 
 def datalist_of(config: Mapping[str, Any], kind: str, out: Path) -> tuple[str, Path]:
     """The kind and the path of the datalist that a study uses for its ``"unlabelled"`` or ``"labelled"`` exams.
 
-    A study that names no unlabelled exams (no datalist and no phantoms) has only the labelled datalist.
-    Then pretraining excludes the patients of its test section too.
-
-    Args:
-        config: the study's config.
-        kind: ``"unlabelled"`` or ``"labelled"``.
-        out: the study's folder, which has the datalists that the study makes itself.
+    A study that names no unlabelled exams (no datalist and no phantoms) has only the labelled datalist. Then pretraining
+    excludes the patients of its test section too. The study's folder ``out`` has the datalists that it makes itself.
     """
     named = any((config.get(key) or {}).get("unlabelled") is not None for key in ("datalists", "phantom"))
     kind = kind if named else "labelled"
@@ -184,16 +151,6 @@ class FineTunings:
         """The metrics of any one run, for information that all runs share, such as the test exams."""
         return next(iter(next(iter(self.scores.values())).values()))
 
-    @property
-    def draws_in_words(self) -> str:
-        """How draws select labelled exams; with all of them, draws differ only in their seed."""
-        study = self.study
-        if study.has_folds:
-            return "A draw is a fold: it decides when the training stops, and the network learns from the other folds."
-        whole = ", ".join(map(str, sections.takes_all(self.counts, study.labelled_exams)))
-        seeds = f" (all of them with {whole}: there, only the seed differs)" if whole else ""
-        return f"Each draw selects {study.labelled}s at random, the same for all methods{seeds}."
-
     def cells(self) -> Iterator[tuple[int, str, dict[int, dict]]]:
         """Yield the number of labelled exams, the method, and its metrics by draw, in the page's order."""
         for count in self.counts:
@@ -208,41 +165,3 @@ class FineTunings:
             numbers = {draw: score(content) for draw, content in draws.items()}
             values[method, count] = {draw: number for draw, number in numbers.items() if number is not None}
         return values
-
-    def rows(self, cells: Callable[[list[dict]], Iterable[Any]], having: str = "") -> list[Row]:
-        """A row for each number of labelled exams and method, with cells made from the metrics of its draws; only rows
-        with a draw that has the metric ``having``."""
-        return [
-            Row.of(f"{count}, {method_name(method)}", *cells([*draws.values()]))
-            for count, method, draws in self.cells()
-            if not having or any(having in content for content in draws.values())
-        ]
-
-    def add_counts(self, page: Page, title: str, scores: Mapping[tuple[str, int], Mapping[int, float]]) -> None:
-        """Add a table with a row for each method and a column for each number of labelled exams, which is also given
-        as a share of all labelled exams."""
-        whole = self.study.labelled_exams or max(self.counts)
-        rows = [
-            Row.of(
-                method_name(method), *(over_draws(scores.get((method, count), {}).values()) for count in self.counts)
-            )
-            for method in self.study.methods
-            if any((method, count) in scores for count in self.counts)
-        ]
-        page.table(title, ["method", *(f"{count} ({round(100 * count / whole)} %)" for count in self.counts)], rows)
-
-    def add_pictures(self, page: Page, curves: Mapping[str, str], pictures: Mapping[str, str]) -> None:
-        """Add validation scores over the epochs (`validation_curves`), and pictures of each method's first draw with the
-        largest number of labelled exams: captions by the name of the file."""
-        if curves:
-            panels: dict[str, dict[str, list]] = {}
-            for (method, count), draws in sorted(self.histories.items(), key=lambda run: run[0][1]):
-                panels.setdefault(count_of(count, "labelled exam"), {})[method] = draws
-            caption = "Validation while fine-tuning: each draw (pale) and the median of the draws."
-            page.figure(validation_curves(panels, curves), caption)
-        for picture, words in pictures.items():
-            for count, method, draws in self.cells():
-                if count == max(self.counts):
-                    draw = min(draws)
-                    named = f"{count_of(count, self.study.labelled)}, {method_name(method)}, draw {draw}: {words}."
-                    page.figure(self.study.run(method, count, draw) / "test" / picture, named)

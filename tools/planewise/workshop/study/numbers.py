@@ -1,47 +1,15 @@
-"""Combine the numbers of several runs and format them for a table's cell."""
+"""Combine the numbers of several draws, and judge paired differences."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from scipy.stats import t as student
 
-
-def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int]) -> dict[str, float | None]:
-    """Mean and standard deviation of all values of several groups, from those of each group.
-
-    Args:
-        summaries: ``mean`` and ``sd`` of each group's values; groups without a mean are left out, and a single value has
-            no ``sd``. An unknown ``sd`` is NaN, and so is the result.
-        counts: number of values in each group.
-
-    With ``n_g`` values in group g, the mean is ``sum n_g m_g / sum n_g``, and the variance ``sum n_g (s_g^2 + m_g^2) /
-    sum n_g`` minus its square.
-    """
-    known = [(entry, count) for entry, count in zip(summaries, counts, strict=True) if entry["mean"] is not None]
-    if not known:
-        return {"mean": None, "sd": None}
-    means, deviations = (np.array([entry[name] or 0.0 for entry, _ in known]) for name in ("mean", "sd"))
-    weights = np.array([count for _, count in known], dtype=float)
-    mean = np.average(means, weights=weights)
-    variance = np.average(deviations**2 + (means - mean) ** 2, weights=weights)
-    alone = len(known) == 1 and known[0][0]["sd"] is None
-    return {"mean": float(mean), "sd": None if alone else float(np.sqrt(variance))}
-
-
-def spread(entry: Mapping[str, float | None]) -> str:
-    """Mean (standard deviation): three decimals below 1, two from 1 on; only the mean of a single value; "-" if there is no
-    mean, and in place of a standard deviation that is NaN, which is unknown."""
-    mean, deviation = entry["mean"], entry["sd"]
-    if mean is None or not math.isfinite(mean):
-        return "-"
-    digits = 3 if mean < 1 else 2
-    if deviation is None:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} ({'-' if math.isnan(deviation) else f'{deviation:.{digits}f}'})"
+#: The verdict on a difference without an interval.
+ONE_DRAW = "no verdict from one draw"
 
 
 def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
@@ -68,35 +36,6 @@ def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float
     return np.array([scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())])
 
 
-class PairedCases(NamedTuple):
-    """Differences between two methods over the cases for which both have a score.
-
-    Attributes:
-        differences: the mean over the pairs of each draw, ``(draws,)``; draws without a pair are left out.
-        pairs: number of cases, with or without scores, in the draws that both methods have.
-        left_out: number of these cases without a score of both methods.
-    """
-
-    differences: np.ndarray
-    pairs: int
-    left_out: int
-
-
-def paired_cases(scores: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray]) -> PairedCases:
-    """A method's scores minus the baseline's, case by case, for the draws that both have.
-
-    Args:
-        scores, baseline: maps each draw to the scores of its cases, arrays of one shape for both methods; NaN where a method
-            has no score.
-    """
-    shared = sorted(scores.keys() & baseline.keys())
-    differences = [scores[draw] - baseline[draw] for draw in shared]
-    known = [values[np.isfinite(values)] for values in differences]
-    pairs = sum(values.size for values in differences)
-    means = np.array([values.mean() for values in known if values.size])
-    return PairedCases(means, pairs, pairs - sum(values.size for values in known))
-
-
 def interval(differences: np.ndarray) -> tuple[float, float]:
     """95 % confidence interval of the mean of paired differences, by Student's t over the draws; NaN for fewer than two.
 
@@ -108,3 +47,12 @@ def interval(differences: np.ndarray) -> tuple[float, float]:
     error = differences.std(ddof=1) / math.sqrt(len(differences))
     half = float(student.ppf(0.975, len(differences) - 1)) * error
     return float(differences.mean() - half), float(differences.mean() + half)
+
+
+def verdict(differences: np.ndarray) -> str:
+    """``"better"`` or ``"worse"`` if the interval excludes zero, ``"inconclusive"`` if it contains zero, `ONE_DRAW` if there
+    is no interval."""
+    low, high = interval(differences)
+    if math.isnan(low):
+        return ONE_DRAW
+    return "inconclusive" if low <= 0 <= high else "better" if low > 0 else "worse"

@@ -26,24 +26,12 @@ PLOTS = ("regression.png", "roc.png", "confusion.png")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A table's row as shown on the page."""
-
-    cells: list[str]
-
-    @classmethod
-    def of(cls, *cells: Any) -> Row:
-        """Make a row from values. Numbers get four decimals, and unknown values become "-"."""
-        return cls([f"{cell:.4f}" if isinstance(cell, float) else "-" if cell is None else str(cell) for cell in cells])
-
-
-@dataclass(frozen=True)
 class Table:
-    """A table as shown on the page."""
+    """A table as shown on the page: its cells as texts, row by row."""
 
     title: str
     header: list[str]
-    rows: list[Row]
+    rows: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -90,10 +78,11 @@ class Page:
         """Add a footnote, see `add`."""
         self.add(f"<p class=note>{text}</p>", *values)
 
-    def table(self, title: str, header: Sequence[Any], rows: Sequence[Row], note: str = "") -> None:
-        """Add a table and its footnote. A table without rows is left out."""
+    def table(self, title: str, header: Sequence[Any], rows: Sequence[Sequence[Any]], note: str = "") -> None:
+        """Add a table and its footnote. Numbers get four decimals, and unknown values become "-". A table without rows is
+        left out."""
         if rows:
-            self.body.append(Table(title, [str(cell) for cell in header], list(rows)))
+            self.body.append(Table(title, [*map(str, header)], [[*map(_cell, row)] for row in rows]))
             if note:
                 self.note("{}", note)
 
@@ -120,8 +109,12 @@ class Page:
 
 
 def filled(text: str, *values: object) -> str:
-    """HTML text whose braces, ``{}``, are replaced by escaped values."""
-    return text.format(*(_escaped(value) for value in values)) if values else text
+    """HTML text whose braces, ``{}``, are replaced by escaped values; quotation marks stay readable."""
+    return text.format(*(html.escape(str(value), quote=False) for value in values)) if values else text
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
 def _as_html(part: str | Table | Picture) -> str:
@@ -133,10 +126,5 @@ def _as_html(part: str | Table | Picture) -> str:
         return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
     lines = ["<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header) + "</tr>"]
     for row in part.rows:
-        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row.cells) + "</tr>")
+        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
     return f"<h3>{html.escape(part.title)}</h3>\n" + scrolling("\n".join([*lines, "</table>"]), part.title)
-
-
-def _escaped(text: object) -> str:
-    """Escape text between tags; quotation marks stay readable there."""
-    return html.escape(str(text), quote=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,23 @@ from typing import Any
 from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.reports.tables import write_columns
-from planewise.workshop.study.classification import add_classification, add_diagnosis
-from planewise.workshop.study.data import add_data, add_provenance
 from planewise.workshop.study.folder import StudyFolder, read_json
 from planewise.workshop.study.methods import method_name
 from planewise.workshop.study.page import Page, Table, filled
-from planewise.workshop.study.pretrainings import add_label_probe, add_plans, add_pretexts
-from planewise.workshop.study.segmentation import add_segmentation, add_volumes
+from planewise.workshop.study.sections import (
+    add_data,
+    add_diagnosis,
+    add_label_probe,
+    add_plans,
+    add_pretexts,
+    add_provenance,
+)
+from planewise.workshop.study.tasks import add_tasks
 
 #: Tables of a fine-tuning's test cases.
 _CASES = ("volumes.csv", "predictions.csv")
 #: Sections in the page's order.
-SECTIONS = (
-    add_data,
-    add_pretexts,
-    add_segmentation,
-    add_volumes,
-    add_classification,
-    add_label_probe,
-    add_diagnosis,
-    add_plans,
-    add_provenance,
-)
+SECTIONS = (add_data, add_pretexts, add_tasks, add_label_probe, add_diagnosis, add_plans, add_provenance)
 
 
 def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
@@ -57,7 +52,7 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     written = {output: page.html(f"planewise: {found.title}").encode()}
     # a page of another name has tables of its own, so that two pages in one folder do not share them
     prefix = "" if output.stem == "index" else f"{output.stem}_"
-    of_cases, of_runs = _case_scores(found), _run_scores(found)
+    of_runs, of_cases = _scores(found)
     for name, rows in {"scores.csv": of_cases, "runs.csv": of_runs, "differences.csv": page.differences}.items():
         if rows:
             written[output.with_name(prefix + name)] = _as_csv(rows).encode()
@@ -84,11 +79,10 @@ def _page_of(study: StudyFolder) -> Page:
             ) from error
     kind = "phantom exams" if study.config.get("phantom") else "the exams of the study's datalists"
     kind = f"real patients ({study.config['patients'].upper()})" if study.has_patients else kind
-    whose = f"These numbers were measured on <b>{kind}</b>."
     page.head[:0] = [
         filled("<h1>Label efficiency: {}</h1>", study.title),
         filled("<p>{}</p>", _what_was_done(study)),
-        f"<p class=warning>{whose} Research software, not for clinical use.</p>",
+        f"<p class=warning>These numbers were measured on <b>{kind}</b>. Research software, not for clinical use.</p>",
     ]
     return page
 
@@ -104,36 +98,19 @@ def _what_was_done(study: StudyFolder) -> str:
     return " ".join(done) or "No training has finished yet."
 
 
-def _case_scores(study: StudyFolder) -> list[dict[str, Any]]:
-    """The scores of each test case, after the method, the number of labelled exams and the draw of its fine-tuning."""
-    rows: list[dict[str, Any]] = []
-    for which, folder in _fine_tunings(study):
-        for name in _CASES:
-            if (file := folder / "test" / name).is_file():
-                with file.open(newline="", errors="replace") as lines:
-                    rows += [which | row for row in csv.DictReader(lines)]
-    return rows
-
-
-def _run_scores(study: StudyFolder) -> list[dict[str, Any]]:
-    """The numbers in ``metrics.json`` of each fine-tuning, after its method, number of labelled exams and draw."""
-    return [
-        which | _numbers(content)
-        for which, folder in _fine_tunings(study)
-        if (content := read_json(folder / "test" / "metrics.json"))
-    ]
-
-
-def _fine_tunings(study: StudyFolder) -> Iterator[tuple[dict[str, Any], Path]]:
-    """The method, number of labelled exams and draw of each fine-tuning, and its folder; if the study has fine-tunings
-    from earlier settings, also whether this fine-tuning is one of them."""
-    runs = [
-        (*run, study.lacks("label_counts", run[1]) or study.lacks("draws", run[2])) for run in study.runs("finetune")
-    ]
-    mixed = any(earlier for *_, earlier in runs)
-    for method, count, draw, folder, earlier in runs:
+def _scores(study: StudyFolder) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The numbers in ``metrics.json`` of each fine-tuning, and the scores of each of its test cases, after its method,
+    number of labelled exams and draw."""
+    runs: list[dict[str, Any]] = []
+    cases: list[dict[str, Any]] = []
+    for method, count, draw, folder in study.runs("finetune"):
         which: dict[str, Any] = {"method": method, "labelled_exams": count, "draw": draw}
-        yield which | ({"earlier_settings": "yes" if earlier else "no"} if mixed else {}), folder
+        if content := read_json(folder / "test" / "metrics.json"):
+            runs.append(which | _numbers(content))
+        for file in filter(Path.is_file, (folder / "test" / name for name in _CASES)):
+            with file.open(newline="", errors="replace") as lines:
+                cases += [which | row for row in csv.DictReader(lines)]
+    return runs, cases
 
 
 def _numbers(content: Mapping[str, Any], above: str = "") -> dict[str, float]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from planewise.workshop.phantoms.heart.heart import Heart
 from planewise.workshop.phantoms.heart.population import Contrast
+from planewise.workshop.phantoms.heart.surfaces import nodes
 from planewise.workshop.phantoms.painting import Canvas, Coordinates, Texture, cylinder, ellipsoid, tube
 
 #: Middle of the chest, front to back, mm.
@@ -15,46 +16,39 @@ MIDDLE = -9.0
 class Body:
     """A chest and upper abdomen in patient space, RAS+, mm; the midline is x = 0 and the heart is near the origin.
 
-    It is wider for heavier patients, and its organs vary in size and position.
-
-    Args:
-        rng: generator, which is used in a fixed order.
-        heart: the heart, for which the chest has room.
+    It has room for the heart and is wider for heavier patients, and its organs vary in size and position.
     """
 
     def __init__(self, rng: np.random.Generator, heart: Heart) -> None:
         patient = heart.patient
-        # size relative to an average patient
-        self.scale = scale = float(
-            np.clip((patient.body_surface / 1.9) ** 0.4 * np.exp(rng.normal(0, 0.03)), 0.85, 1.18)
-        )
+        size = (patient.body_surface / 1.9) ** 0.4 * np.exp(rng.normal(0, 0.03))
+        self.scale = scale = float(np.clip(size, 0.85, 1.18))  # relative to an average patient
         # thickness of the fat under the skin in front, mm
         self.fat = float(np.clip(9 + 1.5 * (patient.body_mass_index - 22) + rng.normal(0, 4), 5, 42))
-        # long waves have large amplitudes, short waves small ones
+        # smooth displacement, so that organs are not ellipsoids: rows of wave vector (1/mm), phase and amplitude (mm); long
+        # waves have large amplitudes, short waves small ones
         length = np.repeat([75.0, 50.0, 30.0], 3) * np.exp(rng.normal(0, 0.2, 9))
         waves = rng.standard_normal((9, 3))
         waves /= np.linalg.norm(waves, axis=1, keepdims=True) * length[:, None]
         amplitudes = 0.0007 * length**2 * np.exp(rng.normal(0, 0.3, 9))
-        # smooth displacement, so that organs are not ellipsoids: rows of wave vector (1/mm), phase and amplitude (mm)
         self.bend = np.concatenate([waves, rng.uniform(0, 2 * np.pi, (9, 1)), amplitudes[:, None]], axis=1)
         right = np.array([60, -8, 4]) + rng.normal(0, 6, 3)
         left = np.array([-66, -18, -20]) + rng.normal(0, 6, 3)
-        # tops of the right and the left diaphragm, rows of x, y, z
-        self.domes = np.stack([right, left])
-        aorta = [[4, 6, 92], [-8, -14, 101], [-18, -36, 92], [-21, -45, 70], [-20, -44, 20], [-14, -34, -60]]
+        self.domes = np.stack([right, left])  # tops of the diaphragm, rows of x, y, z
         # path of the aortic arch and the descending aorta, shape (M, 3)
+        aorta = [[4, 6, 92], [-8, -14, 101], [-18, -36, 92], [-21, -45, 70], [-20, -44, 20], [-14, -34, -60]]
         self.aorta = np.array([*aorta, [-6, -26, -200]]) + np.array([*rng.normal(0, 3, 2), 0])
         self.aorta = self.aorta * np.array([scale, scale, 1])
         # half width and half depth inside the ribs, mm
         self.cage = float(120 * scale * np.exp(rng.normal(0, 0.03))), float(67 * scale * np.exp(rng.normal(0, 0.04)))
         self.stomach_centre = left + np.array([2, 8, -40]) + rng.normal(0, 7, 3)
         self.stomach_radii = np.array([36, 30, 30]) * np.exp(rng.normal(0, 0.18, 3))
-        # height of the fluid in the stomach, as a share of its depth; the rest is gas
-        self.stomach_gas = rng.uniform(0.45, 1.3)
+        self.stomach_gas = rng.uniform(
+            0.45, 1.3
+        )  # height of the fluid, as a share of the stomach's depth; the rest is gas
         self.spleen_centre = left + np.array([-27, -26, -40]) + rng.normal(0, 5, 3)
         self.spleen_radii = np.array([22, 32, 34]) * np.exp(rng.normal(0, 0.12, 3))
-        # extent of the liver to the left of the midline under the heart, mm
-        self.liver_edge = float(rng.normal(36, 14))
+        self.liver_edge = float(rng.normal(36, 14))  # extent to the left of the midline under the heart, mm
         self.aorta_radius = float(rng.uniform(10, 13.5))
         # height of the fat pads in front of the chest, mm; small for men
         self.breast = float(rng.uniform(0, 1) * (24 if patient.sex == "F" else 5))
@@ -65,7 +59,7 @@ class Body:
 
     def _make_room(self, heart: Heart) -> None:
         """Widen the chest until it keeps the heart away from the chest wall."""
-        surface = [part[::3, ::3].ravel() for part in heart.surfaces(0.0).points("right_wall")]
+        surface = [part[::3, ::3].ravel() for part in nodes(heart.surfaces(0.0).right_wall)]
         points = heart.to_patient(np.stack(surface, axis=-1)).astype(np.float32)
         x, y, _ = self._bent((points[:, 0], points[:, 1], points[:, 2]))
         for _ in range(12):
@@ -75,17 +69,8 @@ class Body:
             self.cage = self.cage[0] * 1.02, self.cage[1] * 1.03
 
     def paint(self, at: Coordinates, contrast: Contrast, edge: float) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the signal of the body without the heart.
-
-        Args:
-            at: points in patient space, RAS+, mm, equal shapes, float32.
-            contrast: the scanner's tissues.
-            edge: pixel size, mm.
-
-        Returns:
-            signal: signal relative to blood, float32; fat may be negative.
-            depth: depth below the skin, mm, negative outside; it determines the coils' shading.
-        """
+        """The signal of the body without the heart at points in patient space, relative to blood (fat may be negative), and
+        their depth below the skin, mm, negative outside, which determines the coils' shading; ``edge`` is the pixel size."""
         at = self._bent(at)
         x, y, z = at
         grain = self.texture(x, y, z, 8)
@@ -125,7 +110,7 @@ class Body:
         slope = np.hypot(u * (1 - square * v2) * width, v * (1 - square * u2) * depth) / norm
         return (1 - norm) / (slope + np.float32(1e-4))
 
-    def _paint_wall(self, canvas: Canvas[Contrast], inner: np.ndarray) -> np.ndarray:
+    def _paint_wall(self, canvas: Canvas, inner: np.ndarray) -> np.ndarray:
         """Paint skin, fat, muscles and ribs; return the depth below the skin, mm."""
         grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
         x, y, z = canvas.at
@@ -155,7 +140,7 @@ class Body:
         canvas.paint(ring - 1.6, contrast.marrow * (1 + 0.2 * grain))
         return depth
 
-    def _paint_arms(self, canvas: Canvas[Contrast]) -> None:
+    def _paint_arms(self, canvas: Canvas) -> None:
         """Arms at either side of the chest, if the image reaches that far."""
         grain, contrast = canvas.grain, canvas.contrast
         x, y, z = canvas.at
@@ -170,19 +155,18 @@ class Body:
 
     def _diaphragm(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Height (z) of the diaphragm at x and y, mm."""
-        height = None
-        for (cx, cy, top), width in zip(self.domes.astype(np.float32), (72, 66), strict=True):
-            dome = top - 44 * (((x - cx) * np.float32(1 / width)) ** 2 + ((y - cy) * np.float32(1 / 66)) ** 2)
-            height = dome if height is None else np.maximum(height, dome)
-        return height
+        domes = (
+            top - 44 * (((x - cx) * np.float32(1 / width)) ** 2 + ((y - cy) * np.float32(1 / 66)) ** 2)
+            for (cx, cy, top), width in zip(self.domes.astype(np.float32), (72, 66), strict=True)
+        )
+        return np.maximum(*domes)
 
     def _branches(self, at: Coordinates, grain: float, field: int, width: np.ndarray | float) -> np.ndarray:
-        """The share of vessel tissue at each point. Vessels follow the winding lines on which two random fields are
-        both zero."""
+        """The share of vessel tissue at each point: vessels wind along the lines on which two random fields are zero."""
         first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
         return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
 
-    def _lung(self, canvas: Canvas[Contrast]) -> np.ndarray:
+    def _lung(self, canvas: Canvas) -> np.ndarray:
         """Signal of the lung with its vessels, which are thick near the hilum and vanish towards the ribs."""
         at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
         x, y, _ = at
@@ -192,7 +176,7 @@ class Body:
         ground = contrast.lung * (1.3 - y * np.float32(0.01) + 0.4 * grain)
         return ground + (np.float32(0.8 * contrast.blood) - ground) * vessel
 
-    def _paint_abdomen(self, canvas: Canvas[Contrast], below: np.ndarray) -> None:
+    def _paint_abdomen(self, canvas: Canvas, below: np.ndarray) -> None:
         """Liver, stomach, spleen, kidneys and bowel, in fat."""
         at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
         x, y, z = at
@@ -200,10 +184,8 @@ class Body:
         streaks = np.clip(1.2 * coarse + 1.3 * self.texture(x, y, z, 15, 9) - 1.4, 0, 1)
         canvas.paint(below, tissue + (contrast.fat * 0.8 - tissue) * streaks)
 
-        kidneys = np.maximum(
-            ellipsoid(at, (-52, -50, -128), (25, 25, 48)), ellipsoid(at, (54, -50, -138), (25, 25, 48))
-        )
-        kidneys = kidneys + 1.5 * coarse
+        kidneys = (ellipsoid(at, centre, (25, 25, 48)) for centre in ((-52, -50, -128), (54, -50, -138)))
+        kidneys = np.maximum(*kidneys) + 1.5 * coarse
         canvas.paint(np.minimum(kidneys + 6, below), contrast.fat * 0.9)
         canvas.paint(np.minimum(kidneys, below), contrast.kidney * (1 + 0.15 * grain))
 
@@ -228,7 +210,7 @@ class Body:
         cava = cylinder((x, y), (25 + 0.03 * z, -20), (13, 10))
         canvas.paint(np.minimum(cava, below + 14), 0.85 * contrast.blood * (1 + 0.05 * grain))
 
-    def _paint_mediastinum(self, canvas: Canvas[Contrast]) -> None:
+    def _paint_mediastinum(self, canvas: Canvas) -> None:
         """Fat and soft tissue between the lungs, above the heart and around the great vessels."""
         grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
         x, y, z = canvas.at
@@ -247,7 +229,7 @@ class Body:
         canvas.paint(np.minimum(sternum + 1.5, z + 75), 0.04)
         canvas.paint(np.minimum(sternum, z + 75), contrast.marrow * 1.6 * (1 + 0.2 * grain))
 
-    def _paint_spine(self, canvas: Canvas[Contrast]) -> None:
+    def _paint_spine(self, canvas: Canvas) -> None:
         """Paint vertebrae with discs, the canal with its fluid and cord, and the muscles of the back."""
         grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
         x, y, z = canvas.at

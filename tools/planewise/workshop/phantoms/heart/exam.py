@@ -1,16 +1,27 @@
-"""One phantom exam: a patient, a scanner, and planes prescribed as a technologist does, including typical errors."""
+"""One phantom exam: a patient, a scanner, planes prescribed as a technologist does, including typical errors, and the files:
+DICOM series of one slice through the cycle, or volumes with masks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from planewise.workshop.phantoms.files import Scanned
+from planewise.workshop.phantoms.files import (
+    DicomFile,
+    Identity,
+    NiftiFile,
+    Scanned,
+    image_dataset,
+    number,
+    set_geometry,
+)
 from planewise.workshop.phantoms.heart.body import Body
 from planewise.workshop.phantoms.heart.heart import REACH, Chambers, Heart
 from planewise.workshop.phantoms.heart.population import GROUPS, Patient, Population, Scanner
-from planewise.workshop.phantoms.imaging import (
+from planewise.workshop.phantoms.painting import (
     SHEETS,
     ImagePose,
     blurred,
@@ -37,46 +48,37 @@ def true_planes(heart: Heart) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     Returns:
         Maps each view to the origin and the unit normal of its plane, RAS+, mm.
     """
-    axis, septum = heart.axes[2], heart.axes[0]
+    septum, inferior, axis = heart.axes
     turn = heart.shape.right_angle
-    # the normal of a plane through the long axis is rotated by 90 degrees from the plane's own angle
-    normals = {
-        view: -np.sin(angle) * heart.axes[0] + np.cos(angle) * heart.axes[1]
-        for view, angle in (("4ch", turn), ("3ch", turn - VIEW_STEP), ("2ch", -np.pi / 2))
-    }
-    planes = {view: (heart.centre, normal) for view, normal in normals.items()}
-    planes["sax"] = (heart.centre, axis)
+    planes = {"sax": (heart.centre, axis)}
+    for view, angle in (("2ch", -np.pi / 2), ("4ch", turn), ("3ch", turn - VIEW_STEP)):
+        # the normal of a plane through the long axis is rotated by 90 degrees from the plane's own angle
+        planes[view] = (heart.centre, -np.sin(angle) * septum + np.cos(angle) * inferior)
     depth = heart.shape.radius + heart.patient.wall + 0.45 * heart.shape.right_depth
     # the right ventricle's own axis leans towards the left ventricle's apex
-    lean = rotation(heart.axes[1], np.radians(14.0))
-    planes["rv_2ch"] = (heart.to_patient([depth, 0, -5]), lean @ septum)
-    outflow = heart.to_patient([0.7 * depth, -0.8 * depth, -heart.shape.basal_length])
+    planes["rv_2ch"] = (heart.to_patient([depth, 0, -5]), rotation(inferior, np.radians(14.0)) @ septum)
     sideways = np.array([1.0, 0.06, -0.13])
+    outflow = heart.to_patient([0.7 * depth, -0.8 * depth, -heart.shape.basal_length])
     planes["rvot"] = (outflow, sideways / np.linalg.norm(sideways))
     return planes
 
 
 def lay_planes(
-    heart: Heart,
-    population: Population,
-    rng: np.random.Generator,
-    distance: float,
+    heart: Heart, population: Population, rng: np.random.Generator, distance: float
 ) -> dict[str, list[ImagePose]]:
-    """Prescribe planes as a technologist does, with errors.
+    """Prescribe planes as a technologist does, with the errors of a population.
 
     Args:
         heart: the heart for which planes are prescribed.
-        population: the population, which determines the size of the errors.
+        population: determines the size of the errors.
         rng: generator of the errors.
         distance: distance between the centres of neighbouring short-axis slices, mm.
 
     Returns:
         Maps every view of `true_planes` to its poses: one for a long-axis view, and several from base to apex for ``sax``.
     """
-    planes = true_planes(heart)
     poses: dict[str, list[ImagePose]] = {}
-    for view in ("sax", "2ch", "4ch", "3ch", "rv_2ch", "rvot"):
-        origin, normal = planes[view]
+    for view, (origin, normal) in true_planes(heart).items():
         turn, tilt, tilt_towards, offset = rng.standard_normal(4)
         rotate, right, down = rng.standard_normal(3)
         upside_down = rng.random() < 0.5
@@ -102,12 +104,8 @@ def lay_planes(
             row, column = _long_axis_directions(normal, view, upside_down)
             origin = origin + population.offset_error * offset * normal
             origin = origin + (heart.centre - origin) - ((heart.centre - origin) @ normal) * normal
-        shift = population.image_shift * (right * row + down * column)
-        centre = origin + shift
-        if view == "sax":
-            poses[view] = _stack(heart, ImagePose(centre, row, column), distance, beyond)
-        else:
-            poses[view] = [ImagePose(centre, row, column)]
+        pose = ImagePose(origin + population.image_shift * (right * row + down * column), row, column)
+        poses[view] = _stack(heart, pose, distance, beyond) if view == "sax" else [pose]
     return poses
 
 
@@ -141,14 +139,16 @@ def _long_axis_directions(normal: np.ndarray, view: str, upside_down: bool) -> t
 
 @dataclass(frozen=True)
 class Exam(Scanned):
-    """A phantom exam. Its images are computed on request."""
+    """A phantom exam. Its images are computed on request.
+
+    ``poses`` maps each view to its poses; for ``sax``, they go from the base to the apex.
+    """
 
     seeds: tuple[int, ...]
     heart: Heart
     body: Body
     scanner: Scanner
     poses: dict[str, list[ImagePose]]
-    """Maps each view to its poses; for ``sax``, they go from the base to the apex"""
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: Population, group: str | None = None) -> Exam:
@@ -164,8 +164,7 @@ class Exam(Scanned):
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
         body = Body(streams[0], heart)
         scanner = Scanner.sample(streams[1], population)
-        poses = lay_planes(heart, population, streams[2], scanner.distance)
-        return cls(tuple(seeds), heart, body, scanner, poses)
+        return cls(tuple(seeds), heart, body, scanner, lay_planes(heart, population, streams[2], scanner.distance))
 
     @staticmethod
     def sample_organ(seeds: tuple[int, ...], population: Population, group: str | None = None) -> Heart:
@@ -189,58 +188,35 @@ class Exam(Scanned):
         """Index of the phase in which the left ventricle is smallest. The phase at index 0 is end-diastole."""
         return int(np.argmin([self.heart.volumes(phase)["lv"] for phase in self.phases]))
 
-    @property
-    def step(self) -> float:
-        """Time between the phases, s."""
-        return self.scanner.interval / self.scanner.phases / 1000
-
     def breath(self, stream: int) -> np.ndarray:
         """Displacement of the patient's chest in one breath-hold from its usual position: ``(3,)``, mm."""
         return self.rng(stream, 2).normal(0, self.scanner.breath) * np.array([0, 0.3, 1.0])
 
-    def images(
-        self,
-        pose: ImagePose,
-        stream: int,
-        phases: np.ndarray | None = None,
-        matrix: tuple[int, int] | None = None,
-        spacing: float | None = None,
-    ) -> np.ndarray:
+    def images(self, pose: ImagePose, stream: int, matrix: tuple[int, int] | None = None) -> np.ndarray:
         """Scan one slice through the cycle: pixel values of 12 bits, uint16, shape ``(P, rows, columns)``.
 
         Args:
             pose: pose of the slice.
             stream: number of the acquisition; each acquisition has its own noise and breath-hold.
-            phases: phases of the cycle; by default, all phases.
             matrix: columns and rows; the scanner's by default.
-            spacing: pixel spacing, mm; the scanner's by default.
         """
-        phases = self.phases if phases is None else phases
-        images = self.scan(pose.moved(-self.breath(stream)), phases, self.rng(stream), matrix, spacing)
+        images = self.scan(pose.moved(-self.breath(stream)), self.rng(stream), matrix)
         return np.clip(np.round(images), 0, 4095).astype(np.uint16)
 
-    def scan(
-        self,
-        pose: ImagePose,
-        phases: np.ndarray,
-        rng: np.random.Generator,
-        matrix: tuple[int, int] | None = None,
-        spacing: float | None = None,
-    ) -> np.ndarray:
+    def scan(self, pose: ImagePose, rng: np.random.Generator, matrix: tuple[int, int] | None = None) -> np.ndarray:
         """Scan one slice through the cycle: pixel values of 0 or more, float32, shape ``(P, rows, columns)``.
 
         Args:
             pose: pose of the slice, relative to the chest in this breath-hold.
-            phases, matrix, spacing: see `images`.
             rng: generator of the noise.
+            matrix: columns and rows; the scanner's by default.
         """
         scanner, heart, body = self.scanner, self.heart, self.body
-        spacing = spacing or scanner.spacing
-        points = image_points(pose, spacing, matrix or scanner.matrix, SHEETS * scanner.thickness)
+        points = image_points(pose, scanner.spacing, matrix or scanner.matrix, SHEETS * scanner.thickness)
         shape = points.shape[:3]
         points = points.reshape(-1, 3)
         columns = tuple(np.ascontiguousarray(points[:, axis]) for axis in range(3))
-        still, depth = body.paint(columns, scanner.contrast, spacing)
+        still, depth = body.paint(columns, scanner.contrast, scanner.spacing)
         # only these points can be reached by the beating heart
         local, reach = heart.to_local(points), REACH.astype(np.float32)
         near = ((local > reach[:, 0]) & (local < reach[:, 1])).all(axis=-1)
@@ -249,10 +225,10 @@ class Exam(Scanned):
         # the distance from the coil's elements varies from place to place
         uneven = body.texture(*(part[middle] for part in columns), 110, 10)
         coil = coil_shading(depth[middle], uneven, scanner.shading).reshape(shape[1:])
-        images = np.empty((len(phases), *shape[1:]), dtype=np.float32)
-        for image, phase in zip(images, phases, strict=True):
+        images = np.empty((scanner.phases, *shape[1:]), dtype=np.float32)
+        for image, phase in zip(images, self.phases, strict=True):
             moving = still[near]
-            chambers.paint(moving, float(phase), scanner.contrast, spacing)
+            chambers.paint(moving, float(phase), scanner.contrast, scanner.spacing)
             signal = still.copy()
             signal[near] = moving
             image[:] = blurred(signal.reshape(shape).mean(axis=0), scanner.blur) * coil
@@ -262,3 +238,126 @@ class Exam(Scanned):
         """Labels of a slice as acquired, uint8, shape ``(rows, columns)``. They are drawn in the slice's middle plane."""
         points = image_points(pose.moved(-self.breath(stream)), self.scanner.spacing, self.scanner.matrix)
         return self.heart.label(points[0], phase, self.scanner.whole_slices)
+
+
+# --- DICOM ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Series:
+    """One acquisition of one slice through the cycle."""
+
+    name: str  # in the header
+    number: int  # also determines the file's names, the noise, the breath-hold and the identifiers
+    pose: ImagePose
+    matrix: tuple[int, int]  # columns and rows
+
+
+def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> list[DicomFile]:
+    """The files of an exam: the short-axis stack with a series for each slice, 2ch and 4ch, and with the probability
+    ``extra_views`` 3ch, the right ventricle's two-chamber view, and its outflow tract."""
+    return [file for series in plan_series(exam, extra_views) for file in series_files(exam, series, identity)]
+
+
+def plan_series(exam: Exam, extra_views: float = 0.0) -> list[Series]:
+    """The series of an exam, in the order of their numbers."""
+    rng = exam.rng(3)
+    across = exam.scanner.matrix
+    upright = across[::-1]
+    number = int(rng.integers(2, 6))
+    planned = []
+    for view, matrix in (("2ch", upright), ("4ch", across)):
+        planned.append(Series(view, number, exam.poses[view][0], matrix))
+        number += int(rng.integers(1, 4))
+    order = exam.poses["sax"][:]
+    # most stacks are numbered from base to apex, but some begin at the apex, and some are interrupted and resumed
+    if rng.random() < 0.2:
+        order.reverse()
+    if rng.random() < 0.3:
+        cut = int(rng.integers(1, len(order)))
+        order = order[cut:] + order[:cut]
+    for pose in order:
+        planned.append(Series("sax", number, pose, across))
+        number += 1 + int(rng.random() < 0.1)
+    rng, number = exam.rng(4), planned[-1].number
+    if rng.random() < extra_views:
+        for view, neighbour in (("3ch", "4ch"), ("rv_2ch", "2ch"), ("rvot", "rvot")):
+            # technologists copy a protocol for the next view and forget to rename it
+            name = neighbour if rng.random() < 0.5 else view
+            number += int(rng.integers(1, 4))
+            planned.append(Series(name, number, exam.poses[view][0], upright))
+    return planned
+
+
+def series_files(exam: Exam, series: Series, identity: Identity) -> list[DicomFile]:
+    """Scan one series, and describe every phase as a single-frame MR image."""
+    scanner = exam.scanner
+    images = exam.images(series.pose, series.number, series.matrix)
+    # every series has its own breath-hold, with its own heart rate
+    interval = scanner.interval * exam.rng(series.number, 1).uniform(0.96, 1.04)
+    header = exam.series_header(identity, series.number, series.number, series.name, 0.8 * float(images.max()))
+    set_geometry(header, series.pose, scanner.spacing, images.shape[1:])
+    header.ImageType = ["ORIGINAL", "PRIMARY", "M", "RETRO", "NORM", "DIS2D"]
+    header.BodyPartExamined = "HEART"
+    header.PatientPosition = "HFS"
+    header.ScanningSequence = "GR"
+    header.ScanOptions = ["CG", "PER"]
+    header.SequenceName = "*tfi2d1_12"
+    header.SliceThickness = number(scanner.thickness)
+    header.SpacingBetweenSlices = number(scanner.distance)
+    header.RepetitionTime = number(scanner.interval / scanner.phases)
+    header.EchoTime = "1.4"
+    header.FlipAngle = "55"
+    header.NominalInterval = round(interval)
+    header.CardiacNumberOfImages = len(images)
+    folder = PurePosixPath("study") / f"{series.name}_{series.number}"
+    files = []
+    for rank, (pixels, phase) in enumerate(zip(images, exam.phases, strict=True)):
+        name = exam.uid("image", series.number, rank)
+        dataset = image_dataset(header, name, rank, 60 * series.number + rank, pixels)
+        dataset.TriggerTime = number(phase * interval)
+        files.append((folder / f"IM-{series.number:04d}-{rank + 1:04d}.dcm", dataset))
+    return files
+
+
+# --- NIfTI ---------------------------------------------------------------------------------------------------------------
+
+#: Acquisition number of each view's first slice; the numbers of further short-axis slices increase by one.
+VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
+
+
+def view_files(
+    exam: Exam, view: str, codes: Mapping[int, int] | None, cine: str, frame: str = "", mask: str = ""
+) -> list[NiftiFile]:
+    """The files of a view: its cine and, at end-diastole and end-systole, its frame and its mask.
+
+    Args:
+        exam: the exam to scan.
+        view: ``"sax"`` (from base to apex), ``"2ch"`` or ``"4ch"``.
+        codes: maps labels of `Heart.label` to labels of the data set; all others become background. Without codes, there is
+            only the cine.
+        cine: name of the cine's file, without its ending.
+        frame, mask: patterns for the names of the other files, with ``{0}`` for ED or ES and ``{1}`` for the number of the
+            frame, from 1.
+    """
+    slices = list(enumerate(exam.poses[view], start=VIEW_STREAMS[view]))
+    images = np.stack([exam.images(pose, stream) for stream, pose in slices])
+    volume, affine = images.transpose(3, 2, 0, 1).astype(np.int16), view_affine(exam, view)
+    files = [NiftiFile(f"{cine}.nii.gz", volume, affine, exam.scanner.interval / exam.scanner.phases / 1000)]
+    for phase, rank in (("ED", 0), ("ES", exam.end_systole)) if codes else ():
+        drawn = np.stack([exam.mask(pose, stream, exam.phases[rank]) for stream, pose in slices]).transpose(2, 1, 0)
+        table = np.zeros(256, dtype=np.uint8)
+        table[list(codes)] = list(codes.values())
+        for pattern, content in ((frame, volume[..., rank]), (mask, table[drawn])):
+            files.append(NiftiFile(f"{pattern.format(phase, rank + 1)}.nii.gz", content, affine))
+    return files
+
+
+def view_affine(exam: Exam, view: str) -> np.ndarray:
+    """The affine ``(4, 4)`` from voxel indices of a view's volume to patient space, RAS+, mm."""
+    poses, scanner = exam.poses[view], exam.scanner
+    affine = poses[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, scanner.thickness)
+    if len(poses) > 1:
+        # the direction from slice to slice may be along the images' normal or against it
+        affine[:3, 2] = poses[1].centre - poses[0].centre
+    return affine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -9,16 +10,17 @@ import numpy as np
 from planewise.workshop.phantoms.heart.population import UNLABELLED, Contrast, Patient, Population
 from planewise.workshop.phantoms.heart.shape import HeartShape, atria, left_of_septum
 from planewise.workshop.phantoms.heart.surfaces import Surfaces, enclosed_volume, locate
-from planewise.workshop.phantoms.imaging import rotation
-from planewise.workshop.phantoms.painting import Canvas, Texture, rounded, tube
+from planewise.workshop.phantoms.painting import Canvas, Texture, rotation, rounded, tube
 
 #: Axes of an average heart, RAS+: rows towards the septum, the inferior wall and the apex. They come from the two-chamber
 #: and short-axis planes of a real exam (`cardiac_cine_exam`).
 USUAL_AXES = np.array([[0.782, 0.621, -0.046], [0.356, -0.507, -0.783], [-0.48, 0.62, -0.62]])
-
 #: Position of the equator of an average left ventricle in the chest that `Body` builds, RAS+, mm.
 USUAL_CENTRE = np.array([-46.0, 12.0, 0.0])
 
+#: Contraction of the heart over the phases of the cycle: 0 at end-diastole, 1 at end-systole.
+PHASES = np.array([0.03, 0.09, 0.15, 0.21, 0.27, 0.32, 0.41, 0.47, 0.53, 0.60, 0.70, 0.82, 0.90, 0.97])
+SQUEEZE = np.array([0.0, 0.12, 0.42, 0.74, 0.95, 1.0, 1.0, 0.80, 0.46, 0.27, 0.22, 0.20, 0.08, 0.0])
 #: A phase of the cycle in which every heart is fully contracted.
 END_SYSTOLE = 0.37
 
@@ -27,25 +29,30 @@ LABELS = {"rv": 1, "myocardium": 2, "lv": 3}
 #: Label values of `Heart.label` for the atria.
 ATRIA = {"la": 4, "ra": 5}
 
+#: Box around all moving parts, in the heart's frame, mm: lower and upper ends along the axes towards septum, inferior
+#: wall and apex.
+REACH = np.array([[-56.0, 104.0], [-96.0, 72.0], [-112.0, 106.0]])
 
+
+@dataclass
 class Heart:
     """A beating heart at a position in patient space.
 
     The heart's own frame has its origin at the equator of the left ventricle, and its axes point towards septum,
-    inferior wall and apex.
+    inferior wall and apex. A phase of the cycle is in [0, 1).
 
     Args:
         patient: the patient.
         shape: anatomy of the heart.
         centre: point on the long axis at the left ventricle's equator, shape ``(3,)``, RAS+, mm.
-        axes: rows of unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+. Mirrored axes
-            (determinant -1) put the heart in the right chest.
+        axes: rows of unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+.
     """
 
-    def __init__(self, patient: Patient, shape: HeartShape, centre: np.ndarray, axes: np.ndarray) -> None:
-        self.patient, self.shape = patient, shape
-        self.centre, self.axes = np.asarray(centre, dtype=np.float64), np.asarray(axes, dtype=np.float64)
-        self._surfaces: dict[float, Surfaces] = {}
+    patient: Patient
+    shape: HeartShape
+    centre: np.ndarray
+    axes: np.ndarray
+    _surfaces: dict[float, Surfaces] = field(default_factory=dict, init=False)
 
     @classmethod
     def sample(
@@ -78,12 +85,10 @@ class Heart:
 
     def squeeze(self, phase: float) -> float:
         """Contraction of the heart at a phase of the cycle: 0 at end-diastole, 1 at end-systole."""
-        times = np.array([0.03, 0.09, 0.15, 0.21, 0.27, 0.32, 0.41, 0.47, 0.53, 0.60, 0.70, 0.82, 0.90, 0.97])
-        values = np.array([0.0, 0.12, 0.42, 0.74, 0.95, 1.0, 1.0, 0.80, 0.46, 0.27, 0.22, 0.20, 0.08, 0.0])
-        return float(np.interp(phase % 1.0, times, values))
+        return float(np.interp(phase % 1.0, PHASES, SQUEEZE))
 
     def surfaces(self, phase: float) -> Surfaces:
-        """The ventricles' surfaces at a phase of the cycle, in [0, 1)."""
+        """The ventricles' surfaces at a phase of the cycle."""
         squeeze = self.squeeze(phase)
         if squeeze not in self._surfaces:
             self._surfaces[squeeze] = self.shape.surfaces(squeeze)
@@ -94,7 +99,7 @@ class Heart:
 
         Args:
             points: shape ``(..., 3)``, RAS+, mm.
-            phase: phase of the cycle, in [0, 1).
+            phase: phase of the cycle.
             whole_slices: if above 0, the points are a slice, in which a ventricle is drawn entirely if at least this share
                 of its section is on its side of the valve plane, and otherwise not at all.
 
@@ -103,21 +108,22 @@ class Heart:
         """
         points = np.asarray(points, dtype=np.float32)
         where = locate(self.to_local(points.reshape(-1, 3)))
+        at = where.x, where.y, where.z
         surfaces = self.surfaces(phase)
-        endocardium, epicardium, right = surfaces.depths(where)[:3]
-        left_side = surfaces.left_base.height(where.x, where.y, where.z) > 0
-        right_side = surfaces.right_base.height(where.x, where.y, where.z) > 0
+        inside = {name: depth > 0 for name, depth in surfaces.depths(where).items()}
+        right = inside["right"] & ~inside["epicardium"]
+        left_side, right_side = surfaces.left_base.height(*at) > 0, surfaces.right_base.height(*at) > 0
         if whole_slices:
-            left_side = _whole(left_side, endocardium > 0, whole_slices)
-            right_side = _whole(right_side, (right > 0) & (epicardium <= 0), whole_slices)
+            left_side = _whole(left_side, inside["endocardium"], whole_slices)
+            right_side = _whole(right_side, right, whole_slices)
         labels = np.zeros(len(where.x), dtype=np.uint8)
         # atria are drawn up to the valve planes
-        left, right_atrium = atria(self.patient, self.shape, (where.x, where.y, where.z), self.squeeze(phase))
+        left_atrium, right_atrium = atria(self.patient, self.shape, at, self.squeeze(phase))
         labels[(right_atrium > 0) & ~right_side] = ATRIA["ra"]
-        labels[(left_of_septum(left, right_atrium) > 0) & ~left_side] = ATRIA["la"]
-        labels[(right > 0) & (epicardium <= 0) & right_side] = LABELS["rv"]
-        labels[(epicardium > 0) & left_side] = LABELS["myocardium"]
-        labels[(endocardium > 0) & left_side] = LABELS["lv"]
+        labels[(left_of_septum(left_atrium, right_atrium) > 0) & ~left_side] = ATRIA["la"]
+        labels[right & right_side] = LABELS["rv"]
+        labels[inside["epicardium"] & left_side] = LABELS["myocardium"]
+        labels[inside["endocardium"] & left_side] = LABELS["lv"]
         return labels.reshape(points.shape[:-1])
 
     def volumes(self, phase: float) -> dict[str, float]:
@@ -149,15 +155,8 @@ def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray
     return left @ right
 
 
-#: Box around all moving parts, in the heart's frame, mm: lower and upper ends along the axes towards septum, inferior
-#: wall and apex.
-REACH = np.array([[-56.0, 104.0], [-96.0, 72.0], [-112.0, 106.0]])
-
-
 class Chambers:
-    """Paint a heart at given points, one phase after another.
-
-    Values that are constant over the cycle (ray coordinates, grain) are computed only once.
+    """Paint a heart at given points, one phase after another. What is constant over the cycle is computed only once.
 
     Args:
         heart: the heart to paint.
@@ -179,7 +178,7 @@ class Chambers:
 
         Args:
             signal: the picture, shape ``(N,)``, float32, which is changed in place.
-            phase: phase of the cycle, in [0, 1).
+            phase: phase of the cycle.
             contrast: the scanner's tissues.
             edge: pixel size, mm.
         """
@@ -187,7 +186,7 @@ class Chambers:
         canvas = Canvas(signal, (where.x, where.y, where.z), self._grain, self._flow, contrast, edge)
         squeeze = self.heart.squeeze(phase)
         surfaces = self.heart.surfaces(phase)
-        depths = dict(zip(surfaces.names(), surfaces.depths(where), strict=True))
+        depths = surfaces.depths(where)
         left_side = surfaces.left_base.height(*canvas.at)
         right_side = surfaces.right_base.height(*canvas.at)
         # blood is brightest if it has just entered the slice, and dark if it swirls
@@ -222,7 +221,7 @@ class Chambers:
 
     def _paint_cavity(
         self,
-        canvas: Canvas[Contrast],
+        canvas: Canvas,
         depth: np.ndarray,
         rough: np.ndarray,
         side: np.ndarray,
@@ -239,18 +238,16 @@ class Chambers:
         canvas.paint(np.minimum(depth - rough, side), blood)
 
     def _paint_atria(
-        self, canvas: Canvas[Contrast], squeeze: float, blood: np.ndarray, right_blood: np.ndarray, muscle: np.ndarray
+        self, canvas: Canvas, squeeze: float, blood: np.ndarray, right_blood: np.ndarray, muscle: np.ndarray
     ) -> None:
         """Paint the atria and their walls, the left atrium over the right one; the septum between them remains."""
         left, right = atria(self.heart.patient, self.heart.shape, canvas.at, squeeze)
         left, right = left + 1.8 * self._flow, right + 1.8 * self._flow
-        canvas.paint(right + 1.8, muscle)
-        canvas.paint(right, right_blood)
-        left = left_of_septum(left, right)
-        canvas.paint(left + 1.8, muscle)
-        canvas.paint(left, blood)
+        for depth, inside in ((right, right_blood), (left_of_septum(left, right), blood)):
+            canvas.paint(depth + 1.8, muscle)
+            canvas.paint(depth, inside)
 
-    def _paint_roots(self, canvas: Canvas[Contrast], blood: np.ndarray, muscle: np.ndarray) -> None:
+    def _paint_roots(self, canvas: Canvas, blood: np.ndarray, muscle: np.ndarray) -> None:
         """Paint the ascending aorta and the pulmonary trunk, from the base of the ventricles to beyond the heart's box."""
         base = -self.heart.shape.basal_length
         rightwards, forwards, up = self.heart.axes.T
@@ -264,18 +261,14 @@ class Chambers:
             canvas.paint(depth + 1.6, muscle)
             canvas.paint(depth, blood)
 
-    def _paint_papillary(self, canvas: Canvas[Contrast], squeeze: float, base: float, muscle: np.ndarray) -> None:
+    def _paint_papillary(self, canvas: Canvas, squeeze: float, base: float, muscle: np.ndarray) -> None:
         """Paint the papillary muscles, which shorten, thicken and move inwards together with the wall."""
         shape = self.heart.shape
         narrow = 1 - 0.8 * shape.radial_shortening * squeeze
         long = shape.apical_length - base
         for angle, share, thickness in shape.papillary:
             out = np.array([np.cos(angle), np.sin(angle)]) * shape.radius * share * narrow
-            path = [
-                [*(0.86 * out), base + 0.34 * long],
-                [*out, base + 0.58 * long],
-                [*(0.88 * out), base + 0.84 * long],
-            ]
+            path = [[*(near * out), base + along * long] for near, along in ((0.86, 0.34), (1, 0.58), (0.88, 0.84))]
             wide = thickness * (1 + 0.15 * squeeze)
             depth = tube(canvas.at, np.array(path), np.array([0.6 * wide, wide, 1.1 * wide]))
             canvas.paint(depth + 1.2 * self._strands, muscle)

@@ -31,18 +31,14 @@ class Population(Settings):
 
     # form
     shape: float = setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
-
     right_taper: tuple[float, float] = setting(
-        (1.1, 1.1),
-        "power with which the right ventricle narrows towards the apex; below 1, it narrows only near the apex",
+        (1.1, 1.1), "power with which the right ventricle narrows towards the apex; below 1, only near the apex"
     )
-
     right_tilt: tuple[float, float] = setting(
         (0.28, 0.42), "slope of the right ventricle's base, which is higher in front, at the pulmonary valve"
     )
     right_end: tuple[float, float] = setting(
-        (66.0, 66.0),
-        "elevation above the equator at which the right ventricle ends on average, degrees; 90 is the apex",
+        (66.0, 66.0), "elevation above the equator at which the right ventricle ends, degrees; 90 is the apex"
     )
     right_dents: float = setting(0.0, "relative deviation of the right ventricle's free wall from a smooth form")
     apical_thinning: tuple[float, float] = setting(
@@ -54,10 +50,9 @@ class Population(Settings):
     # the reader
     whole_slices: float = setting(
         0.0,
-        "share of a ventricle's section that must be on its side of the valve plane for readers to draw the whole section, "
+        "share of a ventricle's section that must be on its side of the valve plane for readers to draw all of it, "
         "otherwise nothing, as in ACDC; 0: they draw up to the valve plane",
     )
-
     masks: int = setting(1, "ukbb's layout: 0 writes only cines, without masks and their frames")
 
     # the technologist
@@ -66,7 +61,7 @@ class Population(Settings):
     offset_error: float = setting(2.0, "displacement of long-axis planes along their normal, mm")
     coverage: tuple[float, float] = setting(
         (-0.3, 1.0),
-        "how far the stack extends beyond the mitral plane and the apex, in slice distances; negative if it ends before them",
+        "extent of the stack beyond the mitral plane and the apex, in slice distances; below 0, it ends before",
     )
 
     # scanner and scan
@@ -89,8 +84,7 @@ class Population(Settings):
     flow: tuple[float, float] = setting((1.0, 1.0), "factor on the unevenness of blood, dark where it swirls")
     strands: tuple[float, float] = setting((1.0, 1.0), "factor on the depth of the trabeculae in both ventricles")
     sponge: tuple[float, float] = setting(
-        (0.0, 0.0),
-        "thickness of the sponge of trabeculae along the ventricles' walls, which readers count as blood, mm",
+        (0.0, 0.0), "thickness of the sponge of trabeculae along the walls, which readers count as blood, mm"
     )
     sponge_blood: tuple[float, float] = setting((0.5, 0.5), "share of blood in that sponge")
     right_strands: tuple[float, float] = setting(
@@ -107,13 +101,10 @@ class Population(Settings):
 
     def demo(self) -> Population:
         """With twice the pixel spacing, five phases, and slices 10 mm apart, for a thirtieth of the work."""
+        low, high = self.spacing
+        slices = tuple(pair for pair in self.slices if sum(pair) == 10)
         return replace(
-            self,
-            spacing=(2 * self.spacing[0], 2 * self.spacing[1]),
-            field=(280.0, 330.0),
-            field_ratio=(0.85, 1.0),
-            slices=tuple(pair for pair in self.slices if sum(pair) == 10),
-            phases=5,
+            self, spacing=(2 * low, 2 * high), field=(280.0, 330.0), field_ratio=(0.85, 1.0), slices=slices, phases=5
         )
 
 
@@ -153,25 +144,21 @@ VOLUNTEERS = Population(
 
 @dataclass(frozen=True)
 class Group:
-    """Distribution of the hearts of one diagnosis. Pairs are mean and standard deviation.
+    """Distribution of the hearts of one diagnosis. Pairs are mean and standard deviation; ejection fractions outside their
+    range are set to its nearer end.
 
     The values follow published normal ranges of cine MRI and the inclusion rules of ACDC. Neighbouring groups overlap, so
     that the ten features of the classification forest separate them well, but not perfectly.
     """
 
-    lv_edv: tuple[float, float]
-    """End-diastolic volume of the left ventricle, ml per m2 of body surface."""
-    lv_ef: tuple[float, float]
-    """Ejection fraction of the left ventricle."""
+    lv_edv: tuple[float, float]  # end-diastolic volume of the left ventricle, ml per m2 of body surface
+    lv_ef: tuple[float, float]  # ejection fraction
     rv_edv: tuple[float, float]
     rv_ef: tuple[float, float]
-    wall: tuple[float, float]
-    """End-diastolic thickness of the left ventricle's wall, mm, away from any lesion."""
+    wall: tuple[float, float]  # end-diastolic thickness of the left ventricle's wall away from any lesion, mm
     lv_ef_range: tuple[float, float]
-    """Values outside this range are set to its nearer end."""
     rv_ef_range: tuple[float, float]
-    roundness: float = 1.0
-    """Width of the left ventricle relative to its volume; a value above 1 makes it rounder."""
+    roundness: float = 1.0  # width of the left ventricle relative to its volume; above 1, it is rounder
 
 
 GROUPS: dict[str, Group] = {
@@ -189,18 +176,13 @@ class Patient:
 
     group: str
     sex: str
-    height: float
-    """cm"""
-    weight: float
-    """kg"""
-    lv_edv: float
-    """ml"""
+    height: float  # cm
+    weight: float  # kg
+    lv_edv: float  # ml
     lv_ef: float
-    rv_edv: float
-    """ml"""
+    rv_edv: float  # ml
     rv_ef: float
-    wall: float
-    """mm, end-diastolic, away from any lesion"""
+    wall: float  # mm, end-diastolic, away from any lesion
 
     @property
     def body_surface(self) -> float:
@@ -218,23 +200,19 @@ class Patient:
         spread = GROUPS[group]
         male = rng.random() < 0.6
         height = np.clip(rng.normal(176, 7) if male else rng.normal(163, 6.5), 145, 202)
-        index = np.clip(rng.normal(26, 4), 18, 42)
-        weight = index * (height / 100) ** 2
-        surface = np.sqrt(height * weight / 3600)
+        weight = np.clip(rng.normal(26, 4), 18, 42) * (height / 100) ** 2
         # the volumes of the two ventricles are correlated, because both pump the same blood
         common = rng.standard_normal()
         lv_score, rv_score = 0.6 * common + 0.8 * rng.standard_normal(2)
-        sex_factor = 1.04 if male else 0.94
-        lv_edv = sex_factor * surface * max(spread.lv_edv[0] + spread.lv_edv[1] * lv_score, 45)
-        rv_edv = sex_factor * surface * max(spread.rv_edv[0] + spread.rv_edv[1] * rv_score, 45)
+        size = (1.04 if male else 0.94) * np.sqrt(height * weight / 3600)
         return cls(
             group=group,
             sex="M" if male else "F",
             height=float(np.round(height)),
             weight=float(np.round(weight)),
-            lv_edv=float(lv_edv),
+            lv_edv=float(size * max(spread.lv_edv[0] + spread.lv_edv[1] * lv_score, 45)),
             lv_ef=float(np.clip(rng.normal(*spread.lv_ef), *spread.lv_ef_range)),
-            rv_edv=float(rv_edv),
+            rv_edv=float(size * max(spread.rv_edv[0] + spread.rv_edv[1] * rv_score, 45)),
             rv_ef=float(np.clip(rng.normal(*spread.rv_ef), *spread.rv_ef_range)),
             wall=float(np.clip(rng.normal(*spread.wall) + (0.5 if male else -0.5), 5.5, 13)),
         )
@@ -249,19 +227,14 @@ class Contrast:
     real images.
     """
 
-    blood: float
     right_blood: float
-    right_strands: float
-    """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator, the share is 0.3 times
-    as large"""
-    flow: float
-    """Factor on the unevenness of blood"""
-    strands: float
-    """Factor on the depth of trabeculae"""
-    sponge: tuple[float, float]
-    """Thickness of the sponge of trabeculae in the left and in the right ventricle, mm"""
-    sponge_blood: float
-    """Share of blood in it"""
+    right_strands: (
+        float  # share of muscle in the strands at the right ventricle's apex; at the equator, 0.3 times as large
+    )
+    flow: float  # factor on the unevenness of blood
+    strands: float  # factor on the depth of trabeculae
+    sponge: tuple[float, float]  # thickness of the sponge of trabeculae in the left and in the right ventricle, mm
+    sponge_blood: float  # share of blood in it
     myocardium: float
     fat: float
     muscle: float
@@ -272,6 +245,7 @@ class Contrast:
     fluid: float
     kidney: float
     stomach: float
+    blood: float = 1.0
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: Population) -> Contrast:
@@ -282,7 +256,6 @@ class Contrast:
         # a separate generator, so that the draws for the other tissues stay the same
         right = rng.spawn(1)[0]
         return cls(
-            blood=1.0,
             right_blood=right.uniform(*population.right_blood),
             right_strands=right.uniform(*population.right_strands),
             flow=right.uniform(*population.flow),
@@ -310,30 +283,20 @@ _SMALLEST = 16
 class Scanner:
     """Scan settings of one exam."""
 
-    spacing: float
-    """mm, the same along rows and columns"""
-    matrix: tuple[int, int]
-    """Columns and rows of a short-axis image"""
-    thickness: float
-    gap: float
-    """mm between slices"""
+    spacing: float  # mm, the same along rows and columns
+    matrix: tuple[int, int]  # columns and rows of a short-axis image
+    thickness: float  # mm
+    gap: float  # mm between slices
     phases: int
-    interval: float
-    """Length of the heart's cycle, ms"""
-    noise: float
-    """Share of the blood's signal"""
+    interval: float  # length of the heart's cycle, ms
+    noise: float  # share of the blood's signal
     shading: float
-    blur: float
-    """Share of a pixel's signal that its neighbours receive"""
-    gain: float
-    """Pixel value of blood"""
-    field_strength: float
-    """tesla"""
-    breath: float
-    """Spread of the heart's height between breath-holds, mm"""
+    blur: float  # share of a pixel's signal that its neighbours receive
+    gain: float  # pixel value of blood
+    field_strength: float  # tesla
+    breath: float  # spread of the heart's height between breath-holds, mm
     contrast: Contrast
-    whole_slices: float = 0.0
-    """See `Population`"""
+    whole_slices: float  # see `Population`
 
     @property
     def distance(self) -> float:
@@ -342,7 +305,11 @@ class Scanner:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: Population) -> Scanner:
-        """Sample a scanner and its protocol from a population."""
+        """Sample a scanner and its protocol from a population.
+
+        Raises:
+            InputError: the population's pixels are too large for its field.
+        """
         spacing = round(rng.uniform(*population.spacing), 4)
         field = rng.uniform(*population.field)
         ratio = rng.uniform(*population.field_ratio)

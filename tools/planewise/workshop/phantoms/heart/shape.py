@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
 
-from planewise.workshop.phantoms.heart.population import GROUPS, UNLABELLED, Patient, Population
+from planewise.workshop.phantoms.heart.population import GROUPS, Patient, Population
 from planewise.workshop.phantoms.heart.surfaces import (
     ANGLES,
     APICAL,
@@ -20,6 +21,9 @@ from planewise.workshop.phantoms.heart.surfaces import (
     enclosed_volume,
 )
 from planewise.workshop.phantoms.painting import Coordinates, ellipsoid
+
+#: Thickness of the right ventricle's free wall, mm.
+RIGHT_WALL = 3.0
 
 
 def _wrap(angle: np.ndarray) -> np.ndarray:
@@ -98,71 +102,44 @@ def right_form(rng: np.random.Generator, angle: float, end: float, spread: float
 
 
 def fat(rng: np.random.Generator, patient: Patient) -> np.ndarray:
-    """Thickness of the fat around the heart, as a table, mm. Most fat is over the right ventricle and in the grooves."""
+    """Thickness of the fat around the heart, as a table, mm. Most fat is over the right ventricle and in the grooves; it is
+    negative where there is no fat, so that no thin rim of fat appears."""
     amount = np.clip(rng.normal(3.0 + 0.16 * (patient.body_mass_index - 24), 0.9), 1.2, 7)
     over_right = 0.7 * _bump(np.radians(20), np.radians(70)) + 0.8 * _bump(np.radians(-75), np.radians(25))
     grooves = 1.2 * np.clip(-LEVEL - 0.15, 0, 1)[:, None]
     return amount * (over_right + grooves + 0.6 * harmonics(rng, range(1, 5), 0.5)) - 0.5
 
 
-#: Thickness of the right ventricle's free wall, mm.
-RIGHT_WALL = 3.0
-
-
 @dataclass(frozen=True)
 class HeartShape:
-    """The properties in which hearts differ. The axes of tables are `LEVEL` and `PHI`; angles around the long axis are in
-    radians."""
+    """The properties in which hearts differ: lengths in mm at end-diastole, tables with the axes `LEVEL` and `PHI`, and
+    angles around the long axis in radians. A contraction (``squeeze``) is 0 at end-diastole and 1 at end-systole."""
 
-    radius: float
-    """Radius of the left ventricle at the equator, end-diastole, mm"""
-    apical_length: float
-    """Distance from the equator to the tip of the cavity, mm"""
-    basal_length: float
-    """Distance from the equator to the mitral plane, mm"""
-    wall: np.ndarray
-    """End-diastolic wall thickness, mm"""
-    strength: np.ndarray
-    """Contraction of each part of the wall; 1 is normal, 0 an infarct"""
-    dents: np.ndarray
-    """Relative deviation of the left ventricle from a smooth egg"""
-    right_depth: float
-    """Depth of the right ventricle in front of the septum, end-diastole, mm"""
-    right_angle: float
-    """Deepest point of the right ventricle near the apex, through which the four-chamber plane passes"""
-    right_form: np.ndarray
-    """Depth of the right ventricle as a share of `right_depth`"""
-    fat: np.ndarray
-    """Thickness of the fat around the heart, mm; negative if there is no fat, so that no thin rim of fat appears"""
-    left_tilt: tuple[float, float]
-    """Slopes of the mitral plane towards septum and inferior wall"""
-    right_tilt: float
-    """Slope of the right ventricle's base, which is higher in front, at the pulmonary valve"""
-    left_descent: float
-    """Movement of the mitral plane towards the apex in systole, mm"""
-    right_descent: float
-    """Movement of the tricuspid plane, mm"""
-    radial_shortening: float
-    """Relative radial shortening of the left ventricle at end-systole, for a wall with normal contraction"""
-    right_shortening: float
-    """Relative loss of depth of the right ventricle at end-systole"""
-    papillary: np.ndarray
-    """Papillary muscles: rows of angle, share of the radius, and thickness (mm)"""
+    radius: float  # of the left ventricle at the equator
+    apical_length: float  # from the equator to the tip of the cavity
+    basal_length: float  # from the equator to the mitral plane
+    wall: np.ndarray  # wall thickness
+    strength: np.ndarray  # contraction of each part of the wall; 1 is normal, 0 an infarct
+    dents: np.ndarray  # relative deviation of the left ventricle from a smooth egg
+    right_depth: float  # depth of the right ventricle in front of the septum
+    right_angle: (
+        float  # of the right ventricle's deepest point near the apex, through which the four-chamber plane passes
+    )
+    right_form: np.ndarray  # depth of the right ventricle as a share of `right_depth`
+    fat: np.ndarray  # thickness of the fat around the heart, see `fat`
+    left_tilt: tuple[float, float]  # slopes of the mitral plane towards septum and inferior wall
+    right_tilt: float  # slope of the right ventricle's base, which is higher in front, at the pulmonary valve
+    left_descent: float  # movement of the mitral plane towards the apex in systole
+    right_descent: float  # movement of the tricuspid plane
+    radial_shortening: (
+        float  # relative shortening of the left ventricle at end-systole, for a wall that contracts normally
+    )
+    right_shortening: float  # relative loss of depth of the right ventricle at end-systole
+    papillary: np.ndarray  # rows of angle, share of the radius, and thickness
 
     @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        patient: Patient,
-        population: Population = UNLABELLED,
-    ) -> HeartShape:
-        """Sample a shape with the patient's volumes and ejection fractions.
-
-        Args:
-            rng: generator, which is used in a fixed order.
-            patient: the patient, with group, volumes and wall thickness.
-            population: how shapes vary.
-        """
+    def sample(cls, rng: np.random.Generator, patient: Patient, population: Population) -> HeartShape:
+        """Sample a shape with the patient's volumes, ejection fractions and wall; the population says how shapes vary."""
         # a separate generator, so that the draws for the rest of the shape stay the same
         own = rng.spawn(1)[0]
         taper = own.uniform(*population.right_taper)
@@ -182,6 +159,11 @@ class HeartShape:
             wall = wall * (1 - 0.45 * infarct)
             strength = strength * (1 - infarct * rng.uniform(0.85, 1.1))
         angle = np.radians(rng.normal(30, 5 * spread))
+
+        def muscle(angle: float) -> list[float]:
+            turned = np.radians(rng.normal(angle, 9 * spread))
+            return [turned, rng.uniform(0.68, 0.80), rng.uniform(*population.papillary)]
+
         shape = cls(
             radius=25.0,
             apical_length=length - basal,
@@ -200,21 +182,12 @@ class HeartShape:
             right_descent=6 + 27 * patient.rv_ef,
             radial_shortening=0.3,
             right_shortening=0.3,
-            papillary=np.array(
-                [
-                    [
-                        np.radians(rng.normal(angle, 9 * spread)),
-                        rng.uniform(0.68, 0.80),
-                        rng.uniform(*population.papillary),
-                    ]
-                    for angle in (-128, 118)
-                ]
-            ),
+            papillary=np.array([muscle(-128), muscle(118)]),
         )
         return _with_volumes(shape, patient)
 
     def left_base(self, squeeze: float) -> BasePlane:
-        """The mitral plane at a contraction between 0 (end-diastole) and 1 (end-systole)."""
+        """The mitral plane at a contraction."""
         return BasePlane(-self.basal_length + self.left_descent * squeeze, *self.left_tilt)
 
     def right_base(self, squeeze: float) -> BasePlane:
@@ -245,20 +218,18 @@ class HeartShape:
         return self.wall * (1 + (_root(surplus, 0.6, 4.0) - 1) * share)
 
     def surfaces(self, squeeze: float) -> Surfaces:
-        """All surfaces at a contraction between 0 (end-diastole) and 1 (end-systole)."""
+        """All surfaces at a contraction."""
         endocardium = self.endocardium(squeeze)
         epicardium = endocardium + self.thickness(squeeze)
         right = self.right_wall(squeeze, epicardium)
         there = self.right_form > 0
         outer = np.maximum(right + np.where(there, RIGHT_WALL + 1.2 * squeeze, 0), epicardium)
         outline = smooth_around(outer) + self.fat
-        return Surfaces(
-            endocardium, epicardium, right, outer, outline, self.left_base(squeeze), self.right_base(squeeze)
-        )
+        bases = self.left_base(squeeze), self.right_base(squeeze)
+        return Surfaces(endocardium, epicardium, right, outer, outline, *bases)
 
     def right_wall(self, squeeze: float, epicardium: np.ndarray) -> np.ndarray:
-        """Inner surface of the right ventricle's free wall, as a table, mm. Outside the right ventricle, the surface is
-        the epicardium."""
+        """Inner surface of the right ventricle's free wall, as a table, mm; outside the right ventricle, the epicardium."""
         resting = self.endocardium(0) + self.wall
         depth = self.right_depth * (1 - self.right_shortening * squeeze) * self.right_form
         # the septum thickens into the right ventricle, and the free wall partly follows the left ventricle
@@ -269,32 +240,30 @@ class HeartShape:
 def _with_volumes(shape: HeartShape, patient: Patient) -> HeartShape:
     """Scale the shape so that `enclosed_volume` returns the patient's volumes at end-diastole and end-systole."""
 
-    def left(squeeze: float, **values: float) -> float:
-        trial = replace(shape, **values)
+    def left(trial: HeartShape, squeeze: float) -> float:
         return enclosed_volume(trial.endocardium(squeeze), 0.0, trial.left_base(squeeze), steps=6)
 
-    def right(squeeze: float, epicardium: np.ndarray, **values: float) -> float:
-        trial = replace(shape, **values)
-        return enclosed_volume(trial.right_wall(squeeze, epicardium), epicardium, trial.right_base(squeeze), steps=6)
+    def right(trial: HeartShape, squeeze: float) -> float:
+        return enclosed_volume(trial.right_wall(squeeze, outside), outside, trial.right_base(squeeze), steps=6)
 
-    radius = _root(lambda value: left(0, radius=value) - patient.lv_edv, 8, 70)
-    shape = replace(shape, radius=radius)
-    wanted = patient.lv_edv * (1 - patient.lv_ef)
-    shortening = _root(lambda value: wanted - left(1, radial_shortening=value), 0.0, 0.85)
-    shape = replace(shape, radial_shortening=shortening)
+    def fitted(
+        name: str, volume: Callable[[HeartShape, float], float], squeeze: int, wanted: float, low: float, high: float
+    ) -> HeartShape:
+        # a ventricle grows with its size, and shrinks with its shortening
+        sign = -1 if squeeze else 1
+        found = _root(lambda value: sign * (volume(replace(shape, **{name: value}), squeeze) - wanted), low, high)
+        return replace(shape, **{name: found})
 
-    relaxed = shape.endocardium(0) + shape.wall
-    depth = _root(lambda value: right(0, relaxed, right_depth=value) - patient.rv_edv, 3, 140)
-    shape = replace(shape, right_depth=depth)
-    contracted = shape.endocardium(1) + shape.thickness(1)
-    wanted = patient.rv_edv * (1 - patient.rv_ef)
-    shortening = _root(lambda value: wanted - right(1, contracted, right_shortening=value), -0.4, 0.9)
-    return replace(shape, right_shortening=shortening)
+    shape = fitted("radius", left, 0, patient.lv_edv, 8, 70)
+    shape = fitted("radial_shortening", left, 1, patient.lv_edv * (1 - patient.lv_ef), 0.0, 0.85)
+    outside = shape.endocardium(0) + shape.wall
+    shape = fitted("right_depth", right, 0, patient.rv_edv, 3, 140)
+    outside = shape.endocardium(1) + shape.thickness(1)
+    return fitted("right_shortening", right, 1, patient.rv_edv * (1 - patient.rv_ef), -0.4, 0.9)
 
 
-def _root(excess, low: float, high: float) -> float:
-    """The zero of an increasing function in an interval; if the interval contains no zero, the end of the interval that
-    is nearer to the zero."""
+def _root(excess: Callable[[float], float], low: float, high: float) -> float:
+    """The zero of an increasing function in an interval; if it contains none, the end that is nearer to the zero."""
     if excess(low) >= 0:
         return low
     if excess(high) <= 0:
@@ -303,16 +272,10 @@ def _root(excess, low: float, high: float) -> float:
 
 
 def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) -> tuple[np.ndarray, np.ndarray]:
-    """Depths inside the left and the right atrium, mm, positive inside.
+    """Depths inside the left and the right atrium, mm, positive inside, at points in the heart's frame.
 
     The roofs do not move and the floors follow the valve planes, so the atria fill when the ventricles empty. The floors
     extend beyond the valve planes, where the ventricles are painted over them. The two atria overlap at the septum.
-
-    Args:
-        patient: the patient, whose size determines the size of the atria.
-        shape: shape of the heart.
-        at: points in the heart's frame, mm, float32.
-        squeeze: contraction of the ventricles, 0 at end-diastole and 1 at end-systole.
     """
     size = (patient.body_surface / 1.9) ** 0.5
     left_floor, left_roof = shape.left_base(squeeze).level + 6, -shape.basal_length - 50 * size

@@ -28,24 +28,18 @@ APICAL = LEVEL > 0
 
 @dataclass(frozen=True)
 class Location:
-    """Points in the heart's ray coordinates, which are computed once and used in every phase.
+    """Points in the heart's ray coordinates, which are computed once and used in every phase: ``(N,)``, float32, mm.
 
     The basal half uses cylindrical coordinates about the long axis, and the apical half uses spherical coordinates about
     the centre. They agree at the equator, so a single table can describe any surface that each ray meets once.
     """
 
-    x: np.ndarray
-    """Distance from the long axis towards the septum, mm, shape ``(N,)``, float32, like the following"""
-    y: np.ndarray
-    """Distance from the long axis towards the inferior wall, mm"""
-    z: np.ndarray
-    """Distance from the equator towards the apex, mm"""
-    ray: np.ndarray
-    """Distance along the ray, from the axis (basal) or from the centre (apical), mm"""
-    corners: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-    """Flat table indices of the four entries around each point, int32"""
-    weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-    """Their bilinear weights, float32, shape ``(N, 1)``"""
+    x: np.ndarray  # distance from the long axis towards the septum
+    y: np.ndarray  # distance from the long axis towards the inferior wall
+    z: np.ndarray  # distance from the equator towards the apex
+    ray: np.ndarray  # distance along the ray, from the axis (basal) or from the centre (apical)
+    corners: tuple[np.ndarray, ...]  # flat table indices of the four entries around each point, int32
+    weights: tuple[np.ndarray, ...]  # their bilinear weights, (N, 1)
 
 
 def locate(local: np.ndarray) -> Location:
@@ -60,17 +54,18 @@ def locate(local: np.ndarray) -> Location:
     row_index, column_index = row.astype(np.int32), column.astype(np.int32)
     # float32 minus int32 would be float64
     row_part, column_part = row - row_index.astype(np.float32), column - column_index.astype(np.float32)
-    column_index %= ANGLES
-    next_column = (column_index + 1) % ANGLES
+    columns = (column_index % ANGLES, (column_index + 1) % ANGLES)
     first = row_index * ANGLES
-    corners = (first + column_index, first + next_column, first + ANGLES + column_index, first + ANGLES + next_column)
-    weights = (
-        ((1 - row_part) * (1 - column_part))[:, None],
-        ((1 - row_part) * column_part)[:, None],
-        (row_part * (1 - column_part))[:, None],
-        (row_part * column_part)[:, None],
-    )
-    return Location(x, y, z, ray, corners, weights)
+    corners = tuple(start + each for start in (first, first + ANGLES) for each in columns)
+    shares = ((row, column) for row in (1 - row_part, row_part) for column in (1 - column_part, column_part))
+    return Location(x, y, z, ray, corners, tuple((row * column)[:, None] for row, column in shares))
+
+
+def nodes(reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, y and z of a table's nodes in the heart's frame, mm, each of the shape of ``reach``."""
+    across = reach * np.cos(ELEVATION)[:, None]
+    along = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
+    return across * np.cos(PHI), across * np.sin(PHI), along
 
 
 @dataclass(frozen=True)
@@ -90,53 +85,31 @@ class BasePlane:
 class Surfaces:
     """All surfaces of the ventricles at one instant. Tables are ``(2 HALF + 1, ANGLES)``, and contain mm along the ray."""
 
-    endocardium: np.ndarray
-    """Inner surface of the left ventricle, without papillary muscles and trabeculae."""
-    epicardium: np.ndarray
-    """Outer surface of the left ventricle; also the right ventricle's septal wall."""
-    right: np.ndarray
-    """Inner surface of the right ventricle's free wall; equals the epicardium if there is no right ventricle."""
-    right_wall: np.ndarray
-    """Outer surface of the right ventricle's free wall."""
-    outline: np.ndarray
-    """Outer surface of the fat around both ventricles."""
+    endocardium: np.ndarray  # inner surface of the left ventricle, without papillary muscles and trabeculae
+    epicardium: np.ndarray  # outer surface of the left ventricle; also the right ventricle's septal wall
+    right: (
+        np.ndarray
+    )  # inner surface of the right ventricle's free wall; the epicardium where there is no right ventricle
+    right_wall: np.ndarray  # outer surface of the right ventricle's free wall
+    outline: np.ndarray  # outer surface of the fat around both ventricles
     left_base: BasePlane
     right_base: BasePlane
 
-    def names(self) -> tuple[str, ...]:
-        """The names of the surfaces, in the order of `depths`."""
-        return ("endocardium", "epicardium", "right", "right_wall", "outline")
-
-    def points(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The nodes of a surface in the heart's frame: x, y and z, each with shape ``(2 HALF + 1, ANGLES)``, mm."""
-        reach = getattr(self, name)
-        across = reach * np.cos(ELEVATION)[:, None]
-        along = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
-        return across * np.cos(PHI), across * np.sin(PHI), along
-
-    def depths(self, where: Location) -> np.ndarray:
-        """Depth of points inside each surface.
-
-        Returns:
-            Approximate distance from each surface, mm, positive inside, shape ``(5, N)`` in the order of `names`.
-        """
-        tables = np.stack([getattr(self, name) for name in self.names()], axis=-1).astype(np.float32)
-        stacked = np.concatenate([tables, _obliquity(tables)], axis=-1).reshape(-1, 2 * tables.shape[-1])
+    def depths(self, where: Location) -> dict[str, np.ndarray]:
+        """Approximate depth of points inside each surface, by its name: mm, positive inside, shape ``(N,)``."""
+        names = ("endocardium", "epicardium", "right", "right_wall", "outline")
+        tables = np.stack([getattr(self, name) for name in names], axis=-1).astype(np.float32)
+        stacked = np.concatenate([tables, _obliquity(tables)], axis=-1).reshape(-1, 2 * len(names))
         values = stacked.take(where.corners[0], axis=0) * where.weights[0]
         for corner, weight in zip(where.corners[1:], where.weights[1:], strict=True):
             values += stacked.take(corner, axis=0) * weight
         values = values.T
-        count = tables.shape[-1]
-        return (values[:count] - where.ray) * values[count:]
+        return dict(zip(names, (values[: len(names)] - where.ray) * values[len(names) :], strict=True))
 
 
 def _obliquity(tables: np.ndarray) -> np.ndarray:
     """Cosine of the angle between the ray and the surface's normal, which converts a distance along the ray to a distance
-    from the surface.
-
-    Args:
-        tables: shape ``(2 HALF + 1, ANGLES, K)``, mm.
-    """
+    from the surface; tables of mm, ``(2 HALF + 1, ANGLES, K)``."""
     step = 2 * np.pi / ANGLES
     around = (np.roll(tables, -1, axis=1) - np.roll(tables, 1, axis=1)) / (2 * step)
     along = np.gradient(tables, axis=0)
@@ -159,12 +132,9 @@ def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlan
     inner = np.minimum(np.broadcast_to(inner, outer.shape), outer)
     parts = (np.arange(steps) + 0.5) / steps
     reach = inner + (outer - inner) * parts[:, None, None]
-    across = reach * np.cos(ELEVATION)[:, None]
-    x, y = across * np.cos(PHI), across * np.sin(PHI)
-    z = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
     row_depth = BASAL_REACH / HALF
     # each row represents a slab around it, one row thick, and the base plane cuts some slabs
-    inside = np.clip(base.height(x, y, z) / row_depth + 0.5, 0, 1)
+    inside = np.clip(base.height(*nodes(reach)) / row_depth + 0.5, 0, 1)
     cylinder = reach * row_depth
     sphere = reach**2 * np.cos(ELEVATION)[:, None] * (np.pi / 2 / HALF)
     element = np.where(APICAL[:, None], sphere, cylinder)

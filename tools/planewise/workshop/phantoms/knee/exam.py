@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
-from pydicom.dataset import Dataset
 
 from planewise.workshop.phantoms.files import (
     DicomFile,
@@ -14,57 +13,48 @@ from planewise.workshop.phantoms.files import (
     Scanned,
     image_dataset,
     number,
-    series_header,
     set_geometry,
-    uid,
 )
-from planewise.workshop.phantoms.imaging import (
+from planewise.workshop.phantoms.knee.knee import EPICONDYLE, Findings, Knee, dealt_kind
+from planewise.workshop.phantoms.knee.leg import Leg
+from planewise.workshop.phantoms.knee.population import KneePatient, KneePopulation, KneeScanner, Protocol
+from planewise.workshop.phantoms.painting import (
     SHEETS,
     ImagePose,
     blurred,
     coil_shading,
     image_points,
-    localizer_poses,
     magnitude,
     rotation,
 )
-from planewise.workshop.phantoms.knee.knee import EPICONDYLE, Findings, Knee, dealt_kind
-from planewise.workshop.phantoms.knee.leg import Leg
-from planewise.workshop.phantoms.knee.population import KneePatient, KneePopulation, KneeScanner, Protocol
 
 #: Rotation of a sagittal stack that follows the anterior cruciate ligament, radians.
 OBLIQUE = np.radians(10.0)
 
 
 def true_planes(knee: Knee) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The planes that follow from the anatomy (Zhang 2024, section 5.1.2).
+    """The planes that follow from the anatomy (Zhang 2024, section 5.1.2), all through the middle of the joint.
 
     - ``axial``: perpendicular to the common middle line of femur and tibia;
     - ``coronal``: parallel to this line and to the line along the backs of the condyles;
     - ``sagittal``: perpendicular to the line along the backs of the condyles.
-
-    All planes pass through the middle of the joint.
 
     Returns:
         Maps each view to the origin and the unit normal of its plane, RAS+, mm.
     """
     middle = knee.to_patient(knee.landmarks["middle"])
     up, across = knee.middle_line, knee.condylar_line
-    ahead = np.cross(up, across)
-    return {"sagittal": (middle, across), "coronal": (middle, ahead), "axial": (middle, up)}
+    return {"sagittal": (middle, across), "coronal": (middle, np.cross(up, across)), "axial": (middle, up)}
 
 
 def lay_stacks(
-    knee: Knee,
-    population: KneePopulation,
-    rng: np.random.Generator,
-    protocols: dict[str, Protocol],
+    knee: Knee, population: KneePopulation, rng: np.random.Generator, protocols: dict[str, Protocol]
 ) -> dict[str, list[ImagePose]]:
-    """Prescribe stacks as a technologist does, with errors.
+    """Prescribe stacks as a technologist does, with the errors of a population.
 
     Args:
         knee: the knee for which stacks are prescribed.
-        population: the population, which determines the size of the errors.
+        population: determines the size of the errors.
         rng: generator of the errors.
         protocols: the scanner's protocols by name; ``sagittal_plain`` is prescribed like the other sagittal stack.
 
@@ -72,13 +62,11 @@ def lay_stacks(
         Maps the name of each stack to its poses. Sagittal stacks go from the patient's left to right, coronal stacks from
         front to back, and axial stacks from the feet up; each may also be in reverse order.
     """
-    planes = true_planes(knee)
     stacks = {}
     # to follow the ligament, the front of the stack rotates to the inner side
     outward = 1.0 if knee.patient.left else -1.0
     oblique = outward * OBLIQUE if rng.random() < population.oblique else 0.0
-    for view in ("sagittal", "coronal", "axial"):
-        middle, normal = planes[view]
+    for view, (middle, normal) in true_planes(knee).items():
         turn, tilt, tilt_towards, offset, rotate, right, down = rng.standard_normal(7)
         backwards = rng.random() < 0.3
         beyond = rng.uniform(*population.coverage, 2)
@@ -120,8 +108,7 @@ def _directions(normal: np.ndarray, view: str, turn: float) -> tuple[np.ndarray,
     column /= np.linalg.norm(column)
     row = np.cross(column, normal)
     row *= np.sign(row @ np.array(right))
-    about = np.cross(row, column)
-    spin = rotation(about, turn)
+    spin = rotation(np.cross(row, column), turn)
     return spin @ row, spin @ column
 
 
@@ -131,23 +118,20 @@ POINTS = 25_000
 
 @dataclass(frozen=True)
 class KneeExam(Scanned):
-    """A phantom exam. Its images are computed on request."""
+    """A phantom exam. Its images are computed on request.
+
+    ``poses`` maps the name of each of the scanner's protocols to the poses of its slices.
+    """
 
     seeds: tuple[int, ...]
     knee: Knee
     leg: Leg
     scanner: KneeScanner
     poses: dict[str, list[ImagePose]]
-    """Maps the name of each of the scanner's protocols to the poses of its slices"""
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: KneePopulation) -> KneeExam:
-        """Sample an exam.
-
-        Args:
-            seeds: numbers that identify the exam; the last is its number in the set.
-            population: the population to which the exam belongs.
-        """
+        """Sample an exam of a population; ``seeds`` identify it, and the last of them is its number in the set."""
         knee = cls.sample_organ(seeds, population)
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
         leg = Leg.sample(streams[0], knee)
@@ -172,13 +156,7 @@ class KneeExam(Scanned):
         return self.knee.findings
 
     def image(self, pose: ImagePose, protocol: Protocol, *stream: int) -> np.ndarray:
-        """Scan one slice: pixel values, float32, shape ``(rows, columns)``.
-
-        Args:
-            pose: pose of the slice.
-            protocol: sequence of the scan.
-            stream: numbers that identify the slice's noise.
-        """
+        """Scan one slice: pixel values, float32, shape ``(rows, columns)``. ``stream`` identifies the slice's noise."""
         scanner = self.scanner
         points = image_points(pose, protocol.spacing, protocol.matrix, SHEETS * protocol.thickness)
         edge = protocol.spacing / self.knee.shape.scale
@@ -197,73 +175,15 @@ class KneeExam(Scanned):
         image = blurred(signal, scanner.blur) * near
         return magnitude(image, scanner.noise, self.rng(*stream)) * np.float32(scanner.gain)
 
-    def volume(self, name: str, stream: int = 0) -> np.ndarray:
+    def volume(self, name: str) -> np.ndarray:
         """Scan a whole stack, given the name of its protocol: float32, shape ``(slices, rows, columns)``."""
         protocol = self.scanner.protocols[name]
-        return np.stack([self.image(pose, protocol, stream, rank) for rank, pose in enumerate(self.poses[name])])
+        return np.stack([self.image(pose, protocol, 0, rank) for rank, pose in enumerate(self.poses[name])])
 
 
 #: Ranges of repetition times and of echo times for each weighting, ms.
 TIMES = {"t2_fs": ((3200, 5200), (50, 76)), "pd_fs": ((2400, 3800), (27, 42)), "pd": ((2200, 3600), (24, 38)),
          "t1": ((480, 760), (9, 18))}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class KneeSeries:
-    """One scanned stack, and its description in the header."""
-
-    view: str
-    """True content: ``sagittal``, ``coronal``, ``axial``, ``localizer``"""
-    folder: str
-    description: str | None
-    """Series description; None leaves it out of the header"""
-    number: int
-    """Series number, which also determines the noise and the identifiers"""
-    poses: list[ImagePose]
-    protocol: Protocol
-
-
-def series_files(exam: KneeExam, series: KneeSeries, identity: Identity) -> list[DicomFile]:
-    """Scan one series, and describe every slice as a single-frame MR image."""
-    images = [
-        np.clip(np.round(exam.image(pose, series.protocol, series.number, rank)), 0, 4095).astype(np.uint16)
-        for rank, pose in enumerate(series.poses)
-    ]
-    brightest = float(np.percentile(images, 99.5))
-    header = series_header(exam, identity, series.number, series.number, series.description, brightest)
-    _describe_sequence(header, exam, series)
-    files = []
-    for rank, (pixels, pose) in enumerate(zip(images, series.poses, strict=True)):
-        name = uid(exam, "image", series.number, rank)
-        dataset = image_dataset(header, name, rank, 180 * series.number + rank, pixels)
-        set_geometry(dataset, pose, series.protocol.spacing, pixels.shape)
-        path = PurePosixPath(series.folder) / f"{rank + 1:04d}.dcm"
-        files.append(DicomFile(path, dataset, series.view))
-    return files
-
-
-def _describe_sequence(header: Dataset, exam: KneeExam, series: KneeSeries) -> None:
-    """Add the header values of a spin echo sequence, in place."""
-    protocol = series.protocol
-    rng = exam.rng(series.number, 3)
-    repetition, echo = (float(np.round(rng.uniform(*span))) for span in TIMES[protocol.weighting])
-    suppressed = protocol.weighting.endswith("_fs")
-    header.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
-    header.BodyPartExamined = "KNEE"
-    header.PatientPosition = "FFS" if exam.scanner.feet_first else "HFS"
-    header.Laterality = "L" if exam.patient.left else "R"
-    header.ScanningSequence = "SE"
-    # manufacturers write fat saturation in different ways
-    options = rng.choice(["FS", "SFS", "PFP\\FS"]) if suppressed else rng.choice(["", "PFP"])
-    header.ScanOptions = str(options).split("\\")
-    header.SequenceName = "*tse2d1_9" if protocol.weighting != "t1" else "*tse2d1_3"
-    header.SliceThickness = number(protocol.thickness)
-    header.SpacingBetweenSlices = number(protocol.distance)
-    header.RepetitionTime = number(repetition)
-    header.EchoTime = number(echo)
-    header.EchoTrainLength = 9 if protocol.weighting != "t1" else 3
-    header.FlipAngle = "150"
-
 
 #: Technologists' names for a view.
 VIEW_NAMES = {
@@ -284,64 +204,92 @@ WEIGHTING_NAMES = {
 POOR_NAMES = ("KNEE", "fse", "Series", "post motion", None)
 
 
-def study_files(
-    exam: KneeExam, identity: Identity, plain_sagittal: float = 0.0, localizer: float = 0.0, poor_names: float = 0.0
-) -> list[DicomFile]:
-    """The files of an exam: sagittal with fat suppression, coronal, axial, and optional series.
+@dataclass(frozen=True)
+class KneeSeries:
+    """One scanned stack, and its description in the header; None leaves it out."""
 
-    Args:
-        exam: the exam to scan.
-        identity: identity of the patient.
-        plain_sagittal: probability of a sagittal series without fat suppression.
-        localizer: probability of a localizer.
-        poor_names: probability that the description of a series does not name its plane.
-    """
-    planned = plan_series(exam, plain_sagittal, poor_names)
-    files = [file for series in planned for file in series_files(exam, series, identity)]
-    if exam.rng(5).random() < localizer:
-        files = series_files(exam, localizer_series(exam), identity) + files
-    return files
+    description: str | None
+    number: int  # also determines the noise and the identifiers
+    poses: list[ImagePose]
+    protocol: Protocol
 
 
-def plan_series(exam: KneeExam, plain_sagittal: float = 0.0, poor_names: float = 0.0) -> list[KneeSeries]:
+def study_files(exam: KneeExam, identity: Identity, population: KneePopulation) -> list[DicomFile]:
+    """The files of an exam: sagittal with fat suppression, coronal, axial, and the optional series of a population."""
+    return [file for series in plan_series(exam, population) for file in series_files(exam, series, identity)]
+
+
+def plan_series(exam: KneeExam, population: KneePopulation) -> list[KneeSeries]:
     """The series of an exam, in the order of their numbers."""
     rng = exam.rng(3)
     names = ["sagittal", "coronal", "axial"]
-    if rng.random() < plain_sagittal:
+    if rng.random() < population.plain_sagittal:
         names.append("sagittal_plain")
     rng.shuffle(names)
     number = int(rng.integers(2, 5))
-    planned = []
+    planned = [_localizer(exam)] if exam.rng(5).random() < population.localizer else []
     for name in names:
-        view, protocol = name.removesuffix("_plain"), exam.scanner.protocols[name]
-        description: str | None = describe(view, protocol.weighting, rng)
-        if rng.random() < poor_names:
+        protocol = exam.scanner.protocols[name]
+        description: str | None = _described(name.removesuffix("_plain"), protocol.weighting, rng)
+        if rng.random() < population.poor_names:
             description = POOR_NAMES[rng.integers(len(POOR_NAMES))]
-        folder = series_folder(exam, number, description)
-        planned.append(KneeSeries(view, folder, description, number, exam.poses[name], protocol))
+        planned.append(KneeSeries(description, number, exam.poses[name], protocol))
         number += int(rng.integers(1, 3))
     return planned
 
 
-def describe(view: str, weighting: str, rng: np.random.Generator) -> str:
+def _described(view: str, weighting: str, rng: np.random.Generator) -> str:
     """A series description in the style of a technologist."""
     plane, kind = (str(rng.choice(names)) for names in (VIEW_NAMES[view], WEIGHTING_NAMES[weighting]))
     words = [kind, plane] if rng.random() < 0.25 else [plane, kind]
     return ("_" if "_" in kind else " ").join(words)
 
 
-def series_folder(exam: KneeExam, number: int, description: str | None) -> str:
-    """Folder of a series below the exam's folder."""
-    name = "".join(letter if letter.isalnum() else "_" for letter in description or "")
-    return f"study_{exam.seeds[-1]}/MR{number}_{name}"
-
-
-def localizer_series(exam: KneeExam) -> KneeSeries:
-    """Axial, coronal and sagittal pictures in one series, three of each, along the scanner's axes."""
+def _localizer(exam: KneeExam) -> KneeSeries:
+    """Coarse, fast axial, coronal and sagittal pictures in one series, three of each, along the scanner's axes."""
     usual = exam.scanner.protocols["coronal"]
-    side = usual.spacing * usual.matrix[0] * 1.3
-    # coarse, fast images
     columns = max(4 * round(usual.matrix[0] / 8), 16)
-    protocol = Protocol("t1", round(side / columns, 4), (columns, columns), 6.0, 16.0, usual.contrast, 0.0)
-    poses = localizer_poses(exam.knee.centre, 22.0)
-    return KneeSeries("localizer", series_folder(exam, 1, "3-pl loc"), "3-pl loc", 1, poses, protocol)
+    spacing = round(usual.spacing * usual.matrix[0] * 1.3 / columns, 4)
+    left, back, down = np.diag([-1.0, -1.0, -1.0])
+    poses = [
+        ImagePose(exam.knee.centre + place * np.cross(row, column), row, column)
+        for row, column in ((left, back), (left, down), (back, down))
+        for place in (-22.0, 0.0, 22.0)
+    ]
+    return KneeSeries("3-pl loc", 1, poses, Protocol("t1", spacing, (columns,) * 2, 6.0, 16.0, usual.contrast, 0.0))
+
+
+def series_files(exam: KneeExam, series: KneeSeries, identity: Identity) -> list[DicomFile]:
+    """Scan one series, and describe every slice as a single-frame MR image."""
+    protocol, key, description = series.protocol, series.number, series.description
+    images = [
+        np.clip(np.round(exam.image(pose, protocol, key, rank)), 0, 4095).astype(np.uint16)
+        for rank, pose in enumerate(series.poses)
+    ]
+    header = exam.series_header(identity, key, key, description, float(np.percentile(images, 99.5)))
+    rng = exam.rng(key, 3)
+    repetition, echo = (float(np.round(rng.uniform(*span))) for span in TIMES[protocol.weighting])
+    t1 = protocol.weighting == "t1"
+    header.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
+    header.BodyPartExamined = "KNEE"
+    header.PatientPosition = "FFS" if exam.scanner.feet_first else "HFS"
+    header.Laterality = "L" if exam.patient.left else "R"
+    header.ScanningSequence = "SE"
+    # manufacturers write fat saturation in different ways
+    options = rng.choice(["FS", "SFS", "PFP\\FS"] if protocol.weighting.endswith("_fs") else ["", "PFP"])
+    header.ScanOptions = str(options).split("\\")
+    header.SequenceName = "*tse2d1_3" if t1 else "*tse2d1_9"
+    header.SliceThickness = number(protocol.thickness)
+    header.SpacingBetweenSlices = number(protocol.distance)
+    header.RepetitionTime = number(repetition)
+    header.EchoTime = number(echo)
+    header.EchoTrainLength = 3 if t1 else 9
+    header.FlipAngle = "150"
+    name = "".join(letter if letter.isalnum() else "_" for letter in description or "")
+    folder = PurePosixPath(f"study_{exam.seeds[-1]}/MR{key}_{name}")
+    files = []
+    for rank, (pixels, pose) in enumerate(zip(images, series.poses, strict=True)):
+        dataset = image_dataset(header, exam.uid("image", key, rank), rank, 180 * key + rank, pixels)
+        set_geometry(dataset, pose, protocol.spacing, pixels.shape)
+        files.append((folder / f"{rank + 1:04d}.dcm", dataset))
+    return files

@@ -93,25 +93,21 @@ def patella(at: Coordinates, knee: Knee) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Wedge:
-    """Size and position of a meniscus on the plateau: a wedge that points inwards from the rim of an ellipse."""
+    """Size and position of a meniscus on the plateau, mm: a wedge that points inwards from the rim of an ellipse."""
 
     centre: tuple[float, float]
     radii: tuple[float, float]
-    inward: float
-    """Sign of x towards the notch"""
-    width: float
-    """Distance from the rim to the free edge, mm"""
-    behind: float
-    """Additional width of the posterior horn, mm"""
-    height: float
-    """Height at the rim, mm"""
+    inward: float  # sign of x towards the notch
+    width: float  # distance from the rim to the free edge
+    behind: float  # additional width of the posterior horn
+    height: float  # at the rim
 
 
+#: Medial (true) and lateral (false) meniscus.
 MENISCI = {
     True: Wedge((-22.5, -7.0), (16.5, 25.0), 1.0, 10.5, 4.0, 8.0),
     False: Wedge((21.5, -6.5), (16.0, 18.5), -1.0, 11.5, 0.5, 8.0),
 }
-"""Medial (true) and lateral (false) meniscus"""
 
 #: A meniscus has the shape of a C that is open towards the notch. The opening spans all directions from the centre
 #: whose cosine with the direction of the notch is larger than this.
@@ -122,26 +118,16 @@ OPEN = 0.72
 class MeniscusPoints:
     """Points in a meniscus' own coordinates, mm."""
 
-    depth: np.ndarray
-    """Depth inside the whole wedge"""
-    inward: np.ndarray
-    """Distance from the rim"""
-    height: np.ndarray
-    """Height above the lower surface"""
-    along: np.ndarray
-    """Angle along the C as in `Tear.towards`, radians"""
-    radius: np.ndarray
-    """Distance from the centre of the C"""
+    depth: np.ndarray  # inside the whole wedge
+    inward: np.ndarray  # distance from the rim
+    height: np.ndarray  # above the lower surface
+    along: np.ndarray  # angle along the C as in `Tear.towards`, radians
+    radius: np.ndarray  # distance from the centre of the C
 
 
 def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> MeniscusPoints:
-    """Convert points from the tibia's frame to the coordinates of a meniscus.
-
-    Args:
-        x, y: coordinates in the tibia's frame, mm.
-        above: height above the bone of the plateau, mm.
-        medial: True for the medial meniscus, False for the lateral one.
-    """
+    """Convert points from the tibia's frame to the coordinates of the medial or the lateral meniscus; ``above`` is their
+    height above the bone of the plateau, mm."""
     wedge = MENISCI[medial]
     dx, dy = x - np.float32(wedge.centre[0]), y - np.float32(wedge.centre[1])
     radius = np.sqrt(dx * dx + dy * dy) + np.float32(1e-3)

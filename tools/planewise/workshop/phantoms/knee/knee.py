@@ -7,9 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from planewise.workshop.phantoms.imaging import rotation
 from planewise.workshop.phantoms.knee.population import KneePatient, KneePopulation, KneeShape
-from planewise.workshop.phantoms.painting import Coordinates
+from planewise.workshop.phantoms.painting import Coordinates, rotation
 
 #: Kinds of knees in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear). With the population's
 #: shares, 80.6 % of knees are abnormal, 21.0 % have ACL tears and 35.9 % meniscal tears, as in MRNet; 13.0 % have both
@@ -20,36 +19,67 @@ KINDS = ((False, False, False), (True, False, False), (True, True, False), (True
 #: interval most evenly.
 GOLDEN = (np.sqrt(5) - 1) / 2
 
+#: The axis about which femur and patella rotate on the tibia, (y, z), mm: the middle of the condyles' round backs.
+HINGE = np.array([-14.5, 22.0])
+#: Middle of an average patella in a straight knee, in the knee's frame, mm.
+PATELLA = np.array([0.0, 42.5, 29.0])
+#: Share of the flexion by which the patella follows the femur.
+PATELLA_SHARE = 0.6
+#: Middle of the joint, where a technologist centres every stack: in the notch, between the epicondyles and the plateau.
+MIDDLE = np.array([0.0, -3.0, 8.0])
+#: Half width between the epicondyles, mm.
+EPICONDYLE = 41.0
+
 
 @dataclass(frozen=True)
 class Tear:
     """A cleft in a meniscus."""
 
     medial: bool
-    towards: float
-    """Position along the C of the meniscus, radians: 0 is straight ahead, pi / 2 is at the rim, pi is straight behind"""
-    reach: float
-    """Half of the tear's length along the C, mm"""
-    width: float
-    """Width of the cleft, mm"""
-    slope: float
-    """Increase of the cleft's height per mm towards the rim; with a large slope, the cleft is upright"""
-    lost: float
-    """Length that is missing at the free edge, mm"""
-    strength: float
-    """Share of fluid's signal in the cleft"""
+    towards: float  # position along the C, radians: 0 is straight ahead, pi / 2 is at the rim, pi is straight behind
+    reach: float  # half of the tear's length along the C, mm
+    width: float  # of the cleft, mm
+    slope: float  # increase of the cleft's height per mm towards the rim; with a large slope, the cleft is upright
+    lost: float  # length that is missing at the free edge, mm
+    strength: float  # share of fluid's signal in the cleft
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, severity: float) -> Tear:
+        """Sample a tear, which is most often in the posterior horn of the medial meniscus."""
+        medial = rng.random() < 0.68
+        towards = rng.choice([2.65, 2.0, 0.8], p=[0.75, 0.17, 0.08]) + rng.normal(0, 0.18)
+        return cls(
+            medial=bool(medial),
+            towards=float(towards),
+            reach=float(rng.uniform(9, 16)),
+            width=float(rng.uniform(1.5, 2.9) * severity),
+            slope=float(rng.choice([-1, 1]) * rng.uniform(0.3, 2.0)),
+            lost=float((rng.random() < 0.3) * rng.uniform(2, 5) * severity),
+            strength=float(min(rng.uniform(0.6, 1.0) * severity, 1.0)),
+        )
 
 
 @dataclass(frozen=True)
 class Oedema:
     """A bruise or swelling of the marrow."""
 
-    bone: str
-    """``femur``, ``tibia`` or ``patella``"""
-    centre: tuple[float, float, float]
-    """In the bone's frame, mm"""
-    radius: float
+    bone: str  # ``femur``, ``tibia`` or ``patella``
+    centre: np.ndarray  # in the bone's frame, (3,), mm
+    radius: float  # mm
     strength: float
+
+
+#: Bruises of the marrow, each as a bone and a place in its frame, mm: after an ACL tear, where the lateral condyle struck
+#: the back of the plateau; under a torn meniscus, medial (true) or lateral; and the usual sites in a knee without tears.
+KISSING = (("femur", (22, 4, 11)), ("tibia", (22, -22, -13)))
+UNDER_A_TEAR = {True: ("tibia", (-23, -12, -11)), False: ("tibia", (22, -12, -11))}
+USUAL = (
+    ("femur", (-23, -6, 13)),
+    ("femur", (22, 2, 13)),
+    ("tibia", (-22, -2, -12)),
+    ("tibia", (20, -6, -12)),
+    ("patella", (2, -1, 0)),
+)
 
 
 @dataclass(frozen=True)
@@ -59,26 +89,19 @@ class Findings:
     abnormal: bool
     acl_tear: bool
     meniscal_tear: bool
-    acl_gap: float
-    """Missing or swollen share of the ligament's length; 0 is intact"""
-    acl_place: float
-    """Middle of the gap as a share of the way from femur to tibia"""
-    acl_strength: float
-    """Share of fluid's signal in the gap"""
+    acl_gap: float  # missing or swollen share of the ligament's length; 0 is intact
+    acl_place: float  # middle of the gap as a share of the way from femur to tibia
+    acl_strength: float  # share of fluid's signal in the gap
     tears: tuple[Tear, ...]
     oedemas: tuple[Oedema, ...]
-    effusion: float
-    """Half the depth of the recess above the patella; every knee has a film of fluid"""
-    cartilage_loss: float
-    """Depth of a defect in the femur's cartilage"""
-    loss_place: tuple[float, float]
-    """Position of this defect: x in the femur's frame, and the angle backwards from straight down, radians"""
-    cyst: float
-    """Radius of a Baker's cyst; 0 if there is none"""
-    degeneration: float
-    """Brightness of grey areas inside the menisci, which look like a tear but do not reach the surface"""
-    magic_angle: float
-    """Brightness of tendons that run obliquely to the field, which also occurs in healthy knees"""
+    effusion: float  # half the depth of the recess above the patella; every knee has a film of fluid
+    cartilage_loss: float  # depth of a defect in the femur's cartilage
+    loss_place: tuple[
+        float, float
+    ]  # of this defect: x in the femur's frame, and the angle backwards from down, radians
+    cyst: float  # radius of a Baker's cyst; 0 if there is none
+    degeneration: float  # brightness of grey areas in the menisci, which look like a tear but do not reach the surface
+    magic_angle: float  # brightness of tendons that run obliquely to the field, which also occurs in healthy knees
 
     @property
     def labels(self) -> dict[str, int]:
@@ -95,7 +118,7 @@ class Findings:
         if abnormal and not (acl or meniscus or signs.any()):
             signs[rng.integers(4)] = True
         effused, oedematous, worn, cystic = signs
-        tears = [_sample_tear(rng, severity) for _ in range(2)]
+        tears = [Tear.sample(rng, severity) for _ in range(2)]
         # the second tear of a knee is rare
         count = int(meniscus) * (1 + int(rng.random() < 0.2))
         film = rng.uniform(0.3, 1.3)
@@ -119,10 +142,10 @@ class Findings:
 
 
 def dealt_kind(seeds: tuple[int, ...], number: int, shares: tuple[float, ...]) -> tuple[bool, bool, bool]:
-    """Determine the kind of exam ``number`` in a set with these seeds.
+    """Determine the kind of exam ``number`` in a set with these seeds, which determine the start of the sequence.
 
     The probability of each kind is its share. Exams with neighbouring numbers are of different kinds, so a small set has
-    about the same proportions as a large one. The seeds determine the start of the sequence.
+    about the same proportions as a large one.
     """
     place = (np.random.default_rng([*seeds, 7927]).random() + number * GOLDEN) % 1.0
     bounds = np.cumsum(shares) / np.sum(shares)
@@ -138,62 +161,21 @@ def _chances(abnormal: bool, acl: bool, meniscus: bool) -> np.ndarray:
     return np.array([0.65, 0.45, 0.45, 0.3]) * abnormal
 
 
-def _sample_tear(rng: np.random.Generator, severity: float) -> Tear:
-    """Sample a tear, which is most often in the posterior horn of the medial meniscus."""
-    medial = rng.random() < 0.68
-    towards = rng.choice([2.65, 2.0, 0.8], p=[0.75, 0.17, 0.08]) + rng.normal(0, 0.18)
-    return Tear(
-        medial=bool(medial),
-        towards=float(towards),
-        reach=float(rng.uniform(9, 16)),
-        width=float(rng.uniform(1.5, 2.9) * severity),
-        slope=float(rng.choice([-1, 1]) * rng.uniform(0.3, 2.0)),
-        lost=float((rng.random() < 0.3) * rng.uniform(2, 5) * severity),
-        strength=float(min(rng.uniform(0.6, 1.0) * severity, 1.0)),
-    )
-
-
 def _sample_oedemas(rng: np.random.Generator, acl: bool, tear: Tear | None, severity: float) -> tuple[Oedema, ...]:
-    """Sample the bruises of a knee.
-
-    After an ACL tear, they are at the places where the lateral condyle struck the back of the plateau. After a meniscal
-    tear, they are under the torn meniscus. A knee without tears has one bruise at a typical site.
-    """
+    """Sample the bruises of a knee: one or both of `KISSING`, the one under a torn meniscus, or one of `USUAL`."""
     if acl:
-        places = [("femur", (22, 4, 11)), ("tibia", (22, -22, -13))][: int(rng.integers(1, 3))]
-    elif tear is not None:
-        places = [("tibia", (-23 if tear.medial else 22, -12, -11))]
+        places = KISSING[: int(rng.integers(1, 3))]
     else:
-        usual = [
-            ("femur", (-23, -6, 13)), ("femur", (22, 2, 13)), ("tibia", (-22, -2, -12)), ("tibia", (20, -6, -12)),
-            ("patella", (2, -1, 0)),
-        ]  # fmt: skip
-        places = [usual[rng.integers(len(usual))]]
+        places = (UNDER_A_TEAR[tear.medial] if tear else USUAL[rng.integers(len(USUAL))],)
     return tuple(
         Oedema(
             bone,
-            tuple(float(value) for value in np.array(centre) + rng.normal(0, 3, 3)),
+            np.array(centre) + rng.normal(0, 3, 3),
             float(rng.uniform(7, 14) * (0.7 if bone == "patella" else 1)),
             float(min(rng.uniform(0.45, 0.9) * severity, 1.0)),
         )
         for bone, centre in places
     )
-
-
-#: The axis about which femur and patella rotate on the tibia, (y, z), mm: the middle of the condyles' round backs.
-HINGE = np.array([-14.5, 22.0])
-
-#: Middle of an average patella in a straight knee, in the knee's frame, mm.
-PATELLA = np.array([0.0, 42.5, 29.0])
-
-#: Share of the flexion by which the patella follows the femur.
-PATELLA_SHARE = 0.6
-
-#: Middle of the joint, where a technologist centres every stack: in the notch, between the epicondyles and the plateau.
-MIDDLE = np.array([0.0, -3.0, 8.0])
-
-#: Half width between the epicondyles, mm.
-EPICONDYLE = 41.0
 
 
 @dataclass(frozen=True)
@@ -210,14 +192,12 @@ class Knee:
     patient: KneePatient
     shape: KneeShape
     findings: Findings
-    centre: np.ndarray
-    """Origin of the knee's frame in patient space, RAS+, mm"""
-    axes: np.ndarray
-    """Rows are the frame's axes in patient space, shape ``(3, 3)``"""
+    centre: np.ndarray  # origin of the knee's frame in patient space, (3,), RAS+, mm
+    axes: np.ndarray  # rows are the frame's axes in patient space, (3, 3)
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, kind: tuple[bool, bool, bool]) -> Knee:
-        """Sample a knee with findings of one of `planewise.workshop.phantoms.knee.knee.KINDS`."""
+        """Sample a knee with findings of one of `KINDS`."""
         patient = KneePatient.sample(rng, population.left)
         shape = KneeShape.sample(rng, population, patient.height)
         findings = Findings.sample(rng, population, kind)
@@ -225,10 +205,11 @@ class Knee:
         aside = 0.0 if rng.random() < population.centred else rng.uniform(70, 120)
         side = -1.0 if patient.left else 1.0
         centre = np.array([side * aside, 0.0, 0.0]) + rng.normal(0, 1, 3) * np.array([8, 8, 15])
+        across, ahead, up = np.eye(3)
         turned = (
-            rotation(np.array([1.0, 0, 0]), np.radians(population.lean * lean))
-            @ rotation(np.array([0, 1.0, 0]), np.radians(population.abduction * abduction))
-            @ rotation(np.array([0, 0, 1.0]), np.radians(population.leg_rotation * turn))
+            rotation(across, np.radians(population.lean * lean))
+            @ rotation(ahead, np.radians(population.abduction * abduction))
+            @ rotation(up, np.radians(population.leg_rotation * turn))
         )
         return cls(patient, shape, findings, centre, np.diag([side, 1.0, 1.0]) @ turned.T)
 
@@ -242,15 +223,15 @@ class Knee:
         """Convert points ``(..., 3)`` from the knee's frame to patient space, RAS+, mm."""
         return np.asarray(local) * self.shape.scale @ self.axes + self.centre
 
-    # one half of the flexion tilts the femur, the other half the tibia, so that z stays midway between them
-    @property
-    def _angles(self) -> dict[str, float]:
+    def _angle(self, bone: str) -> float:
+        """Rotation of a bone's frame. One half of the flexion tilts the femur, the other half the tibia, so that z stays
+        midway between them."""
         half = self.shape.flexion / 2
-        return {"femur": half, "tibia": -half, "patella": half - PATELLA_SHARE * self.shape.flexion}
+        return {"femur": half, "tibia": -half, "patella": half - PATELLA_SHARE * self.shape.flexion}[bone]
 
     def into(self, bone: str, at: Coordinates) -> Coordinates:
         """Transform points from the knee's frame to a bone's frame."""
-        angle = self._angles[bone]
+        angle = self._angle(bone)
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         y0, z0 = (np.float32(value) for value in HINGE)
         y, z = at[1] - y0, at[2] - z0
@@ -258,12 +239,10 @@ class Knee:
 
     def out_of(self, bone: str, point: tuple[float, float, float]) -> np.ndarray:
         """Transform a point ``(3,)`` from a bone's frame to the knee's frame."""
-        x, y, z = point
-        angle = self._angles[bone]
-        y, z = y - HINGE[0], z - HINGE[1]
-        return np.array(
-            [x, np.cos(angle) * y - np.sin(angle) * z + HINGE[0], np.cos(angle) * z + np.sin(angle) * y + HINGE[1]]
-        )
+        angle = self._angle(bone)
+        y, z = point[1] - HINGE[0], point[2] - HINGE[1]
+        across = np.cos(angle) * y - np.sin(angle) * z + HINGE[0]
+        return np.array([point[0], across, np.cos(angle) * z + np.sin(angle) * y + HINGE[1]])
 
     @cached_property
     def patella_centre(self) -> np.ndarray:
@@ -274,29 +253,30 @@ class Knee:
     def landmarks(self) -> dict[str, np.ndarray]:
         """Landmarks that define the courses of ligaments and the planes, in the knee's frame, each ``(3,)``."""
         notch = self.shape.notch_width
-        patella = self.patella_centre
-        femur = {
-            "acl_femur": (notch, -17.0, 25.0),
-            "pcl_femur": (-notch, 1.0, 13.0),
-            "mcl_femur": (-EPICONDYLE, -3.0, 27.0),
-            "lcl_femur": (EPICONDYLE, -5.0, 25.0),
-            "medial_back": (-23.0, -34.0 - self.shape.medial_back, 22.0),
-            "lateral_back": (23.0, -34.0, 22.0),
-            "quadriceps": (0.0, 35.0, 100.0),
+        places: dict[str, dict[str, tuple[float, float, float]]] = {
+            "femur": {
+                "acl_femur": (notch, -17.0, 25.0),
+                "pcl_femur": (-notch, 1.0, 13.0),
+                "mcl_femur": (-EPICONDYLE, -3.0, 27.0),
+                "lcl_femur": (EPICONDYLE, -5.0, 25.0),
+                "medial_back": (-23.0, -34.0 - self.shape.medial_back, 22.0),
+                "lateral_back": (23.0, -34.0, 22.0),
+                "quadriceps": (0.0, 35.0, 100.0),
+            },
+            "tibia": {
+                "acl_tibia": (-1.0, 5.0, -3.0),
+                "pcl_tibia": (0.0, -30.0, -10.0),
+                "mcl_tibia": (-32.0, 2.0, -48.0),
+                "fibula_head": (36.0, -21.0, -15.0),
+                "tuberosity": (4.0, 24.5, -38.0),
+            },
+            "patella": {
+                "patella_tip": self.patella_centre + np.array([0, 1.0, -19.0]),
+                "patella_top": self.patella_centre + np.array([0, 2.0, 18.0]),
+            },
         }
-        tibia = {
-            "acl_tibia": (-1.0, 5.0, -3.0),
-            "pcl_tibia": (0.0, -30.0, -10.0),
-            "mcl_tibia": (-32.0, 2.0, -48.0),
-            "fibula_head": (36.0, -21.0, -15.0),
-            "tuberosity": (4.0, 24.5, -38.0),
-        }
-        places = {name: self.out_of("femur", point) for name, point in femur.items()}
-        places |= {name: self.out_of("tibia", point) for name, point in tibia.items()}
-        places["patella_tip"] = self.out_of("patella", patella + np.array([0, 1.0, -19.0]))
-        places["patella_top"] = self.out_of("patella", patella + np.array([0, 2.0, 18.0]))
-        places["middle"] = MIDDLE
-        return places
+        found = {name: self.out_of(bone, point) for bone, own in places.items() for name, point in own.items()}
+        return found | {"middle": MIDDLE}
 
     @property
     def middle_line(self) -> np.ndarray:

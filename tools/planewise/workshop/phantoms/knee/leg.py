@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -12,52 +12,50 @@ from planewise.workshop.phantoms.knee.knee import HINGE, Knee
 from planewise.workshop.phantoms.knee.population import KneeContrast
 from planewise.workshop.phantoms.painting import Canvas, Coordinates, Texture, ellipsoid, rounded, tube
 
-#: Path and radius at each corner.
+#: Path (mm, in the knee's frame) and radius at each corner.
 MUSCLES = [
     # vastus medialis, vastus lateralis, vastus intermedius on the shaft, rectus femoris in front
-    (np.array([[-31, 18, 45], [-33, 18, 75], [-30, 12, 130]]), (11.0, 23.2, 34.2)),
-    (np.array([[33, 20, 58], [34, 14, 85], [34, 6, 130]]), (7.3, 20.7, 31.7)),
-    (np.array([[2, 23, 76], [2, 26, 95], [2, 28, 130]]), (3.7, 11.0, 18.3)),
+    ([[-31, 18, 45], [-33, 18, 75], [-30, 12, 130]], (11.0, 23.2, 34.2)),
+    ([[33, 20, 58], [34, 14, 85], [34, 6, 130]], (7.3, 20.7, 31.7)),
+    ([[2, 23, 76], [2, 26, 95], [2, 28, 130]], (3.7, 11.0, 18.3)),
     # biceps femoris, semimembranosus, sartorius
-    (np.array([[26, -34, 120], [32, -38, 60], [37, -31, 20], [37, -24, -8]]), (24.4, 17.1, 9.8, 3.7)),
-    (np.array([[-16, -36, 120], [-20, -42, 60], [-26, -40, 25], [-29, -33, -4]]), (22.0, 18.3, 12.2, 4.9)),
-    (np.array([[-44, -16, 120], [-43, -28, 50], [-41, -26, 10], [-32, -4, -35]]), (12.2, 11.0, 7.3, 3.7)),
+    ([[26, -34, 120], [32, -38, 60], [37, -31, 20], [37, -24, -8]], (24.4, 17.1, 9.8, 3.7)),
+    ([[-16, -36, 120], [-20, -42, 60], [-26, -40, 25], [-29, -33, -4]], (22.0, 18.3, 12.2, 4.9)),
+    ([[-44, -16, 120], [-43, -28, 50], [-41, -26, 10], [-32, -4, -35]], (12.2, 11.0, 7.3, 3.7)),
     # gastrocnemius, medial and lateral head
-    (np.array([[-21, -31, 34], [-22, -44, 5], [-20, -48, -40], [-18, -48, -110]]), (4.9, 13.4, 20.7, 24.4)),
-    (np.array([[22, -30, 34], [21, -43, 5], [19, -47, -40], [17, -48, -110]]), (4.9, 12.2, 18.3, 22.0)),
+    ([[-21, -31, 34], [-22, -44, 5], [-20, -48, -40], [-18, -48, -110]], (4.9, 13.4, 20.7, 24.4)),
+    ([[22, -30, 34], [21, -43, 5], [19, -47, -40], [17, -48, -110]], (4.9, 12.2, 18.3, 22.0)),
     # popliteus, soleus, tibialis anterior and the peronei
-    (np.array([[24, -28, -2], [4, -29, -30], [-12, -24, -60]]), (3.7, 9.8, 9.8)),
-    (np.array([[28, -30, -25], [10, -34, -60], [4, -34, -110]]), (3.7, 14.6, 22.0)),
-    (np.array([[23, 2, -26], [24, 3, -60], [24, 0, -110]]), (4.9, 15.9, 20.7)),
-    (np.array([[37, -10, -30], [38, -12, -110]]), (4.9, 13.4)),
+    ([[24, -28, -2], [4, -29, -30], [-12, -24, -60]], (3.7, 9.8, 9.8)),
+    ([[28, -30, -25], [10, -34, -60], [4, -34, -110]], (3.7, 14.6, 22.0)),
+    ([[23, 2, -26], [24, 3, -60], [24, 0, -110]], (4.9, 15.9, 20.7)),
+    ([[37, -10, -30], [38, -12, -110]], (4.9, 13.4)),
 ]
 
 #: Path and radius at each corner.
 TENDONS = [
     # semitendinosus, gracilis, iliotibial tract in two strands
-    (np.array([[-20, -52, 70], [-31, -48, 20], [-33, -30, -20]]), (3.2, 2.6, 2.2)),
-    (np.array([[-38, -40, 70], [-40, -36, 20], [-36, -16, -25]]), (2.6, 2.0, 1.8)),
-    (np.array([[46, 0, 90], [43, 6, 30], [33, 17, -14]]), (1.8, 1.8, 2.0)),
-    (np.array([[47, -6, 90], [44, 1, 30], [34, 13, -14]]), (1.8, 1.8, 2.0)),
+    ([[-20, -52, 70], [-31, -48, 20], [-33, -30, -20]], (3.2, 2.6, 2.2)),
+    ([[-38, -40, 70], [-40, -36, 20], [-36, -16, -25]], (2.6, 2.0, 1.8)),
+    ([[46, 0, 90], [43, 6, 30], [33, 17, -14]], (1.8, 1.8, 2.0)),
+    ([[47, -6, 90], [44, 1, 30], [34, 13, -14]], (1.8, 1.8, 2.0)),
 ]
 
-#: Each vessel or nerve: its path, its radius at each corner of the path, and its brightness. Fast blood is dark; slow
-#: blood in veins is bright, and so are nerves.
+#: Path, radii and brightness of each vessel or nerve. Fast blood is dark; slow blood in veins is bright, as are nerves.
 VESSELS = [
-    (np.array([[-4, -36, 120], [2, -38, 40], [3, -38, 0], [3, -38, -60]]), (4.2, 3.8, 3.8, 3.4), 0.2),
-    (np.array([[-2, -44, 120], [6, -45, 40], [6, -45, 0], [6, -43, -60]]), (4.6, 4.4, 4.2, 3.8), 0.95),
-    (np.array([[8, -56, 120], [10, -53, 40], [8, -51, 0], [6, -45, -60]]), (4.0, 3.2, 3.0, 2.8), 0.7),
+    ([[-4, -36, 120], [2, -38, 40], [3, -38, 0], [3, -38, -60]], (4.2, 3.8, 3.8, 3.4), 0.2),
+    ([[-2, -44, 120], [6, -45, 40], [6, -45, 0], [6, -43, -60]], (4.6, 4.4, 4.2, 3.8), 0.95),
+    ([[8, -56, 120], [10, -53, 40], [8, -51, 0], [6, -45, -60]], (4.0, 3.2, 3.0, 2.8), 0.7),
     # small saphenous vein in the fat, a genicular vessel
-    (np.array([[2, -60, 60], [4, -62, 0], [3, -66, -80]]), (1.8, 1.8, 1.8), 1.2),
-    (np.array([[3, -38, 30], [20, -38, 37], [36, -20, 37]]), (1.6, 1.6, 1.4), 1.3),
+    ([[2, -60, 60], [4, -62, 0], [3, -66, -80]], (1.8, 1.8, 1.8), 1.2),
+    ([[3, -38, 30], [20, -38, 37], [36, -20, 37]], (1.6, 1.6, 1.4), 1.3),
 ]
 
 
-def paint_fluid(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray) -> None:
+def paint_fluid(canvas: Canvas, knee: Knee, femur: np.ndarray) -> None:
     """Paint the recess above the patella, the gutters next to the condyles, and a Baker's cyst, in the femur's
     frame."""
-    at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
-    findings = knee.findings
+    at, coarse, contrast, findings = canvas.at, canvas.coarse, canvas.contrast, knee.findings
     fluid = contrast.fluid * (1 + 0.04 * coarse)
     deep = np.float32(findings.effusion)
     x, y, z = at
@@ -82,12 +80,9 @@ def paint_fluid(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray) -> 
 
 
 def paint_capsule(
-    canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, tibia: np.ndarray, notch: np.ndarray, fat: np.ndarray
+    canvas: Canvas, knee: Knee, femur: np.ndarray, tibia: np.ndarray, notch: np.ndarray, fat: np.ndarray
 ) -> None:
-    """Paint synovium and fluid between the bones, and fat with strands inside the notch, in the knee's frame.
-
-    ``fat`` is the signal of fat at each point, which is uneven if fat suppression fails.
-    """
+    """Paint synovium and fluid between the bones, and fat with strands inside the notch, in the knee's frame."""
     coarse, contrast = canvas.coarse, canvas.contrast
     x, y, z = canvas.at
     wide = rounded(np.float32(43) - np.abs(x), np.float32(28) - np.abs(y + 6), 8)
@@ -101,9 +96,8 @@ def paint_capsule(
     canvas.paint(np.minimum(inside, 6 - y), filling)
 
 
-def paint_tibia(canvas: Canvas[KneeContrast], knee: Knee, tibia: np.ndarray, above: np.ndarray) -> None:
-    """Paint the tibia with its cartilage, and the fibula, in the tibia's frame. ``above`` is the height above the
-    plateau, mm."""
+def paint_tibia(canvas: Canvas, knee: Knee, tibia: np.ndarray, above: np.ndarray) -> None:
+    """Paint the tibia with its cartilage, and the fibula, in the tibia's frame; ``above`` its plateau, mm."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     x, y, z = at
     inner = np.abs(x) - 6.5
@@ -118,11 +112,9 @@ def paint_tibia(canvas: Canvas[KneeContrast], knee: Knee, tibia: np.ndarray, abo
         canvas.paint(bone - np.minimum(thick, 3.5), marrow * (1 - scar))
 
 
-def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -> None:
-    """Paint the menisci, their tears, and grey degeneration inside them, in the tibia's frame. For ``above``, see
-    `paint_tibia`."""
-    at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
-    findings = knee.findings
+def paint_menisci(canvas: Canvas, knee: Knee, above: np.ndarray) -> None:
+    """Paint the menisci, their tears, and grey degeneration inside them, in the tibia's frame."""
+    at, coarse, contrast, findings = canvas.at, canvas.coarse, canvas.contrast, knee.findings
     for medial in (True, False):
         points = joint.meniscus(at[0], at[1], above, medial)
         if points.depth.max() < -2:
@@ -143,7 +135,7 @@ def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -
                 canvas.paint(inside, contrast.fluid * np.float32(tear.strength))
 
 
-def paint_femur(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, notch: np.ndarray) -> None:
+def paint_femur(canvas: Canvas, knee: Knee, femur: np.ndarray, notch: np.ndarray) -> None:
     """Paint the femur with its cartilage, and any defect of the cartilage, in the femur's frame."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     x, y, z = at
@@ -168,7 +160,7 @@ def paint_femur(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, not
     canvas.paint(femur - np.minimum(cortex, 4), marrow * (1 - scar))
 
 
-def paint_patella(canvas: Canvas[KneeContrast], knee: Knee, patella: np.ndarray) -> None:
+def paint_patella(canvas: Canvas, knee: Knee, patella: np.ndarray) -> None:
     """Paint the patella with its cartilage, in the patella's frame."""
     at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
     x, y, z = (part - np.float32(middle) for part, middle in zip(at, knee.patella_centre, strict=True))
@@ -179,14 +171,14 @@ def paint_patella(canvas: Canvas[KneeContrast], knee: Knee, patella: np.ndarray)
     canvas.paint(patella - 1.3, _marrow(canvas, knee, "patella"))
 
 
-def _marrow(canvas: Canvas[KneeContrast], knee: Knee, bone: str) -> np.ndarray:
+def _marrow(canvas: Canvas, knee: Knee, bone: str) -> np.ndarray:
     """Compute the signal of a bone's marrow with its oedema, in the bone's frame."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     marrow = np.float32(contrast.marrow) * (1 + 0.08 * grain + 0.08 * coarse)
     for bruise in knee.findings.oedemas:
         if bruise.bone != bone:
             continue
-        middle = np.array(bruise.centre) + (knee.patella_centre if bone == "patella" else 0)
+        middle = bruise.centre + (knee.patella_centre if bone == "patella" else 0)
         inside = ellipsoid(at, middle, (bruise.radius,) * 3) + 4 * coarse
         share = np.clip(inside * np.float32(1 / (0.7 * bruise.radius)), 0, 1) * np.float32(bruise.strength)
         marrow = marrow + (contrast.oedema - marrow) * share
@@ -216,10 +208,8 @@ class Leg:
 
     knee: Knee
     texture: Texture
-    wander: np.ndarray
-    """Displacement of each muscle, tendon and vessel from its usual course, shape ``(N, 3)``, mm"""
-    waves: np.ndarray
-    """Slow changes of the scanner's field over the leg: rows of wave vector (1/mm) and start"""
+    wander: np.ndarray  # displacement of each muscle, tendon and vessel from its usual course, (N, 3), mm
+    waves: np.ndarray  # slow changes of the scanner's field over the leg: rows of wave vector (1/mm) and start
 
     @classmethod
     def sample(cls, rng: np.random.Generator, knee: Knee) -> Leg:
@@ -241,17 +231,14 @@ class Leg:
     def paint(
         self, at: Coordinates, contrast: KneeContrast, edge: float, unsuppressed: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the signal of the leg.
+        """The signal of the leg at points in the knee's frame, relative to the brightest tissue, and their depth below the
+        skin, mm, negative outside, which determines the coils' shading.
 
         Args:
-            at: points in the knee's frame, equal shapes, float32.
+            at: the points.
             contrast: the sequence's tissues.
             edge: pixel size in mm, scaled to an average knee.
             unsuppressed: signal of fat in places where fat suppression fails.
-
-        Returns:
-            signal: signal relative to the brightest tissue, float32.
-            depth: depth below the skin, mm, negative outside; it determines the coils' shading.
         """
         grain, coarse = self.texture(*at, 4), self.texture(*at, 18, 1)
         fat = np.float32(contrast.fat) * (1 + 0.06 * grain)
@@ -262,7 +249,7 @@ class Leg:
         self._paint_muscles(canvas, fat)
         knee = self.knee
         in_femur, in_tibia, in_patella = (
-            canvas.in_frame(knee.into(bone, at)) for bone in ("femur", "tibia", "patella")
+            replace(canvas, at=knee.into(bone, at)) for bone in ("femur", "tibia", "patella")
         )
         femur, notch = joint.femur(in_femur.at, knee.shape)
         tibia, above = joint.tibia(in_tibia.at, knee.shape)
@@ -276,7 +263,7 @@ class Leg:
         paint_patella(in_patella, knee, joint.patella(in_patella.at, knee))
         return canvas.signal, depth
 
-    def _paint_skin(self, canvas: Canvas[KneeContrast], fat: np.ndarray) -> np.ndarray:
+    def _paint_skin(self, canvas: Canvas, fat: np.ndarray) -> np.ndarray:
         """Paint skin, fat and the fascia around the muscles; return the depth below the skin, mm."""
         at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
         inner = self._inside_fascia(at)
@@ -300,7 +287,7 @@ class Leg:
         norm = np.sqrt(np.sqrt(u * u + v * v + 1.2 * u * v))
         return (1 - norm) * np.float32(52)
 
-    def _paint_muscles(self, canvas: Canvas[KneeContrast], fat: np.ndarray) -> None:
+    def _paint_muscles(self, canvas: Canvas, fat: np.ndarray) -> None:
         """Paint muscles with fat between their fibres, tendons, vessels, and the nerve behind the joint."""
         at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
         # fibres and the fat between them run down the leg
@@ -323,7 +310,7 @@ class Leg:
                 canvas.paint(inside, contrast.ligament * 2)
                 canvas.paint(inside - 0.8, contrast.vessel * brightness * (1 + 0.2 * grain))
 
-    def _paint_extensors(self, canvas: Canvas[KneeContrast]) -> None:
+    def _paint_extensors(self, canvas: Canvas) -> None:
         """Paint the tendon of the quadriceps and the patellar tendon. They are flat bands, so x is compressed."""
         at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
         places, findings = self.knee.landmarks, self.knee.findings
@@ -342,11 +329,10 @@ class Leg:
         layers = np.clip(1.2 - np.abs(tendon - 1.7) * 2.2, 0, 1) * np.float32(0.35)
         canvas.paint(tendon, contrast.ligament + (contrast.fat - contrast.ligament) * layers)
 
-    def _paint_ligaments(self, canvas: Canvas[KneeContrast]) -> None:
+    def _paint_ligaments(self, canvas: Canvas) -> None:
         """Paint the cruciate and collateral ligaments."""
         at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
-        knee, findings = self.knee, self.knee.findings
-        places = knee.landmarks
+        knee, findings, places = self.knee, self.knee.findings, self.knee.landmarks
         dark = np.float32(contrast.ligament)
         crossing = joint.pcl(at, knee)
         canvas.paint(crossing + 0.9, contrast.synovium)

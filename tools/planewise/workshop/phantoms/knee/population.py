@@ -70,19 +70,13 @@ class KneePopulation(Settings):
     plain_sagittal: float = setting(0.6, "share of exams with a further sagittal series without fat suppression")
     localizer: float = setting(0.3, "share of exams with a localizer of three orientations in one series")
     poor_names: float = setting(0.15, "share of series whose description is missing or does not name the plane")
-    views: int = setting(1, "mrnet's layout: 1 writes only sagittal volumes, 3 also coronal and axial ones")
 
     def demo(self) -> KneePopulation:
         """The same population with about 128 pixels, thick slices 6 mm apart, and five or seven slices in coronal and axial
         stacks, which takes about a twentieth of the work."""
-        return replace(
-            self,
-            spacing=(1.1, 1.35),
-            matrix=self.matrix // 2,
-            slices=((4.0, 1.8), (4.5, 1.5), (5.0, 1.2)),
-            across=(5.0, 7.0),
-            span=(50.0, 60.0),
-        )
+        slices = ((4.0, 1.8), (4.5, 1.5), (5.0, 1.2))
+        stacks = {"slices": slices, "across": (5.0, 7.0), "span": (50.0, 60.0)}
+        return replace(self, spacing=(1.1, 1.35), matrix=self.matrix // 2, **stacks)
 
 
 #: Exams for pretraining, as in fastMRI: many scanners and protocols, no labels.
@@ -109,29 +103,18 @@ class KneePatient:
     """Sex, size and side."""
 
     sex: str
-    height: float
-    """cm"""
-    weight: float
-    """kg"""
+    height: float  # cm
+    weight: float  # kg
     left: bool
 
     @classmethod
     def sample(cls, rng: np.random.Generator, left: float) -> KneePatient:
-        """An adult.
-
-        Args:
-            rng: source of the draws.
-            left: probability of a left knee.
-        """
+        """An adult; ``left`` is the probability of a left knee."""
         male = rng.random() < 0.55
         height = np.clip(rng.normal(177, 7) if male else rng.normal(165, 6.5), 148, 202)
         index = np.clip(rng.normal(26, 4), 18, 40)
-        return cls(
-            sex="M" if male else "F",
-            height=float(np.round(height)),
-            weight=float(np.round(index * (height / 100) ** 2)),
-            left=bool(rng.random() < left),
-        )
+        weight = index * (height / 100) ** 2
+        return cls("M" if male else "F", float(np.round(height)), float(np.round(weight)), bool(rng.random() < left))
 
 
 @dataclass(frozen=True)
@@ -139,38 +122,22 @@ class KneeShape:
     """Deviations from the average knee. Lengths are in mm of the average knee; ``scale`` stretches the whole knee."""
 
     scale: float
-    flexion: float
-    """Angle between femur and tibia, radians"""
-    medial_back: float
-    """Additional length of the medial condyle towards the back, compared with the lateral condyle; it rotates the posterior
-    condylar line
-    """
-    condyle_length: float
-    """Factor on the extent of the condyles from front to back"""
-    notch_width: float
-    """Half width of the intercondylar notch"""
-    groove: float
-    """Depth of the trochlear groove"""
-    slope: float
-    """Slope of the plateau towards the back, per mm"""
-    patella_height: float
-    """Displacement of the patella upwards"""
-    patella_side: float
-    """Displacement of the patella to the lateral side"""
-    bulk: float
-    """Factor on the muscles' thickness"""
-    fat: float
-    """Thickness of the fat under the skin"""
+    flexion: float  # angle between femur and tibia, radians
+    medial_back: (
+        float  # length of the medial condyle beyond the lateral one at the back; it turns the posterior condylar line
+    )
+    condyle_length: float  # factor on the extent of the condyles from front to back
+    notch_width: float  # half width of the intercondylar notch
+    groove: float  # depth of the trochlear groove
+    slope: float  # of the plateau towards the back, per mm
+    patella_height: float  # displacement of the patella upwards
+    patella_side: float  # displacement of the patella to the lateral side
+    bulk: float  # factor on the muscles' thickness
+    fat: float  # thickness of the fat under the skin
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, height: float) -> KneeShape:
-        """Sample a shape; tall patients have large knees.
-
-        Args:
-            rng: generator of the shape.
-            population: the population, which determines the spread.
-            height: height of the patient, cm.
-        """
+        """Sample a shape with the spread of a population; tall patients (``height``, cm) have large knees."""
         spread = population.shape * np.clip(rng.standard_normal(10), -2, 2)
         return cls(
             scale=float(np.clip(height / 173 * np.exp(0.035 * spread[0]), 0.82, 1.18)),
@@ -189,7 +156,8 @@ class KneeShape:
 
 @dataclass(frozen=True)
 class KneeContrast:
-    """Signal of each tissue in one weighting, relative to the brightest."""
+    """Signal of each tissue in one weighting, relative to the brightest. Ligaments, menisci and tendons are dark, because
+    the signal of water in their fibres decays quickly."""
 
     fluid: float
     fat: float
@@ -198,7 +166,6 @@ class KneeContrast:
     cartilage: float
     synovium: float
     ligament: float
-    """Signal of ligaments, menisci and tendons, which is low because the signal of water in their fibres decays quickly"""
     cortex: float
     vessel: float
     skin: float
@@ -211,48 +178,27 @@ class KneeContrast:
         return KneeContrast(*(value * float(factor) for value, factor in zip(values, factors, strict=True)))
 
 
-#: Maps each weighting to its signals. ``t2_fs`` and ``pd_fs`` have fat suppression.
+#: Maps each weighting to its signals, in the order of the fields. ``t2_fs`` and ``pd_fs`` have fat suppression.
 WEIGHTINGS: dict[str, KneeContrast] = {
-    "t2_fs": KneeContrast(
-        fluid=1.0, fat=0.17, marrow=0.15, muscle=0.30, cartilage=0.50, synovium=0.40, ligament=0.05, cortex=0.03,
-        vessel=0.45, skin=0.25, oedema=0.72,
-    ),
-    "pd_fs": KneeContrast(
-        fluid=1.0, fat=0.20, marrow=0.18, muscle=0.36, cartilage=0.66, synovium=0.42, ligament=0.08, cortex=0.03,
-        vessel=0.5, skin=0.35, oedema=0.74,
-    ),
-    "pd": KneeContrast(
-        fluid=0.82, fat=0.95, marrow=0.80, muscle=0.38, cartilage=0.58, synovium=0.55, ligament=0.09, cortex=0.04,
-        vessel=0.3, skin=0.5, oedema=0.58,
-    ),
-    "t1": KneeContrast(
-        fluid=0.26, fat=1.0, marrow=0.86, muscle=0.32, cartilage=0.42, synovium=0.35, ligament=0.09, cortex=0.04,
-        vessel=0.15, skin=0.45, oedema=0.40,
-    ),
-}  # fmt: skip
-
-#: Weightings with fat suppression.
-SUPPRESSED = ("t2_fs", "pd_fs")
+    "t2_fs": KneeContrast(1.0, 0.17, 0.15, 0.30, 0.50, 0.40, 0.05, 0.03, 0.45, 0.25, 0.72),
+    "pd_fs": KneeContrast(1.0, 0.20, 0.18, 0.36, 0.66, 0.42, 0.08, 0.03, 0.5, 0.35, 0.74),
+    "pd": KneeContrast(0.82, 0.95, 0.80, 0.38, 0.58, 0.55, 0.09, 0.04, 0.3, 0.5, 0.58),
+    "t1": KneeContrast(0.26, 1.0, 0.86, 0.32, 0.42, 0.35, 0.09, 0.04, 0.15, 0.45, 0.40),
+}
 
 
 @dataclass(frozen=True)
 class Protocol:
     """One sequence of a scanner."""
 
-    weighting: str
-    """A key of `WEIGHTINGS`"""
-    spacing: float
-    """mm, the same along rows and columns"""
-    matrix: tuple[int, int]
-    """Columns and rows"""
-    thickness: float
-    gap: float
-    """mm between slices"""
+    weighting: str  # a key of `WEIGHTINGS`
+    spacing: float  # mm, the same along rows and columns
+    matrix: tuple[int, int]  # columns and rows
+    thickness: float  # mm
+    gap: float  # mm between slices
     contrast: KneeContrast
-    unsuppressed: float
-    """Signal of fat where fat suppression fails"""
-    count: int | None = None
-    """Number of slices of a stack; None means as many as are needed to cover the knee"""
+    unsuppressed: float  # signal of fat where fat suppression fails
+    count: int | None = None  # number of slices of a stack; None means as many as are needed to cover the knee
 
     @property
     def distance(self) -> float:
@@ -264,16 +210,12 @@ class Protocol:
 class KneeScanner:
     """Scan settings of one exam."""
 
-    protocols: dict[str, Protocol]
-    """``sagittal``, ``sagittal_plain``, ``coronal``, ``axial``"""
-    noise: float
-    """Share of the brightest tissue's signal"""
+    protocols: dict[str, Protocol]  # ``sagittal``, ``sagittal_plain``, ``coronal``, ``axial``
+    noise: float  # share of the brightest tissue's signal
     shading: float
     blur: float
-    gain: float
-    """Pixel value of the brightest tissue"""
-    field_strength: float
-    """tesla"""
+    gain: float  # pixel value of the brightest tissue
+    field_strength: float  # tesla
     feet_first: bool
 
     @classmethod
@@ -288,13 +230,14 @@ class KneeScanner:
         field = rng.uniform(*population.field)
         protocols = {}
         for name, weighting in weightings.items():
-            side = field * (1.0 if name.startswith("sagittal") else rng.uniform(0.92, 1.05))
+            sagittal = name.startswith("sagittal")
+            side = field * (1.0 if sagittal else rng.uniform(0.92, 1.05))
             spacing = rng.uniform(*population.spacing)
             # scanners reconstruct matrices that are multiples of four
             matrix = population.matrix or int(4 * np.round(side / spacing / 4))
             thickness, gap = population.slices[rng.integers(len(population.slices))]
             count = None
-            if not name.startswith("sagittal"):
+            if not sagittal:
                 # an odd number, so that there is a middle slice
                 low, high = (int(value) // 2 for value in population.across)
                 count = 2 * int(rng.integers(low, high + 1)) + 1
@@ -308,7 +251,7 @@ class KneeScanner:
                 thickness=thickness,
                 gap=gap,
                 contrast=WEIGHTINGS[weighting].varied(rng, population.contrast),
-                unsuppressed=float(rng.uniform(*population.suppression)) if weighting in SUPPRESSED else 0.0,
+                unsuppressed=float(rng.uniform(*population.suppression)) if weighting.endswith("_fs") else 0.0,
                 count=count,
             )
         return cls(

@@ -1,0 +1,184 @@
+"""Readers of the data sets of hearts in NIfTI: ACDC, M&Ms-2, and UK Biobank. Each claims the folder of an exam by its files.
+
+- ACDC: ``Info.cfg`` names the end-diastolic and end-systolic frames of ``patient001_frame01.nii.gz``, ..., whose masks are
+  next to them (``_gt``).
+- M&Ms-2: ``dataset/007/007_SA_ED.nii.gz`` is at end-diastole, with its mask ``007_SA_ED_gt``; ``007_LA_ES`` is the 4ch view
+  at end-systole (the set has no other long-axis view), and ``007_SA_CINE`` is the cine that contains both phases.
+  ``dataset_information.csv`` lists folder 007 as 7, and ends in empty rows.
+- UK Biobank, in the form of the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac), which keeps the scanner's
+  affines: ``sa``, ``la_2ch`` and ``la_4ch`` are cines; ``la_4ch_ED`` and ``la_4ch_ES`` are frames of a cine, and
+  ``label_la_4ch_ED`` is the manual mask of a frame.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from planewise.errors import InputError
+from planewise.exams.volume import Skipped, Volume
+from planewise.files.masks import read_mask
+from planewise.files.names import stem
+from planewise.files.nifti import UNREADABLE
+from planewise.files.text import read_csv
+from planewise.findings import finding
+
+#: The tables of ACDC and M&Ms-2.
+INFO, TABLE = "Info.cfg", "dataset_information.csv"
+#: Maps the codes of M&Ms-2 and UK Biobank to ours: 1 is the left ventricle and 3 the right one, the reverse of ACDC.
+LABEL_MAP = {1: 3, 2: 2, 3: 1}
+#: UK Biobank's 4ch view has 4 and 5 for the left and right atrium. If only the atria were drawn, the pipeline's own files
+#: use 1 and 2.
+ALL_LABEL_MAP, ATRIA_LABEL_MAP = LABEL_MAP | {4: 4, 5: 5}, {1: 4, 2: 5}
+CINE_OF_FRAMES = finding("file-not-used", kind="frames")
+_PHASES = ("ED", "ES")
+#: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.
+_BODIES = {"Height": (40, 250), "Weight": (2, 400)}
+_MNMS2_VIEWS = {"SA": "sax", "LA": "4ch"}
+_MNMS2_NAME = re.compile(r"(?P<code>\d+)_(SA|LA)_(ED|ES|CINE)(_gt)?$", re.IGNORECASE)
+#: Columns of M&Ms-2's table, and the keys for their values in items.
+_CLASSES = {"DISEASE": "group", "VENDOR": "vendor", "SCANNER": "scanner", "FIELD": "field"}
+_UKBB_VIEWS = {"sa": "sax", "la_2ch": "2ch", "la_3ch": "3ch", "la_4ch": "4ch"}
+_UKBB_PREDICTION = re.compile(r"seg\d?_")
+
+
+def read_exam(home: Path, files: list[Path], skipped: Skipped) -> list[Volume] | None:
+    """The volumes of a folder ``home`` with these NIfTI files, if it is an exam of one of the sets; None for any
+    other folder. Files that are left out are added to ``skipped``."""
+    by_stem = {stem(path).lower(): path for path in files}
+    if (home / INFO).is_file():
+        return _read_acdc(home / INFO, by_stem, skipped)
+    if any((name := _MNMS2_NAME.match(each)) and name["code"] == home.name for each in by_stem):
+        return _read_mnms2(home, by_stem, skipped)
+    if any({view, f"{view}_ed", f"{view}_es"} & by_stem.keys() for view in _UKBB_VIEWS):
+        return _read_ukbb(home, by_stem, skipped)
+    return None
+
+
+def _read_acdc(info_file: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[Volume]:
+    def lacks(what: str) -> None:
+        skipped[finding("input-lacks", table=INFO, what=what, kind="table")].append(str(info_file))
+
+    info, case = _read_info(info_file), info_file.parent.name
+    classes: dict[str, object] = {"group": info["Group"]} if info.get("Group") else {}
+    for name, (smallest, largest) in _BODIES.items():
+        try:
+            value = float(info[name])
+        except (KeyError, ValueError):
+            value = math.nan
+        if smallest <= value <= largest:
+            classes[name.lower()] = value
+        else:
+            lacks(f"{name} from {smallest} to {largest}")
+    volumes = []
+    for phase in _PHASES:
+        try:
+            name = f"{case}_frame{int(info[phase]):02d}".lower()
+            image = by_stem[name]
+        except (KeyError, ValueError):
+            lacks(f"an {phase} frame that exists")
+            continue
+        volumes.append(Volume(image, by_stem.get(f"{name}_gt"), case, phase, classes, info.get("Group", "")))
+    return volumes
+
+
+def _read_info(path: Path) -> dict[str, str]:
+    """ACDC's ``Info.cfg``: ``Key: value`` lines; empty if it cannot be read."""
+    try:
+        lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _read_mnms2(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[Volume]:
+    """For each view, the frames at end-diastole and end-systole, or the cine if there are none."""
+    classes = _classes(home, skipped)
+    common = {"classes": classes, "group": str(classes.get("group", "")), "label_map": LABEL_MAP}
+    volumes = []
+    for short, view in _MNMS2_VIEWS.items():
+        name = f"{home.name}_{short}".lower()
+        frames = {phase: by_stem.pop(f"{name}_{phase.lower()}", None) for phase in _PHASES}
+        frames = {phase: image for phase, image in frames.items() if image is not None}
+        for phase, image in frames.items():
+            label = by_stem.pop(f"{name}_{phase.lower()}_gt", None)
+            volumes.append(Volume(image, label, home.name, phase, view=view, **common))
+        cine = by_stem.pop(f"{name}_cine", None)
+        if cine is not None and frames:
+            skipped[CINE_OF_FRAMES].append(str(cine))
+        elif cine is not None:
+            volumes.append(Volume(cine, None, home.name, view=view, **common))
+    if by_stem:
+        skipped[finding("file-not-used", kind="image")] += map(str, by_stem.values())
+    return volumes
+
+
+def _classes(home: Path, skipped: Skipped) -> dict[str, object]:
+    """The entry of M&Ms-2's table for an exam; empty without a table or an entry."""
+    row = None
+    for table in (path for path in (above / TABLE for above in list(home.parents)[:2]) if path.is_file()):
+        with suppress(InputError):
+            row = _read_table(table, table.stat().st_mtime_ns).get(int(home.name))
+        break
+    if row is None:
+        skipped[finding("input-lacks", table=TABLE, what="the exam's group", kind="table")].append(str(home))
+    return dict(row or {})
+
+
+@lru_cache(maxsize=2)
+def _read_table(path: Path, modified: int) -> Mapping[int, Mapping[str, object]]:
+    """Map each code, as a number, to the exam's entry; a table that was ``modified`` is read again."""
+    header, *rows = read_csv(path) or [[]]
+    told = {}
+    for row in (dict(zip(header, cells, strict=False)) for cells in rows):
+        code = row.get("SUBJECT_CODE", "")
+        if code.isdecimal():
+            told[int(code)] = {name: row[column] for column, name in _CLASSES.items() if row.get(column)}
+    return told
+
+
+def _read_ukbb(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[Volume]:
+    """For each view, the frames if one of them has labels, otherwise the cine."""
+    volumes = []
+    for name, view in _UKBB_VIEWS.items():
+        cine = by_stem.pop(name, None)
+        frames = {phase: by_stem.pop(f"{name}_{phase.lower()}", None) for phase in _PHASES}
+        labels = {phase: by_stem.pop(f"label_{name}_{phase.lower()}", None) for phase in _PHASES}
+        for phase in _PHASES:
+            if labels[phase] is not None and frames[phase] is None:
+                skipped[finding("mask-not-used", kind="alone")].append(str(labels[phase]))
+                labels[phase] = None
+        images = {phase: frame for phase, frame in frames.items() if frame is not None}
+        if cine is not None and not any(labels.values()):
+            if images:
+                skipped[finding("file-not-used", kind="cine")] += map(str, images.values())
+            volumes.append(Volume(cine, None, home.name, view=view))
+            continue
+        if cine is not None:
+            skipped[CINE_OF_FRAMES].append(str(cine))
+        label_map = LABEL_MAP
+        if view == "4ch":
+            only_atria = any(labels.values()) and _largest_value(labels.values()) <= max(ATRIA_LABEL_MAP)
+            label_map = ATRIA_LABEL_MAP if only_atria else ALL_LABEL_MAP
+        volumes += [
+            Volume(image, labels[phase], home.name, phase, view=view, label_map=label_map)
+            for phase, image in images.items()
+        ]
+    for name, path in by_stem.items():
+        code, kind = ("mask-as-image", "predicted") if _UKBB_PREDICTION.match(name) else ("file-not-used", "image")
+        skipped[finding(code, kind=kind)].append(str(path))
+    return volumes
+
+
+def _largest_value(labels: Iterable[Path | None]) -> int:
+    """The largest voxel value of some masks; the code that reads masks reports those that cannot be read."""
+    values = [0]
+    for path in labels:
+        with suppress(*UNREADABLE):
+            values.append(int(read_mask(path)[0].max()) if path else 0)
+    return max(values)

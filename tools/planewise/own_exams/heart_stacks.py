@@ -1,0 +1,244 @@
+"""Find the short-axis stacks that `planewise plan` and `planewise segment` use, load them, and hand them to a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from os.path import commonpath
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+
+from planewise.early_checks import EXAM, refuse_missing
+from planewise.errors import InputError
+from planewise.evaluation.plan_views import slice_affines
+from planewise.exams import find_inputs
+from planewise.exams.cardiac_views import KNEE
+from planewise.exams.input_stacks import InputStack
+from planewise.exams.volumes import case_and_phase
+from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti, two_geometries
+from planewise.findings import FLAG, Finding, finding, from_text, of_level, said, to_text
+from planewise.geometry.locations import stack_obliquity
+from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
+from planewise.preprocessing import LoadSliced, LoadStackd
+from planewise.preprocessing.exam_name import exam_of, loaded_name, stem
+from planewise.preprocessing.load_stack import slice_thickness
+from planewise.preprocessing.require_view import wrong_direction
+
+#: Number of exams that an error message lists.
+MOST_NAMED = 10
+
+
+@dataclass
+class LoadedStack:
+    """A loaded stack."""
+
+    name: str
+    """name of its results, which begins with the exam's hash"""
+    image: MetaTensor
+    """``(i, j, slices)``, with its affine"""
+    affines: torch.Tensor
+    """affines of the slices, RAS+, mm"""
+    acquired: Mapping[str, Mapping[str, Sequence[float]]]
+    """plane of each view of the exam"""
+    views: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    """image ``(i, j)`` and affine of each view whose image can be read"""
+    thickness: float = 0.0
+    """see `planewise.preprocessing.load_stack.slice_thickness`"""
+
+
+def load_stack(item: Mapping[str, Any]) -> LoadedStack:
+    """Read the stack of an item of `find_inputs`."""
+    first = item["image"][0] if isinstance(item["image"], list) else {}
+    loaded = LoadStackd("image", remarks=False)(item)
+    image = loaded["image"]
+    affines = slice_affines(image[None], loaded.get("slice_affines"))
+    views = {}
+    for view, entry in item.get("views", {}).items():
+        with suppress(InputError):  # if the image cannot be read, the page does not show this view
+            shown = LoadSliced("image")(entry)["image"]
+            views[view] = shown[0, :, :, 0].numpy(), shown.affine.numpy()
+    thickness = slice_thickness(item["image"])
+    return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views, thickness)
+
+
+class LeftOut(NamedTuple):
+    """An exam that cannot be used: the reasons, and its items."""
+
+    why: Sequence[Finding]
+    items: Sequence[Mapping[str, Any]]
+
+
+def stacks_in(
+    path: Path,
+    min_obliquity: float | None = None,
+    straight: bool = False,
+    skipped: dict[Finding, int] | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, LeftOut]]:
+    """All phases of the stacks in a folder, a volume or a datalist that may be the short axis of a heart, each with the hash
+    of its exam; and the exams that are left out, because they cannot be one or have only single slices.
+
+    Args:
+        path: the folder, volume or datalist.
+        min_obliquity: see `no_short_axes`.
+        straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC). They get a
+            flag, unless ``min_obliquity`` is 0.
+        skipped: see `planewise.exams.find_stacks`.
+
+    Raises:
+        InputError: there is no stack, or none of the stacks can be a short axis.
+    """
+    refuse_missing(path, EXAM)
+    unrecognised: list[InputStack] = []
+    found = [of_case(item) for item in find_inputs(path, "all", left_out=unrecognised, skipped=skipped)]
+    left_out = {each.exam: LeftOut(each.why_not, [{"image": each.slices, "exam": each.exam}]) for each in unrecognised}
+    if is_nifti(path) and path.is_file():
+        open_nifti(path)
+    refused = no_short_axes(found, min_obliquity, straight)
+    for item in found:
+        if isinstance(item["image"], list) and len(item["image"]) == 1:
+            refused[item["exam"]] = [finding("no-stack", least=3, most=1), *of_level(findings_of(item), FLAG)]
+    if refused and all(exam_of(item) in refused for item in found):
+        raise InputError(_none(refused))
+    for exam, why in refused.items():
+        left_out[exam] = LeftOut(why, [item for item in found if exam_of(item) == exam])
+    kept = [_with_header(item, min_obliquity) for item in found if exam_of(item) not in refused]
+    return [{**item, "exam": exam_of(item)} for item in kept], left_out
+
+
+def _none(refused: Mapping[str, Sequence[Finding]]) -> str:
+    """The message if no exam can be used."""
+    reasons = "".join(f"\n  exam {exam}: {said(why)}" for exam, why in list(refused.items())[:MOST_NAMED])
+    more = f"\n  and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
+    knees = {exam for exam, why in refused.items() if finding("series-of-organ", organ=KNEE) in why}
+    single = {exam for exam, why in refused.items() if why[0].code == "no-stack" and why[0]["most"] == 1}
+    # a knee has no short axis, however it is taken
+    anyway = "" if knees | single == refused.keys() else ", or take the stacks anyway with --min_obliquity 0"
+    instead = "\nThe views of a knee are planned by the inference of bundles/pretext_knee_multitask" if knees else ""
+    return (
+        "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series"
+        f"{anyway}{reasons}{more}{instead}"
+    )
+
+
+def of_case(item: dict[str, Any]) -> dict[str, Any]:
+    """An item of `find_inputs`; a file that is named by a phase (``case_frame01``, ``case_ED``) is a phase of the exam that
+    its case names, as in an index."""
+    path = item["image"]
+    if item.get("exam") or "time" in item or not isinstance(path, str):
+        return item
+    case, phase = case_and_phase(stem(Path(path)))
+    whole = Path(path).with_name(case) if case else Path(path).parent
+    return {**item, "exam": exam_of({"image": whole}), "phase": phase} if phase else item
+
+
+def no_short_axes(
+    items: Sequence[Mapping[str, Any]], min_obliquity: float | None, straight: bool
+) -> dict[str, list[Finding]]:
+    """Maps each exam that cannot be a heart's short axis to the reasons; a file that cannot be read has none.
+
+    Args:
+        items: from `find_inputs`.
+        min_obliquity: limit of `wrong_direction`, degrees; 0 accepts any stack; None uses `SHORT_AXIS_OBLIQUITY`.
+        straight: see `stacks_in`.
+    """
+    refused = {}
+    for item in items if min_obliquity != 0 else ():
+        affine = None if "why_not" in item else _affine_of(item)
+        known = from_text(item.get("why_not", "[]"))
+        limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
+        if why := known if affine is None else wrong_direction(affine, limit, straight):
+            refused[exam_of(item)] = why
+    return refused
+
+
+def findings_of(item: Mapping[str, Any]) -> list[Finding]:
+    """What was found out about an item of `find_inputs`."""
+    return from_text(item.get("findings", "[]"))
+
+
+def _with_header(item: dict[str, Any], min_obliquity: float | None) -> dict[str, Any]:
+    """An item with what its NIfTI header says against it: two geometries, or slices exactly along the body's axes, unless a
+    person has said with a limit of 0 that the stack is a short axis."""
+    found = []
+    if is_nifti(str(item["image"])):
+        with suppress(*UNREADABLE):  # the bundle reports it
+            found += two_geometries(item["image"])
+    if min_obliquity != 0 and (affine := _affine_of(item)) is not None:
+        obliquity, across = stack_obliquity(affine)
+        found += [finding("orientation-lost", plane=across)] if obliquity < NO_ORIENTATION else []
+    return item | {"findings": to_text([*findings_of(item), *found])} if found else item
+
+
+def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
+    """The affine of a volume, ``(1, 4, 4)``; None if it cannot be read, which the bundle reports, and for DICOM files, which
+    were already recognised by their geometry and names."""
+    with suppress(*UNREADABLE):
+        if not isinstance(item["image"], list):
+            return torch.from_numpy(np.asarray(open_nifti(item["image"]).affine, dtype=np.float64))[None]
+    return None
+
+
+def place_of(items: Sequence[Mapping[str, Any]]) -> tuple[Path, Path]:
+    """The folder that contains all images of an exam, or the file if the exam is a single file; and one of the images."""
+    images = [str(entry["image"]) for entry in slices_of(items)]
+    return Path(commonpath(images)), Path(images[0])
+
+
+def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Items of a datalist: each volume unchanged, each stack as its slices, with the exam's hash and the slice's rank."""
+    entries: list[Mapping[str, Any]] = []
+    for item in stacks:
+        if isinstance(item["image"], list):
+            entries += [{"exam": item["exam"], "slice": rank, **entry} for rank, entry in enumerate(item["image"])]
+        else:
+            entries.append(item)
+    return entries
+
+
+@contextmanager
+def private_datalist(stacks: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
+    """A temporary datalist of stacks, as its test section. It contains paths, so only its owner can read it, and it is not
+    among the results."""
+    handle, name = tempfile.mkstemp(suffix=".json")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"test": slices_of(stacks)}, file)
+        yield Path(name)
+    finally:
+        with suppress(OSError):
+            os.unlink(name)
+
+
+def switched(bundle: Path, switches: Mapping[str, str]) -> dict[str, object]:
+    """Settings of a run of a bundle's inference that change handlers and steps of its postprocessing. ``switches`` maps the
+    names of their classes to the argument that becomes true; ``_disabled_`` turns them off."""
+    config = ConfigParser.load_config_file(str(bundle / "configs" / "inference.yaml"))
+    lists = {"handlers": config["handlers"], "postprocessing#transforms": config["postprocessing"]["transforms"]}
+    return {
+        f"{place}#{number}#{switches[name]}": True
+        for place, steps in lists.items()
+        for number, step in enumerate(steps)
+        if (name := step["_target_"].split(".")[-1]) in switches
+    }
+
+
+def by_exam(
+    stacks: Sequence[Mapping[str, Any]], refused: Mapping[str, Finding] | None = None
+) -> dict[str, list[Mapping[str, Any]]]:
+    """The stacks of each exam that a run did not refuse; raises `InputError` if it refused all exams."""
+    exams: dict[str, list[Mapping[str, Any]]] = {}
+    for item in stacks:
+        if exam_of(item) not in (refused or {}):
+            exams.setdefault(exam_of(item), []).append(item)
+    if refused and not exams:
+        raise InputError("; ".join(f"exam {exam}: {why}" for exam, why in refused.items()))
+    return exams
