@@ -262,9 +262,17 @@ def inspect(
 
 
 def export(
-    datalist: Annotated[Path, typer.Argument(help="Datalist with masks, from `planewise index`.")],
+    source: Annotated[
+        Path, typer.Argument(help="Datalist with masks, from `planewise index`; or a run's folder, or its weights.")
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder to write, named as nnU-Net requires: Dataset101_Heart.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="For a datalist, the folder to write, named as nnU-Net requires: Dataset101_Heart. For weights, the data "
+            "set's folder in nnUNet_preprocessed.",
+        ),
     ],
     structures: Annotated[
         str | None,
@@ -273,13 +281,18 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write the labelled volumes of a datalist to the folders of nnU-Net (version 2).
+    """Write the labelled volumes of a datalist, or the weights of a run, to the folders of nnU-Net (version 2).
 
     The training and validation sections become imagesTr and labelsTr, and the test section becomes imagesTs and
     labelsTs. The split is written to splits_final.json, so that nnU-Net trains and validates on the same exams;
     `planewise index` reads it, too. Cases are named by hashes.
 
+    Weights of a U-Net (--stem_stride 1) become a start for nnUNetv2_train -pretrained_weights, with plans of the same
+    network next to nnU-Net's own.
+
     Example: planewise export work/labelled.json -o work/nnUNet_raw/Dataset101_Heart
+
+    Example: planewise export work/simclr -o work/nnUNet_preprocessed/Dataset101_Heart
     """
     console = Console()
     with refusals("export"):
@@ -288,17 +301,27 @@ def export(
         from planewise.engines.processes import keep_quiet
 
         keep_quiet()
-
+        if source.suffix != ".json":
+            _export_weights(console, source, output)
+            return
         names = tuple(name.strip() for name in (structures or "").split(",") if name.strip())
         with progress_bar("exporting") as progress:
-            done = export_nnunet(datalist, output, names, progress)
+            done = export_nnunet(source, output, names, progress)
     for exam, why in done.left_out.items():
         say(console, f"Exam {exam} is left out: {why}.")
     counts = ", ".join(f"{section} {count}" for section, count in done.counts.items())
     say(console, f"Wrote {done.folder}: {counts} volumes.")
     if done.splits is not None:
-        say(
-            console,
-            f"After `nnUNetv2_plan_and_preprocess`, copy {done.splits.name} to nnUNet_preprocessed/{done.folder.name}, and "
-            "train fold 0.",
-        )
+        say(console, "nnUNetv2_plan_and_preprocess takes its split over: train fold 0.")
+
+
+def _export_weights(console: Console, run: Path, output: Path) -> None:
+    from planewise.networks.nnunet import export_weights
+
+    start = export_weights(run, output)
+    plans, weights = start.files
+    decoder = "" if start.decoder else " The decoder was not pretrained: it is random."
+    say(console, f"Wrote {plans.name} and {weights.name} in {output}.{decoder} Train with:")
+    name = output.name.partition("_")[0].removeprefix("Dataset")
+    command = f"nnUNetv2_train {name} {start.configuration} 0 -p {plans.stem} -pretrained_weights {weights}"
+    console.print(command, soft_wrap=True)
