@@ -42,7 +42,10 @@ Anonymous = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(help="A run's folder, a checkpoint, or a copy of the bundle. Default: the weights that ship."),
+    typer.Option(
+        help="A run's folder, a checkpoint, or a copy of the bundle; segment also takes a bundle of MONAI's Model Zoo. "
+        "Default: the weights that ship."
+    ),
 ]
 #: The terminal shows at most this many of the bundle's remarks on exams.
 _MOST_REMARKS = 10

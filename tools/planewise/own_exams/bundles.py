@@ -135,9 +135,11 @@ class Provenance:
     """whether these are the weights that ship with the bundle; those were trained on phantoms only"""
     patients: str = ""
     """the scores of these weights on real patients, in words; empty if none were measured"""
+    origin: str = "own weights"
+    """whose weights they are, if they do not ship"""
 
     @classmethod
-    def of(cls, bundle: Path, weights: str | Path) -> Provenance:
+    def of(cls, bundle: Path, weights: str | Path, origin: str = "own weights") -> Provenance:
         """Identify the weights (a checkpoint, or the folder of a run or a bundle) of a bundle's folder."""
         checksum = sha256(Path(weights_path(weights)))
         version, record = "", {}
@@ -147,17 +149,17 @@ class Provenance:
             record = read_table(bundle / "models" / RELEASED)
         ships = checksum == record.get(WEIGHTS_SUM)
         patients = scores_in_words(record[PATIENTS]) if ships and PATIENTS in record else ""
-        return cls(bundle.name, version, checksum, ships, patients)
+        return cls(bundle.name, version, checksum, ships, patients, origin)
 
     @property
     def short(self) -> str:
         """A few words for a DICOM description, which is short."""
-        return "phantom-trained weights" if self.ships else f"own weights {self.sha256[:_SHORT]}"
+        return "phantom-trained weights" if self.ships else f"{self.origin.partition(',')[0]} {self.sha256[:_SHORT]}"
 
     @property
     def weights(self) -> str:
         """The weights in words, with the whole checksum."""
-        origin = "weights that ship, trained on phantoms only" if self.ships else "own weights"
+        origin = "weights that ship, trained on phantoms only" if self.ships else self.origin
         return f"{origin}, SHA-256 {self.sha256}"
 
     def content(self) -> dict[str, object]:
@@ -168,6 +170,7 @@ class Provenance:
             "weights_sha256": self.sha256,
             "weights_ship": self.ships,
             "trained_on": "phantoms" if self.ships else None,
+            "origin": self.origin,
         }
 
 

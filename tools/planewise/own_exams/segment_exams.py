@@ -36,6 +36,7 @@ from planewise.own_exams.write_volumes import (
     volume_table,
     which_phases,
 )
+from planewise.own_exams.zoo_bundle import zoo_bundle
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import missing_slices, own_thickness, spacing_findings
 from planewise.reports.tables import write_csv, write_json
@@ -100,7 +101,7 @@ def segmenting(
 
     Args:
         path: folder of DICOM files, or a volume.
-        weights: see `bundle_and_weights`; None uses the weights that ship.
+        weights: see `bundle_and_weights`, or the folder of another bundle (`ZooBundle`); None uses the weights that ship.
         min_obliquity: see `stacks_in`.
         per_series: also write a DICOM segmentation of each image series, with all phases.
         anonymous: leave the patient's name, dates and all other text out of the DICOM files; the UIDs stay.
@@ -110,12 +111,15 @@ def segmenting(
             refuses its input.
     """
     keep_quiet()
-    bundle, used = bundle_and_weights(SEGMENTS, weights)
-    provenance = Provenance.of(bundle, used)
+    zoo = None if weights is None else zoo_bundle(Path(weights).expanduser())
+    bundle, used = (zoo.folder, zoo.weights) if zoo else bundle_and_weights(SEGMENTS, weights)
+    provenance = Provenance.of(bundle, used, *([zoo.origin] if zoo else []))
     note = made_by([("masks", provenance)], "the error of these volumes on patients")
     options = {"per_series": per_series, "anonymous": anonymous}
 
     def infer(stacks: Sequence[Mapping[str, Any]], output: Path) -> tuple:
+        if zoo:
+            return stacks, zoo.segment(stacks, output / "masks")
         given = {"weights": used, "min_obliquity": min_obliquity, "output_dir": output / "masks", "phases": "all"}
         given |= switched(bundle, {"SegmentationWriter": "_disabled_"})
         with private_datalist(stacks) as input:
