@@ -157,14 +157,17 @@ def index_folder(
         InputError: the folder or an option cannot be used, or there is nothing in it to learn from.
     """
     given, salt = _Given(IndexOptions(**options)), load_salt(folder)
+    # read and group
     scan = scan_folder(folder, workers, progress, given.of_photographs, given.anatomy.modalities)
     result = IndexResult(datalist={}, files=scan.files)
     exams, volumes, whole, broken = _read_and_group(scan, given, result)
     for place in (*exams, *volumes):
         place.name, place.patient = hashed(place.key, salt), hashed(place.patient_key, salt)
+    # recognise
     for exam in exams:
         exam.stacks = given.anatomy.prepared(exam.stacks)
         exam.found = given.anatomy.found(exam.stacks)
+    # items, with their masks and classes
     entries, items = entries_of(exams, volumes, whole, given.anatomy)
     lacking = leave_out_incomplete(entries, items, given.anatomy) if given.options.all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
@@ -187,6 +190,7 @@ def index_folder(
     for place in (*exams, *whole):
         if others := {*place.aliases} - {place.patient_key}:
             entries[place.name]["aliases"] = sorted(hashed(key, salt) for key in others)
+    # sections
     divided = _divide(places, items, given, scan.folder, result)
     sections_of = {place.patient: divided.sections[place.patient_key] for place in places}
     for entry in entries.values():
