@@ -12,7 +12,7 @@ import torch
 from monai.networks.nets import UNet
 from planewise.commands import app
 from planewise.errors import InputError
-from planewise.own_exams.zoo_bundle import ZooBundle
+from planewise.own_exams.zoo_bundle import ZooBundle, zoo_bundle
 from typer.testing import CliRunner
 
 from tests.exams.conftest import write_usual_exam
@@ -150,3 +150,9 @@ def test_what_is_no_such_bundle_is_refused(file, change, bundle, capsys):
     with pytest.raises(InputError):
         ZooBundle(changed(bundle, file, change))
     assert "run" not in capsys.readouterr().out
+
+
+def test_a_package_of_planewise_is_not_taken_for_one(bundle):
+    assert zoo_bundle(bundle).folder == bundle
+    (bundle / "configs/inference.yaml").touch()  # a package has its configs in both formats
+    assert zoo_bundle(bundle) is None

@@ -56,9 +56,8 @@ class Anatomy:
     targets: tuple[str, ...]  #: target views; empty if only locations are learned
     views: tuple[str, ...]  #: every view that an exam may have
     recognise: Callable[..., Recognition]  #: function that takes stacks and returns the recognition
-    axis: Callable[
-        [Stack], np.ndarray | None
-    ]  #: unit vector (3,) along which slices are counted, RAS+; None if unknown
+    axis: Callable[[Stack], np.ndarray | None]
+    """function that takes a stack and returns the unit vector (3,) along which slices are counted, RAS+; None if unknown"""
     unordered: str  #: kind of the finding `no-locations` without such a vector; empty if there is nothing to order
     moving: bool  #: whether the images of one slice are phases
     words: Words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from planewise.networks.unet import UNetDecoder
 
 #: Names of nnU-Net's own plans, and of the files that are written next to them.
 PLANS, OWN_PLANS, WEIGHTS = "nnUNetPlans.json", "planewisePlans.json", "planewise_weights.pth"
+#: The first weight of our encoder, and one that every decoder has.
+_FIRST, _OF_DECODER = "encoder.levels.0.conv_0.conv.weight", "decoder.levels.0.upsample.deconv.weight"
 #: nnU-Net has each layer under two names.
 _ALIASES = {"conv": "all_modules.0", "norm": "all_modules.1"}
 
@@ -60,7 +61,7 @@ def export_weights(run: str | Path, folder: str | Path) -> NnunetWeights:
     channels = len(read_json(folder / "dataset.json", "nnU-Net's data set")["channel_names"])
     state, network = nnunet_network(weights, channels)
     configuration = "2d" if network["conv_op"].endswith("2d") else "3d_fullres"
-    plans = deepcopy(read_json(folder / PLANS, "nnU-Net's plans"))
+    plans = read_json(folder / PLANS, "nnU-Net's plans")
     if configuration not in plans.get("configurations", {}):
         raise InputError(f"{folder / PLANS} has no configuration {configuration}, which these weights need")
     own = plans["configurations"][configuration]
@@ -73,9 +74,7 @@ def export_weights(run: str | Path, folder: str | Path) -> NnunetWeights:
         torch.save({"network_weights": state}, part)
     with atomic_write(folder / OWN_PLANS) as part:
         part.write_text(json.dumps(plans, indent=4))
-    return NnunetWeights(
-        configuration, (folder / OWN_PLANS, folder / WEIGHTS), "decoder.levels.0.upsample.deconv.weight" in weights
-    )
+    return NnunetWeights(configuration, (folder / OWN_PLANS, folder / WEIGHTS), _OF_DECODER in weights)
 
 
 def nnunet_network(weights: dict[str, Tensor], channels: int = 1) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -94,11 +93,12 @@ def nnunet_network(weights: dict[str, Tensor], channels: int = 1) -> tuple[dict[
     Raises:
         InputError: the network is another one, or has a strided stem, or its channels cannot be repeated.
     """
-    first = weights.get("encoder.levels.0.conv_0.conv.weight")
+    first = weights.get(_FIRST)
     if first is None or any(name.startswith("encoder.stem") for name in weights):
         raise InputError(
             "nnU-Net has no such network: its U-Net is that of the bundles' UNetEncoder with --stem_stride 1; train with this"
         )
+    dims = first.ndim - 2
     levels = len({name.split(".")[2] for name in weights if name.startswith("encoder.levels.")})
     inner = ["" if level == 0 else "convs." for level in range(levels)]
     features = [weights[f"encoder.levels.{level}.{inner[level]}conv_0.conv.weight"].shape[0] for level in range(levels)]
@@ -110,8 +110,8 @@ def nnunet_network(weights: dict[str, Tensor], channels: int = 1) -> tuple[dict[
         if first.shape[1] != 1:
             raise InputError(f"the weights are for {first.shape[1]} channels, nnU-Net's data have {channels}")
         weights = weights | {"encoder.levels.0.conv_0.conv.weight": first.repeat_interleave(channels, dim=1) / channels}
-    if "decoder.levels.0.upsample.deconv.weight" not in weights:
-        weights = weights | _random_decoder(features, first.ndim - 2)
+    if _OF_DECODER not in weights:
+        weights = weights | _random_decoder(features, dims)
     state: dict[str, Tensor] = {}
     for level in range(levels):
         _add_block(state, f"encoder.stages.{level}.0", weights, f"encoder.levels.{level}.{inner[level]}")
@@ -123,7 +123,6 @@ def nnunet_network(weights: dict[str, Tensor], channels: int = 1) -> tuple[dict[
         exchanged = weights | {f"{place}conv_0.conv.weight": torch.cat([upsampled, skip], dim=1)}
         _add_block(state, f"decoder.stages.{level}", exchanged, place)
     state |= {f"decoder.{name}": value for name, value in state.items() if name.startswith("encoder.")}
-    dims = first.ndim - 2
     return state, {
         "n_stages": levels,
         "features_per_stage": features,

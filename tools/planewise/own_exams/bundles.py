@@ -135,11 +135,13 @@ class Provenance:
     """whether these are the weights that ship with the bundle; those were trained on phantoms only"""
     patients: str = ""
     """the scores of these weights on real patients, in words; empty if none were measured"""
-    origin: str = "own weights"
+    owner: str = "own weights"
     """whose weights they are, if they do not ship"""
+    more: str = ""
+    """what else is known of weights that do not ship"""
 
     @classmethod
-    def of(cls, bundle: Path, weights: str | Path, origin: str = "own weights") -> Provenance:
+    def of(cls, bundle: Path, weights: str | Path) -> Provenance:
         """Identify the weights (a checkpoint, or the folder of a run or a bundle) of a bundle's folder."""
         checksum = sha256(Path(weights_path(weights)))
         version, record = "", {}
@@ -149,12 +151,17 @@ class Provenance:
             record = read_table(bundle / "models" / RELEASED)
         ships = checksum == record.get(WEIGHTS_SUM)
         patients = scores_in_words(record[PATIENTS]) if ships and PATIENTS in record else ""
-        return cls(bundle.name, version, checksum, ships, patients, origin)
+        return cls(bundle.name, version, checksum, ships, patients)
+
+    @property
+    def origin(self) -> str:
+        """Whose weights they are if they do not ship, and what else is known of them."""
+        return f"{self.owner}, {self.more}" if self.more else self.owner
 
     @property
     def short(self) -> str:
         """A few words for a DICOM description, which is short."""
-        return "phantom-trained weights" if self.ships else f"{self.origin.partition(',')[0]} {self.sha256[:_SHORT]}"
+        return "phantom-trained weights" if self.ships else f"{self.owner} {self.sha256[:_SHORT]}"
 
     @property
     def weights(self) -> str:

@@ -112,8 +112,8 @@ def segmenting(
     """
     keep_quiet()
     zoo = None if weights is None else zoo_bundle(Path(weights).expanduser())
-    bundle, used = (zoo.folder, zoo.weights) if zoo else bundle_and_weights(SEGMENTS, weights)
-    provenance = Provenance.of(bundle, used, *([zoo.origin] if zoo else []))
+    bundle, used = (zoo.folder, zoo.folder) if zoo else bundle_and_weights(SEGMENTS, weights)
+    provenance = zoo.provenance if zoo else Provenance.of(bundle, used)
     note = made_by([("masks", provenance)], "the error of these volumes on patients")
     options = {"per_series": per_series, "anonymous": anonymous}
 

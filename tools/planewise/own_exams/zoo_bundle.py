@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from planewise.files.masks import HEART_STRUCTURES
 from planewise.files.nifti import write_nifti
 from planewise.files.text import read_json
 from planewise.findings import Finding
-from planewise.networks.pretrained import read_weights
+from planewise.networks.pretrained import read_weights, weights_path
+from planewise.own_exams.bundles import Provenance
 from planewise.own_exams.heart_stacks import load_stack
 from planewise.own_exams.masks import mask_file
 from planewise.preprocessing.exam_name import volume_name
 
-CONFIG, METADATA, WEIGHTS = "configs/inference.json", "configs/metadata.json", "models/model.pt"
+CONFIG, METADATA = "configs/inference.json", "configs/metadata.json"
 #: Transforms of a config that read, write or move data.
 _FILES = ("LoadImage", "EnsureChannelFirst", "EnsureType", "ToDevice", "SaveImage")
 #: Words that name the structures of a short axis in a bundle's ``channel_def``, and the structures of planewise.
@@ -39,8 +41,9 @@ _WORDS = {"myo": "myocardium", "lv": "LV", "left": "LV", "rv": "RV", "right": "R
 
 
 def zoo_bundle(folder: Path) -> ZooBundle | None:
-    """The bundle in a folder if it is not one of planewise's (which have ``configs/inference.yaml``)."""
-    return ZooBundle(folder.resolve()) if (folder / CONFIG).is_file() else None
+    """The bundle in a folder if it is not one of planewise's, whose packages have ``configs/inference.yaml``, too."""
+    of_zoo = (folder / CONFIG).is_file() and not (folder / CONFIG).with_suffix(".yaml").is_file()
+    return ZooBundle(folder.resolve()) if of_zoo else None
 
 
 class ZooBundle:
@@ -55,12 +58,12 @@ class ZooBundle:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.weights = folder, folder / WEIGHTS
+        self.folder = folder
         config = read_json(folder / CONFIG, "a bundle's config")
         self.metadata = read_json(folder / METADATA, "a bundle's metadata")
         self.values = _own_values(self.metadata, folder)
         self.network = _made(_part(config, "network_def", folder), monai.networks.nets, nn.Module, folder)
-        self.network.load_state_dict(_fitting(read_weights(self.weights), self.network, folder))
+        self.network.load_state_dict(read_weights(weights_path(folder, self.network)))
         self.network.eval()
         before = _part(config, "preprocessing", folder).get("transforms", [])
         self.before = Compose([_made(each, monai.transforms, object, folder) for each in _without_files(before)])
@@ -97,10 +100,11 @@ class ZooBundle:
         return refused
 
     @property
-    def origin(self) -> str:
+    def provenance(self) -> Provenance:
         """Whose weights they are, and what they were trained on, as far as the metadata say."""
         data = self.metadata.get("data_source") or "data that its metadata do not name"
-        return f"weights of another bundle, by {self.metadata.get('authors') or 'unknown authors'}, trained on {data}"
+        more = f"by {self.metadata.get('authors') or 'unknown authors'}, trained on {data}"
+        return replace(Provenance.of(self.folder, self.folder), owner="weights of another bundle", more=more)
 
 
 def _part(config: Mapping[str, Any], key: str, folder: Path) -> dict[str, Any]:
@@ -155,17 +159,3 @@ def _own_values(metadata: Mapping[str, Any], folder: Path) -> dict[int, int]:
             "the left ventricle, the myocardium and the right ventricle, once each"
         )
     return found
-
-
-def _fitting(weights: Mapping[str, torch.Tensor], network: nn.Module, folder: Path) -> Mapping[str, torch.Tensor]:
-    own = {name: value.shape for name, value in network.state_dict().items()}
-    wrong = [
-        name
-        for name in {**own, **weights}
-        if name not in own or name not in weights or weights[name].shape != own[name]
-    ]
-    if wrong:
-        raise InputError(
-            f"{folder / WEIGHTS} does not fit the network of {CONFIG}: {wrong[0]} and {len(wrong) - 1} others differ"
-        )
-    return weights
