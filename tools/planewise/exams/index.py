@@ -60,14 +60,12 @@ class IndexResult:
     skipped: dict[Finding, tuple[int, str]] = field(default_factory=dict)  #: reason to number of files and one path
     warnings: list[Finding] = field(default_factory=list)  #: What a person should read before training.
     unmatched: list[tuple[str, Finding]] = field(default_factory=list)  #: labels and names that are not used, and why
-    by_grid: dict[str, str] = field(
-        default_factory=dict
-    )  #: file name of each mask matched by its grid alone to its exam
+    by_grid: dict[str, str] = field(default_factory=dict)
+    """file name of each mask matched by its grid alone to its exam"""
     division: Finding | None = None  #: The rule for the sections.
     by_hash: bool = False  #: Whether a hash alone assigned the patients to the sections.
-    folders: dict[str, Path] = field(
-        default_factory=dict
-    )  #: hash of each DICOM exam to its folder or one image; private
+    folders: dict[str, Path] = field(default_factory=dict)
+    """hash of each DICOM exam to its folder or one image; private"""
     files: int = 0
 
     @property

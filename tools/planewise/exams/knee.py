@@ -87,9 +87,8 @@ def contrast_of(stack: Stack) -> Contrast:
     """The contrast of a stack."""
     patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
     tells = any(re.search(pattern, plain(stack.description)) for pattern in patterns)
-    name = plain(
-        stack.description if tells else stack.text
-    )  # the folder's name counts only if the series' says nothing
+    # the folder's name counts only if the series' says nothing
+    name = plain(stack.description if tells else stack.text)
     named = [label for label, pattern in _WEIGHTINGS.items() if re.search(pattern, name)]
     weighting = {label: _NAME_WEIGHTS[label] for label in named if len(named) == 1}
     timed = timed_weighting(stack.echo_time, stack.repetition_time, stack.sequence)
