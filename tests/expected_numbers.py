@@ -55,18 +55,24 @@ def statistics(array: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def differ(found: Any, stored: Any, relative: float = RELATIVE, scale: float = 0.0) -> bool:
-    """Whether two values, or lists or dictionaries of them, are further apart than a relative tolerance."""
+def differ(
+    found: Any, stored: Any, place: str = "", loose: Mapping[str, float] | None = None, scale: float = 0.0
+) -> bool:
+    """Whether two values, or lists or dictionaries of them, are further apart than the relative tolerance of their place, as
+    in `check_numbers`."""
     if isinstance(found, dict) and isinstance(stored, dict):
         # the tolerance of a mean near 0 follows from its standard deviation
         spread = stored.get("sd")
         scale = abs(spread) if isinstance(spread, int | float) else 0.0
-        return found.keys() != stored.keys() or any(differ(found[key], stored[key], relative, scale) for key in stored)
+        return found.keys() != stored.keys() or any(
+            differ(found[key], stored[key], f"{place}/{key}", loose, scale) for key in stored
+        )
     if isinstance(found, list) and isinstance(stored, list):
         scale = max((abs(value) for value in stored if isinstance(value, float)), default=0.0)
         pairs = zip(found, stored, strict=False)
-        return len(found) != len(stored) or any(differ(one, other, relative, scale) for one, other in pairs)
+        return len(found) != len(stored) or any(differ(one, other, place, loose, scale) for one, other in pairs)
     if isinstance(found, int | float) and isinstance(stored, int | float):
+        relative = next((share for start, share in (loose or {}).items() if re.match(start, place)), RELATIVE)
         return abs(found - stored) > ABSOLUTE + relative * max(abs(stored), scale)
     return bool(found != stored)
 
@@ -81,15 +87,12 @@ def check_numbers(
         case: the entry.
         found: nested dictionaries and lists of numbers and arrays.
         write: store them instead, as ``--write-expected`` asks.
-        loose: relative tolerance of entries whose names begin with this regular expression, where processors lead to
+        loose: relative tolerance of numbers whose place begins with this regular expression, where processors lead to
             different results.
 
     Raises:
         AssertionError: a number differs, is missing or is new.
     """
-
-    def tolerance(key: str) -> float:
-        return next((relative for start, relative in (loose or {}).items() if re.match(start, key)), RELATIVE)
 
     file = FOLDER / f"{name}.json"
     values = rounded(numbers(found))
@@ -100,7 +103,7 @@ def check_numbers(
     wrong = [
         f"  {key}: {values.get(key, 'missing')}, expected {stored.get(key, 'nothing')}"
         for key in sorted(values.keys() | stored.keys())
-        if key not in values or key not in stored or differ(values[key], stored[key], tolerance(key))
+        if key not in values or key not in stored or differ(values[key], stored[key], key, loose)
     ]
     title = f"{case}: {len(wrong)} of {len(stored)} entries differ; if you meant this, run pytest with --write-expected"
     assert not wrong, "\n".join([title, *wrong[:20]])
