@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import json
-import zlib
 
 import nibabel
 import numpy as np
 import pytest
-from planewise.commands import app
 from planewise.data import mask_problem
 from planewise.errors import InputError
 from planewise.exams.volumes import read_volumes
 from planewise.files.masks import why_unusable
-from planewise.files.nifti import UNREADABLE, open_nifti
+from planewise.files.nifti import open_nifti
 from planewise.own_exams.heart_stacks import stacks_in
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
-from typer.testing import CliRunner
 
 LOADERS = [LoadSliced("image"), LoadStackd("image"), LoadVolumed("image")]
 
@@ -43,9 +39,7 @@ def wrong_byte(content):
     ("name", "spoil"),
     [
         ("cut.nii.gz", lambda content: content[:-900]),
-        ("cut_in_its_header.nii.gz", lambda content: content[:40]),
         ("wrong.nii.gz", wrong_byte),
-        ("text.nii.gz", lambda content: b"nothing of an image"),
         ("empty.nii.gz", lambda content: b""),
         ("cut.nii", lambda content: content[:900]),
         # 32767 voxels along each of three axes: 70 TB of int16
@@ -73,15 +67,6 @@ def test_more_voxels_than_the_file_holds_are_refused_before_the_memory_is_taken(
         open_nifti(file)
     assert mask_problem(file, [1])["kind"] == "unusable"
     assert list(read_volumes([file], tmp_path).skipped.values()) == [[str(file)]]
-    listed = {"image": name, "exam": "e1", "frame": 0, "affine": np.eye(4).tolist(), "slice": 0, "planes": {}}
-    (tmp_path / "list.json").write_text(json.dumps({"training": [listed], "exams": {}}))
-    for arguments in (
-        ["inspect", tmp_path / "list.json", "-o", tmp_path / "e1.png"],
-        ["plan", file, "-o", tmp_path / "out"],
-    ):
-        outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, list(map(str, arguments)))
-        assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
-        assert "more voxels than the file can hold" in outcome.output
 
 
 def of_kind(kind):
@@ -145,8 +130,3 @@ def test_whoever_reads_a_file_refuses_the_same_ones(change, usable, tmp_path):
         assert result is usable
     assert usable or why_unusable(file)
     assert len(stacks_in(tmp_path, straight=True, min_obliquity=15)[0]) == 2  # the bundle reports the unusable one
-
-
-def test_a_program_s_fault_is_not_among_them():
-    assert issubclass(zlib.error, UNREADABLE)
-    assert not any(issubclass(kind, UNREADABLE) for kind in (TypeError, AttributeError, MemoryError, KeyboardInterrupt))

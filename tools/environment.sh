@@ -1,6 +1,5 @@
-# Sourced by tools/install, tools/demo, tools/test and tools/benchmarks/run: makes .venv next to the README, or the folder
-# named in $2, if it is absent, and installs planewise with the extra named in $1 (which may be empty) and the requirements in
-# the file $3.
+# Sourced by tools/install, tools/demo and tools/test: makes .venv next to the README, or the folder named in $2, if it is
+# absent, and installs planewise with the extra named in $1 (which may be empty).
 # An installed torch is kept; TORCH_INDEX_URL chooses another build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,7 +8,7 @@ constraints=tools/constraints.txt
 torch_version=$(sed -n 's/^torch==//p' "$constraints")
 
 make_environment() {
-    local extra=${1:-} folder=${2:-.venv} requirements=${3:-}
+    local extra=${1:-} folder=${2:-.venv}
     local stamp=$folder/installed-${extra:-planewise}
     if is_installed; then
         return
@@ -36,8 +35,7 @@ make_environment() {
 # The two functions below use the variables of make_environment.
 
 is_installed() {
-    [ -x "$folder/bin/python" ] && [ "$stamp" -nt setup.cfg ] && [ "$stamp" -nt "$constraints" ] &&
-        [ "$stamp" -nt "${requirements:-setup.cfg}" ]
+    [ -x "$folder/bin/python" ] && [ "$stamp" -nt setup.cfg ] && [ "$stamp" -nt "$constraints" ]
 }
 
 install_environment() {
@@ -62,7 +60,7 @@ install_environment() {
     fi
     # the installed build of torch is kept, so its line of the constraints is left out
     "$folder/bin/pip" install --quiet --disable-pip-version-check \
-        --constraint <(grep -v '^torch==' "$constraints") --editable ".${extra:+[$extra]}" ${requirements:+--requirement "$requirements"}
+        --constraint <(grep -v '^torch==' "$constraints") --editable ".${extra:+[$extra]}"
     "$folder/bin/python" -c 'import torch; print("torch", torch.__version__, "with CUDA" if torch.cuda.is_available() else "on the CPU")' >&2
     touch "$stamp"
 }

@@ -12,7 +12,7 @@ from planewise.augmentation import (
     RandRotateZoomBatchd,
     own_draws,
 )
-from planewise.pretexts import TwoViewsd
+from planewise.pretexts import JigsawTilesd, MaskPatchesd, OverlappingPatchesd, RelativePatchesd, TwoViewsd
 
 
 @pytest.mark.parametrize("draw", [torch.rand, torch.randn])
@@ -42,6 +42,10 @@ SQUARES, CUBES = (1, (16, 16)), (2, (8, 8, 8))
         (RandFlipRotate90Batchd(flip_prob=0.5, rotate90_prob=0.5), CUBES),
         (RandIntensityBatchd(gamma=0.6, bias_field=0.4, noise=0.3), SQUARES),
         (RandRotateZoomBatchd(spatial_dims=3), CUBES),
+        (JigsawTilesd(), (1, (24, 24))),
+        (RelativePatchesd(jitter=1), (1, (24, 24))),
+        (MaskPatchesd(patch_size=4), SQUARES),
+        (OverlappingPatchesd(), SQUARES),
         # noise is drawn for every pixel of a view
         (TwoViewsd(Compose([RandAffineBatchd(180.0), RandIntensityBatchd(0.5, 0.3, 0.1), RandBlurBatchd()])), SQUARES),
     ],
@@ -63,4 +67,4 @@ def test_processes_change_their_samples_as_one_changes_them(monkeypatch, transfo
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         torch.manual_seed(5)
         own = transform({name: value[rank::processes] for name, value in whole.items()})
-        assert all(torch.allclose(own[name], together[name][rank::processes], atol=1e-5) for name in whole)
+        assert all(torch.allclose(value, together[name][rank::processes], atol=1e-5) for name, value in own.items())

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import timing
-from timing import Options, Times, interleaved, ratio, repetitions
+from timing import Options, interleaved, repetitions
 
 
 @pytest.mark.parametrize(("longest", "expected"), [(math.inf, 9), (25.0, 4), (0.0, 2)])
@@ -24,8 +24,3 @@ def test_every_candidate_is_timed_as_often(monkeypatch):
     times = interleaved({name: lambda name=name: called(name) for name in calls}, Options(repetitions=9), warmup=1)
     assert calls == {"ours": 3, "theirs": 3}
     assert [len(each.seconds) for each in times.values()] == [2, 2]
-
-
-def test_ratios_are_of_the_fastest_and_of_the_medians():
-    times = {"ours": Times([4.0, 1.0, 3.0]), "theirs": Times([2.0, 9.0, 4.0])}
-    assert ratio(times, "ours", "theirs") == (0.5, 0.75)

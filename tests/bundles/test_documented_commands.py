@@ -12,7 +12,7 @@ import pytest
 from tests.bundles.conftest import BUNDLES, RELEASED, anatomy, tiny
 from tests.conftest import ROOT
 from tests.documented import printed, unknown_settings
-from tests.kinds import PRETEXT_AND_TASK, others_slow
+from tests.kinds import others_slow
 from tools.measured.phantom_commands import phantom_commands
 
 #: Settings that make a documented command fast: fewer and coarser exams, a smaller network, one epoch.
@@ -51,7 +51,7 @@ def test_settings_of_the_commands_are_known(name):
 
 
 # a test above checks the options of every page
-@pytest.mark.parametrize("name", others_slow(BUNDLES, PRETEXT_AND_TASK[1:]))
+@pytest.mark.parametrize("name", others_slow(BUNDLES, ()))
 def test_phantom_commands_of_the_readme(name, tmp_path):
     shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
     printed("\n".join(smaller(command, name) for command in phantom_commands(name)[0]), tmp_path)

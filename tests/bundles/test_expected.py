@@ -15,14 +15,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from planewise.engines import RunHandler, read_history
 
-from tests.bundles.conftest import (
-    RELEASED,
-    TRAINED,
-    datalist_for,
-    infer,
-    tiny,
-    train_and_evaluate,
-)
+from tests.bundles.conftest import RELEASED, TRAINED, datalist_for, infer, tiny, train_and_evaluate
 from tests.conftest import ROOT
 
 #: Settings of the runs, in place of the config's own values. The rate changes after the epoch. Results in float32

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pydoc import locate
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from monai.transforms import RandomizableTrait
 from planewise.engines.run_record import DEFINING, defining_settings, holds_code, measured_settings
@@ -15,10 +13,8 @@ from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.workshop.packaging.configs import settings_of
 from planewise.workshop.packaging.run import Run
 
-from tests.bundles.conftest import BUNDLES, DECLARED, parser_of
+from tests.bundles.conftest import BUNDLES, DECLARED
 from tests.conftest import ROOT
-
-LOCATION = "pretext_cardiac_location"
 
 #: Settings of how inference is executed, which do not depend on the weights: each config has its own values.
 ITS_OWN = {"amp", "batch_size", "channels_last", "compile", "tf32", *NOT_COMPUTED, *FILES}
@@ -76,20 +72,3 @@ def test_a_run_of_other_settings_is_read_as_it_was_trained(name, tmp_path):
     taken = {key for key, value in changed["inference.yaml"].items() if value == others.get(key)}
     # the number of channels must be the network's (`settings_of`)
     assert taken - {"channels"} == wanted - {"channels"}
-
-
-@pytest.mark.parametrize("mapping", ["linear", "sine"])
-def test_locations_are_read_by_the_mapping_that_made_them(mapping, tmp_path):
-    """With the sine, both ends of a stack have location 0 (Zhang 2024 Eq. 4), so neither end is marked as the base."""
-    weights, settings = tmp_path / "model.pt", {"mapping": mapping, "output_dir": str(tmp_path)}
-    torch.save(parser_of(LOCATION, "train.yaml").get_parsed_content("network_def").state_dict(), weights)
-    parser = parser_of(LOCATION, "inference.yaml", weights=str(weights), **settings)
-    (label,) = parser.get_parsed_content("postprocessing").transforms[-1:]
-    writer = parser.get_parsed_content("handlers")[-1]
-    target = parser_of(LOCATION, "train.yaml", **settings).get_parsed_content("train#targets").transforms[0]
-    predicted = torch.tensor([float(target({"location": k / 8})["location"]) for k in range(9)]).expand(1, 4, 4, 9)
-    wanted = {"linear": "first slice is basal", "sine": "slice 5 of 9, from the stack's first end, is the middle"}
-    item = label({"pred": predicted})
-    assert item["result"]["verdict"] == wanted[mapping]
-    writer.write("e1", tmp_path, {}, item | {"image": torch.rand(1, 4, 4, 9)})
-    assert json.loads((tmp_path / "locations.json").read_text())["verdict"] == wanted[mapping]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import monai
 import numpy as np
@@ -12,31 +11,14 @@ import torch
 from planewise.data import load_datalist
 from planewise.networks import AlexNetEncoder
 
-from tests.bundles.conftest import infer, run_bundle, train
+from tests.bundles.conftest import run_bundle
+from tests.bundles.test_masked import check_files
 from tests.bundles.test_pieces import parser_of
-from tests.bundles.test_restoration import check_files
 from tests.bundles.test_runs import weights
 from tests.conftest import ROOT
 from tests.kinds import others_slow
 
-CLASSIFIER = "downstream_knee_injury_classification"
 SHORT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
-
-
-@pytest.fixture(scope="module")
-def trained(phantoms, tmp_path_factory) -> Path:
-    """A run of the classifier, with several exams a step."""
-    folder = tmp_path_factory.mktemp("trained")
-    train(
-        CLASSIFIER,
-        phantoms.knee.labelled,
-        folder,
-        batch_size=3,
-        learning_rate=0.01,
-        cache_dir=folder / "cache",
-        **SHORT,
-    )
-    return folder
 
 
 def test_a_pretext_step_sees_one_whole_series(phantoms, tmp_path):
@@ -112,32 +94,3 @@ def test_pretexts_of_hearts_learn_from_knees_and_imagenets_file(name, phantoms, 
         found = json.loads((file.parent / "locations.json").read_text())
         assert sorted(found["locations"]) == pytest.approx(np.linspace(0, 1, len(features)).tolist())
         assert found["verdict"].endswith("slice is on the patient's right")
-
-
-def test_identity_is_in_no_finding(trained, tmp_path, caplog):
-    import pydicom
-    from planewise.workshop.phantoms import KNEE_UNLABELLED, Recipe, write_exams
-
-    population = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(2.2, 2.6))
-    recipe = Recipe("fastmri", 78, population, ("identity",), patient_name="ZZDOE^JANE", birth_date="19470501")
-    source = tmp_path / "ZZDOE_JANE"
-    list(write_exams(recipe, source, 1))
-    files = list(source.rglob("*.dcm"))
-    assert any(b"ZZDOE" in path.read_bytes() for path in files)
-    out = tmp_path / "out"
-    caplog.set_level("INFO", "planewise")
-    infer(CLASSIFIER, source, trained, out)
-    secrets = {"ZZDOE", "19470501"}
-    for path in files:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        secrets |= {
-            str(header[key].value) for key in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID") if key in header
-        }
-    written = [path for path in out.rglob("*") if path.is_file()]
-    assert {"findings.json", "saliency.png", "predictions.csv"} <= {path.name for path in written}
-    for path in written:
-        for secret in secrets:
-            assert secret.encode() not in path.read_bytes() and secret not in str(path.relative_to(out)), (secret, path)
-    # MONAI repeats the command line including the path; our own messages name the exam by its hash
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("planewise")]
-    assert said and not [text for text in said for secret in secrets if secret in text]

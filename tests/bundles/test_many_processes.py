@@ -11,7 +11,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from planewise.engines import read_history
 from planewise.files.atomic_write import atomic_write
 
 from tests.bundles.conftest import DECLARED, PUZZLES_OF_VOLUMES, SECTIONS, datalist_for, run_bundle, tiny
-from tests.bundles.test_runs import root_cause, same, weights
+from tests.bundles.test_runs import root_cause, weights
 from tests.conftest import ROOT
 from tests.kinds import others_slow
 from tests.processes import in_processes
@@ -217,45 +216,3 @@ def teardown_module() -> None:
     # otherwise a later fork of this process would collect the process group, and wait for threads that do not exist in
     # the fork
     gc.collect()
-
-
-def two_machines(folder: Path, **overrides) -> subprocess.Popen:
-    """The documented command for several machines, simulated on one machine; ``two_machines`` explains the files in its
-    folder.
-    """
-    script = ROOT / "tests/bundles/two_machines"
-    folder.mkdir()
-    if subprocess.run([script, folder, "true"], capture_output=True).returncode:
-        pytest.skip("needs user namespaces and iproute2")
-    arguments = [part for key, value in (tiny(PRETEXT) | overrides).items() for part in (f"--{key}", str(value))]
-    return subprocess.Popen(
-        [
-            *(script, folder, sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"),
-            *("--max_restarts=3", "--rdzv_backend=c10d", "--rdzv_endpoint=node1:29500", "-m", "monai.bundle", "run"),
-            *("--config_file", f"['configs/train.yaml','configs/{PARALLEL}']", *arguments),
-        ],
-        cwd=ROOT / "bundles" / PRETEXT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
-    )
-
-
-@pytest.mark.slow
-def test_two_machines_go_on_when_one_comes_back(settings, tmp_path):
-    """The trained weights are identical to the last bit, although the second machine lost its power and its network."""
-    settings = settings | {"batch_size": 4, "max_epochs": 15, "checkpoint_interval": 0}
-    undisturbed = two_machines(tmp_path / "one", **settings, output_dir=tmp_path / "undisturbed")
-    assert undisturbed.wait(timeout=200) == 0, (tmp_path / "one/node1.log").read_text()[-3000:]
-
-    process = two_machines(tmp_path / "two", **settings, output_dir=tmp_path / "cut")
-    while not (tmp_path / "cut/models/last.ckpt").exists():
-        assert process.poll() is None, (tmp_path / "two/node1.log").read_text()[-3000:]
-        time.sleep(0.02)
-    (tmp_path / "two/cut").touch()
-    while (tmp_path / "two/cut").exists():
-        time.sleep(0.02)
-    (tmp_path / "two/back").touch()
-    printed = tmp_path / "two/node1.log"
-    assert process.wait(timeout=300) == 0, printed.read_text()[-3000:]
-    assert re.search(r"resuming after epoch \d+ of 15", printed.read_text())
-    assert (tmp_path / "cut/history.csv").read_text() == (tmp_path / "undisturbed/history.csv").read_text()
-    assert same(*(weights(tmp_path / name, "last.ckpt")["network"] for name in ("cut", "undisturbed")))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 
+import nibabel
+import numpy as np
 import pytest
-import torch
-from planewise.networks import load_pretrained
 
-from tests.bundles.conftest import infer, plain_parser, run_bundle
+from tests.bundles.conftest import infer, run_bundle
 from tests.bundles.test_pieces import parser_of
-from tests.bundles.test_restoration import check_files
-from tests.bundles.test_runs import interrupted, same, weights
 
 MASKED = "pretext_masked_autoencoder"
 #: A transformer as small as the tests' images.
@@ -23,30 +21,25 @@ VIT = {
 SCHEDULE = {"warmup_epochs": 1, "batch_size": 8, "val_interval": 1, "samples_per_epoch": 16}
 
 
-def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms, tmp_path):
+def check_files(folder, features: int) -> None:
+    (file,) = folder.rglob("features.npy")
+    found = np.load(file)
+    assert found.shape[1] == features and np.isfinite(found).all()
+    (restored,) = folder.rglob("*_restored.nii.gz")
+    volume = np.asarray(nibabel.load(restored).dataobj)
+    assert volume.shape[2] == len(found) and np.isfinite(volume).all() and volume.std() > 0
+    assert list(folder.rglob("restored.png"))
+
+
+def test_the_transformer_trains_evaluates_and_infers(phantoms, tmp_path):
     datalist = str(phantoms.cardiac.unlabelled)
     settings = VIT | SCHEDULE | {"datalist": datalist, "max_epochs": 2}
     files = ("train.yaml", "evaluate.yaml", "vit.yaml")
     run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=tmp_path / "a", **settings)
-    interrupted(MASKED, *files, run_id="train_and_evaluate", after_epoch=1, output_dir=tmp_path / "b", **settings)
-    run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=tmp_path / "b", **settings)
-    last = [weights(tmp_path / folder, "last.ckpt")["network"] for folder in "ab"]
-    assert same(*last) and (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
     scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
     assert scores["restoration"]["images"] == scores["slices"] and scores["restoration"]["hidden"]["restored"] > 0
     infer(MASKED, datalist, tmp_path / "a", tmp_path / "out", "vit.yaml", num_exams=1, **VIT)
     check_files(tmp_path / "out", 48)
-    # sizes in the downstream bundles' own vit.yaml
-    own = {
-        name: VIT[name] for name in ("image_size", "patch_size", "hidden_size", "mlp_dim", "num_layers", "num_heads")
-    }
-    trained = weights(tmp_path / "a")
-    for name, more in (("cardiac_sax_segmentation", {"features": [4, 6, 8]}), ("knee_injury_classification", {})):
-        parser = plain_parser(f"downstream_{name}", "train.yaml", "vit.yaml")
-        parser.update(own | more)
-        network = load_pretrained(parser.get_parsed_content("network_def"), tmp_path / "a")
-        encoder = {name: value for name, value in network.state_dict().items() if name.startswith("encoder.")}
-        assert len(encoder) > 30 and all(torch.equal(trained[name], value) for name, value in encoder.items())
 
 
 def test_the_transformers_schedule(phantoms, tmp_path):

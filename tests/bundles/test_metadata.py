@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from typing import Any
 
@@ -15,7 +14,6 @@ from planewise.workshop.packaging.data_format import sides as sides_of
 
 from tests.bundles.conftest import BUNDLES, METADATA
 from tests.conftest import ROOT
-from tests.packaging.test_versions import PINS
 
 #: Settings that name channels, with the tensor and the number of the channel that the first value names. No channel stands
 #: for the lowest grade.
@@ -85,17 +83,6 @@ def steps(name: str, block: str) -> list[dict[str, Any]]:
 
 def kinds(name: str, block: str) -> set[str]:
     return {step["_target_"].rpartition(".")[2] for step in steps(name, block)}
-
-
-def test_all_bundles_need_the_same_packages_and_have_the_same_authors():
-    versions = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
-    for name, content in METADATA.items():
-        named = {package: content[key] for package, key in versions.items()} | content["required_packages_version"]
-        assert named == PINS, name
-        assert [*content["changelog"]][-1] == content["version"], name
-        assert f"Copyright (c) {content['authors']}" == content["copyright"], name
-    for key in ("schema", "authors", "supported_apps"):
-        assert len({json.dumps(content[key]) for content in METADATA.values()}) == 1, key
 
 
 @pytest.mark.parametrize("name", BUNDLES)

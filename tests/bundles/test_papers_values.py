@@ -4,7 +4,6 @@ sources, Taleb 2020 (sections 3 and 4, appendix A), Zhang 2024 (section 5.3) and
 from __future__ import annotations
 
 import pytest
-from planewise.pretexts.jigsaw_tiles import tile_sides
 
 from tests.bundles.conftest import BUNDLES, DECLARED, UNPUBLISHED, plain_parser
 from tests.conftest import ROOT
@@ -31,14 +30,3 @@ def test_every_pretext_declares_values_for_each_kind_of_images(name):
         return
     needed = overlays if name == "pretext_cardiac_sax_position" else overlays | {"train.yaml"}
     assert DECLARED[name]["paper"].keys() >= needed
-
-
-def test_all_five_pretexts_learn_from_photographs():
-    taleb = [
-        name for name in BUNDLES if "photograph.yaml" in DECLARED[name].get("paper", {}) and name != "pretext_simclr"
-    ]
-    assert len(taleb) == 5
-
-
-def test_a_jitter_of_three_voxels_between_tiles():
-    assert tile_sides((128,) * 3, 3, plain_parser("pretext_jigsaw", "3d.yaml")["tile_gap"]) == (39,) * 3

@@ -11,7 +11,6 @@ import yaml
 from monai.bundle import ConfigParser, verify_net_in_out
 from planewise.engines.run_record import plain
 from planewise.networks import read_weights
-from planewise.workshop.packaging import package_bundle
 from planewise.workshop.packaging.bundle import Bundle
 from planewise.workshop.packaging.configs import settings_of
 from planewise.workshop.packaging.data_format import onnx_options
@@ -19,13 +18,7 @@ from planewise.workshop.packaging.run import Run
 
 from tests.bundles.conftest import SHIPS
 from tests.conftest import ROOT
-from tools.released.card import (
-    LARGEST_RELEASED,
-    card_rows,
-    card_scores,
-    measured_on,
-    with_release,
-)
+from tools.released.card import LARGEST_RELEASED, card_rows, card_scores, measured_on, with_release
 
 
 def folder_of(name: str):
@@ -81,14 +74,3 @@ def test_they_load_strictly_into_the_network_of_inference(released):
         output = network(torch.randn(2, *shape[1:]))
     per_pixel = parser.get("inferer", {}).get("_target_") == "planewise.engines.SliceBatchInferer"
     assert output.isfinite().all() and output.shape[2:] == tuple(shape[2:] if per_pixel else ())
-
-
-@pytest.mark.parametrize("name", SHIPS)
-def test_a_package_takes_them_without_being_told(name, tmp_path):
-    done = package_bundle(folder_of(name), dist=tmp_path)
-    assert torch.load(done.folder / "models/model.pt", weights_only=True).keys() == read_weights(folder_of(name)).keys()
-    card = (done.folder / "docs/README.md").read_text()
-    assert "phantoms" in card and "train_released_weights" not in card
-    assert not (done.folder / "models/record.json").exists(), (
-        "the model card and the configs contain the record's facts"
-    )

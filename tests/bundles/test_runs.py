@@ -16,15 +16,7 @@ from planewise.engines.checkpoints import LAST, read_checkpoint
 from planewise.exams import index_folder, write_datalist
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
-from tests.bundles.conftest import (
-    PRETEXTS,
-    TRAINED,
-    datalist_for,
-    run_bundle,
-    tiny,
-    tiny_size,
-    train_and_evaluate,
-)
+from tests.bundles.conftest import PRETEXTS, TRAINED, datalist_for, run_bundle, tiny, tiny_size, train_and_evaluate
 from tests.conftest import ROOT
 from tests.exams import damage
 from tests.kinds import PRETEXT_AND_TASK, others_slow
@@ -86,8 +78,7 @@ def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
     def save_and_die(self, engine):
         original(self, engine)
         if engine.state.epoch == after_epoch:
-            self._write_latest()
-            self._wait()
+            self._write(engine.state.epoch)
             raise Killed
 
     CheckpointHandler._keep = save_and_die

@@ -7,10 +7,8 @@ import json
 
 import pytest
 import torch
-from planewise.data import load_datalist
 
 from tests.bundles.conftest import tiny, train, train_and_evaluate
-from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import same, weights
 
 NAME, PRETEXT = "downstream_cardiac_two_phase_classification", "pretext_simclr"
@@ -41,18 +39,3 @@ def test_from_a_pretext_on_hearts_alone(phantoms, tmp_path):
     train(NAME, datalist, tmp_path / "a", pretrained=tmp_path / "p", transfer="all", learning_rate=0.01, **QUICK)
     moved = weights(tmp_path / "a")
     assert not torch.equal(moved["encoder.ed.features.0.weight"], moved["encoder.es.features.0.weight"])
-
-
-def test_patients_of_pretrainings_test_part_never_train_and_phases_stay_together(phantoms, tmp_path):
-    parsers = {name: parser_of(name, phantoms.cardiac.labelled, tmp_path / name) for name in (PRETEXT, NAME)}
-    tested = {item["patient"] for item in load_datalist(phantoms.cardiac.labelled, "test")}
-    for name, parser in parsers.items():
-        for block in ("train", "validate"):
-            assert not tested & {item["patient"] for item in parser.get_parsed_content(f"{block}#dataset#data")}, name
-    for fold in range(3):
-        parser = parser_of(NAME, phantoms.cardiac.labelled, tmp_path / str(fold), fold=fold, folds=3)
-        parts = [parser.get_parsed_content(f"{block}#dataset#data") for block in ("train", "validate")]
-        seen = [{item["patient"] for item in part} for part in parts]
-        assert not seen[0] & seen[1] and not tested & (seen[0] | seen[1])
-        assert all({item["phase"] for item in part if item["patient"] == one} == {"ED", "ES"}
-                   for part, patients in zip(parts, seen, strict=True) for one in patients)  # fmt: skip

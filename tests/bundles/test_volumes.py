@@ -104,12 +104,7 @@ def test_frozen_then_released_and_resumed(phantoms, pretext, tmp_path):
 
 @pytest.mark.parametrize("own", [{"window": 8}, pytest.param({"voxel_size": 11.0}, marks=pytest.mark.slow)], ids=str)
 def test_masks_come_back_on_the_images_grid(phantoms, tmp_path, own):
-    settings = {
-        "datalist": str(phantoms.volume.tumours),
-        "output_dir": str(tmp_path),
-        "save_masks": True,
-        **own,
-    }
+    settings = {"datalist": str(phantoms.volume.tumours), "output_dir": str(tmp_path), "save_masks": True, **own}
     configs = ("train.yaml", "evaluate.yaml")
     run_bundle(TUMOURS, *configs, run_id="train_and_evaluate", **SHORT | settings | {"max_epochs": 1})
     scores = json.loads((tmp_path / "test/metrics.json").read_text())

@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Events
 from monai.bundle import ConfigParser
-from torch.utils.data import DataLoader
 
 from tests.bundles.conftest import BUNDLES, DECLARED, SECTIONS, TRAINED, parser_of
 from tests.kinds import KINDS, others_slow
@@ -113,26 +110,6 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
     assert torch.equal(plain.flatten().sort()[0], alone["image"].flatten().sort()[0])
 
 
-def test_an_epoch_draws_anew_and_from_the_runs_seed(wired):
-    """The sampler behind the trainer's batches is the one that receives the epoch."""
-    loader = wired.trainer.data_loader
-    sampler = loader.sampler if loader.batch_size is not None else loader.batch_sampler
-    drawn = []
-    for epoch in (1, 2, 1):
-        wired.trainer.state.epoch = epoch
-        wired.trainer.fire_event(Events.EPOCH_STARTED)
-        drawn.append(list(sampler))
-    assert drawn[0] == drawn[2] and drawn[0] != drawn[1]
-    assert sampler.seed == 5
-    # the random numbers of a batch depend on the iteration
-    numbers = []
-    for iteration in (1, 2, 1):
-        wired.trainer.state.iteration = iteration
-        wired.trainer.fire_event(Events.ITERATION_STARTED)
-        numbers.append(float(torch.rand(1)))
-    assert numbers[0] == numbers[2] != numbers[1]
-
-
 @pytest.mark.parametrize("name", BUNDLES)
 def test_inference_names_what_cannot_be_read_and_goes_on(name, datalists, tmp_path, caplog):
     content = json.loads(datalists[name].read_text())
@@ -167,22 +144,3 @@ def test_all_that_is_trained_is_in_the_optimiser_at_its_rate(wired):
         rate = settings.get_parsed_content("learning_rate")
         # a frozen encoder has no weights to train
         assert rates[False] == {rate} and rates[True] <= {rate * settings["encoder_lr_factor"]}
-
-
-def drawn(loader: DataLoader) -> list[int]:
-    """The rows of a loader's batches, in order."""
-    return [row for batch in loader.batch_sampler for row in batch]
-
-
-def test_processes_validate_each_sample_once_and_train_equally_many(wired, monkeypatch):
-    alone = drawn(wired.evaluator.data_loader)
-    processes = 3
-    shares: list[list[list[int]]] = [[], []]
-    for rank in range(processes):
-        with monkeypatch.context() as patch:
-            patch.setattr(idist, "get_world_size", lambda: processes)
-            patch.setattr(idist, "get_rank", lambda own=rank: own)
-            for engine, share in zip((wired.trainer, wired.evaluator), shares, strict=True):
-                share.append(drawn(engine.data_loader))
-    assert len({len(share) for share in shares[0]}) == 1
-    assert {row for share in shares[1] for row in share} == set(alone)

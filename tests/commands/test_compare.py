@@ -8,17 +8,22 @@ import shutil
 
 import planewise
 import pytest
+import torch
 import yaml
+from monai.networks.nets import UNet
 from planewise.commands import app
 from planewise.commands import studies as command
 from planewise.data import absolute_datalist
 from planewise.errors import InputError
 from planewise.exams import write_datalist
 from planewise.files.datalists import SECTIONS
+from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
 from tools.studies import compare
+from tools.studies.methods import methods_of
+from tools.studies.study_settings import wrong_settings
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +97,39 @@ def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_
     assert compare.study_of(lone, labelled, tmp_path)["pretexts"] == fewer[:3]
     study = compare.study_of(unlabelled, labelled, tmp_path, ["all"])
     assert study["pretexts"] == every and list(study["methods"]) == ["none", "released", *every]
+
+
+def test_starts_are_compared(lists, tmp_path, capsys):
+    """Weights that do not fit are refused before any training; another network has a control from scratch."""
+    features = [8, 16, 32, 64]
+    encoder, decoder = (kind(features=features, stem_stride=2) for kind in (UNetEncoder, UNetDecoder))
+    torch.save(SliceNet(encoder=encoder, decoder=decoder, num_maps=4).state_dict(), tmp_path / "zoo.pt")
+    torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "strange.pt")
+    (tmp_path / "narrow.yaml").write_text(f"features: {features}\nstem_stride: 2\n")
+    overlay = str(tmp_path / "narrow.yaml")
+    starts = compare.starts_in(f"scratch, simclr,ours,zoo={tmp_path}/zoo.pt:{overlay}")
+    study = compare.study_of(*lists, tmp_path, ["simclr"], starts=starts)
+    assert list(study["methods"]) == ["none", "simclr", "released", "released_task", "zoo", "none_zoo"]
+    network = {"overlay": {"finetune": overlay}, "overrides": {"finetune": {"features": features}}}
+    assert study["methods"]["none_zoo"] == network
+    assert study["methods"]["zoo"] == {"weights": f"{tmp_path}/zoo.pt"} | network
+    assert "zoo: loaded 120 of 120 tensors" in capsys.readouterr().out and not wrong_settings(study)
+    assert methods_of(study)["zoo"].file == f"{tmp_path}/zoo.pt"
+    # MONAI's U-Net, whose network the task has a config for
+    monai = UNet(2, 1, 4, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2)
+    torch.save({"model": monai.state_dict()}, tmp_path / "monai.pt")
+    study = compare.study_of(*lists, tmp_path, [], starts=compare.starts_in(f"zoo={tmp_path}/monai.pt"))
+    assert (
+        study["methods"]["zoo"]["overlay"] == study["methods"]["none_zoo"]["overlay"] == {"finetune": "zoo_unet.yaml"}
+    )
+    for words in (f"zoo={tmp_path}/zoo.pt", f"x={tmp_path}/strange.pt", f"x={tmp_path}/zoo.pt:none.yaml"):
+        with pytest.raises(InputError, match=r"--starts|none.yaml"):
+            compare.study_of(*lists, tmp_path, [], starts=compare.starts_in(words))
+    for words in (f"x={tmp_path}/nowhere.pt", f"A b={tmp_path}/zoo.pt", f"ours={tmp_path}/zoo.pt"):
+        with pytest.raises(InputError):
+            compare.starts_in(words)
+    on_gpu = compare.study_of(*lists, tmp_path, [], "cuda:0", compare.starts_in("ours"))
+    assert on_gpu["overlay"] == "demo.yaml" and on_gpu["overrides"]["finetune"]["amp"] is True
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
 from tests.exams.files import write_image
-from tests.exams.knees import PD, write_knee
 from tests.exams.test_volumes import write_acdc
 
 app = typer.Typer()
@@ -32,17 +31,6 @@ def test_it_prints_a_table_and_writes_the_datalist(usual_exam, tmp_path):  # noq
     assert "Sections: by a hash of the patient: 1 0 0, seed 0." in outcome.output
 
 
-def test_exams_that_lack_a_view_come_first(tmp_path):
-    """Exams of one kind are sorted by hash."""
-    for number in range(6):
-        identity = {"PatientID": f"P-{number}", "StudyInstanceUID": f"1.2.8.{number}"}
-        write_usual_exam(tmp_path / f"in/{number}", ("2ch", "4ch")[: 1 + number % 2], 3, phases=5, **identity)
-    outcome = run(tmp_path / "in", "-o", tmp_path / "list.json")
-    exams = json.loads((tmp_path / "list.json").read_text())["exams"]
-    shown = sorted(exams, key=outcome.output.index)
-    assert ["4ch" in exams[name]["stacks"] for name in shown] == [False] * 3 + [True] * 3
-
-
 def test_a_terminal_does_not_obey_a_file(usual_exam, tmp_path):  # noqa: F811
     write_image(usual_exam / "\x1b[31mred\nline[bold].dcm", (0, 0, 0), (1, 0, 0), (0, 1, 0), SamplesPerPixel=3)
     outcome = run(usual_exam, "-o", tmp_path / "list.json")
@@ -59,18 +47,6 @@ def test_a_private_table_says_which_folder_a_hash_is(usual_exam, tmp_path):  # n
     write_acdc(tmp_path / "acdc", 1)
     assert run(tmp_path / "acdc", "-o", tmp_path / "list.json").exit_code == 0
     assert not table.exists(), "volumes are in the datalist; the table of other exams must not stay"
-
-
-def test_reasons_are_listed_by_exam(flawed, tmp_path):  # noqa: F811
-    tree = flawed("mixed_matrix")
-    outcome = run(tree, "-o", tmp_path / "list.json")
-    assert "left out, and why" not in outcome.output
-    assert "like the short axis" in outcome.output.partition("used, with a remark")[2]
-    other = {"PatientID": "P-8", "StudyInstanceUID": "1.2.8", "FrameOfReferenceUID": "1.3.8"}
-    write_usual_exam(tree / "other", slices=1, **other)
-    left_out, _, used = run(tree, "-o", tmp_path / "list.json").output.partition("used, with a remark")
-    assert "no stack of 3 or more parallel slices" in left_out.partition("left out, and why")[2]
-    assert "like the short axis" in used
 
 
 def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
@@ -112,13 +88,3 @@ def test_what_cannot_be_done_is_one_message(usual_exam, tmp_path, arguments):  #
     assert "planewise index:" in outcome.output and "Traceback" not in outcome.output
     assert isinstance(outcome.exception, SystemExit)
     assert not (tmp_path / "list.json").exists()
-
-
-def test_another_contrast_is_said_and_can_be_taken(tmp_path):
-    write_knee(tmp_path / "knee", name="SAG_PD", sagittal=PD)
-    arguments = [tmp_path / "knee", "--anatomy", "knee", "-o", tmp_path / "list.json"]
-    outcome = run(*arguments)
-    assert outcome.exit_code == 1
-    assert "--contrast any takes it" in outcome.output
-    outcome = run(*arguments, "--contrast", "any")
-    assert outcome.exit_code == 0

@@ -17,7 +17,6 @@ from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
-from tests.exams.knees import oblique, write_knee
 from tests.exams.test_labels import stack_affine, write_mask
 
 app = typer.Typer()
@@ -84,38 +83,6 @@ def test_a_real_exam_is_drawn(real_data, tmp_path):
     assert "6 short-axis slices" in figure.get_suptitle()
 
 
-@pytest.mark.parametrize(
-    ("folder", "titles"),
-    [
-        ("cardiac_cine_nifti", [f"frame0{frame} slice {rank}" for frame in (1, 2) for rank in (1, 2, 3, 5, 6)]),
-        ("spine_nifti", [f" slice {rank}" for rank in (1, 20, 39, 58, 77)]),
-    ],
-)
-def test_real_volumes_are_drawn_with_their_outlines(folder, titles, real_data, tmp_path):
-    figure, _ = drawn(real_data / folder, tmp_path)
-    assert [axes.get_title() for axes in figure.axes] == titles
-    assert all(np.ptp(axes.images[0].get_array()) > 0 for axes in figure.axes)
-    # one outline for each structure; the apical slices contain no heart
-    outlines = [len(axes.collections) for axes in figure.axes]
-    assert outlines == ([3, 3, 3, 3, 0, 3, 3, 3, 0, 0] if folder == "cardiac_cine_nifti" else [1] * 5)
-
-
-def test_a_knee_is_drawn_in_its_own_words(tmp_path):
-    write_knee(tmp_path / "knee", turn=oblique(12))
-    figure, panels = drawn(tmp_path / "knee", tmp_path, anatomy="knee")
-    assert list(panels) == ["right 0.00", "0.29", "0.50", "0.71", "left 1.00", "axial", "coronal"]
-    words = " ".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
-    assert "15 sagittal slices" in words
-    assert "0 right, 1 left" in words
-    assert not any(heart in words for heart in ("axis", "base", "apex", "2ch", "4ch"))
-    # the lines of the first slice are the planes of the central axial and coronal images
-    first = next(item for item in items_of(tmp_path / "datalist.json") if item["slice"] == 0)
-    for view, line in zip(("axial", "coronal"), figure.axes[0].lines, strict=True):
-        points = np.array(first["affine"]) @ np.c_[line.get_xydata(), [0, 0], [1, 1]].T
-        plane = first["planes"][view]
-        np.testing.assert_allclose(np.array(plane["normal"]) @ (points[:3].T - plane["origin"]).T, 0, atol=1e-3)
-
-
 @pytest.mark.parametrize("channels", [("t1", "flair"), ()])
 def test_a_case_is_drawn_channel_by_channel_through_its_mask(tmp_path, channels):
     values = np.random.default_rng(0).integers(0, 400, (20, 16, 12)).astype(np.int16)
@@ -159,18 +126,6 @@ def _with_masks(exam, tmp_path, *frames):
         write_mask(tmp_path / f"masks/exam_frame{frame:02d}.nii.gz", affine, shape, [(slice(5, 12), slice(5, 12))])
     result = index_folder(exam.parent, labels_dir=tmp_path / "masks")
     return write_datalist(result.datalist, tmp_path / "masked.json")
-
-
-def test_the_phases_with_masks_are_drawn_and_the_structures_named(tmp_path):
-    exam = write_usual_exam(tmp_path / "in/exam")
-    figure, _ = exam_figure(_with_masks(exam, tmp_path, 3))
-    assert figure.axes[0].get_title() == "phase 0.33: base 0.00"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["RV", "2ch plane", "4ch plane"]
-    two, _ = exam_figure(_with_masks(exam, tmp_path, 1, 3))
-    assert [axes.get_title() for axes in two.axes[:10:5]] == ["phase 0.00: base 0.00", "phase 0.33: base 0.00"]
-    assert sum(bool(_structures(axes)) for axes in two.axes) == 10
-    four, _ = exam_figure(_with_masks(exam, tmp_path, 1, 3, 4, 6))
-    assert "2 phases with masks not drawn: phase 0.50, phase 0.83" in four.get_suptitle()
 
 
 def _structures(axes):

@@ -66,12 +66,10 @@ EVERY_OPTION = [
         {1: Path("study/report/index.html")},
     ),
     (
-        "package b --weights w -o out --scores s.json --data exams --zoo https://x.org",
+        # tests/packaging/test_hub.py uses --hub, which works on the finished package
+        "package b --weights w -o out --data exams --hub --zoo https://x.org",
         "planewise.workshop.packaging.package_bundle",
-        {
-            0: Path("b"), 1: Path("w"), 2: Path("out"), "scores": Path("s.json"), "data": "exams",
-            "zoo_url": "https://x.org",
-        },
+        {0: Path("b"), 1: Path("w"), 2: Path("out"), "data": "exams", "zoo_url": "https://x.org"},
     ),
     (
         "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --set phases=4 "

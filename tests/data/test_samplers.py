@@ -5,10 +5,9 @@ from types import SimpleNamespace
 
 import ignite.distributed as idist
 import pytest
-from planewise.data import ExamSampler, OrderedSampler, PairSampler, SeriesSampler, SliceDataset
+from planewise.data import ExamSampler, PairSampler, SeriesSampler, SliceDataset
 from planewise.data.samplers import own_positions
 from planewise.errors import InputError
-from torch.utils.data import DataLoader
 
 from .conftest import write_volume
 
@@ -101,18 +100,6 @@ def test_batches_and_the_length_of_an_epoch(length):
     assert max(Counter(PAIR_ITEMS[first]["exam"] for first, _ in pairs(batches)).values()) <= -(-length // 4)
 
 
-@pytest.mark.parametrize("even", [True, False])
-def test_processes_take_turns_by_whole_pairs(even, monkeypatch):
-    def taken() -> list[tuple[int, int]]:
-        return draw_pairs(2, samples_per_exam=2, samples_per_epoch=17, seed=3, even=even, batch_size=2)
-
-    alone = taken()
-    monkeypatch.setattr(idist, "get_world_size", lambda: 3)
-    for rank in range(3):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        assert taken() == alone[rank : 15 if even else 17 : 3]
-
-
 @pytest.fixture
 def slices(tmp_path, preprocessing) -> SliceDataset:
     items = [{"image": str(write_volume(tmp_path / f"{n}.nii.gz", n, slices=n + 2)), "exam": f"e{n}"} for n in range(4)]
@@ -143,16 +130,6 @@ def test_large_series_are_bounded(slices):
             assert len(batch) == len(set(batch)) <= 3
             seen |= set(batch)
     assert seen == set(range(len(slices))), "over many epochs, every slice is drawn"
-
-
-def test_validation_is_the_same_every_time(slices):
-    sampler = SeriesSampler(slices, max_slices=3, shuffle=False)
-    first = list(sampler)
-    sampler.set_epoch(7)
-    assert list(sampler) == first
-    assert [exams_of(slices, batch)[0] for batch in first] == ["e0", "e1", "e2", "e3"]
-    # evenly spaced, first and last among them
-    assert [slices.items[index]["slice"] for index in first[3]] == [0, 2, 4]
 
 
 @pytest.mark.parametrize("even", [True, False])
@@ -206,23 +183,7 @@ def test_validation_counts_everything_once(length, processes, monkeypatch):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_fewer_to_validate_than_processes(monkeypatch):
-    assert dealt(monkeypatch, 2, 4, even=False) == [[0, 1]] * 4
-    assert dealt(monkeypatch, 0, 4, even=False) == [[]] * 4
-
-
 def test_too_few_to_train_is_said(monkeypatch):
     with pytest.raises(InputError):
         dealt(monkeypatch, 2, 4, even=True)
     assert dealt(monkeypatch, 0, 4, even=True) == [[]] * 4
-
-
-def test_processes_take_turns(monkeypatch):
-    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
-    batches = []
-    for rank in range(2):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        loader = DataLoader(range(5), batch_size=2, sampler=OrderedSampler(range(5)))
-        assert len(list(loader)) == len(loader)
-        batches.append([batch.tolist() for batch in loader])
-    assert batches == [[[0, 2], [4]], [[1, 3]]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -15,7 +14,6 @@ from planewise.data import (
     VolumeDataset,
     VolumeSliceDataset,
     gather_stacks,
-    labelled,
     load_datalist,
     volumes_or_slices,
 )
@@ -24,8 +22,6 @@ from planewise.exams import index_folder, write_datalist
 from planewise.preprocessing import CropToForegroundd, LoadSliced, LoadVolumed, ScaleToUnitd
 from planewise.workshop.phantoms import Recipe, write_exams
 from planewise.workshop.phantoms.head import HEADS
-
-from tests.exams.files import write_ct
 
 from .conftest import write_volume
 
@@ -90,30 +86,6 @@ def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
     assert volume["scanner"] == "s" and "drawn_by" not in volume
 
 
-@pytest.mark.parametrize(("slope", "intercept"), [(1, -1024), (2, -1000)])
-def test_a_ct_from_dicom_files_with_a_mask_drawn_on_its_nifti(tmp_path, slope, intercept):
-    """From files to the cache: values become Hounsfield units, however they are stored; the mask's rows are reversed, as
-    converters do.
-    """
-    values = 2.0 * np.arange(6 * 5 * 4).reshape(6, 5, 4) - 100
-    affine = write_ct(tmp_path / "ct" / "case", values, slope=slope, intercept=intercept)
-    mask = np.random.default_rng(0).integers(0, 3, values.shape).astype(np.uint8)
-    turned = affine @ np.array([[1, 0, 0, 0], [0, -1, 0, 4], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    (tmp_path / "drawn").mkdir()
-    nibabel.save(nibabel.Nifti1Image(mask[:, ::-1], turned), tmp_path / "drawn" / "case.nii.gz")
-    result = index_folder(tmp_path / "ct", anatomy="volume", split=(1, 0, 0), labels_dir=tmp_path / "drawn")
-    slices = load_datalist(write_datalist(result.datalist, tmp_path / "list.json"), "training")
-    data = VolumeDataset(slices, LoadVolumed(KEYS), cache_dir=tmp_path / "c", num_workers=0, progress=False)
-    batch = data.__getitems__([0])
-    assert np.array_equal(batch["image"][0, 0].numpy(), values)
-    assert np.array_equal(batch["label"][0, 0].numpy(), mask)
-    assert np.allclose(batch["affine"][0], affine)
-    assert len(labelled(gather_stacks(slices), {1: "pancreas", 2: "tumour"})) == 1
-    # a mask of only some slices is not a mask of the volume
-    del slices[2]["label"]
-    assert "label" not in gather_stacks(slices)[0]
-
-
 def test_a_viewers_mask_has_the_numbers_of_the_channels(items, tmp_path):
     """MONAI Label passes images and masks without an exam; its list of labels has 3 where the masks have 4."""
     masks = [nibabel.load(item["label"]) for item in items]
@@ -131,15 +103,6 @@ def test_a_viewers_mask_has_the_numbers_of_the_channels(items, tmp_path):
     for wrong in (viewers | {"label": str(tmp_path / "both.nii.gz")}, viewers | {"exam": "of a datalist"}):
         with pytest.raises(InputError):
             VolumeDataset([wrong], preprocessing(), **options)
-
-
-def test_slice_datasets_and_volume_datasets_refuse_each_others_items(items, tmp_path):
-    with pytest.raises(InputError):
-        SliceDataset(items, LoadSliced("image"), cache_dir=tmp_path, num_workers=0, progress=False)
-    flat = {"image": items[0]["image"][0], "frame": 3, "exam": "e"}
-    with pytest.raises(InputError):
-        VolumeDataset([flat], LoadSliced("image"), cache_dir=tmp_path, label_keys=(), num_workers=0, progress=False)
-    assert Path(items[0]["image"][0]).is_file()
 
 
 @pytest.fixture

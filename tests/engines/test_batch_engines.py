@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from ignite.metrics import Loss
-from monai.engines.utils import IterationEvents
 from planewise.engines import BatchEvaluator, BatchTrainer, ForestTrainer, PrepareSliceBatch, PrepareStackBatch
 from planewise.errors import InputError
 from planewise.losses import SegmentationLoss
@@ -53,17 +52,6 @@ def trainer(outputs: int, loss=None, batches=None) -> BatchTrainer:
     )
 
 
-def test_no_step_adds_to_gradients_of_the_step_before():
-    """Adding to them would take one more kernel for each weight."""
-    training, found = trainer(3, batches=[*Batches(2), *Batches(1)]), []
-    training.add_event_handler(
-        IterationEvents.FORWARD_COMPLETED,
-        lambda: found.append([weight.grad for weight in training.network.parameters()]),
-    )
-    training.run()
-    assert found == [[None, None]] * 2 and training.network.weight.grad.abs().sum() > 0
-
-
 def augment(batch: dict) -> dict:
     return {**batch, "image": batch["image"] + torch.rand(1)}
 
@@ -82,12 +70,6 @@ def in_processes(monkeypatch: pytest.MonkeyPatch, count: int) -> list[tuple[torc
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         results.append(prepared())
     return results
-
-
-def test_one_process_draws_on_where_the_augmentation_stopped():
-    _, after = prepared()
-    torch.manual_seed(7)
-    assert torch.equal(after, torch.rand(5)[1:])
 
 
 def test_processes_augment_from_one_seed_and_drop_from_their_own(monkeypatch):

@@ -15,7 +15,6 @@ from planewise.engines import (
     BatchEvaluator,
     BatchTrainer,
     EarlyStopHandler,
-    FiniteLossHandler,
     FrozenEpochsHandler,
     HistoryHandler,
     MomentumHandler,
@@ -24,11 +23,11 @@ from planewise.engines import (
     WeightsLoader,
     read_history,
 )
-from planewise.engines.batch_engines import BatchOutput
 from planewise.engines.handlers import momentum_at, share_buffers, step_plateau
 from planewise.errors import InputError
 from planewise.losses import Term
 from planewise.networks import ResidualDecoder, ResidualEncoder, SliceNet
+from safetensors.torch import save_file
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
@@ -103,30 +102,6 @@ def test_the_first_processs_statistics_are_validated_by_all():
     assert [found.tolist() for found in in_processes(mean_that_is_validated)] == [[1, 1], [1, 1]]
 
 
-def run_with_losses(losses: list[float], interval: int, length: int = 5, seen: list[int] | None = None) -> None:
-    """Run steps with these losses; ``seen`` collects the epochs after which a checkpoint would be written."""
-    trainer = Engine(lambda engine, number: {"loss": torch.tensor(losses[engine.state.iteration - 1])})
-    trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 10.0}, {"lr": 0.1}])
-    FiniteLossHandler(interval).attach(trainer)
-    if seen is not None:
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: seen.append(engine.state.epoch))
-    trainer.run(range(length), max_epochs=len(losses) // length)
-
-
-@pytest.mark.parametrize(
-    ("interval", "value", "step"), [(1, float("nan"), 1), (3, float("inf"), 6), (50, float("-inf"), 9)]
-)
-def test_the_first_step_without_a_number_is_named_and_its_epoch_not_finished(step, value, interval):
-    losses = [1.0] * 10
-    losses[step - 1] = value
-    losses[step:] = [float("nan")] * (10 - step)
-    epoch = (step - 1) // 5
-    seen: list[int] = []
-    with pytest.raises(InputError, match=rf"{value:g} at step {step} of the run"):
-        run_with_losses(losses, interval, seen=seen)
-    assert seen == list(range(1, epoch + 1))
-
-
 @pytest.mark.parametrize(
     ("losses", "interval", "rates"),
     [
@@ -181,12 +156,7 @@ def last_epoch(losses: list[float], patience: int | None, start: tuple[int, int]
 
 @pytest.mark.parametrize(
     ("losses", "patience", "ends"),
-    [
-        ([5, 4, 3, 2, 1], 2, 5),
-        ([5, 4, 4, 4, 1], 2, 4),
-        ([5, 4, 4, 3, 4, 4, 4], 2, 6),
-        ([5, 4, 4, 4, 4], None, 5),
-    ],
+    [([5, 4, 3, 2, 1], 2, 5), ([5, 4, 4, 4, 1], 2, 4), ([5, 4, 4, 3, 4, 4, 4], 2, 6), ([5, 4, 4, 4, 4], None, 5)],
 )
 def test_it_ends_so_many_epochs_after_the_best(losses, patience, ends):
     assert last_epoch(losses, patience) == ends
@@ -257,23 +227,6 @@ def test_the_optimiser_keeps_what_it_knows():
     assert all(torch.allclose(value, by_hand.state_dict()[name], atol=1e-6) for name, value in net.state_dict().items())
 
 
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_run_that_resumes_is_where_it_was(after):
-    def start():
-        net = network()
-        return net, torch.optim.Adam(net.parameters(), 0.01)
-
-    net, optimizer = start()
-    whole = states_after(net, optimizer, 3, FrozenEpochsHandler(net, 2, "weights.pt"))[-1]
-    net, optimizer = start()
-    states_after(net, optimizer, after, FrozenEpochsHandler(net, 2, "weights.pt"))
-    saved = copy.deepcopy(net.state_dict()), copy.deepcopy(optimizer.state_dict())
-    net, optimizer = start()
-    net.load_state_dict(saved[0])
-    optimizer.load_state_dict(saved[1])
-    assert same(whole, states_after(net, optimizer, 3, FrozenEpochsHandler(net, 2, "weights.pt"), first=after)[-1])
-
-
 def test_it_rises_by_half_a_cosine():
     assert momentum_at(0, 100, 0.99) == pytest.approx(0.99)
     assert momentum_at(50, 100, 0.99) == pytest.approx(0.995)
@@ -305,21 +258,14 @@ def test_weights_of_a_file_or_a_folder_replace_the_networks_own(tmp_path):
     file = tmp_path / "models/model.pt"
     file.parent.mkdir()
     torch.save(trained.state_dict(), file)
-    for weights in (str(file), str(tmp_path)):
+    save_file(trained.state_dict(), tmp_path / "model.safetensors")
+    for weights in (str(file), str(tmp_path), str(tmp_path / "model.safetensors")):
         own = linear()
         engine = Engine(lambda engine, batch: None)
         WeightsLoader(own, weights).attach(engine)
         assert not torch.equal(own.weight, trained.weight), "the weights load when the run starts, not before"
         engine.run([0])
         assert torch.equal(own.weight, trained.weight) and torch.equal(own.bias, trained.bias)
-
-
-def test_weights_of_another_network_are_refused_before_the_run(tmp_path):
-    torch.save(linear(5).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(InputError):
-        WeightsLoader(linear(), str(tmp_path / "model.pt"))
-    with pytest.raises(InputError):
-        WeightsLoader(linear(), str(tmp_path / "absent.pt"))
 
 
 LOSSES = torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, 0.25, 0.5, 0.75]])
@@ -340,7 +286,9 @@ def run(
     trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}, {"lr": 0.01}])
     evaluator = Engine(lambda engine, batch: None)
     evaluator.state.epoch, evaluator.state.metrics = validated, {"val_loss": 0.5, "report": {}}
-    HistoryHandler(folder, loss, evaluator).attach(trainer)
+    history = HistoryHandler(folder, loss, evaluator)
+    history.attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, history.write)
     steps = list(range(rank, 4, processes))
     if start:
         trainer.load_state_dict({"epoch": start, "max_epochs": epochs, "epoch_length": len(steps)})
@@ -365,9 +313,19 @@ def test_the_learning_rate_is_the_one_that_the_epoch_used(when, rates, tmp_path)
     trainer.optimizer = SimpleNamespace(param_groups=groups)
     if when is not None:  # as MONAI's handler does, which is attached first
         trainer.add_event_handler(when, lambda: groups[0].update(lr=groups[0]["lr"] / 2))
-    HistoryHandler(tmp_path).attach(trainer)
+    history = HistoryHandler(tmp_path)
+    history.attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, history.write)
     trainer.run(list(range(4)), max_epochs=2)
     assert [row["learning_rate"] for row in read_history(tmp_path / "history.csv")] == rates
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_epoch_whose_loss_is_not_finite_ends_the_run_before_it_is_written(value, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "LOSSES", torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, value, 0.5, 0.75]]))
+    with pytest.raises(InputError):
+        run(tmp_path)
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == [1]
 
 
 def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
@@ -452,33 +410,3 @@ def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
     other = setting(tmp_path / "other", seed=1)
     other.trainer.run()
     assert other.drawn == run.drawn, "every run draws the same numbers"
-
-
-def test_nothing_is_validated_between_intervals(tmp_path):
-    run = setting(tmp_path, val_interval=2)
-    validated = []
-    run.evaluator.add_event_handler(Events.STARTED, lambda engine: validated.append(run.trainer.state.epoch))
-    run.trainer.run()
-    assert validated == [2]
-
-
-@pytest.mark.parametrize(
-    ("postprocessed", "given", "one_by_one"), [(False, None, False), (True, None, True), (True, False, False)]
-)
-def test_an_evaluator_with_a_postprocessing_takes_items_one_by_one(postprocessed, given, one_by_one):
-    taken = []
-
-    def keep(item):
-        taken.append(item)
-        return item
-
-    evaluator = BatchEvaluator(
-        device="cpu",
-        val_data_loader=[{"image": torch.zeros(2, 1), "label": torch.zeros(2, 1)}],
-        network=nn.Identity(),
-        postprocessing=keep if postprocessed else None,
-        decollate=given,
-    )
-    evaluator.run()
-    assert [len(item["image"]) for item in taken] == ([1, 1] if one_by_one else [2] if postprocessed else [])
-    assert type(evaluator.state.output) is (list if one_by_one else BatchOutput)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import warnings
 
@@ -31,7 +30,6 @@ from planewise.errors import InputError
 from planewise.losses.terms import mean_over_known
 from torch import nn
 
-from tests.conftest import ROOT
 from tests.processes import in_processes
 
 
@@ -85,19 +83,6 @@ def test_processes_that_nobody_joined_are_refused(launched, tmp_path):
         with pytest.raises(InputError):
             call()
     assert not (tmp_path / "run").exists()
-
-
-def test_gpus_are_checked_before_anything_waits(launched, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    launched(rank=2, processes=4)
-    assert own_device() == torch.device("cuda:2")
-    with pytest.raises(InputError):
-        join_processes(own_device())
-    launched(rank=1, processes=2)
-    with pytest.raises(InputError):
-        join_processes("cuda:0")
-    assert not dist.is_initialized()
 
 
 def stepped(rank: int) -> dict[str, torch.Tensor]:
@@ -178,16 +163,6 @@ def test_monai_logs_a_runs_settings_without_its_paths(tmp_path, caplog):
     assert "> input" not in caplog.text and "> x" not in caplog.text and "ZZDOE" not in caplog.text
 
 
-def test_the_engines_of_every_config_are_filtered():
-    """MONAI's engines log under the names of their classes, and ours under those of our classes."""
-    texts = [file.read_text() for file in (ROOT / "bundles").glob("*/configs/*.yaml")]
-    named = {
-        name for text in texts for name in re.findall(r"_target_: (?:[\w.]+\.)?(\w+(?:Trainer|Evaluator))\b", text)
-    }
-    assert {"BatchTrainer", "BatchEvaluator"} <= named
-    assert {f"ignite.engine.engine.{name}" for name in named - {"ForestTrainer"}} <= set(ENGINE_LOGGERS)
-
-
 def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):
     network = torch.nn.Linear(1, 1)
     (tmp_path / "ZZDOE_JANE").mkdir()
@@ -239,10 +214,3 @@ def test_a_run_ends_with_one_line(error, rank, lines, monkeypatch, capsys):
         sys.excepthook(type(outer), outer, None)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == lines and all(str(error) in line for line in said if not isinstance(error, RuntimeError))
-
-
-def test_an_error_of_the_program_keeps_its_traceback(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    plain_errors()
-    sys.excepthook(ZeroDivisionError, ZeroDivisionError("by zero"), None)
-    assert "ZeroDivisionError: by zero" in capsys.readouterr().err

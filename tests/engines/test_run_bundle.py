@@ -71,6 +71,9 @@ def test_inference_takes_what_the_network_and_its_input_need(tmp_path):
     assert taken == SMALL | {"square_size": 15.0}
     network = parser.get_parsed_content("network_def")
     assert network(torch.zeros(1, 1, 48, 48)).shape == (1, 10, 48, 48)
+    # a setting of the user's comes first
+    own = a_parser(POSITION, "inference.yaml", weights=str(run), square_size=30.0)
+    assert follow_weights(own) == SMALL and own["square_size"] == 30.0
 
 
 def test_the_order_of_the_structures_is_that_of_the_run(tmp_path):
@@ -175,12 +178,6 @@ def test_nothing_of_a_run_is_evaluated(tmp_path):
     with pytest.raises(InputError):
         follow_weights(a_parser(SEGMENTATION, "inference.yaml", weights=str(run)))
     assert not (tmp_path / "trap").exists()
-
-
-def test_a_run_of_version_0_1_is_read(tmp_path):
-    run = a_run(POSITION, tmp_path / "run", **SMALL)
-    (run / "bundle/configs/train.yaml").rename(run / "config.yaml")
-    assert follow_weights(a_parser(POSITION, "inference.yaml", weights=str(run))) == SMALL
 
 
 def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkeypatch):

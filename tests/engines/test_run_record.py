@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from planewise.engines.run_record import defining_settings, measured_settings
 from planewise.errors import InputError
-from planewise.workshop.packaging.configs import asked_of_overlay, merged, settings_of
+from planewise.workshop.packaging.configs import asked_of_overlay, settings_of
 from planewise.workshop.packaging.run import Run
 
 INFERENCE = {
@@ -95,12 +95,6 @@ def test_what_monai_would_evaluate_look_up_or_read_is_refused(code):
 def test_code_in_what_was_measured_is_refused(code):
     with pytest.raises(InputError):
         measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})
-
-
-def test_an_overlay_is_merged_as_monai_merges_it():
-    config, overlay = {"net": {"a": 1, "b": [1]}}, {"net#a": 2, "+net#b": [3], "new": {"c": 4}, "train#a": 1}
-    assert merged(config, overlay) == {"net": {"a": 2, "b": [1, 3]}, "new": {"c": 4}}
-    assert config == {"net": {"a": 1, "b": [1]}} and overlay["new"] is not merged(config, overlay)["new"]
 
 
 def test_an_argument_that_a_run_gave_its_default_is_no_other_preprocessing():

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import sys
-import warnings
 
 import pytest
 import torch
@@ -202,31 +199,6 @@ def test_it_hands_over_what_the_run_refused(bundle):
     assert caught.value.refused == {"b": why}
 
 
-def test_settings_are_overrides_and_none_is_none(bundle, tmp_path):
-    tells = "$open(@told, 'w').write(' '.join((@phases, @section, type(@input).__name__)))"
-    write(bundle, phases="ed", section="test", input=".", told=str(tmp_path / "told"), run=[tells])
-    run_inference(bundle, {"input": tmp_path / "a b", "section": None, "phases": "all"})
-    assert (tmp_path / "told").read_text() == "all test str"
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_process_is_as_it_was(fails, bundle):
-    root, own = logging.getLogger(), logging.getLogger("monai.bundle.workflows")
-    changes = ["$setattr(sys, 'excepthook', print)", "$warnings.simplefilter('error')", *["$1 / 0"] * fails]
-    write(bundle, run=changes)
-
-    def state():
-        logs = [(logger.level, logger.handlers[:]) for logger in (root, own)]
-        return sys.excepthook, sys.path[:], logs, warnings.filters[:]
-
-    before = state()
-    try:
-        run_inference(bundle, {"input": "x"})
-    except InputError:
-        assert fails
-    assert state() == before
-
-
 def test_a_refusal_of_a_packaged_bundle_is_a_refusal(bundle, monkeypatch):
     """A package has its own `InputError` class."""
     (bundle / "own").mkdir()
@@ -236,25 +208,3 @@ def test_a_refusal_of_a_packaged_bundle_is_a_refusal(bundle, monkeypatch):
     write(bundle, imports=["own"], run=["$own.refuse()"])
     with pytest.raises(InputError):
         run_inference(bundle, {})
-
-
-def test_weights_are_loaded_as_data(bundle):
-    """As in `python -m monai.bundle run`, a checkpoint that contains code is refused and not executed."""
-    harm = bundle / "harm"
-
-    class Harm:
-        def __reduce__(self):
-            return open, (str(harm), "w")
-
-    torch.save({"model": Harm()}, bundle / "model.pt")
-    loads = {
-        "_target_": "CheckpointLoader", "load_path": "$@bundle_root + '/model.pt'", "load_dict": {"model": "@network_def"},
-    }  # fmt: skip
-    evaluator = {
-        "_target_": "SupervisedEvaluator", "device": "$torch.device('cpu')", "val_data_loader": "@dataset",
-        "network": "@network_def", "val_handlers": "@handlers",
-    }  # fmt: skip
-    write(bundle, evaluator=evaluator, handlers=[loads], run=["$@evaluator.run()"])
-    with pytest.raises(InputError):
-        run_inference(bundle, {})
-    assert not harm.exists()

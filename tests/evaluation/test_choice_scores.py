@@ -25,13 +25,6 @@ def test_classes(sides):
     assert (found["accuracy"], found["chance"], found["queries"], found["places"]) == (0.75, 1 / 8, 4, 8)
     assert found["accuracy_by_place"][:3] == [1, 1, 0.5]
     assert results.columns == {"place": true.tolist(), "predicted_place": predicted.tolist()}
-    figure = results.figures["examples.png"]()
-    assert [axes.get_title() for axes in figure.axes[:2]] == [
-        "e1: place 1\npredicted 1",
-        "e2: place 2\npredicted 1",
-    ]
-    shown = image[2, 1] if len(sides) == 2 else image[2, 1, ..., 2]
-    assert torch.equal(torch.as_tensor(figure.axes[3].images[0].get_array()).T, shown)
 
 
 def test_puzzles():
@@ -47,7 +40,7 @@ def test_puzzles():
     assert (found["accuracy"], found["chance"], found["puzzles"]) == (0.75, pytest.approx(1 / 12), 4)
     one, other = pretext.permutations[batch["permutation"][0]], pretext.permutations[number[0]]
     assert results.columns["tiles_in_place"] == pytest.approx([float((one == other).float().mean()), 1, 1, 1])
-    assert results.columns["predicted_permutation"] == number.tolist() and not results.figures
+    assert results.columns["predicted_permutation"] == number.tolist()
 
 
 @pytest.mark.parametrize("axes", [2, 3])

@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-from ignite.engine import Engine, Events
 from planewise.evaluation import ClassificationReport
 
 from .passes import keep_figures, pass_over
@@ -58,23 +57,3 @@ def test_without_labels_there_are_predictions_alone(tmp_path):
     found, rows = report_of(tmp_path, labelled=False)
     assert found == {} and "true" not in rows[0] and rows[1]["predicted"] == "DCM"
     assert {file.name for file in tmp_path.iterdir()} == {"predictions.csv"}
-
-
-def test_an_ignite_that_clears_the_output_at_the_end_gets_its_files(tmp_path):
-    """Ignite 0.4.11 does so when a loader's length is unknown, and MONAI 1.5 pins it."""
-    report = ClassificationReport(tmp_path, CLASSES, ["LV ejection fraction (%)", "height (cm)"])
-    batch = {"exam": ["exam0"], "image": FEATURES[:1]}
-    engine = Engine(lambda engine, batch: {"pred": PROBABILITIES[:1]})
-    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: setattr(engine.state, "output", None))
-    report.attach(engine)
-    engine.run([batch])
-    assert {file.name for file in tmp_path.iterdir()} == {"predictions.csv"}
-
-
-def test_no_batch_gives_no_files(tmp_path):
-    report = ClassificationReport(tmp_path, CLASSES, [])
-    engine = Engine(lambda engine, batch: None)
-    report.attach(engine)
-    engine.fire_event(Events.STARTED)
-    engine.fire_event(Events.COMPLETED)
-    assert list(tmp_path.iterdir()) == []

@@ -29,20 +29,3 @@ def test_each_exam_of_each_batch_is_written_once_with_its_own_item_and_output(tm
     assert "wrote 3 folders into the output folder, one for each result" in caplog.messages
     told = {path.parent.name: path.read_text() for path in (tmp_path / "out").glob("*/told.txt")}
     assert told == {"a": "a 1 A", "b": "b 2 B", "c": "c 3 C"}
-
-
-class Answers(ExamWriter):
-    def write(self, exam, folder, item, output):
-        return {"answer": output["answer"]}
-
-
-def test_rows_become_a_table_of_the_run(tmp_path):
-    for answers in ({"a": 1, "b": 2}, {"c": 3}):
-        outputs = [
-            {"image": MetaTensor(torch.zeros(1, 2, 2, 2), meta={"filename_or_obj": name}), "answer": value}
-            for name, value in answers.items()
-        ]
-        pass_over(Answers(tmp_path), [[{} for _ in outputs]], [outputs])
-        header, *rows = (tmp_path / "predictions.csv").read_text().splitlines()
-        assert header == "exam,answer,note"
-        assert [row.split(",")[:2] for row in rows] == [[name, str(value)] for name, value in answers.items()]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation import FindPositionsd, PositionWriter
+from planewise.evaluation import FindPositionsd
 from planewise.geometry import square_labels, squares_on_lines
 
 ENDS, SIZE, STEP, SLICES = ("L", "A"), 20.0, 40.0, 6
@@ -82,30 +80,3 @@ def test_what_is_not_the_organ_is_refused_with_its_reason(stack, what):
     assert item["positions"]["reasons"][0].startswith("0 of 6 slices are trusted (at least 5 squares, at most 10 mm")
     assert all(set(entry["centres"].values()) == {None} for entry in item["positions"]["slices"])
     json.dumps(item["positions"], allow_nan=False)
-
-
-def test_uneven_slices_use_their_own_affines(stack):
-    image, logits, _, squares = stack
-    own = image.affine.repeat(SLICES, 1, 1)
-    own[:, :3, 3] += torch.arange(SLICES)[:, None] * image.affine[:3, 2]
-    own[3, :3, 3] += torch.tensor([0.0, 4, 0])
-    image.meta["original_affine"] = image.affine.numpy()
-    item = FindPositionsd(ENDS, SIZE, STEP)({"image": image, "pred": logits, "slice_affines": own})
-    centres = item["positions"]["slices"][3]["centres"]
-    moved = squares.centres[3, 0] + torch.tensor([0.0, 4, 0])
-    assert centres["crossing"] == pytest.approx(moved.tolist(), abs=0.8)
-
-
-def test_writer(stack, tmp_path, caplog):
-    image, logits, *_ = stack
-    # a slice with four squares
-    logits[5:, :, :, 2] = -20
-    item = find(image, logits)
-    item["network_labels"] = item["pred"]
-    with caplog.at_level("INFO"):
-        PositionWriter(tmp_path, ENDS)(SimpleNamespace(state=SimpleNamespace(batch=[{}], output=[item])))
-    assert "exam ab12: positions, 5 of 6 slices trusted" in caplog.text
-    written = json.loads((tmp_path / "ab12/positions.json").read_text())
-    assert written == item["positions"] and "not for diagnosis" in written["note"]
-    assert (tmp_path / "ab12/positions.png").stat().st_size > 10_000
-    assert np.isfinite(written["slices"][0]["centres"]["crossing"]).all()

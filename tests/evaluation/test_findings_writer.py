@@ -57,18 +57,6 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     assert captions == ["acl 0.12", "meniscus 1.00"]
 
 
-def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
-    figures = keep_figures(monkeypatch)
-    writer = FindingsWriter(tmp_path, bright_or_dark(), TASKS, trained_on="phantoms")
-    pass_over(writer, [[{}]], [[output("aa", [0.9, -0.5, 0.9], [0.75, 0.25])]])
-    note = json.loads((tmp_path / "aa/findings.json").read_text())["note"]
-    assert note != RESEARCH_ONLY
-    assert note in figures["saliency.png"].get_suptitle()
-    (row,) = csv.DictReader((tmp_path / "predictions.csv").open())
-    assert row["note"] == note and f"predictions.csv: {note}" in caplog.messages
-
-
 def test_the_image_forgets_its_files_size_and_nothing_else():
     affine = torch.diag(torch.tensor([2.0, 3.0, 4.0, 1.0], dtype=torch.float64))
     meta = {"spatial_shape": [5, 6, 7], "filename_or_obj": "knee.nii"}

@@ -5,13 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from planewise.errors import InputError
 from planewise.evaluation import (
     GradeAnswerd,
     GradingReport,
-    classification_reports,
 )
 from planewise.networks import DenseNetEncoder, SharedEncoderNet
 
@@ -43,27 +41,6 @@ def test_an_output_for_each_grade_is_refused(network, tmp_path):
     with pytest.raises(InputError, match=refused):
         report.write()
     assert not list(tmp_path.iterdir())
-
-
-def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
-    """Three of six are shown: one that is two grades off, then those that are one off, in their order."""
-    true = [0, 1, 2, 0, 1, 2]
-    told = [0, 2, 2, 2, 0, 2]
-    eyes = SimpleNamespace(
-        items=[{"exam": f"eye{number}"} for number in range(6)],
-        __getitems__=lambda indices: {"image": torch.rand(len(indices), 3, 64, 64)},
-    )
-    shown = []
-    monkeypatch.setattr(
-        classification_reports, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure()
-    )
-    report = GradingReport(tmp_path, eyes, network, NAMES, examples=3)
-    report._true, report.index = true, list(range(6))
-    report._probabilities = [torch.tensor([[0.9 if grade > k else 0.1 for k in range(2)] for grade in told])]
-    report.write()
-    assert [eye.caption for eye in shown] == [
-        "eye3: moderate\ntrue: none", "eye1: moderate\ntrue: mild", "eye4: none\ntrue: mild",
-    ]  # fmt: skip
 
 
 def test_rows_are_the_photographs_own(network, tmp_path):

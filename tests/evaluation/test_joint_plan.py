@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from planewise.evaluation import PlanViewsd
 from planewise.evaluation.joint_plan import join_phases
 from planewise.geometry import Bound, mean_plane
-
-from tests.evaluation.test_plan_views import SIGMA, plan, stack  # noqa: F401  (a fixture)
 
 BOUNDS = {"2ch": {"angle_deg": Bound(5.0, 0.0), "offset_mm": Bound(1.0, 2.0)}}
 
@@ -77,43 +72,3 @@ def test_end_diastole_or_half_of_the_phases_must_have_a_plane(first, others, fou
     assert bool(joint["reasons"]) == (found == "no plane"), "the reasons are those of end-diastole"
     without = [f"phase{number}" for number, one in enumerate(others, start=1) if one["2ch"]["origin"] is None]
     assert joint["phases_without_a_plane"] == without
-
-
-def test_the_bundle_draws_the_joint_plane(stack):  # noqa: F811
-    """A second phase lies 6 mm from the first: since end-diastole counts twice, the drawn line moves by 2 mm."""
-    image, heatmaps, affines, middle, normals = stack
-    alone = plan(image, heatmaps)["plan"]["views"]
-    other = {view: {**entry} for view, entry in alone.items()}
-    other["2ch"]["origin"] = (np.array(other["2ch"]["origin"]) + 6 * np.array(other["2ch"]["normal"])).tolist()
-    joint = {
-        "measured_on": "hearts",
-        **{view: {"angle_deg": [7, 0], "offset_mm": [4.5, 0], "phases_apart": [1, 4.5]} for view in alone},
-    }
-    item = PlanViewsd(["2ch", "4ch"], SIGMA, phase_plans={"ab12": {"phase50": other}}, joint_bounds=joint)(
-        {"image": image, "pred": heatmaps}
-    )
-    found = item["plan"]
-    assert json.loads(json.dumps(found)) == found
-    assert found["phases"] == 2 and found["bounds_measured_on"] == "hearts"
-    moved = (np.array(found["views"]["2ch"]["origin"]) - alone["2ch"]["origin"]) @ alone["2ch"]["normal"]
-    assert moved == pytest.approx(2.0, abs=0.05)
-    assert np.allclose(found["views"]["4ch"]["origin"], alone["4ch"]["origin"], atol=0.02)
-    # 4 mm from the joint plane
-    assert found["views"]["2ch"]["phases_that_disagree"] == [] and found["views"]["2ch"]["within_mm"] == 4.5
-    joint["2ch"]["phases_apart"] = [1, 3.5]
-    strict = PlanViewsd(["2ch", "4ch"], SIGMA, phase_plans={"ab12": {"phase50": other}}, joint_bounds=joint)
-    views = strict({"image": image, "pred": heatmaps})["plan"]["views"]
-    assert views["2ch"]["phases_that_disagree"] == ["phase50"] and views["4ch"]["phases_that_disagree"] == []
-    drawn = (item["pred"][0] == 1).nonzero().double()
-    assert len(drawn)
-    places = torch.stack(
-        [(affines[int(k)] @ torch.tensor([i, j, 0, 1.0], dtype=torch.float64))[:3] for i, j, k in drawn]
-    )
-    distances = (places.numpy() - found["views"]["2ch"]["origin"]) @ np.array(found["views"]["2ch"]["normal"])
-    assert abs(distances.mean()) < 0.3 and abs(distances).max() < 2.5
-    # another exam keeps its own plan
-    image.meta["filename_or_obj"] = "cd34"
-    assert (
-        "phases"
-        not in PlanViewsd(["2ch", "4ch"], SIGMA, phase_plans={"ab12": {}})({"image": image, "pred": heatmaps})["plan"]
-    )

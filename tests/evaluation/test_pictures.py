@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import json
 import sys
 
 import pytest
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation import (
-    LabelSlicesd,
-    LocationWriter,
-)
+from planewise.evaluation import SegmentationWriter
 
 from .passes import pass_over
 
@@ -22,15 +18,10 @@ def without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
-def test_without_matplotlib_locations_are_written_for_every_stack(tmp_path, without_matplotlib, caplog):
-    outputs = []
-    for name in ("a", "b"):
-        image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"filename_or_obj": f"{name}.nii.gz"})
-        outputs.append(LabelSlicesd()({"image": image, "pred": torch.arange(3.0).expand(1, 6, 5, 3)}))
-    pass_over(LocationWriter(tmp_path), [[{}, {}]], [outputs])
-    for name in ("a", "b"):
-        assert json.loads((tmp_path / name / "locations.json").read_text())["locations"] == [0, 1, 2]
-        assert not (tmp_path / name / "locations.png").exists()
+def test_without_matplotlib_a_run_goes_on_without_pictures(tmp_path, without_matplotlib, caplog):
+    image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"filename_or_obj": "a.nii.gz"})
+    item = {"native_image": image}
+    pass_over(SegmentationWriter(tmp_path, {1: "LV"}), [[item, item]], [[{"image": image, "pred": image + 1}] * 2])
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert [message.split(":")[0] for message in warned] == ["locations.png is not drawn"] * 2
-    assert "matplotlib" in caplog.text
+    assert [message.split(":")[0] for message in warned] == ["segmentation.png is not drawn"] * 2
+    assert "matplotlib" in caplog.text and not list(tmp_path.rglob("*.png"))

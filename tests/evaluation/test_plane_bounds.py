@@ -39,7 +39,6 @@ def test_the_setting():
         {"measured_on": "x", "2ch": {"angle_deg": [3, 2]}},
         {"measured_on": "x", "2ch": {"angle_deg": [3], "offset_mm": [1, 0]}},
         {"measured_on": "x", "2ch": {"angle_deg": [3, -1], "offset_mm": [1, 0]}},
-        {"measured_on": "x", "2ch": {"angle_deg": "35", "offset_mm": [1, 0]}},
     ],
 )
 def test_what_is_no_setting_is_refused(given):

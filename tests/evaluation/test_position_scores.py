@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from planewise.evaluation import PositionScores, ScoredBatch
-from planewise.geometry import cross_residual, find_squares
 
 from tests.metrics.test_positions import SIDE, update
 
@@ -50,26 +48,3 @@ def test_scores_by_hand():
     assert found.columns["centre_mm"] == pytest.approx([0, 4, 2], abs=1e-4)
     assert found.columns["squares_dice"] == pytest.approx([1, 0.8, 0.9 * 8 / 9])
     assert scores["trust"]["found"] == pytest.approx(8.02)
-
-
-def test_limits_are_those_that_99_of_100_slices_keep():
-    """Few squares and a large residual make a slice less trustworthy: the limits are a low percentile and a high one."""
-    slices = [update(0, without) for without in (None, 2, 3, 5)]
-    residuals = [
-        float(cross_residual(find_squares(logits.softmax(1), target["affine"], 2.0 * SIDE).centres, 30.0))
-        for logits, target in slices
-    ]
-    trust = results(*slices).metrics["positions"]["trust"]
-    assert trust["residual_mm"] == pytest.approx(np.percentile(residuals, 99), abs=1e-3) and len(set(residuals)) == 4
-    assert trust["found"] == pytest.approx(8.0)
-
-
-def test_slices_that_are_not_known_count_nowhere():
-    unknown = update(0)
-    unknown[1]["squares"][:] = -1
-    unknown[1]["square_centres"][:] = torch.nan
-    unknown[1]["square_inside"][:] = False
-    scores = results(update(2), unknown).metrics["positions"]
-    alone = results(update(2)).metrics["positions"]
-    for name in ("accuracy", "square_accuracy", "dice", "not_found", "trust"):
-        assert scores[name] == alone[name]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 import torch
 from planewise.evaluation import ProbeScores
 from torch import nn
@@ -76,26 +75,6 @@ def test_noise_tells_nothing_though_a_ridge_could_learn_it_by_heart():
     results = probe(Slices(pixels, locations, exams))
     scores = results.metrics["probe"]
     assert scores["location"]["r2"] < 0.2 and scores["location"]["mae"] > 0.1
-
-
-def test_mirrored_stacks_are_probed_for_the_distance_from_their_ends():
-    locations = [number % 6 / 5 for number in range(60)]
-    results = probe(Slices(pixels_that_know([math.sin(math.pi * x) for x in locations]), locations), mapping="sine")
-    assert results.metrics["probe"]["location"]["pearson_r"] > 0.999
-
-
-def test_slices_of_no_known_location_are_left_out_and_so_are_those_beyond_the_most():
-    locations = [number % 6 / 5 for number in range(60)]
-    dataset = Slices(pixels_that_know(locations), [x if number < 54 else None for number, x in enumerate(locations)])
-    results = probe(dataset, max_slices=20)
-    assert results.metrics["probe"]["slices"] == 20
-
-
-@pytest.mark.parametrize("locations", [[None] * 6, [0.1] * 6], ids=["unknown", "of one exam"])
-def test_without_two_exams_nothing_is_known(locations):
-    scores = probe(Slices(np.zeros((6, 1, 2, 2)), locations)).metrics["probe"]
-    assert math.isnan(scores["location"]["pearson_r"])
-    assert scores["exams"] == len({x for x in locations if x is not None})
 
 
 def test_two_exams_of_a_patient_do_not_tell_of_each_other():

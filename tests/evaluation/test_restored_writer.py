@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation import RestoredImaged, RestoredWriter
-
-from .passes import keep_figures, pass_over
+from planewise.evaluation import RestoredImaged
 
 
 def item() -> dict:
@@ -19,13 +17,3 @@ def test_a_restored_image_is_no_label():
     assert made["pred"].meta["filename_or_obj"] == made["restored"].meta["filename_or_obj"] == "somewhere/aa.nii.gz"
     for name in ("restored", "network_restored"):
         assert torch.equal(torch.as_tensor(made[name]), given["image"].as_tensor() * 2)
-
-
-def test_the_difference_is_told_as_a_mean_of_squares(tmp_path, monkeypatch, caplog):
-    figures, made = keep_figures(monkeypatch), RestoredImaged()(item())
-    with caplog.at_level("INFO"):
-        pass_over(RestoredWriter(tmp_path), [[{}]], [[made]])
-    # the restored image is twice the image, so the difference is the image itself
-    wanted = f"mean squared difference {(made['image'].as_tensor() ** 2).mean():.3f}"
-    assert figures["restored.png"].get_suptitle() == f"aa: {wanted}"
-    assert wanted.replace("difference", "difference of") in caplog.text

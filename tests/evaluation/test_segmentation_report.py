@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from planewise.evaluation import SegmentationReport
 from planewise.reports.tables import json_values
 
-from .passes import keep_figures, pass_over
+from .passes import pass_over
 
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
 SPACING = np.array([1.5, 2.0, 6.0])
@@ -130,35 +130,6 @@ def test_errors_of_volumes_and_ejection_fractions_by_hand(tmp_path):
     assert scores["RV"]["diastole_volume_error_ml"]["mean"] == pytest.approx(across, abs=1e-5)
     assert (scores["RV"]["diastole_dice"]["mean"], scores["RV"]["systole_dice"]["mean"]) == pytest.approx((2 / 3, 0))
     assert "ejection_fraction_error_pct" not in scores["myocardium"]
-
-
-def test_slices_of_an_unevenly_spaced_stack_count_with_their_own_thickness(tmp_path):
-    """The slices are 1 mm apart, the last two 51 mm: the RV is predicted in the first slice, its true place is the last."""
-    affines = oblique().repeat(SHAPE[2], 1, 1)
-    normal = oblique()[:3, 2] / SPACING[2]
-    affines[:, :3, 3] = torch.tensor([*range(9), 59.0]).double()[:, None] * normal
-    image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
-    item = {"image": image, "native_image": image, "exam": "a", "slice_affines": affines}
-    item["label"] = MetaTensor(volume(RV=[(2, 9)]), affine=oblique())
-    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": volume(RV=[(2, 0)])}]])
-    (row,) = csv.DictReader((tmp_path / "volumes.csv").open())
-    slab = 8 * 9 * 1.5 * 2 / 1000  # ml per mm
-    assert [float(row[f"RV{key}_ml"]) for key in ("", "_reference")] == pytest.approx([slab * 1, slab * 26])
-
-
-def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeypatch):
-    figures = keep_figures(monkeypatch)
-    report_of(tmp_path, examples=2)
-    axes = figures["segmentations.png"].axes
-    # the first volume has Dice 0 for RV, and two structures that are correctly absent; the last has 0 for RV and LV
-    assert [line.get_title() for line in axes[:2]] == [
-        "aaaa ed\nDice of the volume 0.67",
-        "bbbb ed\nDice of the volume 0.33",
-    ]
-    assert [float(np.max(line.get_images()[0].get_array())) for line in axes[:2]] == [0, 2]
-    # rows: slice, reference, prediction; for the first volume the labelled slice, in which the prediction is empty
-    covered = [float(np.asarray(axes[row * 2].get_images()[1].get_array())[..., 3].mean()) for row in (1, 2)]
-    assert covered == [0.5, 0]
 
 
 def test_regions_are_scored_in_place_of_structures(tmp_path):

@@ -28,16 +28,3 @@ def test_each_slice_lies_under_its_own_labels(tmp_path, monkeypatch):
     assert overlays[0][1, 1, :3].tolist() == list(to_rgb(STRUCTURE_COLOURS[3]))
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["RV", "LV"]
-
-
-def labels(kind: str) -> MetaTensor:
-    volume = torch.zeros(1, 14, 15, 6)
-    noise = torch.randint(0, 3, (1, 5, 6, 3), generator=torch.Generator().manual_seed(0)).float()
-    if kind == "in a corner":
-        volume[:, :5, :6, :3] = noise
-    elif kind == "apart":
-        volume[:, 2:7, 1:7, 2:5] = noise
-        volume[:, 12, 13, 5] = 1
-    elif kind == "everywhere":
-        volume = torch.randint(0, 3, volume.shape, generator=torch.Generator().manual_seed(1)).float()
-    return MetaTensor(volume, affine=torch.diag(torch.tensor([2.0, 3, 4, 1])))

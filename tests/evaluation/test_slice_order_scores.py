@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from planewise.evaluation import OrderSlicesd, ScoredBatch, SliceOrderScores
-from planewise.evaluation.slice_locations import pair_logits, stack_places
 from planewise.networks import SharedEncoderNet, UNetEncoder
 
 #: Two stacks, one with locations and one with ranks; a single slice; and the first stack's other phase.
@@ -46,11 +45,6 @@ def results_of(values, weight: float = 1.0, items=ITEMS):
     return collector.results(taken, items, "a phantom")
 
 
-def test_the_head_sees_every_ordered_pair():
-    logits = pair_logits(network(), features_of([1, 5, 2]))
-    assert logits.tolist() == [[0, 4, 1], [-4, 0, -3], [-1, 3, 0]]
-
-
 def test_right_features_give_right_orders():
     # only the order of the values within a stack matters
     results = results_of([-1, 0, 5, 7, 8, 9, 10, 0, 3, 4])
@@ -62,11 +56,6 @@ def test_right_features_give_right_orders():
     assert places[:7] == pytest.approx([0, 0.2, 1, 0, 1 / 3, 2 / 3, 1]) and places[8:] == pytest.approx([0, 0.2])
     assert predicted[:7] == pytest.approx([0, 0.5, 1, 0, 1 / 3, 2 / 3, 1])
     assert math.isnan(places[7]) and math.isnan(predicted[7]), "a slice alone has no order"
-
-
-def test_places_are_locations_or_ranks():
-    assert stack_places(ITEMS[:3]).tolist() == [0, 0.2, 1]
-    assert stack_places(ITEMS[3:7]).tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
 
 @pytest.mark.parametrize(

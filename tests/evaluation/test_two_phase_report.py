@@ -69,11 +69,12 @@ def test_scores_of_the_exams_whose_class_is_known(tmp_path, monkeypatch):
 
 def test_pictures_are_of_the_surest_exams(tmp_path, monkeypatch):
     figures = keep_figures(monkeypatch)
-    report(tmp_path, monkeypatch)
+    report(tmp_path, monkeypatch, examples=3)
     axes = figures["saliency.png"].axes
     assert [text.get_text() for line in axes for text in line.texts] == [
         "ED: NOR 0.90\ntrue: NOR\n0xam0", "ES: NOR 0.90\ntrue: NOR\n0xam0",
         "ED: NOR 0.80\ntrue: DCM\n2xam0", "ES: NOR 0.80\ntrue: DCM\n2xam0",
+        "ED: DCM 0.70\ntrue: DCM\n3xam0", "ES: DCM 0.70\ntrue: DCM\n3xam0",
     ]  # fmt: skip
     # all slices have equal influence; their titles give their numbers in the stack
-    assert [line.get_title() for line in axes if line.get_title()] == ["slice 3: 50 %", "slice 4: 50 %"] * 4
+    assert [line.get_title() for line in axes if line.get_title()] == ["slice 3: 50 %", "slice 4: 50 %"] * 6

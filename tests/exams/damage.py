@@ -202,13 +202,6 @@ def identity(folder: Path, name: str = "Mustermann^Erika", birth_date: str = "19
 # --- knees ---------------------------------------------------------------------------------------------------------------
 
 
-def missing_axial(folder: Path) -> None:
-    """The axial series is missing."""
-    for path in folder.rglob("*.dcm"):
-        if _axis(pydicom.dcmread(path, stop_before_pixels=True)) == 2:
-            path.unlink()
-
-
 def upside_down(folder: Path) -> None:
     """The patient lies feet first, and each image's first row is at the feet."""
 
@@ -221,12 +214,6 @@ def upside_down(folder: Path) -> None:
         dataset.PixelData = dataset.pixel_array[::-1].tobytes()
 
     change(sorted(folder.rglob("*.dcm")), flip)
-
-
-def no_descriptions(folder: Path) -> None:
-    """No series has a description."""
-    for keyword in ("SeriesDescription", "ProtocolName"):
-        change(sorted(folder.rglob("*.dcm")), lambda dataset, keyword=keyword: dataset.pop(keyword, None))
 
 
 def _axis(header: Dataset) -> int:

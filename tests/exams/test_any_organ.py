@@ -1,25 +1,17 @@
 """Test stacks of any organ: all suitable ones are taken, in one direction, with reasons for the others."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-import torch
-from monai.transforms import Compose
-from planewise.data import SliceDataset, load_datalist
-from planewise.exams import index_folder, write_datalist
-from planewise.exams.any_organ import axis, one_stack_each, recognise
-from planewise.exams.exam import Exam
+from planewise.exams import index_folder
+from planewise.exams.any_organ import axis, recognise
 from planewise.findings import Finding, finding, from_record
-from planewise.preprocessing import InPlaneSpacingd, LoadSliced
-from planewise.pretexts import SliceLocationd
 
 from tests.exams.files import write_cine
 from tests.exams.hearts import make_stack
-from tests.exams.told import codes
 
 SECTIONS = ("training", "validation", "test")
 
@@ -56,19 +48,6 @@ def test_slices_are_counted_to_the_left_the_front_or_the_head():
         assert axis(stack_of(4, (0, sign, 0))).tolist() == [0, 1, 0]
         assert axis(stack_of(4, (0, 0, sign))).tolist() == [0, 0, 1]
     assert axis(stack_of(4, (1, 1, 0))) is None
-
-
-def test_each_stack_is_an_exam_of_one_patient():
-    stacks = [stack_of(5, acquired=1), stack_of(3, acquired=2), stack_of(8, acquired=3)]
-    note = finding("exam-grouped", count=1, kind="copies")
-    exam = Exam("study:1|ref", "patient:1", Path("/data/1"), stacks, [note])
-    first, second = one_stack_each([exam])
-    assert (first.key, second.key) == ("study:1|ref", "study:1|ref|stack 2")
-    assert first.patient_key == second.patient_key
-    assert first.stacks == [stacks[0], stacks[1]] and second.stacks == [stacks[2]]
-    assert (first.findings, second.findings) == ([note], []), "what is known about a study stays with its first stack"
-    alone = Exam("k", "p", Path("/data/2"), [stacks[0], stacks[1]], [])
-    assert one_stack_each([alone]) == [alone]
 
 
 # --- DICOM -------------------------------------------------------------------------------------------------------------
@@ -116,14 +95,6 @@ def test_a_study_gives_an_exam_for_each_series(tmp_path):
     assert folders == {"sag", "cor", "tra"}, "the private table says which series an exam is"
 
 
-def test_a_stack_between_two_axes_has_no_locations(tmp_path):
-    write_cine(tmp_path / "oblique", (0, 0, 0), (1, 1, 0), phases=1, slices=5)
-    result = index(tmp_path)
-    assert len(items_of(result)) == 5
-    assert not any("location" in item for item in items_of(result))
-    assert "no-locations" in codes(left_out(result))
-
-
 # --- NIfTI -------------------------------------------------------------------------------------------------------------
 
 
@@ -142,7 +113,7 @@ def test_a_file_without_orientation_is_kept_without_locations(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), None), folder / "a.nii.gz")
     write_nifti(folder / "b.nii.gz")
     result = index(folder)
-    reason = finding("image-not-used", kind="whole")
+    reason = finding("image-not-used", kind="unoriented")
     assert {why: count for why, (count, _) in result.skipped.items()} == {reason: 1}
     whole = [item for item in items_of(result) if "affine" not in item]
     assert [Path(item["image"]).name for item in whole] == ["a.nii.gz"]
@@ -161,58 +132,4 @@ def test_masks_of_registered_volumes_go_by_name_alone(tmp_path):
     assert [name for name, _ in result.unmatched] == ["c_label.nii.gz"]
 
 
-@pytest.mark.parametrize("anatomy", ["cardiac", "knee"])
-def test_cines_are_whole_volumes_where_an_organ_is_looked_for(tmp_path, anatomy):
-    write_nifti(tmp_path / "images" / "p7.nii.gz", (6, 5, 4, 3))
-    write_nifti(tmp_path / "masks" / "p7_frame02_gt.nii.gz")
-    write_nifti(tmp_path / "masks" / "p7_ed.nii.gz")
-    result = index_folder(tmp_path, anatomy=anatomy, labels_dir=tmp_path / "masks")
-    items = sorted(items_of(result), key=lambda item: item["time"])
-    assert [(item["time"], item["phase"], Path(item.get("label", "-")).name) for item in items] == [
-        (0, "frame01", "p7_ed.nii.gz"), (1, "frame02", "p7_frame02_gt.nii.gz"), (2, "frame03", "-"),
-    ]  # fmt: skip
-    path = write_datalist(result.datalist, tmp_path / "list.json")
-    section = next(section for section in SECTIONS if result.datalist[section])
-    dataset = SliceDataset(load_datalist(path, section), LoadSliced("image"), cache_dir=tmp_path, progress=False)
-    volume = np.asarray(nibabel.load(tmp_path / "images" / "p7.nii.gz").dataobj)
-    assert len(dataset) == 12
-    for row, item in enumerate(dataset.items):
-        assert torch.equal(
-            dataset[row]["image"][0], torch.from_numpy(volume[:, :, item["frame"], item["time"]]).float()
-        )
-
-
 # --- real images -------------------------------------------------------------------------------------------------------
-
-
-def test_real_spines_can_be_learned_from(real_data, tmp_path):
-    """The bundles' reader and transforms turn the folder into a batch with locations."""
-    result = index(real_data / "spine_nifti", split=(1, 0, 0))
-    path = write_datalist(result.datalist, tmp_path / "list.json")
-    stacks = [entry["stacks"]["stack"] for entry in json.loads(path.read_text())["exams"].values()]
-    assert sorted(stack["slices"] for stack in stacks) == [9, 11, 52, 77]
-    items = [item for item in load_datalist(path, "training") if item["slice"] in (0, 8)]
-    preprocessing = Compose([LoadSliced("image"), InPlaneSpacingd("image", (3.0, 3.0, -1.0)), _cropped])
-    dataset = SliceDataset(items, preprocessing, SliceLocationd(), cache_dir=tmp_path, progress=False)
-    batch = dataset.__getitems__(range(len(items)))
-    assert batch["image"].shape == (8, 1, 12, 12) and batch["image"].std() > 0
-    assert batch["location"].flatten().tolist() == pytest.approx([item["location"] for item in items], abs=1e-6)
-
-
-def _cropped(item):
-    return {**item, "image": torch.nn.functional.pad(item["image"], (0, 0, 0, 12, 0, 12))[:, :12, :12]}
-
-
-def test_real_folders(real_data):
-    result = index(real_data)
-    names = Counter(Path(item["image"]).relative_to(real_data).parts[0] for item in items_of(result))
-    assert names == {
-        "acdc": 158, "cardiac_cine_exam": 30, "cardiac_cine_nifti": 12, "no_frame_of_reference": 32, "phantom_philips": 11,
-        "spine_nifti": 149, "sunnybrook": 500,
-    }  # fmt: skip
-    spines = {
-        Path(item["image"]).name: item for item in items_of(result) if "spine" in item["image"] and item["slice"] == 0
-    }
-    # t1w and t2s are axial: from the feet to the head; t2 is sagittal: from right to left
-    assert spines["t1w.nii.gz"]["frame"] == 0 and spines["t2s.nii.gz"]["frame"] == 0
-    assert spines["t2.nii.gz"]["frame"] == 51, "its third axis runs to the right"

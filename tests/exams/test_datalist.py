@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from planewise.data import load_datalist
 from planewise.errors import InputError
@@ -13,7 +12,6 @@ from planewise.exams import dicom, index_folder, write_datalist
 from planewise.exams.datalist import slice_items, stack_summary
 from planewise.preprocessing import LoadSliced
 
-from tests.exams.conftest import write_usual_exam
 from tests.exams.hearts import USUAL_AXIS
 from tests.exams.test_stack import NORMAL, oblique
 
@@ -74,23 +72,6 @@ def test_a_frame_of_a_multi_frame_file_is_named(flawed, tmp_path):
     assert not np.array_equal(*images)
 
 
-def test_a_patient_is_in_one_section(tmp_path):
-    for number in range(12):
-        for visit in range(2):
-            write_usual_exam(
-                tmp_path / f"{number}-{visit}", views=(), slices=3, PatientID=f"P{number}",
-                StudyInstanceUID=f"1.2.{number}.{visit}", FrameOfReferenceUID=f"1.3.{number}.{visit}",
-            )  # fmt: skip
-    datalist = index_folder(tmp_path, split=(0.4, 0.3, 0.3)).datalist
-    where = {}
-    for section in SECTIONS:
-        for item in datalist[section]:
-            where.setdefault(item["patient"], set()).add(section)
-    assert len(where) == 12
-    assert all(len(sections) == 1 for sections in where.values())
-    assert len(datalist["exams"]) == 24
-
-
 def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     datalist = index_folder(usual_exam).datalist
     path = tmp_path / "datalist.json"
@@ -106,38 +87,6 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".tmp"] == []
 
 
-def test_exams_whose_files_lie_side_by_side_are_known_by_one_of_their_images(tmp_path):
-    for number in (1, 2, 3):
-        of_one = {
-            "StudyInstanceUID": f"1.2.{number}",
-            "FrameOfReferenceUID": f"1.3.{number}",
-            "PatientID": f"P{number}",
-        }
-        write_usual_exam(tmp_path / f"written/{number}", **of_one)
-    disk = tmp_path / "export/DISK1"
-    for place, file in enumerate(sorted((tmp_path / "written").rglob("*.dcm"))):
-        number = int(file.relative_to(tmp_path / "written").parts[0])
-        # the third exam has a folder of its own, which lies in that of the others
-        to = disk / "C3" if number == 3 else disk / f"{place % 7}"
-        to.mkdir(parents=True, exist_ok=True)
-        file.rename(to / f"IM{place}")
-    result = index_folder(tmp_path / "export", **TRAIN)
-    exams = {name: set() for name in result.folders}
-    for item in result.datalist["training"]:
-        exams[item["exam"]].add(Path(item["image"]))
-    assert len(exams) == 3
-    alone = [name for name, place in result.folders.items() if place == disk / "C3"]
-    assert len(alone) == 1 and all(image.parent == disk / "C3" for image in exams[alone[0]])
-    for name in exams.keys() - set(alone):
-        headers = [pydicom.dcmread(file) for file in (result.folders[name], next(iter(exams[name])))]
-        assert headers[0].StudyInstanceUID == headers[1].StudyInstanceUID
-
-
-def test_indexing_twice_gives_the_same_file(usual_exam, tmp_path):
-    first = write_datalist(index_folder(usual_exam).datalist, tmp_path / "a.json").read_text()
-    assert write_datalist(index_folder(usual_exam).datalist, tmp_path / "b.json").read_text() == first
-
-
 def test_a_summary_gives_the_usual_gap_and_the_extremes():
     places = [place * NORMAL for place in (0, 8, 16, 40, 64)]
     stack = replace(oblique(places), in_plane=(3.0, 1.5), thickness=7.0)
@@ -149,7 +98,6 @@ def test_a_summary_gives_the_usual_gap_and_the_extremes():
         "matrix": [5, 9],
         "pixel": [3.0, 1.5],
         "confidence": 0.877,
-        "runners_up": {},
         "thickness": 7.0,
         "spacing": 8.0,
         "spacing_range": [8.0, 24.0],

@@ -1,9 +1,5 @@
 """Test that highdicom reads a label map written as DICOM SEG, at the right place in patient space."""
 
-import inspect
-import runpy
-import sys
-
 import highdicom
 import numpy as np
 import pydicom
@@ -14,8 +10,6 @@ from planewise.exams.dicom_segmentation import Structure, dicom_segmentation, se
 from planewise.exams.source_images import source_images
 from pydicom.datadict import keyword_for_tag
 from pydicom.sr.coding import Code
-
-from tests.exams.files import unit, write_cine
 
 CODES = [Code("53085002", "SCT", "Right ventricle"), Code("87878005", "SCT", "Left ventricle")]
 STRUCTURES = [Structure(1, "RV", CODES[0], (1, 0, 0)), Structure(3, "LV", CODES[1], (1, 1, 1))]
@@ -82,27 +76,6 @@ def test_its_pixels_lie_where_the_label_map_has_them(kind, usual_exam, flawed, t
         assert description.algorithm_type.value == "AUTOMATIC"
 
 
-@pytest.mark.parametrize(("gap", "shear", "said"), [(10, 0, 2), (10, 3, None), (7.5, 0, 10)])
-def test_the_volume_does_not_depend_on_the_distance_in_the_header(gap, shear, said, tmp_path):
-    normal = unit([1, 2, 3])
-    beside = unit(np.cross([0, 0, 1], normal))
-    for rank in range(5):
-        place = rank * (gap * normal + shear * beside)
-        write_cine(tmp_path / f"sax_{rank}", place, normal, number=rank + 1, SpacingBetweenSlices=said)
-    slices = find_inputs(tmp_path, "all")[0]["image"]
-    labels = some_labels(slices)
-    file = tmp_path / "made.seg.dcm"
-    images = source_images(slices)
-    pydicom.dcmwrite(file, dicom_segmentation(images, labels, STRUCTURES, "a bundle", "1.2", "w", "hearts", 9010))
-    segmentation = highdicom.seg.segread(file)
-    (measures,) = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
-    assert float(measures.SpacingBetweenSlices) == pytest.approx(gap, abs=1e-3)
-    if not shear:  # highdicom refuses a sheared stack
-        volume = segmentation.get_volume(combine_segments=True)
-        assert volume.spacing[0] == pytest.approx(gap, abs=1e-3)
-        assert np.count_nonzero(volume.array) == np.count_nonzero(labels)
-
-
 @pytest.mark.parametrize("kind", ["series", "enhanced"])
 def test_every_frame_names_the_image_that_it_lies_on(kind, usual_exam, flawed, tmp_path):
     slices, _, file = made(usual_exam if kind == "series" else flawed("enhanced"), tmp_path)
@@ -131,19 +104,6 @@ def test_every_frame_names_the_image_that_it_lies_on(kind, usual_exam, flawed, t
     assert segmentation.PatientName == headers[0].PatientName and segmentation.PatientID == headers[0].PatientID
 
 
-def test_white_and_a_structure_that_is_not_there(usual_exam, tmp_path):
-    absent = Structure(2, "muscle", Code("49848007", "SCT", "Left Ventricle Myocardium"), (0, 1, 0))
-    segmentation = highdicom.seg.segread(made(usual_exam, tmp_path, [STRUCTURES[0], absent, STRUCTURES[1]])[2])
-    assert list(segmentation.segment_numbers) == [1, 2, 3]
-    used = {
-        group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
-        for group in segmentation.PerFrameFunctionalGroupsSequence
-    }
-    assert used == {1, 3}
-    lightness, a, b = segmentation.SegmentSequence[2].RecommendedDisplayCIELabValue
-    assert lightness == 65535 and abs(a - 0x8080) <= 1 and abs(b - 0x8080) <= 1
-
-
 def test_a_header_that_cannot_be_referred_to_is_refused_without_its_values(usual_exam, tmp_path):
     slices = find_inputs(usual_exam, "all")[1]["image"]
     images = source_images(slices)
@@ -153,16 +113,6 @@ def test_a_header_that_cannot_be_referred_to_is_refused_without_its_values(usual
     assert "Doe" not in str(refused.value)
 
 
-def test_no_warning_tells_a_name(usual_exam, tmp_path, recwarn):
-    for file in usual_exam.rglob("*.dcm"):
-        dataset = pydicom.dcmread(file)
-        dataset.PatientName = "doe"
-        dataset.save_as(file)
-    recwarn.clear()
-    made(usual_exam, tmp_path)
-    assert not [warning for warning in recwarn if "doe" in str(warning.message)]
-
-
 def series_made(phases, labels, hide=None):
     images = [source_images(slices, hide) for slices in phases]
     whole = [
@@ -170,13 +120,6 @@ def series_made(phases, labels, hide=None):
         for shown, mask in zip(images, labels, strict=True)
     ]
     return series_segmentations(whole, images, lambda number: f"series {number}", 9500)
-
-
-@pytest.fixture
-def two_phases(usual_exam):
-    phases = [item["image"] for item in find_inputs(usual_exam, "all")[:2]]
-    labels = [some_labels(phases[0]), np.flip(some_labels(phases[1]), axis=0)]
-    return phases, labels
 
 
 @pytest.mark.parametrize("kind", ["series", "enhanced"])
@@ -221,20 +164,3 @@ def test_each_frame_is_the_mask_of_the_image_that_it_names(kind, usual_exam, fla
             "ImagePositionPatient",
         ]
     assert found == set(wanted)
-
-
-def test_series_without_a_structure_are_left_out_and_the_others_are_described(two_phases):
-    phases, labels = two_phases
-    series = [pydicom.dcmread(entry["image"]).SeriesNumber for entry in phases[0]]
-    segmentations = series_made(phases, labels)  # nothing is segmented in the first and last slice
-    assert [file.SeriesDescription for file in segmentations] == [f"series {number}" for number in series[1:-1]]
-    assert [file.SeriesNumber for file in segmentations] == [*range(9501, 9501 + len(segmentations))]
-    assert len({file.SeriesInstanceUID for file in segmentations}) == len(segmentations)
-    assert len({file.SOPInstanceUID for file in segmentations}) == len(segmentations)
-
-
-def test_pydicom_2_without_the_module_pixels_will_do(monkeypatch):
-    """`planewise plan` and `segment` import this module, and setup.cfg allows pydicom 2.4."""
-    monkeypatch.setitem(sys.modules, "pydicom.pixels", None)
-    monkeypatch.delitem(sys.modules, "pydicom.pixels.utils", raising=False)
-    assert "series_segmentations" in runpy.run_path(inspect.getfile(series_segmentations))

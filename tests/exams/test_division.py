@@ -1,14 +1,12 @@
 """Test that folders, the user's file or the hash divide patients into sections."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.exams import division, index_folder
-from planewise.exams.division import DIVISIONS, read_sections
+from planewise.exams.division import DIVISIONS
 from planewise.findings import finding
 
 from tests.exams.conftest import write_usual_exam
@@ -139,86 +137,10 @@ def test_patients_with_masks_are_divided_exactly(tmp_path):
 
 def test_mrnets_folders_are_followed_when_asked(tmp_path):
     root = write_mrnet(tmp_path / "MRNet-v1.0")
-    assert index_folder(root, anatomy="knee").by_hash
+    assert index_folder(root, anatomy="knee").division["kind"] == "groups"
     found = index_folder(root, anatomy="knee", division="folders").datalist
     parts = {section: {Path(item["image"]).parts[-3] for item in found[section]} for section in SECTIONS}
     assert parts == {"training": {"train"}, "validation": {"valid"}, "test": set()}
-
-
-def test_a_patient_in_two_folders_is_in_one_section(tmp_path):
-    root = dsbcc(tmp_path, train=[1], test=[2])
-    again = {"PatientID": "1", "StudyInstanceUID": "1.2.9", "FrameOfReferenceUID": "1.3.9"}
-    write_usual_exam(root / "test/test/9/study", slices=3, phases=2, **again)
-    result = index_folder(root)
-    assert exams_of(result) == {"training": {"1", "9"}, "validation": {"2"}, "test": {"2"}}
-    assert finding("sections-note", count=1, kind="several-parts") in result.warnings
-
-
-def nnunet(root: Path, fold: dict | None, splits="nnUNet_raw/Dataset007_Heart", training=20, labelled=True) -> Path:
-    """Write nnU-Net's folder with ``a0``, ``a1``, ... in ``imagesTr``, and ``t0`` and ``t1`` in ``imagesTs``."""
-    home = root / "nnUNet_raw/Dataset007_Heart"
-    for kind, names in (("Tr", [f"a{n}" for n in range(training)]), ("Ts", ["t0", "t1"])):
-        for number, name in enumerate(names):
-            affine = np.diag(
-                [1.0 + number, 1, 1 + (kind == "Ts"), 1]
-            )  # files with the same bytes would be one patient's
-            write(home / f"images{kind}/{name}_0000.nii.gz", affine=affine)
-            if labelled or kind == "Tr":
-                write(home / f"labels{kind}/{name}.nii.gz", affine=affine)
-    (home / "dataset.json").write_text(
-        json.dumps({"channel_names": {"0": "MRI"}, "labels": {"background": 0, "LV": 1}})
-    )
-    if fold:
-        (root / splits).mkdir(parents=True, exist_ok=True)
-        (root / splits / "splits_final.json").write_text(json.dumps([fold, {"train": ["a0"], "val": ["a1"]}]))
-    return home
-
-
-def cases_of(result) -> dict[str, set[str]]:
-    return {
-        section: {Path(item["image"]).name.partition("_")[0] for item in result.datalist[section]}
-        for section in SECTIONS
-    }
-
-
-@pytest.mark.parametrize("anatomy", ["cardiac", "volume", "any"])
-@pytest.mark.parametrize("labelled", [True, False])
-def test_nnunets_test_images_and_first_fold_are_followed(anatomy, labelled, tmp_path):
-    home = nnunet(tmp_path, {"train": ["a0", "a2"], "val": ["a1", "gone"]}, training=3, labelled=labelled)
-    result = index_folder(home, anatomy=anatomy)
-    assert cases_of(result) == {"training": {"a0", "a2"}, "validation": {"a1"}, "test": {"t0", "t1"}}
-    assert all(("label" in item) == labelled for item in result.datalist["test"])
-    assert (result.division["sets"], result.division["rest"]) == (("nnU-Net",), 0)
-    assert not result.skipped
-
-
-def test_the_split_that_nnunet_trains_with_comes_first(tmp_path):
-    home = nnunet(tmp_path, {"train": ["a0"], "val": ["a1"]}, training=2)
-    nnunet(tmp_path, {"train": ["a1"], "val": ["a0"]}, "nnUNet_preprocessed/Dataset007_Heart", training=2)
-    assert cases_of(index_folder(home))["validation"] == {"a0"}
-    assert cases_of(index_folder(home / "imagesTr"))["validation"] == {"a0"}
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_without_a_fold_the_hash_divides_nnunets_training_images(labelled, tmp_path):
-    """If the test images have no masks, the hash takes a test section with masks from the others, as elsewhere."""
-    result = index_folder(nnunet(tmp_path, None, training=40, labelled=labelled), anatomy="volume")
-    found = cases_of(result)
-    assert {"t0", "t1"} <= found["test"] and (found["test"] == {"t0", "t1"}) == labelled
-    assert found["training"] and found["validation"]
-    assert (result.division["sets"], result.division["rest"]) == (("nnU-Net",), 40)
-
-
-@pytest.mark.parametrize("asked", ["split", "division", "sections"])
-def test_what_the_user_asks_for_overrides_nnunets_split(asked, tmp_path):
-    home = nnunet(tmp_path, {"no": "fold"}, training=2)
-    with pytest.raises(InputError):
-        index_folder(home)
-    (tmp_path / "s.csv").write_text("imagesTs,training\n")
-    options = {"split": (1, 0, 0), "division": "hash", "sections": tmp_path / "s.csv"}
-    result = index_folder(home, **{asked: options[asked]})
-    assert result.division["kind"] != "folders"
-    assert asked == "division" or {"t0", "t1"} <= cases_of(result)["training"]
 
 
 @pytest.mark.parametrize(
@@ -227,10 +149,6 @@ def test_what_the_user_asks_for_overrides_nnunets_split(asked, tmp_path):
         ("s.csv", "exam,section\n1,test\n501,validation\ntrain/train/2,training\nnobody,test\n"),
         ("s.csv", "Exam;Section\n1;Test\n501;Validation\ntrain/train/2;TRAINING\nnobody;test\n"),
         ("s.csv", "exam,section,why\n1,test,old\n501,validation,\ntrain/train/2,training\nnobody,test\n"),
-        *(
-            ("s.csv", f"exam,{word},why\n1,test,old\n501,validation,\ntrain/train/2,training\nnobody,test\n")
-            for word in ("split", "Set", "division")
-        ),
     ],
 )
 def test_a_list_of_sections(divided, tmp_path, name, text):
@@ -239,23 +157,6 @@ def test_a_list_of_sections(divided, tmp_path, name, text):
     assert exams_of(result) == {"training": {"2"}, "validation": {"501"}, "test": {"1", "701"}}
     assert result.division == finding("sections-by", kind="list-and-hash", rest=1)
     assert result.unmatched == [("nobody", finding("name-unusable", kind="unknown"))]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1,trainnig\n",
-        "exam,section\n1,test\n1,training\n",
-        "exam,section\n",
-        'exam,section\n1,test\n"2,training\n3,test\n',
-        "1,test\nP,\n",
-        "1,test\n,training\n",
-    ],
-)
-def test_lists_that_cannot_be_used(tmp_path, text):
-    (tmp_path / "s.csv").write_text(text)
-    with pytest.raises(InputError, match=r"s\.csv"):
-        read_sections(tmp_path / "s.csv")
 
 
 def test_what_contradicts_itself_is_refused(divided, tmp_path):
@@ -268,17 +169,3 @@ def test_what_contradicts_itself_is_refused(divided, tmp_path):
         index_folder(divided, division="folder")
     with pytest.raises(InputError):
         index_folder(divided / "train" / "train" / "1", division="folders")
-
-
-def test_one_cohort_for_all_pretexts(tmp_path):
-    """Without the option, an exam that lacks a view is kept, because it is useful for locations."""
-    dsbcc(tmp_path, train=[1])
-    tags = {"PatientID": "2", "StudyInstanceUID": "1.2.2", "FrameOfReferenceUID": "1.3.2"}
-    write_usual_exam(tmp_path / "train/train/2/study", views=("4ch",), slices=3, phases=2, **tags)
-    assert exams_of(index_folder(tmp_path, split=(1, 0, 0)))["training"] == {"1", "2"}
-    result = index_folder(tmp_path, split=(1, 0, 0), all_views=True)
-    assert exams_of(result)["training"] == {"1"}
-    assert len(result.datalist["exams"]) == 2, "the list keeps the exam, with the reason"
-    notes = [note for exam in result.datalist["exams"].values() for note in exam["left_out"]]
-    assert finding("exams-lack", views=["2ch"], kind="view").record() in notes
-    assert result.warnings[-1] == finding("exams-lack", count=1, kind="views")

@@ -77,7 +77,7 @@ def test_side_files(tmp_path, assert_expected):
         write_usual_exam(
             tmp_path / f"hearts/case{number}", ("4ch", "2ch", "3ch"), 4, phases=3, size=(20, 16), **identity
         )
-    stack = find_stacks(tmp_path / "hearts/case1")[0].slices
+    stack = find_stacks(tmp_path / "hearts/case1")[0]["image"]
     affine = np.array(stack[0]["affine"])
     affine[:3, 2] = (np.array(stack[1]["affine"]) - affine)[:3, 3]
     for name, shape in (

@@ -1,8 +1,6 @@
 """Test indexing of whole folders of knees, real and with damaged phantom exams."""
 
-import json
 import math
-import re
 import shutil
 from pathlib import Path
 
@@ -10,13 +8,12 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from planewise.exams import dicom
 from planewise.findings import finding
 from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.workshop.phantoms import KNEE_UNLABELLED, Recipe, write_exams
 
 from tests.exams import damage
-from tests.exams.knees import index, items_of, only_exam
+from tests.exams.knees import index, items_of
 
 # --- real folders ------------------------------------------------------------------------------------------------------
 
@@ -92,17 +89,6 @@ def _slow_heatmap(header, other, i: int, j: int) -> float:
     return math.exp(-(distance**2) / (2 * 6.0**2 * (a * a + b * b)))
 
 
-def test_a_real_multiframe_volume_of_another_contrast(real_data):
-    """A Philips enhanced file with eight sagittal gradient-echo frames; no header says which plane the exam's other frames
-    have.
-    """
-    result = index(real_data / "no_frame_of_reference", contrast="any")
-    assert [item["frame"] for item in items_of(result)] == [7, 6, 5, 4, 3, 2, 1, 0]
-    assert all(item["planes"] == {} for item in items_of(result))
-    (frames,) = [dicom.read_header(items_of(result)[0]["image"])]
-    assert {(frame.echo_time, round(frame.repetition_time, 2)) for frame in frames} == {(3.133, 6.77)}
-
-
 # --- phantoms ----------------------------------------------------------------------------------------------------------
 
 
@@ -132,24 +118,10 @@ def flawed(sound_knee, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("harm", [damage.missing_axial, damage.upside_down, damage.no_descriptions, damage.identity])
-def test_damaged_exams(flawed, harm):
-    """The fat-suppressed series is used, from right to left."""
-    result = index(flawed(harm))
-    exam, items = only_exam(result), items_of(result)
-    views = {name for name in exam["stacks"] if not name.startswith("other")}
-    assert views | ({"axial"} if harm is damage.missing_axial else set()) == {"sagittal", "axial", "coronal"}
-    headers = [pydicom.dcmread(item["image"], stop_before_pixels=True) for item in items]
-    assert len({header.SeriesInstanceUID for header in headers}) == 1
-    assert {float(header.EchoTime) > 45 for header in headers} == {True}
-    assert (np.diff([item["affine"][0][3] for item in items]) < 0).all()
-    assert [items[0]["location"], items[-1]["location"]] == [0, 1]
-
-
 def test_planes_of_a_phantom_are_its_central_slices(flawed):
-    """Names and the storage of the images do not change them."""
+    """Their storage does not change them."""
     exam = RECIPE.exam(1)
-    for harms in ((), (damage.upside_down,), (damage.no_descriptions,)):
+    for harms in ((), (damage.upside_down,)):
         planes = items_of(index(flawed(*harms)))[0]["planes"]
         assert set(planes) == {"axial", "coronal"}
         for view, plane in planes.items():
@@ -158,19 +130,3 @@ def test_planes_of_a_phantom_are_its_central_slices(flawed):
             assert abs(np.dot(plane["normal"], centre.normal)) == pytest.approx(1, abs=1e-6)
             middle = np.mean([pose.centre for pose in poses], axis=0)
             assert np.dot(plane["normal"], np.array(plane["origin"]) - middle) == pytest.approx(0, abs=0.02)
-
-
-def test_nothing_but_paths_tells_whose_knee_it_is(flawed):
-    root = flawed(damage.identity)
-    secrets = set()
-    for path in root.rglob("*"):
-        if path.is_file() and pydicom.misc.is_dicom(path):
-            for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
-                if element.VR in ("PN", "LO", "SH", "UI", "DA", "LT", "ST") and element.value:
-                    secrets |= {str(value) for value in np.atleast_1d(element.value) if len(str(value)) > 5}
-    secrets -= {"planewise"}  # what the phantom calls its scanner
-    assert len(secrets) > 20
-    result = index(root)
-    without_paths = re.sub(r'"(image|label)": "[^"]*"', "", json.dumps(result.datalist))
-    printed = str([result.warnings, list(result.skipped), result.unmatched])
-    assert [secret for secret in secrets if secret in without_paths + printed] == []

@@ -11,13 +11,12 @@ from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.exams.masks import match_mask, read_grid
 from planewise.exams.stack import Slice
-from planewise.exams.tables import read_classes, read_label_map
+from planewise.exams.tables import read_classes
 from planewise.files.masks import mark_predicted
 from planewise.files.nifti import grid_of_slices, write_nifti
 from planewise.findings import finding
 
 from tests.exams.conftest import write_usual_exam
-from tests.exams.told import codes
 
 
 @pytest.fixture
@@ -76,7 +75,6 @@ def test_masks_are_found_by_hash_and_by_grid(tree, tmp_path):
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {item["phase"] for item in labelled(result)} == {round(1 / 6, 6), 0.5}
     assert result.unmatched == []
-    assert result.by_grid == {"whatever_frame04.nii.gz": exam}
 
 
 def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tree, tmp_path):
@@ -110,27 +108,6 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_corrected_2.nii.gz"}
 
 
-@pytest.mark.parametrize(
-    ("change", "kind"),
-    [
-        (lambda image: image.slicer[1:-1], "shape"),
-        (lambda image: image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]])), "shape"),
-    ],
-)
-def test_a_networks_mask_does_not_take_the_place_of_a_corrected_one_that_does_not_fit(tree, tmp_path, change, kind):
-    plain = index_folder(tree)
-    affine, shape = stack_affine(plain)
-    name = f"{next(iter(plain.datalist['exams']))}_phase33_mask"
-    file = write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape, predicted=True)
-    nibabel.save(change(nibabel.load(file)), tmp_path / "labels" / f"{name}_corrected.nii.gz")
-    result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert labelled(result) == []
-    said = dict(result.unmatched)
-    why = said[f"{name}_corrected.nii.gz"]
-    assert (why.code, why["kind"]) == ("grid-differs", kind)
-    assert said[file.name]["kind"] == "corrected"
-
-
 def test_of_a_folder_of_results_only_masks_that_a_person_corrected_or_checked_are_labels(tree, tmp_path):
     plain = index_folder(tree)
     affine, shape = stack_affine(plain)
@@ -148,25 +125,6 @@ def test_of_a_folder_of_results_only_masks_that_a_person_corrected_or_checked_ar
     assert not any("label_origin" in item for item in labelled(result))
     assert [why["kind"] for _, why in result.unmatched] == 3 * ["corrected"]
     assert finding("masks-note", count=1, kind="predicted-left-out") in result.warnings
-
-
-def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
-    """Predicted masks replace the exam's own masks, and are matched by hash and phase."""
-    folder = tmp_path / "data" / "patient001"
-    for frame in (1, 3):
-        write_mask(folder / f"patient001_frame0{frame}.nii.gz", np.eye(4), (6, 5, 4))
-        write_mask(folder / f"patient001_frame0{frame}_gt.nii.gz", np.eye(4), (6, 5, 4))
-    (folder / "Info.cfg").write_text("ED: 1\nES: 3\nGroup: DCM\nHeight: 180.0\nNbFrame: 8\nWeight: 80.0\n")
-    own = labelled(index_folder(tmp_path / "data"))
-    assert len(own) == 2 and all(Path(item["label"]).parent == folder for item in own)
-    exam = own[0]["exam"]
-    predicted = {
-        phase: write_mask(tmp_path / "masks" / f"{exam}_{phase}" / f"{exam}_{phase}_mask.nii.gz", np.eye(4), (6, 5, 4))
-        for phase in ("ED", "ES")
-    }
-    result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
-    assert {item["phase"]: item["label"] for item in items_of(result)} == {k: str(v) for k, v in predicted.items()}
-    assert result.unmatched == [] and "masks-note" not in codes(result.warnings)
 
 
 def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
@@ -224,15 +182,6 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     assert (reasons["cine.nii.gz"]["kind"], reasons["cine.nii.gz"]["count"], len(reasons)) == ("dimensions", 4, 10)
 
 
-def test_the_class_table_can_say_when_systole_ends(tree, tmp_path):
-    affine, shape = stack_affine(index_folder(tree))
-    write_mask(tmp_path / "labels" / "case7_es.nii.gz", affine, shape)
-    for header in ("ES", "es"):
-        (tmp_path / "classes.csv").write_text(f"exam,{header}\ncase7,3\n")
-        result = index_folder(tree, labels_dir=tmp_path / "labels", classes=tmp_path / "classes.csv")
-        assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
-
-
 def test_a_mask_of_some_slices_labels_those(tree, tmp_path):
     affine, shape = stack_affine(index_folder(tree))
     part = affine.copy()
@@ -260,15 +209,6 @@ def test_classes_reach_every_item_of_the_exam(tree, tmp_path):
     result = index_folder(tree, classes=tmp_path / "classes.csv")
     assert result.unmatched == []
     assert {item["image"].split("/")[-3] for item in items_of(result) if "group" in item} == {"case8", "case9"}
-
-
-def test_a_label_map_goes_to_labelled_items(tmp_path):
-    for name in ("a", "a_gt", "b"):
-        write_mask(tmp_path / f"{name}.nii.gz", np.eye(4), (6, 5, 4))
-    (tmp_path / "map.yml").write_text("1: 3\n2: 2\n3: 1\n")
-    for label_map in (tmp_path / "map.yml", str(tmp_path / "map.yml"), {1: 3, 2: 2, 3: 1}):
-        items = items_of(index_folder(tmp_path, label_map=label_map))
-        assert [item.get("label_map") for item in items].count({"1": 3, "2": 2, "3": 1}) == 1
 
 
 #: The keys in the table of tools/docs/datalist.md, and those of whole volumes and of our own use.
@@ -301,26 +241,6 @@ def test_class_tables_that_cannot_be_used(tmp_path, content):
         read_classes(tmp_path / "c.csv")
 
 
-def test_numbers_in_columns_are_numbers(tmp_path):
-    (tmp_path / "c.csv").write_text("id,volume,grade,name\n01,3.5,2,x\n02,4,1,7\n")
-    assert read_classes(tmp_path / "c.csv") == (
-        {
-            "01": {"volume": 3.5, "grade": 2, "name": "x"},
-            "02": {"volume": 4.0, "grade": 1, "name": "7"},
-        },
-        [],
-    )
-
-
-@pytest.mark.parametrize(
-    "content", ["- 1\n", "1: 3\n1: 2\n", "a: 1\n", "1: [\n", "1: x\n", "{}\n", "true: 1\n", "1: 256\n", "1: -1\n"]
-)
-def test_label_maps_that_cannot_be_used(tmp_path, content):
-    (tmp_path / "m.yml").write_text(content)
-    with pytest.raises(InputError, match=r"m\.yml"):
-        read_label_map(tmp_path / "m.yml")
-
-
 @pytest.mark.parametrize("moved", ["evenly", "along the normal", "along the rows"])
 def test_a_mask_on_the_grid_that_planewise_writes_is_matched_by_slice(moved, tmp_path):
     """The file has one spacing and no shear, so its slices lie elsewhere than those of an uneven or a sheared stack."""
@@ -332,33 +252,3 @@ def test_a_mask_on_the_grid_that_planewise_writes_is_matched_by_slice(moved, tmp
     write_nifti(tmp_path / "m.nii.gz", np.ones((24, 20, 9)), grid_of_slices(np.array(affines)))
     pairs, axes = match_mask(*read_grid(tmp_path / "m.nii.gz"), slices, (24, 20))
     assert pairs == [(depth, depth) for depth in range(9)] and axes == [[0, 1], [1, 1]]
-
-
-def test_rows_that_disagree_are_left_out_and_said(tree, tmp_path):
-    (exam,) = index_folder(tree).datalist["exams"]
-    table = tmp_path / "c.csv"
-    table.write_text("exam,group,grade\ncase7,DCM,1\ncase7,NOR,1\n")
-    result = index_folder(tree, classes=table)
-    assert {(item.get("group"), item["grade"]) for item in items_of(result)} == {(None, 1)}
-    assert result.unmatched == [("case7", finding("table-unusable", columns=["group"], kind="rows"))]
-    table.write_text("exam,group,grade\ncase7,DCM,1\nP-1,DCM,2\n")
-    result = index_folder(tree, classes=table)
-    assert {(item["group"], item.get("grade")) for item in items_of(result)} == {("DCM", None)}
-    assert result.unmatched == [(exam, finding("table-unusable", columns=["grade"], kind="rows"))]
-    table.write_text("exam,group\ncase7,DCM\ncase7,DCM\n")
-    assert index_folder(tree, classes=table).unmatched == []
-
-
-def test_masks_of_4ch_slices(tree, tmp_path):
-    """The folder has masks of both views: those of the short axis do not lie on the 4ch slice, and are listed."""
-    plain = index_folder(tree, view="4ch")
-    affine = np.array(items_of(plain)[0]["affine"])
-    shape = (*next(iter(plain.datalist["exams"].values()))["stacks"]["4ch"]["matrix"], 1)
-    short, short_shape = stack_affine(index_folder(tree))
-    write_mask(tmp_path / "labels" / "case7_frame03.nii.gz", affine, shape)
-    write_mask(tmp_path / "labels" / "case7_sax" / "case7_frame02.nii.gz", short, short_shape)
-    result = index_folder(tree, view="4ch", labels_dir=tmp_path / "labels")
-    assert [(item["phase"], item["slice"], item["label_frame"]) for item in labelled(result)] == [
-        (round(2 / 6, 6), 0, 0)
-    ]
-    assert [name for name, _ in result.unmatched] == ["case7_frame02.nii.gz"]

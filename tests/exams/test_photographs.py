@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from planewise.errors import InputError
 from planewise.exams import index_folder
-from planewise.exams.photographs import COPY, read_photographs
+from planewise.exams.photographs import COPY
 from planewise.exams.refusals import EMPTY
 from planewise.files.photographs import CUT, MIN_SIDE, NO_PHOTOGRAPH
 from planewise.findings import finding
@@ -31,14 +31,6 @@ def items_of(result):
 def grades_of(result):
     """Maps file names to grades, or to None."""
     return {item["image"].rsplit("/", 1)[1]: item.get("grade") for item in items_of(result)}
-
-
-def patients_of(result):
-    """The photographs of each patient, as sets of paths' ends."""
-    patients = {}
-    for item in items_of(result):
-        patients.setdefault(item["patient"], set()).add(item["image"])
-    return [*patients.values()]
 
 
 def phantoms(root, exams=2, seed=1):
@@ -111,41 +103,6 @@ def test_what_is_no_photograph_is_counted_and_left_out(tmp_path, content, reason
     assert ("000000000001, 000000000002", UNKNOWN) in result.unmatched
 
 
-def eyes_and_table(root, table):
-    """Two eyes of three patients, and a table; returns the datalist's patients and grades."""
-    for value, name in enumerate(f"{n:03d}_{eye}" for n in (1, 2, 3) for eye in ("left", "right")):
-        photograph(root / f"{name}.png", value)
-    (root / "train.csv").write_text(table)
-    result = index(root)
-    return patients_of(result), grades_of(result), {reason.code: names for names, reason in result.unmatched}
-
-
-ROWS = [(f"{n:03d}_{eye}", f"P{n}", str(n)) for n in (1, 2, 3) for eye in ("left", "right")]
-
-
-@pytest.mark.parametrize(
-    ("rows", "graded"),
-    [
-        ([(*row, reader) for row in ROWS for reader in ("AB", "CD") if reader == "AB" or "left" in row[0]], 6),
-        ([row for row in ROWS if "left" in row[0]], 3),
-        ([(name, patient if "left" in name else "", grade) for name, patient, grade in ROWS], 6),
-        # an empty grade does not contradict a grade
-        ([(name, patient, grade) for name, patient, grade in ROWS] + [(*row[:2], "") for row in ROWS], 6),
-    ],
-)
-def test_a_patient_in_the_table_counts_for_both_eyes(rows, graded, tmp_path):
-    patients, grades, _ = eyes_and_table(tmp_path, "image,patient,grade,reader\n" + "\n".join(map(",".join, rows)))
-    assert len(patients) == 3 and all(len(images) == 2 for images in patients)
-    assert sum(grade is not None for grade in grades.values()) == graded
-
-
-def test_what_the_rows_of_a_photograph_agree_on_is_kept(tmp_path):
-    table = "image,patient,grade\n001_left,P1,0\n001_left,P1,4\n002_left,P1,2\n002_left,P1,2\n"
-    patients, grades, problems = eyes_and_table(tmp_path, table)
-    assert sorted(map(len, patients)) == [2, 4] and grades["001_left.png"] is None and grades["002_left.png"] == 2
-    assert problems["table-unusable"] == "001_left"
-
-
 @pytest.mark.parametrize(
     "content",
     [b"PK\x03\x04\x14", b'image,grade\n"a,1\n', b"image\na\n", b"image,grade\nz,1\n", b"image,label,x\na,1,\n"],
@@ -172,23 +129,6 @@ def test_the_same_file_twice_counts_once(tmp_path):
     result = index(tmp_path)
     assert grades_of(result)["000000000001.png"] is None
     assert ("000000000001", finding("table-unusable", columns=["grade"], kind="rows")) in result.unmatched
-
-
-def test_the_worse_eye_says_which_group_a_patient_belongs_to(tmp_path):
-    """Groups are split in equal proportions, so a patient with one healthy eye must be in the group of the other
-    eye's grade.
-    """
-    grades = {"1_left": 0, "1_right": 4, "2_left": 3, "2_right": 1, "3_left": 0, "3_right": 0, "4_left": 2}
-    for value, name in enumerate([*grades, "4_right", "5_left"]):
-        photograph(tmp_path / f"{name}.png", value)
-    (tmp_path / "train.csv").write_text(
-        "\n".join(["image,grade", *(f"{name},{value}" for name, value in grades.items())])
-    )
-    read = read_photographs(sorted(tmp_path.glob("*.png")), [tmp_path / "train.csv"], tmp_path)
-    groups = {found.case: found.group for found in read.volumes}
-    assert groups == {
-        name: {"1": "4", "2": "3", "3": "0", "4": "2", "5": ""}[name[0]] for name in [*grades, "4_right", "5_left"]
-    }
 
 
 def test_two_eyes_are_one_patients_and_stay_together(tmp_path):

@@ -5,12 +5,9 @@ import pydicom
 import pytest
 from planewise.exams import find_inputs
 from planewise.exams.dicom_report import ReportGroup, dicom_report
-from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
 from planewise.exams.source_images import body_size, is_dicom, source_images, true_references
-from planewise.findings import finding
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import generate_uid
 
 
 def slices_of(folder, phases="ed"):
@@ -47,17 +44,10 @@ def test_hidden_patients_leave_uids_and_geometry(usual_exam):
 
 
 @pytest.mark.parametrize(
-    ("sets", "name", "kept"),
-    [
-        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", False),
-        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", False),
-        (["ISO 2022 IR 6", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎", True),
-        ("ISO-IR 100", "Buc^Jérôme", False),
-        ("ISO_IR 100", "Buc^Jérôme", True),
-        (None, "Doe^Jane", False),
-    ],
+    ("sets", "name"),
+    [(["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"), ("ISO_IR 100", "Buc^Jérôme")],
 )
-def test_names_in_every_character_set_are_kept(sets, name, kept, usual_exam, tmp_path):
+def test_names_in_every_character_set_are_kept(sets, name, usual_exam, tmp_path):
     slices = slices_of(usual_exam)
     for entry in slices:
         dataset = pydicom.dcmread(entry["image"])
@@ -69,7 +59,6 @@ def test_names_in_every_character_set_are_kept(sets, name, kept, usual_exam, tmp
         pydicom.dcmwrite(tmp_path / "made.dcm", made)
         written = pydicom.dcmread(tmp_path / "made.dcm")
         assert str(written.PatientName) == (hide or name)
-        assert written.get("SpecificCharacterSet") == (sets if kept else "ISO_IR 192")
 
 
 def test_frames_of_one_file_are_images_with_their_own_position(flawed):
@@ -99,45 +88,6 @@ def test_frames_of_one_file_are_images_with_their_own_position(flawed):
     ]
     (once,) = series.ReferencedInstanceSequence
     assert once.ReferencedSOPInstanceUID == file.SOPInstanceUID and "ReferencedFrameNumber" not in once
-
-
-def test_results_have_one_study_and_no_impossible_dates(usual_exam):
-    for file in usual_exam.rglob("*.dcm"):
-        dataset = pydicom.dcmread(file)
-        dataset.FrameOfReferenceUID, dataset.StudyInstanceUID = generate_uid(), generate_uid()
-        dataset.PatientBirthDate, dataset.StudyDate = "00000000", "20120000"
-        dataset.save_as(file)
-    images = source_images(slices_of(usual_exam))
-    labels = np.ones((24, 20, len(images)), np.uint8)
-    heart = Structure(1, "heart", Code("80891009", "SCT", "Heart"), (1, 0, 0))
-    made = dicom_segmentation(images, labels, [heart], "bundle", "", "", "", 1)
-    assert (made.PatientBirthDate, made.StudyDate) == ("", "")
-    references = made.ReferencedSeriesSequence[0].ReferencedInstanceSequence
-    assert {item.ReferencedSOPInstanceUID for item in references} <= {image.uid for image in images}
-
-
-@pytest.mark.parametrize(
-    ("size", "weight", "found"),
-    [
-        ("1.78", "76", (178, 76)),
-        ("178", "76", finding("body-size-implausible", cm=17800.0, kg=76.0)),
-        ("0.3", "76", finding("body-size-implausible", cm=30.0, kg=76.0)),
-        ("1.78", "0", None),
-        ("1.78", None, None),
-        ("", "76", None),
-        (None, None, None),
-    ],
-)
-def test_the_size_of_a_body(size, weight, found, usual_exam):
-    (item,) = find_inputs(usual_exam, "ed")
-    dataset = pydicom.dcmread(item["image"][0]["image"])
-    dataset.PatientSize, dataset.PatientWeight = size, weight
-    dataset.save_as(item["image"][0]["image"])
-    read, why = body_size(item)
-    if isinstance(found, tuple):
-        assert why == [] and read == pytest.approx(found)
-    else:
-        assert read is None and why == ([found] if found else [])
 
 
 def test_a_volume_is_not_dicom_and_has_the_size_of_its_datalist():

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from planewise.exams.stack import Slice, is_localizer
+from planewise.exams.stack import Slice
 from planewise.findings import finding
 
 from tests.exams.hearts import make_frame, make_stack
@@ -62,36 +62,6 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
     assert len(wide([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 2
 
 
-@pytest.mark.parametrize(
-    ("columns", "rows", "doubt"),
-    [
-        (100, 200, None),
-        # 3 and 1.5 mm: a side of 20 mm is enough, and one of 800 mm is not too much
-        (6, 13, (18, 20)),
-        (7, 1, None),
-        (1, 14, None),
-        (266, 2000, None),
-        (2000, 533, None),
-        (267, 534, (801, 801)),
-        (1000, 2000, (3000, 3000)),
-    ],
-)
-def test_a_field_of_view_that_no_scanner_has_is_doubted(columns, rows, doubt):
-    stack = oblique([0 * NORMAL, 8 * NORMAL, 16 * NORMAL], columns, rows)
-    assert stack.doubts == (
-        [finding("stack-doubtful", width=doubt[0], height=doubt[1], kind="field-of-view")] if doubt else []
-    )
-
-
-def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():
-    stack = oblique([[10, 20, 30]])
-    # 5 columns 3 mm apart: 6 mm along a row; 9 rows, 1.5 mm apart: 6 mm along a column
-    assert stack.image_centre(stack.slices[0]) == pytest.approx(np.array([10, 20, 30]) + 6 * ROW + 6 * COLUMN)
-    assert replace(stack, columns=9, rows=5).image_centre(stack.slices[0]) == pytest.approx(
-        np.array([10, 20, 30]) + 12 * ROW + 3 * COLUMN
-    )
-
-
 def test_the_angle_between_stacks_does_not_know_front_from_back():
     stack = make_stack([[0, 0, 0]], [0, 0, 1.0])
     for degrees, angle in ((0, 0), (30, 30), (90, 90), (150, 30), (180, 0)):
@@ -105,14 +75,3 @@ def test_slices_are_put_in_order_along_an_axis():
     assert [entry.position for entry in stack.in_order(NORMAL).slices] == pytest.approx([0, 10, 20])
     assert stack.in_order(None) is stack
     assert [entry.position for entry in stack.slices] == pytest.approx([0, 10, 20])
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("3-Plane Loc", True), ("t2_localizer_SAG", True), ("SCOUT", True), ("survey", True),
-        ("block design", False), ("velocity", False), ("", False),
-    ],
-)  # fmt: skip
-def test_names_of_localizers(text, expected):
-    assert is_localizer(make_stack([[0, 0, 0]], [0, 0, 1.0], text=text)) is expected

@@ -2,31 +2,23 @@
 
 import random
 from dataclasses import replace
-from itertools import chain
-from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planewise.exams import grouping
 from planewise.exams.grouping import group_exams
 from planewise.exams.scan import scan_folder
-from planewise.exams.stack import Frame, Stack
+from planewise.exams.stack import Frame
 from planewise.exams.stacks import build_stacks, still
 from planewise.findings import finding
 
 from tests.exams.files import write_cine
-from tests.exams.hearts import USUAL_AXIS, make_frame
-from tests.exams.told import flags, notes
+from tests.exams.hearts import make_frame
+from tests.exams.told import notes
 
 REPEATED = finding("images-not-used", count=1, kind="repeated")
-
-
-def stacks_of(folder: Path) -> list[Stack]:
-    found = scan_folder(folder)
-    (exam,) = group_exams(found.frames, found.folder)
-    return exam.stacks
 
 
 def frame(position=0.0, normal=(0, 0, 1), **values) -> Frame:
@@ -50,65 +42,6 @@ def test_positions_decide_the_order_not_names_or_numbers(order):
     assert names == [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9", "10", "11"]]
 
 
-def test_without_trigger_times_instance_numbers_order_the_phases():
-    (stack,) = build_stacks([frame(instance=number) for number in (3, 1, 2)])
-    assert [one.instance for one in stack.slices[0].phases] == [1, 2, 3]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "acquired", "made", "order", "note"),
-    [
-        ((1, 2, 3, 4), "1234", "1234", [0, 1, 2, 3], None),
-        ((3, 1, 2, 4), "1234", "", [1, 2, 0, 3], None),
-        ((1, 2, 3, 4), "", "4132", [0, 1, 2, 3], None),
-        ((0, 0, 0, 0), ("114700", "031500.5", "201500", "180000"), "", [1, 0, 3, 2], "unnumbered"),
-        ((1, 2, 3, 4), "1142", "", [0, 1, 2, 3], None),
-        ((0, 0, 0, 0), "2143", "1234", [1, 0, 3, 2], "unnumbered"),
-        ((0, 0, 0, 0), "1111", "2143", [1, 0, 3, 2], "unnumbered"),
-        ((0, 0, 0, 0), "1111", "", [0, 1, 2, 3], "unordered"),
-    ],
-)
-def test_times_order_a_cine_without_numbers(numbers, acquired, made, order, note):
-    frames = [
-        frame(8.0 * z, path=f"/{z}/{k + 8}", series=str(z), instance=number, clocks=(when, at))
-        for z in range(2)
-        for k, (number, when, at) in enumerate(zip(numbers, acquired or [""] * 4, made or [""] * 4, strict=True))
-    ]
-    (stack,) = build_stacks(frames[::-1])
-    assert [one.path for entry in stack.slices for one in entry.phases] == [
-        f"/{z}/{k + 8}" for z in range(2) for k in order
-    ]
-    assert [each["kind"] for each in stack.findings] == [note] * bool(note)
-    assert len(flags(stack)) == (note == "unordered")
-    assert still(stack).findings == [finding("images-not-used", count=2, kind="several")]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "temporal", "order"),
-    [
-        ((3, 1, 4, 2), (1, 2, 3, 4), [0, 1, 2, 3]),
-        ((0, 0, 0, 0), (2, 1, 4, 3), [1, 0, 3, 2]),
-        ((3, 1, 4, 2), (1, 1, 1, 1), [1, 3, 0, 2]),
-        ((3, 1, 4, 2), (0, 1, 2, 3), [1, 3, 0, 2]),
-    ],
-)
-def test_temporal_positions_order_a_cine_without_trigger_times(tmp_path, numbers, temporal, order):
-    paths = write_cine(tmp_path, (0, 0, 0), (0, 0, 1), phases=4)
-    for path, number, position in zip(paths, numbers, temporal, strict=True):
-        header = pydicom.dcmread(path)
-        del header.TriggerTime
-        header.InstanceNumber, header.TemporalPositionIdentifier = number, position
-        header.save_as(path)
-    (stack,) = build_stacks(scan_folder(tmp_path).frames)
-    assert [one.path for one in stack.slices[0].phases] == [str(paths[k]) for k in order]
-    assert notes(stack) == []
-
-
-def test_a_series_per_slice_makes_one_stack():
-    (stack,) = build_stacks([frame(8.0 * k, series=str(k)) for k in range(6)])
-    assert len(stack.slices) == 6
-
-
 def test_orientations_inside_one_series_are_stacks_of_their_own():
     axes = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     stacks = build_stacks([frame(15.0 * k, normal=axis, instance=k) for axis in axes for k in range(3)])
@@ -128,11 +61,6 @@ def test_rounded_headers_stay_together(seed):
     assert len(stack.slices) == 5
 
 
-@pytest.mark.parametrize("other", [{"rows": 28}, {"columns": 44}, {"kind": "phase"}])
-def test_matrix_and_kind_keep_stacks_apart(other):
-    assert len(build_stacks([frame(), frame(10.0, **other)])) == 2
-
-
 def test_the_last_acquisition_of_a_slice_is_used():
     frames = [frame(10.0 * k, trigger=t, series=str(k), acquired=("", k, 0, ())) for k in range(3) for t in (0.0, 30.0)]
     again = [frame(10.4, trigger=t, series="9", acquired=("", 9, 0, ()), sop="again") for t in (0.0, 30.0)]
@@ -140,16 +68,6 @@ def test_the_last_acquisition_of_a_slice_is_used():
     assert len(stack.slices) == 3
     assert {one.sop for one in stack.slices[1].phases} == {"again"}
     assert notes(stack) == [REPEATED]
-
-
-def test_a_repeat_inside_one_series():
-    first = [frame(trigger=t, instance=k, acquired=("10", 1, 0, ())) for k, t in enumerate((0.0, 30.0, 60.0))]
-    second = [
-        frame(trigger=t, instance=10 + k, acquired=("20", 1, 0, ()), sop="again")
-        for k, t in enumerate((0.0, 30.0, 60.0))
-    ]
-    (stack,) = build_stacks([*second, *first])
-    assert [one.sop for one in stack.slices[0].phases] == ["again"] * 3
 
 
 @pytest.mark.parametrize(
@@ -176,19 +94,6 @@ def test_a_later_series_of_another_kind_does_not_replace_a_cine(count, values, t
     assert alone.phase_counts == (count, count) and not alone.is_cine and stack.is_cine
 
 
-def test_of_two_copies_the_one_with_distortion_correction_is_used():
-    frames = [
-        frame(10.0 * z, trigger=60.0 * k, instance=k, uncorrected=nd, series=str(nd), acquired=("", nd, 0, ()))
-        for nd in (False, True)
-        for z in range(3)
-        for k in range(10)
-    ]
-    (stack,) = build_stacks(frames)
-    assert not any(one.uncorrected for entry in stack.slices for one in entry.phases) and len(notes(stack)) == 1
-    (alone,) = build_stacks([one for one in frames if one.uncorrected])
-    assert alone.is_cine and not notes(alone)
-
-
 def test_perfusion_between_the_slices_of_a_cine_is_a_stack_of_its_own():
     cine = [frame(20.0 * z, trigger=60.0 * k, series=str(z)) for z in range(3) for k in range(12)]
     perfusion = [frame(20.0 * z + 10, trigger=150.0, instance=k, series="9") for z in range(3) for k in range(40)]
@@ -202,39 +107,6 @@ def test_perfusion_between_the_slices_of_a_cine_is_a_stack_of_its_own():
 def series_of(name, offset=0.0, slices=6, step=3.0, **values):
     usual = {"thickness": step, "gated": False, "series": name, "description": "dwi"}
     return [frame(offset + step * k, **(usual | {"instance": k} | values)) for k in range(slices)]
-
-
-def test_images_of_one_place_are_apart_by_b_value_and_directions_stay():
-    directions = [series_of("1", b_value=990.0 + 5 * k, instance=k) for k in range(4)]
-    stacks = build_stacks([*series_of("1", b_value=None, instance=9), *chain.from_iterable(directions)])
-    assert sorted(stack.phase_counts for stack in stacks) == [(1, 1), (4, 4)]
-    for other, apart in ((955.0, 1), (945.0, 2)):
-        weighted = [series_of("1", b_value=value, instance=k) for k, value in enumerate((1000.0, other))]
-        assert len(build_stacks(list(chain.from_iterable(weighted)))) == apart, "5 % decide"
-
-
-@pytest.mark.parametrize(
-    ("times", "stacks"),
-    [
-        ({"echo_time": (60.0, 52.0)}, 1),
-        ({"echo_time": (60.0, 48.0)}, 2),
-        ({"repetition_time": (4000.0, 2600.0)}, 1),
-        ({"repetition_time": (4000.0, 2200.0)}, 2),
-    ],
-)
-def test_series_are_one_contrast_if_their_times_nearly_agree(times, stacks):
-    """Echo times may differ by 15 %, and repetition times, which follow the number of slices, by 40 %."""
-    first, second = ({key: pair[number] for key, pair in times.items()} for number in (0, 1))
-    frames = [*series_of("1", 0.0, 4, 6.0, **first), *series_of("2", 3.0, 4, 6.0, **second)]
-    assert len(build_stacks(frames)) == stacks
-
-
-def test_echoes_of_a_series_are_stacks_and_echo_times_that_vary_are_not():
-    echoes = [series_of("1", echo_time=time) for time in (20.0, 22.0, 24.0)]
-    assert len(build_stacks(list(chain.from_iterable(echoes)))) == 3
-    live = [series_of("1", slices=1, echo_time=1.2 + 0.002 * k, instance=k) for k in range(9)]
-    (stack,) = build_stacks(list(chain.from_iterable(live)))
-    assert stack.phase_counts == (9, 9)
 
 
 def test_exams_are_studies_and_frames_of_reference(tmp_path):
@@ -275,17 +147,9 @@ def test_copies_count_once(tmp_path):
     one = frame(sop="1.2.3")
     (exam,) = group_exams([one, replace(one, path="/elsewhere/copy.dcm")], tmp_path)
     assert len(exam.stacks[0].slices[0].phases) == 1
-    assert exam.findings == [finding("exam-grouped", count=1, kind="copies")]
     # some anonymisers give all images one identifier
     others = [frame(10.0, sop="1.2.3"), replace(one, instance=2), replace(one, trigger=40.0), replace(one, frame=1)]
-    (exam,) = group_exams([one, *others], tmp_path)
-    assert exam.findings == []
-
-
-def test_mixed_matrices_leave_the_longest_run(tmp_path):
-    write_cine(tmp_path / "a", [0, 0, 0], USUAL_AXIS, slices=6, size=(24, 20))
-    write_cine(tmp_path / "b", -30 * USUAL_AXIS, USUAL_AXIS, slices=2, size=(30, 30))
-    assert sorted(len(stack.slices) for stack in stacks_of(tmp_path)) == [2, 6]
+    assert grouping._without_copies([one, *others]) == [one, *others]
 
 
 def test_a_still_stack_keeps_the_image_that_was_acquired_last():

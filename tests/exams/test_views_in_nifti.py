@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from planewise.data import labelled, pair_phases
+from planewise.data import pair_phases
 from planewise.errors import InputError
 from planewise.exams import heart_sets, index_folder
 from planewise.files.names import stem
@@ -27,16 +27,6 @@ RECIPES = {
     "mnms2": Recipe("mnms2", seed=5, population=LABELLED.with_values(**COARSE)),
     "ukbb": Recipe("ukbb", seed=5, population=VOLUNTEERS.with_values(**COARSE)),
 }
-
-
-def table(alter):
-    """The table of M&Ms-2 has other text."""
-
-    def damage(folder: Path) -> None:
-        path = folder / heart_sets.TABLE
-        path.write_text(alter(path.read_text()))
-
-    return damage
 
 
 def unlabelled(folder: Path) -> None:
@@ -67,11 +57,6 @@ def copied(names: dict[str, str]):
 
 
 FLAWS = {
-    "plain_codes": table(lambda text: text.replace("001,", "1,")),
-    "padding_rows": table(lambda text: text + ",,,,\n" * 3),
-    "no_table": damage.gone(heart_sets.TABLE),
-    "no_long_axis": damage.gone("*_LA_*"),
-    "no_2ch": damage.gone("la_2ch*"),
     "no_4ch": damage.gone("*la_4ch*"),
     "no_short_axis": lambda folder: [damage.gone(pattern)(folder) for pattern in ("sa*.nii.gz", "label_sa*")],
     "unlabelled": unlabelled,
@@ -190,16 +175,6 @@ def test_the_data_sets_numbers_do_not_hold_for_masks_of_labels(indexed, tmp_path
         assert "mask-doubtful" not in codes(mixed.warnings)
 
 
-def test_groups_come_from_the_table_whatever_it_looks_like(indexed):
-    for flaws in ((), ("plain_codes",), ("padding_rows",)):
-        result = indexed("mnms2", "4ch", *flaws)
-        assert {(item["group"], item["vendor"]) for item in result.datalist["training"]} == {("DCM", "phantom")}
-        assert "input-lacks" not in codes(result.skipped)
-    result = indexed("mnms2", "4ch", "no_table")
-    assert not any("group" in item for item in result.datalist["training"])
-    assert "input-lacks" in codes(result.skipped)
-
-
 def test_names_of_a_data_set_outvote_geometry(indexed):
     for flaws, flags in (("swapped_names",), {"2ch", "4ch"}), (("unlabelled",), set()):
         result = indexed("ukbb", "4ch", *flaws)
@@ -231,25 +206,16 @@ def test_atria_alone_are_not_taken_for_ventricles(indexed):
         found, five = (load(item)["label"].numpy() for item in (atria, whole))
         np.testing.assert_array_equal(found, np.where(five > 3, five, 0))
         assert set(np.unique(found)) == {0, 4, 5}
-    with pytest.raises(InputError):
-        labelled([atria], {1: "RV", 2: "myocardium", 4: "LA", 5: "RA"})
-    labelled([atria], {4: "LA", 5: "RA"})
 
 
 #: Maps layout, view and flaw to the number of items, how many have labels, their planes, and a reported reason.
 EXPECTED = {
-    ("mnms2", "4ch", "no_long_axis"): (0, 0, set(), None),
     ("mnms2", "4ch", "unlabelled"): (2, 0, {"sax"}, None),
-    ("mnms2", "4ch", "mask_elsewhere"): (2, 0, {"sax"}, "grid-differs"),
     ("mnms2", "4ch", "no_orientation"): (2, 2, None, "image-not-used"),
-    ("mnms2", "sax", "no_orientation"): (2, 2, None, "image-not-used"),
-    ("ukbb", "4ch", "no_2ch"): (2, 2, {"sax"}, None),
     ("ukbb", "4ch", "no_4ch"): (0, 0, set(), None),
     ("ukbb", "4ch", "no_short_axis"): (2, 2, {"2ch"}, "view-doubtful"),
     ("ukbb", "4ch", "cine_labels"): (2, 2, {"2ch", "sax"}, "file-not-used"),
-    ("ukbb", "4ch", "only_atria"): (2, 2, {"2ch", "sax"}, None),
     ("ukbb", "4ch", "predictions"): (2, 2, {"2ch", "sax"}, "mask-as-image"),
-    ("ukbb", "4ch", "no_orientation"): (2, 2, None, "image-not-used"),
     ("ukbb", "4ch", "mask_elsewhere"): (2, 0, {"2ch", "sax"}, "grid-differs"),
 }
 
@@ -269,17 +235,6 @@ def test_flaws(indexed, layout, view, flaw):
     )
     found = {*codes(result.skipped), *(note["code"] for note in only(result)["left_out"])}
     assert reason is None or reason in found
-
-
-def test_images_of_your_own_are_4ch_if_they_have_one_slice(tmp_path):
-    for name, shape in (("a", (6, 5, 1)), ("a_seg", (6, 5, 1)), ("b", (6, 5, 1, 3)), ("stack", (6, 5, 4))):
-        write(tmp_path / "own" / f"{name}.nii.gz", shape)
-    result = index_folder(tmp_path / "own", view="4ch", split=(1, 0, 0))
-    found = [(item["image"][-9:], item.get("time"), "label" in item) for item in result.datalist["training"]]
-    assert sorted(found, key=str) == [
-        ("/a.nii.gz", None, True), ("/b.nii.gz", 0, False), ("/b.nii.gz", 1, False), ("/b.nii.gz", 2, False),
-    ]  # fmt: skip
-    assert result.skipped[finding("nifti-image", kind="slices")][0] == 1
 
 
 def read(home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
@@ -304,15 +259,4 @@ def test_frames_and_cines_of_uk_biobank(tmp_path):
         finding("file-not-used", kind="cine"): ["la_4ch_ED"],
         finding("mask-as-image", kind="predicted"): ["seg4_la_4ch", "seg_sa_ED"],
         finding("file-not-used", kind="image"): ["label_la_4ch", "notes"],
-    }
-
-
-def test_frames_and_cines_of_mnms2(tmp_path):
-    names = ("007_SA_CINE", "007_LA_CINE", "007_LA_ED", "007_LA_ED_gt", "007_XA_ED")
-    volumes, skipped = read(tmp_path / "007", *names)
-    assert volumes == [("007_SA_CINE", None, None, "sax"), ("007_LA_ED", "007_LA_ED_gt", "ED", "4ch")]
-    assert skipped == {
-        finding("input-lacks", table=heart_sets.TABLE, what="the exam's group", kind="table"): ["007"],
-        finding("file-not-used", kind="frames"): ["007_LA_CINE"],
-        finding("file-not-used", kind="image"): ["007_XA_ED"],
     }

@@ -12,7 +12,6 @@ from planewise.exams import index_folder
 from planewise.exams.volumes import (
     MASK_AS_IMAGE,
     NO_IMAGE,
-    PREDICTED_AS_IMAGE,
     SEVERAL_MASKS,
     case_and_phase,
     read_volumes,
@@ -57,19 +56,6 @@ def test_an_acdc_patient(tmp_path):
     assert skipped == {}, "the frames come from the 4D cine, so it is not left out"
 
 
-def test_a_missing_frame_and_a_missing_line(tmp_path):
-    write_acdc(tmp_path, 1)
-    (tmp_path / "training/patient001/patient001_frame09.nii.gz").unlink()
-    write_acdc(tmp_path, 2, ES=None, Height=None)
-    volumes, skipped = volumes_of(tmp_path)
-    assert [(volume.case, volume.phase) for volume in volumes] == [("patient001", "ED"), ("patient002", "ED")]
-    assert "height" not in volumes[1].classes
-    assert {(reason.code, reason["what"], len(paths)) for reason, paths in skipped.items()} == {
-        ("input-lacks", "an ES frame that exists", 2),
-        ("input-lacks", "Height from 40 to 250", 1),
-    }
-
-
 def test_masks_beside_images(tmp_path):
     for name in ("a", "a_gt", "b_frame03", "b_frame03_seg", "c", "d-1", "d-1_label", "e_uncropped", "e", "e_mask"):
         write(tmp_path / f"{name}.nii.gz")
@@ -110,40 +96,6 @@ def test_a_mask_on_another_grid_is_left_out_with_the_reason(tmp_path, shape, shi
     (volume,), skipped = volumes_of(tmp_path)
     assert volume.label is None
     assert list(skipped) == [finding("grid-differs", "mask", **why)]
-
-
-def test_what_is_no_volume_is_explained(tmp_path):
-    write(tmp_path / "image.nii.gz", (6, 5))
-    write(tmp_path / "vectors.nii.gz", (6, 5, 4, 1, 3))
-    write(tmp_path / "long_axis.nii.gz", (6, 5, 1, 10))
-    write(tmp_path / "lax_4c_ed.nii.gz", (6, 5, 1))
-    write(tmp_path / "empty.nii.gz", (6, 5, 0))
-    colours = np.zeros((6, 5, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.complex64), np.eye(4)), tmp_path / "kspace.nii.gz")
-    flat = nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), None)
-    flat.header.set_sform(np.diag([1.0, 1, 0, 1]), code=1)
-    nibabel.save(flat, tmp_path / "flat.nii.gz")
-    for name, change in {"wide": {(0, 0): 60.0}, "thick": {(2, 2): 2000.0}, "far": {(1, 3): 2e4}}.items():
-        affine = np.diag([2.0, 2, 8, 1])
-        for place, value in change.items():
-            affine[place] = value
-        nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), affine), tmp_path / f"{name}.nii.gz")
-    negative = bytearray(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), np.eye(4)).to_bytes())
-    negative[42:44] = (-6).to_bytes(2, "little", signed=True)
-    (tmp_path / "negative.nii").write_bytes(negative)
-    (tmp_path / "broken.nii.gz").write_bytes(b"no gzip")
-    volumes, skipped = volumes_of(tmp_path)
-    assert volumes == []
-    assert {(reason.code, dict(reason.values).get("kind")): len(paths) for reason, paths in skipped.items()} == {
-        ("nifti-image", "dimensions"): 1,  # of 2, and of 5
-        ("nifti-image", "slice"): 2,
-        ("nifti-image", "voxels"): 2,
-        ("nifti-image", "geometry"): 4,
-        ("nifti-image", "colours"): 2,
-        ("nifti-damaged", None): 1,
-    }
-    assert {reason["count"] for reason in skipped if "count" in dict(reason.values)} == {2, 5}
 
 
 def test_a_cine_is_a_volume_for_each_time(tmp_path):
@@ -203,31 +155,6 @@ def test_a_folder_of_masks_belongs_to_the_folder_next_to_it_or_around_it(tmp_pat
     assert len(skipped) == 3 and (len(skipped[SEVERAL_MASKS]), len(skipped[NO_IMAGE])) == (2, 1)
 
 
-def test_the_layout_of_nnunet(tmp_path):
-    for name in ("imagesTr/a_ED_0000", "imagesTr/a_ED_0001", "labelsTr/a_ED", "labelsTr/b", "imagesTs/c_0000"):
-        write(tmp_path / f"{name}.nii.gz")
-    volumes, skipped = volumes_of(tmp_path)
-    found = {(volume.case, volume.phase, volume.label and volume.label.parent.name) for volume in volumes}
-    assert found == {("a", "ED", "labelsTr"), ("c", None, None)}
-    assert sorted(path for paths in skipped.values() for path in paths) == [
-        str(tmp_path / "imagesTr/a_ED_0001.nii.gz"),
-        str(tmp_path / "labelsTr/b.nii.gz"),
-    ]
-
-
-def test_a_subject_of_bids_is_one_patient(tmp_path):
-    for name in (
-        "sub-01/anat/sub-01_T1w",
-        "sub-01/anat/sub-01_T2w",
-        "sub-01/func/sub-01_bold",
-        "sub-02/anat/sub-02_T1w",
-    ):
-        write(tmp_path / f"{name}.nii.gz")
-    volumes, _ = volumes_of(tmp_path)
-    assert len({volume.key for volume in volumes}) == 4
-    assert len({volume.patient_key for volume in volumes}) == 2
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -238,19 +165,6 @@ def test_a_subject_of_bids_is_one_patient(tmp_path):
 )  # fmt: skip
 def test_names_say_case_and_phase(name, expected):
     assert case_and_phase(name) == expected
-
-
-def test_a_mask_that_a_network_predicted_is_no_image(tmp_path):
-    voxels = np.zeros((6, 5, 4), "u1")
-    for name, value in (("case_ed", 1), ("case_es", 2)):
-        mask = nibabel.Nifti1Image(voxels, np.eye(4))
-        mark_predicted(mask)
-        # a person may have corrected it
-        nibabel.save(nibabel.Nifti1Image(voxels + value, np.eye(4), mask.header), tmp_path / f"{name}.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(voxels.astype("i2"), np.eye(4)), tmp_path / "other.nii.gz")
-    found = read_volumes(sorted(tmp_path.iterdir()), tmp_path)
-    assert [volume.image.name for volume in found.volumes] == ["other.nii.gz"]
-    assert len(found.skipped[PREDICTED_AS_IMAGE]) == 2
 
 
 def test_a_mask_with_the_name_of_an_image_is_left_out_by_its_values(tmp_path):

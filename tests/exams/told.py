@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from planewise.findings import FLAG, NOTE, Finding, of_level
+from planewise.findings import FLAG, NOTE, Finding, from_text, of_level
 
 
 def codes(findings: Iterable[Finding]) -> list[str]:
@@ -11,8 +11,14 @@ def codes(findings: Iterable[Finding]) -> list[str]:
 
 
 def flags(holder: Any) -> list[Finding]:
-    """The flags of a stack, an exam, a recognition or an input stack."""
-    return of_level(holder.findings, FLAG)
+    """The flags of a stack, an exam, a recognition or an item."""
+    found = from_text(holder.get("findings", "[]")) if isinstance(holder, dict) else holder.findings
+    return of_level(found, FLAG)
+
+
+def why_not(item: dict) -> list[Finding]:
+    """Why an item of `find_stacks` is not the requested stack."""
+    return from_text(item.get("why_not", "[]"))
 
 
 def notes(holder: Any) -> list[Finding]:

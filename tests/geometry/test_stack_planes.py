@@ -166,19 +166,6 @@ def test_a_bound_adds_what_slices_show_to_what_they_cannot():
     assert math.isnan(Bound(3.0, 2.0).at(math.nan))
 
 
-@pytest.mark.parametrize(("count", "share", "expected"), [(9, 0.9, 9), (19, 0.9, 18), (19, 0.5, 10), (99, 0.9, 90)])
-def test_without_a_standard_error_it_is_a_quantile(count, share, expected):
-    """The bound is the ceil((n + 1) share)-th smallest of n errors, in any order."""
-    errors = torch.arange(count, 0, -1).double()
-    assert calibrated_bound(errors, torch.zeros(count), share) == (expected, 0)
-
-
-def test_errors_that_follow_the_standard_error_are_multiples_of_it():
-    moved = torch.linspace(0.5, 4, 30)
-    bound = calibrated_bound(3 * moved, moved)
-    assert bound.factor == pytest.approx(3, abs=0.01) and bound.base < 0.1
-
-
 def test_too_few_planes_bound_nothing_and_planes_that_are_not_known_do_not_count():
     errors, moved = torch.arange(1.0, 10), torch.zeros(9)
     assert all(math.isnan(value) for value in calibrated_bound(errors[:8], moved[:8]))

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -25,18 +25,16 @@ class LabelServer:
     Args:
         environment: folder of a virtual environment that has MONAI Label.
         bundles: folders of packaged bundles. They are copied.
-        studies: folder of images, or the address of a DICOMweb server.
+        studies: folder of images.
         work: empty folder for the app and the log.
-        settings: additional environment variables (``MONAI_LABEL_...``).
     """
 
     def __init__(
         self,
         environment: Path,
         bundles: Iterable[Path],
-        studies: Path | str,
+        studies: Path,
         work: Path,
-        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.app, self._log = work / "app", work / "server.log"
         app = environment / "monailabel" / "sample-apps" / "monaibundle"
@@ -56,7 +54,7 @@ class LabelServer:
             *(part for name, value in options.items() for part in ("--conf", name, value)),
         ]
         path = f"{environment / 'bin'}:{os.environ['PATH']}"
-        self._environment = {**os.environ, "PATH": path, "PYTHONPATH": "", "HOME": str(work), **(settings or {})}
+        self._environment = {**os.environ, "PATH": path, "PYTHONPATH": "", "HOME": str(work)}
 
     def __enter__(self) -> LabelServer:
         with self._log.open("ab") as log:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
-import subprocess
 
 import nibabel
 import numpy as np
-import pydicom
 import pytest
 import torch
 from monai.metrics import compute_dice
@@ -25,21 +22,16 @@ from tests.label.conftest import (
     FINDINGS,
     KNEE,
     KNEE_LOCATION,
-    KNEE_MULTITASK,
     LOCATION,
     LONG,
-    LONG_POSITION,
     MULTITASK,
     ORIENTATION,
-    POSITION,
     SEGMENTATION,
     SETTINGS,
     UNTRAINED,
     page_commands,
     run_bash,
 )
-from tests.label.dicomweb_server import DicomwebServer
-from tests.label.label_server import LabelServer
 
 pytestmark = pytest.mark.label
 
@@ -178,18 +170,6 @@ def mean_dice(labels, reference, classes=4):
     return float(compute_dice(*masks, include_background=False).nanmean())
 
 
-def test_real_images_keep_their_grid(server, real_data, told, tmp_path):
-    image = real_data / "cardiac_cine_nifti" / "patient1_frame01.nii.gz"
-    for name in (SEGMENTATION, ORIENTATION, LOCATION):
-        on_the_grid_of(image, server.labels(name, str(image), tmp_path / "labels.nii.gz"))
-    exam = str(real_data / "cardiac_cine_exam" / "dicom")
-    stack = LoadExamd("image")({"image": exam})["image"]
-    labels, affine = read(server.labels(ORIENTATION, exam, tmp_path / "labels.nii.gz"))
-    assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
-    what = f"`{SEGMENTATION}`, `{ORIENTATION}` and `{LOCATION}`, a real short axis as NIfTI"
-    told(f"{what}; `{ORIENTATION}`, another as a folder of DICOM files", "labels on the image's grid (not scored)")
-
-
 def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told, tmp_path):
     """The folder holds the whole exam: the loader finds the short axis, its first phase, and the position of each slice."""
     folder = exams.cardiac.folder
@@ -227,27 +207,6 @@ def test_locations_come_as_thirds_of_the_stack(server, studies, told, tmp_path):
             lower, upper = (np.array(found["locations"])[of_slice == label] for label in (value - 1, value))
             assert lower.max() < upper.min()
     told(f"`{LOCATION}` and `{KNEE_LOCATION}`, NIfTI", "thirds of the stack as labels, locations and verdict as JSON")
-
-
-def test_what_finds_nothing_still_answers(server, studies, told, tmp_path):
-    """With untrained networks, unknown numbers are null, and the server never answers 500."""
-    for name, body in ((MULTITASK, "cardiac"), (KNEE_MULTITASK, "knee")):
-        labels, _ = on_the_grid_of(studies / f"{body}.nii.gz", server.labels(name, body, tmp_path / "labels.nii.gz"))
-        assert not labels.any()
-        found = server.findings(name, body)
-        assert {view["verdict"] for view in found["views"].values()} == {"no plane"}
-    told(f"`{MULTITASK}` and `{KNEE_MULTITASK}` with random weights", "no labels; the JSON gives the reasons")
-
-
-@pytest.mark.parametrize(("name", "image"), [(POSITION, "cardiac"), (LONG_POSITION, "four")])
-def test_positions_that_nobody_learned(server, studies, told, tmp_path, name, image):
-    labels, _ = on_the_grid_of(studies / f"{image}.nii.gz", server.labels(name, image, tmp_path / "squares.nii.gz"))
-    found = server.findings(name, image)
-    assert set(np.unique(labels)) <= set(range(10)) and found["verdict"] == "no positions", found
-    told(
-        f"`{name}` with random weights",
-        "labels on the image's grid; the JSON gives the reasons why there are no positions",
-    )
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -295,24 +254,6 @@ def test_what_cannot_learn_from_labels_says_so(server, told, name, reason):
     told(f"`{name}` trained on labelled hearts", "refused in one line")
 
 
-def test_without_matplotlib_a_picture_is_a_warning(label_environment, dist, studies, exams, told, tmp_path):
-    """The server's environment cannot draw, but a run there writes everything else."""
-    environment = {**os.environ, "PYTHONPATH": "", "PLANEWISE_CACHE": str(tmp_path / "cache")}
-    python = label_environment / "bin" / "python"
-    if not subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode:
-        pytest.skip("this environment has matplotlib")
-    for name, body, wanted in ((MULTITASK, "cardiac", "plan.json"), (FINDINGS, "knee", "findings.json")):
-        command = [python, "-m", "monai.bundle", "run", "--config_file", "configs/inference.yaml"]
-        command += ["--input", studies / f"{body}.nii.gz", "--output_dir", tmp_path / name]
-        done = subprocess.run(command, cwd=dist / name, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert "is not drawn: No module named 'matplotlib'" in done.stdout + done.stderr
-        assert (tmp_path / name / body / wanted).exists()
-    told(
-        "inference with the server's Python, which has no matplotlib", "everything except the pictures, with a warning"
-    )
-
-
 def test_it_trains_on_labels_again_and_again(server, told):
     before = read_weights(server.bundle(SEGMENTATION))
     # exported from the previous weights; MONAI Label would use it as the model if model.pt were missing
@@ -330,46 +271,4 @@ def test_it_trains_on_labels_again_and_again(server, told):
     told(
         f"`{SEGMENTATION}` trained on four labelled hearts, one epoch, then two",
         "DONE both times; new weights, and no old `model.ts`",
-    )
-
-
-def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_path):
-    """PACS and OHIF provide images this way. The short axis of one of our exams consists of many series, which are merged
-    into one.
-    """
-    archive = tmp_path / "archive"
-    one = pydicom.uid.generate_uid()
-    for number, path in enumerate(sorted(exams.cardiac.folder.rglob("*.dcm"))):
-        file = pydicom.dcmread(path)
-        if "sax" in path.parent.name:
-            file.SeriesInstanceUID = one
-        (archive / "heart").mkdir(parents=True, exist_ok=True)
-        file.save_as(archive / "heart" / f"{number}.dcm")
-    shutil.copytree(exams.knee.folder, archive / "knee")
-    settings = {
-        "MONAI_LABEL_DICOMWEB_SEARCH_FILTER": '{"Modality": "MR"}',
-        "MONAI_LABEL_DICOMWEB_CONVERT_TO_NIFTI": "false",
-    }
-    with DicomwebServer(archive) as pacs:
-        work = tmp_path / "server"
-        # the converter to DICOM SEG, which MONAI Label would download; these tests never need it
-        (work / "bin").mkdir(parents=True)
-        (work / "bin" / "itkimage2segimage").touch(mode=0o755)
-        settings["PATH"] = f"{label_environment / 'bin'}:{work / 'bin'}:/usr/bin:/bin"
-        bundles = [dist / ORIENTATION, dist / KNEE]
-        with LabelServer(label_environment, bundles, pacs.address, work, settings) as server:
-            labels, _ = read(server.labels(ORIENTATION, one, tmp_path / "heart.nii.gz"))
-            views = server.findings(ORIENTATION, one)["views"]
-            assert set(np.unique(labels)) == {0, 1, 2}, views
-            fat_suppressed = [
-                series
-                for series, files in pacs.series.items()
-                if "T2" in pydicom.dcmread(files[0], stop_before_pixels=True).get("SeriesDescription", "").upper()
-                and "SAG" in pydicom.dcmread(files[0], stop_before_pixels=True).SeriesDescription.upper()
-            ]
-            knee, _ = read(server.labels(KNEE, fat_suppressed[0], tmp_path / "knee.nii.gz"))
-            assert knee.shape[2] == len(pacs.series[fat_suppressed[0]])
-    told(
-        f"`{ORIENTATION}` and `{KNEE}`, each with a DICOM series from a DICOMweb server",
-        f"labels slice by slice; {right_planes(views, exams)}",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,25 +183,3 @@ def test_training_on_the_studies_labels(server, told, name):
     after = read_weights(server.bundle(name))
     assert before.keys() == after.keys() and any(not torch.equal(before[key], after[key]) for key in before)
     told(f"`{name}` trained on two labelled heads of four contrasts, one epoch", "DONE; new weights")
-
-
-def test_photographs_are_not_trained(server, told):
-    state, last = server.train(GRADING, max_epochs=1, val_split=0.5)
-    assert state == "ERROR" and re.search(r"^planewise: .*", last), last
-    told(f"`{GRADING}` trained on labelled heads", "refused in one line")
-
-
-def test_a_pancreas_is_learned_from_the_studies_labels(label_environment, packaged, few_phantoms, told, tmp_path):
-    """A separate server whose images have one channel, and a mask drawn in a viewer."""
-    (tmp_path / "images/labels/final").mkdir(parents=True)
-    for number, case in enumerate(cases(few_phantoms.volume.abdomens)):
-        shutil.copy(case["images"][0], tmp_path / f"images/abdomen{number}.nii.gz")
-        shutil.copy(case["label"], tmp_path / f"images/labels/final/abdomen{number}.nii.gz")
-    (tmp_path / "work").mkdir()
-    with LabelServer(label_environment, [packaged / PANCREAS], tmp_path / "images", tmp_path / "work") as server:
-        before = read_weights(server.bundle(PANCREAS))
-        state, last = server.train(PANCREAS, max_epochs=1, val_split=0.5)
-        assert state == "DONE", f"{last}\n{server.log}"
-        after = read_weights(server.bundle(PANCREAS))
-    assert any(not torch.equal(before[key], after[key]) for key in before)
-    told(f"`{PANCREAS}` trained on two labelled abdomens, one epoch", "DONE; new weights")

@@ -17,8 +17,6 @@ from planewise.losses import (
     logged_terms,
 )
 
-from tests.processes import in_processes
-
 N, K, H, W = 3, 2, 5, 4
 
 
@@ -106,24 +104,6 @@ def test_positions_have_the_mean_over_known_pixels_in_plain_python():
     assert float(loss(logits, {"squares": squares})) == pytest.approx(total / count, rel=1e-5)
     (term,) = loss.terms(logits, {"squares": squares})
     assert int(term.count) == 60 and logged_terms(loss) == {}, "the only term is the loss itself, so it has no column"
-
-
-def gradient(samples: slice) -> dict[str, torch.Tensor]:
-    logits, squares = batch()
-    scale = torch.ones(10, 1, 1, requires_grad=True)
-    loss = PositionLoss()(logits[samples] * scale, {"squares": squares[samples]})
-    loss.backward()
-    return {"loss": loss.detach(), "gradient": scale.grad}
-
-
-def share(rank: int) -> dict[str, torch.Tensor]:
-    return gradient(slice(rank, None, 2))
-
-
-def test_the_mean_of_positions_over_the_processes_is_the_loss_of_the_whole_batch():
-    alone, shares = gradient(slice(None)), in_processes(share)
-    for name, value in alone.items():
-        assert torch.allclose((shares[0][name] + shares[1][name]) / 2, value, rtol=1e-5, atol=1e-7), name
 
 
 @pytest.mark.parametrize("hidden_only", [False, True])

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import torch
-from planewise.losses import (
-    MultiLabelBCELoss,
-    MultitaskLoss,
-    SegmentationLoss,
-    Term,
-    TermLoss,
-    logged_terms,
-)
+from planewise.losses import MultiLabelBCELoss, MultitaskLoss, SegmentationLoss, Term, TermLoss, logged_terms
 from planewise.losses.terms import mean_over_known
 from torch import nn
 

@@ -12,30 +12,6 @@ from planewise.metrics import mean_contour_distance
 SPACING = (1.5, 2.0, 9.0)
 
 
-def mask(*pixels: tuple[int, int, int]) -> torch.Tensor:
-    volume = torch.zeros(8, 8, 3, dtype=torch.bool)
-    for pixel in pixels:
-        volume[pixel] = True
-    return volume
-
-
-def test_distances_are_millimetres_of_both_axes_and_the_mean_is_over_slices_that_have_both():
-    row = [(2, column, 0) for column in range(8)]
-    moved = [(4, column, 0) for column in range(8)]
-    assert mean_contour_distance(mask(*row), mask(*moved), SPACING) == pytest.approx(3)
-    # 3 pixels of 1.5 mm and 2 of 2 mm
-    oblique = mean_contour_distance(mask((1, 1, 1)), mask((4, 3, 1)), SPACING)
-    assert oblique == pytest.approx(math.hypot(4.5, 4))
-    # all slices have equal weight; the last one does not count, because only one mask has the structure there
-    both = mean_contour_distance(mask(*row, (1, 1, 1), (0, 0, 2)), mask(*moved, (4, 3, 1)), SPACING)
-    assert both == pytest.approx((3 + math.hypot(4.5, 4)) / 2)
-
-
-def test_no_slice_with_both_has_no_distance():
-    assert math.isnan(mean_contour_distance(mask((1, 1, 0)), mask((1, 1, 1)), SPACING))
-    assert math.isnan(mean_contour_distance(mask(), mask(), SPACING))
-
-
 def test_it_is_the_loop_over_all_pairs_of_points():
     draw = np.random.default_rng(0)
     for _ in range(20):

@@ -77,8 +77,3 @@ def test_every_process_has_the_scores_of_all_samples_each_counted_once():
     assert {"2ch_angle", "2ch_distance", "location_r", "auc", "dice", "loss"} <= set(alone)
     assert one == pytest.approx(alone, rel=1e-5)
     assert scores([0, 2, 4, 6], 2) != pytest.approx(alone, rel=1e-2)
-
-
-def test_the_auc_is_the_functions():
-    held = samples()
-    assert scores(list(range(COUNT)), 3)["auc"] == mean_auc(held["logits"], held["labels"])

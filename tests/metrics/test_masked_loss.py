@@ -73,7 +73,3 @@ def test_two_processes_get_what_one_gets_from_batches_of_twice_the_size():
         "without terms": (plain_mean(Loss, 0) + plain_mean(Loss, 1)) / 2,
     }
     assert one == pytest.approx(expected, rel=1e-6)
-
-
-def test_in_one_process_it_is_ignites():
-    assert mean_loss(MaskedLoss, 0, 1, 4) == mean_loss(Loss, 0, 1, 4)

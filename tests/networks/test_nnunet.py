@@ -114,8 +114,12 @@ def test_what_is_missing_is_refused(tmp_path):
     torch.save(network(3).state_dict(), tmp_path / "model.pt")
     with pytest.raises(InputError):
         export_weights(tmp_path / "model.pt", tmp_path)
+    folder = plans(tmp_path / "Dataset001_Heart")
     with pytest.raises(InputError):  # plans of images only
-        export_weights(tmp_path / "model.pt", plans(tmp_path / "Dataset001_Heart"))
+        export_weights(tmp_path / "model.pt", folder)
+    (folder / "dataset.json").write_text(json.dumps({"modality": {"0": "MR"}}))  # nnU-Net 1
+    with pytest.raises(InputError):
+        export_weights(tmp_path / "model.pt", folder)
 
 
 def test_nnunets_own_loader_takes_them():

@@ -20,9 +20,10 @@ from planewise.networks import (
     not_finite,
     place_network,
     read_weights,
-    weights_path,
+    weights_of,
 )
 from planewise.networks.pretrained import for_channels
+from safetensors.torch import save_file
 from torch import nn
 
 from .test_slice_net import FEATURES, network
@@ -84,6 +85,16 @@ def test_parts_that_are_not_asked_for_are_left_out(pretext, caplog):
     assert f"left out, because only encoder is loaded: decoder {decoder}" in caplog.text
 
 
+def test_safetensors_load_like_pytorchs_files(pretext, tmp_path):
+    source, path = pretext
+    save_file(source.state_dict(), tmp_path / "model.safetensors", {"format": "pt"})
+    found, given = load_pretrained(segmenter(), tmp_path / "model.safetensors"), load_pretrained(segmenter(), path)
+    assert all(torch.equal(value, given.state_dict()[name]) for name, value in found.state_dict().items())
+    (tmp_path / "model.safetensors").write_bytes(path.read_bytes())
+    with pytest.raises(InputError):
+        read_weights(tmp_path / "model.safetensors")
+
+
 def test_a_bundles_folder_will_do(pretext):
     source, path = pretext
     (path.parent / "models").mkdir()
@@ -134,21 +145,22 @@ class Exploding:
 
 
 def test_weights_of_another_network_are_refused_where_all_must_fit(tmp_path):
-    torch.save(nn.Linear(3, 2).state_dict(), tmp_path / "model.pt")
-    assert weights_path(tmp_path / "model.pt", nn.Linear(3, 2)) == str(tmp_path / "model.pt")
+    (tmp_path / "models").mkdir()
+    torch.save(nn.Linear(3, 2).state_dict(), tmp_path / "models/model.pt")
+    assert set(weights_of(nn.Linear(3, 2), tmp_path)) == {"weight", "bias"}
     with pytest.raises(InputError):
-        weights_path(tmp_path / "model.pt", nn.Linear(3, 1))
+        weights_of(nn.Linear(3, 1), tmp_path)
     with pytest.raises(InputError):
-        weights_path(tmp_path / "model.pt", nn.Linear(3, 2, bias=False))
+        weights_of(nn.Linear(3, 2, bias=False), tmp_path)
 
 
 @pytest.mark.parametrize("other", [{"num_trees": 4}, {"num_classes": 2}, {"max_nodes": 15}])
 def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
     sizes = {"num_features": 3, "num_classes": 5, "num_trees": 6, "max_nodes": 31}
     torch.save(ForestNet(**sizes).state_dict(), tmp_path / "model.pt")
-    assert weights_path(tmp_path / "model.pt", ForestNet(**sizes)) == str(tmp_path / "model.pt")
+    assert weights_of(ForestNet(**sizes), tmp_path / "model.pt")
     with pytest.raises(InputError):
-        weights_path(tmp_path / "model.pt", ForestNet(**sizes | other))
+        weights_of(ForestNet(**sizes | other), tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize(

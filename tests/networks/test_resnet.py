@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.networks.nets import resnet50
+from planewise.errors import InputError
 from planewise.networks import (
     ResNetEncoder,
     SliceNet,
@@ -16,8 +17,10 @@ from torch.nn.functional import batch_norm, conv2d, max_pool2d, relu
 FEATURES, BLOCKS = (4, 16, 32, 64, 128), (2, 1, 2, 1)
 
 
-def torchvision_shapes(width: int, blocks: tuple[int, ...], classes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's ResNets with bottleneck blocks, written out."""
+def torchvision_shapes(
+    width: int, blocks: tuple[int, ...], classes: int, basic: bool = False
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of torchvision's and timm's ResNets with bottleneck or basic blocks, written out."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def convolution(name: str, norm: str, out: int, into: int, kernel: int) -> None:
@@ -28,22 +31,25 @@ def torchvision_shapes(width: int, blocks: tuple[int, ...], classes: int) -> dic
     into = width
     for level, count in enumerate(blocks, start=1):
         inner = width * 2 ** (level - 1)
+        outer = inner if basic else 4 * inner
         for number in range(count):
             block = f"layer{level}.{number}"
-            for index, (out, source, kernel) in enumerate(
-                ((inner, into, 1), (inner, inner, 3), (4 * inner, inner, 1)), start=1
-            ):
+            bottleneck = ((inner, into, 1), (inner, inner, 3), (outer, inner, 1))
+            layers = ((inner, into, 3), (inner, inner, 3)) if basic else bottleneck
+            for index, (out, source, kernel) in enumerate(layers, start=1):
                 convolution(f"{block}.conv{index}", f"{block}.bn{index}", out, source, kernel)
-            if number == 0:
-                convolution(f"{block}.downsample.0", f"{block}.downsample.1", 4 * inner, into, 1)
-            into = 4 * inner
+            if number == 0 and into != outer:
+                convolution(f"{block}.downsample.0", f"{block}.downsample.1", outer, into, 1)
+            into = outer
     return shapes | {"fc.weight": (classes, into), "fc.bias": (classes,)}
 
 
-def torchvision_weights(width: int = 4, blocks: tuple[int, ...] = BLOCKS) -> dict[str, torch.Tensor]:
+def torchvision_weights(
+    width: int = 4, blocks: tuple[int, ...] = BLOCKS, basic: bool = False
+) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     weights = {}
-    for name, shape in torchvision_shapes(width, blocks, 10).items():
+    for name, shape in torchvision_shapes(width, blocks, 10, basic).items():
         spread = 0.3 if len(shape) > 1 else 0.1
         middle = 1.0 if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")) else 0.0
         weights[name] = middle + spread * torch.randn(shape).clamp(-2, 2)
@@ -51,8 +57,8 @@ def torchvision_weights(width: int = 4, blocks: tuple[int, ...] = BLOCKS) -> dic
 
 
 def resnet_written_out(image: torch.Tensor, weights: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    """Block by block as in He 2016, Fig. 5 (right) and Table 1; the strides are in the 3x3 convolutions, as in
-    torchvision.
+    """Block by block as in He 2016, Fig. 5 and Table 1; of bottleneck blocks, the strides are in the 3x3 convolutions, as
+    in torchvision.
     """
 
     def step(x, conv, norm, stride=1):
@@ -66,10 +72,12 @@ def resnet_written_out(image: torch.Tensor, weights: dict[str, torch.Tensor]) ->
     for level, count in enumerate(BLOCKS, start=1):
         for number in range(count):
             name, stride = f"layer{level}.{number}", 2 if level > 1 and number == 0 else 1
-            shortcut = step(x, f"{name}.downsample.0", f"{name}.downsample.1", stride) if number == 0 else x
-            y = relu(step(x, f"{name}.conv1", f"{name}.bn1"))
-            y = relu(step(y, f"{name}.conv2", f"{name}.bn2", stride))
-            x = relu(step(y, f"{name}.conv3", f"{name}.bn3") + shortcut)
+            changes, bottleneck = f"{name}.downsample.0.weight" in weights, f"{name}.conv3.weight" in weights
+            shortcut = step(x, f"{name}.downsample.0", f"{name}.downsample.1", stride) if changes else x
+            y = relu(step(x, f"{name}.conv1", f"{name}.bn1", 1 if bottleneck else stride))
+            y = step(y, f"{name}.conv2", f"{name}.bn2", stride if bottleneck else 1)
+            y = step(relu(y), f"{name}.conv3", f"{name}.bn3") if bottleneck else y
+            x = relu(y + shortcut)
         levels.append(x)
     return levels
 
@@ -90,6 +98,21 @@ def test_a_public_file_gives_the_network_that_it_is_of(load, prefix, tmp_path):
     image = torch.randn(2, 1, 64, 96)
     for level, expected in zip(net.encoder(image), resnet_written_out(image, weights), strict=True):
         assert torch.allclose(level, expected, atol=1e-4), level.shape
+
+
+def test_basic_blocks_as_lightly_train_exports_them(tmp_path):
+    """The state dict of ResNet-18, torchvision's or timm's, as it is (``exported_last.pt``)."""
+    weights, features = torchvision_weights(basic=True), (4, 4, 8, 16, 32)
+    torch.save(weights, tmp_path / "exported_last.pt")
+    net = EmbeddingNet(ResNetEncoder(features, BLOCKS))
+    net = load_pretrained(net, tmp_path / "exported_last.pt").eval()
+    image = torch.randn(2, 1, 64, 96)
+    for level, expected in zip(net.encoder(image), resnet_written_out(image, weights), strict=True):
+        assert torch.allclose(level, expected, atol=1e-4), level.shape
+    with pytest.raises(InputError):  # fewer blocks than in the file
+        load_pretrained(EmbeddingNet(ResNetEncoder(features, (1, 1, 1, 1))), tmp_path / "exported_last.pt")
+    with pytest.raises(InputError):
+        ResNetEncoder((4, 4, 8, 16, 64))
 
 
 def test_resnet_50_has_torchvisions_names_and_size():

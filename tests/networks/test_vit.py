@@ -18,6 +18,7 @@ from planewise.networks import (
     load_pretrained,
 )
 from planewise.pretexts import MaskPatchesd
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import conv2d, gelu, interpolate, layer_norm, linear
 
@@ -106,10 +107,48 @@ def test_a_public_file_gives_the_transformer_that_it_is_of(load, prefix, tmp_pat
                 assert torch.allclose(level[:, :, row, column], tokens[:, 1 + 3 * row + column], atol=1e-5)
 
 
+#: What torchvision writes for timm's names; its present releases, and its published files.
+TORCHVISION = {
+    "cls_token": "class_token",
+    "pos_embed": "encoder.pos_embedding",
+    "patch_embed.proj": "conv_proj",
+    "blocks.": "encoder.layers.encoder_layer_",
+    "norm1": "ln_1",
+    "norm2": "ln_2",
+    "attn.qkv.": "self_attention.in_proj_",
+    "attn.proj": "self_attention.out_proj",
+    "norm": "encoder.ln",
+}
+MLP = [{"mlp.fc1": "mlp.0", "mlp.fc2": "mlp.3"}, {"mlp.fc1": "mlp.linear_1", "mlp.fc2": "mlp.linear_2"}]
+
+
+@pytest.mark.parametrize("mlp", MLP)
+def test_torchvisions_names_give_the_same_transformer(mlp, tmp_path):
+    weights, other = timm_weights(), {}
+    for name, value in weights.items():
+        for timms, torchvisions in (TORCHVISION | mlp).items():
+            name = name.replace(timms, torchvisions)
+        other[name] = value
+    save_file(weights, tmp_path / "timm.safetensors")
+    torch.save(other | {"heads.head.weight": torch.zeros(10, 24)}, tmp_path / "vit_b_16.pth")
+    one, two = (
+        load_pretrained(SliceNet(ViTEncoder(**SMALL)), tmp_path / file).encoder.state_dict()
+        for file in ("timm.safetensors", "vit_b_16.pth")
+    )
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("more", ["blocks.5.norm1.weight", "blocks.0.ls1.gamma"])
+def test_a_deeper_transformer_or_one_with_other_blocks_is_refused(more, tmp_path):
+    torch.save(timm_weights() | {more: torch.ones(24)}, tmp_path / "dinov2.pth")
+    with pytest.raises(InputError):
+        load_pretrained(SliceNet(ViTEncoder(**SMALL)), tmp_path / "dinov2.pth")
+
+
 def test_vit_b_has_the_public_files_names_and_size():
     encoder = ViTEncoder()
     shapes = timm_shapes(768, 3072, 12, 16, 14)
-    assert sorted(encoder.public_names()) == sorted(shapes)
+    assert sorted(encoder.public_names()[0]) == sorted(shapes)
     public = sum(torch.Size(shape).numel() for shape in shapes.values())
     assert public == 85_798_656, "ViT-B/16 without its head"
     # one channel instead of three, and no position for the class token

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from planewise.findings import finding
 from planewise.own_exams.heart_results import HeartResults
 from planewise.own_exams.implausible_volumes import image_faults, implausible_volumes
@@ -110,7 +108,7 @@ def test_a_ventricle_lost_between_slices():
     lost = {"kind": "between", "slices": ["4", "6"], "count": 10}
     assert implausible_volumes(hearts_of([90], rv_areas=areas)) == [finding("volume-incomplete", "RV volume", **lost)]
     areas = [False, *[True] * 3, False, *[True] * 4, False]
-    subjects = [f"LV volume at {moment}" for moment in ("end-diastole", "end-systole", "2")]
+    subjects = [f"LV volume at {moment}" for moment in ("end-diastole", "end-systole")]
     assert flagged([150, 60, 100], lv_areas=areas) == [("volume-incomplete", "between", name) for name in subjects]
 
 
@@ -129,60 +127,22 @@ def test_a_ventricle_lost_long_before_the_other(first):
         assert found == [finding("volume-incomplete", f"{lost} volume", **values)]
 
 
-@given(jump_at=st.integers(0, 24), size=st.floats(35, 60), up=st.booleans())
-def test_a_jump_is_flagged_where_it_is(jump_at, size, up):
-    curve = cycle(25, 190, 100)
-    curve[jump_at] += size if up else -size
-    found = hearts_of(cycle(25, 190, 100), curve)
-    assert ("volume-unsteady", "", found.called("RV", "volume", jump_at)) in kinds(implausible_volumes(found))
-
-
-def test_end_systole_after_the_heart_fills():
-    late = [finding("end-systole-late", percent=70, limit=65)]
-    assert implausible_volumes(hearts_of(cycle(20, systole=0.7))) == late
-    assert flagged(cycle(20, systole=0.65)) == []
-    assert flagged(cycle(4, systole=0.75)) == [], "four phases do not show it"
-    # the images of the second half of the cycle were lost
-    cut = hearts_of(cycle(20)[:11])
-    assert len(implausible_volumes(cut)) == 1
-    assert implausible_volumes(replace(cut, times=[k / 20 for k in range(11)])) == []
-
-
-@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(
     ("full", "empty", "where"),
     [
         # the exam that revealed this: 32 % of the LV in its second slice
         ([0, 32, 32, 23, 10, 3], [0, 0, 19, 12, 1, 1], (2, 48, 32)),
-        ([10, 28, 30, 24, 8], [0, 0, 20, 20, 8], (2, 42, 28)),
         ([24, 30, 30, 16], [0, 20, 20, 8], None),
-        ([19, 19, 30, 21, 11], [0, 0, 20, 8, 0], None),
-        # a slice between others, which another flag names
-        ([19, 30, 30, 21], [10, 0, 20, 8], None),
-        ([32, 32, 23, 13], [1, 19, 12, 1], None),
-        ([32, 32, 23, 13], [0, 0, 0, 0], None),
+        ([32, 32, 23, 13], [1, 0, 12, 1], None),  # a slice between others, which another flag names
     ],
 )
-def test_an_end_slice_that_empties_is_flagged_if_it_decides_the_ejection_fraction(full, empty, where, turned):
-    if turned:
-        full, empty = full[::-1], empty[::-1]
+def test_an_end_slice_that_empties_is_flagged_if_it_decides_the_ejection_fraction(full, empty, where):
     areas = {"LV": [full, empty], "RV": [full, full]}
     found = replace(hearts_of([150.0, 60.0], lv_areas=full), areas=areas)
     flags = [flag for flag in implausible_volumes(found) if dict(flag.values).get("kind") == "emptied"]
     assert [flag.subject for flag in flags] == ["LV volume at end-systole"] * bool(where)
     if where:
-        number, ml, points = where
-        assert flags[0]["slice"] == (len(full) + 1 - number if turned else number)
-        assert (flags[0]["ml"], flags[0]["points"], flags[0]["of"]) == pytest.approx((ml, points, 60))
-
-
-def test_corrected_phases_are_not_compared_with_the_network_s():
-    """The network finds 100 ml too little at end-systole, and a person corrects the first and the last phase of systole."""
-    curve = cycle(25, 190, 140) - 100 * (np.arange(25) == 9)
-    curve[[0, 10]] = 190, 140
-    found = replace(hearts_of(cycle(25, 190, 140), curve), end_diastole=0, end_systole=10)
-    assert kinds(implausible_volumes(found)) == [("volume-unsteady", "", "RV volume at 9")]
-    assert implausible_volumes(replace(found, corrected=[0, 10])) == []
+        assert (flags[0]["slice"], flags[0]["ml"], flags[0]["points"]) == pytest.approx(where)
 
 
 @pytest.mark.parametrize("count", [2, 5, 11])
@@ -194,19 +154,11 @@ def test_few_phases_may_miss_end_systole(count):
 
 
 def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
-    """Three phases; end-diastole is the first, end-systole the second."""
-    names = ["phase00", "phase33", "phase67"]
-    found = replace(hearts_of([150, 60, 100]), names=names)
     images = [np.random.default_rng(phase).normal(size=(6, 5, 4)).astype(np.float32) for phase in range(3)]
-    assert image_faults(images, names, found) == []
+    assert image_faults(images) == []
     images[2][..., 3] = 0.0
-    (flag,) = image_faults(images, names, found)
-    assert (flag.code, flag["kind"], flag["slices"]) == ("slices-alike", "blank-in", ("4",)) and flag["phases"] == (
-        names[2],
-    )
-    assert flag.marks == ("volume at end-diastole", "volume at end-systole", "volume at phase67")
+    assert image_faults(images) == [finding("slices-alike", kind="blank", slices=["4"], count=4)]
     for image in images:
         image[..., 2], image[..., 3] = image[..., 0], 7.0
-    blank, copies = image_faults(images, names, found)
-    assert blank == finding("slices-alike", kind="blank", slices=["4"], count=4)
-    assert copies == finding("slices-alike", kind="copies", slices=["1 = 3"], count=4, copies=1)
+    copies = finding("slices-alike", kind="copies", slices=["1 = 3"], count=4, copies=1)
+    assert image_faults(images) == [finding("slices-alike", kind="blank", slices=["4"], count=4), copies]

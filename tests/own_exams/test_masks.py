@@ -1,8 +1,6 @@
 """Test that the masks which people corrected are found, and read on the grid of the images; and that ITK reads a `.seg.nrrd`
 with voxels at the right places, and the names that Slicer shows."""
 
-import os
-
 import itk
 import nibabel
 import numpy as np
@@ -96,45 +94,6 @@ def test_what_does_not_fit_the_images_is_not_measured(folder):
     for file in (slicer, folder / "a_mask_corrected.nii.gz"):
         with pytest.raises(InputError):
             read(file)
-
-
-def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
-    save(folder, some_labels(), name="a_mask.nii.gz")
-    with pytest.raises(InputError):
-        read(save(folder, (some_labels() == 1).astype("u1")))
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("a_mask_corrected.nii.gz", lambda image: image.slicer[2:7, 1:5, 1:4]),
-        ("a_mask_corrected.nii.gz", lambda image: image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))),
-        ("a_mask_corrected.nii", lambda image: image),
-    ],
-)
-def test_a_mask_that_index_could_not_use_gets_a_copy_on_the_grid_of_the_images(folder, name, change):
-    grid = nibabel.load(folder / "a_mask.nii.gz")
-    nibabel.save(change(nibabel.Nifti1Image(some_labels(), grid.affine)), folder / name)
-    for _ in range(2):
-        found, refused = found_in(folder)
-        assert refused == [] and np.array_equal(found.labels, some_labels())
-        copy = nibabel.load(
-            folder / "a_mask_corrected_2.nii.gz" if name.endswith(".gz") else folder / "a_mask_corrected.nii"
-        )
-        assert np.array_equal(copy.dataobj, some_labels()) and np.allclose(copy.affine, grid.affine, atol=1e-4)
-    assert len([*folder.glob("a_mask*")]) == 3 - name.endswith(".nii")
-
-
-def test_the_newest_mask_is_measured(folder):
-    assert found_in(folder) == (None, [])
-    files = [save(folder, some_labels(), name=f"a_mask_corrected{number}.nii.gz") for number in ("", "_2")]
-    for age, file in enumerate((files[1], files[0])):
-        os.utime(file, (age, age))
-    found, refused = found_in(folder)
-    assert found.file == files[0] and not refused and np.array_equal(found.labels, some_labels())
-    (folder / "a_corrected.seg.nrrd").write_text("nothing")
-    found, refused = found_in(folder)
-    assert found is None and len(refused) == 1, "an older correction is not measured in its place"
 
 
 def test_a_mask_of_3d_slicer_becomes_a_label_for_an_index_once(folder):

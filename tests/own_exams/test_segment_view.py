@@ -41,21 +41,3 @@ def test_a_4ch_view_gets_areas_without_a_short_axis_only_if_asked(views, anyway,
             rows = list(csv.DictReader(file))
         areas = [[float(row[f"{name}_cm2"]) for name in ("LV", "LA", "RA")] for row in rows]
         assert [row["phase"] for row in rows] == ["phase00", "phase50"] and areas == [[0, 16, 8]] * 2
-
-
-@pytest.mark.usefixtures("own_caches", "any_weights")
-def test_a_stack_of_slices_is_no_4ch_view(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "run_inference", lambda *_: pytest.fail("it was segmented"))
-    nibabel.save(nibabel.Nifti1Image(np.ones((20, 20, 8), np.int16), np.diag([2, 2, 8, 1])), tmp_path / "a.nii.gz")
-    words = [
-        "segment",
-        str(tmp_path / "a.nii.gz"),
-        "-o",
-        str(tmp_path / "out"),
-        "--view",
-        "4ch",
-        "--min_obliquity",
-        "0",
-    ]
-    assert CliRunner().invoke(app, words).exit_code == 1 and not (tmp_path / "out/areas.csv").exists()
-    assert CliRunner().invoke(app, [*words, "--anonymous"]).exit_code == 2

@@ -131,6 +131,7 @@ def test_masks_of_an_exam_name_whose_weights_made_them(bundle, tmp_path):
     assert (weights["bundle"], weights["version"], weights["weights_ship"]) == (bundle.name, "0.3.0", False)
     assert "A. Nobody" in weights["origin"]
     assert len(list((tmp_path / "out/masks").glob("*/*_mask.nii.gz"))) == 2
+    assert {path.name for path in volumes.parent.glob("*.dcm")} >= {"phase00.seg.dcm", "volumes.sr.dcm"}
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,8 @@ def test_a_file_is_for_images_as_inference_makes_them():
     ("name", "overlay", "shape"),
     [
         ("pretext_cardiac_location", (), [1, 48, 48]),
-        # these bundles are for volumes and for slices; on photographs, their networks take three colours
+        # this bundle is for volumes; on photographs, its network takes three colours
         ("pretext_rotation", ("photograph.yaml",), [3, 64, 64]),
-        ("pretext_simclr", ("photograph.yaml",), [3, 64, 64]),
     ],
 )
 def test_the_command_of_a_packaged_readme_makes_such_a_file(name, overlay, shape, tmp_path, monkeypatch):

@@ -11,40 +11,30 @@ from planewise.files.checksum import sha256
 from planewise.workshop.packaging.run import Provenance, Run, find_provenance
 
 
-def scored(folder: Path, weights: Path, datalist: str, section: str = "test") -> Path:
-    """A file of scores with a record of what it belongs to."""
-    folder.mkdir()
-    file = folder / "metrics.json"
-    file.write_text('{"dice": 0.5}')
-    digests = {"weights": sha256(weights), "datalist": datalist, "metrics": sha256(file)}
-    (folder / "scored.json").write_text(json.dumps({"section": section} | digests))
-    return file
-
-
-def test_scores_of_other_weights_or_of_the_training_exams_are_refused(tmp_path):
+def test_scores_of_other_weights_are_refused(tmp_path):
     weights, other = tmp_path / "model.pt", tmp_path / "other.pt"
     weights.write_text("these")
     other.write_text("others")
-    run = Run(tmp_path, weights, {}, {"files": {"all.json": "0wn"}})
+    (tmp_path / "test").mkdir()
+    scores = tmp_path / "test/metrics.json"
+    scores.write_text('{"dice": 0.5}')
 
-    def found(*about: str, file: Path = weights) -> Provenance:
-        scores = scored(tmp_path / str(len(list(tmp_path.iterdir()))), file, *about)
-        return find_provenance(weights, run, scores, "nine exams")
+    def found(datalist: str, file: Path = weights) -> Provenance:
+        digests = {"weights": sha256(file), "datalist": datalist, "metrics": sha256(scores)}
+        (tmp_path / "test/scored.json").write_text(json.dumps({"section": "test"} | digests))
+        return find_provenance(weights, Run(tmp_path, weights, {}, {"files": {"all.json": "0wn"}}), "nine exams")
 
     assert found("0wn").measured_on == "section test of nine exams" and found("0wn").scores == {"dice": 0.5}
-    assert "0ther" in found("0ther", "all").measured_on
+    assert "0ther" in found("0ther").measured_on
     with pytest.raises(InputError):
-        found("0wn", file=other)
-    for section in ("all", "training"):
-        with pytest.raises(InputError):
-            found("0wn", section)
+        found("0wn", other)
 
 
 @pytest.mark.parametrize(("data", "text"), [("ours", "phantoms: ours"), (None, "nine exams")])
 def test_weights_of_phantoms_are_said_to_be(data, text, tmp_path):
     record = {"weights_sha256": "", "phantoms": {}, "scores": {"dice": 0.5}, "data": "nine exams"}
     (tmp_path / "model.pt").write_bytes(b"weights")
-    found = find_provenance(tmp_path / "model.pt", Run(tmp_path, tmp_path / "model.pt", {}, record), None, data)
+    found = find_provenance(tmp_path / "model.pt", Run(tmp_path, tmp_path / "model.pt", {}, record), data)
     assert (found.data, found.scores, found.ours) == (text, {"dice": 0.5}, True) and text in found.measured_on
 
 
@@ -60,4 +50,3 @@ def test_the_origin_has_what_the_record_has_and_no_path(tmp_path):
         assert fact in text, fact
     assert origin["processes"] == 4
     assert not [hidden for hidden in ("jane", "host", str(tmp_path)) if hidden in text]
-    assert "d1" in str(Provenance({}, "", "", None, "d1").origin({}))

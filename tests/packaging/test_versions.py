@@ -22,6 +22,7 @@ PINS = {
     "pydicom": "3.0.2",
     "pytorch-ignite": "0.5.5",
     "pyyaml": "6.0.3",
+    "safetensors": "0.8.0",
     "scikit-image": "0.25.2",
     "scikit-learn": "1.7.2",
     "scipy": "1.15.3",

@@ -43,7 +43,7 @@ def test_writes_and_resumes(run, tmp_path):
         ("volume", ("--layout", "aptos"), "no layout aptos"),
         ("knee", ("--set", "phases=3"), "unknown setting 'phases'"),
         ("photograph", ("--set", "side=80"), "at least 88"),
-        ("cardiac", ("--set", "extra_views=2"), "from 0 to 1"),
+        ("cardiac", ("--set", "extra_views=-1"), "at least 0"),
     ],
 )
 def test_refusals_say_what_to_do(tmp_path, body, options, message):

@@ -47,21 +47,3 @@ def test_itk_reads_the_geometry_that_was_planned(exam, files, headers):
         # MONAI indexes [i, j]: i along a row of the picture
         np.testing.assert_array_equal(np.asarray(image).squeeze(), header.pixel_array.T)
         check_affine(image.affine)
-
-
-def test_pixels_are_the_model_at_their_place(exam, files):
-    # read the heart back through ITK's geometry: blood where the labels say left ventricle
-    load = LoadImage(reader="ITKReader")
-    middle = exam.poses["sax"][4]
-    for path in files:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        if header.SeriesDescription == "sax" and _pose(exam, header) is middle and header.InstanceNumber == 1:
-            break
-    image = load(path)
-    columns, rows = np.asarray(image).squeeze().shape
-    index = np.stack(np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij"), axis=-1).reshape(-1, 2)
-    points = np.c_[index, np.zeros(len(index)), np.ones(len(index))] @ np.asarray(image.affine).T
-    labels = exam.heart.label(points[:, :3], 0.0).reshape(columns, rows)
-    values = np.asarray(image).squeeze()
-    assert np.median(values[labels == 3]) > 1.6 * np.median(values[labels == 2])
-    assert np.median(values[labels == 1]) > 1.6 * np.median(values[labels == 2])

@@ -3,15 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Compose
 from PIL import Image
 from planewise.errors import InputError
-from planewise.preprocessing import (
-    CropToForegroundd,
-    LoadPhotographd,
-    ResizeSidesd,
-    ScaleToUnitd,
-)
+from planewise.preprocessing import LoadPhotographd
 from planewise.preprocessing.exam_name import loaded_name
 
 
@@ -56,23 +50,3 @@ def test_what_is_no_photograph(pixels, tmp_path, name):
         path.unlink()
     with pytest.raises(InputError):
         load(path)
-
-
-def test_the_papers_preprocessing_finds_the_field(tmp_path):
-    """A bright ellipse on black is cropped to its box, stretched to a square, and scaled to 0 to 1 with the ratio of its
-    colours kept.
-    """
-    rows, columns = np.mgrid[:96, :128]
-    inside = ((columns - 70) / 40) ** 2 + ((rows - 50) / 30) ** 2 <= 1
-    Image.fromarray(inside[..., None] * np.uint8([200, 100, 50])).save(tmp_path / "a.png")
-    steps = [LoadPhotographd("image"), ScaleToUnitd("image"), CropToForegroundd("image"), ResizeSidesd("image", 64)]
-    item = Compose(steps)({"image": str(tmp_path / "a.png")})
-    image = item["image"]
-    assert image.shape == (3, 64, 64) and torch.equal(item["image_padding"], torch.zeros(3))
-    # all colours are scaled by the same factor
-    assert torch.allclose(image[:, 32, 32], torch.tensor([1.0, 0.5, 0.25]), atol=1e-3)
-    lit = (image[0] > 0.5).nonzero()
-    assert lit.min(dim=0).values.max() <= 1 and lit.max(dim=0).values.min() >= 62
-    back = Compose(steps).inverse({"image": image})["image"]
-    assert back.shape == (3, 128, 96), "the inverse returns to the photograph's grid"
-    assert abs(float((back[0] > 0.5).sum()) - inside.sum()) < 0.03 * inside.sum()

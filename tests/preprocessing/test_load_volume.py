@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.exams import LoadCased, find_stacks
 from planewise.files.datalists import PREDICTED, VIEWER
 from planewise.preprocessing import LoadVolumed
 
@@ -97,25 +96,3 @@ def test_a_file_of_four_dimensions_may_hold_the_channels(case, tmp_path):
     assert loaded["image"].meta["filename_or_obj"] == "both.nii.gz"
     assert tuple(loaded["image"].meta["spatial_shape"]) == (6, 5, 4)
     assert np.allclose(loaded["image_meta_dict"]["affine"], AFFINE)
-
-
-@pytest.mark.parametrize("named", ["", "t1.nii.gz", "t2.nii.gz"])
-def test_a_folder_or_one_channel_stands_for_the_case(case, tmp_path, named):
-    """MONAI Label passes one path: the file that is open in the viewer, or a folder."""
-    _, arrays = case()
-    for name in ("other_t1", "other_t2") if named else ():
-        nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
-    load = LoadCased(("image", "label"), channels=2, channel_names=["t1", "t2"])
-    loaded = load({"image": str(tmp_path / named), "label": str(tmp_path / "seg.nii.gz")})
-    assert np.array_equal(loaded["image"].numpy(), np.stack([arrays["t1"], arrays["t2"]]))
-    assert np.array_equal(loaded["label"].numpy()[0], arrays["seg"])
-
-
-def test_a_folder_of_a_dicom_series_is_a_volume(phantom_exam):
-    """The slices are in the order of `planewise index --anatomy volume`."""
-    folder = phantom_exam["sax"][0].parent.parent
-    item = find_stacks(folder, "volume")[0]
-    wanted = LoadVolumed("image", channels=1)({"image": [item.slices], "exam": item.exam})["image"]
-    loaded = LoadCased("image", channels=1)({"image": str(folder)})["image"]
-    assert loaded.shape[0] == 1 and loaded.shape[3] == len(item.slices) > 3
-    assert torch.equal(loaded.as_tensor(), wanted.as_tensor()) and torch.equal(loaded.affine, wanted.affine)

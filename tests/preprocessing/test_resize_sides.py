@@ -6,11 +6,9 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor, decollate_batch, list_data_collate
+from monai.data import MetaTensor
 from monai.transforms import Resize
-from planewise.preprocessing import CropToForegroundd, LoadVolumed, ResizeSidesd
-
-FILES = ("image", ""), ("label", "_seg")
+from planewise.preprocessing import CropToForegroundd, ResizeSidesd
 
 
 @pytest.mark.parametrize(("shape", "mode"), [((3, 9, 14), "bilinear"), ((2, 9, 14, 5), "trilinear")])
@@ -59,27 +57,6 @@ def test_volumes_of_any_orientation_become_one_and_results_return(stored, voxel_
     assert all(torch.equal(items[0][key].as_tensor(), as_stored[key].as_tensor()) for key in ("image", "label"))
     back = resize.inverse(items[1])["image"]
     assert back.shape == images[1].shape and torch.allclose(back.affine, images[1].affine)
-
-
-@pytest.mark.parametrize("voxel_size", [None, 1.5])
-def test_axes_without_orientation_stay_as_stored(tmp_path, voxel_size):
-    """The mask of such a volume follows it, and results return in a batch with other volumes."""
-    volume = nibabel.Nifti1Image(np.random.default_rng(0).random((9, 14, 6)), None)
-    volume.header.set_zooms((2.0, 1.5, 3.0))
-    nibabel.save(volume, tmp_path / "a.nii.gz")
-    mask = nibabel.Nifti1Image((volume.get_fdata() > 0.5).astype(np.uint8), nibabel.load(tmp_path / "a.nii.gz").affine)
-    nibabel.save(mask, tmp_path / "a_seg.nii.gz")
-    item = LoadVolumed(["image", "label"])({name: str(tmp_path / f"a{end}.nii.gz") for name, end in FILES})
-    plain, resize = (ResizeSidesd(["image", "label"], 8, voxel_size, axcodes=axcodes) for axcodes in (None, "RAS"))
-    found, wanted = resize(item), plain(item)
-    assert all(torch.equal(found[key].as_tensor(), wanted[key].as_tensor()) for key in ("image", "label"))
-    cine = nibabel.Nifti1Image(np.stack([volume.get_fdata()] * 2, axis=-1), None)
-    nibabel.save(cine, tmp_path / "cine.nii.gz")
-    phase = LoadVolumed("image", channels=1)({"image": str(tmp_path / "cine.nii.gz"), "time": 1})["image"]
-    assert phase.shape == (1, 9, 14, 6) and phase.meta["oriented"] is False
-    known = MetaTensor(torch.rand(1, 9, 14, 6), affine=item["image"].affine)
-    batch = decollate_batch(list_data_collate([found, resize({"image": known, "label": known})]))
-    assert all(torch.allclose(resize.inverse(one)["image"].affine, item["image"].affine) for one in batch)
 
 
 def test_voxels_of_one_width_padded_and_cropped_around_the_middle_and_back():

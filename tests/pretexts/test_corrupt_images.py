@@ -76,23 +76,6 @@ def test_windows_are_painted_or_all_but_windows(in_paint, least, most):
     assert shares.max() <= (5 / 9 if in_paint else 1 - (3 / 7) ** 2) + 0.02
 
 
-def test_what_is_painted_is_told():
-    image = images(100)
-    batch = spoilt(image, paint_prob=0.5)
-    assert batch["hidden"].shape == image.shape and batch["hidden"].dtype == torch.bool
-    assert not ((batch["image"] - image).abs() > 1e-4)[~batch["hidden"]].any()
-    assert share(((batch["image"] - image).abs() > 1e-4)[batch["hidden"]]) > 0.99
-    assert share(batch["hidden"].flatten(1).any(1)) == pytest.approx(0.5, abs=0.15)
-
-
-def test_draws_decide_and_the_seed_decides_draws():
-    image = images(6)
-    first, again = (spoilt(image, shuffle_prob=0.5, nonlinear_prob=0.9, paint_prob=0.9)["image"] for _ in range(2))
-    assert torch.equal(first, again)
-    other = CorruptImagesd()({"image": image})["image"]
-    assert not torch.equal(first, other)
-
-
 def shuffled_one_by_one(image, window, offset, keys):
     shuffled = image.clone()
     _, channels, rows, columns = image.shape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import product
 
-import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
@@ -82,21 +81,3 @@ def test_tiles_can_be_resampled_for_networks_that_need_them_larger():
     # one side of these tiles has the right length already
     oblong = JigsawTilesd(gap=0, tile_size=10)({"image": torch.rand(1, 1, 30, 45)})
     assert oblong["image"].shape == (1, 9, 10, 10)
-
-
-def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
-    image = torch.randn(1, 1, 24, 24).expand(6, -1, -1, -1)
-    transform = JigsawTilesd()
-
-    def draw(count: int) -> dict:
-        torch.manual_seed(7)
-        return transform({"image": image[:count]})
-
-    alone = draw(6)
-    assert torch.equal(alone["image"], draw(6)["image"])
-    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
-    for rank in range(2):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        own = draw(3)
-        assert torch.equal(own["permutation"], alone["permutation"][rank::2])
-        assert torch.equal(own["image"], alone["image"][rank::2])

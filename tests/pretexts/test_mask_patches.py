@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import product
 
-import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
@@ -85,14 +84,3 @@ def test_a_normalised_target_is_each_patch_by_its_own_mean_and_deviation(shape):
             assert np.allclose(patches(found, 3)[place][row, channel].numpy(), wanted)
     assert not found[0, :, :3].any(), "a patch of one value stays finite"
     assert torch.equal(masked(image, patch_size=3, normalize_patches=True)["restored"], found)
-
-
-def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
-    image = torch.randn(6, 1, 12, 12)
-    alone = masked(image, patch_size=4)["hidden"]
-    assert torch.equal(alone, masked(image, patch_size=4)["hidden"])
-    assert not torch.equal(alone, masked(image, 4, patch_size=4)["hidden"])
-    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
-    for rank in range(2):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        assert torch.equal(masked(image[rank::2], patch_size=4)["hidden"], alone[rank::2])

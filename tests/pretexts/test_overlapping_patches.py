@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections import Counter
 from itertools import product
 
-import ignite.distributed as idist
 import pytest
 import torch
 from planewise.geometry import predicted_patches
@@ -36,18 +35,3 @@ def test_candidates_are_the_right_patch_and_others_of_the_same_image():
     drawn = Counter(candidates[:, 0, 1:].flatten().tolist())
     assert set(drawn) == set(range(9)) - {int(right[0])}
     assert all(count == pytest.approx(400 * 5 / 8, rel=0.2) for count in drawn.values())
-
-
-def test_draws_come_from_the_seed_and_are_shared_by_processes(monkeypatch):
-    pretext, image = OverlappingPatchesd(3, 0.5, 2, 4, 3), torch.rand(4, 1, 8, 8, 8)
-
-    def drawn(images: torch.Tensor, seed: int) -> torch.Tensor:
-        torch.manual_seed(seed)
-        return pretext({"image": images})["candidates"]
-
-    alone = drawn(image, 5)
-    assert torch.equal(alone, drawn(image, 5)) and not torch.equal(alone, drawn(image, 6))
-    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
-    for rank in (0, 1):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        assert torch.equal(drawn(image[rank::2], 5), alone[rank::2])

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import math
 from itertools import permutations
 
 import pytest
-from planewise.errors import InputError
 from planewise.pretexts import choose_permutations
 
 
@@ -27,13 +25,3 @@ def test_each_is_as_far_from_those_before_as_any_that_is_left(pieces, count, see
 
 def test_fewer_are_the_first_of_more():
     assert (choose_permutations(9, 10) == choose_permutations(9, 40)[:10]).all()
-
-
-def test_more_than_there_are():
-    with pytest.raises(
-        InputError, match=r"4 pieces have only 24 permutations, but 25 are requested; lower --num_permutations"
-    ):
-        choose_permutations(4, 25)
-    assert len(choose_permutations(4, math.factorial(4))) == 24
-    with pytest.raises(InputError, match="two permutations, got 9 and 1"):
-        choose_permutations(9, 1)

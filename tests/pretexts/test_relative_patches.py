@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import product
 
-import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
@@ -49,16 +48,3 @@ def test_the_class_says_where_the_query_lies(shape, jitter):
     assert all(len(found) == (jitter + 1) ** dims for found in starts), "both patches lie anywhere in their cells"
     assert pairs[::2] != pairs[1::2], "the two patches are drawn independently"
     assert set(batch["place"].tolist()) == set(range(len(around)))
-
-
-def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
-    image = torch.randn(1, 1, 24, 24).expand(6, -1, -1, -1)
-    alone = made(image)
-    assert torch.equal(alone["image"], made(image)["image"])
-    assert not torch.equal(alone["image"], made(image, seed=1)["image"])
-    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
-    for rank in range(2):
-        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
-        own = made(image[:3])
-        assert torch.equal(own["place"], alone["place"][rank::2])
-        assert torch.equal(own["image"], alone["image"][rank::2])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import shutil
 
 import pytest
 import yaml
 from planewise.engines.run_record import RunRecord, read_table
-from planewise.reports.tables import write_csv, write_json
+from planewise.reports.tables import write_json
 from planewise.workshop.phantoms import LAYOUTS
 
 from tests.conftest import ROOT
@@ -60,33 +59,6 @@ def test_a_recipe_puts_weights_their_record_and_their_settings_into_the_bundles(
     anatomy = RunRecord.of_weights(bundles / MULTITASK / "models/model.pt").record["anatomy"]
     assert anatomy["scores"]["exams"] == 4 and anatomy["technologist"].keys() == {"2ch", "4ch"}
     assert train.main([*command, "--only", "pretext_byol"]) == 1
-
-
-def test_bounds_of_planes_and_how_many_of_the_test_exams_keep_them(tmp_path):
-    """The evaluations have written bounds from one set of phantoms, and planes of another set."""
-    bounds = {"angle_deg": [4.0, 0.0], "offset_mm": [1.0, 0.0]}
-    report = {"exams": 12, "orientation": {"views": {"2ch": {"bounds": bounds}}}}
-    for part in ("bounds", "anatomy"):
-        (tmp_path / "run" / part).mkdir(parents=True)
-    (tmp_path / "run/bounds/metrics.json").write_text(json.dumps(report))
-    sure = {"peak": 1, "agreement": 1, "residual_mm": 1, "spread_deg": 1, "angle_sd_deg": 1, "offset_sd_mm": 1}
-    rows = [
-        {"exam": "12", "stack": "1", "view": "2ch", "angle_deg": angle, "offset_mm": 0.5} | sure for angle in (3, 5)
-    ]
-    unknown = rows[0] | dict.fromkeys(("angle_deg", "offset_mm", *sure), math.nan)
-    columns = {name: [row[name] for row in (*rows, unknown)] for name in unknown}
-    write_csv(tmp_path / "run/anatomy/planes.csv", columns)
-    limits = {"min_peak": 0.5, "min_agreement": 0.5, "max_residual": 9, "max_spread": 9, "others": 1}
-    made = train.Maker(recipe(), tmp_path / "out", tmp_path)
-    found = made._bounds(tmp_path / "run", "short_axis_for_bounds", limits)
-    assert found["measured"] == {"plane_bounds": {"measured_on": "12 phantom exams", "2ch": bounds}}
-    assert found["bounds"]["kept_by_test_exams"] == {
-        "2ch": {"planes": 3, "refused": 1, "angle_deg": 0.5, "offset_mm": 1}
-    }
-    assert "seed 53" in found["bounds"]["phantoms"]["trees"]["fine"]
-    report["orientation"]["views"]["2ch"]["bounds"] = None
-    (tmp_path / "run/bounds/metrics.json").write_text(json.dumps(report))
-    assert made._bounds(tmp_path / "run", "short_axis_for_bounds", limits) == {}
 
 
 def test_bundles_are_changed_once_all_weights_are_made(tmp_path, monkeypatch):

@@ -67,7 +67,6 @@ def test_every_figure_of_evaluation_is_drawn():
             {"slope": 0.75, "intercept": -0.25, "pearson_r": 0.5, "r2": 0.375, "mae": 0.125, "mse": 0.0625}, "t",
         ),
         (pretext_figures.restoration_gallery, {"one": some(2, 5, 4), "other": some(2, 5, 4)}, "one", ["a", "b"], "t"),
-        (pretext_figures.examples_gallery, some(2, 3, 5, 4), ["a", "b"], "t"),
         (
             slices.prediction_figure,
             two, labels[:2] % 4, labels[1:] % 4, ["a", "b"], segmentation_figures.overlay_labels, ["RV", "LV"], ["r", "b"],

@@ -10,17 +10,14 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
 import matplotlib.image
 import pytest
 import yaml
-from filelock import FileLock
 from planewise.engines import read_history
 
-from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
 from tests.studies.runs import (
     STUDIES,
@@ -53,8 +50,6 @@ def killed_study(tmp_path):
         },
         methods={"none": {"overlay": {"finetune": str(tmp_path / "own.yaml")}}, "multitask": None},
         diagnose={"bundle": "downstream_cardiac_disease_classification", "draws": [0]},
-        plan="multitask",
-        overrides={"plan": tiny_size("pretext_cardiac_multitask")},
     )
     return file, tmp_path / "out"
 
@@ -79,15 +74,16 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     assert (out / "phantom_unlabelled.done").stat().st_mtime_ns == phantom, "what was done is kept"
 
     page = (out / "report/index.html").read_text()
-    for heading in ("Data", "Pretexts", "Segmentation from few labels", "Diagnosis", "View planning", "What ran"):
+    for heading in ("Data", "Pretexts", "Segmentation from few labels", "Diagnosis", "What ran"):
         assert f"<h2>{heading}" in page
     assert not re.search(r'(src|href)="(?!data:)', page), "one file that carries everything"
     pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
-    assert len(pictures) >= 8
+    assert len(pictures) >= 6
     for picture in pictures:
         pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)))
         assert pixels.std() > 0.01, "an empty picture"
-    assert '"file": ".../own.yaml"' in page and '"gamma": 0.1234' in page and str(config.parent) not in page
+    settings = json.loads((out / "study.json").read_text())
+    assert settings["overlay_files"][0]["content"] == {"gamma": 0.1234} and str(config.parent) not in page
     # the tables show the runs' numbers
     location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
     assert f"<td>{location['pearson_r']:.4f}</td>" in page
@@ -105,29 +101,6 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     config.write_text(yaml.safe_dump(more))
     found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
     assert found["finetune"] == 1 and found["report"] == 1 and "pretrain" not in found
-    # if a finished training now has other settings, the study stops instead of mixing old and new results
-    more["overrides"]["pretrain"] = more["overrides"]["pretrain"] | {"sigma": 3.0}
-    config.write_text(yaml.safe_dump(more))
-    process = snakemake(config, "--dry-run", cwd=config.parent)
-    text = process.communicate()[0]
-    assert process.returncode and "has now (sigma: None -> 3.0): pretrain/multitask. Set another `out` to keep" in text
-    assert f"cd {out} && rm -r pretrain/multitask finetune/multitask/1/0\n" in text
-    shutil.rmtree(out / "pretrain/multitask")
-    shutil.rmtree(out / "finetune/multitask/1/0")
-    found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
-    assert found["pretrain"] == 1 and found["finetune"] == 2
-
-
-def test_a_second_start_leaves_the_log_of_a_running_job(tmp_path):
-    phantom = {"unlabelled": "--workers 1 --exams 4", "labelled": "--workers 1 --exams 4 --layout acdc"}
-    file = tiny_study(tmp_path, 5, 1, phantom=phantom)
-    log = tmp_path / "out/logs/phantom_unlabelled.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("written by the running job")
-    with FileLock(tmp_path / "out/run.lock"):
-        text = snakemake(file, cwd=tmp_path).communicate()[0]
-    assert "out is in use by another run" in text
-    assert log.read_text() == "written by the running job"
 
 
 def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_path):
@@ -159,11 +132,6 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     # Snakemake reads every element of a list on the command line as text
     draws = ["--config", "draws=[0,1,2]", "label_counts=[1]"]
     assert jobs(study(tmp_path / "first", *draws, **seeded))["finetune"] == 6
-    text = study(tmp_path / "first", "--config", "label_count=[1]", **seeded)
-    assert "'label_count' was unexpected" in text and "Traceback" not in text
-    for draws in ("[one]", "10"):
-        text = study(tmp_path / "first", "--config", f"draws={draws}", **seeded)
-        assert "draws: " in text and "Traceback" not in text, draws
 
     # another folder and another machine
     moved = tmp_path / "deeper/second"
@@ -186,81 +154,7 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     assert jobs(study(tmp_path / "first", finetune={"seed": 7, "max_epochs": 9}))["finetune"] == 4
 
 
-@pytest.fixture
-def tiny_knee_study(tmp_path):
-    size = tiny_size("pretext_knee_multitask")
-    training = size | {"max_epochs": 2}
-    config = config_of("knee") | {
-        "out": str(tmp_path / "out"),
-        "phantom": {
-            "unlabelled": "--layout fastmri --workers 1 --exams 8 --seed 3 --set spacing=2.2,2.6",
-            "labelled": "--layout mrnet --workers 1 --exams 24 --seed 4 --set spacing=2.2,2.4",
-        },
-        "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.4 0.2 0.4"},
-        "pretexts": ["multitask"],
-        "methods": {"none": None, "multitask": None},
-        "label_counts": [8],
-        "draws": [0],
-        "overrides": {
-            "pretrain": training | {"samples_per_epoch": 8, "val_interval": 1},
-            "finetune": training | {"samples_per_epoch": 8},
-            "plan": size,
-        },
-    }
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(config))
-    return file, tmp_path / "out"
-
-
-@pytest.mark.slow
-def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
-    config, out = tiny_knee_study
-    process = snakemake(config, cwd=config.parent)
-    text = output_of(process, config.parent)
-    logs = "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in sorted((out / "logs").glob("*.log")))
-    assert process.returncode == 0, text[-3000:] + logs
-    page = (out / "report/index.html").read_text()
-    assert "<h1>Label efficiency: " in page
-    for heading in (
-        "Data",
-        "Pretexts",
-        "Classification from few labels",
-        "View planning from the sagittal series",
-        "What ran",
-    ):
-        assert f"<h2>{heading}" in page
-    for heading in ("Segmentation", "Diagnosis"):
-        assert f"<h2>{heading}" not in page
-    location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
-    assert f"<td>{location['pearson_r']:.4f}</td>" in page
-    scores = [
-        json.loads((out / f"finetune/{method}/8/0/test/metrics.json").read_text()) for method in ("none", "multitask")
-    ]
-    for score in scores:
-        assert f"<td>{score['macro_auc']:.3f}</td>" in page
-    assert f"<td>{scores[1]['macro_auc'] - scores[0]['macro_auc']:+.3f}</td>" in page
-    for picture in ("roc.png", "saliency.png"):
-        carried = base64.b64encode((out / "finetune/multitask/8/0/test" / picture).read_bytes()).decode()
-        assert carried in page, picture
-
-
-def test_a_dagger_row_is_run_once_its_file_is_given(tmp_path):
-    """The file on the command line replaces the config's null; the other rows do not change."""
-    file = tmp_path / "simclr_resnet50.pth"
-    file.touch()
-    config = paper_study("table5.yaml", tmp_path) | {"label_counts": [80], "draws": [0]}
-    text = planned(config, tmp_path, "--printshellcmds", "--config", f"methods={{simclr_dagger: {{weights: {file}}}}}")
-    said = re.search(r"left out, since the config gives them no file: (.*?)\. For a row", text)
-    assert set(said[1].split(", ")) == {"imagenet", "masked_autoencoder_dagger", "byol_dagger"}
-    finetunings = {re.search(r"/finetune/(\w+)/", command)[1]: command for command in commands(text, "finetune")}
-    assert len(finetunings) == 13
-    dagger = finetunings["simclr_dagger"]
-    assert option(dagger, "pretrained") == str(file) and option(dagger, "imagenet") is None
-    files = yaml.safe_load(option(dagger, "config_file"))
-    assert files == ["configs/train.yaml", "configs/evaluate.yaml", "configs/resnet50.yaml"]
-
-
-USUAL = ("heart", "knee", "volumes", "retinopathy", "table3_table4", "bai2019_table1")
+USUAL = ("heart", "volumes", "table3_table4")
 
 
 @pytest.mark.parametrize(
@@ -273,6 +167,7 @@ USUAL = ("heart", "knee", "volumes", "retinopathy", "table3_table4", "bai2019_ta
 )
 def test_every_study_plans_its_trainings(name, tmp_path):
     config = config_of(name) if "phantom" in config_of(name) else paper_study(f"{name}.yaml", tmp_path)
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")  # paths of weights are relative to the clone
     text = planned(config, tmp_path, "--printshellcmds")
     methods = methods_of(config)
     counts, draws = config["label_counts"], config["draws"]
@@ -280,34 +175,12 @@ def test_every_study_plans_its_trainings(name, tmp_path):
     assert found["finetune"] == sum(
         len(each.label_counts or counts) * len(each.draws or draws) for each in methods.values()
     )
-    assert found["pretrain"] == len(pretrainings_of(config, methods))
+    assert found.get("pretrain", 0) == len(pretrainings_of(config, methods))
     starts = {method: f"{tmp_path}/out/pretrain/{start}" for method, start in starts_of(methods).items() if start}
     for command in commands(text, "finetune"):
         method = re.search(r"/finetune/(\w+)/", command)[1]
         assert option(command, "pretrained") == starts.get(method, methods[method].file)
         assert f"cd {ROOT}/bundles/{config['target']['bundle']} && " in command
-
-
-def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
-    config = paper_study("table5.yaml", tmp_path)
-    (tmp_path / "alexnet.pth").touch()
-    config |= {"imagenet": str(tmp_path / "alexnet.pth"), "methods": ["none", "imagenet", "multitask"]}
-    config |= {"label_counts": [80], "draws": [0], "pretexts": ["multitask"]}
-    text = planned(config, tmp_path, "--printshellcmds")
-    option = f"--imagenet {tmp_path}/alexnet.pth "
-    (pretraining,) = commands(text, "pretrain")
-    assert option in pretraining
-    finetunings = {re.search(r"/finetune/(\w+)/", command)[1]: command for command in commands(text, "finetune")}
-    assert {method: option in command for method, command in finetunings.items()} == {
-        "none": False,
-        "imagenet": True,
-        "multitask": True,
-    }
-    assert {method: "--pretrained " in command for method, command in finetunings.items()} == {
-        "none": False,
-        "imagenet": False,
-        "multitask": True,
-    }
 
 
 def test_a_method_names_its_way_of_transfer(tmp_path):
@@ -412,7 +285,7 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {
         "pretexts": ["location", "multitask"],
         # sigma is a setting of one of the pretexts, and weight_decay an argument that the optimizer takes
-        "overrides": {"pretrain": {"sigma": 6, "max_epoch": 4}, "finetun": {"amp": True}, "plan": {"min_peek": 1}},
+        "overrides": {"pretrain": {"sigma": 6, "max_epoch": 4}, "finetun": {"amp": True}},
         "methods": {
             "none": {"overrides": {"finetune": {"optimizer#weight_decay": 0.1, "learning_rat": 0.1}}},
             "slow": {"pretext": "location", "overrides": {"pretrain": {"sigma": 6}}},
@@ -427,99 +300,28 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
         "pretrain: no config has max_epoch (did you mean max_epochs?)",
         "pretrain of slow: no config has sigma",
         "finetune of none: no config has learning_rat (did you mean learning_rate?)",
-        "plan: no config has min_peek (did you mean min_peak?)",
     ):
         assert wrong in text, text
     assert "weight_decay" not in text
 
 
-@pytest.mark.parametrize("plan", ["multitask", {"bundle": "pretext_cardiac_multitask"}])
-def test_overrides_of_what_the_study_sets_for_each_job_are_refused(plan, tmp_path):
+def test_overrides_of_what_the_study_sets_for_each_job_are_refused(tmp_path):
     """Otherwise, all fine-tunings would learn from one exam, whatever `label_counts` says."""
     config = paper_study("table3_table4.yaml", tmp_path) | {
         "pretexts": ["multitask"],
-        "methods": {"none": {"overrides": {"finetune": {"subject_seed": 3}}}},
-        "overrides": {
-            "pretrain": {"datalist": "other.json"},
-            "finetune": {"num_subjects": 1},
-            "plan": {"num_exams": 1, "section": "all", "input": "/data"},
-        },
-        "plan": plan,
-        "out": str(tmp_path / "out"),
+        "methods": {"none": {"overrides": {"finetune": {"subject_seed": 3, "max_epochs": "two"}}}},
+        "overrides": {"pretrain": {"datalist": "other.json"}, "finetune": {"num_subjects": 1}},
     }
     text = said_of(config, tmp_path)
     for kind, name, key in (
         ("pretrain", "datalist", "datalists"),
         ("finetune", "num_subjects", "label_counts"),
         ("finetune", "subject_seed", "draws"),
-        ("plan", "input", "datalists"),
     ):
         assert f"{kind}: {name} is set by the study for each job: give `{key}`" in text
-    said = said_of(config | {"plan": {"bundle": "pretext_cardiac_multitasks"}}, tmp_path)
-    assert "there is no bundle pretext_cardiac_multitasks" in said
+    assert "finetune of none: --max_epochs must be a whole number of at least 1, got 'two'" in text
     said = said_of(config | {"datalists": {**config["datalists"], "labelled": "no.json"}}, tmp_path)
-    assert "datalists: labelled: there is no file no.json; correct the path, or run `planewise index` first" in said
-    said = said_of({key: value for key, value in config.items() if key not in ("datalists", "phantom")}, tmp_path)
-    assert "there are no labelled exams: give the study `datalists: {labelled: PATH}`" in said
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config) + "label_counts: [1]\n")
-    said = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path).communicate()[0]
-    assert f"{tmp_path}/study.yaml cannot be read as a study (label_counts appears twice" in said
-
-
-def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
-    (tmp_path / "mine.yaml").write_text("width: 2.0\nl1: '@width'\nbase_rate: 0.001\n")
-    config = paper_study("table3_table4.yaml", tmp_path) | {
-        "pretexts": ["location", "multitask"],
-        # 1e-3 is text for YAML, but a number on a command line; sigma is a setting of one of the pretexts
-        "overrides": {
-            "pretrain": {"learning_rate": "1e-3", "sigma": -1},
-            "finetune": {"max_epochs": "two", "background_prob": None},
-            "plan": {"spacing": 0},
-        },
-        "methods": {
-            "none": None,
-            # the expression uses a key of the overlay
-            "wide": {
-                "pretext": "location",
-                "overlay": {"finetune": "./mine.yaml"},
-                "overrides": {"finetune": {"learning_rate": "$@base_rate * 2"}},
-            },
-            "multitask": None,
-            "odd": {"pretext": "multitask", "overrides": {"finetune": {"max_epochs": 3, "image_size": 50}}},
-            # two methods that share a pretraining
-            "odder": {
-                "pretext": "multitask",
-                "overrides": {"pretrain": {"sigma": -2}, "finetune": {"max_epochs": 3, "transfer": "al"}},
-            },
-            "oddest": {"pretext": "multitask", "overrides": {"pretrain": {"sigma": -2}}},
-        },
-        "label_counts": [1],
-        "draws": [0],
-        "pretext_steps": 5,
-        "out": str(tmp_path / "out"),
-    }
-    text = said_of(config, tmp_path)
-    assert "Traceback" not in text
-    for wrong in (
-        "pretrain of multitask: --sigma must be a number above 0, got -1; ",
-        "pretrain of odder, oddest: --sigma must be a number above 0, got -2; ",
-        "finetune of multitask, none, oddest, wide: --max_epochs must be a whole number of at least 1, got 'two'; ",
-        "finetune of odder: --transfer must be scratch, decoder, all, multitask or frozen_encoder, or null, got 'al'; ",
-        "--spacing must be a number above 0, got 0. Correct",
-    ):
-        assert wrong in text, text
-    assert text.count("got 'two'") == 1 and "width" not in text and "base_rate" not in text
-    # a file that does not exist or is empty is named
-    for name, text in (("empty", "# nothing yet\n"), ("list", "- gamma\n"), ("number", "3: 4\n")):
-        (tmp_path / f"{name}.yaml").write_text(text)
-    for name, wrong in {
-        "./mien.yaml": f"there is no config {tmp_path}/mien.yaml (did you mean mine.yaml?)",
-        "./empty.yaml": f"{tmp_path}/empty.yaml must have settings with names",
-        "./list.yaml": f"{tmp_path}/list.yaml must have settings with names",
-        "./number.yaml": f"{tmp_path}/number.yaml must have settings with names",
-        "demos.yaml": "/demos.yaml (did you mean demo.yaml?)",
-    }.items():
-        assert wrong in said_of(config | {"overlay": name}, tmp_path)
+    assert "datalists: labelled: there is no file no.json" in said
 
 
 def test_a_datalist_that_would_give_wrong_scores_stops_a_study(tmp_path):
@@ -530,24 +332,6 @@ def test_a_datalist_that_would_give_wrong_scores_stops_a_study(tmp_path):
     assert "label_counts 50: " in said_of(config, tmp_path)
     labelled.write_text(json.dumps({"training": exams, "test": exams[3:]}))
     assert "patients in training and test, such as c" in said_of(config | {"label_counts": [1]}, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("methods", "message"),
-    [
-        ({"mine": {"weights": "nowhere.pth"}}, "nowhere.pth, which does not exist"),
-        ({"mine": {"overlay": "demos.yaml"}}, "/demos.yaml (did you mean demo.yaml?)"),
-        ({"mine": {"overlay": "./wide.yaml"}}, "/wide.yaml"),
-    ],
-)
-def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path):
-    assert message in said_of(paper_study("table5.yaml", tmp_path) | {"methods": methods}, tmp_path)
-
-
-def demo(*arguments: str, expected: int = 0) -> str:
-    process = subprocess.run([ROOT / "tools/demo", *arguments], capture_output=True, text=True)
-    assert process.returncode == expected
-    return process.stdout + process.stderr
 
 
 @pytest.fixture
@@ -607,27 +391,3 @@ def test_a_study_is_found_where_the_command_was_given(demo_folder):
     command = [demo_folder / "tools/demo", "--configfile", "mine.yaml", "-n"]
     subprocess.run(command, check=True, cwd=own)
     assert f"--configfile {own}/mine.yaml" in (demo_folder / "ran.txt").read_text()
-
-
-def test_only_a_study_that_had_started_is_said_to_keep_its_work(demo_folder):
-    python = demo_folder / ".venv/bin/python"
-    python.write_text("#!/usr/bin/env bash\nexit 1\n")
-
-    def said() -> str:
-        done = subprocess.run([demo_folder / "tools/demo", "one"], capture_output=True, text=True)
-        assert done.returncode == 1
-        return done.stderr
-
-    assert "kept" not in said() and "run the same command again" in said()
-    (demo_folder / "work/one/logs").mkdir(parents=True)
-    assert "Finished work is kept, and the logs are in work/one/logs" in said()
-    # `timeout` and clusters send SIGTERM to the whole group
-    python.write_text("#!/usr/bin/env bash\necho started; sleep 60\n")
-    command, pipe = [demo_folder / "tools/demo", "one"], subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
-        assert process.stdout.readline() == "started\n"
-        os.killpg(process.pid, signal.SIGTERM)
-        # the shell may also say that its child was terminated
-        said = process.stderr.read().removeprefix("Terminated\n")
-        assert said == "Stopped. Finished work is kept. Run the same command again to resume.\n"
-    assert process.returncode == 143

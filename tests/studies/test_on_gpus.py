@@ -69,11 +69,6 @@ def test_a_killed_job_leaves_its_gpu(start, tmp_path):
     assert start(3, "echo $CUDA_VISIBLE_DEVICES", "0,1,2,3").communicate(timeout=60)[0] == "0,1,2\n"
 
 
-def test_where_there_is_nothing_to_choose_nothing_is_locked(start, tmp_path):
-    assert start(1, "echo $CUDA_VISIBLE_DEVICES", visible="GPU-7f3a").communicate(timeout=60)[0] == "GPU-7f3a\n"
-    assert not list(tmp_path.iterdir())
-
-
 def test_more_gpus_than_there_are_is_an_error(start):
     job = start(2, "echo ran", visible="0")
     output, message = job.communicate(timeout=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,35 +36,8 @@ SCHEDULES = {
 MEASURED = "; measured "
 
 
-@dataclass(frozen=True)
-class StepTime:
-    """A bundle's training step on a GPU.
-
-    Attributes:
-        batch_size: number of slices or volumes in a step.
-        milliseconds: time of a step of the trainer with all its handlers.
-        earlier: when it was measured, if that was before the group's date.
-    """
-
-    batch_size: int
-    milliseconds: float
-    earlier: str = ""
-
-
-def step_times(result: Path) -> dict[str, StepTime]:
-    """The step times in a file of results, by bundle; bundles with changed settings are left out."""
-    (steps,) = (group for group in json.loads(result.read_text())["groups"] if group["module"] == "steps")
-    found = {}
-    for bar in steps["bars"]:
-        name, _, what = bar["name"].partition(": ")
-        if what == "training step" and ", " not in name:
-            size, _, earlier = bar["note"].partition(MEASURED)
-            found[name] = StepTime(int(size.split()[1].rstrip(",")), bar["value"], earlier)
-    return found
-
-
 def gpu_table(result: Path) -> str:
-    """A table of the schedules' times on a GPU, as Markdown."""
+    """A table of the schedules' times on a GPU, as Markdown; bundles with changed settings are left out."""
     found = json.loads(result.read_text())
     (steps,) = (group for group in found["groups"] if group["module"] == "steps")
     lines = [
@@ -74,13 +46,18 @@ def gpu_table(result: Path) -> str:
         "| bundle | batch | samples per second | schedule of `train.yaml` |",
         "|---|--:|--:|---|",
     ]
-    for name, each in step_times(result).items():
-        schedule, rate = f"steps of {each.milliseconds:.1f} ms", 1e3 * each.batch_size / each.milliseconds
-        if steps := SCHEDULES.get(name):
-            schedule = f"{steps:,} {schedule}: {steps * each.milliseconds / 60e3:.0f} minutes"
-        if each.earlier:
-            schedule += f" ({each.earlier})"
-        lines.append(f"| `{name}` | {each.batch_size} | {rate:,.0f} | {schedule} |")
+    for bar in steps["bars"]:
+        name, _, what = bar["name"].partition(": ")
+        if what != "training step" or ", " in name:
+            continue
+        size, _, earlier = bar["note"].partition(MEASURED)
+        batch, milliseconds = int(size.split()[1].rstrip(",")), bar["value"]
+        schedule = f"steps of {milliseconds:.1f} ms"
+        if count := SCHEDULES.get(name):
+            schedule = f"{count:,} {schedule}: {count * milliseconds / 60e3:.0f} minutes"
+        if earlier:
+            schedule += f" ({earlier})"
+        lines.append(f"| `{name}` | {batch} | {1e3 * batch / milliseconds:,.0f} | {schedule} |")
     return "\n".join([*lines, ""])
 
 
@@ -110,44 +87,36 @@ def with_block(page: str, begin: str, body: str) -> str:
 def block(found: Mapping[str, Any]) -> str:
     """The results of one machine as Markdown."""
     here = found["machine"]
-    name = ", ".join([f"{here['processor']}, {here['cores']} cores", *here["gpus"]])
-    lines = [f"### {name}", "", *(f"- {line}" for line in description(found)), ""]
+    name = f"{here['processor']}, {here['cores']} cores"
+    bfloat16 = f"{'with' if here['native_bfloat16'] else 'without'} bfloat16 instructions"
+    parts = [name, bfloat16, f"{here['memory_gib']} GiB", here["system"], *here["gpus"]]
+    measured = sorted({f"{group['date']} at commit {group['commit']}" for group in found["groups"]})
+    lines = [
+        f"### {', '.join([name, *here['gpus']])}\n",
+        f"- machine: {', '.join(parts)}",
+        f"- versions: {', '.join(f'{package} {version}' for package, version in found['versions'].items())}",
+        f"- measured: {', '.join(measured)}\n",
+    ]
     for group in found["groups"]:
-        lines += [f"**{heading(group)}**", ""]
+        threads = f"{group['threads']} thread{'s' if group['threads'] > 1 else ''}"
+        quick = ", quick: the numbers mean nothing" if group["quick"] else ""
+        lines.append(f"**{group['module'].replace('_', ' ')}: {group['device']}, {threads}{quick}**\n")
         if "error" in group:
-            lines += [f"Could not be measured: {group['error']}.", ""]
+            lines.append(f"Could not be measured: {group['error']}.\n")
         if group["bars"]:
-            lines += [
-                "| | limit | fastest | median | | |",
-                "|---|--:|--:|--:|---|---|",
-                *(_row(bar) for bar in group["bars"]),
-                "",
-            ]
+            head = ["| | limit | fastest | median | | |", "|---|--:|--:|--:|---|---|"]
+            lines += [*head, *map(_row, group["bars"]), ""]
     return "\n".join(lines)
 
 
-def description(found: Mapping[str, Any]) -> list[str]:
-    """Lines that describe the machine, the versions and the date of a measurement."""
-    here = found["machine"]
-    bfloat16 = "with" if here["native_bfloat16"] else "without"
-    parts = [f"{here['processor']}, {here['cores']} cores", f"{bfloat16} bfloat16 instructions"]
-    parts += [f"{here['memory_gib']} GiB", here["system"], *here["gpus"]]
-    measured = sorted({f"{group['date']} at commit {group['commit']}" for group in found["groups"]})
-    return [
-        f"machine: {', '.join(parts)}",
-        f"versions: {', '.join(f'{package} {version}' for package, version in found['versions'].items())}",
-        f"measured: {', '.join(measured)}",
-    ]
+def _row(bar: Mapping[str, Any]) -> str:
+    """A bar as a row. A limit without a value was not measured."""
+    word = {True: "pass", False: "**fail**", None: "" if bar["limit"] is None else "not measured"}[bar["passed"]]
+    cells = [bar["name"], *(_number(bar, key) for key in ("limit", "value", "median")), word, bar["note"]]
+    return "| " + " | ".join(re.sub(r"\s*\|\s*", " / ", cell) for cell in cells) + " |"
 
 
-def heading(group: Mapping[str, Any]) -> str:
-    """The heading of a group: module, device, threads, and whether the measurement was quick."""
-    threads = f"{group['threads']} thread{'s' if group['threads'] > 1 else ''}"
-    quick = ", quick: the numbers mean nothing" if group["quick"] else ""
-    return f"{group['module'].replace('_', ' ')}: {group['device']}, {threads}{quick}"
-
-
-def number(bar: Mapping[str, Any], key: str) -> str:
+def _number(bar: Mapping[str, Any], key: str) -> str:
     """The value, median or limit of a bar as text with three digits and a unit."""
     value = bar[key]
     if value is None:
@@ -155,17 +124,3 @@ def number(bar: Mapping[str, Any], key: str) -> str:
     digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     text = f"{digits} {bar['unit']}".strip()
     return f"≤ {text}" if key == "limit" else text
-
-
-def verdict(bar: Mapping[str, Any]) -> str:
-    """``pass`` or ``fail``; ``not measured`` if there is a limit but no value, and empty if there is no limit."""
-    if bar["limit"] is not None and bar["value"] is None:
-        return "not measured"
-    return {True: "pass", False: "fail", None: ""}[bar["passed"]]
-
-
-def _row(bar: Mapping[str, Any]) -> str:
-    word = verdict(bar)
-    numbers = [number(bar, key) for key in ("limit", "value", "median")]
-    cells = [bar["name"], *numbers, f"**{word}**" if word == "fail" else word, bar["note"]]
-    return "| " + " | ".join(re.sub(r"\s*\|\s*", " / ", cell) for cell in cells) + " |"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib
 import json
 import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
+import traceback
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +25,14 @@ from page import GPU_BEGIN, MEASURED, block, gpu_table, render, with_block
 from planewise.cores import own_cores
 from rich.console import Console
 from rich.markdown import Markdown
+from timing import Options
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "speed.md"
 GPU_PAGE = HERE.parent / "docs" / "devices.md"
-#: Packages that may affect the numbers. The last is a library that we compare with.
-PACKAGES = (
-    "torch", "monai", "pytorch-ignite", "numpy", "scipy", "itk", "pydicom", "kornia"
-)  # fmt: skip
+#: Packages that may affect the numbers.
+PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy", "scipy", "itk", "pydicom")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,15 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     earlier = _earlier(options.output, found)
     groups = []
     jobs = [(name, device) for device in options.device for name in options.only]
-    begun = time.monotonic()
     for count, (name, device) in enumerate(jobs, start=1):
-        left = options.seconds and options.seconds - (time.monotonic() - begun)
-        if left is not None and left <= 0:
-            print(f"[{count} of {len(jobs)}] {name} on {device}: no time is left", file=sys.stderr)
-            continue
         print(f"[{count} of {len(jobs)}] {name} on {device}", end=" ", file=sys.stderr, flush=True)
-        measuring = {setting: getattr(options, setting) for setting in ("threads", "repetitions", "quick", "cases")}
-        group = measure(name, {"device": device, **measuring}, seconds=left)
+        group = measure(name, Options(device, options.threads, options.repetitions, options.quick, options.cases))
         print(f"{group['seconds']:.0f} s{', an error' if 'error' in group else ''}", file=sys.stderr)
         if group["bars"] or "error" in group:
             groups.append(group)
@@ -86,15 +83,9 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of `PACKAGES`; "not installed" for a missing package."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            # torch.__version__ contains the build too: +cpu, +cu128
-            found[package] = torch.__version__ if package == "torch" else metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    """Versions of Python and of `PACKAGES`; torch's contains the build, too: +cpu, +cu128."""
+    found = {package: metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | found | {"torch": torch.__version__}
 
 
 def commit() -> str:
@@ -107,8 +98,7 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return subprocess.check_output(["git", "-C", str(HERE), *arguments], text=True).strip()
 
 
 def _processor() -> str:
@@ -118,60 +108,51 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def modules(folder: Path = HERE / "bars") -> list[str]:
+def modules() -> list[str]:
     """Names of the modules that measure something."""
-    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(path.stem for path in HERE.glob("bars/[!_]*.py"))
 
 
-def measure(name: str, options: Mapping[str, Any], here: Path = HERE, seconds: float | None = None) -> dict[str, Any]:
+def measure(name: str, options: Options) -> dict[str, Any]:
     """Measure a module in a separate process.
 
     Args:
         name: name of the module.
-        options: fields of `timing.Options`.
-        here: folder with `measure.py` and `bars`.
-        seconds: time after which the process is stopped; the bars that it has measured are kept.
+        options: how to measure.
 
     Returns:
-        ``module``, ``device``, ``threads``, ``repetitions``, ``quick``, ``seconds``, ``date``, ``commit``, ``bars`` (each
-        in the form of `Bar.as_dict`), and ``error`` if the module raised or its process died.
+        ``module``, the fields of the options, ``seconds``, ``date``, ``commit``, ``bars`` (each in the form of
+        `Bar.as_dict`), and ``error`` if the module raised or its process died.
     """
-    threads = str(options["threads"])
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    # bars import timing; they find planewise where an editable installation would find it
-    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    threads = str(options.threads)
+    os.environ |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "bars.json"
-        command = [sys.executable, str(here / "measure.py"), name, json.dumps(dict(options)), str(output)]
+    found: dict[str, Any] = {"bars": []}
+    # a new process for every module, so that no module affects another
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here, timeout=seconds)
-            error = _error_of(done)
-        except subprocess.TimeoutExpired:
-            error = "no time was left for the rest"
-        bars = json.loads(output.read_text())["bars"] if output.exists() else []
-    group = {
+            found["bars"] = process.submit(measured, name, options).result()
+        except Exception as error:  # also a process that was killed
+            traceback.print_exc()
+            # a path may contain a name, so results record only the type of the error
+            found["error"] = type(error).__name__
+    return {
         "module": name,
-        **options,
+        **asdict(options),
         "seconds": round(time.perf_counter() - started, 1),
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
-        "bars": bars,
+        **found,
     }
-    if error:
-        group["error"] = error
-    return group
 
 
-def _error_of(done: subprocess.CompletedProcess[str]) -> str | None:
-    """What ended a process, which the screen shows in full; None if nothing did."""
-    if not done.returncode:
-        return None
-    print(done.stderr[-4000:], file=sys.stderr)
-    lines = done.stderr.strip().splitlines()
-    # a path may contain a name, so results record only the type of the error
-    return lines[-1].partition(":")[0] if done.returncode > 0 and lines else f"signal {-done.returncode}"
+def measured(name: str, options: Options) -> list[dict[str, Any]]:
+    """The bars of a module. A module that applies only to some kinds of devices names them, as in ``DEVICES = ("cpu",)``; on
+    other devices, the list is empty."""
+    torch.set_num_threads(options.threads)
+    module = importlib.import_module(f"bars.{name}")
+    concerned = torch.device(options.device).type in getattr(module, "DEVICES", ("cpu", "cuda"))
+    return [bar.as_dict() for bar in module.measure(options)] if concerned else []
 
 
 def merged(earlier: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -205,7 +186,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", type=_names)
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--cases", type=_names, default=[])
-    parser.add_argument("--seconds", type=float)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--only-page", action="store_true")

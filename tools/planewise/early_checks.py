@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.files.atomic_write import TEMPORARY
 
 #: What the argument EXAM of `planewise plan` and `planewise segment` may be.
 EXAM = "EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
@@ -57,20 +54,7 @@ def refuse_no_datalist(path: Path) -> None:
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Raise `InputError` if no file can be written to a folder. The folder may be new; it is not left behind."""
-    made: list[Path] = []
-    try:
-        for parent in reversed([folder, *folder.parents]):
-            if not parent.exists():
-                parent.mkdir()
-                made.append(parent)
-        handle, name = tempfile.mkstemp(suffix=TEMPORARY, dir=folder)
-        os.close(handle)
-        os.unlink(name)
-    except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise InputError(f"cannot write to {folder}: {why}; name another folder with -o") from None
-    finally:
-        for parent in reversed(made):
-            with suppress(OSError):
-                parent.rmdir()
+    """Raise `InputError` if no file can be written to a folder, which may be new."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise InputError(f"cannot write to {folder}; name another folder with -o")

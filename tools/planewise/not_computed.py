@@ -23,6 +23,12 @@ NOT_COMPUTED = frozenset(
         "run",
         "imports",
         "sync_batch_norm",
+        # of MONAI's option --tracking
+        "experiment_name",
+        "is_not_rank0",
+        "run_name",
+        "save_execute_config",
+        "tracking_uri",
     )
 )
 #: Settings that name files. Their values never leave the machine.

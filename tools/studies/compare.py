@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +17,9 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.data import absolute_datalist, checked_masks, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
-from planewise.errors import InputError
+from planewise.engines.run_bundle import follow_pretrained
+from planewise.errors import InputError, refusal
 from planewise.exams import write_datalist
-from planewise.exams.cases import LISTING, names_of_labels
 from planewise.exams.division import split_stratified
 from planewise.files.datalists import LABELS, SECTIONS, exams_in
 from planewise.files.text import read_json, read_yaml
@@ -25,6 +29,7 @@ from planewise.words import count_of, did_you_mean, listed, nearest
 from planewise.workshop.study.shared_patients import seen_before, shared_patients
 
 from tools.benchmarks import training_cost
+from tools.studies.methods import found_overlay
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 from tools.studies.study_settings import wrong_settings
 
@@ -54,6 +59,38 @@ _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simcl
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
 #: for testing, to distinguish methods.
 SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}
+#: Words of ``--starts`` that are no pretexts: random weights (in a study's config ``none``), and the weights that ship.
+WORDS = SCRATCH, OURS = "scratch", "ours"
+
+
+def starts_in(text: str) -> dict[str, dict[str, Any]]:
+    """The starts that ``--starts`` names, as methods of a study: a word (``scratch``, ``ours`` or a pretext) has no settings;
+    ``NAME=PATH`` has weights, and ``NAME=PATH:OVERLAY.yaml`` also the config of its network.
+
+    Raises:
+        InputError: a name is not lower-case letters, digits and underscores, or there is no such path.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for word in filter(None, map(str.strip, text.split(","))):
+        name, given, path = word.partition("=")
+        if (
+            not re.fullmatch("[a-z][a-z0-9_]*", name)
+            or name == "all"
+            or (given and name in (*WORDS, "none", "released"))
+        ):
+            raise InputError(
+                f"--starts {word}: {name} cannot be a name; use lower-case letters, digits and underscores"
+            )
+        path, _, overlay = path.rpartition(":") if path.endswith(".yaml") else (path, "", "")
+        if given:
+            file = Path(path).expanduser().absolute()
+            refuse_missing(file, f"--starts {name}=PATH needs a file of weights, or the folder of a run or bundle")
+            found[name] = {"weights": str(file)} | (
+                {"overlay": {"finetune": found_overlay(overlay)}} if overlay else {}
+            )
+        else:
+            found[name] = {}
+    return found
 
 
 def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | None) -> None:
@@ -95,7 +132,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
     # labelled exams are few, and every finding should be in every section
-    exact = name == "labelled" and options.get("anatomy") == "knee" and found.by_hash
+    exact = name == "labelled" and options.get("anatomy") == "knee" and found.division["kind"] in ("hash", "groups")
     if divided := fill_sections(found.datalist, SPLITS[name], name == "labelled", exact):
         kind = "patients with labels" if name == "labelled" else "patients"
         why = "" if exact else "a section was empty, so "
@@ -237,11 +274,27 @@ def structures_in(datalist: Path) -> dict[str, str]:
             values |= {int(value) for value in torch.unique(load(item)["label"])}
         except InputError as error:  # training leaves such a case out and reports it
             reason = reason or error
-    listings = {Path(item["label"]).parent.parent / LISTING for item in items}
+    listings = {Path(item["label"]).parent.parent / "dataset.json" for item in items}
     if not values - {0}:
         raise InputError(f"no mask of {datalist} contains a structure" + (f": {reason}" if reason else ""))
     names = names_of_labels(listings.pop()) if len(listings) == 1 else {}
     return {str(value): names.get(value, f"structure {value}") for value in sorted(values - {0})}
+
+
+def names_of_labels(path: Path) -> dict[int, str]:
+    """The names that a ``dataset.json`` gives to the values of masks: nnU-Net has ``{"kidney": 1}``, the Decathlon
+    ``{"1": "kidney"}``. Empty if the file does not exist or cannot be read."""
+    try:
+        content = read_json(path)
+    except InputError:
+        return {}
+    labels = content.get("labels") if isinstance(content, dict) else None
+    names = {}
+    for key, value in labels.items() if isinstance(labels, dict) else ():
+        name, number = (value, key) if isinstance(value, str) else (key, value)
+        if str(number).isdecimal() and name.strip():
+            names[int(number)] = name.strip()
+    return names
 
 
 def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[str, dict[str, Any]]]:
@@ -276,6 +329,7 @@ def study_of(
     out: Path,
     pretexts: Sequence[str] | None = None,
     device: str = "cpu",
+    starts: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The config of a study that compares training from scratch, the weights that ship and the chosen pretexts, with several
     numbers of labels.
@@ -285,6 +339,8 @@ def study_of(
         out: folder of the study's results.
         pretexts: names; None takes the first three that fit, and ``["all"]`` takes all that fit.
         device: ``"cuda:0"`` for networks of the papers' size, or ``"cpu"`` for a small network.
+        starts: what to compare with training from scratch, from `starts_in`, in place of the weights that ship and
+            ``pretexts``. With ``ours``, all networks have the size of the weights that ship, on a GPU, too.
 
     Raises:
         InputError: the datalists do not match each other or the task, or an option does not match the data.
@@ -316,15 +372,18 @@ def study_of(
     target, settled = volume_settings(unlabelled, labelled) if anatomy == "volume" else (None, {})
     if target:
         study["target"] = {"bundle": target}
-    overrides, released = _network_size(study, device)
+    small = device == "cpu" or OURS in (starts or {})
+    overrides, released = _network_size(study, small)
+    if device != "cpu":
+        overrides = {kind: {"amp": True} | settings for kind, settings in overrides.items()}
     overrides |= {kind: overrides.get(kind, {}) | settings for kind, settings in settled.items()}
-    return {
+    made = {
         "title": "own images",
         "out": str(out),
         "seed": 0,
         "device": device,
         "threads": 1 if device == "cpu" else 8,
-        **({"overlay": "demo.yaml"} if device == "cpu" else {}),
+        **({"overlay": "demo.yaml"} if small else {}),
         **study,
         "datalists": {"unlabelled": str(unlabelled.resolve()), "labelled": str(labelled.resolve())},
         "pretexts": chosen,
@@ -333,6 +392,92 @@ def study_of(
         "draws": list(range(_DRAWS)),
         "overrides": overrides,
     }
+    return made if starts is None else made | {"methods": _methods_of(starts, made, released)}
+
+
+def _methods_of(
+    starts: Mapping[str, Mapping[str, Any]], study: Mapping[str, Any], released: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The methods of a study for ``--starts``. Weights of another network than the study's get a control: that network, from
+    scratch (``none_NAME``).
+
+    Raises:
+        InputError: no weights ship for these images, or weights do not fit the network of the task.
+    """
+    methods: dict[str, Any] = {"none": None}
+    for name, settings in starts.items():
+        if name == OURS:
+            if not released:
+                raise InputError(f"--starts {OURS}: no weights ship for {study['anatomy']} images; leave it out")
+            task = BUNDLES / study["target"]["bundle"] / "models/model.pt"
+            methods |= released | ({"released_task": {"weights": str(task)}} if task.is_file() else {})
+        elif name != SCRATCH:
+            methods[name] = dict(settings) or None
+    for name in [name for name, method in methods.items() if method]:
+        method, changed = _with_network(name, methods[name], study)
+        if changed or "overlay" in method:
+            # the study's settings replace those of an overlay, but the network is the overlay's
+            network = {"overlay": method["overlay"]} if "overlay" in method else {}
+            network |= {"overrides": {"finetune": changed}} if changed else {}
+            methods |= {name: method | network, f"none_{name}": copy.deepcopy(network)}
+    return methods
+
+
+def _with_network(name: str, method: dict[str, Any], study: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A start with the config of its network, and its settings (`_loaded`). If it names none, and does not fit the study's
+    network, the first of the task's own configs of networks that it fits is taken."""
+    folder = BUNDLES / study["target"]["bundle"] / "configs"
+    own = [path.name for path in sorted(folder.glob("*.yaml")) if "network_def#encoder" in read_yaml(path)]
+    tried = [method] if "overlay" in method else [method, *(method | {"overlay": {"finetune": file}} for file in own)]
+    refused: list[InputError] = []
+    for each in tried:
+        try:
+            return each, _loaded(name, each, study)
+        except InputError as error:
+            refused.append(error)
+    raise refused[0]
+
+
+def _loaded(name: str, method: Mapping[str, Any], study: Mapping[str, Any]) -> dict[str, Any]:
+    """Load the weights of a start as its trainings will, print what fits, and return the settings of its overlay, or of the
+    run of these weights, that replace the study's.
+
+    Raises:
+        InputError: the weights do not fit the network, or there is no such overlay.
+    """
+    bundle, overlay = study["target"]["bundle"], method.get("overlay", {}).get("finetune")
+    given, own = study["overrides"]["finetune"], {}
+    if overlay:
+        file = BUNDLES / bundle / "configs" / overlay
+        refuse_missing(file, "an overlay is a config of the task, or has a slash in its path")
+        own = {key: value for key, value in read_yaml(file).items() if key in given}
+    config = _config(bundle, {**study, "overrides": {"finetune": given | own}}, "finetune", overlay)
+    for key, value in {
+        "pretrained": method["weights"],
+        "datalist": study["datalists"]["labelled"],
+        "device": "cpu",
+    }.items():
+        config[key] = value
+    said, log = logging.StreamHandler(sys.stdout), logging.getLogger("planewise.networks.pretrained")
+    said.setFormatter(logging.Formatter(f"{name}: %(message)s"))
+    log.addHandler(said)
+    log.setLevel(logging.INFO)
+    try:
+        own |= follow_pretrained(config)
+        config.get_parsed_content("imports")
+        encoder = config.get_parsed_content("network_def").encoder
+        before = copy.deepcopy(encoder.state_dict())
+        config.get_parsed_content("network")
+        if all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items()):
+            raise InputError("of these weights, only a head fits, and nothing of the encoder")
+    except (InputError, RuntimeError) as error:  # MONAI wraps errors
+        raise InputError(
+            f"--starts {name}: {refusal(error) or error}. If these are weights of another network, add its config: "
+            f"{name}=PATH:FILE.yaml"
+        ) from error
+    finally:
+        log.removeHandler(said)
+    return own
 
 
 def _refuse_empty_sections(
@@ -357,7 +502,7 @@ def _refuse_empty_sections(
 
 def _chosen(pretexts: Sequence[str] | None, suited: Sequence[str], unlabelled: Path) -> list[str]:
     """The pretexts of a study, of those that suit the images."""
-    if not pretexts:
+    if pretexts is None:
         return list(suited[:3])
     chosen = list(suited) if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
     if unknown := [name for name in chosen if name not in suited]:
@@ -379,10 +524,10 @@ def _numbers(most: int, least: int, labelled: Path) -> list[int]:
     return [4**power for power in range(8) if least <= 4**power <= most] or [most]
 
 
-def _network_size(study: Mapping[str, Any], device: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+def _network_size(study: Mapping[str, Any], small: bool) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
     """The overrides that set the size of all networks, and the method ``released``, if weights of that size ship."""
-    if device != "cpu":
-        return {"pretrain": {"amp": True}, "finetune": {"amp": True}}, {}
+    if not small:
+        return {"pretrain": {}, "finetune": {}}, {}
     given = study.get("overrides") or {}
     # a template has null for settings that were introduced after it was measured
     overrides = {
@@ -424,9 +569,10 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     return study
 
 
-def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:
-    """A bundle's config as a study runs it; ``kind`` is ``"pretrain"`` or ``"finetune"``."""
+def _config(bundle: str, study: Mapping[str, Any], kind: str, overlay: str | None = None) -> ConfigParser:
+    """A bundle's config as a study runs it; ``kind`` is ``"pretrain"`` or ``"finetune"``, ``overlay`` a method's."""
     overlays = overlays_of(bundle, study.get("anatomy", ""), study.get("overlay"), BUNDLES)
+    overlays += [overlay] if overlay else []
     return training_cost.settings(bundle, ("train.yaml", *overlays), study["overrides"].get(kind))
 
 

@@ -37,16 +37,15 @@ from study_settings import wrong_settings
 
 min_version("8.0")
 
-#: The configs of a bundle that each kind of job runs, before those of the anatomy, the study and the method.
+#: The configs of a bundle that every training runs, before those of the anatomy, the study and the method.
 TRAINING = ("train.yaml", "evaluate.yaml")
-CONFIGS = {"pretrain": TRAINING, "finetune": TRAINING, "score": TRAINING, "probe": TRAINING, "plan": ("inference.yaml",)}
 #: Kinds of jobs that have settings in `overrides`.
-OVERRIDDEN = ("pretrain", "finetune", "plan")
+OVERRIDDEN = ("pretrain", "finetune")
 #: Settings of a job that other settings of the study determine, in place of `overrides`.
 DETERMINED = {
     "ckpt_dir": "out", "datalist": "datalists", "device": "device", "imagenet": "imagenet", "input": "datalists",
     "num_subjects": "label_counts", "output_dir": "out", "pretrained": "methods", "subject_seed": "draws",
-    "weights": "plan",
+    "weights": "methods",
 }
 #: Of these, a pretraining may have its own.
 OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
@@ -55,12 +54,11 @@ RESOURCES = {
     "pretrain": {"mem_mb": 32000, "runtime": 24 * 60},
     "finetune": {"mem_mb": 16000, "runtime": 12 * 60},
     "probe": {"mem_mb": 16000, "runtime": 120},
-    "plan": {"mem_mb": 8000},
     "predict_masks": {"mem_mb": 8000, "runtime": 120},
     "index": {"mem_mb": 8000, "runtime": 12 * 60},
 }
 #: Jobs that run on the study's device.
-ON_DEVICE = ("pretrain", "finetune", "probe", "plan", "predict_masks")
+ON_DEVICE = ("pretrain", "finetune", "probe", "predict_masks")
 
 
 def refuse(wrong):
@@ -126,9 +124,6 @@ config |= {"label_counts": COUNTS, "draws": DRAWS}
 TARGET = {key: value for key, value in config["target"].items() if value is not None}
 DIAGNOSIS = {"bundle": None, "folds": 0, **(config.get("diagnose") or {})}
 DIAGNOSIS["draws"] = [int(draw) for draw in DIAGNOSIS.get("draws") or ()]
-# what plans views: a pretext of the study, or a bundle with the weights that ship with it
-PLANNER = config.get("plan")
-SHIPPED_PLANNER = PLANNER["bundle"] if isinstance(PLANNER, dict) else None
 DEVICE = str(config.get("device", "cpu"))
 if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):
     raise WorkflowError(f"device: {DEVICE}; a job sees only its own GPUs. Give cuda:0, and CUDA_VISIBLE_DEVICES={DEVICE[5:]}")
@@ -167,8 +162,8 @@ def refuse_absent_bundles(named):
         )
 
 
-# before the methods, so that a misspelt pretext is named, not its method; a planner that the study does not pretrain is left out
-refuse_absent_bundles({pretext_bundle(pretext): pretext for pretext in PRETEXTS} | ({SHIPPED_PLANNER: SHIPPED_PLANNER} if SHIPPED_PLANNER else {}))
+# before the methods, so that a misspelt pretext is named, not its method
+refuse_absent_bundles({pretext_bundle(pretext): pretext for pretext in PRETEXTS})
 try:
     METHODS = methods_of(config)
     LEFT_OUT = left_out(config)
@@ -198,9 +193,8 @@ refuse_absent_bundles({name: name for name in (TARGET["bundle"], DIAGNOSIS["bund
 
 def configs(kind, name, method):
     """The configs of a job, in order: the bundle's, the anatomy's, the study's overlay, the method's, and the job's own."""
-    names = list(CONFIGS[kind])
-    names += overlays_of(name, ANATOMY, None if name == SHIPPED_PLANNER else config.get("overlay"), BUNDLES)
-    overlay = method.overlay_of("pretrain" if kind in ("pretrain", "plan") else "finetune") if method else None
+    names = [*TRAINING, *overlays_of(name, ANATOMY, config.get("overlay"), BUNDLES)]
+    overlay = method.overlay_of("pretrain" if kind == "pretrain" else "finetune") if method else None
     names += [overlay] * bool(overlay) + ["multi_gpu_train.yaml"] * (processes(kind) > 1)
     return names + ["probe.yaml"] * (kind == "probe")
 
@@ -278,10 +272,6 @@ def refuse_wrong_datalists():
 
 def jobs_with_overrides(kind):
     """The names, the bundle and the method of each job of a kind."""
-    if kind == "plan":
-        planner = PRETRAININGS.get(PLANNER) if isinstance(PLANNER, str) else None
-        bundle = SHIPPED_PLANNER or (pretext_bundle(planner.pretext) if planner else None)
-        return [(SHIPPED_PLANNER or PLANNER, bundle, planner, PLANNER if planner else None)] if bundle else []
     if kind == "finetune":
         return [(name, TARGET["bundle"], method, name) for name, method in METHODS.items()]
     sharing = {name: ", ".join(other for other, start in STARTS.items() if start == name) for name in PRETRAININGS}
@@ -453,15 +443,6 @@ def probing(wildcards):
     return run(TARGET["bundle"], configs("probe", TARGET["bundle"], method), arguments, DEVICE)
 
 
-def planning(wildcards):
-    """Command line that plans views of three test exams."""
-    planner = None if SHIPPED_PLANNER else PRETRAININGS[PLANNER]
-    name = SHIPPED_PLANNER or pretext_bundle(planner.pretext)
-    own = f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'}" if planner else ""
-    arguments = f"--input {datalist('unlabelled')} --section test --num_exams 3 {own} --output_dir {OUT / 'plans'} "
-    return run(name, configs("plan", name, planner), arguments + as_arguments(overriding("plan", planner)), DEVICE)
-
-
 def diagnosing(arguments):
     """Command line of the forest that diagnoses from masks."""
     return run(DIAGNOSIS["bundle"], [*TRAINING, *overlays_of(DIAGNOSIS["bundle"], ANATOMY, None, BUNDLES)], arguments)
@@ -590,7 +571,6 @@ RESULTS = [
     # also without draws: the diagnosis from reference masks; in a cross-validation, from predicted masks, too
     *expand(JOBS["forest_of_fold"][0], masks=[REFERENCE, PREDICTED], fold=range(int(DIAGNOSIS["folds"] or 0))),
     *([FOREST] if DIAGNOSIS["bundle"] and not DIAGNOSIS["folds"] else []),
-    *([OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else []),
     *([OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else []),
 ]
 
@@ -652,15 +632,6 @@ for kind, (output_file, awaited, command) in JOBS.items():
         log: OUT / "logs" / f"{kind}{place}.log"
         benchmark: OUT / "logs" / f"{kind}{place}.tsv"
         shell: "{params.run} > {log} 2>&1"
-
-
-rule plan:
-    input: datalist("unlabelled"), *scores_of(PLANNER if isinstance(PLANNER, str) else None)
-    output: touch(OUT / "plans" / "plans.done")
-    params: run=planning
-    resources: **resources("plan")
-    log: OUT / "logs" / "plan.log"
-    shell: "{params.run} > {log} 2>&1"
 
 
 rule report:

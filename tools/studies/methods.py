@@ -36,6 +36,7 @@ class Method:
             None pretrains on the unlabelled exams; ``"unlabelled"`` becomes None.
         label_counts: numbers of labelled exams, instead of the study's; with 0, ``weights`` are scored as they are.
         draws: draws, instead of the study's.
+        trained_on: what the weights were trained on, for the study's page.
     """
 
     pretext: str | None = None
@@ -46,6 +47,7 @@ class Method:
     images: str | None = None
     label_counts: Sequence[int] | None = None
     draws: Sequence[int] | None = None
+    trained_on: str | None = None
 
     @property
     def pretrains(self) -> bool:

@@ -71,7 +71,7 @@ def test_planted_identity_is_in_every_header_and_not_in_the_manifest(recipe, tmp
 
 def test_extra_views_are_what_they_are_whatever_they_are_called(recipe):
     names = {"3ch": set(), "rv_2ch": set(), "rvot": set()}
-    small = replace(recipe, extra_views=1.0, population=recipe.population.with_values(phases=1, spacing=(8.0, 8.0)))
+    small = replace(recipe, population=recipe.population.with_values(phases=1, spacing=(8.0, 8.0)))
     for number in range(1, 7):
         exam = small.exam(number)
         for view, series in zip(names, plan_series(exam, 1.0)[-3:], strict=True):

@@ -1,8 +1,6 @@
-"""Test the sections about the data, which counts exams, not items, and about versions and settings."""
+"""Test the sections about the data, which counts exams, not items, and about versions."""
 
 from __future__ import annotations
-
-import html
 
 from planewise.workshop.study.sections import add_data, add_provenance
 
@@ -46,7 +44,7 @@ def test_exams_without_labels_are_counted_among_the_labelled(tmp_path):
     assert "<li>labelled exams: 3 training (1 with labels), 1 validation, 0 test</li>" in page
 
 
-def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path):
+def test_versions_of_all_installed_packages_and_the_commit(tmp_path):
     packages = {"planewise": "1.2", "monai": "3.4", "itk": None}
     first = {"packages": packages, "python": "3.11", "commit": "abc"}
     write(tmp_path / "pretrain/a/run.json", first)
@@ -55,21 +53,7 @@ def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path
     (tmp_path / "finetune/b/run.json").rename(tmp_path / "finetune/run.json")
     (tmp_path / "pretrain/b/broken").mkdir()
     (tmp_path / "pretrain/b/broken/run.json").write_text('{"devices": [')
-    given = {
-        "out": str(tmp_path),
-        "datalists": {"labelled": str(tmp_path / "Doe/labelled.json")},
-        "overrides": {"finetune": {"weights": [str(tmp_path / "Doe/a.pt"), "b.pt"]}},
-        "overlay": "demo.yaml",
-        "phantom": {"labelled": f"--exams 4 --views {tmp_path}/Doe/views.yaml --set 'noise=1 / 2'"},
-        "index": {"labelled": "--labels '/data/Jane Doe/masks' --classes=~/Doe/grades.csv --split 0.5 0.2 0.3"},
-        "imagenet": "~Doe/weights.pth",
-        "target": {"arguments": """--data $load('/data/Doe/a') --x $@batch_size // 2 --url https://host/Doe's"""},
-        "salt": "a file:///home/Doe/b, or both",
-    }
-    _, page = tables_of(add_provenance, study_folder(tmp_path, seed=5, **given))
+    _, page = tables_of(add_provenance, study_folder(tmp_path))
     text = page.html("")
-    assert ">planewise 1.2, monai 3.4; Python 3.11; commit abc;" in text and '"seed": 5' in text
-    assert "trained on a &lt;processor&gt;, a GPU; bfloat16." in text
-    assert str(tmp_path) not in text and "Doe" not in text
-    shown = html.unescape(text)
-    assert all(name in shown for name in ('".../labelled.json"', '"demo.yaml"', '".../a.pt"', '"b.pt"', '"..."'))
+    assert ">planewise 1.2, monai 3.4; Python 3.11; commit abc;" in text
+    assert "trained on a &lt;processor&gt;, a GPU; bfloat16." in text and str(tmp_path) not in text

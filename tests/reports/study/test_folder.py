@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-from planewise.errors import InputError
-from planewise.workshop.study.folder import datalist_of, read_json
+from planewise.workshop.study.folder import datalist_of
 
 from tests.reports.study.studies import study_folder
 
@@ -31,13 +29,6 @@ def test_runs_come_in_the_order_of_the_methods_and_of_numbers(tmp_path):
     ]
     assert found[1][3] == study.path / "finetune" / "none" / "4" / "10"
     assert list(study.runs("diagnose")) == []
-
-
-@pytest.mark.parametrize("content", ['"dice"', "[]", "3", "null"])
-def test_a_file_without_a_table_is_refused_by_name(tmp_path, content):
-    (tmp_path / "metrics.json").write_text(content)
-    with pytest.raises(InputError, match="metrics.json must contain a table of names and values, got"):
-        read_json(tmp_path / "metrics.json")
 
 
 def test_a_study_that_names_no_unlabelled_exams_pretrains_on_the_labelled_datalist(tmp_path):

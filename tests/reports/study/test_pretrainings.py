@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from planewise.metrics.pretexts import restoration_scores
-from planewise.workshop.study.sections import add_label_probe, add_plans, add_pretexts
+from planewise.workshop.study.sections import add_label_probe, add_pretexts
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -88,14 +88,3 @@ def test_an_encoder_that_was_probed_with_other_counts_has_the_rows_it_has(tmp_pa
         ["untrained", "0.150 (0.071)", "-"],
         ["SimCLR again", "-", "0.400 (0.000)"],
     ]
-
-
-def test_the_first_three_exams_with_their_verdicts(tmp_path):
-    for name in "dbca":
-        write(tmp_path / f"plans/{name}/plan.json", {"views": {view: {"verdict": f"{view}{name}"} for view in "xy"}})
-        (tmp_path / f"plans/{name}/plan.png").write_bytes(name.encode())
-    _, page = tables_of(add_plans, study_folder(tmp_path))
-    assert [(picture.png.decode(), picture.caption) for picture in page.pictures] == [
-        (name, f"Exam {name}. x: x{name}; y: y{name}.") for name in "abc"
-    ]
-    assert [picture.png for picture in page.head] == [b"a"]

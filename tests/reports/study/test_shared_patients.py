@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import nibabel
-import numpy as np
 import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.exams.datalist import write_datalist
 from planewise.findings import finding
-from planewise.workshop.study.shared_patients import seen_before, seen_tests, shared_patients
+from planewise.workshop.study.shared_patients import seen_before, shared_patients
 
 from tests.exams.conftest import write_usual_exam
 
@@ -42,7 +40,6 @@ def test_names_files_and_copies(write, tmp_path):
     black = bytes(300_000)
     first = write("a", training={"p1": b"one", "p2": b"two", "p3": black}, test={"p4": b"four"})
     second = write("b", training={"p1": b"other"}, validation={"x": b"two"}, test={"y": b"four", "z": black})
-    assert shared_patients(first, second, read=False) == {"p1": "training"}
     found = {"p2": "validation", "p3": "test", "p4": "test"}
     assert shared_patients(first, second, names=False) == found
     assert shared_patients(first, second) == {"p1": "training", **found}
@@ -62,7 +59,6 @@ def test_a_patient_in_several_sections_counts_for_the_last(write):
 def test_tests_that_pretexts_learn_from(write, tmp_path):
     labelled = write("b", training={"t": b"five"}, test={"q": b"one", "r": b"two!", "s": b"three"})
     unlabelled = write("a", training={"p": b"one", "t": b"five"}, validation={"u": b"three"}, test={"v": b"two!"})
-    assert seen_tests(unlabelled, labelled, read=False) == (0, 3), "names of data sets repeat, and no file is the same"
     assert seen_before(unlabelled, labelled) == finding("test-patients-seen", seen=2, count=3)
     assert seen_before(labelled, labelled) is None
     (tmp_path / "a/p.nii").unlink()
@@ -78,7 +74,8 @@ def test_names_of_dicom_count(write, tmp_path):
         for name, section in (("a", "training"), ("b", "test")):
             items = [{"image": f"{name}/1{ending}", "patient": "p"}]
             (tmp_path / f"{name}{ending}.json").write_text(json.dumps({section: items}))
-        assert seen_tests(tmp_path / f"a{ending}.json", tmp_path / f"b{ending}.json", read=False) == (seen, 1)
+        found = seen_before(tmp_path / f"a{ending}.json", tmp_path / f"b{ending}.json")
+        assert (found["seen"] if found else 0) == seen
 
 
 def _anonymised(folder: Path, to: Path) -> None:
@@ -101,28 +98,3 @@ def test_an_anonymised_copy_of_dicom_files_is_the_same(tmp_path):
     (patient,) = {exam["patient"] for exam in lists["first"]["exams"].values()}
     found = [shared_patients(tmp_path / "first.json", tmp_path / f"{name}.json") for name in ("again", "other")]
     assert [found[0].keys(), found[1]] == [{patient}, {}]
-
-
-def test_copies_in_one_folder_are_one_patient(tmp_path):
-    """Files of one size are not copies, and an image that many patients have says nothing about them."""
-    for name, seed in {"p1": 0, "copy": 0, "p2": 1, **{f"same{number}": 2 for number in range(4)}}.items():
-        voxels = np.random.default_rng(seed).poisson(20, (40, 30, 7)).astype("u2")
-        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii")
-    found = index_folder(tmp_path, anatomy="volume")
-    assert len({exam["patient"] for exam in found.datalist["exams"].values()}) == 6
-    assert sum("aliases" in exam for exam in found.datalist["exams"].values()) == 1
-    assert [each.code for each in found.warnings][:1] == ["exam-grouped"]
-
-
-def test_a_table_names_a_copy_by_its_own_patient_id(tmp_path):
-    for number, name in enumerate(("east", "far")):
-        write_usual_exam(tmp_path / "exams" / name, PatientID=f"P-{name}", StudyInstanceUID=f"1.2.{number}")
-    _anonymised(tmp_path / "exams/east", tmp_path / "exams/west")
-    classes, sections = tmp_path / "classes.csv", tmp_path / "sections.csv"
-    classes.write_text("exam,group\nP-east,DCM\nP-west,HCM\nP-far,NOR\n")
-    sections.write_text("exam,section\nP-west,test\nP-far,training\n")
-    found = index_folder(tmp_path / "exams", classes=classes, sections=sections)
-    assert [each.code for each in found.warnings][:1] == ["exam-grouped"]
-    assert found.unmatched == []
-    groups = {(item["image"].split("/")[-3], item["group"]) for item in found.datalist["test"]}
-    assert groups == {("east", "DCM"), ("west", "HCM")}

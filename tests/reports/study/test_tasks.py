@@ -237,5 +237,5 @@ def test_other_studies_have_no_such_section(tmp_path):
 
 def test_a_score_of_zero_is_a_score():
     draws = {draw: {"kappa": kappa} for draw, kappa in enumerate((0.0, None, 0.5))}
-    runs = FineTunings(SimpleNamespace(methods=("none",)), {("none", 9): draws}, {})
+    runs = FineTunings(SimpleNamespace(methods=("none",)), {("none", 9): draws})
     assert runs.values(lambda content: content["kappa"]) == {("none", 9): {0: 0.0, 2: 0.5}}

@@ -1,8 +1,8 @@
-"""Time to prepare a batch for the network: with our code, with one pass over the batch, and with other libraries.
+"""Time to prepare a batch for the network: with our code, with one pass over the batch, and with MONAI's transforms.
 
 All produce the same batch: slices of the orientation bundle's own data set (phantom exams as DICOM, preprocessed once at
-the paper's 224 x 224), each rotated and scaled by its own random amount, and the heatmaps of two lines on each. With MONAI
-and kornia, the same clamped heatmap is computed from the affine that they report after the augmentation.
+the paper's 224 x 224), each rotated and scaled by its own random amount, and the heatmaps of two lines on each. With MONAI,
+the same clamped heatmap is computed from the affine that it reports after the augmentation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bars.trainer import parsed_config
 
 
 def measure(options: Options) -> list[Bar]:
-    """The bars of the batch path; a library that is not installed has a bar without a value."""
+    """The bars of the batch path."""
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         train = orientation(Path(folder), options)
@@ -47,17 +47,10 @@ def measure(options: Options) -> list[Bar]:
             device=train.device,
         )
         candidates = {"ours": _ours(train), "one pass": _one_pass(train), "affine": _monai(train, affine)}
-        missing = ""
-        try:
-            candidates["kornia"] = _kornia(train)
-        except ImportError as error:
-            missing = f"not measured: {error}"
         times = interleaved(candidates, options)
         step = interleaved({"ours": candidates["ours"], "step": _unet_step(train)}, options.fewer(3, 3))
 
     def bar(name: str, theirs: str, limit: float | None = None) -> Bar:
-        if theirs not in times:
-            return Bar(name, None, limit=limit, note=missing)
         note = f"ours {ours.least * 1e3:.2f} ms, theirs {times[theirs].least * 1e3:.2f} ms"
         return Bar(name, *ratio(times, "ours", theirs), limit=limit, note=note)
 
@@ -67,7 +60,6 @@ def measure(options: Options) -> list[Bar]:
         Bar("our batch", ours.least * 1e3, ours.median * 1e3, unit="ms", note=size),
         bar("ours / minimal code in one pass, with reused buffers", "one pass"),
         bar("ours / MONAI cached, RandAffined and heatmap", "affine", 1 / 7),
-        bar("ours / kornia cached, batched", "kornia", 1.0),
         Bar(
             "ours / training step of MONAI's UNet (16..256)",
             *ratio(step, "ours", "step"),
@@ -100,7 +92,6 @@ def orientation(folder: Path, options: Options) -> SimpleNamespace:
         dataset=dataset,
         preprocessing=config.get_parsed_content("train#preprocessing"),
         targets=config.get_parsed_content("train#targets"),
-        cache_dir=folder / "cache",
         augmentation=config.get_parsed_content("train#augmentation"),
         pretext=config.get_parsed_content("train#pretext"),
         batch_size=batch_size,
@@ -188,26 +179,6 @@ def _monai(train: SimpleNamespace, *augmentation: MapTransform) -> Callable[[], 
     once = [*train.preprocessing.transforms, train.targets, Lambda(flat), on_device]
     dataset = CacheDataset(train.dataset.items, Compose([*once, *augmentation, heatmap]), progress=False, num_workers=0)
     return lambda: list_data_collate([dataset[row] for row in train.rows()])
-
-
-def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
-    from kornia.augmentation import RandomAffine
-
-    kept, size = train.dataset.__getitems__(range(len(train.dataset))), train.size
-    cached = {key: value.to(train.device) for key, value in kept.items()}
-    augment = RandomAffine(float(np.rad2deg(train.rotate)), scale=train.zoom, p=1.0, align_corners=True)
-
-    def batch() -> tuple[Tensor, Tensor]:
-        rows = torch.tensor(train.rows()).to(train.device)
-        image = augment(cached["image"].index_select(0, rows))
-        # kornia maps (x, y) of the input to (x, y) of the output; we map (i, j) of the output to (i, j) of the input
-        back = torch.linalg.inv(augment.transform_matrix.double())
-        turn = torch.eye(4, dtype=torch.float64, device=train.device).repeat(len(rows), 1, 1)
-        turn[:, :2, :2], turn[:, :2, 3] = back[:, :2, :2].flip(1, 2), back[:, :2, 2].flip(1)
-        affine = cached["affine"][rows] @ turn
-        return image, _heatmaps(affine[:, None], cached["planes"][rows], (size, size), train.sigma)
-
-    return batch
 
 
 def _unet_step(train: SimpleNamespace) -> Callable[[], Any]:

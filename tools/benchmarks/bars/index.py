@@ -1,8 +1,6 @@
-"""Speed of indexing a folder and reading a stack.
+"""Speed of indexing a folder: reading headers, compared with a plain pydicom loop and for several numbers of processes.
 
-Reading headers is compared with a plain pydicom loop and measured for several numbers of processes; reading pixels is
-compared for several threads and one. The files are phantom exams in DSBCC's layout. They are read repeatedly, so that they
-come from memory and not from a disk.
+The files are phantom exams in DSBCC's layout. They are read repeatedly, so that they come from memory and not from a disk.
 """
 
 from __future__ import annotations
@@ -14,9 +12,7 @@ from typing import Any
 
 import pydicom
 from planewise.cores import own_cores
-from planewise.exams import find_inputs
 from planewise.exams.scan import scan_folder
-from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from timing import Bar, Options, interleaved, ratio
 
@@ -33,9 +29,9 @@ TAGS = (
 
 
 def measure(options: Options) -> list[Bar]:
-    """Measure headers per second, and the time to read the pixels of one stack."""
+    """Measure headers per second."""
     with tempfile.TemporaryDirectory() as folder:
-        return [*_headers(Path(folder) / "headers", options), *_pixels(Path(folder) / "pixels", options)]
+        return _headers(Path(folder), options)
 
 
 def _headers(folder: Path, options: Options) -> list[Bar]:
@@ -63,24 +59,6 @@ def _headers(folder: Path, options: Options) -> list[Bar]:
             )
         )
     return bars
-
-
-def _pixels(folder: Path, options: Options) -> list[Bar]:
-    population = UNLABELLED.at_size("demo") if options.quick else UNLABELLED
-    list(write_exams(Recipe("dsbcc", 7, population.with_values(phases=1)), folder, 1))
-    item = find_inputs(folder)[0]
-    stack, single = LoadStackd("image"), LoadSliced("image")
-    candidates = {
-        "threads": lambda: stack({"image": item["image"]}),
-        "one": lambda: [single(entry) for entry in item["image"]],
-    }
-    times = interleaved(candidates, options)
-    rows, columns = stack({"image": item["image"]})["image"].shape[:2]
-    note = (
-        f"{len(item['image'])} files of {rows} x {columns}; {times['threads'].least * 1e3:.1f} and "
-        f"{times['one'].least * 1e3:.1f} ms"
-    )
-    return [Bar("a stack read by ITK, 4 threads / one", *ratio(times, "threads", "one"), note=note)]
 
 
 def _plain(folder: Path) -> list[list[Any]]:

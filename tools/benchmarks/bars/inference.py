@@ -65,7 +65,7 @@ class _Exam:
         population = UNLABELLED.at_size("demo") if small else UNLABELLED.with_values(slices=((6.0, 2.0),))
         list(write_exams(Recipe("dsbcc", 7, population.with_values(phases=phases)), folder, 1))
         items = [item | {"image": item["image"][:SLICES]} for item in find_inputs(folder, "all")]
-        self.planes = find_stacks(folder)[0].planes
+        self.planes = find_stacks(folder)[0]["image"][0]["planes"]
         self.output_dir = folder / "output"
         load = LoadExamd("image")
         self.volumes = [load(item) for item in items]

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTrait, Transform
-from monai.transforms.traits import MultiSampleTrait
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -63,12 +62,9 @@ class EachImaged(Transform, RandomizableTrait):
                 self.transform.set_random_state(seed=seed)
             made = self.transform({key: value[index] for key, value in entries.items()})
             if not isinstance(made, Mapping):
-                name = next(
-                    (type(each).__name__ for each in parts if isinstance(each, MultiSampleTrait)), "a transform"
-                )
                 raise InputError(
-                    f"train#augmentation: {name} returns a {type(made).__name__} for an image of the batch, not one item; "
-                    "use a transform that returns one item, such as RandSpatialCropd"
+                    f"train#augmentation: a transform returns a {type(made).__name__} for an image of the batch; use one "
+                    "that returns one item, such as RandSpatialCropd"
                 )
             items.append(made)
         device = data["image"].device
@@ -95,8 +91,7 @@ def whole_batches(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
         other = next(type(leaf).__name__ for leaf in leaves if not _takes_one_image(leaf))
         raise InputError(
             f"train#augmentation: {type(transform).__name__} combines {single[0]}, which takes one image, with {other}, "
-            f"which takes a whole batch; wrap {single[0]}, and other MONAI transforms that take one image, in planewise."
-            "augmentation.EachImaged"
+            f"which takes a whole batch; wrap {single[0]} in planewise.augmentation.EachImaged"
         )
     parts: list[Callable[[Any], Any]] = []
     for one_image, run in groupby(transform.transforms, lambda part: all(map(_takes_one_image, _leaves(part)))):

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from planewise.augmentation.draws import check_probabilities, own_draws
-from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
 
 #: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes per pixel, so they fit into
@@ -80,9 +79,6 @@ class RandAffineBatchd(Transform, RandomizableTrait):
         to_input = to_device(self._draw(count, shape), image.device)
         padding = batch["image_padding"].to(image.dtype).reshape(count, -1, *[1] * len(shape))
         masks: dict[Hashable, Tensor] = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
-        if len(shape) == 3 and image.device.type == "cpu":
-            background = padding.flatten(1).expand(count, image.shape[1])
-            return self._told(batch, to_input, *sample_volumes(image, to_input, background, masks))
         moved = {
             name: torch.empty_like(values, memory_format=torch.contiguous_format) for name, values in masks.items()
         }
@@ -97,13 +93,7 @@ class RandAffineBatchd(Transform, RandomizableTrait):
             torch.add(inside, background, out=sampled[part])
             for key, mask in masks.items():
                 moved[key][part] = grid_sample(mask[part], grid, "nearest", "zeros", align_corners=True)
-        return self._told(batch, to_input, sampled, moved)
-
-    def _told(
-        self, batch: dict[Hashable, Any], to_input: Tensor, image: Tensor, masks: Mapping[Hashable, Tensor]
-    ) -> dict[Hashable, Any]:
-        """Return the batch with its new images and masks, and the corresponding affines."""
-        batch = batch | {"image": image, **masks}
+        batch |= {"image": sampled, **moved}
         if "affine" not in batch:
             return batch
         affine, axes = batch["affine"], self.spatial_dims
@@ -145,10 +135,7 @@ class RandRotateZoomBatchd(RandAffineBatchd):
         rotate_prob: probability that an image is rotated. Volumes rotate about i, j or k with equal probability.
         zoom: smallest and largest magnification.
         zoom_prob: probability that an image is magnified.
-        label_keys, spatial_dims: see `RandAffineBatchd`.
-
-    Raises:
-        ValueError: a setting is invalid, or the batch does not contain images or volumes as declared.
+        label_keys, spatial_dims: see `RandAffineBatchd`, also for its errors.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.files.datalists import SECTIONS, is_labelled
 from planewise.findings import from_record
-from planewise.words import count_of, some_of
+from planewise.words import count_of
 
 #: Largest number of exams in the table on the screen; the datalist contains every exam.
 _MOST_EXAMS = 25
@@ -42,9 +42,7 @@ def index(
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(
-            help="Of volumes: file-name endings of a case's channels, such as t1,flair. Default: BraTS' or nnU-Net's."
-        ),
+        typer.Option(help="Of volumes: file-name endings of a case's channels, such as t1,flair. Default: BraTS'."),
     ] = None,
     split: Annotated[
         tuple[float, float, float] | None,
@@ -171,12 +169,8 @@ def _rows_of(name: str, exam: dict) -> Iterator[tuple[str, ...]]:
 
 
 def _remark(stack: dict) -> str:
-    runners_up = [(view, share) for view, share in stack.get("runners_up", {}).items() if share >= 0.05]
-    likely = ", ".join(f"{view} {share:.2f}" for view, share in runners_up[:2])
-    parts = [f"undecided: {likely}" if stack["view"] == "undecided" else f"or {likely}" if likely else ""]
-    parts.append(f"named {stack['named']}" if "named" in stack else "")
-    parts.append(str(from_record(stack["remark"])) if "remark" in stack else "unused" * (stack["view"] == "other"))
-    return "; ".join(part for part in parts if part)
+    unused = {"undecided": "undecided", "other": "unused"}.get(stack["view"], "")
+    return f"named {stack['named']}" if "named" in stack else unused
 
 
 def _told(result: Any) -> Iterator[str]:
@@ -193,9 +187,6 @@ def _told(result: Any) -> Iterator[str]:
     yield f"Patients: {', '.join(f'{len(found)} {section}' for section, found in patients.items())}."
     if channels := datalist["planewise"].get("channels"):
         yield f"Channels of a case: {', '.join(channels)}."
-    if result.by_grid:
-        told = some_of([f"{file} to exam {exam}" for file, exam in result.by_grid.items()])
-        yield f"Masks matched by their grid alone, because no exam has their name: {told}."
     yield f"Sections: {result.division}."
     yield from _class_counts(datalist)
     for warning in result.warnings:

@@ -15,7 +15,7 @@ from planewise.commands.terminal import begin, print_table, progress_bar, refusa
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
 from planewise.findings import said
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.words import as_sentence, count_of
+from planewise.words import count_of
 
 if TYPE_CHECKING:
     from planewise.own_exams.archive import ExamWork, MadePage
@@ -47,8 +47,6 @@ Weights = Annotated[
         "Default: the weights that ship."
     ),
 ]
-#: The terminal shows at most this many of the bundle's remarks on exams.
-_MOST_REMARKS = 10
 #: What the commands say last.
 _LOOK = f"Look at the pictures before you trust a number. {RESEARCH_ONLY}"
 
@@ -165,15 +163,10 @@ def _segment_datalist(datalist: Path, output: Path, weights: Path | None, min_ob
 
         with progress_bar("segmenting") as progress:
             done = segment_datalist(datalist, output, weights=weights, min_obliquity=min_obliquity, progress=progress)
-    for found in done.findings[:_MOST_REMARKS]:
-        say(console, as_sentence(str(found)))
-    if len(done.findings) > _MOST_REMARKS:
-        say(console, f"... and {count_of(len(done.findings) - _MOST_REMARKS, 'remark')} more.")
     without = [(exam, said(why)) for exam, why in done.left_out.items()]
     print_table(console, "exams without a mask", without, ["exam"], texts=["why"])
-    earlier = f", {done.kept} of them by an earlier run" if done.kept else ""
     for line in (
-        f"{count_of(done.images, 'image')} segmented{earlier}. {count_of(done.exams, 'exam')} with masks, "
+        f"{count_of(done.images, 'image')} segmented. {count_of(done.exams, 'exam')} with masks, "
         f"{len(done.left_out)} without.",
         done.note,
         f"Look at the pictures in {done.masks} before you train on them.",

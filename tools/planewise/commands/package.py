@@ -17,9 +17,6 @@ def package(
         Path | None, typer.Option(help="A run's folder, or a checkpoint. Default: the bundle's own models/model.pt.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME/ and NAME.zip.")] = Path("dist"),
-    scores: Annotated[
-        Path | None, typer.Option(help="JSON file of scores, instead of the run's own metrics.json.")
-    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Description of the training and test data, instead of the run's own.")
     ] = None,
@@ -30,6 +27,7 @@ def package(
             help="Move files over 25 MB out of the bundle, for upload to this folder on the web; large_files.yml lists them.",
         ),
     ] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="Also write DIST/hub/NAME/ for the Hugging Face Hub.")] = False,
 ) -> None:
     """Write DIST/NAME/ and DIST/NAME.zip: configs, code, weights, licence, model card and SHA-256 sums.
 
@@ -49,11 +47,14 @@ def package(
             bundle,
             weights,
             output,
-            scores=scores,
             data=data,
             zoo_url=zoo,
             say=lambda line: say(console, line),
         )
+        if hub:
+            from planewise.workshop.packaging.hub import write_hub_folder
+
+            say(console, f"Upload with huggingface_hub.upload_folder: {write_hub_folder(done.folder)}")
     size = done.zip.stat().st_size / 1e6
     console.print(f"Wrote {literal(str(done.folder))} and {literal(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)
     if done.large:

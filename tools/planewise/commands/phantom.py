@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +26,6 @@ Layout = Enum("Layout", {layout: layout for layouts in LAYOUTS_OF.values() for l
 Size = Enum("Size", {"demo": "demo", "paper": "paper"}, type=str)
 #: Settings of the files, which `--set` takes next to those of a population, and their meaning.
 _OF_FILES = {
-    "extra_views": "dsbcc: share of exams with 3ch and right ventricular series, some of them misnamed",
     "patient_name": "DICOM: name in every header, e.g. Doe^Jane, to test that no output repeats it",
     "birth_date": "DICOM: birth date in every header, YYYYMMDD",
 }
@@ -88,7 +86,7 @@ def phantom(
         population = population.with_text([text for text in texts if text.partition("=")[0] not in of_files])
         if out is None:
             raise InputError("no folder to write to; name one, e.g. work/phantoms")
-        recipe = Recipe(name, seed, population, **of_files | _share(of_files))
+        recipe = Recipe(name, seed, population, **of_files)
         start, written = time.monotonic(), 0
         with progress_bar(f"phantom exams ({name})") as shown:
             for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or own_cores()), 1):
@@ -96,14 +94,3 @@ def phantom(
                 shown(done, exams)
         kept = f", {exams - written} were complete already" if written < exams else ""
         typer.echo(f"{out}: {written} phantom exams written in {time.monotonic() - start:.0f} s{kept}")
-
-
-def _share(of_files: dict[str, str]) -> dict[str, float]:
-    """The share of exams with extra views as a number, if it is set."""
-    if "extra_views" not in of_files:
-        return {}
-    text = of_files["extra_views"]
-    with suppress(ValueError):
-        if 0 <= float(text) <= 1:
-            return {"extra_views": float(text)}
-    raise InputError(f"extra_views must be a share from 0 to 1, got {text}; as in --set extra_views=0.5")

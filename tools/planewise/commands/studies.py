@@ -33,6 +33,10 @@ def compare(
         str | None,
         typer.Option(help="Names, such as multitask,simclr; or the word all. Default: three that suit the images."),
     ] = None,
+    starts: Annotated[
+        str | None,
+        typer.Option(help="What to compare: scratch, ours (weights that ship), pretexts, and NAME=PATH (any weights)."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:
     """Compare pretexts on your own images and labels: does pretraining help, and which pretext helps most?
@@ -44,6 +48,9 @@ def compare(
     same: a patient in both is kept out of the pretexts' training section if its labelled exam is for validation or test. The
     result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each pretext. You can stop
     it with Ctrl-C; the same command resumes it. It needs a clone of planewise (tools/docs/studies.md).
+
+    With --starts, weights from files are compared, too: --starts scratch,simclr,ours,zoo=/data/zoo_bundle. The page names
+    what each start was trained on, and warns if it may have seen the test patients.
 
     The task: segmentation of the short axis for hearts and of the structures in masks for whole volumes, classification of
     injuries for knees, grading for photographs of retinas.
@@ -66,11 +73,17 @@ def compare(
         begin(f"Reading {unlabelled} and {labelled}")
         # imported late, so that --help does not wait for MONAI
         from planewise.engines import keep_quiet
+        from planewise.workshop.study.starts import warnings_of
 
         keep_quiet()
         sys.path.insert(0, str(root))
         studies = importlib.import_module("tools.studies.compare")
         names = None if pretexts is None else [name.strip() for name in pretexts.split(",")]
+        given = None if starts is None else studies.starts_in(starts)
+        if given is not None:
+            if names is not None:
+                raise InputError("--starts names the pretexts, too; leave out --pretexts")
+            names = [name for name, weights in given.items() if not (weights or name in studies.WORDS)]
         studies.refuse_early((unlabelled, labelled), anatomy, names)
         claim_folder(out)
         with progress_bar("reading headers of unlabelled images") as progress:
@@ -81,8 +94,10 @@ def compare(
             )
         studies.keep_apart(images, exams, out)
         file = out / "study.yaml"
-        study = studies.study_of(images, exams, out, names, studies.device())
+        study = studies.study_of(images, exams, out, names, studies.device(), given)
         study = studies.write(study, file)
+        for warning in warnings_of(study["methods"], exams):
+            typer.echo(f"Warning: {warning}.")
         trainings = studies.trainings(study)
         typer.echo(f"Task: {studies.task_of(study)}. If the images show something else, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
@@ -114,7 +129,7 @@ def report(
 ) -> None:
     """Write a study's results as one HTML file with embedded pictures, and as three CSV files next to it.
 
-    The page shows scores, learning curves, pictures and the versions of the steps that ran. runs.csv has the scores of each
+    The page shows scores, pictures and the versions of the steps that ran. runs.csv has the scores of each
     fine-tuning, scores.csv those of each test case, and differences.csv the differences from training from scratch; if the
     page is not called index.html, their names begin with its name.
 

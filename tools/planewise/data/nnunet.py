@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,20 +47,17 @@ def export_nnunet(
 ) -> NnunetDataset:
     """Write the volumes that have a mask in the format of nnU-Net (version 2).
 
-    ``imagesTr/CASE_0000.nii.gz`` (one file for each channel) and ``labelsTr/CASE.nii.gz`` contain the training and the
-    validation sections; ``imagesTs`` and ``labelsTs`` contain the test section. The name of a case consists of its
-    exam's hash and its phase.
+    ``imagesTr`` and ``labelsTr`` contain the training and the validation sections, ``imagesTs`` and ``labelsTs`` the test
+    section. The name of a case consists of its exam's hash and its phase.
 
     Args:
         datalist: datalist of stacks or whole volumes.
         output: new folder, with a name that nnU-Net accepts, such as ``nnUNet_raw/Dataset101_Heart``.
-        structures: names of the mask values 1, 2, ... If empty, short-axis structures get their usual names, and other
-            structures get numbers.
+        structures: names of the mask values 1, 2, ... If empty, short-axis structures get their usual names, others numbers.
         progress: called with (volumes done, total number of volumes).
 
     Raises:
-        InputError: nnU-Net does not accept the folder's name, the folder is not empty, there are no masks, no volume can
-            be read, or the mask values are not consecutive.
+        InputError: nnU-Net does not accept the folder's name or the mask values, or there are no masks or images.
     """
     datalist, output = Path(datalist).expanduser().resolve(), Path(output).expanduser().resolve()
     if not _FOLDER.fullmatch(output.name):
@@ -78,21 +73,6 @@ def export_nnunet(
         )
     header = read_datalist(datalist).get("planewise") or {}
     names = structures or (tuple(HEART_STRUCTURES["sax"].values()) if header.get("stack") == "sax" else ())
-    try:
-        return _export(output, items, header, names, progress)
-    except BaseException:
-        shutil.rmtree(output, ignore_errors=True)  # so that the same command works after the cause is gone
-        raise
-
-
-def _export(
-    output: Path,
-    items: Sequence[tuple[str, dict[str, Any]]],
-    header: Mapping[str, Any],
-    names: tuple[str, ...],
-    progress: Callable[[int, int], None] | None,
-) -> NnunetDataset:
-    """Write the volumes with their sections, and their description."""
     load = LoadVolumed(keys=("image", "label"))
     cases: dict[str, list[str]] = {section: [] for section in SECTIONS}
     left_out: dict[str, Finding] = {}
@@ -135,11 +115,7 @@ def _volumes(datalist: Path, section: str) -> list[dict[str, Any]]:
     items = load_datalist(datalist, section)
     if not any("label" in item for item in items):
         return []
-    volumes = [item for item in gather_stacks(labelled(items, {})) if "label" in item]
-    name, count = Counter(map(slice_name, volumes)).most_common(1)[0]
-    if count > 1:
-        raise InputError(f"{count} volumes of the datalist share the name {name}; index the folder again")
-    return volumes
+    return [item for item in gather_stacks(labelled(items, {})) if "label" in item]
 
 
 def _channels(header: Mapping[str, Any], count: int) -> list[str]:

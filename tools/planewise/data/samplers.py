@@ -103,10 +103,8 @@ class EpochSampler(Sampler):
 
 
 class OrderedSampler(Sampler[int]):
-    """Indices of all items in order, each once. Several processes divide them (`own_positions`).
-
-    MONAI's `DistributedSampler` does the same, but raises an error if there are fewer items than processes.
-    """
+    """Indices of all items in order, each once. Several processes divide them (`own_positions`); MONAI's `DistributedSampler`
+    raises an error if there are fewer items than processes."""
 
     def __init__(self, dataset: Sized) -> None:
         self._items = len(dataset)
@@ -149,9 +147,8 @@ class PairSampler(EpochSampler):
     """Batches of pairs of different slices from one stack at one phase. This is a batch sampler: pass it to a
     DataLoader as ``batch_sampler``. A batch of B pairs is 2B indices, and the two indices of a pair are neighbours.
 
-    The first slice is drawn from the exam, and the second from the other slices of the same stack, so each of the two
-    is equally likely to be nearer to the start of the stack. A slice is in no pair if its stack has no other slice at its
-    phase.
+    The first slice is drawn from the exam, and the second from the other slices of the same stack, if there are any, so each
+    of the two is equally likely to be nearer to the start of the stack.
 
     Args:
         dataset: the slices.

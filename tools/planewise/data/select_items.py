@@ -40,13 +40,9 @@ def select_subjects(
 ) -> list[dict[str, Any]]:
     """The items of a random selection of exams.
 
-    The seed alone determines an order of the exams, and the first ``num_subjects`` are taken (None takes all). With the same
-    seed, a larger selection contains every smaller one, and pretrained and scratch runs see the same exams.
-
-    Args:
-        items: items of a datalist's section.
-        num_subjects, seed: see above.
-        having: keys of labels; exams that have none of these keys are excluded from the draw, unless it is empty.
+    The seed alone determines an order of the exams, and the first ``num_subjects`` are taken (None takes all), so a larger
+    selection with the same seed contains every smaller one. Exams with none of the keys ``having`` (unless it is empty) are
+    excluded from the draw.
 
     Raises:
         InputError: more exams are requested than there are.
@@ -116,12 +112,8 @@ def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] 
     """Select from each slice the phases nearest to the given points of the cardiac cycle; keep the items' order.
 
     Args:
-        items: items of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole, or a name
-            (`cycle_fraction`).
-        points: fractions of the cycle, at least one; end-systole is at about 0.4. None takes all phases.
-
-    Returns:
-        For each slice, one item for each point; fewer if one phase is the nearest to several points.
+        items: items of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole, or a name (`cycle_fraction`).
+        points: fractions of the cycle; end-systole is at about 0.4. None takes all phases.
     """
     if points is None:
         return list(items)
@@ -206,14 +198,12 @@ def checked_masks(
 
     Args:
         items: items of a datalist's section.
-        structures: maps the label values to the names of all structures that a mask must contain. Callers treat other
-            structures as background, or refuse them.
+        structures: maps the label values to the names of all structures that a mask must contain.
         only: whether to refuse masks that have other values, as far as the datalist records them (``unknown_labels``).
 
     Raises:
         InputError: there are items, but none has a mask; a mask was predicted by a network; the ``label_map`` of a data set
-            lacks a structure, so that the network would learn the structure's pixels as background; or masks have other
-            values (the message names all these masks).
+            lacks a structure, so that its pixels would be learned as background; or masks have other values.
     """
     found = [item for item in items if "label" in item]
     if items and not found:
@@ -328,13 +318,8 @@ def with_hearts(
 ) -> list[dict[str, Any]]:
     """The items that can be cropped to the heart: they have a mask, and all masks of their exams are plausible.
 
-    Args:
-        items: items of a datalist, slices or whole volumes; ``label`` is the path of a mask.
-        images: ``"full"`` needs no masks and returns all items; ``"segmented"`` needs masks.
-        labels: label values of the heart in the masks, after ``label_map``.
-
-    Raises:
-        InputError: there are items, but none can be used; or ``images`` has another value.
+    ``images`` is ``"segmented"``, or ``"full"``, which returns all items; ``labels`` are the heart's values in the masks,
+    after ``label_map``. If there are items, but none can be used, an `InputError` is raised.
     """
     if images not in IMAGES:
         raise InputError(f"images must be full or segmented, got {images!r}")

@@ -34,6 +34,7 @@ from planewise.files.masks import labels_of
 from planewise.files.text import read_json
 from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.moved_alone import moved_alone
+from planewise.words import some_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,39 +56,21 @@ class Kind(NamedTuple):
     noun: str
     shape: str
     """The shape after preprocessing, for messages."""
-    loader: str
-    """The transform with which the preprocessing must begin, for messages."""
-    row_of: Callable[[np.ndarray], np.ndarray | None]
-    """The row to store for an image-like array; None for an array that is not image-like."""
+    fits: Callable[[np.ndarray], bool]
+    """Whether an array is image-like, so that it is a row to store (of a slice, without its last axis)."""
     items_per_worker: int
     """Minimum number of items per extra process: a volume costs as much as a hundred slices, a photograph as ten."""
 
 
-SLICE = Kind(
-    "slice", "(channels, i, j, 1)", "LoadSliced",
-    lambda array: array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else None, 16,
-)  # fmt: skip
-VOLUME = Kind(
-    "volume", "(channels, i, j, k)", "LoadVolumed",
-    lambda array: array if array.ndim == 4 and min(array.shape[1:]) > 1 else None, 2,
-)  # fmt: skip
-PHOTOGRAPH = Kind(
-    "photograph", "(channels, i, j)", "LoadPhotographd", lambda array: array if array.ndim == 3 else None, 4
-)
+SLICE = Kind("slice", "(channels, i, j, 1)", lambda array: array.ndim == 4 and array.shape[3] == 1, 16)
+VOLUME = Kind("volume", "(channels, i, j, k)", lambda array: array.ndim == 4 and min(array.shape[1:]) > 1, 2)
+PHOTOGRAPH = Kind("photograph", "(channels, i, j)", lambda array: array.ndim == 3, 4)
 
 
 def default_cache_dir() -> Path:
     """``$PLANEWISE_CACHE``, or ``planewise`` in the user's cache folder. The folder may be deleted at any time."""
     named = os.environ.get("PLANEWISE_CACHE")
-    if named:
-        return Path(named)
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError as error:  # neither HOME nor the system's list of users names a folder
-        raise InputError(
-            "there is no home folder for preprocessed slices; name a folder with --cache_dir or PLANEWISE_CACHE"
-        ) from error
-    return Path(base) / "planewise"
+    return Path(named or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "planewise")
 
 
 class SliceCache:
@@ -100,7 +83,7 @@ class SliceCache:
     Items that the transform refuses are left out; the log gives their number and the reasons.
 
     Args:
-        items: items of a datalist, one for each row.
+        items: items of a datalist, one for each row; ``kept`` are the rows that are not left out.
         transform: MONAI transforms from an item to tensors.
         cache_dir: folder that contains all caches.
         label_keys: keys of masks.
@@ -108,12 +91,9 @@ class SliceCache:
         progress: show a progress bar.
         kind: what the rows are.
 
-    Attributes:
-        kept: the rows that are not left out.
-
     Raises:
-        InputError: the transform is random or moves images but not their masks, every item was refused, the disk is full
-            (with the required size), or the folder is not writable.
+        InputError: the transform is random or moves images but not their masks, every item was refused, or the folder is not
+            writable.
     """
 
     def __init__(
@@ -140,7 +120,13 @@ class SliceCache:
         depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
-        with _locked(self.folder):
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            # released when the process ends, for any reason
+            lock = FileLock(self.folder.with_suffix(".lock")).acquire()
+        except OSError as error:
+            raise unwritable(self.folder.parent, error) from error
+        with lock:
             if not (self.folder / "complete").exists():
                 self._build(depends_on)
             try:
@@ -174,11 +160,13 @@ class SliceCache:
         # refused items are tried again, because the cause may have been fixed and the log needs the reasons
         todo = np.flatnonzero(state != DONE).tolist()
         loader = DataLoader(
-            _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys, self.kind),
+            _Preprocessed(self, [self.items[index] for index in todo]),
             batch_size=None,
             num_workers=min(self.num_workers, len(todo) // self.kind.items_per_worker),
-            collate_fn=_as_it_is,
-            worker_init_fn=_leave_the_parents_objects,
+            collate_fn=as_batch,
+            # keep a forked worker from freeing its parent's objects: a process group that is freed would wait for threads
+            # that do not exist in the fork
+            worker_init_fn=lambda worker: gc.freeze(),
             # without its own generator, building a cache would change the network's initial weights
             generator=torch.Generator(),
         )
@@ -253,10 +241,8 @@ def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
 class _Preprocessed(Dataset):
     """For each item, the arrays to store, or the reason why the item is refused."""
 
-    def __init__(
-        self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], kind: Kind
-    ) -> None:
-        self.items, self.transform, self.label_keys, self.kind = items, transform, label_keys, kind
+    def __init__(self, cache: SliceCache, items: Sequence[dict[str, Any]]) -> None:
+        self.items, self.transform, self.label_keys, self.kind = items, cache.transform, cache.label_keys, cache.kind
 
     def __len__(self) -> int:
         return len(self.items)
@@ -280,16 +266,13 @@ class _Preprocessed(Dataset):
             if not isinstance(value, torch.Tensor):
                 continue
             array = np.asarray(value)
-            row = self.kind.row_of(array)
-            if row is not None:
-                try:
-                    stored[name] = labels_of(row) if name in self.label_keys else row.astype(np.float16)
-                except InputError as error:
-                    raise InputError(f"exam {exam}, mask: {error}") from None
+            if self.kind.fits(array):
+                row = array[..., 0] if self.kind is SLICE else array
+                stored[name] = labels_of(row) if name in self.label_keys else row.astype(np.float16)
             elif array.ndim > 3 or name in ("image", *self.label_keys):
                 raise InputError(
                     f"exam {exam}: {name} has shape {array.shape} after preprocessing; it must be a {self.kind.noun} "
-                    f"{self.kind.shape}; begin the preprocessing with {self.kind.loader}"
+                    f"{self.kind.shape}"
                 )
             else:
                 stored[name] = array
@@ -297,35 +280,17 @@ class _Preprocessed(Dataset):
         return stored
 
 
-def _as_it_is(item: Any) -> Any:
-    return item
+def as_batch(batch: Any) -> Any:
+    """Return the batch unchanged: a collate function for datasets that return whole batches, which MONAI's would refuse."""
+    return batch
 
 
-def _leave_the_parents_objects(worker: int) -> None:
-    """Keep a forked worker from freeing its parent's objects: a process group that is freed would wait for threads that do
-    not exist in the fork."""
-    gc.freeze()
-
-
-def in_a_line(refused: Sequence[tuple[str, str]], shown: int = 5) -> str:
+def in_a_line(refused: Sequence[tuple[str, str]]) -> str:
     """The most frequent reasons with their counts and their first exam, in one line, from the exam of each item that is left
     out and the reason, which usually begins with the exam's name."""
     reasons = [(text.removeprefix(f"exam {exam}").lstrip(":, "), exam) for exam, text in refused]
     counts, first = Counter(reason for reason, _ in reasons), dict(reversed(reasons))
-    said = [f"{reason} ({count}, such as exam {first[reason]})" for reason, count in counts.most_common(shown)]
-    return "; ".join(said) + (f"; and {len(counts) - shown} more" if len(counts) > shown else "")
-
-
-def _locked(folder: Path) -> Any:
-    """A context in which only one process uses a cache. The lock is released when the process ends, for any reason."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder.with_suffix(".lock")).acquire()
-    except OSError as error:
-        raise InputError(
-            f"preprocessed slices cannot be stored in {folder.parent} ({error.strerror}); name a writable folder with "
-            "--cache_dir or PLANEWISE_CACHE"
-        ) from error
+    return some_of([f"{reason} ({count}, such as exam {first[reason]})" for reason, count in counts.most_common()])
 
 
 def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict[str, Any]:
@@ -369,7 +334,7 @@ def describe(value: Any) -> Any:
     if isinstance(value, partial):
         return [describe(part) for part in (value.func, value.args, value.keywords)]
     if inspect.isroutine(value) or inspect.isclass(value):
-        return f"{value.__module__}.{value.__qualname__} {_source(value)}"
+        return f"{value.__module__}.{value.__qualname__} {_code_of(value)}"
     if not hasattr(value, "__dict__") or isinstance(value, enum.Enum):
         return repr(value)  # numbers, texts, types and devices
     # a subclass from elsewhere uses the code of its bases; `R` is the state of MONAI's random numbers
@@ -377,18 +342,14 @@ def describe(value: Any) -> Any:
     return {"class": [describe(base) for base in type(value).__mro__[:-1]]} | describe(settings)
 
 
-def _source(value: Any) -> str:
-    """The source of a user's own class or function, such as a config's lambda; empty if it belongs to a library or to this
+def _code_of(value: Any) -> str:
+    """The code of a user's own class or function, such as a config's lambda; empty if it belongs to a library or to this
     package, whose versions and code are in the fingerprint, too."""
     # the package's folder has its name, which differs in a packaged bundle
     known = {*_PACKAGES.values(), *sys.stdlib_module_names, Path(__file__).parents[1].name}
     if str(value.__module__).partition(".")[0] in known:
         return ""
-    try:
-        return inspect.getsource(value)
-    except (OSError, TypeError):
-        # only the compiled form exists, for example of code in a config
-        return _compiled(getattr(value, "__code__", None))
+    return inspect.getsource(value) if inspect.isclass(value) else _compiled(getattr(value, "__code__", None))
 
 
 def _compiled(code: Any) -> str:

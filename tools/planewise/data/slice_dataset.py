@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from planewise.data.datalist import expand_volumes
 from planewise.data.samplers import OrderedSampler
-from planewise.data.slice_cache import SLICE, SliceCache, default_cache_dir, in_a_line
+from planewise.data.slice_cache import SLICE, SliceCache, as_batch, default_cache_dir, in_a_line
 from planewise.data.to_device import DeviceArrays, to_device
 from planewise.errors import InputError, refusal
 
@@ -120,11 +120,6 @@ def _make_targets(
             "contain these targets); train on a datalist from `planewise index`"
         )
     return list(made), found
-
-
-def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the batch unchanged: a collate function for datasets that return whole batches, which MONAI's would refuse."""
-    return batch
 
 
 class BatchLoader(DataLoader):

@@ -50,6 +50,9 @@ class StackDataset(Dataset):
             channels.
     """
 
+    #: Number of stacks per exam, which are concatenated along the slices of ``image``.
+    phases = 1
+
     def __init__(
         self,
         data: Sequence[dict[str, Any]],
@@ -77,10 +80,11 @@ class StackDataset(Dataset):
                 )
             logger.warning("%s and are left out", what)
         self.items = [{"exam": exam, **dict(zip(self.tasks, labels[exam], strict=True))} for exam in labelled]
-        self._rows = []
+        #: the indices of the slices of each exam's stacks
+        self._rows: list[list[list[int]]] = []
         for exam in labelled:
             rows = sorted(stacks[exam], key=lambda row: self.slices.items[row].get("slice", row))
-            self._rows.append([rows[rank] for rank in evenly_spaced(len(rows), max_slices)])
+            self._rows.append([[rows[rank] for rank in evenly_spaced(len(rows), max_slices)]])
         #: ``(exams, tasks)``, NaN where unknown; on the CPU
         self.labels = torch.tensor([labels[exam] for exam in labelled]).reshape(len(labelled), len(self.tasks))
 
@@ -97,26 +101,17 @@ class StackDataset(Dataset):
         return len(self.items)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        batch = padded_stacks(self.slices, [self._rows[index] for index in indices])
+        stacks = [stack for index in indices for stack in self._rows[index]]
+        found, counts = self.slices.__getitems__([row for stack in stacks for row in stack]), [*map(len, stacks)]
+        batch = {}
+        for name in ("image", "image_padding"):
+            padded = pad_sequence(list(found[name][:, 0].split(counts)), batch_first=True)
+            batch[name] = rearrange(padded, "(b phase) s ... -> b (phase s) ...", phase=self.phases)
+        # all stacks of an exam have the same slices
+        mask = torch.arange(max(counts)) < torch.tensor(counts[:: self.phases])[:, None]
         index = torch.as_tensor(indices, dtype=torch.long)
-        label, index = (to_device(values, batch["image"].device) for values in (self.labels[index], index))
-        return batch | {"label": label, "index": index}
-
-
-def padded_stacks(slices: SliceDataset, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-    """The slices of stacks, ``image`` and ``image_padding`` ``(stacks, S, ...)``, padded with zeros, and ``mask``
-    ``(stacks, S)``, true for real slices.
-
-    Args:
-        slices: the slices, of one channel.
-        rows: the indices of each stack's slices.
-    """
-    found = slices.__getitems__([row for stack in rows for row in stack])
-    counts = [len(stack) for stack in rows]
-    names = ("image", "image_padding")
-    batch = {name: pad_sequence(list(found[name][:, 0].split(counts)), batch_first=True) for name in names}
-    mask = torch.tensor([[rank < count for rank in range(max(counts))] for count in counts])
-    return batch | {"mask": to_device(mask, found["image"].device)}
+        more = {"mask": mask, "label": self.labels[index], "index": index}
+        return batch | {name: to_device(values, found["image"].device) for name, values in more.items()}
 
 
 def slices_between(count: int, first: float, last: float) -> list[int]:
@@ -129,17 +124,11 @@ def slices_between(count: int, first: float, last: float) -> list[int]:
     return chosen or [min(range(count), key=lambda rank: abs(middles[rank] - (first + last) / 2))]
 
 
-class TwoPhaseDataset(Dataset):
+class TwoPhaseDataset(StackDataset):
     """One sample per exam: its preprocessed slices at end-diastole and end-systole, and its class.
 
-    A batch is a dictionary of tensors:
-
-    - ``image``: the slices at end-diastole, followed by those at end-systole, ``(B, 2 S, i, j)``, float32; shorter exams
-      are padded to S slices with zeros;
-    - ``mask``: true for real slices, ``(B, S)``, bool;
-    - ``image_padding``: ``(B, 2 S)``;
-    - ``label``: the class, ``(B,)``, int64; `UNKNOWN` for an exam without a class;
-    - ``index``: index into `items`, ``(B,)``.
+    A batch is that of a `StackDataset`, but ``image`` ``(B, 2 S, i, j)`` and ``image_padding`` ``(B, 2 S)`` have the slices
+    at end-diastole, then those at end-systole; ``label`` ``(B,)``, int64, is the class, or `UNKNOWN`.
 
     An exam is left out, and counted in the log, if it has no class, lacks one of the phases, or has different numbers of
     slices at the two phases.
@@ -152,12 +141,14 @@ class TwoPhaseDataset(Dataset):
         slices: the two heights between which slices are used, as shares of the stack's height (`slices_between`).
         labelled: False keeps exams without a class.
         required: whether it is an error if no exam is left.
-        num_exams: maximum number of exams; None takes all.
+        num_exams: maximum number of usable exams; None takes all.
         options: ``cache_dir``, ``device``, ``num_workers`` and ``progress`` of `SliceDataset`.
 
     Raises:
         InputError: an exam's class is not one of ``classes``, or no exam is left and ``required`` is true.
     """
+
+    phases = 2
 
     def __init__(
         self,
@@ -180,31 +171,35 @@ class TwoPhaseDataset(Dataset):
             raise InputError(
                 f"slices must be two increasing shares of the stack's height, such as [0, 1] for all, got {[first, last]}"
             )
-        exams, problems = self._pairs(class_key, labelled)
-        pairs: dict[str, dict[str, Any]] = {}
-        wanted = []
-        for exam, pair in list(exams.items())[:num_exams]:
-            cut = {phase: expand_volumes([pair[phase]]) for phase in PHASES}
-            count = len(cut["ED"])
-            if len(cut["ES"]) != count:
+        by_exam: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        for item in data:
+            exam, phase = exam_of(item), str(item.get("phase", "")).upper()
+            by_exam[exam].setdefault(phase, {**item, "exam": exam, "phase": phase})
+        problems: Counter[str] = Counter()
+        ranks: dict[str, list[int]] = {}
+        wanted: list[dict[str, Any]] = []
+        for exam, pair in by_exam.items():
+            cut = [expand_volumes([pair[phase]]) for phase in PHASES if phase in pair]
+            if len(cut) < 2:
+                problems["no volume at both ED and ES"] += 1
+            elif labelled and class_key not in pair["ED"]:
+                problems[f"no class ({class_key})"] += 1
+            elif len(cut[0]) != len(cut[1]):
                 problems["different numbers of slices at the two phases"] += 1
-                continue
-            pairs[exam] = pair
-            kept = slices_between(count, first, last)
-            wanted += [cut[phase][rank] | {"slice": rank} for phase in PHASES for rank in kept]
+            elif num_exams is None or len(ranks) < num_exams:
+                ranks[exam] = slices_between(len(cut[0]), first, last)
+                wanted += [slices[rank] | {"slice": rank} for slices in cut for rank in ranks[exam]]
         self.slices = SliceDataset(wanted, transform, label_keys=(), **options)
-        rows: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: {phase: {} for phase in PHASES})
-        for row, item in enumerate(self.slices.items):
-            rows[item["exam"]][item["phase"]][item["slice"]] = row
+        rows = {(item["exam"], item["phase"], item["slice"]): row for row, item in enumerate(self.slices.items)}
         self.items: list[dict[str, Any]] = []
         self._rows: list[list[list[int]]] = []
-        for exam, pair in pairs.items():
-            both = sorted(rows[exam]["ED"].keys() & rows[exam]["ES"].keys())
+        for exam, kept in ranks.items():
+            both = [rank for rank in kept if all((exam, phase, rank) in rows for phase in PHASES)]
             if not both:
                 problems["no slice is usable at both phases"] += 1
                 continue
-            self._rows.append([[rows[exam][phase][rank] for rank in both] for phase in PHASES])
-            own = {key: pair["ED"][key] for key in ("patient", class_key) if key in pair["ED"]}
+            self._rows.append([[rows[exam, phase, rank] for rank in both] for phase in PHASES])
+            own = {key: value for key, value in by_exam[exam]["ED"].items() if key in ("patient", class_key)}
             self.items.append({"exam": exam, **own, "slices": both})
         if problems:
             told = "; ".join(f"{reason} ({count})" for reason, count in problems.items())
@@ -217,22 +212,6 @@ class TwoPhaseDataset(Dataset):
         #: ``(exams,)``, on the CPU
         self.labels = torch.tensor([self._label(item, class_key) for item in self.items], dtype=torch.long)
 
-    def _pairs(self, class_key: str, labelled: bool) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
-        """Map each exam to its items by phase, and count the exams that are left out for each reason."""
-        by_exam: dict[str, dict[str, Any]] = defaultdict(dict)
-        for item in self.data:
-            by_exam[exam_of(item)].setdefault(str(item.get("phase", "")).upper(), item)
-        exams: dict[str, dict[str, Any]] = {}
-        problems: Counter[str] = Counter()
-        for exam, found in by_exam.items():
-            if absent := [phase for phase in PHASES if phase not in found]:
-                problems[f"no volume at {' and '.join(absent)}"] += 1
-            elif labelled and class_key not in found["ED"]:
-                problems[f"no class ({class_key})"] += 1
-            else:
-                exams[exam] = {phase: {**found[phase], "exam": exam, "phase": phase} for phase in PHASES}
-        return exams, problems
-
     def _label(self, item: dict[str, Any], class_key: str) -> int:
         if class_key not in item:
             return UNKNOWN
@@ -241,14 +220,3 @@ class TwoPhaseDataset(Dataset):
                 f"exam {item['exam']}: {class_key} is {name!r}; it must be one of {', '.join(self.classes)} (--classes)"
             )
         return self.classes.index(name)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        found = padded_stacks(self.slices, [phase for index in indices for phase in self._rows[index]])
-        mask = found.pop("mask")[::2]  # both phases have the same slices
-        batch = {name: rearrange(rows, "(b phase) s ... -> b (phase s) ...", phase=2) for name, rows in found.items()}
-        index = torch.as_tensor(indices, dtype=torch.long)
-        label, index = (to_device(values, mask.device) for values in (self.labels[index], index))
-        return batch | {"mask": mask, "label": label, "index": index}

@@ -44,7 +44,14 @@ class DeviceArrays:
     def __init__(self, arrays: Mapping[str, Tensor], device: str | torch.device | None = None) -> None:
         wanted = torch.device(device or "cpu")
         self.device = wanted if wanted.type == "cuda" else torch.device("cpu")
-        self.resident = self.device.type == "cpu" or _fit(arrays, self.device)
+        self.resident = True
+        if self.device.type == "cuda":
+            size = sum(array.numel() * array.element_size() for array in arrays.values()) / 2**30
+            free = torch.cuda.mem_get_info(self.device)[0] / 2**30
+            self.resident = size <= SHARE * free
+            where = "kept on" if self.resident else "read from the disk when needed, because they are too large for"
+            said = "preprocessed images (%.2f GiB, and %.2f GiB are free) are %s %s"
+            logger.info(said, size, free, where, self.device)
         moved = self.resident and self.device.type != "cpu"
         self._arrays = {name: array.to(self.device) if moved else array for name, array in arrays.items()}
 
@@ -64,13 +71,3 @@ class DeviceArrays:
             return array.index_select(0, index)
         pinned = torch.empty((len(index), *array.shape[1:]), dtype=array.dtype, pin_memory=True)
         return torch.index_select(array, 0, index, out=pinned).to(self.device, non_blocking=True)
-
-
-def _fit(arrays: Mapping[str, Tensor], device: torch.device) -> bool:
-    """Whether the arrays fit on a CUDA device; the answer is also logged."""
-    size = sum(array.numel() * array.element_size() for array in arrays.values()) / 2**30
-    free = torch.cuda.mem_get_info(device)[0] / 2**30
-    fit = size <= SHARE * free
-    where = f"kept on {device}" if fit else f"read from the disk when needed, because they are too large for {device}"
-    logger.info("preprocessed images (%.2f GiB, and %.2f GiB are free) are %s", size, free, where)
-    return fit

@@ -5,14 +5,12 @@ from planewise.engines.batch_engines import (
     BatchEvaluator,
     BatchTrainer,
     ForestTrainer,
-    PreparePhasesBatch,
     PrepareSliceBatch,
     PrepareStackBatch,
 )
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.handlers import (
     EarlyStopHandler,
-    FiniteLossHandler,
     FrozenEpochsHandler,
     HistoryHandler,
     MomentumHandler,

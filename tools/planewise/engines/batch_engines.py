@@ -131,9 +131,8 @@ class BatchEvaluator(SupervisedEvaluator):
 
 
 class PrepareSliceBatch(PrepareBatch):
-    """Move a batch to the device, apply the batch transforms there, and split the batch into image and target.
-
-    The pretext always comes after the augmentation, because its targets must match the image that the network sees.
+    """Move a batch to the device, apply the batch transforms there, and split the batch into image and target. The pretext
+    comes after the augmentation, because its targets must match the image that the network sees.
 
     Args:
         targets: keys of the target. A single key gives a tensor as the target; a list of keys gives a dictionary.
@@ -164,12 +163,14 @@ class PrepareStackBatch(PrepareBatch):
     """Move a batch of `StackDataset` to the device, apply the random batch transforms there, and split the batch into the
     image ``(B, phases, H, W, S)``, the labels ``(B, ...)``, no positional arguments, and the keyword argument ``mask``
     ``(B, S)`` for the network. The slices of a stack are its channels in the augmentation, so they move together.
+
+    Args:
+        augmentation: random transforms (``train#augmentation``); None in validation.
+        phases: number of stacks per exam, which are concatenated in the batch's channels: 2 for a `TwoPhaseDataset`.
     """
 
-    #: Number of stacks per exam, which are concatenated in the batch's channels.
-    phases = 1
-
-    def __init__(self, augmentation: BatchTransform | None = None) -> None:
+    def __init__(self, augmentation: BatchTransform | None = None, phases: int = 1) -> None:
+        self.phases = phases
         self.augmentation = None if augmentation is None else whole_batches(augmentation)
 
     def __call__(
@@ -180,17 +181,8 @@ class PrepareStackBatch(PrepareBatch):
         return image, batch["label"], (), {"mask": batch["mask"]}
 
 
-class PreparePhasesBatch(PrepareStackBatch):
-    """The same for a batch of `TwoPhaseDataset`, whose exams have the slices of two phases."""
-
-    phases = 2
-
-
 def on_device(
-    batch: dict[str, Tensor],
-    device: str | torch.device | None,
-    non_blocking: bool,
-    *transforms: BatchTransform | None,
+    batch: dict[str, Tensor], device: str | torch.device | None, non_blocking: bool, *transforms: BatchTransform | None
 ) -> dict[str, Tensor]:
     """Move a batch to the device and apply the transforms there, one after the other."""
     pinned = non_blocking and device is not None
@@ -207,9 +199,8 @@ def on_device(
 
 @dataclass(eq=False, repr=False)
 class ForestTrainer:
-    """Fit scikit-learn's random forest to the features of a dataset, and copy the forest into a network.
-
-    There are no epochs, and there is nothing to resume: fitting takes a second, so every run starts over.
+    """Fit scikit-learn's random forest to the features of a dataset, and copy the forest into a network. Fitting takes a
+    second, so there are no epochs, and every run starts over.
 
     Args:
         dataset: items with ``image``, the features ``(F,)``, and ``label``, the index of the class.

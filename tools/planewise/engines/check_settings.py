@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from pydoc import ErrorDuringImport, locate
+from pydoc import locate
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from monai.bundle.config_item import ComponentLocator, ConfigComponent
 from torch import nn
 
 from planewise.data.datalist import read_datalist
 from planewise.engines.run_bundle import own_configs
 from planewise.engines.run_record import holds_code
-from planewise.engines.settings import NULLS, PARTS, SETTINGS
+from planewise.engines.settings import PARTS, SETTINGS
 from planewise.errors import InputError, refusal
 from planewise.files.datalists import SECTIONS
 from planewise.networks.pretrained import NO_WEIGHTS
@@ -33,7 +31,8 @@ _REFERENCE = re.compile(r"@(?:#|::)*(\w+)(?:(?:#|::)(\w+))?")
 _SECTIONS = {"train": "train", "validate": "train", "evaluate": "evaluate"}
 #: Keys of config files that are there for YAML's anchors: ``x-sizes: &sizes [16, 32]``, then ``features: *sizes``.
 _OF_ANCHORS = ("x-", ".")
-_locator = ComponentLocator(["metric"])
+#: Words of a command line below the top level, where no setting declares what a word means.
+_WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 
 
 def checked(parser: ConfigParser) -> dict[str, Any]:
@@ -56,8 +55,8 @@ def checked(parser: ConfigParser) -> dict[str, Any]:
 def unknown_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str | None]:
     """Map each name of a config that is neither known nor used by an expression to the nearest known name, or to None.
 
-    Below the top level, these are arguments that a ``_target_`` does not have, and keys of ``train``, ``validate`` and
-    ``evaluate``.
+    Below the top level, these are keys of ``train``, ``validate`` and ``evaluate``; MONAI refuses unknown arguments of a
+    ``_target_``.
     """
     spelt = {*known, *PARTS, ConfigParser.meta_key} if known else {*config}
     references = _REFERENCE.findall(str(config))
@@ -72,10 +71,6 @@ def unknown_names(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[s
         keys = {*own, *(below for name, below in references if name == section)}
         new = (config.get(section) or {}).keys() - keys if own else ()
         unknown |= {f"{section}#{key}": nearest(key, keys) for key in sorted(new)}
-    for place, entry in _components(config):
-        taken = _arguments(entry)
-        new = [key for key in entry if key not in taken and not key.startswith("_")] if taken is not None else []
-        unknown |= {f"{place}#{key}": nearest(key, taken) for key in new}
     return unknown
 
 
@@ -83,45 +78,15 @@ def _runs(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(str(entry).startswith("$") for entry in value)
 
 
-def _components(value: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The entries of a config with a ``_target_``, each with its path."""
-    if isinstance(value, Mapping) and "_target_" in value:
-        yield place, value
+def _converted(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a config, and the values below them, whose words are converted, with their places."""
     if isinstance(value, (Mapping, list)):
         for key, entry in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from _components(entry, f"{place}#{key}" if place else str(key))
-
-
-def _arguments(entry: Mapping[str, Any]) -> dict[str, inspect.Parameter] | None:
-    """The arguments of an entry's target; None if it accepts any name, or is unknown."""
-    target, found = ConfigComponent(dict(entry), locator=_locator).resolve_module_name(), {}
-    try:
-        target = locate(target) if isinstance(target, str) else target
-        while target is not None:
-            parameters = inspect.signature(target).parameters
-            found |= parameters
-            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-                return found
-            # our own engines pass further arguments to their base class
-            target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
-    except (TypeError, ValueError, ErrorDuringImport):  # a target without a readable signature, or a broken module
-        return None
-    return None
-
-
-def _converted(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The settings of a config whose words are converted, and the arguments that are true or false by default."""
-    for name, value in config.items():
-        if name in SETTINGS and isinstance(value, str) and not holds_code(value):
-            yield name, SETTINGS[name].converted(name, value)
-    for place, entry in _components(config):
-        words = {key: str(value).lower() for key, value in entry.items() if isinstance(value, str)}
-        for key in [key for key, word in words.items() if word in ("true", "false", *NULLS)]:
-            word, argument = words[key], (_arguments(entry) or {}).get(key)
-            if argument is not None and word in NULLS and argument.default is None:
-                yield f"{place}#{key}", None
-            elif argument is not None and word not in NULLS and argument.default in (None, True, False):
-                yield f"{place}#{key}", word == "true"
+            yield from _converted(entry, f"{place}#{key}" if place else str(key))
+    elif isinstance(value, str) and place in SETTINGS and not holds_code(value):
+        yield place, SETTINGS[place].converted(place, value)
+    elif isinstance(value, str) and "#" in place and value.lower() in _WORDS:
+        yield place, _WORDS[value.lower()]
 
 
 def check_plain_settings(config: Mapping[str, Any]) -> None:
@@ -135,9 +100,8 @@ def check_settings(parser: ConfigParser) -> None:
     """Refuse computed settings, and combinations of settings, that no run can use.
 
     Raises:
-        InputError: a value is invalid; the device is not available; the images do not fit the network, the puzzle or the
-            patches; the ``section`` to score is empty; no training exam of ``datalist`` has one of the ``views``, or the
-            locations that ``mapping`` needs; or ``transfer`` needs weights or images that are not given.
+        InputError: a value is invalid, the device is not available, the images do not fit the network or its pieces, or
+            the datalist or the weights lack what ``section``, ``views``, ``mapping`` or ``transfer`` need.
     """
     config = parser.get()  # `name in parser` would search for similar names if a config lacks a name
     # components, such as a schedule, would be made with the network
@@ -146,8 +110,12 @@ def check_settings(parser: ConfigParser) -> None:
     names.sort(key=lambda name: (holds_code(config[name]), name))
     values = {name: parser.get_parsed_content(name) for name in names}
     check_plain_settings(values)
-    if "MapLabelValued" not in str(config):
-        _check_classes(values.get("structures", {}))
+    labels = sorted(map(int, values.get("structures", {})))
+    if "MapLabelValued" not in str(config) and labels != list(range(1, len(labels) + 1)):
+        raise InputError(
+            f"--structures has the values {labels}, but with this bundle they must be 1, 2, 3, ..., because they are the "
+            "network's classes; rename the values of the masks with `planewise index --label-map`"
+        )
     if "image_size" in values:
         _check_sides(parser, values)
     if "device" in values:
@@ -157,15 +125,6 @@ def check_settings(parser: ConfigParser) -> None:
         _check_transfer(values)
     if {"section", "views", "mapping"} & values.keys() and Path(str(values.get("datalist"))).expanduser().is_file():
         _check_datalist(values)
-
-
-def _check_classes(structures: Mapping[int | str, str]) -> None:
-    values = sorted(map(int, structures))
-    if values != list(range(1, len(values) + 1)):
-        raise InputError(
-            f"--structures has the values {values}, but with this bundle they must be 1, 2, 3, ..., because they are the "
-            "network's classes; rename the values of the masks with `planewise index --label-map`"
-        )
 
 
 def _check_transfer(settings: Mapping[str, Any]) -> None:
@@ -178,10 +137,6 @@ def _check_transfer(settings: Mapping[str, Any]) -> None:
         raise InputError("--transfer scratch starts from random weights; leave --pretrained out, or set --transfer all")
     if of_segmentation and mode != "scratch" and not given:
         raise InputError(f"--transfer {mode} needs a pretext's weights; name them with --pretrained, or choose scratch")
-    if mode == "multitask" and not Path(str(settings.get("pretext_datalist"))).expanduser().is_file():
-        raise InputError(
-            "--transfer multitask needs the datalist of the pretext's images; name it with --pretext_datalist"
-        )
 
 
 def _check_device(device: Any) -> None:

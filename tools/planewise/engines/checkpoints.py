@@ -1,4 +1,4 @@
-"""Take checkpoints, write them in the background, and resume runs from them."""
+"""Write checkpoints, and resume runs from them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from planewise.engines.kernels import fuse
 from planewise.errors import InputError
@@ -38,13 +37,13 @@ _START_OVER = "start over with `--resume false`, or name another --output_dir to
 
 @dataclass(eq=False, repr=False)
 class CheckpointHandler:
-    """Keep every epoch's state in memory, write it in the background, and resume from it when the run is started again.
+    """Write the state of a run after its epochs, and resume from it when the run is started again.
 
     ``model.pt`` contains only the network's state dict from the epoch with the best validation metric; without validation
     data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs (`read_checkpoint`). Both files
-    are written at most once per ``interval``, and always at the end, on an error, on Ctrl-C and on SIGTERM. A run that is
-    killed loses at most one interval; if it is killed between the two files, the resumed run writes the same ``model.pt``
-    again. If weights are not finite, the run ends and neither file is written.
+    are written after an epoch, at most once per ``interval``, and at the end. A run that is interrupted loses at most one
+    interval and one epoch; if it is killed between the two files, the resumed run writes the same ``model.pt`` again. If
+    weights are not finite, the run ends and neither file is written.
 
     Attach this handler after the handlers that validate and that change the learning rate. It also fuses the optimiser's step
     on a GPU (`fuse`). With several processes, the first one writes, and all resume from its file.
@@ -60,7 +59,7 @@ class CheckpointHandler:
         best_learner: write the best epoch's learner to ``learner.ckpt``, for evaluations that need more than the network.
         interval: minimum number of seconds between two writes; 0 writes after every epoch.
 
-    Ignite's `Checkpoint` with its `DiskSaver` neither flushes a file to the disk nor writes it in the background.
+    Ignite's `Checkpoint` with its `DiskSaver` does not flush a file to the disk, and keeps no best epoch between two writes.
     """
 
     save_dir: str | Path
@@ -81,21 +80,16 @@ class CheckpointHandler:
         self.resume = parse_bool(self.resume, "resume")
         #: The epoch in ``last.ckpt``; 0 if there is no such file.
         self.written = 0
-        #: The contents of `BEST_LEARNER` and `BEST`, if this process has found a best epoch, and of `LAST`, in the order in
-        #: which they are written. Their tensors are on the CPU, complete after the event `_copied`, and never change.
-        self._latest: dict[str, Any] = {}
-        self._copied: torch.cuda.Event | None = None
+        #: The contents of `BEST_LEARNER` and `BEST`, of a best epoch that is not written yet.
+        self._unwritten: dict[str, Any] = {}
         self._best = -1.0, -1  # the best finite metric and its epoch; MONAI starts with these values
-        self._best_saved: dict[str, Any] = {}
-        self._writer = ThreadPoolExecutor(1, "checkpoints")
-        self._writing: Future[None] | None = None
         self._written_at = 0.0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep)
         engine.add_event_handler(Events.COMPLETED, self._finish)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._explain)
 
     def _parts(self) -> dict[str, Any]:
         """Everything with a state dict that a resumed run needs, by its name in ``last.ckpt``."""
@@ -119,7 +113,7 @@ class CheckpointHandler:
             raise InputError(
                 f"the processes see different checkpoints in {self.folder}; name a folder that all machines share"
             )
-        self._latest = {}
+        self._unwritten = {}
         self._written_at = time.monotonic()
 
     def _load(self, engine: Engine, saved: dict[str, Any]) -> None:
@@ -166,82 +160,57 @@ class CheckpointHandler:
                 f"the weights are not finite after epoch {engine.state.epoch}, which is not written; start again with "
                 "`--resume false` and a smaller --learning_rate, or with --amp false"
             )
-        self._copy(engine.state.epoch)
-        if self._writing is not None and self._writing.done():
-            self._wait()
-        due = time.monotonic() - self._written_at >= self.interval
-        if due and (self._writing is None or self.interval == 0):
-            self._write_latest()
+        self._note_best(engine.state.epoch)
+        if time.monotonic() - self._written_at >= self.interval:
+            self._write(engine.state.epoch)
 
-    def _copy(self, epoch: int) -> None:
-        """Copy the run's state to the CPU. Copies from a GPU are enqueued; this method does not wait for them."""
-        best_metric, best_epoch = -1.0, -1
+    def _note_best(self, epoch: int) -> None:
+        """Copy the weights of an epoch that is the best so far."""
+        best_epoch = -1
         if self.evaluator is not None:
             best = self.evaluator.state
             if not math.isfinite(best.best_metric):
                 # MONAI accepts any first value, and no later epoch could be better than NaN or infinity
                 logger.warning("the metric is %g in epoch %d, which cannot be the best", best.best_metric, epoch)
                 best.best_metric, best.best_metric_epoch = self._best
-            best_metric, best_epoch = self._best = float(best.best_metric), best.best_metric_epoch
-        copies: dict[Any, torch.Tensor] = {}
-        # a tensor that the network and the learner share is copied and written once
-        state = {name: _copied(part.state_dict(), copies) for name, part in self._parts().items()}
-        if not state.get("loss", True):
-            del state["loss"]
-        state |= {"epoch": epoch, "best_metric": best_metric, "best_metric_epoch": best_epoch}
-        if any(value.is_pinned() for value in copies.values()):
-            self._copied = torch.cuda.Event()
-            self._copied.record()
+            self._best = float(best.best_metric), best.best_metric_epoch
+            best_epoch = best.best_metric_epoch
         # the validation handler sets the evaluator's epoch; until it has run, the last epoch counts as the best
         if best_epoch in (-1, epoch):
-            learner = {BEST_LEARNER: state["learner"]} if self.best_learner and "learner" in state else {}
-            self._latest = {**learner, BEST: state["network"]}
-        self._latest = {**self._latest, LAST: state}
+            parts = {BEST_LEARNER: self.learner if self.best_learner else None, BEST: self.network}
+            self._unwritten = _copied({name: part.state_dict() for name, part in parts.items() if part is not None})
 
-    def _write_latest(self) -> None:
-        """Begin to write the last epoch's state. An error of the previous write is raised here."""
-        self._wait()
-        if self._latest and self._latest[LAST]["epoch"] != self.written:
-            self._writing = self._writer.submit(self._write, self._latest, self._copied)
-            self._written_at = time.monotonic()
-
-    def _write(self, files: dict[str, Any], copied: torch.cuda.Event | None) -> None:
-        if copied is not None:
-            copied.synchronize()
-        for name, content in files.items():
-            if content is not self._best_saved.get(name):
-                _save(content, self.folder / name)
-        self._best_saved = {name: content for name, content in files.items() if name != LAST}
-        self.written = files[LAST]["epoch"]
-
-    def _wait(self) -> None:
-        """Wait until the current write is complete; an `InputError` if the files cannot be written."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+    def _write(self, epoch: int) -> None:
+        """Write the files of the current state, which is that after an epoch."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        if not state.get("loss", True):
+            del state["loss"]
+        state |= {"epoch": epoch, "best_metric": self._best[0], "best_metric_epoch": self._best[1]}
+        for name, content in {**self._unwritten, LAST: state}.items():
+            _save(_copied(content, "cpu"), self.folder / name)
+        self.written, self._written_at, self._unwritten = epoch, time.monotonic(), {}
 
     def _finish(self, engine: Engine) -> None:
-        self._write_latest()
-        self._wait()
+        state = engine.state
+        # a handler may end the run within an epoch
+        if (
+            idist.get_rank() == 0
+            and self.written != state.epoch
+            and state.iteration == state.epoch * state.epoch_length
+        ):
+            self._write(state.epoch)
         idist.barrier()  # all processes may read the files next
 
-    def _rescue(self, engine: Engine, error: BaseException) -> None:
-        try:
-            self._write_latest()
-            self._wait()
-        except InputError as unwritten:
-            logger.error("%s", unwritten)
-        if isinstance(error, KeyboardInterrupt):
-            error.args = (self._how_to_go_on(),)  # `plain_errors` prints it as the only line
-        elif isinstance(error, SystemExit):
-            logger.info("%s", self._how_to_go_on())
-        raise error
-
-    def _how_to_go_on(self) -> str:
+    def _explain(self, engine: Engine, error: BaseException) -> None:
         again = "the same command" + ("" if self.resume else " without `--resume false`")
+        said = f"stopped; {again} resumes the run after epoch {self.written}"
         if not self.written:
-            return "stopped before the end of epoch 1; the same command starts the run again"
-        return f"stopped after epoch {self.written}; {again} resumes the run"
+            said = "stopped before the first checkpoint; the same command starts the run again"
+        if isinstance(error, KeyboardInterrupt):
+            error.args = (said,)  # `plain_errors` prints it as the only line
+        elif isinstance(error, SystemExit):
+            logger.info("%s", said)
+        raise error
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -290,16 +259,16 @@ def _save(content: Any, path: Path) -> None:
             raise OSError(errno.EIO, f"the file could not be written in full: {str(error).splitlines()[0]}") from error
 
 
-def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:
-    """Copy each tensor in nested dictionaries, lists and tuples to the CPU; a shared tensor is copied once."""
-    if isinstance(content, torch.Tensor):
-        key = (content.data_ptr(), content.dtype, content.shape, content.stride())
+def _copied(content: Any, device: str | None = None) -> Any:
+    """Copy each tensor in nested dictionaries, lists and tuples (to a device); a shared tensor is copied once."""
+    copies: dict[Any, torch.Tensor] = {}
+
+    def copied(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        key = (value.data_ptr(), value.dtype, value.shape, value.stride())
         if key not in copies:
-            copy = torch.empty_like(content, device="cpu", pin_memory=content.is_cuda)
-            copies[key] = copy.copy_(content.detach(), non_blocking=True)
+            copies[key] = value.detach().to(device or value.device, copy=True)
         return copies[key]
-    if isinstance(content, Mapping):
-        return {name: _copied(value, copies) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return type(content)(_copied(value, copies) for value in content)
-    return content
+
+    return tree_map(copied, content)

@@ -26,7 +26,7 @@ from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.files.text import read_json
 from planewise.losses import logged_terms
-from planewise.networks import ByolLearner, weights_path
+from planewise.networks import ByolLearner, weights_of, weights_path
 from planewise.networks.named_parts import NamedParts
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.reports.history import read_history
@@ -76,48 +76,11 @@ class SeedHandler:
 
 
 def share_buffers(engine: Engine, network: nn.Module) -> None:
-    """Copy the first process's buffers to all processes, before the evaluator starts.
-
-    `DistributedDataParallel` copies the buffers before each training step. After the last step, the running statistics
-    therefore differ (unless batch normalisation is synchronised), and each process would validate with its own.
-    """
+    """Copy the first process's buffers to all processes, before the evaluator starts: `DistributedDataParallel` copies them
+    before each training step, so the running statistics differ after the last step."""
     if dist.is_initialized():
         for buffer in network.buffers():
             dist.broadcast(buffer, src=0)
-
-
-class FiniteLossHandler:
-    """End a run with an `InputError` if its loss is NaN or infinite. Attach it before the handlers that validate and write.
-
-    The losses stay on their device, and are checked every ``interval`` steps and at the end of each epoch, because a check
-    waits for the GPU (Ignite's `TerminateOnNan` checks every step).
-    """
-
-    def __init__(self, interval: int = 50) -> None:
-        self.interval = int(interval)
-        self._losses: list[torch.Tensor] = []
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self._losses.clear())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
-
-    def _add(self, engine: Engine) -> None:
-        self._losses.append(engine.state.output["loss"].detach())
-        if len(self._losses) >= self.interval:
-            self._look(engine)
-
-    def _look(self, engine: Engine) -> None:
-        if not self._losses:
-            return
-        losses, self._losses = torch.stack(self._losses).float().cpu(), []
-        wrong = (~losses.isfinite()).nonzero()
-        if len(wrong):
-            step = engine.state.iteration - len(losses) + int(wrong[0]) + 1
-            raise InputError(
-                f"the loss is {losses[wrong[0, 0]]:g} at step {step} of the run, in epoch {engine.state.epoch}, which is not "
-                "written; start again with `--resume false` and a smaller --learning_rate, or with --amp false"
-            )
 
 
 def step_plateau(
@@ -137,28 +100,35 @@ class HistoryHandler:
     The learning rate is the highest one of the epoch's last step. The same numbers are logged in one line per epoch, in which
     "kept" marks the score of the epoch whose weights are in ``model.pt``.
 
-    Attach this handler after the validation. A resumed run keeps the rows up to its checkpoint. With several processes, the
-    first one writes the means over all of them.
+    Attach this handler before the validation, and `write` after it. A resumed run keeps the rows up to its checkpoint. With
+    several processes, the first one writes the means over all of them. A mean that is NaN or infinite ends the run.
 
     Args:
         output_dir: the run's folder.
         loss: the loss function. Each named term of a `planewise.losses.TermLoss` gets its own column.
         evaluator: the evaluator. Its metrics are written for each epoch in which it ran.
+
+    Raises:
+        InputError: the loss of an epoch is not finite. It is raised at the end of the epoch, because a check of each step
+            would wait for the GPU (as Ignite's `TerminateOnNan` does).
     """
 
     def __init__(self, output_dir: str | Path, loss: Any = None, evaluator: Engine | None = None) -> None:
         self.path = Path(output_dir) / "history.csv"
         self.loss, self.evaluator = loss, evaluator
         self._sums: dict[str, torch.Tensor] = {}
+        self._means: dict[str, float] = {}
         self._rows: list[dict[str, Any]] | None = None
         self._rate = 0.0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, lambda _: setattr(self, "_rows", None))
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
-        engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
+        # before the step, because the schedule changes the rate after it
+        highest = lambda: max(group["lr"] for group in engine.optimizer.param_groups)  # noqa: E731
+        engine.add_event_handler(Events.ITERATION_STARTED, lambda _: setattr(self, "_rate", highest()))
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._average)
 
     def _reset(self, engine: Engine) -> None:
         self._sums, state = {}, engine.state
@@ -169,23 +139,27 @@ class HistoryHandler:
                     "training epochs %d to %d, %d steps each", state.epoch, state.max_epochs, state.epoch_length
                 )
 
-    def _note_rate(self, engine: Engine) -> None:
-        # before the step, because the schedule changes the rate after it
-        self._rate = max(group["lr"] for group in engine.optimizer.param_groups)
-
     def _add(self, engine: Engine) -> None:
         values = {"train_loss": engine.state.output["loss"].detach(), **logged_terms(self.loss)}
         for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def _write(self, engine: Engine) -> None:
+    def _average(self, engine: Engine) -> None:
         steps = engine.state.epoch_length * idist.get_world_size()
-        scores = {name: float(idist.all_reduce(value.clone())) / steps for name, value in self._sums.items()}
-        self.train_loss = scores["train_loss"]
+        self._means = {name: float(idist.all_reduce(value.clone())) / steps for name, value in self._sums.items()}
+        self.train_loss = self._means["train_loss"]
+        if not math.isfinite(self.train_loss):
+            raise InputError(
+                f"the loss is {self.train_loss:g} in epoch {engine.state.epoch}, which is not written; start again with "
+                "`--resume false` and a smaller --learning_rate, or with --amp false"
+            )
+
+    def write(self, engine: Engine) -> None:
+        """Write and log the row of the trainer's last epoch."""
         if idist.get_rank() > 0:
             return
         epoch, kept = engine.state.epoch, None
-        scores |= {name: float(value) for name, value in engine.state.metrics.items()}
+        scores = self._means | {name: float(value) for name, value in engine.state.metrics.items()}
         if self.evaluator is not None and (validated := self.evaluator.state).epoch == epoch:
             scores |= {name: float(each) for name, each in validated.metrics.items() if not isinstance(each, dict)}
             best = getattr(validated, "best_metric_epoch", None) == epoch
@@ -233,7 +207,7 @@ class FrozenEpochsHandler:
         pretrained: the weights from which the run starts; without them, nothing is frozen.
 
     Raises:
-        InputError: the network has no named parts, so no encoder can be frozen. It is raised when the handler is attached.
+        InputError: the network has no named parts, so no encoder can be frozen.
     """
 
     def __init__(self, network: nn.Module, epochs: int, pretrained: str | Path | None) -> None:
@@ -297,18 +271,19 @@ class WeightsLoader(CheckpointLoader):
     """
 
     def __init__(self, network: nn.Module, weights: str, **arguments: Any) -> None:
-        # load to the CPU, so that weights saved on a GPU also load on machines without one
-        super().__init__(
-            str(weights_path(weights, network)), {"model": network}, **{"map_location": "cpu", **arguments}
-        )
+        super().__init__(weights_path(weights), {"model": network}, **arguments)
+        self.network, self.weights = network, weights_of(network, weights)
+
+    def __call__(self, engine: Engine) -> None:
+        self.network.load_state_dict(self.weights)
+        # MONAI's words, of which `keep_quiet` removes the path
+        self.logger.info(f"Restored all variables from {self.load_path}")
 
 
 @dataclass(eq=False, repr=False)
 class RunHandler:
-    """Add seeding, progress, a check for non-finite losses, learning rate, validation, logs and checkpoints to a run.
-
-    In ``train#handlers``, put handlers that act on a step or an epoch before this handler, and handlers that read the
-    scores of an epoch after it.
+    """Add seeding, progress, a check of the loss, learning rate, validation, logs and checkpoints to a run. Handlers that
+    read the scores of an epoch come after this handler, others before it.
 
     Args:
         output_dir: the run's folder, for ``history.csv`` and ``tensorboard``.
@@ -320,7 +295,7 @@ class RunHandler:
             validation data, it follows the training loss.
         seed: seed of the run.
         progress: show a progress bar.
-        log_interval: number of steps between two points of TensorBoard's curve, and between two checks of the loss.
+        log_interval: number of steps between two points of TensorBoard's curve.
         writes: whether this process writes logs; with several processes, only the first one does.
     """
 
@@ -350,15 +325,15 @@ class RunHandler:
         SeedHandler(self.seed, epoch_sampler(engine.data_loader)).attach(engine)
         if self.progress:
             ProgressBar().attach(engine)
-        FiniteLossHandler(self.log_interval).attach(engine)
+        history = HistoryHandler(self.output_dir, self.loss, self.evaluator)
+        history.attach(engine)
         plateau = isinstance(self.lr_scheduler, ReduceLROnPlateau)
         if self.lr_scheduler is not None and not plateau:
             LrScheduleHandler(self.lr_scheduler, print_lr=False, epoch_level=self.lr_epoch_level).attach(engine)
         validates = len(self.evaluator.data_loader.dataset) > 0
         if validates:
             ValidationHandler(self.val_interval, self.evaluator, epoch_level=True).attach(engine)
-        history = HistoryHandler(self.output_dir, self.loss, self.evaluator)
-        history.attach(engine)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, history.write)
         if plateau:
             losses = (self.evaluator, None if validates else history)
             engine.add_event_handler(Events.EPOCH_COMPLETED, step_plateau, self.lr_scheduler, *losses)

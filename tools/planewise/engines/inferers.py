@@ -102,8 +102,7 @@ class WindowInferer(AutocastInferer):
     """Run a network on whole volumes or on windows of them.
 
     Windows overlap by half, and their predictions are averaged with weights that decrease from the middle of a window
-    (MONAI's `SlidingWindowInferer`). Called with volumes ``(B, C, i, j, k)``, the inferer returns the network's output with
-    the metadata of the volumes.
+    (MONAI's `SlidingWindowInferer`). The output for volumes ``(B, C, i, j, k)`` has their metadata.
 
     Args:
         window: side of the windows, voxels; None uses whole volumes.
@@ -138,10 +137,8 @@ class WindowInferer(AutocastInferer):
 
 
 class SliceBatchInferer(WindowInferer):
-    """Run a network for whole slices on volumes: the slices, also of several volumes, form the network's batch.
-
-    Called with volumes ``(B, C, i, j, k)`` and a network that maps ``(N, C, i, j)`` to ``(N, D, i, j)``, it returns
-    ``(B, D, i, j, k)`` with the metadata of the volumes. ``batch_size`` is the number of slices per call of the network.
+    """Run a network for whole slices, ``(N, C, i, j)`` to ``(N, D, i, j)``, on volumes: ``(B, C, i, j, k)`` become
+    ``(B, D, i, j, k)``. ``batch_size`` is the number of slices, also of several volumes, per call of the network.
     """
 
     def __init__(self, batch_size: int = 20, amp: bool | str | None = False) -> None:

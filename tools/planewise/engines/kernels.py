@@ -23,18 +23,13 @@ KINDS = ("cuda",)
 def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
     """Choose the floating-point format of a training step from the setting ``amp`` and the device.
 
-    ``"auto"`` on a CPU rests on measurements (tools/docs/speed.md): with AVX-512 BF16 and channels last, a step takes about
-    half the time of float32. On CUDA, bfloat16 is as fast as float16, twice as fast as TF32, and needs no gradient scaler,
-    whose step would wait for the device.
+    Float16 needs a gradient scaler, which MONAI's engines have (their ``amp``), but whose step waits for the device. Bfloat16
+    is as fast, and needs none. Weights, losses and metrics are always float32. (Measurements: tools/docs/speed.md.)
 
     Args:
         amp: ``"auto"`` (bfloat16 if the device has instructions for it, else float32; on a GPU, float16), true (mixed
             precision, with or without such instructions), false (float32), or the name of a precision.
         device: the device of the network.
-
-    Returns:
-        The format. Float16 needs a gradient scaler, which MONAI's engines have (their ``amp``). Bfloat16 needs none,
-        because it has the range of float32 (`AutocastInferer`). Weights, losses and metrics are always float32.
 
     Raises:
         InputError: ``amp`` is not one of these, or float16 is requested on a device other than CUDA.
@@ -48,14 +43,10 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
         return "float32"
     if kind == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if word != "auto" or (kind == "cpu" and _processor_has_bfloat16()):
-        return "bfloat16"
-    return "float32"
-
-
-def _processor_has_bfloat16() -> bool:
     # torch 2.4 has neither function, so a processor counts as one without AVX-512 BF16 and AMX
-    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    native = kind == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+    return "bfloat16" if word != "auto" or native else "float32"
 
 
 def allow_tf32(allowed: bool | str | None) -> None:
@@ -103,8 +94,7 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
 
 
 class GraphedNetwork:
-    """Run a network in training. Its forward pass and its backward pass are each launched as one graph instead of kernel by
-    kernel.
+    """Run a network in training, with its forward and its backward pass each launched as one graph, not kernel by kernel.
 
     The first call records the graphs with PyTorch's ``make_graphed_callables``; if layers are frozen or set to evaluation
     later, they are recorded again. The network runs without graphs if the images have another shape than the first ones; if
@@ -143,22 +133,13 @@ class GraphedNetwork:
         self._waits = False
 
 
-class _Whole(nn.Module):
-    """Wrap a network, because recording replaces the ``forward`` of the module that it gets."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Any:
-        return self.network(image)
-
-
 def _recorded(network: nn.Module, image: Tensor) -> Callable[[Tensor], Any]:
     before = [buffer.clone() for buffer in network.buffers()]
     try:
         with torch.random.fork_rng([image.device] if image.is_cuda else []):
-            replay = torch.cuda.make_graphed_callables(_Whole(network), (image.clone(),), allow_unused_input=True)
+            # recording replaces the ``forward`` of the module that it gets
+            whole = nn.Sequential(network)
+            replay = torch.cuda.make_graphed_callables(whole, (image.clone(),), allow_unused_input=True)
     except RuntimeError as error:
         raise InputError(
             f"--compile cuda_graphs cannot record this network ({str(error).splitlines()[0]}); leave --compile out"

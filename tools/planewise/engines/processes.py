@@ -152,7 +152,12 @@ def join_processes(device: str | torch.device) -> None:
     device = torch.device(device)
     on_gpu = device.type == "cuda"
     if on_gpu:
-        _check_gpu(device)
+        number, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        if device.index not in (None, number) or number >= count:
+            raise InputError(
+                f"process {number} of this machine cannot use {device}: each process takes its own of {count} GPUs; leave "
+                f"--device out, and start at most {count} processes"
+            )
         torch.cuda.set_device(device)
     store, rank, processes = next(dist.rendezvous("env://", timeout=_PATIENCE))
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
@@ -176,16 +181,6 @@ def join_processes(device: str | torch.device) -> None:
     if not is_first_process():
         for handler in logging.getLogger().handlers:
             handler.addFilter(lambda record: record.levelno >= logging.ERROR)
-
-
-def _check_gpu(device: torch.device) -> None:
-    number, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-    others = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1
-    if device.index is not None and (device.index >= count or (device.index != number and others)):
-        raise InputError(
-            f"process {number} of this machine cannot use {device}: each process takes its own of {count} GPUs; leave "
-            f"--device out, and start at most {count} processes"
-        )
 
 
 def leave_processes() -> None:

@@ -113,10 +113,7 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
     For inference, these are the network and the settings on which the network, its input or its output depend; for
     evaluation, all settings that the run changed, except files and devices. A run's configuration is read as data: code in
     it is used only if the bundle's files or the running config contain it, too. Settings that differ from the bundle's files
-    were set by the user, and take precedence.
-
-    Returns:
-        The changed settings. The parser is updated, and its cached objects are dropped.
+    were set by the user, and take precedence. Returns the changed settings; the parser's cached objects are dropped.
 
     Raises:
         InputError: the run's configuration is broken or contains other code, or the run learned from other channels.
@@ -128,11 +125,17 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
     # the configs of a package have the settings of its own weights already, and a user may have edited them
     if run is None or run.folder.resolve() == bundle_root(parser).resolve():
         # values measured with the bundle's own weights do not apply to weights of unknown origin
-        unknown = not evaluates and not _are_the_bundles(parser)
+        given = Path(str(parser.get_parsed_content("weights", default=""))).expanduser().resolve()
+        model = (bundle_root(parser) / "models" / "model.pt").resolve()
+        unknown = not evaluates and model not in (given, given / "models" / "model.pt")
         return _take(parser, measured_settings({}, base) if unknown else {}, base, "weights")
     _check_channels(run, parser, now, base)
     if evaluates:
-        wanted = _changed_by(run, now)
+        # the network of the run, and its plain settings
+        needed = {_NETWORK, *reached(run.config.get(_NETWORK), run.config), *now}
+        needed &= run.config.keys() - {*NOT_COMPUTED, *FILES, *_OF_TRAINING}
+        code = {key for key in needed - {_NETWORK} if holds_code(run.config[key]) or holds_code(now.get(key))}
+        wanted = {key: value for key, value in run.config.items() if key in needed - code}
     else:
         content = inference_of(run, own.get("train", {}), base or now)
         of_run = reached([content.get(key) for key in PARTS_OF_INFERENCE], run.config) - {*NOT_COMPUTED, *FILES}
@@ -148,23 +151,6 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
                 "is only read as data; if the run used a config file of your own, name it again in --config_file"
             )
     return _take(parser, wanted, base, "weights")
-
-
-def _are_the_bundles(parser: ConfigParser) -> bool:
-    """Whether the weights of a running config are those in its bundle's folder."""
-    own = bundle_root(parser) / "models" / "model.pt"
-    given = Path(str(parser.get_parsed_content("weights", default=""))).expanduser()
-    return own.resolve() in (given.resolve(), (given / "models" / "model.pt").resolve())
-
-
-def _changed_by(run: RunRecord, now: Mapping[str, Any]) -> dict[str, Any]:
-    """The network of a run, and its plain settings; files and devices are left out."""
-    needed = {_NETWORK, *reached(run.config.get(_NETWORK), run.config), *now} - {*NOT_COMPUTED, *FILES, *_OF_TRAINING}
-    return {
-        key: value
-        for key, value in run.config.items()
-        if key in needed and (key == _NETWORK or not (holds_code(value) or holds_code(now.get(key))))
-    }
 
 
 def _code_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from planewise.files.masks import LARGEST_LABEL
-from planewise.geometry import end_direction
 from planewise.parse_bool import parse_bool
 
 #: Words that stand for null on a command line: MONAI takes ``null`` and ``none`` for text, and drops ``None``.
@@ -72,10 +71,6 @@ def _is_number(own: Setting, value: Any) -> bool:
     return own.least <= value <= own.most and not (own.within and value in (own.least, own.most))
 
 
-def _is_whole(own: Setting, value: Any) -> bool:
-    return _is_word(own, value) or (isinstance(value, Integral) and _is_number(own, value))
-
-
 def _list_of(kind: str, *limits: float) -> Callable[[Setting, Any], bool]:
     """A check of a list whose entries are of a kind, within ``limits``."""
     each = Setting(kind, "", (), *limits)
@@ -89,13 +84,6 @@ def _list_of(kind: str, *limits: float) -> Callable[[Setting, Any], bool]:
 
 def _are_names(own: Setting, value: Any) -> bool:
     return _list_of("word")(own, value) and len(set(value)) == len(value)
-
-
-def _are_ends(own: Setting, value: Any) -> bool:
-    try:
-        return _list_of("word")(own, value) and len(value) == 2 and None not in map(end_direction, value)
-    except ValueError:
-        return False
 
 
 def _are_structures(own: Setting, value: Any) -> bool:
@@ -113,7 +101,10 @@ KINDS: Mapping[str, tuple[Callable[[Setting, Any], bool], str]] = {
     "word": (lambda own, value: isinstance(value, str), "a word"),
     "choice": (_is_word, "{choice}"),
     "number": (_is_number, "a number {ends}"),
-    "whole": (_is_whole, "a whole number {ends}"),
+    "whole": (
+        lambda own, value: _is_word(own, value) or (isinstance(value, Integral) and _is_number(own, value)),
+        "a whole number {ends}",
+    ),
     "names": (_are_names, "a list of {length}different names, such as \"['2ch', '4ch']\""),
     "sizes": (_list_of("whole", 1), 'a list of {length}whole numbers, such as "[16, 32]"'),
     "shares": (_list_of("number", 0, 1), 'a list of numbers from 0 to 1, such as "[0.0, 0.4]"'),
@@ -126,11 +117,6 @@ KINDS: Mapping[str, tuple[Callable[[Setting, Any], bool], str]] = {
         lambda own, value: not isinstance(value, str),
         "a list or a table, such as \"['t1', 'flair']\"; [] for none",
     ),
-    "axes": (
-        lambda own, value: sorted("LRPAIS".find(axis) // 2 for axis in str(value)) == [0, 1, 2],
-        "a direction for each axis, such as RAS or LPS",
-    ),
-    "ends": (_are_ends, 'two ends of different lines, such as "[L, AS]": letters of L, R, A, P, S, I'),
     "structures": (
         _are_structures,
         f"different names of mask values, which are whole numbers from 1 to {LARGEST_LABEL}, such as \"{{{{'1': LV}}}}\" "

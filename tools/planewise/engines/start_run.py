@@ -12,7 +12,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,12 +31,15 @@ from planewise.engines.kernels import allow_tf32, precision
 from planewise.engines.processes import plain_errors, refuse_strangers
 from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights, write_bundle
 from planewise.engines.run_record import as_table, config_file, differ, reached, read_table
+from planewise.engines.tracking import complete_tracking
 from planewise.errors import InputError, causes, refusal
-from planewise.files.checksum import code_sha256, digest
+from planewise.files.checksum import code_sha256, digest, sha256
 from planewise.files.datalists import channels_in
-from planewise.files.text import read_yaml
+from planewise.files.text import read_json, read_yaml
 from planewise.findings import Finding
 from planewise.locks import claim_folder
+from planewise.networks import weights_path
+from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import NOT_COMPUTED
 from planewise.parse_bool import parse_bool
 from planewise.reports.tables import write_json
@@ -61,9 +64,8 @@ def start_run(
     git commit, number of processes, names of their devices, and the precision. It is reserved for this run until its
     process ends (`planewise.locks`).
 
-    A run that is started again in the same folder resumes from its last checkpoint if everything that determines the
-    training is equal: ``train`` and all that it refers to, apart from a larger ``max_epochs``; the contents of the files;
-    and the number of processes. A run that ended before its first checkpoint is replaced.
+    A run that is started again in the same folder resumes from its last checkpoint if ``train`` and all that it refers to
+    (apart from a larger ``max_epochs``), the contents of the files and the number of processes are equal.
 
     Args:
         output_dir: the run's folder.
@@ -83,19 +85,38 @@ def start_run(
     # 13 s of each run, and a resumed run could choose other algorithms
     set_determinism(seed)
     allow_tf32(tf32)
-    computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
+    about: dict[str, Any] = {"seed": seed, "processes": idist.get_world_size()}
+    if "device" in parser:
+        device = torch.device(parser.get_parsed_content("device"))
+        is_gpu = device.type == "cuda" and torch.cuda.is_available()
+        about["devices"] = idist.all_gather(torch.cuda.get_device_name(device) if is_gpu else str(device))
+        about["precision"] = precision(parser.get_parsed_content("amp", default=False), device)
     if idist.get_rank() == 0:
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key}
-        files = {Path(path).name: digest(path) for path in map(str, depends_on)} | _auxiliary_task_files(parser)
-        channels = next(filter(None, map(channels_in, map(str, depends_on))), None)
-        about = {"seed": seed, **computes_on, "files": files} | ({"channels": channels} if channels else {})
+        about["files"] = {Path(path).name: digest(path) for path in map(str, depends_on)}
+        if parser.get_parsed_content("transfer", default=None) == "multitask":
+            for name in ("pretext_config", "pretext_datalist"):
+                about["files"][name] = [digest(path) for path in ensure_tuple(parser.get_parsed_content(name))]
+        if channels := next(filter(None, map(channels_in, map(str, depends_on))), None):
+            about["channels"] = channels
+        if (start := parser.get_parsed_content("pretrained", default=None)) not in NO_WEIGHTS:
+            about["started_from"] = _facts_of(Path(weights_path(start)))
         folder, root = Path(str(output_dir)), bundle_root(parser)
         claim_folder(folder)
         if parse_bool(resume, "resume"):
-            _refuse_another_run(folder, Path(parser.get_parsed_content("ckpt_dir", default=folder)), config, about)
+            _refuse_another_run(
+                folder, Path(parser.get_parsed_content("ckpt_dir", default=folder / "models")), config, about
+            )
         write_bundle(folder, _without_items(config), about, root)
         _write_record(folder, config, about, root)
     idist.barrier()
+
+
+def _facts_of(weights: Path) -> dict[str, str]:
+    """The checksum of weights, and what the metadata of their bundle say of their origin; no path."""
+    facts, metadata = {"sha256": sha256(weights)}, weights.parent.parent / "configs" / "metadata.json"
+    told = read_json(metadata) if metadata.is_file() else {}
+    return facts | {key: told[key] for key in ("name", "version", "authors", "copyright", "data_source") if key in told}
 
 
 def check_run() -> None:
@@ -137,48 +158,26 @@ def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
     if workflow is not None and config.get("bundle_root") == ".":
-        _find_bundle(parser, Path(workflow.config_root_path).absolute().parent)
+        # the run may start in another folder than its bundle. If the working folder is a bundle, a config whose folder has no
+        # metadata.json belongs to it
+        folder = Path(workflow.config_root_path).absolute().parent
+        needed = "metadata.json" if Path("configs/train.yaml").is_file() else "train.yaml"
+        if folder.resolve() != Path.cwd() and (folder / "configs" / needed).is_file():
+            parser.update({"bundle_root": str(folder)})
     parser.update(checked(parser))
     # train_and_evaluate: the weights in the folder are an earlier run's, and this run trains its own
-    if workflow is None or follow is follow_pretrained or "start_run(" not in str(config.get(workflow.run_id)):
+    run = str(config.get(workflow.run_id)) if workflow is not None else ""
+    if follow is follow_pretrained or "start_run(" not in run:
         follow(parser)
     check_settings(parser)
+    complete_tracking(parser, "start_run(" in run)
     return parser
-
-
-def _find_bundle(parser: ConfigParser, folder: Path) -> None:
-    """Set ``bundle_root`` to the running config's bundle if the run starts in another folder, which may be another bundle or
-    none. If the working folder is a bundle, a config whose folder has no metadata.json belongs to it."""
-    needed = "metadata.json" if Path("configs/train.yaml").is_file() else "train.yaml"
-    if folder.resolve() != Path.cwd() and (folder / "configs" / needed).is_file():
-        parser.update({"bundle_root": str(folder)})
-
-
-def _hardware(parser: ConfigParser) -> dict[str, Any]:
-    """The names of all processes' devices, and the precision, if the configuration sets them."""
-    if "device" not in parser:
-        return {}
-    device = torch.device(parser.get_parsed_content("device"))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" and torch.cuda.is_available() else str(device)
-    found = {"devices": idist.all_gather(name)}
-    if "amp" in parser:
-        found["precision"] = precision(parser.get_parsed_content("amp"), device)
-    return found
-
-
-def _auxiliary_task_files(parser: ConfigParser) -> dict[str, Any]:
-    """For a run with two tasks, map each setting that names files to the SHA-256 digests of these files; otherwise empty."""
-    if parser.get_parsed_content("transfer", default=None) != "multitask":
-        return {}
-    files = {name: parser.get_parsed_content(name) for name in ("pretext_config", "pretext_datalist")}
-    return {name: [digest(path) for path in ensure_tuple(paths)] for name, paths in files.items()}
 
 
 def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Refuse to resume a run that has trained with another configuration, with other files or with another number of
     processes."""
-    left = [folder / "history.csv", *(place / name for place in (weights, folder / "models") for name in (LAST, BEST))]
-    if not any(path.is_file() or path.is_symlink() for path in left):
+    if not any(path.exists() for path in (folder / "history.csv", weights / LAST, weights / BEST)):
         return
     remedy = "start over with `--resume false`, or name another --output_dir to keep both"
     try:
@@ -187,9 +186,8 @@ def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], 
     except InputError as error:
         raise InputError(f"it is unknown with which settings {folder} was trained ({error}); {remedy}") from error
     epochs = before.get("max_epochs"), now.get("max_epochs")
-    if isinstance(epochs[0], int) and isinstance(epochs[1], int) and epochs[0] < epochs[1]:
+    if all(isinstance(each, int) for each in epochs) and epochs[0] < epochs[1]:
         before["max_epochs"] = epochs[1]
-        logger.info("max_epochs is raised from %d to %d, and the schedule goes on as if it had always been so", *epochs)
     pairs = {key: (before.get(key), now.get(key)) for key in before | now}
     pairs["processes"] = record.get("processes", about["processes"]), about["processes"]
     found = [f"{key}: {one!s:.40} -> {other!s:.40}" for key, (one, other) in pairs.items() if differ(one, other)]
@@ -218,40 +216,35 @@ def _without_items(value: Any) -> Any:
 
 def _write_record(folder: Path, config: Mapping[str, Any], about: Mapping[str, Any], root: Path) -> None:
     settings = json.dumps([_that_train(_without_items(config)), about["files"]], sort_keys=True)
-    record = {
+    packages = {"planewise": __version__}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            packages[name] = version(name)
+    # a study compares the last two with the files that its next trainings would use
+    code = {"train.yaml": digest(root / "configs" / "train.yaml"), "code": code_sha256()}
+    about = {
         "configuration": hashlib.sha256(settings.encode()).hexdigest(),
         **about,
-        "packages": {"planewise": __version__} | {name: _version(name) for name in _PACKAGES},
+        "packages": packages,
         "python": platform.python_version(),
         "commit": _commit(),
-        # a study compares these with the files that its next trainings would use
-        "train.yaml": digest(root / "configs" / "train.yaml"),
-        "code": code_sha256(),
+        **code,
     }
-    write_json(folder / "run.json", record)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    write_json(folder / "run.json", about)
 
 
 def _commit() -> str | None:
     """The git commit of the running code, marked if the code has changed since; None if git does not track it: a packaged
     bundle or an environment may be inside another repository."""
-    here = Path(__file__)
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here.parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)
-        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    except (OSError, subprocess.SubprocessError):
-        return None
+    here, last = Path(__file__), ""
+    describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    for arguments in (("ls-files", "--error-unmatch", here.name), describe):
+        try:
+            command = ["git", "-C", str(here.parent), *arguments]
+            last = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return None
+    return last
 
 
 def run_inference(
@@ -282,21 +275,16 @@ def run_inference(
         with _as_if_alone(bundle):
             workflow = ConfigWorkflow(str(config), logging_file=False, workflow_type="inference", **given)
             workflow.initialize()
-            if wrong := workflow.check_properties():
-                raise InputError(
-                    f"inference.yaml of {bundle.name} breaks MONAI's bundle specification: {', '.join(wrong)}"
-                )
             if watch is not None:
                 workflow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: watch())
             workflow.run()
             workflow.finalize()
             dataset = getattr(workflow.evaluator.state.dataloader, "dataset", None)
     except Exception as error:
-        refused = refusal(error)
+        if isinstance(refused := refusal(error), InputError):
+            raise refused  # noqa: B904  (it may be a cause of the error)
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
-        if isinstance(refused, InputError):
-            raise refused  # noqa: B904  (it may be a cause of the error)
         first = causes(error)[-1]
         ended = f"{bundle.name} ended with an error: {type(first).__name__}: {first}".splitlines()[0]
         raise InputError(str(refused or ended)) from error

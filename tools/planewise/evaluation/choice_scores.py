@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,18 +17,13 @@ from planewise.metrics import effective_rank, embedding_spread, found_first, ret
 from planewise.metrics.classification import choice_scores
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.pretexts import JigsawTilesd
-from planewise.reports.pretext_figures import examples_gallery
-
-#: Maximum number of examples in a picture, and of channels of each.
-_EXAMPLES, _CHANNELS = 8, 9
 
 
 class ChoiceScores:
     """A `Collector` of logits that predict which class was drawn for an image or a volume, such as its rotation.
 
     - ``metrics.json``: see `planewise.metrics.classification.choice_scores`;
-    - the table of samples: the class and the predicted class, ``<choice>`` and ``predicted_<choice>``;
-    - ``examples.png``: the network's input for the examples, with both classes; for volumes, their middle slices.
+    - the table of samples: the class and the predicted class, ``<choice>`` and ``predicted_<choice>``.
 
     Targets contain the class ``(B,)`` under ``choice``.
 
@@ -43,14 +37,11 @@ class ChoiceScores:
         self.choice, self.name, self.items = choice, name or choice, items
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
-        shown = batch.image[batch.example, :_CHANNELS]
         classes = batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long()
         return {
             "true": batch.target[self.choice],
             "predicted": batch.prediction.argmax(dim=1),
             "classes": classes,
-            "example": batch.example,
-            "shown": shown if shown.ndim == 4 else shown[..., shown.shape[-1] // 2],
         }
 
     def scores(
@@ -63,11 +54,7 @@ class ChoiceScores:
         true, predicted = taken["true"].numpy(), taken["predicted"].numpy()
         scores, columns = self.scores(predicted, true, int(taken["classes"][0]))
         columns = {self.choice: true.tolist(), f"predicted_{self.choice}": predicted.tolist()} | columns
-        rows = taken["example"].nonzero()[:_EXAMPLES, 0].tolist()
-        captions = [f"{items[row]['exam'][:4]}: {self.choice} {true[row]}\npredicted {predicted[row]}" for row in rows]
-        title = f"{title}  {self.choice} accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
-        draw = partial(examples_gallery, taken["shown"][: len(rows)].float().numpy(), captions, title)
-        return CollectorResults({self.name: scores}, columns, figures={"examples.png": draw} if rows else {})
+        return CollectorResults({self.name: scores}, columns)
 
 
 class JigsawScores(ChoiceScores):

@@ -37,13 +37,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def _class_columns(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """The columns of a table of classes; ``labels`` are -1 if unknown, and left out if all are."""
+def _of_classes(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any] | None, Pictures]:
+    """Columns, scores and pictures of a classification, see `ProbabilitiesReport.evaluated`; ``labels`` are -1 if unknown."""
     columns: dict[str, Any] = {}
-    if (labels >= 0).any():
+    known, scores, pictures = labels >= 0, None, {}
+    if known.any():
         columns["true"] = [classes[label] if label >= 0 else "" for label in labels]
+        scores = classification_scores(probabilities[known], labels[known], classes)
+        truth = labels[known, None] == np.arange(len(classes))
+        pictures["roc.png"] = lambda: roc_figure(probabilities[known], truth, classes, scores)
     columns["predicted"] = [classes[index] for index in probabilities.argmax(axis=1)]
-    return columns | {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(classes)}
+    columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(classes)}
+    return columns, scores, pictures
 
 
 @dataclass(eq=False, repr=False)
@@ -80,16 +87,13 @@ class ClassificationReport(Report):
 
     def write(self) -> dict[str, Any] | None:
         probabilities, features, labels = (torch.cat(part).numpy() for part in zip(*self._kept, strict=True))
-        labelled = bool((labels >= 0).all())
-        labels = labels if labelled else np.full(len(labels), -1)
-        columns = {"exam": self._exams} | _class_columns(probabilities, labels, self.classes)
+        columns, scores, pictures = _of_classes(probabilities, labels, self.classes)
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
-        write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on))
-        if not labelled:
-            return None
-        scores = classification_scores(probabilities, labels, self.classes)
-        truth = labels[:, None] == np.arange(len(self.classes))
-        save_picture(self.folder / "roc.png", lambda: roc_figure(probabilities, truth, self.classes, scores))
+        write_predictions(
+            self.folder / "predictions.csv", {"exam": self._exams} | columns, research_note(self.trained_on)
+        )
+        for name, draw in pictures.items():
+            save_picture(self.folder / name, draw)
         return scores
 
 
@@ -249,14 +253,10 @@ class TwoPhaseReport(ProbabilitiesReport):
 
     def evaluated(self, probabilities: np.ndarray) -> tuple[dict[str, Any], dict[str, Any] | None, Pictures]:
         labels = self.dataset.labels[self.index].numpy()
-        known, scores, pictures = labels >= 0, None, {}
+        columns, scores, pictures = _of_classes(probabilities, labels, self.classes)
         if self.examples:
             pictures["saliency.png"] = lambda: self._decisions(probabilities, labels)
-        if known.any():
-            scores = classification_scores(probabilities[known], labels[known], self.classes)
-            truth = labels[known, None] == np.arange(len(self.classes))
-            pictures["roc.png"] = lambda: roc_figure(probabilities[known], truth, self.classes, scores)
-        return _class_columns(probabilities, labels, self.classes), scores, pictures
+        return columns, scores, pictures
 
     def _decisions(self, probabilities: np.ndarray, labels: np.ndarray) -> Figure:
         rows = []

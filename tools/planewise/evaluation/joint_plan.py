@@ -144,7 +144,7 @@ def checked_bounds(given: Any, views: Sequence[str]) -> dict[str, dict[str, Boun
     if given is None:
         return {}
     try:
-        if isinstance(given["measured_on"], str):
+        if given["measured_on"]:
             return {view: {name: Bound(*_pair(given[view][name])) for name in ERRORS} for view in views}
     except (KeyError, TypeError, ValueError):
         pass
@@ -164,6 +164,6 @@ def phases_apart(joint_bounds: Mapping[str, Any] | None, views: Sequence[str]) -
 
 def _pair(values: Sequence[float]) -> tuple[float, float]:
     first, second = map(float, values)
-    if isinstance(values, str) or not (0 <= first < np.inf and 0 <= second < np.inf):
+    if first < 0 or second < 0:
         raise ValueError(f"bounds must be zero or more, got {values}")
     return first, second

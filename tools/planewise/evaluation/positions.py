@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.metrics import position_counts, position_dice
 from planewise.reports.pretext_figures import SQUARE_COLOURS, overlay_squares
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.slices import add_legend, prediction_figure, save_picture, stack_figure
+from planewise.reports.slices import add_legend, save_picture, stack_figure
 from planewise.reports.tables import percentile, summary, write_json
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class PositionScores:
       last two for squares that are wholly inside the image; and ``trust``: bounds that 99 of 100 of these slices
       satisfy, from which to choose the limits of `FindPositionsd`;
     - ``slices.csv``: ``squares_dice``, the mean Dice of the squares that are on the slice; ``squares_found``; and
-      ``centre_mm``, averaged over the squares;
-    - ``squares.png``: the examples.
+      ``centre_mm``, averaged over the squares.
 
     Targets contain ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` (RAS+, mm), ``square_inside`` ``(B, 9)`` and
     ``affine`` ``(B, 4, 4)``.
@@ -62,17 +60,12 @@ class PositionScores:
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         target, prediction = batch.target, batch.prediction.float()
         found = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
-        predicted = prediction.argmax(dim=1)
         return {
             "counts": position_counts(prediction, target["squares"]),
             "distance": (found.centres - target["square_centres"]).norm(dim=-1),
             "inside": target["square_inside"],
             "found": torch.isfinite(found.centres).all(dim=-1),
             "residual": cross_residual(found.centres, self.step),
-            "image": batch.image[batch.example, 0],
-            "predicted": predicted[batch.example].to(torch.int8),
-            "reference": target["squares"][batch.example].to(torch.int8),
-            "example": batch.example,
         }
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
@@ -103,11 +96,7 @@ class PositionScores:
             "squares_found": taken["found"].sum(dim=1).tolist(),
             "centre_mm": distance.nanmean(dim=1).tolist(),
         }
-        rows = taken["example"].nonzero()[:, 0].tolist()
-        captions = [f"{items[row]['exam'][:4]} slice {items[row].get('slice', '')}" for row in rows]
-        arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        draw = partial(prediction_figure, *arrays, captions, overlay_squares, self.names, SQUARE_COLOURS)
-        return CollectorResults({"positions": scores}, columns, figures={"squares.png": draw} if rows else {})
+        return CollectorResults({"positions": scores}, columns)
 
 
 @dataclass(eq=False, repr=False)

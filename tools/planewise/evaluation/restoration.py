@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +31,15 @@ class RestorationScores:
     - ``metrics.json``: ``restoration``, see `planewise.metrics.pretexts.restoration_scores`: mean squared errors of
       hidden and of visible pixels, for the network (``restored``), the network's input image (``unchanged``) and the
       mean of its visible pixels (``mean``);
-    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network;
-    - ``restored.png``: for each example (not for volumes), the network's input, its restoration, and the original.
+    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network.
 
     Targets contain ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.
 
     Args:
-        hidden_only: the network learns only hidden pixels (`planewise.losses.RestorationLoss`), so the picture shows
-            visible pixels unchanged.
         spoilt: whether visible pixels are changed, too (Models Genesis); the mean is then computed from the target image.
     """
 
-    def __init__(self, hidden_only: bool = False, spoilt: bool = False) -> None:
-        self.hidden_only = bool(hidden_only)
+    def __init__(self, spoilt: bool = False) -> None:
         self.spoilt = bool(spoilt)
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
@@ -53,39 +47,15 @@ class RestorationScores:
         # the visible part of a corrupted image has a different mean
         mean = mean_of_seen(wanted if self.spoilt else batch.image, hidden)
         answers = (batch.prediction, batch.image, mean)
-        taken = {
+        return {
             name: torch.stack([restoration_errors(answer, wanted, where) for answer in answers], dim=1)
             for name, where in (("hidden", hidden), ("kept", ~hidden))
         }
-        if wanted.ndim == 4:
-            restored = torch.where(hidden, batch.prediction, wanted) if self.hidden_only else batch.prediction
-            shown = {"picture_shown": batch.image, "picture_restored": restored, "picture_wanted": wanted}
-            taken |= {name: image[batch.example, 0].float() for name, image in shown.items()}
-        return taken | {"example": batch.example}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         scores = restoration_scores(taken["hidden"].double().numpy(), taken["kept"].double().numpy())
         columns = {f"{name}_error": taken[name][:, 0].tolist() for name in ("hidden", "kept")}
-        rows = taken["example"].nonzero()[:, 0].tolist()
-        errors = [float(taken["hidden"][row, 0]) for row in rows]
-        captions = [
-            f"{items[row]['exam'][:4]}: {f'error {error:.2f}' if math.isfinite(error) else 'nothing hidden'}"
-            for row, error in zip(rows, errors, strict=True)
-        ]
-
-        if not rows or "picture_shown" not in taken:
-            return CollectorResults({"restoration": scores}, columns)
-        pictures = {
-            name: taken[f"picture_{key}"].numpy()
-            for name, key in (("input", "shown"), ("restored", "restored"), ("as it was", "wanted"))
-        }
-        hidden = scores["hidden"]
-        text = (
-            f"{title}  error of hidden pixels: {hidden['restored']:.3f}; if the mean of the visible pixels is predicted: "
-            f"{hidden['mean']:.3f}"
-        )
-        draw = partial(restoration_gallery, pictures, "as it was", captions, text.strip())
-        return CollectorResults({"restoration": scores}, columns, figures={"restored.png": draw})
+        return CollectorResults({"restoration": scores}, columns)
 
 
 class RestoredWriter(ExamWriter):

@@ -193,7 +193,7 @@ def _volume(
 
 class SegmentationWriter(ExamWriter):
     """For every stack, write ``output_dir/<name>/segmentation.png``: its slices with the predicted labels on top; if
-    there are many slices, `_DRAWN` of them, evenly spaced.
+    there are many slices, `_DRAWN` of them, evenly spaced. They are cropped to the labels, with half of their width around.
 
     The evaluator's batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
 
@@ -210,30 +210,22 @@ class SegmentationWriter(ExamWriter):
         image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
         if not labels.any():
             logger.warning("exam %s: no structure was found, so its mask is empty", exam)
-        draw_segmentation(folder, image, labels, self.structures, exam)
+        drawn = evenly_spaced(image.shape[-1], _DRAWN)
+        first, last = map(np.array, generate_spatial_bounding_box(labels.any(axis=2)[None]))
+        if last.all():
+            around = (last - first) // 2
+            box = tuple(slice(max(low, 0), high) for low, high in zip(first - around, last + around, strict=True))
+            image, labels = image[box], labels[box]
+        image, labels = image[..., drawn], labels[..., drawn]
 
+        def draw() -> Figure:
+            figure = stack_figure(
+                image,
+                lambda axes, number: overlay_labels(axes, labels[..., number]),
+                f"{exam}. {RESEARCH_ONLY}",
+                [int(number) + 1 for number in drawn],
+            )
+            add_legend(figure, self.structures.values(), [*map(structure_colour, self.structures)])
+            return figure
 
-def draw_segmentation(
-    folder: Path, image: np.ndarray, labels: np.ndarray, structures: Mapping[int, str], title: str
-) -> None:
-    """Write ``segmentation.png``, see `SegmentationWriter`: image and label map are ``(i, j, slices)``. The pictures are
-    cropped to the labels and half of their width on each side."""
-    drawn = evenly_spaced(image.shape[-1], _DRAWN)
-    first, last = map(np.array, generate_spatial_bounding_box(labels.any(axis=2)[None]))
-    if last.all():
-        around = (last - first) // 2
-        box = tuple(slice(max(low, 0), high) for low, high in zip(first - around, last + around, strict=True))
-        image, labels = image[box], labels[box]
-    image, labels = image[..., drawn], labels[..., drawn]
-
-    def draw() -> Figure:
-        figure = stack_figure(
-            image,
-            lambda axes, number: overlay_labels(axes, labels[..., number]),
-            f"{title}. {RESEARCH_ONLY}",
-            [int(number) + 1 for number in drawn],
-        )
-        add_legend(figure, structures.values(), [*map(structure_colour, structures)])
-        return figure
-
-    save_picture(folder / "segmentation.png", draw)
+        save_picture(folder / "segmentation.png", draw)

@@ -26,7 +26,6 @@ from planewise.metrics.pretexts import order_scores, pairs_of_stack, places_by_v
 from planewise.networks import SharedEncoderNet
 from planewise.reports.pretext_figures import regression_plot
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.slices import save_picture, stack_figure
 from planewise.reports.tables import json_values, write_json
 
 logger = logging.getLogger(__name__)
@@ -196,13 +195,12 @@ class OrderSlicesd(LabelSlicesd):
 
 
 class LocationWriter(ExamWriter):
-    """For every stack, write its slices' relative locations into ``output_dir/<exam>/``.
+    """For every stack, write its slices' relative locations into ``output_dir/<exam>/locations.json``: the location of each
+    slice; the conclusions (which end of a short-axis stack is the base; which slice of a knee is its middle); and how well
+    the locations follow the expected order (`location_order`).
 
-    - ``locations.json``: the location of each slice; the conclusions (which end of a short-axis stack is the base;
-      which slice of a knee is its middle); and how well the locations follow the expected order (`location_order`).
-      The verdict "no order" means that the stack shows another organ than the network's training data, or that its
-      slices run in another direction;
-    - ``locations.png``: the slices with their locations.
+    The verdict "no order" means that the stack shows another organ than the network's training data, or that its slices
+    run in another direction.
 
     The inference's postprocessing runs `LabelSlicesd` or `OrderSlicesd`.
 
@@ -214,11 +212,4 @@ class LocationWriter(ExamWriter):
         locations, result = output["locations"], output["result"]
         known = {name: result[name] for name in ("note", "verdict", "order")}
         write_json(folder / "locations.json", known | {"locations": locations.tolist()})
-        image = np.asarray(output["image"][0].cpu())
-
-        def draw(axes: Any, number: int) -> None:
-            axes.set_title(f"{locations[number]:.2f}", fontsize=9)
-
-        title = f"exam {exam}: {result['verdict']}\n{RESEARCH_ONLY}"
-        save_picture(folder / "locations.png", lambda: stack_figure(image, draw, title))
         logger.info("exam %s: %s (order %s)", exam, result["verdict"], result["order"])

@@ -12,7 +12,7 @@ _HOMES = {
     "LoadExamd": "planewise.exams.load",
     "find_inputs": "planewise.exams.inputs",
     "find_photographs": "planewise.exams.inputs",
-    "find_stacks": "planewise.exams.input_stacks",
+    "find_stacks": "planewise.exams.inputs",
     "find_volumes": "planewise.exams.inputs",
     "index_folder": "planewise.exams.index",
     "write_datalist": "planewise.exams.datalist",

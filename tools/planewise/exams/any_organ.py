@@ -12,7 +12,7 @@ Limits
 - Pixels are ignored, so noise scans, maps and phantoms count as stacks too.
 - If two axes are equally near to the normal and would count the slices from opposite ends, as for the short axis of many
   hearts, there are no locations.
-- Images over time (cines, perfusion) and diffusion directions count as phases of a slice.
+- Images over time (cines, perfusion), b-values and directions of diffusion count as phases of a slice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from planewise.exams.exam import Exam, Recognition
 from planewise.exams.grouping import common_folder
-from planewise.exams.stack import Stack, is_localizer, localizers
+from planewise.exams.stack import Stack, is_localizer
 from planewise.findings import finding
 from planewise.geometry import to_left_front_or_head
 
@@ -33,9 +33,8 @@ MIN_SLICES = 4
 
 
 def recognise(stacks: list[Stack]) -> Recognition:
-    """The suitable stack of an exam with the most slices (of several, the last acquired) and its axis; remarks describe the
-    other stacks."""
-    result = Recognition(remarks=localizers(stacks))
+    """The suitable stack of an exam with the most slices (of several, the last acquired), and its axis."""
+    result = Recognition()
     order = sorted(range(len(stacks)), key=lambda index: (suits(stacks[index]), len(stacks[index].slices), index))
     result.candidate = order[-1] if order else None
     if result.candidate is None or not suits(stacks[result.candidate]):

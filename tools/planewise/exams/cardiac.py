@@ -239,15 +239,11 @@ def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
         repeats = [plane for plane in nearest.values() if _is_repeat(plane, likeliest, view)]
         chosen = max(repeats, key=lambda plane: (plane.cine, plane.acquired))
         confidence = chosen.posterior[view]
-        shares = sorted(chosen.posterior.items(), key=lambda entry: -entry[1])
-        runners_up = {name: round(share, 3) for name, share in shares if name != view and share >= 0.005}
-        found = FoundView(view, chosen.stack, chosen.slice, confidence, runners_up, chosen.hint)
+        found = FoundView(view, chosen.stack, chosen.slice, confidence, chosen.hint)
         if confidence < MIN_CONFIDENCE:
             result.undecided.append(found)
-            continue
-        result.views[view] = found
-        if len(same) > 1:
-            result.findings.append(finding("stack-remark", view, count=len(same), kind="several"))
+        else:
+            result.views[view] = found
 
 
 def _is_repeat(plane: Candidate, other: Candidate, view: str) -> bool:
@@ -270,21 +266,11 @@ def _why_no_short_axis(stack: Stack) -> list[Finding]:
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
-    """Note which other stacks across the long axis and which planes without a view are not used."""
+    """Note which other stacks across the long axis are not used."""
     chosen = stacks[result.stack]
-    used = {found.stack for found in result.views.values()}
-    for found in result.undecided:
-        shares = [(found.view, found.confidence), *list(found.runners_up.items())[:2]]
-        result.findings.append(
-            finding("stack-remark", likely=[f"{name} {share:.2f}" for name, share in shares], kind="undecided")
-        )
-        used.add(found.stack)
-    if chosen.is_no_cine:
-        # trigger times alone may be wrong
-        inversion = "IR" in chosen.sequence.split("/")
-        code, kind = ("view-doubtful", "inversion-recovery") if inversion else ("stack-remark", "triggers")
-        result.findings.append(finding(code, kind=kind))
+    used = {found.stack for found in (*result.views.values(), *result.undecided)}
+    if chosen.is_no_cine and "IR" in chosen.sequence.split("/"):
+        result.findings.append(finding("view-doubtful", kind="inversion-recovery"))
     for index, stack in enumerate(stacks):
         if index not in (result.stack, *used) and stack.angle_to(chosen) < LIKE_ANGLE:
-            code = "stack-may-be-part" if stack.may_be_part_of(chosen) else "stack-not-used"
-            result.findings.append(finding(code, count=len(stack.slices), stack="short axis"))
+            result.findings.append(finding("stack-not-used", count=len(stack.slices)))

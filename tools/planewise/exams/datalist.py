@@ -65,7 +65,7 @@ def plane_of(stack: Stack, rank: int) -> dict[str, list[float]]:
     return {"origin": np.round(origin, 9).tolist(), "normal": np.round(stack.normal, 12).tolist()}
 
 
-def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up: dict | None = None) -> dict:
+def stack_summary(stack: Stack, view: str, confidence: float | None) -> dict:
     """A summary of a stack for people: its entry in ``EXAM.stacks`` of a datalist."""
     between = stack.gaps
     summary = {
@@ -76,7 +76,7 @@ def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up:
         "pixel": [round(value, 4) for value in stack.in_plane],
     }
     if confidence is not None:
-        summary |= {"confidence": round(confidence, 3), "runners_up": runners_up or {}}
+        summary["confidence"] = round(confidence, 3)
     if stack.thickness:
         summary["thickness"] = round(stack.thickness, 3)
     if len(between):

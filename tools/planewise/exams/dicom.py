@@ -41,7 +41,7 @@ _KEYWORDS = [
     "StudyDate",
     "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "EchoNumbers",
     "ScanningSequence", "SequenceVariant", "SequenceName", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
-    "DiffusionBValue", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
+    "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
     "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
     "PhotometricInterpretation",

@@ -6,7 +6,6 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -45,11 +44,6 @@ _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
 _FLOW = re.compile(
     r"[234]d[ _-]*flow|venc|phase[ _-]?contrast|fl[23]d\w*_v\d|flow_encoded|velocity|\bpca\b", re.IGNORECASE
 )
-#: Attributes of classic images that converted files keep, and that say when a frame was acquired.
-_CONVERTED = (
-    "TriggerTime", "NominalInterval", "CardiacNumberOfImages", "TemporalPositionIdentifier", "InstanceNumber",
-    "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime",
-)  # fmt: skip
 #: Words of ImageType that name the component of the complex image; all others are magnitude.
 _COMPONENTS = {
     "phase": {"P", "PHASE", "PHASE MAP", "VELOCITY MAP", "P_FFE", "P_SE", "P_PCA", "V"},
@@ -80,9 +74,8 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             refuse_scale(*scale)
         if header.get("Modality") == "CT" and len(scales) > 1:
             raise Refused(BAD_SCALE)
-        classic = _converted(shared, "Shared")
         frames = [
-            common | _enhanced_frame(header, group, shared, classic, index) | _kind_of(common, group, shared)
+            common | _enhanced_frame(header, group, shared, index) | _kind_of(common, group, shared)
             for index, group in enumerate(per_frame)
         ]
         return _numbered(frames)
@@ -101,7 +94,6 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         "echo_time": number_of(header.get("EchoTime")),
         "repetition_time": number_of(header.get("RepetitionTime")),
         "fat_suppressed": bool(options & _FAT_OPTIONS) if options else None,
-        "b_value": number_of(header.get("DiffusionBValue")),
     }
     return [Frame(**common | frame)]
 
@@ -110,7 +102,6 @@ def _common(header: dict, path: str) -> dict:
     def text(keyword: str) -> str:
         return str(header.get(keyword) or "")
 
-    clocks = _clocks(header)
     folder = os.path.basename(os.path.dirname(path))
     acquisition, number = _whole(header.get("AcquisitionNumber")), _whole(header.get("SeriesNumber"))
     image_type = [str(value).upper() for value in values_of(header.get("ImageType"))]
@@ -136,11 +127,9 @@ def _common(header: dict, path: str) -> dict:
         "uncorrected": "ND" in image_type,
         "gated": any((number_of(header.get(keyword)) or 0) > least for keyword, least in beats),
         "body_part": text("BodyPartExamined").lower(),
-        "acquired": (next(filter(None, clocks), ""), number, acquisition, _folder_order(folder)),
-        "clocks": clocks[:2],
+        "acquired": (_acquired(header), number, acquisition, _folder_order(folder)),
         "study_day": _day(text("StudyDate")),
         "cycle": _whole(header.get("CardiacNumberOfImages")),
-        "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
         "patient": text("PatientID").strip(),
         "study": text("StudyInstanceUID"),
         "series": text("SeriesInstanceUID"),
@@ -159,10 +148,7 @@ def _numbered(frames: list[dict]) -> list[Frame]:
     place that the headers do not tell apart get the number 0: their order is unknown."""
     ordered = sorted(range(len(frames)), key=lambda row: (frames[row]["instance"], row))
     alike = defaultdict(set)
-    places = [
-        (frame["kind"], frame["echo_time"], frame["b_value"], *(round(line[3], 1) for line in frame["affine"]))
-        for frame in frames
-    ]
+    places = [(frame["kind"], frame["echo_time"], *(round(line[3], 1) for line in frame["affine"])) for frame in frames]
     for frame, place in zip(frames, places, strict=True):
         alike[place].add(frame["instance"])
     counts, numbers = Counter(places), {row: number for number, row in enumerate(ordered, 1)}
@@ -172,33 +158,17 @@ def _numbered(frames: list[dict]) -> list[Frame]:
     ]
 
 
-def _converted(source: Dataset, kind: str) -> dict[str, Any]:
-    """The attributes of classic images that converted files keep, ``"Shared"`` or ``"PerFrame"``."""
-    found = {}
-    for item in (source.get(f"Unassigned{kind}ConvertedAttributesSequence") or [])[:1]:
-        for keyword in _CONVERTED:
-            with suppress(Exception):  # an element that is absent or broken
-                found[keyword] = item[keyword].value
-    return found
-
-
-def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict[str, Any], index: int) -> dict:
-    """One frame of an enhanced multi-frame file; ``classic`` are its shared converted attributes. Its ``instance`` is a tuple
-    whose order is that of the frames' times, as far as the file says."""
+def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, index: int) -> dict:
+    """One frame of an enhanced multi-frame file. Its ``instance`` is a tuple whose order is that of the frames' times, as
+    far as the file says."""
     first = partial(first_of, group, shared)
-    classic = classic | _converted(group, "PerFrame")
     heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
-    delays = heart("NominalCardiacTriggerDelayTime"), heart("ActualCardiacTriggerDelayTime"), classic.get("TriggerTime")
+    delays = heart("NominalCardiacTriggerDelayTime"), heart("ActualCardiacTriggerDelayTime")
     trigger = next((time for time in map(_trigger, delays) if time is not None), None)
-    heartbeat = heart("RRIntervalTimeNominal") or classic.get("NominalInterval") or header.get("NominalInterval")
     percentage = heart("NominalPercentageOfCardiacPhase")
-    order = (
-        content("TemporalPositionIndex") or classic.get("TemporalPositionIdentifier"),
-        percentage,
-        *values_of(content("DimensionIndexValues")),
-        classic.get("InstanceNumber"),
-    )
-    acquired, made, _ = _clocks(header | classic)
+    # the last two are usually alike, but some files have only one
+    clocks = content("FrameReferenceDateTime"), content("FrameAcquisitionDateTime")
+    order = (content("TemporalPositionIndex"), percentage, *values_of(content("DimensionIndexValues")), *clocks)
     thickness = first("PixelMeasuresSequence", "SliceThickness")
     return {
         "frame": index,
@@ -210,19 +180,12 @@ def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, classic: dict
         ),
         "thickness": _thickness(thickness),
         "trigger": trigger,
-        "heartbeat": number_of(heartbeat) or 0.0,
-        "cycle": _whole(classic.get("CardiacNumberOfImages") or header.get("CardiacNumberOfImages")),
-        "clocks": (
-            str(content("FrameAcquisitionDateTime") or acquired),
-            str(content("FrameReferenceDateTime") or made),
-        ),
         # scanners write a delay of zero if the scan is not triggered
         "gated": (trigger or 0) > 0 or percentage is not None,
         "instance": tuple(number_of(value) or 0 for value in order),
         "echo_time": number_of(first("MREchoSequence", "EffectiveEchoTime")),
         "repetition_time": number_of(first("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
         "fat_suppressed": _SUPPRESSIONS.get(str(first("MRModifierSequence", "SpectrallySelectedSuppression"))),
-        "b_value": number_of(first("MRDiffusionSequence", "DiffusionBValue")),
     }
 
 
@@ -297,15 +260,14 @@ def _unit(a: list[float]) -> list[float]:
     return [value / length for value in a]
 
 
-def _clocks(header: dict) -> tuple[str, str, str]:
-    """The times of the acquisition, the image and the series, as texts whose order is that of the times; empty if unknown."""
-    acquired, content, series = (
-        f"{str(header.get(f'{when}Date') or '').replace('.', '')}{time}" if (time := _time(header, when)) else ""
-        for when in ("Acquisition", "Content", "Series")
-    )
+def _acquired(header: dict) -> str:
+    """The time of the acquisition, else of the image or the series, as a text whose order is that of the times; empty if
+    unknown."""
     if found := re.match(r"(\d{10,14})(.*)", str(header.get("AcquisitionDateTime") or "")):
-        acquired = found[1].ljust(14, "0") + found[2]
-    return acquired, content, series
+        return found[1].ljust(14, "0") + found[2]
+    times = {when: _time(header, when) for when in ("Acquisition", "Content", "Series")}
+    known = (f"{str(header.get(f'{when}Date') or '').replace('.', '')}{time}" for when, time in times.items() if time)
+    return next(known, "")
 
 
 def _time(header: dict, when: str) -> str:

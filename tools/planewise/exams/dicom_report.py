@@ -22,9 +22,8 @@ from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values
 if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification
 
-#: Codes of DICOM PS3.16. OHIF draws a report that has the first title, and fails if a finding has no coordinates. It
-#: shows a report with another title as text.
-IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+#: Codes of DICOM PS3.16. OHIF shows a report with this title as text; it fails to draw an Imaging Measurement Report of which
+#: a finding has no coordinates on an image.
 DIAGNOSTIC_IMAGING_STUDY = Code("18748-4", "LN", "Diagnostic imaging study")
 CARDIAC_MRI = Code("241620005", "SCT", "Cardiac MRI")
 COMMENT = Code("121106", "DCM", "Comment")
@@ -55,8 +54,6 @@ class ReportGroup:
     judgements: Sequence[tuple[Code, Code]] = ()  #: pairs of question and answer
     remarks: Sequence[str] = ()  #: sentences, such as why a number cannot be right
     corners: np.ndarray | None = None  #: of a flat, closed outline, ``(corners, 3)``, RAS+, mm; None without a position
-    line: tuple[SourceImage, np.ndarray] | None = None
-    """an image, and the two ends of a line on it, ``(2, 2)``, as ``(i, j)`` with pixel centres at whole numbers"""
     segment: tuple[Dataset, int] | None = None  #: the DICOM SEG, and the number of the measured segment in it
     images: Sequence[SourceImage] = ()  #: the images that were segmented
 
@@ -95,13 +92,12 @@ def dicom_report(
     observer = hd.sr.ObserverContext(Code("121007", "DCM", "Device"), device)
     # without the algorithm's family, a code that readers would list among the judgements
     algorithm = hd.sr.AlgorithmIdentification(bundle, version or UNKNOWN_VERSION, [f"weights: {weights}"])
-    drawn = all(each.corners is not None or each.line is not None for each in groups)
     with header_values_kept():
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(observer_device_context=observer),
             procedure_reported=CARDIAC_MRI,
             imaging_measurements=[_group(each, images, algorithm) for each in groups],
-            title=IMAGING_MEASUREMENT_REPORT if drawn else DIAGNOSTIC_IMAGING_STUDY,
+            title=DIAGNOSTIC_IMAGING_STUDY,
             referenced_images=[image.header for image in images],
         )
         segmentations = {str(each.segment[0].SOPInstanceUID): each.segment[0] for each in groups if each.segment}
@@ -139,21 +135,9 @@ def _group(said: ReportGroup, images: Sequence[SourceImage], algorithm: Algorith
     if said.corners is not None:
         # the last corner of a closed line equals the first
         corners = np.concatenate([said.corners, said.corners[:1]]) * RAS_TO_LPS
-        # OHIF offers to edit five points as a rectangle, which fails
-        middles = (corners[:-1] + corners[1:]) / 2
-        outline = np.concatenate([np.stack([corners[:-1], middles], axis=1).reshape(-1, 3), corners[:1]])
-        # OHIF cannot read POLYGON, and then draws none of the report's lines
         kind, frame = hd.sr.GraphicTypeValues3D.POLYLINE, images[0].header.FrameOfReferenceUID
-        place = hd.sr.ImageRegion3D(graphic_type=kind, graphic_data=outline, frame_of_reference_uid=frame)
+        place = hd.sr.ImageRegion3D(graphic_type=kind, graphic_data=corners, frame_of_reference_uid=frame)
         group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=place, **common)
-    elif said.line is not None:
-        image, ends = said.line
-        on_image = hd.sr.ImageRegion(
-            graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
-            graphic_data=ends + 0.5,  # DICOM counts from the corner of the first pixel
-            source_image=hd.sr.SourceImageForRegion(image.header.SOPClassUID, image.uid),
-        )
-        group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=on_image, **common)
     elif said.segment is not None:
         segmentation, number = said.segment
         sources = [hd.sr.SourceImageForSegmentation(image.header.SOPClassUID, image.uid) for image in said.images]

@@ -8,8 +8,8 @@ The folders that define sections, with the data sets' own names:
 - ACDC, ``{training,testing}/patientXXX``: testing is the test section; a hash takes the validation section out of
   training, stratified by disease group.
 - MRNet, ``{train,valid}/PLANE``: pooled and split again, as in the paper (section 5.1.2), unless folders are requested.
-- nnU-Net, ``{imagesTr,imagesTs}``: imagesTs is the test section, and fold 0 of ``splits_final.json`` gives training and
-  validation; without that file, a hash divides imagesTr.
+- nnU-Net, ``{imagesTr,imagesTs}``: images with masks in imagesTs are the test section; a hash takes the validation section
+  out of imagesTr.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.cases import TEST, TRAIN, TRAINING, VAL, nnunet_part
 from planewise.exams.exam import Exam
 from planewise.exams.heart_sets import INFO
 from planewise.exams.tables import KnownNames, exam_names
@@ -38,17 +37,17 @@ DIVISIONS = ("auto", "hash", "folders")
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 #: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
 STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
-#: Maps each data set to the sections that its folders define; the hash divides a folder without sections.
+#: Maps each data set to the sections that its folders define.
 OFFICIAL = {
     "DSBCC": {"train": ("training",), "validate": ("training",), "test": ("validation", "test")},
     "ACDC": {"training": ("training",), "testing": ("test",)},
     "MRNet": {"train": ("training",), "valid": ("validation",)},
-    "nnU-Net": {TRAIN: ("training",), VAL: ("validation",), TEST: ("test",), TRAINING: ()},
+    "nnU-Net": {"imagesTr": ("training",), "imagesTs": ("test",)},
 }
-#: Data sets whose folders define the sections by default, provided that one of the folders given here exists.
-_FOLLOWED = {"DSBCC": {"test"}, "ACDC": {"testing"}, "nnU-Net": {VAL, TEST}}
-#: Names of the second column of a CSV.
-_HEADINGS = {"section", "split", "set", "division"}
+#: The folder of each data set that must exist, next to another one, so that the folders define the sections by default.
+_FOLLOWED = {"DSBCC": "test", "ACDC": "testing", "nnU-Net": "imagesTs"}
+#: Folders without a validation section of their own.
+_DRAWN = {("ACDC", "training"), ("nnU-Net", "imagesTr")}
 TESTING = finding("file-not-used", kind="testing")
 
 
@@ -58,23 +57,20 @@ class Division:
 
     sections: dict[str, tuple[str, ...]]  #: maps each patient (raw identifier) to sections, nearly always one
     rule: Finding  #: the rule that was used
-    by_hash: bool = False  #: whether the rule is the hash alone
-    of_nnunet: set[str] = field(default_factory=set)  #: patients who have their section from nnU-Net's folders
-    tested: bool = False  #: whether nnU-Net's test images have masks, so that no other patient is needed for the test
     warnings: list[Finding] = field(default_factory=list)
     unmatched: list[tuple[str, Finding]] = field(default_factory=list)  #: names in the user's file without an exam
 
 
 def official_part(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
     """The data set and its part (as in `OFFICIAL`) that contain an exam or a volume, below ``folder``; None otherwise."""
-    if part := nnunet_part(place):
-        return "nnU-Net", part
     parts = place.folder.relative_to(folder).parts if place.folder.is_relative_to(folder) else ()
     if isinstance(place, Exam):
         # without the exam's own folder
         name, above = "DSBCC", parts[: max(parts.index("study") - 1, 0)] if "study" in parts else ()
     elif place.key.startswith("mrnet:"):
         name, above = "MRNet", place.folder.parts[:-1]
+    elif place.folder.name in OFFICIAL["nnU-Net"]:
+        name, above = "nnU-Net", (place.folder.name,) if place.label is not None else ()
     else:
         name, above = "ACDC", parts[:-1] if (place.folder / INFO).is_file() else ()
     return next(((name, part) for part in reversed(above) if part in OFFICIAL[name]), None)
@@ -84,28 +80,25 @@ def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: 
     """Map each data set to its folders that define sections; empty if the hash divides the patients.
 
     Raises:
-        InputError: folders are requested (``division``, one of `DIVISIONS`), and there are none; or nnU-Net's
-            ``splits_final.json`` cannot be used.
+        InputError: folders are requested (``division``, one of `DIVISIONS`), and there are none.
     """
     there = defaultdict(set)
     for place in places if division != "hash" else ():
         if found := official_part(place, folder):
             there[found[0]].add(found[1])
-    there = {name: parts for name, parts in there.items() if any(OFFICIAL[name][part] for part in parts)}
     if division == "folders" and not there:
         known = "; ".join(f"{name}: {', '.join(folders)}" for name, folders in OFFICIAL.items())
         raise InputError(
             f"--division folders: {folder} has no folders of a known division ({known}); use --sections instead"
         )
-    if division == "folders":
-        return there
-    return {name: parts for name, parts in there.items() if _FOLLOWED.get(name, set()) & parts and len(parts) > 1}
+    by_default = {name: parts for name, parts in there.items() if _FOLLOWED.get(name) in parts and len(parts) > 1}
+    return dict(there) if division == "folders" else by_default
 
 
 def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
     """ACDC's official test patients, which are left out if the hash divides a tree that also contains the training
     patients."""
-    lies = [(volume, official_part(volume, folder)) for volume in volumes if (volume.folder / INFO).is_file()]
+    lies = [(volume, official_part(volume, folder)) for volume in volumes]
     if not any(part == ("ACDC", "training") for _, part in lies):
         return []
     return [volume for volume, part in lies if part == ("ACDC", "testing")]
@@ -130,15 +123,11 @@ def groups_of(
             found[str(item["patient"])].add("masks")
         elif stratify not in RESERVED and item.get(stratify) is not None:
             found[str(item["patient"])].add(str(item[stratify]))
-    if not found and stratify == "label":
-        raise InputError(
-            "--stratify label: no exam has a mask that is a label; leave out this option, or name the masks (--labels)"
-        )
     if not found:
-        known = ", ".join(sorted({key for item in items for key in item} - RESERVED)) or "none"
+        known = ", ".join(["label", *sorted({key for item in items for key in item} - RESERVED)])
         raise InputError(
-            f"--stratify {stratify}: no exam has this class; known classes: {known} (--classes FILE.csv, whose first column "
-            "must name the exams as their folders or files do)"
+            f"--stratify {stratify}: no exam has this class, or a mask that is a label; known: {known} (--classes FILE.csv, "
+            "--labels FOLDER)"
         )
     return groups | {place.patient_key: " ".join(sorted(found.get(place.patient, ()))) for place in places}
 
@@ -174,20 +163,16 @@ def divide(
         _follow_folders(result, places, folder, seed, followed, groups)
     rest = {key: group for key, group in groups.items() if key not in result.sections}
     grouped = {key: group for key, group in rest.items() if group}
-    alone, alike = (
-        fractions or (*usual[:2], 0 if result.tested else usual[2]) for usual in (DEFAULT_SPLIT, STRATIFIED_SPLIT)
-    )
-    result.by_hash = not result.sections
-    if result.by_hash:
-        shares = alike if grouped else alone
+    if not result.sections:
+        shares = fractions or (STRATIFIED_SPLIT if grouped else DEFAULT_SPLIT)
         result.rule = finding("sections-by", kind="groups" if grouped else "hash", shares=shares, seed=seed)
     else:
         parts = sorted(set().union(*followed.values()))
         values = {"kind": "list"} if listed else {"kind": "folders", "sets": list(followed), "folders": parts}
         values["kind"] += "-and-hash" if rest else ""
         result.rule = finding("sections-by", **values, rest=len(rest))
-    drawn = split_by_hash([key for key in rest if key not in grouped], alone, seed)
-    drawn |= split_stratified(grouped, alike, seed)
+    drawn = split_by_hash([key for key in rest if key not in grouped], fractions or DEFAULT_SPLIT, seed)
+    drawn |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
     result.sections |= {key: (section,) for key, section in drawn.items()}
     return result
 
@@ -224,26 +209,20 @@ def _follow_folders(
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     drawn = {}
     for place in places:
-        name, part = official_part(place, folder) or ("", "")
-        if name not in followed:
+        part = official_part(place, folder)
+        if part is None or part[0] not in followed:
             continue
-        key = place.patient_key
-        found[key].add(OFFICIAL[name][part])
-        if name == "nnU-Net":
-            result.of_nnunet.add(key)
-            result.tested |= part == TEST and place.label is not None
-        if (name, part) == ("ACDC", "training"):
-            drawn[key] = groups[key]
+        found[place.patient_key].add(OFFICIAL[part[0]][part[1]])
+        if part in _DRAWN:
+            drawn[place.patient_key] = groups[place.patient_key]
     several = [key for key, sections in found.items() if len(sections) > 1]
     if several:
         result.warnings.append(finding("sections-note", count=len(several), kind="several-parts"))
-    for key, sections in found.items():
-        if any(sections):
-            own = [section or ("training",) for section in sections]
-            result.sections[key] = min(own, key=lambda section: SECTIONS.index(section[0]))
-    result.of_nnunet &= result.sections.keys()
+    result.sections = {
+        key: min(sections, key=lambda section: SECTIONS.index(section[0])) for key, sections in found.items()
+    }
     for key, section in split_stratified(drawn, (*STRATIFIED_SPLIT[:2], 0), seed).items():
-        if result.sections[key] == ("training",) and key not in several:
+        if key not in several:
             result.sections[key] = (section,)
 
 
@@ -254,15 +233,11 @@ def read_sections(path: Path) -> dict[str, str]:
         InputError: the file cannot be read, names an unknown section, or puts one exam into two sections.
     """
     rows = read_csv(path)
-    if rows and rows[0][1:] and rows[0][1].lower() in _HEADINGS:
+    if rows and rows[0][1:] and rows[0][1].lower() == "section":
         rows.pop(0)
-    if wrong := [row for row in rows if not row[0] or not row[1:]]:
-        raise InputError(
-            f"{path}: a row must be an exam and its section, like EXAM,training; got {','.join(wrong[0])!r:.40}"
-        )
     listed: dict[str, str] = {}
-    for name, section in ((row[0], row[1].lower()) for row in rows):
-        if section not in SECTIONS:
+    for name, section in ((row[0], "".join(row[1:2]).lower()) for row in rows):
+        if section not in SECTIONS or not name:
             raise InputError(f"{path}, {name}: {section!r} is not a section; write one of {', '.join(SECTIONS)}")
         if listed.setdefault(name, section) != section:
             raise InputError(f"{path}: {name} is in {listed[name]} and in {section}; an exam has one section")

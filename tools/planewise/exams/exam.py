@@ -20,7 +20,6 @@ class FoundView:
     stack: int  #: index among the exam's stacks
     slice: int  #: rank within that stack
     confidence: float  #: in [0, 1]
-    runners_up: dict[str, float] = field(default_factory=dict)  #: other views and their confidence, likeliest first
     named: str | None = None  #: view claimed by the series' name
     whole: bool = False  #: whether it stands for its whole stack, as the short axis next to a 4ch slice does
 
@@ -45,7 +44,6 @@ class Recognition:
     findings: list[Finding] = field(default_factory=list)
     """what was left out, and why; flags: other stacks may be parts of the stack to learn from, it is not a cine, or geometry
     does not show the views that the data set names"""
-    remarks: dict[int, Finding] = field(default_factory=dict)  #: descriptions of stacks, by the index of the stack
 
     def learned(self, stacks: Sequence[Stack], index: int) -> Stack:
         """A stack of the exam as a network learns from it: with all its slices in order, or with one of them."""

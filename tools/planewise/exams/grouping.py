@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ _NOBODY = {
     "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
     "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
 }  # fmt: skip
-#: An identifier says nothing if each of at least this many images of one series has its own.
+#: Identifiers of a single image say nothing if a patient has at least this many of them on one day.
 _EACH_ITS_OWN = 3
 #: The identifiers that programs write anew for each file, and their keywords.
 _WRITTEN_ANEW = {
@@ -58,17 +58,15 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
     for (study, patient, reference), members in grouped.items():
         found = []
         own = set().union(*(says_nothing.get(frame.path, ()) for frame in members))
-        # without a frame of reference, positions within one study still agree
-        if own - {"frame_of_reference"}:
+        # a series may have one image; without a frame of reference, positions within one study still agree
+        if "study" in own:
             names = [keyword for name, keyword in _WRITTEN_ANEW.items() if name in own]
             found.append(finding("identifiers-of-files", names=names))
         if not reference:
             found.append(finding("exam-grouped", shared=study.partition(":")[0], kind="no-frame-of-reference"))
         if (count := references[study, patient]) > 1:
             found.append(finding("exam-grouped", count=count, kind="several-frames-of-reference"))
-        members, copies = _drop_copies(members)
-        if copies:
-            found.append(finding("exam-grouped", count=copies, kind="copies"))
+        members = _without_copies(members)
         identifier = next((frame.patient for frame in members if frame.patient), "")
         key = "|".join([study, *filter(None, [patient]), reference])
         owner = f"patient:{identifier}" if _is_named(identifier) else study
@@ -77,11 +75,9 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
 
 
 def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dict[str, set[str]]]:
-    """Replace identifiers that say nothing, because a program wrote a new one into each file, by what still agrees.
-
-    There is such a program if each of at least `_EACH_ITS_OWN` images of a series (`_look`), or of a slice in it, has its own
-    identifier. Then the identifiers that only one file of this patient and day has are replaced. Those that files share stay,
-    so stacks in different frames of reference are never related.
+    """Replace identifiers that say nothing, because a program wrote a new one into each file, by what still agrees: those of
+    a single image, if a patient has at least `_EACH_ITS_OWN` of them on one day. Those that images share stay, so stacks in
+    different frames of reference are never related.
 
     Returns:
         The frames, and the names of the replaced identifiers by path.
@@ -89,33 +85,18 @@ def _without_identifiers_of_files(frames: list[Frame]) -> tuple[list[Frame], dic
     replaced: dict[str, set[str]] = defaultdict(set)
     # the patient and the day; the folder, if the header does not name the patient
     owners = [(frame.patient if _is_named(frame.patient) else frame.folder, frame.study_day) for frame in frames]
-    looks = [_look(frame) for frame in frames]
     for name in _WRITTEN_ANEW:
-        files, alike = defaultdict(set), defaultdict(set)
-        for frame, owner, (look, place) in zip(frames, owners, looks, strict=True):
-            identifier = getattr(frame, name)
-            files[owner, identifier].add(frame.sop or frame.path)
-            for of_one in ((owner, look), (owner, look, place)):
-                alike[of_one].add(((frame.instance, frame.trigger), identifier))
-        anew = {
-            owner
-            for (owner, *_), images in alike.items()
-            if len(images) >= _EACH_ITS_OWN
-            and all(len({*values}) == len(images) for values in zip(*images, strict=True))
-        }
+        images = defaultdict(set)
+        for frame, owner in zip(frames, owners, strict=True):
+            images[owner, getattr(frame, name)].add((frame.sop or frame.path, frame.frame))
+        alone = Counter(owner for (owner, _), own in images.items() if len(own) == 1)
         for index, (frame, owner) in enumerate(zip(frames, owners, strict=True)):
-            if owner in anew and len(files[owner, getattr(frame, name)]) == 1:
-                agrees = {"series": repr(looks[index][0][:2]), "study": repr(owner) if _is_named(frame.patient) else ""}
+            if alone[owner] >= _EACH_ITS_OWN and len(images[owner, getattr(frame, name)]) == 1:
+                series = repr((frame.series_number, frame.description))
+                agrees = {"series": series, "study": repr(owner) if _is_named(frame.patient) else ""}
                 frames[index] = replace(frame, **{name: agrees.get(name, "")})
                 replaced[frame.path].add(name)
     return frames, replaced
-
-
-def _look(frame: Frame) -> tuple[tuple, tuple]:
-    """What the images of a series have in common, but not their numbers and times; and what those of a slice also have."""
-    rounded = np.round(np.asarray(frame.affine)[:3], 4)
-    series = frame.series_number, frame.description
-    return (series, frame.study_day, frame.rows, frame.columns, *rounded[:, :2].flat), tuple(rounded[:, 3])
 
 
 def _is_named(patient: str) -> bool:
@@ -138,17 +119,13 @@ def common_folder(frames: Sequence[Frame]) -> Path:
     return Path(os.path.commonpath({frame.folder for frame in frames}))
 
 
-def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
-    """Drop copies of an image. Returns the frames that are kept, and the number of copies."""
-    seen, kept = set(), []
+def _without_copies(frames: list[Frame]) -> list[Frame]:
+    """The first of the copies of each image; frames without a SOPInstanceUID are all kept."""
+    first: dict[tuple, Frame] = {}
     for frame in frames:
         geometry = tuple(np.round(np.ravel(frame.affine), 3))
-        same = (frame.sop, frame.frame, geometry, frame.trigger, frame.instance)
-        if frame.sop and same in seen:
-            continue
-        seen.add(same)
-        kept.append(frame)
-    return kept, len(frames) - len(kept)
+        first.setdefault((frame.sop or id(frame), frame.frame, geometry, frame.trigger, frame.instance), frame)
+    return [*first.values()]
 
 
 #: An image that is found in more patients than this says nothing about a patient: it is a test image, or a page of text.
@@ -175,14 +152,11 @@ def join_copies(places: Sequence[Exam | Volume]) -> list[Finding]:
         for one, other in pairwise(keys):
             same.merge(one, other)
     first = {key: min(keys) for keys in same.subsets() if len(keys) > 1 for key in keys}
-    named: dict[str, dict[str, None]] = defaultdict(dict)
     for place in places:
-        if key := first.get(place.patient_key):
-            named[key][place.case or "/".join(place.folder.parts[-2:])] = None
-            place.aliases += [place.patient_key] if key != place.patient_key else []
+        if (key := first.get(place.patient_key, place.patient_key)) != place.patient_key:
+            place.aliases.append(place.patient_key)
             place.patient_key = key
-    names = [" = ".join(each) for each in named.values()]
-    return [finding("exam-grouped", count=len(named), names=names, kind="patients")]
+    return [finding("exam-grouped", count=len({*first.values()}), kind="patients")]
 
 
 def _marks(places: Sequence[Exam | Volume]) -> Iterator[tuple[str, str]]:
@@ -201,40 +175,18 @@ def _marks(places: Sequence[Exam | Volume]) -> Iterator[tuple[str, str]]:
             yield from ((key, sha256(path)) for key, path in files)
 
 
-@dataclass
-class BrokenExam:
-    """A folder in which all images are broken."""
-
-    folder: Path
-    key: str  #: raw identifier, hashed before anything is written
-    paths: list[str] = field(default_factory=list)
-
-    @property
-    def why(self) -> Finding:
-        """The reason for leaving the exam out."""
-        return finding("only-broken-files", count=len(self.paths))
-
-
-def assign_broken(scan: Scan, exams: Sequence[Exam]) -> list[BrokenExam]:
-    """Record in each exam the broken files of its folders (`Exam.broken`), and find the folders of exams in which nothing
-    else is left. A file belongs to the exams with images in the same folder; otherwise to those in the folder of its exam,
-    because a whole series may be broken."""
+def assign_broken(scan: Scan, exams: Sequence[Exam]) -> None:
+    """Give each exam the broken files of its folders (`Exam.broken`): a file belongs to the exams with images in the same
+    folder; otherwise to those in the folder of its exam, because a whole series may be broken."""
     owners: dict[str, list[Exam]] = defaultdict(list)
     for exam in exams:
         folders = _folders(exam.stacks)
         for place in folders | {str(_home(folder, scan.folder)) for folder in folders} - {str(scan.folder)}:
             owners[place].append(exam)
-    used = {frame.folder for frame in scan.frames} if scan.broken else set()
-    alone: dict[Path, BrokenExam] = {}
     for path in scan.broken:
         folder = os.path.dirname(path)
-        home = _home(folder, scan.folder)
-        for exam in (found := owners.get(folder) or owners.get(str(home), [])):
+        for exam in owners.get(folder) or owners.get(str(_home(folder, scan.folder)), []):
             exam.broken.append(path)
-        if not found and folder not in used:
-            one = alone.setdefault(home, BrokenExam(home, f"folder:{os.path.relpath(home, scan.folder)}"))
-            one.paths.append(path)
-    return list(alone.values())
 
 
 def broken_remark(exam: Exam, stack: Stack | None = None) -> list[Finding]:

@@ -12,19 +12,18 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.volume import Skipped, Volume
-from planewise.files.masks import read_mask
+from planewise.files.masks import read_mask, structures_of
 from planewise.files.names import stem
 from planewise.files.nifti import UNREADABLE
-from planewise.files.text import read_csv
+from planewise.files.text import read_csv, read_yaml
 from planewise.findings import finding
 
 #: The tables of ACDC and M&Ms-2.
@@ -63,37 +62,28 @@ def _read_acdc(info_file: Path, by_stem: dict[str, Path], skipped: Skipped) -> l
     def lacks(what: str) -> None:
         skipped[finding("input-lacks", table=INFO, what=what, kind="table")].append(str(info_file))
 
-    info, case = _read_info(info_file), info_file.parent.name
-    classes: dict[str, object] = {"group": info["Group"]} if info.get("Group") else {}
+    info, case = {}, info_file.parent.name
+    with suppress(InputError):  # lines like `Group: DCM` are YAML
+        info = read_yaml(info_file)
+    info = info if isinstance(info, dict) else {}
+    group = str(info.get("Group") or "")
+    classes: dict[str, object] = {"group": group} if group else {}
     for name, (smallest, largest) in _BODIES.items():
-        try:
-            value = float(info[name])
-        except (KeyError, ValueError):
-            value = math.nan
-        if smallest <= value <= largest:
-            classes[name.lower()] = value
-        else:
+        with suppress(KeyError, ValueError, TypeError):
+            if smallest <= float(info[name]) <= largest:
+                classes[name.lower()] = float(info[name])
+        if name.lower() not in classes:
             lacks(f"{name} from {smallest} to {largest}")
     volumes = []
     for phase in _PHASES:
         try:
             name = f"{case}_frame{int(info[phase]):02d}".lower()
             image = by_stem[name]
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, TypeError):
             lacks(f"an {phase} frame that exists")
             continue
-        volumes.append(Volume(image, by_stem.get(f"{name}_gt"), case, phase, classes, info.get("Group", "")))
+        volumes.append(Volume(image, by_stem.get(f"{name}_gt"), case, phase, classes, group))
     return volumes
-
-
-def _read_info(path: Path) -> dict[str, str]:
-    """ACDC's ``Info.cfg``: ``Key: value`` lines; empty if it cannot be read."""
-    try:
-        lines = path.read_text("utf-8-sig", errors="replace").splitlines()
-    except OSError:
-        return {}
-    pairs = (line.split(":", 1) for line in lines if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
 
 
 def _read_mnms2(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[Volume]:
@@ -163,8 +153,11 @@ def _read_ukbb(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[V
             skipped[CINE_OF_FRAMES].append(str(cine))
         label_map = LABEL_MAP
         if view == "4ch":
-            only_atria = any(labels.values()) and _largest_value(labels.values()) <= max(ATRIA_LABEL_MAP)
-            label_map = ATRIA_LABEL_MAP if only_atria else ALL_LABEL_MAP
+            values = set()
+            for mask in filter(None, labels.values()):
+                with suppress(*UNREADABLE):  # the code that reads masks reports it
+                    values |= {*structures_of(read_mask(mask)[0])}
+            label_map = ATRIA_LABEL_MAP if values and values <= ATRIA_LABEL_MAP.keys() else ALL_LABEL_MAP
         volumes += [
             Volume(image, labels[phase], home.name, phase, view=view, label_map=label_map)
             for phase, image in images.items()
@@ -173,12 +166,3 @@ def _read_ukbb(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[V
         code, kind = ("mask-as-image", "predicted") if _UKBB_PREDICTION.match(name) else ("file-not-used", "image")
         skipped[finding(code, kind=kind)].append(str(path))
     return volumes
-
-
-def _largest_value(labels: Iterable[Path | None]) -> int:
-    """The largest voxel value of some masks; the code that reads masks reports those that cannot be read."""
-    values = [0]
-    for path in labels:
-        with suppress(*UNREADABLE):
-            values.append(int(read_mask(path)[0].max()) if path else 0)
-    return max(values)

@@ -17,7 +17,6 @@ from planewise.errors import InputError
 from planewise.exams import masks, mrnet, tables
 from planewise.exams.anatomies import Anatomy, choose_anatomy
 from planewise.exams.any_organ import one_stack_each, suits
-from planewise.exams.cardiac_views import KNEE
 from planewise.exams.cases import read_cases
 from planewise.exams.datalist import own_places, write_datalist
 from planewise.exams.division import (
@@ -33,23 +32,21 @@ from planewise.exams.division import (
     read_sections,
 )
 from planewise.exams.exam import Exam
-from planewise.exams.grouping import BrokenExam, assign_broken, group_exams, join_copies
+from planewise.exams.grouping import assign_broken, group_exams, join_copies
 from planewise.exams.index_items import entries_of, leave_out_incomplete, other_organs
-from planewise.exams.masks import MaskChecks
 from planewise.exams.photographs import read_photographs, unused_table
-from planewise.exams.refusals import NOT_DICOM
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.volume import FoundVolumes, Volume, exams_of_volumes
-from planewise.exams.volumes import mask_as_image, read_volumes
+from planewise.exams.volumes import read_volumes
 from planewise.files.datalists import SECTIONS, is_labelled
 from planewise.files.identity import hashed, load_salt
 from planewise.files.names import check_channels
-from planewise.files.photographs import ENDINGS
-from planewise.files.text import read_csv
 from planewise.findings import REFUSE, Finding, finding, from_record
 from planewise.words import count_of
 
 VERSION = 1
+#: Why planes of a file are unknown.
+_UNORIENTED = finding("image-not-used", kind="unoriented")
 
 
 @dataclass
@@ -60,10 +57,7 @@ class IndexResult:
     skipped: dict[Finding, tuple[int, str]] = field(default_factory=dict)  #: reason to number of files and one path
     warnings: list[Finding] = field(default_factory=list)  #: What a person should read before training.
     unmatched: list[tuple[str, Finding]] = field(default_factory=list)  #: labels and names that are not used, and why
-    by_grid: dict[str, str] = field(default_factory=dict)
-    """file name of each mask matched by its grid alone to its exam"""
     division: Finding | None = None  #: The rule for the sections.
-    by_hash: bool = False  #: Whether a hash alone assigned the patients to the sections.
     folders: dict[str, Path] = field(default_factory=dict)
     """hash of each DICOM exam to its folder or one image; private"""
     files: int = 0
@@ -91,8 +85,8 @@ class IndexOptions:
     view: str | None = None  #: part of a heart to learn from: ``"sax"``, the default, or ``"4ch"``
     contrast: str | None = None  #: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``
     channels: str | Sequence[str] | None = None
-    """file-name endings of one case's channels, ``"t1,t1ce,t2,flair"`` or a list, for whole volumes; None for BraTS' or
-    nnU-Net's channels if a case has them, otherwise one file per case"""
+    """file-name endings of one case's channels, ``"t1,t1ce,t2,flair"`` or a list, for whole volumes; None for BraTS'
+    channels if a case has them, otherwise one file per case"""
     seed: int = 0  #: seed of the split
     split: Sequence[float] | None = None
     """shares of training, validation and test, by a hash of the patient. The default is 0.8 0.1 0.1, and 0.64 0.16 0.2 for
@@ -126,12 +120,11 @@ class _Given:
             raise InputError("--division folders cannot be combined with --split or --sections; leave one of them out")
         self.sections = read_sections(_path(options.sections)) if options.sections else {}
         self.followed: dict[str, set[str]] = {}  # the data sets whose folders define the sections
-        self.class_rows: dict[str, dict] = {}
-        self.wrong_rows: list[tuple[str, Finding]] = []
-        if options.classes and self.of_photographs:  # photographs have their own rules for tables
-            read_csv(_path(options.classes))
-        elif options.classes:
-            self.class_rows, self.wrong_rows = tables.read_classes(_path(options.classes))
+        self.classes = _path(options.classes) if options.classes else None
+        if self.of_photographs:  # they have their own rules for tables
+            self.class_rows, self.wrong_rows = {}, []
+        else:
+            self.class_rows, self.wrong_rows = tables.read_classes(self.classes) if self.classes else ({}, [])
         self.label_map = None if options.label_map is None else tables.read_label_map(options.label_map)
         self.masks = masks.mask_files(_path(options.labels_dir)) if options.labels_dir else []
 
@@ -158,7 +151,7 @@ def index_folder(
     # read and group
     scan = scan_folder(folder, workers, progress, given.of_photographs, given.anatomy.modalities)
     result = IndexResult(datalist={}, files=scan.files)
-    exams, volumes, whole, broken = _read_and_group(scan, given, result)
+    exams, volumes, whole = _read_and_group(scan, given, result)
     for place in (*exams, *volumes):
         place.name, place.patient = hashed(place.key, salt), hashed(place.patient_key, salt)
     # recognise
@@ -179,8 +172,7 @@ def index_folder(
     places = [*exams, *volumes]
     result.unmatched += tables.add_classes(given.class_rows, places, items, scan.folder)
     names = {name for row in given.class_rows.values() for name in row}
-    without = {item["exam"] for item in items if not names & item.keys()}
-    if given.class_rows and without:
+    if names and (without := {item["exam"] for item in items if not names & item.keys()}):
         result.warnings.append(finding("exams-lack", count=len(without), kind="class"))
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
@@ -196,10 +188,6 @@ def index_folder(
     found_in = {
         exam.name: (exam.folder, Path(exam.stacks[0].slices[0].phases[0].path)) for exam in exams if not exam.case
     }
-    for one in broken:
-        name = hashed(one.key, salt)
-        entries[name] = {"patient": name, "stacks": {}, "left_out": [one.why.record()], "section": ""}
-        found_in[name] = one.folder, Path(one.paths[0])
     result.folders = own_places(found_in)
     result.datalist = _datalist(given, entries, items, sections_of)
     result.skipped = {
@@ -211,10 +199,8 @@ def index_folder(
     return result
 
 
-def _read_and_group(
-    scan: Scan, given: _Given, result: IndexResult
-) -> tuple[list[Exam], list[Volume], list[Volume], list[BrokenExam]]:
-    """All exams, the volumes that are used, those of them that stay whole, and exams of which only broken files are left."""
+def _read_and_group(scan: Scan, given: _Given, result: IndexResult) -> tuple[list[Exam], list[Volume], list[Volume]]:
+    """All exams, the volumes that are used, and those of them that stay whole."""
     exams = group_exams(scan.frames, scan.folder)
     found = _volumes_of(scan, given)
     given.channels = found.channels
@@ -226,45 +212,38 @@ def _read_and_group(
         scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
         volumes = [volume for volume in volumes if volume not in testing]
     exams, volumes, whole = _place(exams, volumes, given.anatomy, scan)
-    if given.channels and (series := sum(suits(stack) for exam in exams for stack in exam.stacks)):
+    if given.channels and any(suits(stack) for exam in exams for stack in exam.stacks):
         raise InputError(
-            f"{scan.folder} contains DICOM series ({series}), each a case of one channel, while {', '.join(given.channels)}"
-            " are channels of NIfTI files; convert the series to NIfTI (dcm2niix), with one file for each channel and "
-            "all files on one grid, or index each folder alone"
+            f"{scan.folder} contains DICOM series, each a case of one channel, while {', '.join(given.channels)} are "
+            "channels of NIfTI files; convert the series with dcm2niix, all files on one grid, or index each folder alone"
         )
-    if given.of_photographs:  # they have their own rule for copies
-        return exams, volumes, whole, []
-    broken = assign_broken(scan, exams)
-    result.warnings += join_copies([*exams, *volumes])
-    return exams, volumes, whole, broken
+    if not given.of_photographs:  # they have their own rule for copies
+        assign_broken(scan, exams)
+        result.warnings += join_copies([*exams, *volumes])
+    return exams, volumes, whole
 
 
 def _volumes_of(scan: Scan, given: _Given) -> FoundVolumes:
     """The volumes of a folder. Files that are left out are added to ``scan.skipped``."""
-    inputs = given.anatomy.inputs
     # not Path.resolve, which raises an error for a link to itself
     own_masks = set(map(realpath, given.masks))
     files = [path for path in scan.nifti if realpath(path) not in own_masks]
     if given.of_photographs:
-        table = given.options.classes and _path(given.options.classes)
-        found = read_photographs(scan.photographs, [table] if table else scan.tables, scan.folder)
-        if table and (unused := unused_table(table, found)):
+        found = read_photographs(scan.photographs, [given.classes] if given.classes else scan.tables, scan.folder)
+        if given.classes and (unused := unused_table(given.classes, found)):
             raise InputError(unused)
     elif given.of_volumes:
         found = read_cases(files, scan.folder, given.channels)
-        for reason, case in [(reason, case) for case in found.volumes if (reason := mask_as_image(case))]:
-            found.volumes.remove(case)
-            found.skipped.setdefault(reason, []).append(str(case.image))
     else:
         found = read_volumes(files, scan.folder, of_one_slice=given.anatomy.one_slice)
     arrays = FoundVolumes([], {mrnet.OTHER_ANATOMY: list(map(str, scan.mrnet))} if scan.mrnet else {})
-    if inputs == "knees":
+    if given.anatomy.inputs == "knees":
         arrays = mrnet.read_volumes(scan.mrnet)
     for reason, paths in (*found.skipped.items(), *arrays.skipped.items()):
         scan.skipped.setdefault(reason, []).extend(paths)
-    return FoundVolumes(
-        [*found.volumes, *arrays.volumes], {}, [*found.unmatched, *arrays.unmatched], channels=found.channels
-    )
+    found.volumes += arrays.volumes
+    found.unmatched += arrays.unmatched
+    return found
 
 
 def _place(
@@ -276,45 +255,39 @@ def _place(
         All exams, the volumes that are used, and the used volumes that stay whole.
     """
 
-    def skip(reason: Finding, volume: Volume) -> None:
-        paths = scan.skipped.setdefault(reason, [])
-        paths += [str(volume.image)] if str(volume.image) not in paths else []
+    def skip(reason: Finding, left_out: Sequence[Volume]) -> None:
+        if paths := {str(volume.image): None for volume in left_out}:  # once, although it may have several times
+            scan.skipped.setdefault(reason, []).extend(paths)
 
     if anatomy.whole:
         return one_stack_each(exams), volumes, volumes
+    of_view = [volume for volume in volumes if volume.view or anatomy.inputs == "stacks"]
+    oriented, lost = ([volume for volume in of_view if volume.oriented == is_so] for is_so in (True, False))
+    whole = [volume for volume in volumes if not volume.view]
     if anatomy.inputs == "stacks":
-        oriented, whole = ([volume for volume in volumes if volume.oriented == is_so] for is_so in (True, False))
-        for volume in whole:
-            skip(finding("image-not-used", kind="whole"), volume)
-        return one_stack_each([*exams, *exams_of_volumes(oriented)]), volumes, whole
-    named, whole = ([volume for volume in volumes if bool(volume.view) == is_so] for is_so in (True, False))
+        skip(_UNORIENTED, lost)
+        return one_stack_each([*exams, *exams_of_volumes(oriented)]), volumes, lost
     if anatomy.inputs != "views":
-        for volume in named:
-            skip(finding("image-not-used", anatomy="cardiac", kind="anatomy"), volume)
+        skip(finding("image-not-used", anatomy="cardiac", kind="anatomy"), of_view)
         return exams, whole, whole
-    for volume in named:
-        if not volume.oriented:
-            kept = volume.view == anatomy.stack and volume.label is not None
-            whole += [volume] if kept else []
-            skip(finding("image-not-used", volume.view, kind="labels" if kept else "unused"), volume)
-    named = [volume for volume in named if volume.oriented]
-    return [*exams, *exams_of_volumes(named)], [*named, *whole], whole
+    skip(_UNORIENTED, lost)
+    whole += [volume for volume in lost if volume.view == anatomy.stack and volume.label is not None]
+    return [*exams, *exams_of_volumes(oriented)], [*oriented, *whole], whole
 
 
 def _add_labels(items: list[dict], exams: Sequence[Exam], given: _Given, scan: Scan, result: IndexResult) -> None:
     """Give the items their masks of ``labels_dir``, and check all masks."""
     result.unmatched += given.wrong_rows
-    checks = MaskChecks(items, result)
     used, replaced = masks.not_corrected_elsewhere(given.masks)
-    not_used, result.by_grid = masks.add_masks(
-        checks.of_people(used), exams, items, given.class_rows, scan.folder, given.of_volumes, given.label_map
-    )
-    result.unmatched += [*not_used, *replaced]
+    made, left_out = masks.of_people(used)
+    result.unmatched += masks.add_masks(made, exams, items, scan.folder, given.of_volumes, given.label_map) + replaced
     for item in items if given.label_map is not None else ():
         # with --labels, the mapping is for the masks in that folder, not for those with their data set's label map
         if "label" in item and (not given.options.labels_dir or "label_map" not in item):
             item["label_map"] = given.label_map
-    checks.check(given.label_map, given.of_volumes or given.of_photographs, given.anatomy.stack)
+    doubts, unusable = masks.check_masks(items, given.label_map, given.anatomy.whole, given.anatomy.stack)
+    result.warnings += [*left_out, *doubts]
+    result.unmatched += unusable
 
 
 def _divide(
@@ -328,12 +301,12 @@ def _divide(
         labelled = {
             item["patient"] for item in items if ("grade" in item if given.of_photographs else is_labelled(item))
         }
-        rest = {place.patient_key for place in places if place.patient not in labelled} - divided.of_nnunet
+        rest = {place.patient_key for place in places if place.patient not in labelled}
         if labelled and rest:
             divided.sections |= dict.fromkeys(rest, ("training",))
             what = "grade" if given.of_photographs else "mask"
             divided.warnings.append(finding("sections-note", count=len(rest), what=what, kind="unlabelled"))
-    result.division, result.by_hash = divided.rule, divided.by_hash
+    result.division = divided.rule
     result.unmatched += divided.unmatched
     return divided
 
@@ -365,12 +338,9 @@ def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     exams = result.datalist["exams"]
     text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
     told = Counter(from_record(record) for exam in exams.values() for record in exam["left_out"])
-    whys = {why: count for why, count in told.most_common() if why.level == REFUSE}
-    reasons = "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in list(whys.items())[:5])
-    hint = "\nIndex knees with --anatomy knee" if finding("series-of-organ", organ=KNEE) in whys else ""
-    if NOT_DICOM in scan.skipped and any(path.suffix.lower() in ENDINGS for path in scan.folder.rglob("*")):
-        hint += "\nIndex photographs with --anatomy photograph"
-    return text + scan.reasons + reasons + hint
+    whys = {why: count for why, count in told.most_common(5) if why.level == REFUSE}
+    reasons = "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.items())
+    return text + scan.reasons + reasons + "\nIndex knees or photographs with --anatomy knee or --anatomy photograph"
 
 
 def _of_sections(result: IndexResult, given: _Given, incomplete: int) -> list[Finding]:
@@ -380,10 +350,7 @@ def _of_sections(result: IndexResult, given: _Given, incomplete: int) -> list[Fi
     asked = dict(zip(SECTIONS, given.fractions or DEFAULT_SPLIT, strict=True))
     empty = [section for section in SECTIONS if not datalist[section] and asked[section] > 0]
     if empty:
-        kind = "few" if patients < len(SECTIONS) else "hash" if result.by_hash else "rule"
-        found.append(
-            finding("sections-note", sections=empty, count=patients, kind="training" if "training" in empty else kind)
-        )
+        found.append(finding("sections-note", sections=empty, count=patients, kind="empty"))
     if incomplete:
         return [*found, finding("exams-lack", count=incomplete, kind="views")]
     with_stack = [exam for exam in datalist["exams"].values() if main_view in exam["stacks"]]

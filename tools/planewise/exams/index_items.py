@@ -10,9 +10,8 @@ import torch
 
 from planewise.exams.anatomies import Anatomy
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
-from planewise.exams.exam import Exam, Recognition
+from planewise.exams.exam import Exam
 from planewise.exams.grouping import broken_remark
-from planewise.exams.stack import SIDEWAYS, Stack
 from planewise.exams.volume import Volume
 from planewise.files.datalists import is_labelled
 from planewise.files.masks import read_mask
@@ -46,72 +45,44 @@ def entries_of(
 
 def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     """An exam's entry in the datalist, and its items."""
-    found, summaries = exam.found, _summaries(exam, anatomy)
+    found = exam.found
     planes = {view: plane_of(exam.stacks[other.stack], other.slice) for view, other in found.views.items()}
     items: list[dict] = []
     if found.stack is not None:
         exam.main_stack = found.learned(exam.stacks, found.stack)
         common = {"exam": exam.name, "patient": exam.patient, "stack": anatomy.stack, "planes": planes}
         items = [item | common for item in slice_items(exam.main_stack, found.axis is not None)]
-    notes = dict.fromkeys([*exam.findings, *broken_remark(exam), *found.findings, *_stack_findings(exam, anatomy)])
+    summaries, told = _summaries(exam, anatomy)
+    notes = dict.fromkeys([*exam.findings, *broken_remark(exam), *found.findings, *told])
     return {"patient": exam.patient, "stacks": summaries, "left_out": [note.record() for note in notes]}, items
 
 
-def _summaries(exam: Exam, anatomy: Anatomy) -> dict[str, dict]:
-    """A summary of each stack, by its name."""
-    stacks, found, main_view, summaries = exam.stacks, exam.found, anatomy.stack, {}
+def _summaries(exam: Exam, anatomy: Anatomy) -> tuple[dict[str, dict], list[Finding]]:
+    """A summary of each stack, by its view or ``other-1``, ...; and what was found out about the stacks: under its name about
+    each stack but the one to learn from."""
+    stacks, found, main_view, summaries, told = exam.stacks, exam.found, anatomy.stack, {}, []
     if found.stack is not None:
-        summaries[main_view] = stack_summary(found.learned(stacks, found.stack), main_view, found.confidence)
+        summaries[main_view] = stack_summary(exam.main_stack, main_view, found.confidence)
         if found.named not in (None, main_view):
             summaries[main_view]["named"] = found.named
-    for view, other in found.views.items():
-        stack = stacks[other.stack]
-        one = replace(stack, slices=[stack.slices[other.slice]])
-        summaries[view] = stack_summary(stack if other.whole else one, view, other.confidence, other.runners_up)
-        summaries[view]["items"] = slice_items(one, False, phases="first")
-        if other.named not in (None, view):
-            summaries[view]["named"] = other.named
-    undecided = {plane.stack: plane for plane in found.undecided}
-    for name, index in _stack_names(stacks, found, main_view).items():
-        if name.startswith("other"):
-            summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
-            if index in undecided:
-                plane = undecided[index]
-                summaries[name]["runners_up"] = {plane.view: round(plane.confidence, 3), **plane.runners_up}
-        if index in found.remarks:
-            summaries[name]["remark"] = found.remarks[index].record()
-    return summaries
-
-
-def _stack_names(stacks: Sequence[Stack], found: Recognition, main_view: str) -> dict[str, int]:
-    """The names of an exam's stacks in the table and the datalist: the view, or ``other-1``, ..."""
-    names = {} if found.stack is None else {main_view: found.stack}
-    names |= {view: other.stack for view, other in found.views.items()}
-    rest = [index for index in range(len(stacks)) if index not in names.values()]
-    return names | {f"other-{number}": index for number, index in enumerate(rest, start=1)}
-
-
-def _stack_findings(exam: Exam, anatomy: Anatomy) -> list[Finding]:
-    """What was found out about the stack to learn from, and, under its name, about each other stack."""
-    stacks, found = exam.stacks, exam.found
-    told = []
-    if found.stack is not None:
         told += [*exam.main_stack.doubts, *exam.main_stack.findings]
         if found.axis is None and anatomy.unordered:
             told.append(finding("no-locations", kind=anatomy.unordered))
     for view, other in found.views.items():
         stack = stacks[other.stack]
+        one = replace(stack, slices=[stack.slices[other.slice]])
+        summaries[view] = stack_summary(stack if other.whole else one, view, other.confidence)
+        summaries[view]["items"] = slice_items(one, False, phases="first")
+        if other.named not in (None, view):
+            summaries[view]["named"] = other.named
         told += [each.about(view) for each in (*stack.doubts, *stack.findings)]
-        if found.stack is not None:
-            # the middle slice, because the middle of the ends moves with a misplaced slice
-            main = stacks[found.stack]
-            middle = main.image_centre(main.slices[len(main.slices) // 2])
-            if (beside := stack.beside(stack.slices[other.slice], middle)) > SIDEWAYS:
-                told.append(finding("stack-remark", view, mm=round(beside), kind="beside"))
-    for name, index in _stack_names(stacks, found, anatomy.stack).items():
-        if name.startswith("other"):
-            told += [each.about(name) for each in stacks[index].findings]
-    return told
+    used = {found.stack, *(other.stack for other in found.views.values())}
+    undecided = {plane.stack for plane in found.undecided}
+    rest = (index for index in range(len(stacks)) if index not in used)
+    for name, index in ((f"other-{number}", index) for number, index in enumerate(rest, start=1)):
+        summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
+        told += [each.about(name) for each in stacks[index].findings]
+    return summaries, told
 
 
 def _label_of(volume: Volume) -> dict:
@@ -148,19 +119,17 @@ def other_organs(exams: Sequence[Exam], volumes: Sequence[Volume], items: Sequen
     orientation, and others may be mirrored, as in M&Ms-2: next to hearts, they are kept only with a mask of a heart's volume.
     """
     hearts = any(not exam.case and exam.found.stack is not None for exam in exams)
-    oriented, other = {str(volume.image) for volume in volumes if volume.oriented}, set()
-    whole = (item for item in sorted(items, key=is_labelled) if "affine" not in item and item["image"] in oriented)
-    for image, item in {item["image"]: item for item in whole}.items():  # of the phases of a cine, one with a label
+    labelled = {item["image"]: item for item in items if is_labelled(item) and "affine" not in item}
+    other = set()
+    for image in {str(volume.image) for volume in volumes if volume.oriented}:
         affine = np.asarray(open_nifti(image).affine, dtype=np.float64)
-        grid = torch.from_numpy(affine)[None]
-        obliquity, off_axis = stack_obliquity(grid), degrees_off_axis(grid)
-        if obliquity[0] >= SHORT_AXIS_OBLIQUITY and off_axis <= OFF_AXIS:
-            continue
-        ml = np.zeros(1)
-        if hearts and is_labelled(item):
+        grid, ml = torch.from_numpy(affine)[None], np.zeros(1)
+        obliquity = stack_obliquity(grid)[0]
+        usual = obliquity >= SHORT_AXIS_OBLIQUITY and degrees_off_axis(grid) <= OFF_AXIS
+        if hearts and not usual and (item := labelled.get(image)):
             mask = read_mask(item["label"], item.get("label_map"))[0]
             ml = (mask.reshape(*mask.shape[:3], -1) > 0).sum(axis=(0, 1, 2)) * abs(np.linalg.det(affine)) / 1000
-        heart = not hearts or ((ml >= HEART_VOLUMES[0]) & (ml <= HEART_VOLUMES[1])).any()
-        if NO_ORIENTATION <= obliquity[0] < SHORT_AXIS_OBLIQUITY or not heart:
+        of_heart = not hearts or usual or ((ml >= HEART_VOLUMES[0]) & (ml <= HEART_VOLUMES[1])).any()
+        if NO_ORIENTATION <= obliquity < SHORT_AXIS_OBLIQUITY or not of_heart:
             other.add(image)
     return other

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from os.path import relpath
 from pathlib import Path
@@ -15,24 +14,32 @@ from planewise.data.datalist import gather_stacks, is_whole_volume, load_datalis
 from planewise.data.readable_items import own_name
 from planewise.data.select_items import cycle_fraction
 from planewise.errors import InputError
+from planewise.exams.anatomies import ANATOMIES, HEART_4CH, Anatomy, anatomy_of_stack, choose_anatomy
+from planewise.exams.any_organ import one_stack_each
 from planewise.exams.cases import read_cases
-from planewise.exams.input_stacks import InputStack, find_stacks, remarks_of
+from planewise.exams.datalist import plane_of, slice_items
+from planewise.exams.exam import Exam
+from planewise.exams.grouping import assign_broken, broken_remark, group_exams
+from planewise.exams.heart_sets import read_exam
+from planewise.exams.refusals import ARCHIVE, DAMAGED, HIDDEN, LINKED_FOLDER, NOT_DICOM
+from planewise.exams.scan import scan_folder
 from planewise.exams.stacks import unequal_counts
 from planewise.exams.volumes import NO_IMAGE, PREDICTED_AS_IMAGE, case_and_phase, find_own_volumes, has_frames
+from planewise.files.identity import hashed, load_salt
 from planewise.files.masks import label_values, refuse_mask
 from planewise.files.names import common_name, files_below, nifti_files
 from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti
 from planewise.files.photographs import NO_PHOTOGRAPH, is_photograph, photograph_problem
-from planewise.findings import Finding, finding, from_text, said, to_text
+from planewise.findings import FLAG, Finding, finding, from_text, of_level, said, to_text
 from planewise.phases import named_phases, nearest_phase, phase_name, phases_not_used, usual_count
 from planewise.preprocessing.exam_name import exam_of, stem
 from planewise.words import count_of, some_of
 
 logger = logging.getLogger(__name__)
 
-#: Words in names of NIfTI files, and the views of the heart that they stand for. M&Ms-2 has no long axis but the 4ch view.
-_VIEWS = {"sa": "sax", "sax": "sax", "la": "4ch", "4ch": "4ch", "2ch": "2ch", "3ch": "3ch"}
 _Items = list[dict[str, Any]]
+#: Below this probability, a finding warns that the stack may not be the requested one.
+SURE = 0.5
 
 
 def find_inputs(
@@ -42,7 +49,7 @@ def find_inputs(
     num_exams: int | None = None,
     view: str = "sax",
     contrast: str | None = None,
-    left_out: list[InputStack] | None = None,
+    left_out: _Items | None = None,
     skipped: dict[Finding, int] | None = None,
 ) -> _Items:
     """Find items for `planewise.preprocessing.LoadStackd` at a path.
@@ -58,8 +65,7 @@ def find_inputs(
 
     Returns:
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
-        ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with what was found out about it
-        (`planewise.exams.input_stacks.remarks_of`).
+        the items of `find_stacks` for DICOM files.
 
     Raises:
         InputError: the path does not exist, is a mask, or contains nothing that can be used.
@@ -70,13 +76,149 @@ def find_inputs(
     else:
         found = _from_files(given, phases, view)
         if found is None:  # DICOM comes last, because it requires reading the headers of a whole tree
-            found = _from_stacks(find_stacks(given, view, phases, contrast, left_out, skipped), left_out is None)
+            found = find_stacks(given, view, phases, contrast, left_out, skipped)
+            for item in found if left_out is None else ():
+                if why := from_text(item.get("why_not", "[]")):
+                    told = "exam %s: %s. It is processed anyway: look at the images first"
+                    logger.warning(told, item["exam"], said(why))
     found = _first_exams(found, num_exams)
     # callers that pass left_out show the remarks themselves
     told = ((item, each) for item in found if left_out is None for each in from_text(item.get("findings", "[]")))
     for remark in dict.fromkeys(f"remark on exam {exam_of(item)}{own_name(item)}: {each}" for item, each in told):
         logger.warning("%s", remark)
     return found
+
+
+def find_stacks(
+    path: str | Path,
+    view: str = "sax",
+    phases: str = "ed",
+    contrast: str | None = None,
+    left_out: _Items | None = None,
+    skipped: dict[Finding, int] | None = None,
+) -> _Items:
+    """The stacks to run a network on, from a DICOM file or a folder of them: an item per exam and phase. If no stack of
+    an exam is recognised (no cine, not a heart, another contrast), the most likely one is returned with the reason.
+
+    Args:
+        path: folder or file.
+        view: ``"sax"`` or ``"4ch"`` (hearts) or ``"sagittal"`` (knees); ``"stack"`` for any organ; or ``"volume"``,
+            which makes an exam of every suitable stack, those with the most slices first.
+        phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
+        contrast: contrast of sagittal stacks, see `index_folder`.
+        left_out: receives the stacks of exams without a recognised stack, if other exams have one; None logs them.
+        skipped: receives, for each reason, the number of files that were left out, without hidden and system files.
+
+    Returns:
+        ``image``: the slices from base to apex or from right to left, as items of a datalist; ``exam``: hash; ``views``: maps
+        each view to its image at the first phase; ``phase``, if there are several; and, as text (`to_text`), ``findings``, of
+        which flags without a subject concern all numbers, and those about a view its plane, and ``why_not`` if it is not the
+        requested stack.
+
+    Raises:
+        InputError: the path contains no usable image, or an option is unknown.
+    """
+    sought = anatomy_of_stack(view)
+    if sought is None or phases not in ("ed", "all"):
+        known = ", ".join(repr(anatomy.stack) for anatomy in (*ANATOMIES.values(), HEART_4CH))
+        raise InputError(f"view must be one of {known}, and phases 'ed' or 'all'; got view {view!r}, phases {phases!r}")
+    anatomy = choose_anatomy(sought.name, contrast, view)
+    path = Path(path).expanduser().resolve()
+    folder, only = (path.parent, path) if path.is_file() else (path, None)
+    scan = scan_folder(folder, modalities=anatomy.modalities, only=only)
+    if only is not None and not scan.frames:
+        why = next(iter(scan.skipped), NOT_DICOM)
+        raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
+    _log({DAMAGED: scan.broken, **{why: scan.skipped.get(why, ()) for why in (LINKED_FOLDER, ARCHIVE)}}, folder)
+    beside = finding("nifti-beside-dicom", count=len(scan.nifti))
+    if scan.nifti and scan.frames:
+        logger.warning("%s", beside)
+    if skipped is not None:
+        skipped |= {reason: len(paths) for reason, paths in scan.skipped.items() if paths and reason != HIDDEN}
+        skipped |= {beside: len(scan.nifti)} if scan.nifti else {}
+    exams = group_exams(scan.frames, scan.folder)
+    if not exams:
+        nifti = f"\n  {len(scan.nifti)} x NIfTI in folders below: name one file or its folder" if scan.nifti else ""
+        raise InputError(
+            f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}{nifti}"
+        )
+    if anatomy.whole:
+        exams = one_stack_each(exams)
+    salt = load_salt(path)
+    assign_broken(scan, exams)
+    found = [item for exam in exams for item in _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))]
+    if anatomy.whole:
+        found.sort(key=lambda item: -len(item["image"]))
+    recognised = [item for item in found if "why_not" not in item]
+    unused = {item["exam"]: item for item in found if recognised and "why_not" in item}
+    if left_out is not None:
+        left_out += unused.values()
+    for exam, item in unused.items() if left_out is None else ():
+        why = said(from_text(item["why_not"]))
+        logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, why)
+    return recognised or found
+
+
+def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> Iterator[dict[str, Any]]:
+    """An exam's stack to run a network on, once per phase (see `find_stacks`)."""
+    stacks = anatomy.prepared(exam.stacks)
+    found = anatomy.found(stacks)
+    why_not, index, findings = [], found.stack, list(found.findings)
+    if index is None:
+        most = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
+        index = most if found.candidate is None else found.candidate
+        why_not = findings or [finding("not-recognised", stack=anatomy.called, kind="stack")]
+        # they also hold for the stack if it is taken anyway
+        findings = of_level(findings, FLAG)
+    elif found.confidence < SURE:
+        findings.insert(0, finding("stack-unsure", confidence=round(found.confidence, 2)))
+    axis = anatomy.axis(stacks[index])
+    stack = found.learned(stacks, index) if not why_not else stacks[index].in_order(axis)
+    planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
+    # the image of each view at its first phase
+    firsts = {view: slice_items(stacks[other.stack], False, "first") for view, other in found.views.items()}
+    views = {view: firsts[view][other.slice] for view, other in found.views.items()}
+    findings += [*exam.findings, *stack.header_doubts, *stack.findings, *broken_remark(exam, stack)]
+    for view, other in found.views.items():
+        if other.named not in (None, view):
+            number = stacks[other.stack].slices[other.slice].phases[0].series_number
+            findings.append(finding("view-doubtful", view, named=other.named, number=number or "?", kind="misnamed"))
+    findings += phases_not_used(stack.cycle) if phases == "all" else ()
+    by_slice = defaultdict(list)
+    for item in slice_items(stack, axis is not None):
+        by_slice[item.pop("slice")].append(item | {"planes": planes})
+    told = _as_text(findings=findings, why_not=why_not)
+    for phase, slices in _in_phases([*by_slice.values()], phases):
+        yield {"image": slices, "exam": name, "views": views, **told, **phase}
+
+
+def _as_text(**findings: Sequence[Finding]) -> dict[str, str]:
+    """Findings as keys of an input (`to_text`); those without any are left out."""
+    return {key: to_text(found) for key, found in findings.items() if found}
+
+
+def _in_phases(slices: Sequence[_Items], phases: str) -> Iterator[tuple[dict[str, str], _Items]]:
+    """The first or all phases of a stack, from the items of each slice: the key ``phase`` if there are several, and the
+    images. A slice that lacks a phase contributes its nearest one (`nearest_phase`)."""
+    # items that name no phase, or one phase twice, keep their order
+    ordered = [sorted(entries, key=cycle_fraction) for entries in slices]
+    times = [[cycle_fraction(item) for item in entries] for entries in ordered]
+    usual = usual_count(map(len, ordered))
+    count = usual if phases == "all" else 1
+    # the phases of most slices, because a slice may lack its first one
+    cycle = [
+        Counter(column).most_common(1)[0][0] for column in zip(*(t for t in times if len(t) == usual), strict=True)
+    ]
+    known = len({*cycle}) == usual
+    for phase in named_phases(count):
+        name = {"phase": phase_name(cycle[phase] if known else phase / usual)} if count > 1 else {}
+        yield (
+            name,
+            [
+                entries[phase if not known and len(entries) == usual else nearest_phase(own, cycle[phase])]
+                for entries, own in zip(ordered, times, strict=True)
+            ],
+        )
 
 
 def find_photographs(path: str | Path, section: str = "test", num_exams: int | None = None) -> _Items:
@@ -167,74 +309,25 @@ def _from_datalist(items: _Items, phases: str) -> _Items:
         else:
             volumes.append(item)
     for (exam, _), slices in stacks.items():
-        # items that name no phase, or one phase twice, keep their order
-        ordered = [sorted(slices[key], key=cycle_fraction) for key in sorted(slices)]
-        times = [[cycle_fraction(item) for item in entries] for entries in ordered]
-        usual = usual_count(map(len, ordered))
-        count = usual if phases == "all" else 1
-        # the phases of most slices, because a slice may lack its first one
-        cycle = [
-            Counter(column).most_common(1)[0][0] for column in zip(*(t for t in times if len(t) == usual), strict=True)
-        ]
-        known = len({*cycle}) == usual
-        notes = _findings([*phases_not_used(count), *unequal_counts([len(entries) for entries in ordered])])
-        for phase in named_phases(count):
-            name = {"phase": phase_name(cycle[phase] if known else phase / usual)} if count > 1 else {}
-            # as in `find_stacks`, a slice that lacks a phase contributes its nearest one
-            image = [
-                entries[phase if not known and len(entries) == usual else nearest_phase(own, cycle[phase])]
-                for entries, own in zip(ordered, times, strict=True)
-            ]
-            volumes.append({"image": image, "exam": exam, **name, **notes})
+        ordered = [slices[key] for key in sorted(slices)]
+        counts = [*map(len, ordered)]
+        notes = phases_not_used(usual_count(counts)) if phases == "all" else []
+        told = _as_text(findings=[*notes, *unequal_counts(counts)])
+        volumes += [{"image": image, "exam": exam, **name, **told} for name, image in _in_phases(ordered, phases)]
     return volumes
-
-
-def _findings(found: list[Finding]) -> dict[str, str]:
-    """Findings as a key of an input; empty if there are none."""
-    return {"findings": to_text(found)} if found else {}
 
 
 def _from_files(path: Path, phases: str, view: str) -> _Items | None:
     """The items of a volume, or of the volumes of a folder; None if there are none."""
     if is_whole_volume(path):
-        return _frames(_no_mask(path), phases)
+        return _frames(_one(path), phases)
     # MRNet has a folder of arrays for each view
     for folder in (path, path / view):
         files = sorted(entry for entry in (folder.iterdir() if folder.is_dir() else ()) if is_whole_volume(entry))
-        files = [file for file in files if not file.name.startswith(".")]
-        if files:
+        if files := [file for file in files if not file.name.startswith(".")]:
             refuse_one_name(map(stem, files))
-            others = [file for file in files if _is_of_other_view(file, view)]
-            if len(others) == len(files):
-                raise InputError(f"{path} has no image of the view {view}: its files are named like other views")
-            if others:
-                names = some_of([file.name for file in others])
-                logger.warning("left out, because they are named like another view than %s: %s", view, names)
-            images = _without_masks([file for file in files if file not in others])
-            return [item for image in images for item in _frames(image, phases)]
+            return [item for image in _images_in(folder, files, view) for item in _frames(image, phases)]
     return None
-
-
-def _is_of_other_view(path: Path, view: str) -> bool:
-    """Whether a file's name states one view of a heart (``la_4ch_ED`` of UK Biobank, ``001_SA_ED`` of M&Ms-2) but another one
-    is requested."""
-    words = re.split(r"[^a-z0-9]+", stem(path).lower())
-    named = {_VIEWS[word] for word in words if word in _VIEWS and not (word == "la" and {"2ch", "3ch"} & set(words))}
-    return view in _VIEWS.values() and len(named) == 1 and view not in named
-
-
-def _from_stacks(stacks: list[InputStack], warn: bool) -> _Items:
-    several = Counter(stack.exam for stack in stacks)
-    items = []
-    for stack in stacks:
-        # as in a datalist, each slice has the planes of the exam's other views
-        slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
-        name = {"phase": phase_name(stack.phase)} if several[stack.exam] > 1 else {}
-        items.append({"image": slices, "exam": stack.exam, "views": stack.views, **remarks_of(stack), **name})
-        if stack.why_not and warn:
-            why = said(stack.why_not)
-            logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, why)
-    return items
 
 
 def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
@@ -254,38 +347,31 @@ def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
         )
 
 
-def _no_mask(path: Path) -> Path:
+def _one(path: Path) -> Path:
+    """A file that a person named; an `InputError` if it is a mask."""
     if is_nifti(path):
         refuse_mask(path)
     return path
 
 
-def _without_masks(files: list[Path]) -> list[Path]:
-    """Select the images among the volumes of a folder by their names and, because a mask may have any name, by their values.
-    A cine whose frames are also files is left out, as by the indexer."""
-    nifti = [file for file in files if not file.name.endswith(".npy")]
-    images = {volume.image: volume for volume in find_own_volumes(nifti, defaultdict(list))}
+def _images_in(folder: Path, files: list[Path], view: str) -> list[Path]:
+    """Select the images of a view among the volumes of a folder: without masks, by their names and, because a mask may have
+    any name, by their values; and without a cine whose frames are also files."""
+    nifti = [file for file in files if is_nifti(file)]
+    known = read_exam(folder, nifti, defaultdict(list))
+    volumes = find_own_volumes(nifti, defaultdict(list)) if known is None else known
+    shown = [volume for volume in volumes if volume.view in ("", view)]
+    cines = {volume.image for volume in shown if _count_frames(volume.image) > 1 and has_frames(volume, shown)}
+    masks = {volume.image for volume in shown if label_values(volume.image)}
+    images = {volume.image for volume in shown} - cines - masks
     kept = [file for file in files if file in images or file not in nifti]
+    _log({finding("file-not-used", kind="view", view=view): [file for file in files if file not in kept]}, folder)
     if not kept:
         raise InputError(
-            f"{files[0].parent} contains files with the names of masks ({files[0].name}), but no image; name the "
-            "folder of the images, or one file"
+            f"{folder} has no image of the view {view}, only masks or other views ({files[0].name}); name the folder of the "
+            "images, or one file"
         )
-    cines = [file for file in images if _count_frames(file) > 1 and has_frames(images[file], images.values())]
-    for file in cines:
-        logger.warning("left out, because its frames are files of their own: %s", file.name)
-    return _without_label_maps([file for file in kept if file not in cines])
-
-
-def _without_label_maps(files: list[Path]) -> list[Path]:
-    """The files that are not masks by their values; the others are logged."""
-    labels = [file for file in files if is_nifti(file) and label_values(file)]
-    if labels and len(labels) == len(files):
-        refuse_mask(labels[0])
-    if labels:
-        count, example = count_of(len(labels), "file"), labels[0].name
-        logger.warning("left out as masks, because they have only a few whole numbers: %s, such as %s", count, example)
-    return [file for file in files if file not in labels]
+    return kept
 
 
 def _frames(path: Path, phases: str) -> _Items:
@@ -296,7 +382,7 @@ def _frames(path: Path, phases: str) -> _Items:
         return [{"image": str(path)}]
     if phases != "all":
         return [{"image": str(path), "time": 0}]
-    notes = _findings(phases_not_used(count))
+    notes = _as_text(findings=phases_not_used(count))
     return [
         {"image": str(path), "time": time, "phase": phase_name(time / count), **notes} for time in named_phases(count)
     ]
@@ -328,13 +414,13 @@ def _photographs_in(path: Path) -> _Items:
 
 def _log(left_out: Mapping[Any, Iterable[str | Path]], folder: Path) -> None:
     for reason, files in left_out.items():
-        names = [relpath(file, folder) for file in files]
-        logger.warning("left out: %s (%d: %s)", reason, len(names), some_of(names))
+        if names := [relpath(file, folder) for file in files]:
+            logger.warning("left out: %s (%d: %s)", reason, len(names), some_of(names))
 
 
 def _volumes_in(path: Path, channels: Sequence[str]) -> _Items:
     if path.is_file():
-        return [{"image": str(_no_mask(path))}]
+        return [{"image": str(_one(path))}]
     below = [Path(file) for file in files_below(path)]
     files = nifti_files(below)
     if not files and any(map(is_photograph, below)):
@@ -351,9 +437,6 @@ def _volumes_in(path: Path, channels: Sequence[str]) -> _Items:
         )
     of_masks = {reason for reason in found.skipped if reason.subject == "mask"} | {NO_IMAGE, PREDICTED_AS_IMAGE}
     _log({reason: paths for reason, paths in found.skipped.items() if reason not in of_masks}, path)
-    if not channels:
-        images = set(_without_label_maps([case.image for case in found.volumes]))
-        found.volumes = [case for case in found.volumes if case.image in images]
     refuse_one_name(
         [common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes], "volume"
     )
@@ -366,6 +449,6 @@ def _volumes_of_series(path: Path) -> _Items:
         stacks = find_stacks(path, "volume")
     except InputError as error:
         raise InputError(f"there is no NIfTI file in {path}, and {error}") from None
-    if stacks[0].why_not:
-        raise InputError(f"there is no volume to use in {path}: {said(stacks[0].why_not)}")
-    return [{"image": stack.slices, "exam": stack.exam} for stack in stacks]
+    if "why_not" in stacks[0]:
+        raise InputError(f"there is no volume to use in {path}: {said(from_text(stacks[0]['why_not']))}")
+    return [{"image": stack["image"], "exam": stack["exam"]} for stack in stacks]

@@ -39,7 +39,7 @@ import numpy as np
 
 from planewise.exams.cardiac_views import KNEE, named_organ
 from planewise.exams.exam import FoundView, Recognition
-from planewise.exams.stack import LOCALIZER, Stack, is_localizer, localizers
+from planewise.exams.stack import Stack, is_localizer
 from planewise.findings import finding
 from planewise.words import plain
 
@@ -121,16 +121,13 @@ def timed_weighting(echo_time: float | None, repetition_time: float | None, sequ
 
 def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> dict[str, float]:
     """The odds of fat suppression, from the series' name and from the scan options."""
-    by_name = by_option = 0.0
+    odds = _SILENT_NAME if tells_weighting else 0.0
     if re.search(_NO_FAT_SUPPRESSION, name):
-        by_name = _NO_FS_NAME
+        odds = _NO_FS_NAME
     elif re.search(_FAT_SUPPRESSION, name):
-        by_name = _FS_NAME
-    elif tells_weighting:
-        by_name = _SILENT_NAME
+        odds = _FS_NAME
     if option is not None:
-        by_option = _FS_OPTIONS if option else _NO_FS_OPTIONS
-    odds = by_name + by_option
+        odds += _FS_OPTIONS if option else _NO_FS_OPTIONS
     return {"FS" if odds > 0 else "no FS": odds} if odds else {}
 
 
@@ -196,7 +193,7 @@ MIN_CONFIDENCE = 0.05
 
 def recognise(stacks: list[Stack], contrast: str = "t2fs") -> Recognition:
     """The sagittal stack of an exam, its axis from the patient's right to the left, and the planes of those `VIEWS`
-    that exist; remarks give a sagittal stack's contrast, or say that a stack is a localizer.
+    that exist.
 
     Args:
         stacks: stacks of one exam, with one image per slice.
@@ -207,18 +204,26 @@ def recognise(stacks: list[Stack], contrast: str = "t2fs") -> Recognition:
         index: part for index, stack in enumerate(stacks) if (part := other_part(stack.description, stack.body_part))
     }
     contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
-    remarks = {
-        index: finding("stack-remark", contrast=known.found or "?", kind="contrast")
-        for index, known in contrasts.items()
-    }
-    remarks |= localizers(stacks) | {index: finding("series-of-organ", organ=part) for index, part in parts.items()}
-    result = Recognition(remarks=remarks)
+    result = Recognition()
     _choose_sagittal(result, stacks, contrasts, parts, contrast == "any")
     if result.stack is not None:
         result.axis = right_to_left(stacks[result.stack])
+    apart = [index for index in range(len(stacks)) if index in parts]
     for view in VIEWS:
-        _choose_view(result, stacks, planes, parts, view)
-    _tell_what_is_undecided(result, stacks, planes)
+        pool = [
+            index for index, plane in enumerate(planes) if plane.view == view and index not in (result.stack, *apart)
+        ]
+        _choose_view(result, stacks, planes, pool, view)
+    used = {result.stack, *(found.stack for found in result.views.values())}
+    for index, plane in enumerate(planes):
+        if plane.view is None and index != result.stack:
+            place = central_slice(stacks[index])
+            result.undecided.append(FoundView(plane.near[0], index, place, 1 / len(plane.near), plane.named))
+        elif plane.named and plane.view and plane.named != plane.view and index in used:
+            number = stacks[index].slices[central_slice(stacks[index])].phases[0].series_number or "?"
+            result.findings.append(
+                finding("view-doubtful", plane.view, named=plane.named, number=number, kind="misnamed")
+            )
     return result
 
 
@@ -241,17 +246,13 @@ def _choose_sagittal(
     """Choose ``stack``, ``candidate`` and ``confidence`` of the result; the reasons for and against stacks are added to
     ``findings``."""
     notes = result.findings
-    if not contrasts:
-        notes.append(finding("not-recognised", kind="no-sagittal"))
-        return
     others = {parts[index]: index for index in contrasts if index in parts}
     contrasts = {index: known for index, known in contrasts.items() if index not in parts}
     if not contrasts:
-        result.candidate = next(iter(others.values()))
-        notes += [finding("not-recognised", kind="no-sagittal")]
+        result.candidate = next(iter(others.values()), None)
+        notes.append(finding("not-recognised", kind="no-sagittal"))
         notes += [finding("series-of-organ", organ=part) for part in others]
         return
-    notes += [finding("stack-left-out", "sagittal", organ=part, kind="organ") for part in others]
     enough = [index for index in contrasts if len(stacks[index].slices) >= MIN_SLICES]
     if not enough:
         result.candidate = max(contrasts, key=lambda index: len(stacks[index].slices))
@@ -273,10 +274,8 @@ def _choose_sagittal(
     result.candidate, result.confidence = best, confidence
     if not fitting or confidence < MIN_CONFIDENCE:
         values = {"contrast": known.found or "?", "confidence": round(confidence, 3)}
-        notes += [finding("not-recognised", kind="contrast", **values), *([] if proper else [LOCALIZER])]
+        notes.append(finding("not-recognised", kind="contrast", **values))
         return
-    if len(fitting) > 1:
-        notes.append(finding("stack-remark", "sagittal", count=len(fitting), kind="several"))
     if not proper:
         notes.append(finding("stack-remark", kind="localizer-used"))
         result.confidence = min(confidence, LOCALIZER_CONFIDENCE)
@@ -290,32 +289,21 @@ def _acquired(stack: Stack) -> tuple:
 
 
 def _choose_view(
-    result: Recognition, stacks: list[Stack], planes: list[LyingPlane], parts: dict[int, str], view: str
+    result: Recognition, stacks: list[Stack], planes: list[LyingPlane], pool: list[int], view: str
 ) -> None:
-    """Write the central slice of the stack that represents a view into ``result.views``."""
-    main = result.stack
-    pool = [index for index, plane in enumerate(planes) if plane.view == view and index != main]
-    others = dict.fromkeys(parts[index] for index in pool if index in parts)
-    result.findings += [finding("stack-left-out", view, organ=part, kind="organ") for part in others]
-    pool = [index for index in pool if index not in parts]
-    middle = None if main is None else stacks[main].middle
+    """Write the central slice of the stack in ``pool`` that represents a view into ``result.views``."""
+    middle = None if result.stack is None else stacks[result.stack].middle
     distances = {index: 0.0 if middle is None else _away(stacks[index], middle) for index in pool}
-    result.findings += [
-        finding("stack-left-out", view, mm=round(distance), kind="elsewhere")
-        for distance in distances.values()
-        if distance > APART
-    ]
-    pool = [index for index in pool if distances[index] <= APART]
-    if not pool:
+    near = [index for index in pool if distances[index] <= APART]
+    result.findings += [finding("stack-remark", view, kind="elsewhere")] * (len(near) < len(pool))
+    if not near:
         return
-    keys = {
-        index: (not is_localizer(stack), -round(distances[index]), len(stack.slices), _acquired(stack))
-        for index, stack in ((index, stacks[index]) for index in pool)
-    }
-    best = max(pool, key=keys.__getitem__)
-    rivals = [index for index in pool if is_localizer(stacks[index]) == is_localizer(stacks[best])]
-    if len(rivals) > 1:
-        result.findings.append(finding("stack-remark", view, count=len(rivals), kind="several"))
+
+    def key(index: int) -> tuple:
+        stack = stacks[index]
+        return not is_localizer(stack), -round(distances[index]), len(stack.slices), _acquired(stack)
+
+    best = max(near, key=key)
     plane = planes[best]
     result.views[view] = FoundView(view, best, central_slice(stacks[best], middle), plane.confidence, named=plane.named)
 
@@ -338,26 +326,3 @@ def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
     # the tolerance of 0.01 mm is for positions that headers round
     near = np.flatnonzero(from_middle <= from_middle.min() + 0.01)
     return int(near[np.argmin(from_point[near])])
-
-
-def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: list[LyingPlane]) -> None:
-    """Add remarks about stacks between two planes, wrong names and unused localizers."""
-    for index, plane in enumerate(planes):
-        if plane.view is None and index != result.stack:
-            first, *others = plane.near
-            share = 1 / len(plane.near)
-            runners_up = {other: round(share, 3) for other in others}
-            result.undecided.append(
-                FoundView(first, index, central_slice(stacks[index]), share, runners_up, plane.named)
-            )
-            result.findings.append(finding("stack-remark", likely=plane.near, kind="undecided"))
-    used = {result.stack, *(found.stack for found in result.views.values())}
-    for index, plane in enumerate(planes):
-        if plane.named and plane.view and plane.named != plane.view and index in used:
-            number = stacks[index].slices[central_slice(stacks[index])].phases[0].series_number or "?"
-            result.findings.append(
-                finding("view-doubtful", plane.view, named=plane.named, number=number, kind="misnamed")
-            )
-    idle = sum(is_localizer(stack) for index, stack in enumerate(stacks) if index not in used)
-    if idle and result.stack is not None:
-        result.findings.append(finding("stack-left-out", count=idle, kind="localizers"))

@@ -35,10 +35,10 @@ class LoadExamd(LoadStackd):
 
     def in_folder(self, folder: str | Path) -> dict[str, Any]:
         """The first recognised stack of a folder, as an item."""
-        from planewise.exams.input_stacks import find_stacks, remarks_of  # the only part that needs pydicom
+        from planewise.exams.inputs import find_stacks  # the only part that needs pydicom
 
         stack = find_stacks(folder, self.view, contrast=self.contrast)[0]
-        return {"image": stack.slices, "exam": stack.exam, **remarks_of(stack)}
+        return {key: value for key, value in stack.items() if key != "views"}
 
 
 class LoadCased(LoadVolumed):

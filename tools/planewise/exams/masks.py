@@ -5,23 +5,19 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.orientations import inv_ornt_aff
 
 from planewise.errors import InputError
-from planewise.exams.cases import LISTING, names_of_labels
 from planewise.exams.exam import Exam
 from planewise.exams.refusals import ODD_PATH
 from planewise.exams.stack import Slice, Stack
-from planewise.exams.tables import KnownNames, agreed, exam_names
-from planewise.exams.volumes import case_and_phase, mask_on_grid
-from planewise.files.datalists import PREDICTED, is_labelled
+from planewise.exams.tables import KnownNames, exam_names
+from planewise.exams.volumes import SEVERAL_MASKS, case_and_phase, mask_on_grid
+from planewise.files.datalists import PREDICTED
 from planewise.files.masks import (
     CORRECTED,
     IMAGE,
@@ -39,9 +35,6 @@ from planewise.files.nifti import SAME_GRID, corners_apart, grid_of_slices, open
 from planewise.findings import Finding, finding
 from planewise.phases import named_phases
 from planewise.words import is_text, some_of
-
-if TYPE_CHECKING:
-    from planewise.exams.index import IndexResult
 
 #: Keys of an item that name or describe its mask.
 OF_A_MASK = "label", "label_frame", "label_axes", "label_map", "label_origin", "unknown_labels"
@@ -145,34 +138,26 @@ def match_mask(
 class _Masks:
     """Assigns masks to items; see `add_masks`."""
 
-    def __init__(self, exams: Sequence[Exam], items: list[dict], class_rows: dict[str, dict], folder: Path) -> None:
-        self.items, self.class_rows = items, class_rows
+    def __init__(self, exams: Sequence[Exam], items: list[dict], folder: Path) -> None:
         self.exams = [exam for exam in exams if exam.main_stack is not None]
-        self.names = [exam_names(exam, folder) for exam in self.exams]
-        self.by_name = KnownNames(self.names)
+        self.by_name = KnownNames(exam_names(exam, folder) for exam in self.exams)
         self.by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
         self.volumes = _volumes_by_name(items)
-        self.replaced: dict[str, str] = {}
-        self.by_grid: dict[str, str] = {}
 
     def add(self, path: Path, turned: bool, renamed: Mapping[str, int] | None) -> Finding | None:
         """Assign one mask; returns why it, or a part of it, is not used."""
         if not is_text(str(path)):
             return ODD_PATH
         case, phase = mask_name(path)
-        named_so = self.volumes.get((case.lower(), (phase or "").lower()), [])
-        if named_so:
-            if len(named_so) > 1:
-                return finding("name-unusable", kind="images", count=len(named_so))
-            return self._add_to_volume(path, named_so[0], turned, renamed)
-        return self._add_to_exam(path, case, phase, read_grid(path, renamed))
-
-    def _add_to_volume(self, path: Path, item: dict, turned: bool, renamed: Mapping[str, int] | None) -> Finding | None:
+        if not (named_so := self.volumes.get((case.lower(), (phase or "").lower()), [])):
+            return self._add_to_exam(path, case, phase, read_grid(path, renamed))
+        if len(named_so) > 1:
+            return finding("name-unusable", kind="images", count=len(named_so))
+        (item,) = named_so
         image = open_nifti(item["image"] if isinstance(item["image"], str) else item["image"][0])
         problem, axes = mask_on_grid(path, image.shape[:3] if "time" in item else image.shape, image.affine, turned)
-        problem = problem or why_unusable(path, renamed)
-        if not problem:
-            self._set(item, path, axes)
+        if not (problem := problem or why_unusable(path, renamed)):
+            _set(item, path, axes)
         return problem
 
     def _add_to_exam(
@@ -195,69 +180,51 @@ class _Masks:
         if not fitting:
             return matches[named[-1]][1] if named else finding("name-unusable", kind="unknown")
         exam, (pairs, axes) = self.exams[fitting[0]], matches[fitting[0]]
-        own = KnownNames([self.names[fitting[0]]])
-        row = agreed([row for name, row in self.class_rows.items() if own.find(name)])[0]
-        rank = 0 if phase is None and case == exam.name else _phase_rank(phase, exam.main_stack, row)
+        rank = 0 if phase is None and case == exam.name else _phase_rank(phase, exam.main_stack)
         if rank is None:
             return finding("mask-not-used", kind="unnamed", example=f"{case}_frame08")
-        used, lacking = self._label_slices(path, exam, rank, pairs, [] if axes == [[0, 1], [1, 1]] else axes)
-        if used and not named:
-            self.by_grid[path.name] = exam.name
-        if lacking:
-            return finding("mask-not-used", kind="lacking", slices=lacking)
-        return None if used else finding("mask-not-used", kind="beyond", phase=phase, count=exam.main_stack.cycle)
-
-    def _label_slices(
-        self, path: Path, exam: Exam, rank: int, pairs: Sequence[tuple[int, int]], axes: list[list[int]]
-    ) -> tuple[int, list[int]]:
-        """Label the slices of a phase; returns the number of labelled slices, and the slices that may lack the phase."""
-        used, lacking, cycle = 0, [], exam.main_stack.cycle
+        if rank >= (cycle := exam.main_stack.cycle):
+            return finding("mask-not-used", kind="beyond", phase=phase, count=cycle)
+        slices = exam.main_stack.slices
         for place, depth in pairs:
-            entry = exam.main_stack.slices[place]
-            if len(entry.phases) != cycle:
-                lacking.append(place + 1)
-            elif rank < cycle and (item := self.by_place.get((exam.name, place, entry.phase(rank)))) is not None:
-                self._set(item, path, axes)
+            item = self.by_place.get((exam.name, place, slices[place].phase(min(rank, len(slices[place].phases) - 1))))
+            if len(slices[place].phases) == cycle and item is not None:
+                _set(item, path, [] if axes == [[0, 1], [1, 1]] else axes)
                 item["label_frame"] = depth
-                used += 1
-        return used, lacking
+        lacking = [place + 1 for place, _ in pairs if len(slices[place].phases) != cycle]
+        return finding("mask-not-used", kind="lacking", slices=lacking) if lacking else None
 
-    def _set(self, item: dict, path: Path, axes: list[list[int]]) -> None:
-        """Give an item a mask. What is known of its mask so far, such as the data set's numbers of the structures, does not
-        hold for this one."""
-        if "label" in item:
-            self.replaced[item["label"]] = path.name
-        for key in OF_A_MASK:
-            item.pop(key, None)
-        item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
+
+def _set(item: dict, path: Path, axes: list[list[int]]) -> None:
+    """Give an item a mask. What is known of its mask so far, such as the data set's numbers of the structures, does not hold
+    for this one."""
+    _remove([item])
+    item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
 
 
 def add_masks(
     masks: Sequence[Path],
     exams: Sequence[Exam],
     items: list[dict],
-    class_rows: dict[str, dict],
     folder: Path,
     turned: bool = False,
     renamed: Mapping[str, int] | None = None,
-) -> tuple[list[tuple[str, Finding]], dict[str, str]]:
+) -> list[tuple[str, Finding]]:
     """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
-    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (its frame is in a column
-    ``ES`` of the class CSV, because no header says when systole ends), or ``_phase25`` (percent of the cycle, as inference
-    names its results). A mask whose name is only the exam's hash was made by inference, for the first phase. ``turned``
-    accepts masks of whole volumes whose axes have another order or other directions; ``renamed`` is their label map.
+    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), or ``_phase25`` (percent of the
+    cycle, as inference names its results). A mask whose name is only the exam's hash was made by inference, for the first
+    phase. ``turned`` accepts masks of whole volumes whose axes have another order or other directions; ``renamed`` is their
+    label map.
 
     Returns:
-        Masks that were not used: file name and reason; and the exam of each mask that was matched by its grid alone.
+        Masks that were not used: file name and reason.
     """
-    found = _Masks(exams, items, class_rows, folder)
-    unmatched = [(path.name, why) for path in masks if (why := found.add(path, turned, renamed))]
-    used, told = {item.get("label") for item in items}, dict(unmatched)
-    for path in masks:
-        if str(path) not in used and path.name not in told:
-            unmatched.append((path.name, finding("mask-not-used", kind="other", by=found.replaced[str(path)])))
-    return unmatched, found.by_grid
+    found = _Masks(exams, items, folder)
+    reasons = {path: why for path in masks if (why := found.add(path, turned, renamed))}
+    used = {item.get("label") for item in items}
+    reasons |= {path: SEVERAL_MASKS for path in masks if str(path) not in used and path not in reasons}
+    return [(path.name, why) for path, why in reasons.items()]
 
 
 def _volumes_by_name(items: Sequence[dict]) -> dict[tuple[str, str], list[dict]]:
@@ -277,8 +244,8 @@ def _volumes_by_name(items: Sequence[dict]) -> dict[tuple[str, str], list[dict]]
     return volumes | {name: found for name, found in by_hash.items() if len(found) == 1}
 
 
-def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | None:
-    """The rank of a mask's phase; None if no name, header or table says it."""
+def _phase_rank(phase: str | None, stack: Stack) -> int | None:
+    """The rank of a mask's phase; None if no name or header says it."""
     most = stack.cycle
     names = [frame.phase for frame in stack.slices[0].phases]
     if phase is None:
@@ -290,103 +257,74 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | None:
         return round(int(phase.removeprefix("phase")) * most / 100 / used.step) * used.step
     if phase.startswith("frame"):
         return int(phase.removeprefix("frame")) - 1
-    frame = {key.lower(): value for key, value in row.items()}.get(phase.lower())
-    return frame - 1 if isinstance(frame, int) else 0 if phase == "ED" else None
+    return 0 if phase == "ED" else None
 
 
-class MaskChecks:
-    """Checks of the masks of a datalist's items, which they change; warnings and unused files go into the result."""
+def is_unchecked(mask: Path) -> bool:
+    """Whether a network predicted a mask, and no person has changed it or saved it as ``*_mask_corrected``."""
+    return f"{MASK}{CORRECTED}" not in mask.name and is_predicted(mask)
 
-    def __init__(self, items: Sequence[dict], result: IndexResult) -> None:
-        self.items, self.result = items, result
 
-        @cache  # because it reads the masks
-        def is_unchecked(mask: Path) -> bool:
-            """Whether a network predicted a mask, and no person has changed it or saved it as ``*_mask_corrected``."""
-            return f"{MASK}{CORRECTED}" not in mask.name and is_predicted(mask)
+def of_people(masks: Sequence[Path]) -> tuple[Sequence[Path], list[Finding]]:
+    """The masks that people made, corrected or checked, with a warning that counts the others; all masks if a network made
+    all of them."""
+    made = [path for path in masks if not is_unchecked(path)]
+    if len(made) in (0, len(masks)):
+        return masks, []
+    return made, [finding("masks-note", count=len(masks) - len(made), kind="predicted-left-out")]
 
-        self.is_unchecked = is_unchecked
 
-    def of_people(self, masks: Sequence[Path]) -> Sequence[Path]:
-        """The masks that people made, corrected or checked, with a warning that counts the others; all masks if a network
-        made all of them."""
-        made = [path for path in masks if not self.is_unchecked(path)]
-        if len(made) in (0, len(masks)):
-            return masks
-        self.result.warnings.append(finding("masks-note", count=len(masks) - len(made), kind="predicted-left-out"))
-        return made
+def check_masks(
+    items: Sequence[dict], label_map: Mapping[str, int] | None, whole: bool, view: str
+) -> tuple[list[Finding], list[tuple[str, Finding]]]:
+    """Remove masks that are no labels from items, and mark those that a network predicted. Masks of whole volumes are read
+    only for a label map (`add_masks` has checked those of ``--labels``).
 
-    def check(self, label_map: Mapping[str, int] | None, whole: bool, view: str) -> None:
-        """Remove masks that are no labels, mark those that a network predicted, and warn of these and of likely
-        mistakes. Masks of whole volumes are read only for a label map (`add_masks` has checked those of
-        ``--labels``)."""
-        if whole and label_map is not None:
-            named = sorted({item["label"] for item in self.items if item.get("label_map") == label_map})
-            self._leave_out({file: why for file in named if (why := why_unusable(file, label_map))})
-        self._leave_out(_ignored_masks(self.items))
-        predicted = [item for item in self.items if "label" in item and self.is_unchecked(Path(item["label"]))]
-        for item in predicted:
-            item["label_origin"] = PREDICTED
-        if predicted:
-            files, exams = ({item[key] for item in predicted} for key in ("label", "exam"))
-            self.result.warnings.append(finding("masks-note", count=len(files), exams=len(exams), kind="predicted"))
-        if not whole:
-            self._check_values(view)
-
-    def _check_values(self, view: str) -> None:
-        """Remove masks that cannot be used, and warn about likely mistakes in masks that people made and about masks of only
-        some slices."""
-        slices: dict[tuple, set[int]] = defaultdict(set)
-        of_mask: dict[str, list[dict]] = defaultdict(list)
-        for item in self.items:
-            slices[item["exam"], item.get("phase")].add(item.get("slice", 0))
-            if is_labelled(item):
-                of_mask[item["label"]].append(item)
-        found: dict[Finding, list[str]] = defaultdict(list)
-        unusable: dict[str, Finding] = {}
-        for file, items in of_mask.items():
-            last = items[-1]
-            if why := why_unusable(file, last.get("label_map")):
-                unusable[file] = why
-                continue
+    Returns:
+        Warnings of predicted masks and of likely mistakes; and the removed masks: file name and reason.
+    """
+    warnings: list[Finding] = []
+    of_mask: dict[str, list[dict]] = defaultdict(list)
+    for item in (item for item in items if "label" in item):
+        of_mask[item["label"]].append(item)
+    if predicted := {file for file in of_mask if is_unchecked(Path(file))}:
+        exams = {item["exam"] for file in predicted for item in of_mask[file]}
+        warnings.append(finding("masks-note", count=len(predicted), exams=len(exams), kind="predicted"))
+    unusable: list[tuple[str, Finding]] = []
+    found: dict[Finding, list[str]] = defaultdict(list)
+    for file, own in of_mask.items():
+        last = own[-1]
+        if file in predicted:
+            for item in own:
+                item["label_origin"] = PREDICTED
+        if file in predicted if not whole else label_map is None or last.get("label_map") != label_map:
+            continue
+        try:
             mask = read_mask(file, last.get("label_map"))[0]
-            doubts = list(mask_doubts(mask, view))
-            own, every = {item.get("slice", 0) for item in items}, slices[items[0]["exam"], items[0].get("phase")]
-            if values := unknown_values(mask, view):
-                for item in items:
-                    item["unknown_labels"] = values
-            if mask.ndim == 4 and (empty := set(np.flatnonzero(~mask.any(axis=(0, 1, 2))))):
-                # M&Ms draws end-diastole and end-systole only
-                doubts.append(finding("masks-note", kind="empty-frames"))
-                _remove(item for item in items if item.get("time") in empty)
-            if len(own) < len(every):
-                doubts.append(finding("masks-note", count=len(own), of=len(every), kind="covers"))
-            for doubt in doubts:
-                found[doubt].append(f"{Path(file).name} (exam {last['exam']})")
-        self.result.warnings += [doubt.about(some_of(files)) for doubt, files in found.items()]
-        self._leave_out(unusable)
-
-    def _leave_out(self, reasons: Mapping[str, Finding]) -> None:
-        """Remove masks that are no labels; ``reasons`` maps each file to the reason."""
-        self.result.unmatched += [(Path(file).name, reason) for file, reason in reasons.items()]
-        _remove(item for item in self.items if item.get("label") in reasons)
+        except InputError as error:
+            unusable.append((Path(file).name, error.reason))
+            _remove(own)
+            continue
+        for doubt in () if whole else _doubts(mask, own, view):
+            found[doubt].append(f"{Path(file).name} (exam {last['exam']})")
+    return [*warnings, *(doubt.about(some_of(files)) for doubt, files in found.items())], unusable
 
 
-def _ignored_masks(items: Sequence[dict]) -> dict[str, Finding]:
-    """Maps each mask that contains the value that nnU-Net's ``dataset.json`` calls ignore to the reason why it is no label:
-    nobody said what is there. A label map that names the value decides what it becomes."""
-    names = cache(names_of_labels)
-    found = {}
-    for file, item in {item["label"]: item for item in items if "label" in item}.items():
-        for value, name in names(Path(file).parents[1] / LISTING).items():
-            if name == "ignore" and str(value) not in item.get("label_map", ()):
-                with suppress(InputError):  # those who read the mask report it
-                    if (read_mask(file)[0] == value).any():
-                        found[file] = finding("mask-values", kind="ignore", value=value)
-    return found
+def _doubts(mask: np.ndarray, items: Sequence[dict], view: str) -> list[Finding]:
+    """Likely mistakes in a mask, and what is found out for its items."""
+    doubts = mask_doubts(mask, view)
+    if values := unknown_values(mask, view):
+        for item in items:
+            item["unknown_labels"] = values
+    if mask.ndim == 4 and (empty := set(np.flatnonzero(~mask.any(axis=(0, 1, 2))))):
+        # M&Ms draws end-diastole and end-systole only
+        doubts.append(finding("masks-note", kind="empty-frames"))
+        _remove(item for item in items if item.get("time") in empty)
+    return doubts
 
 
 def _remove(items: Iterable[dict]) -> None:
+    """Remove the masks of items."""
     for item in items:
         for key in OF_A_MASK:
             item.pop(key, None)

@@ -14,8 +14,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from planewise.errors import InputError
 from planewise.exams.volume import FoundVolumes, Skipped, Volume
 from planewise.files.arrays import open_volume
@@ -74,11 +72,9 @@ def volume_problem(path: Path) -> Finding | None:
         array = open_volume(path)
     except InputError as error:
         return error.reason
-    rows_last = array.ndim == 3 and not (array.shape[0] == array.shape[1] != array.shape[2])
-    if not rows_last or min(array.shape) < 1:
+    if array.ndim != 3 or array.shape[0] == array.shape[1] != array.shape[2] or min(array.shape) < 1:
         return finding("array-unusable", kind="shape", shape=array.shape)
-    real = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
-    return None if real else finding("array-unusable", kind="numbers")
+    return None if array.dtype.kind in "iuf" else finding("array-unusable", kind="numbers")
 
 
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, Finding]]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.tables import agreed, typed
+from planewise.exams.tables import KnownNames, agreed, exam_names, typed
 from planewise.exams.volume import FoundVolumes, Skipped, Volume
 from planewise.files.checksum import sha256
 from planewise.files.datalists import RESERVED
@@ -47,13 +47,14 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
         else:
             photographs.append(Volume(path, None, path.stem))
     _name(photographs, folder)
-    by_name = _by_name(photographs, folder)
+    known = KnownNames(exam_names(photograph, folder) for photograph in photographs)
     problems: dict[Finding, list[str]] = defaultdict(list)
     rows: dict[int, list[dict[str, object]]] = defaultdict(list)
     for name, row in (entry for table in tables for entry in _read_table(table, problems)):
-        for index in by_name.get(name, ()):
+        found = known.find(name)
+        for index in found:
             rows[index].append(row)
-        if name not in by_name:
+        if not found:
             problems[finding("name-unusable", kind="unknown")].append(name)
     for index, photograph in enumerate(photographs):
         photograph.classes, why = agreed(rows[index])
@@ -98,57 +99,41 @@ def _name(photographs: Sequence[Volume], folder: Path) -> None:
         photograph.key = composed(f"photograph:{place}/{photograph.image.name}")
 
 
-def _by_name(photographs: Sequence[Volume], folder: Path) -> dict[str, list[int]]:
-    """Maps the names of photographs (the file's, with or without its ending, and with folders in front) to their numbers."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for index, path in enumerate(photograph.image for photograph in photographs):
-        parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
-        wholes = [composed("/".join(parts[start:])) for start in range(len(parts))]
-        for name in {*wholes, *(whole.removesuffix(path.suffix) for whole in wholes)}:
-            found[name].append(index)
-    return dict(found)
-
-
 def _read_table(path: Path, problems: dict[Finding, list[str]]) -> list[tuple[str, dict[str, object]]]:
     """Names and their rows; none if the file is not a table of photographs, or its grades are not people's."""
     try:
         header, *lines = read_csv(path) or [[]]
     except InputError:
-        problems[NO_VALUE].append(path.name)
-        return []
-    if len(header) < 2:
-        return []  # APTOS' test.csv is a list of names
-    if path.name.lower().replace("_", "") == "samplesubmission.csv" or any(map(_PREDICTED.fullmatch, header)):
+        header, lines = [], []
+    ours = path.name.lower().replace("_", "") == "samplesubmission.csv" or any(map(_PREDICTED.fullmatch, header))
+    if ours or not header:
         problems[NO_VALUE].append(path.name)
         return []
     rows = []
-    for line in lines:
+    for name, *cells in lines:
         row: dict[str, object] = {}
-        for name, text in zip(map(str.lower, header[1:]), line[1:], strict=False):
-            (value,) = typed([text])
-            if name in GRADES and isinstance(value, (int, float)) and value >= 0 and value == int(value):
-                row["grade"] = int(value)
-            elif name in GRADES and text:
-                values = {"column": name, "value": text[:20], "wanted": "a whole number of 0 or more"}
-                problems[finding("table-unusable", kind="value", **values)].append(line[0])
-            elif text and (name == PATIENT or (name and name not in RESERVED)):
-                row[name] = composed(text) if name == PATIENT else value
-        rows.append((composed(line[0].replace("\\", "/").removeprefix("./")), row))
+        for column, text in zip(map(str.lower, header[1:]), cells, strict=False):
+            if column in GRADES and text.isdecimal():
+                row["grade"] = int(text)
+            elif column in GRADES and text:
+                values = {"column": column, "value": text[:20], "wanted": "a whole number of 0 or more"}
+                problems[finding("table-unusable", kind="value", **values)].append(name)
+            elif text and (column == PATIENT or (column and column not in RESERVED)):
+                row[column] = composed(text) if column == PATIENT else typed([text])[0]
+        rows.append((name, row))
     return rows
 
 
 def _take_patients(photographs: Sequence[Volume]) -> None:
-    """Replace the patients by those that tables name. The patient of one photograph counts for all others that belong to the
-    same patient by their names."""
+    """Replace the patients by those that tables name, also for the other photographs of the same name (``10_right``)."""
     of_name = defaultdict(set)
-    known = [str(photograph.classes.pop(PATIENT, "")) for photograph in photographs]
-    for photograph, patient in zip(photographs, known, strict=True):
-        of_name[photograph.patient_key] |= {patient} - {""}
-    for photograph, patient in zip(photographs, known, strict=True):
-        of_same = of_name[photograph.patient_key]
-        patient = patient or (next(iter(of_same)) if len(of_same) == 1 else "")
+    for photograph in photographs:
         photograph.aliases = [photograph.patient_key]
-        photograph.patient_key = f"photograph:patient:{patient}" if patient else photograph.patient_key
+        of_name[photograph.patient_key].add(str(photograph.classes.pop(PATIENT, "")))
+        of_name[photograph.patient_key].discard("")
+    for photograph in photographs:
+        if len(patients := of_name[photograph.patient_key]) == 1:
+            photograph.patient_key = f"photograph:patient:{min(patients)}"
 
 
 def _without_copies(

@@ -49,22 +49,16 @@ _READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1"
 }
 #: UID of the deflated transfer syntax.
 DEFLATED = "1.2.840.10008.1.2.1.99"
-#: Maps each modality to the SOP classes of its images: one slice per file, enhanced multi-frame files, and files
-#: converted to these.
+#: Maps each modality to the SOP classes of its images: one slice per file, and enhanced multi-frame files.
 _IMAGES = {
-    "MR": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("4", "4.1", "4.4")},
-    "CT": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "2.2")},
+    "MR": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("4", "4.1")},
+    "CT": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1")},
 }
 #: SOP classes of single-frame files among them.
 SINGLE_FRAME = {"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", ""}
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 _PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "CSA MPR", "CSAPARALLEL"}
-_NOT_DICOM_SUFFIXES = {
-    ".txt", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".pdf", ".md", ".yml", ".yaml", ".cfg", ".ini", ".log", ".py",
-    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".mat", ".npy", ".npz", ".h5", ".hdf5",
-    ".raw", ".xls", ".xlsx", ".doc", ".docx", ".mp4", ".avi", ".mov", ".exe", ".dll", ".db", ".pt", ".pth",
-}  # fmt: skip
 _ARCHIVES = {".zip", ".gz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
 #: Formats that 3D Slicer and ITK-SNAP write instead of NIfTI.
 OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
@@ -82,7 +76,9 @@ def refuse_by_name(name: str) -> None:
         raise Refused(OTHER_FORMAT)
     if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
         raise Refused(HIDDEN)
-    if suffix in _NOT_DICOM_SUFFIXES or name.lower().endswith(".nii.gz"):
+    if name.lower().endswith(
+        (".nii", ".nii.gz", ".txt", ".csv", ".json", ".xml", ".pdf", ".md", ".png", ".jpg", ".npy")
+    ):
         raise Refused(NOT_DICOM)
     if suffix in _ARCHIVES:
         raise Refused(ARCHIVE)

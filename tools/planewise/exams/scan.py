@@ -106,8 +106,14 @@ def scan_folder(
         name = os.path.basename(path)
         if not is_text(path):
             scan.skipped.setdefault(ODD_PATH, []).append(path)
+        elif of_photographs and name.startswith("."):
+            scan.skipped.setdefault(HIDDEN, []).append(path)
+        elif of_photographs and is_photograph(path):
+            scan.photographs.append(Path(path))
+        elif of_photographs and name.lower().endswith(".csv"):
+            scan.tables.append(Path(path))
         elif of_photographs:
-            _take(Path(path), scan)
+            scan.skipped.setdefault(NO_PHOTOGRAPH, []).append(path)
         elif is_nifti(name) and not name.startswith("."):
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
@@ -132,18 +138,6 @@ def scan_folder(
         if progress is not None:
             progress(done, scan.files)
     return scan
-
-
-def _take(path: Path, scan: Scan) -> None:
-    """Add one file from a folder of photographs to the photographs, tables or skipped files of the scan."""
-    if path.name.startswith("."):
-        scan.skipped.setdefault(HIDDEN, []).append(str(path))
-    elif is_photograph(path):
-        scan.photographs.append(path)
-    elif path.suffix.lower() == ".csv":
-        scan.tables.append(path)
-    else:
-        scan.skipped.setdefault(NO_PHOTOGRAPH, []).append(str(path))
 
 
 def _walk(folder: Path, skipped: dict[Finding, list[str]]) -> Iterator[str]:

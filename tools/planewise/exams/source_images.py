@@ -9,7 +9,6 @@ but a stack can be spread over several multi-frame files.
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -44,9 +43,6 @@ _OF_MANY_FRAMES = (
 #: Smallest and largest height (cm), weight (kg) and body mass index (kg/m2) of a person; values beyond them are mistakes or
 #: in another unit.
 _POSSIBLE = (40, 250), (2, 350), (8, 80)
-#: Heights or weights that differ by at most this share count as one value, because archives round them differently,
-#: especially after a conversion from pounds. The body surface then changes by less than this share.
-_SAME_SIZE = 0.01
 #: Factors that convert a point or a direction from RAS+ to DICOM's LPS coordinates.
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -135,37 +131,22 @@ def header_values_kept() -> Iterator[None]:
 
 
 def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, list[Finding]]:
-    """Height (cm) and weight (kg) of the patient, from the item or from the headers of its DICOM images.
+    """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
 
     Returns:
-        The size, or None if a value is unknown, zero or impossible (`_POSSIBLE`), or if the headers disagree; and a
-        flag on an impossible size, or on headers that disagree.
+        The size, or None if a value is unknown, zero or impossible (`_POSSIBLE`); and a flag on an impossible size.
     """
-    sizes = [{float(item[key])} if item.get(key) else set() for key in ("height", "weight")]
-    if item.get("height") is None and is_dicom(item):
-        sizes = _sizes(item["image"])
-    heights, weights = map(sorted, sizes)
-    if not heights or not weights:
+    height, weight = item.get("height"), item.get("weight")
+    if height is None and is_dicom(item):
+        with suppress(Exception):  # a header can be wrong in any way, and these values are optional
+            header = pydicom.dcmread(item["image"][0]["image"], stop_before_pixels=True, force=True)
+            height, weight = 100 * float(header.PatientSize), float(header.PatientWeight)
+    if not height or not weight:
         return None, []
-    height, weight = heights[0], weights[0]
     values = height, weight, weight / (height / 100) ** 2
-    agree = all(math.isclose(each[0], each[-1], rel_tol=_SAME_SIZE) for each in (heights, weights))
-    if not agree or not all(low <= value <= high for value, (low, high) in zip(values, _POSSIBLE, strict=True)):
+    if not all(low <= value <= high for value, (low, high) in zip(values, _POSSIBLE, strict=True)):
         return None, [finding("body-size-implausible", cm=height, kg=weight)]
     return (height, weight), []
-
-
-def _sizes(images: Sequence[Mapping[str, Any]]) -> list[set[float]]:
-    """The different heights (cm) and weights (kg) in the headers of images, without zeros, which mean unknown."""
-    found: dict[str, set[float]] = {"PatientSize": set(), "PatientWeight": set()}
-    for path in dict.fromkeys(str(image["image"]) for image in images):
-        header = Dataset()
-        with suppress(Exception):  # a header can be wrong in any way, and these values are optional
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*found])
-        for keyword, values in found.items():
-            with suppress(Exception):
-                values.add(float(header[keyword].value))
-    return [{100 * metres for metres in found["PatientSize"] - {0}}, found["PatientWeight"] - {0}]
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:
@@ -201,13 +182,9 @@ def true_references(dataset: Dataset, images: Sequence[SourceImage]) -> None:
                 setattr(series, keyword, list(files.values()))
 
 
-def _items(dataset: Dataset) -> Iterator[Dataset]:
+def _items(dataset: Dataset) -> list[Dataset]:
     """Every item of every sequence, at any depth."""
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                yield item
-                yield from _items(item)
+    return [item for element in dataset.iterall() if element.VR == "SQ" for item in element.value]
 
 
 def _header(path: str, hide: str | None) -> Dataset:
@@ -218,7 +195,10 @@ def _header(path: str, hide: str | None) -> Dataset:
     missing = [keyword for keyword in _NEEDED if not header.get(keyword)]
     if missing:
         raise InputError(finding("no-dicom", kind="missing", missing=missing))
-    _in_a_known_character_set(header)
+    with warnings.catch_warnings():  # highdicom refuses character sets such as an empty one before ISO 2022 IR 87
+        warnings.simplefilter("ignore")
+        header.decode()
+    header.SpecificCharacterSet = "ISO_IR 192"
     if hide is not None:
         kept = Dataset()
         for keyword in _NOT_PERSONAL:
@@ -237,20 +217,6 @@ def _header(path: str, hide: str | None) -> Dataset:
             except ValueError:  # anonymisers write 20120000, which highdicom refuses
                 setattr(header, keyword, "")
     return header
-
-
-def _in_a_known_character_set(header: Dataset) -> None:
-    """Convert a header to UTF-8 if highdicom refuses its character sets, such as an empty one before ISO 2022 IR 87, as
-    in Japan."""
-    from highdicom import SpecificCharacterSetValues  # imported late: it takes half a second
-
-    names = header.get("SpecificCharacterSet", [])
-    names = [names or ""] if isinstance(names, (str, type(None))) else names
-    if not {*names} <= {known.value for known in SpecificCharacterSetValues}:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header.decode()
-        header.SpecificCharacterSet = "ISO_IR 192"
 
 
 def _one_frame(header: Dataset, affine: Sequence[Sequence[float]]) -> Dataset:

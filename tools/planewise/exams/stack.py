@@ -46,14 +46,11 @@ class Frame:
     time: int | None = None  #: index along the fourth axis of a NIfTI cine, from 0; None elsewhere
     view: str = ""  #: view that the names of the data set give it (M&Ms-2, UK Biobank); empty if none
     phase: str | None = None  #: ``"ED"`` or ``"ES"``, if the file is named by its phase; otherwise None
-    b_value: float | None = None  #: strength of the diffusion weighting, s/mm^2; None if the header has none
     cycle: int = 0  #: CardiacNumberOfImages, the number of phases that were acquired; 0 if the header has none
-    heartbeat: float = 0.0  #: NominalInterval, ms; 0 if the header has none
     study_day: int = 0  #: StudyDate, in days; 0 if the header has none. Private, like the identifiers
     flow: bool = False  #: whether names of the series or sequence say that it measures flow (phase contrast)
     derived: bool = False  #: whether the pixels were computed from other images, such as a copy with an overlay
     uncorrected: bool = False  #: whether ImageType says that the image has no distortion correction (Siemens' ND)
-    clocks: tuple[str, str] = ("", "")  #: when it was acquired and made, as sortable texts; empty if unknown
     temporal: int = 0  #: TemporalPositionIdentifier, the number of the phase; 0 if the header has none
 
     @property
@@ -82,17 +79,9 @@ UNEVEN_GAP = 1.5
 SIDEWAYS = 10.0
 #: Two stacks have the same direction if they are parallel up to this angle, degrees.
 LIKE_ANGLE = 20.0
-#: A stack may be a part of another one if they are parallel up to this angle (degrees), if it has at least this share of its
-#: phases, and if at least this share of its slices lies outside the other's slices.
-PART_ANGLE, PART_PHASES, PART_OUTSIDE = 10.0, 0.5, 0.5
-#: The same angle for a single slice, which may be prescribed on its own, across the aortic valve for example.
-SLICE_ANGLE = 5.0
 #: Smallest number of images of a gated cine, the shortest and longest time (ms) between the first and the last, and the
 #: shortest mean time between two. Trigger times of perfusion are constant to within a few ms, or rise over many heartbeats.
 CINE_PHASES, CINE_SHORTEST, CINE_LONGEST, CINE_STEP = 5, 150.0, 4000.0, 5.0
-#: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
-#: wide, and the bores of scanners are narrower than 800 mm.
-SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
 #: Names of localizers, which are acquired to plan the other stacks.
 _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
@@ -164,7 +153,7 @@ class Stack:
     @property
     def header_doubts(self) -> list[Finding]:
         """Signs that planes and volumes are wrong because of a wrong header or another kind of image: images displaced
-        sideways, a shear, a field of view that no scanner has, and the name of a flow series."""
+        sideways, a shear, and the name of a flow series."""
         found = []
         origins = np.array([frame.affine for frame in self.frames])[:, :3, 3]
         axes = self.slices[0].affine[:3, :2] / self.in_plane
@@ -178,9 +167,6 @@ class Stack:
         beside = int((np.linalg.norm(places - np.median(places, axis=0), axis=1) > SIDEWAYS).sum())
         if beside:
             found.append(finding("stack-doubtful", count=beside, mm=SIDEWAYS, kind="displaced"))
-        field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
-        if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:
-            found.append(finding("stack-doubtful", width=round(field[0]), height=round(field[1]), kind="field-of-view"))
         if any(frame.flow for frame in self.frames):
             found.append(finding("stack-doubtful", kind="flow"))
         return found
@@ -227,24 +213,6 @@ class Stack:
         """Degrees between the planes of two stacks, in [0, 90]."""
         return float(np.degrees(np.arccos(min(1.0, abs(self.normal @ other.normal)))))
 
-    def is_like(self, other: Stack, angle: float = LIKE_ANGLE) -> bool:
-        """Whether two stacks are parallel up to an angle (degrees), and this one has about as many phases."""
-        return self.angle_to(other) < angle and self.phase_counts[1] >= PART_PHASES * other.phase_counts[1]
-
-    def may_be_part_of(self, chosen: Stack) -> bool:
-        """Whether this stack has slices where another one, which is like it, has none. A repetition has slices at the same
-        positions, and perfusion or a map whose series has another name is not part of a cine."""
-        if not self.is_like(chosen, PART_ANGLE if len(self.slices) > 1 else SLICE_ANGLE):
-            return False
-        if chosen.is_cine and self.is_no_cine and self.description != chosen.description:
-            return False
-        own, others = (
-            [stack.image_centre(entry) @ chosen.normal for entry in stack.slices] for stack in (self, chosen)
-        )
-        apart = np.abs(np.subtract.outer(own, others)).min(axis=1)
-        # 0.9, because headers round positions and thicknesses
-        return bool((apart >= 0.9 * (chosen.thickness or np.median(chosen.gaps))).mean() >= PART_OUTSIDE)
-
     def in_order(self, axis: np.ndarray | None) -> Stack:
         """The stack with its slices in order along ``axis`` (3,) (base to apex, right to left); unchanged if ``axis``
         is unknown."""
@@ -272,15 +240,6 @@ def is_cine(phases: Sequence[Frame]) -> bool | None:
     if not rises or not CINE_STEP * len(times) <= span <= CINE_LONGEST:
         return False
     return True if span >= CINE_SHORTEST else None
-
-
-#: The remark on a localizer.
-LOCALIZER = finding("stack-remark", kind="localizer")
-
-
-def localizers(stacks: Sequence[Stack]) -> dict[int, Finding]:
-    """A remark on each localizer, by the index of the stack."""
-    return {index: LOCALIZER for index, stack in enumerate(stacks) if is_localizer(stack)}
 
 
 def is_localizer(stack: Stack) -> bool:

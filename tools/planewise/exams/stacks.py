@@ -25,12 +25,6 @@ SAME_POSITION = 0.3
 #: Two series of single images with one geometry have the same contrast if their echo times and repetition times agree
 #: to these shares. Technologists adapt TR to the number of slices, but T1, PD and T2 differ by factors.
 SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
-#: Echo times of one series that differ by more than this share at one position are separate echoes. The last two of 12
-#: evenly spaced echo times differ by 0.08, while echo times that a scanner adapts within a series differ by hundredths
-#: of a millisecond.
-ANOTHER_ECHO = 0.05
-#: b-values that agree to this share are the same. They vary with the direction, for example from 990 to 1005 s/mm^2.
-SAME_B_VALUE = 0.05
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
 
@@ -40,12 +34,7 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
     are in the order in which they were acquired. Series do not matter: a stack may come as one series or as one per
     slice, and one series may contain several stacks. Single images with one geometry but different contrasts are
     separate stacks."""
-    stacks = [
-        _stack(members)
-        for group in _parallel_groups(frames)
-        for weighted in _by_b_value(group)
-        for members in _contrasts(weighted)
-    ]
+    stacks = [_stack(members) for group in _parallel_groups(frames) for members in _contrasts(group)]
     return sorted(stacks, key=lambda stack: (stack.slices[0].acquired, stack.slices[0].phases[0].path))
 
 
@@ -76,20 +65,8 @@ def _parallel_groups(frames: Sequence[Frame]) -> list[list[Frame]]:
     return [members for *_, members in groups]
 
 
-def _by_b_value(frames: list[Frame]) -> list[list[Frame]]:
-    """Frames of one geometry, separated by diffusion weighting: an image without a b-value counts as 0."""
-    ordered = sorted(frames, key=lambda frame: frame.b_value or 0.0)
-    groups = [ordered[:1]]
-    for before, frame in pairwise(ordered):
-        low, high = before.b_value or 0.0, frame.b_value or 0.0
-        if high - low > SAME_B_VALUE * high:
-            groups.append([])
-        groups[-1].append(frame)
-    return groups
-
-
 def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
-    """Frames of one geometry, separated by contrast: PD and T2 with the same slices, or the echoes of one series. Frames of a
+    """Frames of one geometry, separated by contrast: PD and T2 with the same slices. Frames of a
     cine stay together, although its slices may come as series with their own names, echo times and repetition times."""
     if any(frame.gated for frame in frames):
         return _cines_apart(frames)
@@ -106,12 +83,7 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     # larger groups first, so that a few repeated slices join the stack to which they belong
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
         for others in contrasts:
-            joined = [frame for other in others for frame in acquisitions[other]]
-            echoes = any(
-                key[0] == other[0] and _times_differ(key[1], other[1], ANOTHER_ECHO) and places[key] & places[other]
-                for other in others
-            )
-            if not echoes and _same_contrast(acquisitions[key][0], joined[0], named=len(places[key]) > 1):
+            if _same_contrast(acquisitions[key][0], acquisitions[others[0]][0], named=len(places[key]) > 1):
                 others.append(key)
                 break
         else:
@@ -143,15 +115,11 @@ def _times_differ(one: float | None, other: float | None, share: float) -> bool:
 def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
     """Whether two images may have the same contrast and show the same body part; if ``named``, their series must also have
     the same name."""
-    if one.body_part and other.body_part and one.body_part != other.body_part:
-        return False
-    if _times_differ(one.echo_time, other.echo_time, SAME_ECHO_TIME):
-        return False
-    if _times_differ(one.repetition_time, other.repetition_time, SAME_REPETITION_TIME):
-        return False
-    if bool(one.fat_suppressed) != bool(other.fat_suppressed):
-        return False
-    return not named or one.description.lower() == other.description.lower()
+    of_one = not (one.body_part and other.body_part) or one.body_part == other.body_part
+    of_one = of_one and not _times_differ(one.echo_time, other.echo_time, SAME_ECHO_TIME)
+    of_one = of_one and not _times_differ(one.repetition_time, other.repetition_time, SAME_REPETITION_TIME)
+    of_one = of_one and bool(one.fat_suppressed) == bool(other.fat_suppressed)
+    return of_one and (not named or one.description.lower() == other.description.lower())
 
 
 def still(stack: Stack) -> Stack:
@@ -164,8 +132,7 @@ def still(stack: Stack) -> Stack:
         for entry in stack.slices
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance, frame.frame or 0))]
     ]
-    # phases do not matter any more
-    notes = [note for note in of_level(stack.findings, NOTE) if note.code != "phases-order"]
+    notes = of_level(stack.findings, NOTE)  # phases do not matter any more
     return replace(stack, slices=slices, findings=[*notes, finding("images-not-used", count=several, kind="several")])
 
 
@@ -197,11 +164,8 @@ def _stack(frames: list[Frame]) -> Stack:
     notes = [finding("images-not-used", count=repeated, kind="repeated")] if repeated else []
     notes += [finding("images-not-used", count=short, kind="short-slices")] if short else []
     notes += phase_findings(slices)
-    for doubt, count in Counter(_order(entry.phases)[1] for entry in slices).items():
-        if doubt == "unordered":
-            notes.append(finding("phases-doubtful", kind="unordered", count=count))
-        elif doubt:
-            notes.append(finding("phases-order", kind="unnumbered", count=count))
+    if unordered := sum(not _order(entry.phases)[1] for entry in slices):
+        notes.append(finding("phases-doubtful", kind="unordered", count=unordered))
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
         slices=slices,
@@ -264,15 +228,14 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     return runs
 
 
-def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str]:
+def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], bool]:
     """The order of the phases of one series at one position.
 
     Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if there are more positions than
-    images of each, or by InstanceNumber. Images without numbers are sorted by their times of acquisition or reconstruction
-    or, without times, by file name and place in the file.
+    images of each, or by InstanceNumber, else by file name and place in the file.
 
     Returns:
-        The key to sort images by, and the kind of a doubt about the order, empty if there is none.
+        The key to sort images by, and whether the order is known.
     """
     count = len(frames)
     # the images of two acquisitions in one series share their times; some headers count acquisitions as temporal positions
@@ -282,14 +245,10 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str]:
     ):
         known = {time(frame) for frame in frames}
         if None not in known and len(known) >= least:
-            return time, ""
+            return time, True
     if count <= 2 or any(frame.instance for frame in frames):  # two images may be copies
-        return lambda frame: frame.instance, ""
-    for clock in range(2):
-        times = {frame.clocks[clock] for frame in frames}
-        if len(times) == count and "" not in times:
-            return lambda frame, clock=clock: frame.clocks[clock], "unnumbered"
-    return lambda frame: (natural_order(frame.path), frame.frame or 0), "unordered"
+        return lambda frame: frame.instance, True
+    return lambda frame: (natural_order(frame.path), frame.frame or 0), False
 
 
 def _when(run: Sequence[Frame]) -> tuple:
@@ -297,44 +256,22 @@ def _when(run: Sequence[Frame]) -> tuple:
     return max((frame.acquired, frame.instance) for frame in run)
 
 
-#: A cine was cut off if its images cover less than the first share of the header's heartbeat. Prospective gating often
-#: leaves out the last fifth: such images are complete if they cover the second share.
-CUT_OFF, PROSPECTIVE = 2 / 3, 0.9
-#: A cine shows several heartbeats if its images cover at least the first number of the header's heartbeats. If they cover
-#: more than the second number, the header is wrong.
-SEVERAL_BEATS, MOST_BEATS = 1.5, 20
 #: A heartbeat with more phases than this has a wrong header: some headers count the images of all slices.
 MOST_PHASES = 100
-#: Images are missing between two phases if these are further apart than this many usual steps.
-GAP = 1.5
 
 
 def phase_findings(slices: Sequence[Slice]) -> list[Finding]:
-    """Flags from comparing the phases of a stack's slices with each other, and with the header's number of images and
-    heartbeat. Nothing is repaired."""
+    """Flags of slices with different numbers of phases, or with fewer than their headers promise. Nothing is repaired."""
     if any(frame.phase or frame.time is not None for frame in slices[0].phases):
         return []
-    counts = [len(entry.phases) for entry in slices]
-    usual, covered = usual_count(counts), float(np.median([_covered(entry.phases) for entry in slices]))
-    found = []
-    if min(counts) < max(counts) and not all(entry.phases[0].cycle == len(entry.phases) for entry in slices):
-        found += unequal_counts(counts)
-    elif any(
-        step and len(phases) > 2 and np.diff([frame.trigger for frame in phases]).max() > GAP * step
-        for phases, step in ((entry.phases, _step(entry.phases)) for entry in slices)
-    ):
-        found.append(finding("phases-doubtful", kind="uneven"))
-    promised = usual_count(entry.phases[0].cycle for entry in slices)
+    counts, cycles = ([*each] for each in zip(*((len(e.phases), e.phases[0].cycle) for e in slices), strict=True))
+    found = [] if counts == cycles else unequal_counts(counts)
+    usual, promised = usual_count(counts), usual_count(cycles)
     pairs = (pair for entry in slices for pair in pairwise(entry.phases))
     consecutive = all(after.instance - before.instance == 1 for before, after in pairs)
     # a person may have kept every second phase
-    ends_early = 2 * usual > promised + 1 or 0 < covered < CUT_OFF or (not covered and consecutive)
-    if usual < promised <= MOST_PHASES and covered < PROSPECTIVE and ends_early:
+    if usual < promised <= MOST_PHASES and (2 * usual > promised + 1 or consecutive):
         found.append(finding("phases-doubtful", kind="promised", count=usual, promised=promised))
-    elif 0 < covered < CUT_OFF and usual > 2:
-        found.append(finding("phases-doubtful", kind="cut-off", percent=round(100 * covered)))
-    elif SEVERAL_BEATS <= covered <= MOST_BEATS:
-        found.append(finding("phases-doubtful", beats=round(covered, 1), kind="heartbeats"))
     return found
 
 
@@ -342,16 +279,3 @@ def unequal_counts(counts: Sequence[int]) -> list[Finding]:
     """A flag for slices with different numbers of phases; none if they have equally many."""
     low, high = min(counts), max(counts)
     return [finding("phases-doubtful", low=low, high=high, kind="unequal")] if low < high else []
-
-
-def _step(phases: Sequence[Frame]) -> float | None:
-    """The usual time between two phases, ms; None without rising trigger times."""
-    times = [frame.trigger for frame in phases]
-    rise = None not in times and all(after > before for before, after in pairwise(times))
-    return float(np.percentile(np.diff(times), 50, method="lower")) if len(times) > 1 and rise else None
-
-
-def _covered(phases: Sequence[Frame]) -> float:
-    """The number of the header's heartbeats that the images cover, such as 0.85; 0 if it is unknown."""
-    step, beat = _step(phases), phases[0].heartbeat
-    return (phases[-1].trigger - phases[0].trigger + step) / beat if step and beat else 0.0

@@ -25,13 +25,11 @@ def read_label_map(given: str | Path | Mapping[int, int]) -> dict[str, int]:
     """
     path = "label_map" if isinstance(given, Mapping) else Path(given).expanduser()
     content = given if isinstance(given, Mapping) else text_files.read_yaml(path, "a label map")
-    pairs = content.items() if isinstance(content, Mapping) else ()
-    if not pairs or not all(type(key) is int and type(value) is int for key, value in pairs):
+    pairs = [*content.items()] if isinstance(content, Mapping) else []
+    if not pairs or not all(type(number) is int for pair in pairs for number in pair):
         raise InputError(f"{path}: a label map assigns whole numbers to whole numbers, like `1: 3`")
-    if wrong := [value for value in content.values() if not 0 <= value <= LARGEST_LABEL]:
-        raise InputError(
-            f"{path}: new values of a mask must be 0 to {LARGEST_LABEL}, got {wrong[0]:.4g}; number the structures from 1"
-        )
+    if not all(0 <= value <= LARGEST_LABEL for _, value in pairs):
+        raise InputError(f"{path}: new values of a mask must be 0 to {LARGEST_LABEL}; number the structures from 1")
     return {str(key): value for key, value in content.items()}
 
 
@@ -58,9 +56,7 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     cells = zip(*[header, *rows], strict=False)
     values = any(name in column or not isinstance(typed([name])[0], str) for name, *column in cells)
     if values or len({*names} - {""}) < len(names):
-        raise InputError(
-            f"{path} begins with a row of values, or columns share a name or have none; write a header row (exam,group)"
-        )
+        raise InputError(f"{path} needs a header row (exam,group) whose columns have different names")
     columns = [typed([row[index] if index < len(row) else "" for row in rows]) for index in range(1, len(header))]
     by_name: dict[str, list[dict[str, object]]] = defaultdict(list)
     for row, values in zip(rows, zip(*columns, strict=True), strict=True):
@@ -99,18 +95,15 @@ class KnownNames:
     leading zeros (``7`` for ``007``) or in capitalisation."""
 
     def __init__(self, known: Iterable[set[str]]) -> None:
-        self._exact: dict[str, list[int]] = defaultdict(list)
-        self._loose: dict[str, list[int]] = defaultdict(list)
+        self._found: dict[str, list[int]] = defaultdict(list)
         for index, names in enumerate(known):
-            for name in names:
-                self._exact[name].append(index)
-            for name in set(map(loose, names)):
-                self._loose[name].append(index)
+            for name in {*names, *(f"~{loose(name)}" for name in names)}:
+                self._found[name].append(index)
 
     def find(self, name: str) -> list[int]:
         """The indices of the exams that have this name."""
         name = composed(name)
-        return self._exact.get(name) or self._loose.get(loose(name), [])
+        return self._found.get(name) or self._found.get(f"~{loose(name)}", [])
 
 
 def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:

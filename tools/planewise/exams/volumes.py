@@ -13,6 +13,7 @@ import numpy as np
 from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation, ornt_transform
 
 from planewise.errors import InputError
+from planewise.exams.any_organ import MIN_SLICES
 from planewise.exams.heart_sets import CINE_OF_FRAMES, read_exam
 from planewise.exams.volume import FoundVolumes, Skipped, Volume
 from planewise.files.masks import CORRECTED, has_mark, label_values, oldest_first
@@ -24,8 +25,7 @@ from planewise.findings import Finding, finding
 PREDICTED_AS_IMAGE, MASK_AS_IMAGE = (finding("mask-as-image", kind=kind) for kind in ("predicted", "values"))
 #: Why a second file of an image, a mask without its image, or several masks are not used.
 TWICE, NO_IMAGE = finding("file-not-used", kind="file"), finding("mask-not-used", kind="alone")
-SEVERAL_MASKS, OTHER_MASK = finding("mask-not-used", kind="several"), finding("mask-not-used", kind="further")
-_SEVERAL_IMAGES = finding("mask-not-used", kind="images")
+SEVERAL_MASKS = finding("mask-not-used", kind="several")
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
@@ -36,7 +36,7 @@ _MASK_TAIL = re.compile(rf"[_-]?{_MASK_END}", re.IGNORECASE)
 _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
 _MASK_ALONE = re.compile(rf"[_-]{_MASK_END}", re.IGNORECASE)
 #: Folders of masks.
-MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
+_MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 #: Folders of images in nnU-Net's layout.
 IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
@@ -59,59 +59,60 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     ``labelsTr/case.nii.gz``. A mask without its image is left out. If the frames of a cine also exist as files (``case_4d``,
     ``case_frame01``), the frames are used. Volumes without a known view must be a stack or, if ``of_one_slice``, one
     slice."""
-    by_folder = defaultdict(list)
     volumes: list[Volume] = []
     own: list[Volume] = []
     skipped: Skipped = defaultdict(list)
-    masks: dict[tuple[Path, str], Path] = {}
-    for path in paths:
-        below = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
-        if any(MASK_FOLDER.match(part) for part in below):
-            masks[path.parent, stem(path)] = path
-        else:
-            by_folder[path.parent].append(path)
+    by_folder, masks = apart_from_masks(paths, folder)
     for home, files in by_folder.items():
         found = read_exam(home, files, skipped)
         volumes += found or []
         own += find_own_volumes(files, skipped) if found is None else []
-    volumes += _with_parallel_masks(own, masks, skipped)
-    skipped[NO_IMAGE] += map(str, masks.values())
-    usable = [volume for volume in volumes if _check(volume, skipped, of_one_slice)]
+    for volume in [volume for volume in own if IMAGE_FOLDER.fullmatch(volume.folder.name)]:
+        name, channel = case_and_channel(volume.image)
+        volume.case, volume.phase = case_and_phase(name)
+        if channel:
+            skipped[finding("file-not-used", kind="nnunet-channel")].append(str(volume.image))
+            own.remove(volume)
+    add_parallel_masks(own, masks, skipped)
+    volumes += own
+    usable = [volume for volume in volumes if is_usable(volume, skipped, of_one_slice=of_one_slice)]
     kept = [phase for volume in usable for phase in _phases(volume, usable, skipped)]
     name_cases(kept, folder)
     return FoundVolumes(kept, {reason: files for reason, files in skipped.items() if files})
 
 
-def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Path], skipped: Skipped) -> list[Volume]:
-    """Find the masks in folders of masks (see `read_volumes`), from ``masks`` by folder and stem; those that are used are
-    removed. Other channels, and masks and images that do not match one to one, are skipped."""
-    kept, without = [], []
-    for volume in volumes:
-        home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
-        if kind := IMAGE_FOLDER.fullmatch(home.name):
-            if channel:
-                skipped[finding("file-not-used", kind="nnunet-channel")].append(str(volume.image))
-                continue
-            volume.case, volume.phase = case_and_phase(name)
-            volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), name), None)
-        elif volume.label is None:
-            without.append(volume)
-        kept.append(volume)
+def apart_from_masks(paths: Iterable[Path], folder: Path) -> tuple[dict[Path, list[Path]], list[Path]]:
+    """The files below ``folder`` by their folder, and those in folders of masks."""
+    by_folder, masks = defaultdict(list), []
+    for path in paths:
+        below = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
+        of_masks = any(map(_MASK_FOLDER.match, below))
+        (masks if of_masks else by_folder[path.parent]).append(path)
+    return by_folder, masks
+
+
+def add_parallel_masks(volumes: Sequence[Volume], masks: Sequence[Path], skipped: Skipped) -> None:
+    """Give images without a mask the one of their name in a folder of masks next to their folder, or inside it. Masks and
+    images that do not match one to one are skipped."""
     named = defaultdict(list)
-    for place, mask in masks:
-        named[place.parent, _MASK_ALONE.sub("", mask)].append((place, mask))
+    for path in masks:
+        kind = _MASK_FOLDER.match(path.parent.name)
+        named[path.parent.parent, ((kind and kind[2]) or "").lower(), _MASK_ALONE.sub("", stem(path))].append(path)
     matches = []
-    for volume in without:
-        homes = dict.fromkeys([volume.folder.parent, volume.folder])  # without duplicates, as "." is its own parent
-        matches.append([key for home in homes for key in named.get((home, stem(volume.image)), ())])
-    images = Counter(key for keys in matches for key in keys)
-    for volume, keys in zip(without, matches, strict=True):
-        own = [masks.pop(key) for key in keys if key in masks]
-        if own and len(keys) == images[keys[0]] == 1:
-            volume.label = own[0]
-        elif own:
-            skipped[SEVERAL_MASKS if len(keys) > 1 else _SEVERAL_IMAGES] += map(str, own)
-    return kept
+    for volume in (volume for volume in volumes if volume.label is None):
+        part = IMAGE_FOLDER.fullmatch(volume.folder.name)
+        names = (
+            (volume.case,) if volume.channels else (stem(volume.image), *case_and_channel(volume.image)[: bool(part)])
+        )
+        homes = {volume.folder.parent, volume.folder}
+        keys = {(home, part[1].lower() if part else "", name) for home in homes for name in names}
+        matches.append((volume, [mask for key in keys for mask in named.get(key, ())]))
+    images = Counter(mask for _, own in matches for mask in own)
+    for volume, own in matches:
+        volume.label = own[0] if len(own) == 1 == images[own[0]] else None
+    used = {volume.label for volume, _ in matches}
+    for path in (path for path in masks if path not in used):
+        skipped[SEVERAL_MASKS if path in images else NO_IMAGE].append(str(path))
 
 
 def name_cases(volumes: list[Volume], folder: Path) -> None:
@@ -160,27 +161,36 @@ def find_own_volumes(files: list[Path], skipped: Skipped) -> list[Volume]:
         chosen = corrected[-1:] if of_one else plain if len(plain) == 1 else own
         if len(chosen) > 1:
             skipped[SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
-        else:  # a corrected mask begins with the name of the mask that it replaces
-            rest = [mask for mask in own if not any(one.startswith(mask) for one in chosen)]
-            skipped[OTHER_MASK] += [str(by_stem[mask]) for mask in rest]
         label = by_stem[chosen[0]] if len(chosen) == 1 else None
         volumes.append(Volume(by_stem[name], label, *case_and_phase(name)))
     return volumes
 
 
-def _check(volume: Volume, skipped: Skipped, of_one_slice: bool) -> bool:
-    """Whether a volume can be read and used; a mask on another grid is removed."""
-    image, problem = open_image(volume.image)
-    single = of_one_slice and not volume.view
-    if not problem and volume.view in ("", "sax") and single != (image.shape[2] == 1):
-        problem = finding("nifti-image", kind="slices" if single else "slice")
-    if problem := problem or mask_as_image(volume):
-        skipped[problem].append(str(volume.image))
-        return False
-    volume.oriented = states_orientation(image.header)
-    if volume.label is not None and (problem := grid_problem(volume.label, image.shape, image.affine)):
-        skipped[problem.about("mask")].append(str(volume.label))
-        volume.label = None
+def is_usable(volume: Volume, skipped: Skipped, whole: bool = False, of_one_slice: bool = False) -> bool:
+    """Whether a volume can be read and used: as a case if it stays ``whole``. A mask on another grid is removed."""
+    reference, single = None, of_one_slice and not volume.view
+    for path in volume.channels or (volume.image,):
+        image, problem = open_image(path)
+        if problem:
+            pass
+        elif whole and image.shape[3:] not in ((), (1,)):
+            problem = finding("nifti-image", kind="volumes", count=image.shape[3])
+        elif whole and min(image.shape[:3]) < MIN_SLICES:
+            problem = finding("nifti-image", kind="flat", least=MIN_SLICES)
+        elif reference is not None:
+            problem = grid_problem(path, reference.shape, reference.affine)
+        elif not whole and volume.view in ("", "sax") and single != (image.shape[2] == 1):
+            problem = finding("nifti-image", kind="slices" if single else "slice")
+        if problem := problem or (MASK_AS_IMAGE if label_values(path) else None):
+            skipped[problem].append(str(path))
+            return False
+        reference = image if reference is None else reference
+    volume.oriented = states_orientation(reference.header)
+    if volume.label is not None:
+        problem, volume.label_axes = mask_on_grid(volume.label, reference.shape, reference.affine, turned=whole)
+        if problem:
+            skipped[problem.about("mask")].append(str(volume.label))
+            volume.label = None
     return True
 
 
@@ -199,11 +209,6 @@ def _open(path: Path) -> tuple[Any, Finding | None]:
         return None, finding("file-unusable", kind="unreadable", error=error.strerror)
     except InputError as error:
         return None, error.reason
-
-
-def mask_as_image(volume: Volume) -> Finding | None:
-    """Why a volume is a mask by its values, with a name like that of an image; None if it is none."""
-    return MASK_AS_IMAGE if any(map(label_values, volume.channels or [volume.image])) else None
 
 
 def _phases(volume: Volume, others: Sequence[Volume], skipped: Skipped) -> list[Volume]:

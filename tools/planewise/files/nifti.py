@@ -19,8 +19,8 @@ from planewise.findings import Finding, finding
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error)
 #: Why a file of a datalist is usually missing: the list was moved without its images.
 NO_FILE = "No such file or directory: paths in a datalist are relative to the folder of the datalist"
-#: Largest share by which the voxel sizes of sform and qform may differ, and largest distance, mm, between an image's corners.
-SAME_SIZE, SAME_PLACE = 0.01, 1.0
+#: Largest share by which the voxel sizes of sform and qform may differ.
+SAME_SIZE = 0.01
 #: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm), beyond which a
 #: header is broken: clinical pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long.
 SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
@@ -90,20 +90,13 @@ def states_orientation(header: Mapping[str, Any]) -> bool:
 
 
 def two_geometries(path: str | Path) -> list[Finding]:
-    """A finding on a NIfTI header whose sform and qform disagree: a flag if the voxel sizes differ, which changes volumes,
-    and a note if only the places do."""
+    """A flag on a NIfTI header whose sform and qform have different voxel sizes, which changes volumes."""
     image = open_nifti(path)
-    sform, qform = image.get_sform(), image.get_qform()
-    sizes = [nibabel.affines.voxel_sizes(form) for form in (sform, qform)]
-    if not image.header["sform_code"]:
+    sizes = [nibabel.affines.voxel_sizes(form) for form in (image.get_sform(), image.get_qform())]
+    if not image.header["sform_code"] or np.allclose(*sizes, rtol=SAME_SIZE, atol=0):
         return []
-    if not np.allclose(*sizes, rtol=SAME_SIZE, atol=0):
-        first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
-        return [finding("header-two-sizes", sform=first, qform=second)]
-    corners = np.array([[*place, 1] for place in np.ndindex(2, 2, 2)]) * [*np.array(image.shape[:3]) - 1, 1]
-    apart = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()
-    places = image.header["qform_code"] and apart > SAME_PLACE
-    return [finding("header-two-places", mm=round(apart, 1))] if places else []
+    first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
+    return [finding("header-two-sizes", sform=first, qform=second)]
 
 
 def grid_of_slices(affines: np.ndarray) -> np.ndarray:

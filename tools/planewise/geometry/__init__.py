@@ -1,13 +1,7 @@
 """Convert planes to lines, heatmaps and locations, and back. Pure functions on tensors, without files or MONAI."""
 
 from planewise.geometry.heatmaps import fit_lines, line_agreement, line_heatmaps
-from planewise.geometry.lines import (
-    clip_lines,
-    crossing,
-    intersection_lines,
-    line_errors,
-    pixels_to_patient,
-)
+from planewise.geometry.lines import clip_lines, crossing, intersection_lines, line_errors, pixels_to_patient
 from planewise.geometry.locations import (
     base_to_apex,
     centrosymmetric,
@@ -17,11 +11,7 @@ from planewise.geometry.locations import (
     to_left_front_or_head,
 )
 from planewise.geometry.patch_pyramids import inverted_pyramids, predicted_patches
-from planewise.geometry.planes import (
-    check_affine,
-    plane_from_affine,
-    square_on_plane,
-)
+from planewise.geometry.planes import check_affine, plane_from_affine, square_on_plane
 from planewise.geometry.rotations import (
     PLANE_ROTATIONS,
     VOLUME_ROTATIONS,
@@ -50,8 +40,4 @@ from planewise.geometry.stack_planes import (
     plan_planes,
     plane_errors,
 )
-from planewise.geometry.tolerances import (
-    MIN_BASE_APEX_COSINE,
-    MIN_SPACING,
-    PARALLEL_ANGLE,
-)
+from planewise.geometry.tolerances import MIN_BASE_APEX_COSINE, MIN_SPACING, PARALLEL_ANGLE

@@ -14,6 +14,7 @@ The metadata of a bundle name the C channels under ``channel_def``. A second net
 (momentum, projector, context) belongs to the trainer, not to ``network_def``.
 """
 
+from planewise.networks.cinema import CinemaEncoder
 from planewise.networks.forest_net import ForestNet
 from planewise.networks.imagenet_encoders import (
     AlexNetDecoder,
@@ -43,8 +44,10 @@ from planewise.networks.pretrained import (
     not_finite,
     place_network,
     read_weights,
+    weights_of,
     weights_path,
 )
+from planewise.networks.public_unets import MonaiUNetDecoder, MonaiUNetEncoder, NnunetEncoder
 from planewise.networks.stack_classifier import StackClassifier, TwoPhaseClassifier, load_both_phases, saliency_maps
 from planewise.networks.unet import (
     PAPER_FEATURES,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from monai.networks.blocks import Convolution
 from monai.networks.nets.basic_unet import UpCat
 from monai.networks.nets.densenet import DenseNet
-from monai.networks.nets.resnet import ResNet, ResNetBottleneck
+from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -153,13 +153,14 @@ class VggEncoder(_Convolutions):
 
 
 class ResNetEncoder(ResNet):
-    """MONAI's residual network of bottleneck blocks in 2D, which returns all its levels (He 2016; by default ResNet-50).
+    """MONAI's residual network in 2D, which returns all its levels (He 2016; by default ResNet-50).
 
-    The state dict has torchvision's names (``layer1.0.conv1.weight``, ...), which converted SimCLR and BYOL files also
-    use. A file of ImageNet weights therefore loads unchanged (`load_imagenet`).
+    The state dict has torchvision's names (``layer1.0.conv1.weight``, ...), which timm's and lightly-train's files and
+    converted SimCLR and BYOL files also use. Such a file therefore loads unchanged (`load_imagenet`).
 
     Args:
-        features: channels of the five levels, from the finest: (W, 4 W, 8 W, 16 W, 32 W).
+        features: channels of the five levels, from the finest: (W, 4 W, 8 W, 16 W, 32 W) with bottleneck blocks, or (W, W,
+            2 W, 4 W, 8 W) with basic blocks, which ResNet-18 and ResNet-34 have.
         blocks: number of blocks in each level from the second to the fifth.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest
@@ -168,11 +169,14 @@ class ResNetEncoder(ResNet):
     """
 
     def __init__(self, features: Sequence[int] = RESNET50_FEATURES, blocks: Sequence[int] = RESNET50_BLOCKS) -> None:
-        width = int(features[0])
-        if list(features) != [width, 4 * width, 8 * width, 16 * width, 32 * width]:
-            raise InputError(f"--features must be W, 4 W, 8 W, 16 W, 32 W for a ResNet, got {list(features)}")
+        width = int(_of_length(5, features, "features")[0])
+        block = ResNetBlock if features[1] == width else ResNetBottleneck
+        if list(features) != [width, *(width * 2**level * block.expansion for level in range(4))]:
+            raise InputError(
+                f"--features must be W, 4 W, 8 W, 16 W, 32 W for a ResNet, or W, W, 2 W, 4 W, 8 W, got {list(features)}"
+            )
         super().__init__(
-            ResNetBottleneck,
+            block,
             _of_length(4, blocks, "blocks"),
             [width, 2 * width, 4 * width, 8 * width],
             spatial_dims=2,
@@ -231,19 +235,10 @@ class DenseNetEncoder(DenseNet):
         # the ReLU is not in place, because saliency uses the output of the normalisation
         return [first, second, third, fourth, relu(parts.norm5(parts.denseblock4(parts.transition3(fourth))))]
 
-    def public_names(self) -> list[str]:
-        """The names of this network's weights in torchvision's file."""
-        return [_public(name) for name in self.state_dict() if not name.endswith("num_batches_tracked")]
-
-    def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename the weights of a public file to the names of this network; other weights keep their names."""
-        own = {_public(name): name for name in self.state_dict()}
-        return {own.get(name, name): value for name, value in weights.items()}
-
-
-def _public(name: str) -> str:
-    # torchvision's file of 2017 has denselayer1.norm.1.weight for denselayer1.layers.norm1.weight
-    return _LAYER.sub(r"\1.\2.\3.", name)
+    def public_names(self) -> list[dict[str, str]]:
+        """The names of torchvision's file with ours: it has ``denselayer1.norm.1.`` for ``denselayer1.layers.norm1.``."""
+        own = (name for name in self.state_dict() if not name.endswith("num_batches_tracked"))
+        return [{_LAYER.sub(r"\1.\2.\3.", name): name for name in own}]
 
 
 def _of_length(count: int, given: Sequence[int], name: str) -> list[int]:

@@ -49,7 +49,8 @@ def export_weights(run: str | Path, folder: str | Path) -> NnunetWeights:
         folder: ``nnUNet_preprocessed/DatasetNNN_NAME``, with ``nnUNetPlans.json`` and ``dataset.json``.
 
     Raises:
-        InputError: the network is no U-Net that nnU-Net has, or the folder lacks these files or the configuration.
+        InputError: the network is no U-Net that nnU-Net has, or the folder lacks these files, the configuration, or the names
+            of channels.
     """
     folder = Path(folder).expanduser()
     if not (folder / PLANS).is_file():
@@ -58,8 +59,12 @@ def export_weights(run: str | Path, folder: str | Path) -> NnunetWeights:
             "nnUNet_preprocessed"
         )
     weights = read_weights(run)
-    channels = len(read_json(folder / "dataset.json", "nnU-Net's data set")["channel_names"])
-    state, network = nnunet_network(weights, channels)
+    named = read_json(folder / "dataset.json", "nnU-Net's data set").get("channel_names")
+    if not named:
+        raise InputError(
+            f"{folder / 'dataset.json'} has no channel_names, so it is not of nnU-Net 2; convert the data set"
+        )
+    state, network = nnunet_network(weights, len(named))
     configuration = "2d" if network["conv_op"].endswith("2d") else "3d_fullres"
     plans = read_json(folder / PLANS, "nnU-Net's plans")
     if configuration not in plans.get("configurations", {}):

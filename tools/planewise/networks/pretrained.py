@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from planewise.errors import InputError
+from planewise.networks.public_names import in_our_names, layouts
 from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
@@ -33,17 +34,23 @@ def _read_torch(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _read_safetensors(path: Path) -> Any:
+    from safetensors.torch import load_file  # only files of this format need the package
+
+    return load_file(path)
+
+
 #: Maps the ending of a file's name to the function that reads its content; files with other endings are PyTorch's. The
 #: content is a state dict, or a checkpoint with one under one of `_INSIDE`.
-READERS: Mapping[str, Callable[[Path], Any]] = {".pt": _read_torch}
-_INSIDE = ("model", "network", "state_dict")
+READERS: Mapping[str, Callable[[Path], Any]] = {".pt": _read_torch, ".safetensors": _read_safetensors}
+_INSIDE = ("model", "network", "state_dict", "network_weights")
 
 
-def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
+def weights_path(path: str | Path) -> str:
     """The file of the weights: ``path`` itself, or ``models/model.pt`` in the folder of a bundle or a run.
 
     Raises:
-        InputError: there is no such file, or its weights do not fit ``network``.
+        InputError: there is no such file.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -52,16 +59,24 @@ def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
         raise InputError(
             f"there are no weights at {path.absolute()}; train first, or name a checkpoint or a run's folder"
         )
-    if network is not None:
-        own, weights = network.state_dict(), read_weights(path)
-        for name in [*own, *weights]:
-            shapes = [tuple(state[name].shape) if name in state else "absent" for state in (weights, own)]
-            if shapes[0] != shapes[1]:
-                raise InputError(
-                    f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
-                    "settings of its training (see its run's bundle/)"
-                )
     return str(path)
+
+
+def weights_of(network: nn.Module, path: str | Path) -> dict[str, Tensor]:
+    """Like `read_weights`, for a file with the weights of this whole network.
+
+    Raises:
+        InputError: the weights do not fit ``network``; see also `read_weights`.
+    """
+    own, weights = network.state_dict(), read_weights(path)
+    for name in [*own, *weights]:
+        shapes = [tuple(state[name].shape) if name in state else "absent" for state in (weights, own)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
+                "settings of its training (see its run's bundle/)"
+            )
+    return weights
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -75,8 +90,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         content = READERS.get(path.suffix, _read_torch)(path)
     except Exception as error:  # torch raises many types of errors for other files
         raise InputError(
-            f"{path} cannot be read as weights ({type(error).__name__}): it is not a torch file, or has objects that could "
-            "run code; if you trust it, save only its state dict"
+            f"{path} cannot be read as weights ({type(error).__name__}): it is no torch or safetensors file, or has "
+            "objects that could run code; if you trust it, save only its state dict"
         ) from None
     for key in _INSIDE:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -106,8 +121,8 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
 
 
 def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
-    """Copy ImageNet weights into ``network.encoder``, which uses torchvision's names (`AlexNetEncoder`, `ResNetEncoder`) or
-    translates public names (`ViTEncoder`), and return ``network``. Without a path, nothing is loaded.
+    """Copy the weights of a public file into the encoder of ``network``, and return ``network``. The encoder has the file's
+    names (`AlexNetEncoder`, `ResNetEncoder`), or tables of public names (`ViTEncoder`). Without a path, nothing is loaded.
 
     Raises:
         InputError: see `load_pretrained`; or the file lacks a weight, or contains several such networks, or a network with
@@ -115,10 +130,15 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     """
     if path in NO_WEIGHTS:
         return network
-    own = network.state_dict()
-    # weights that have a name of the whole network are left out: they come from a pretext's file, not from a public one
-    weights = {name: value for name, value in read_weights(path).items() if name not in own}
-    _copy_fitting(network.encoder, _public_weights(network.encoder, weights, path), path)
+    weights = read_weights(path)
+    public = in_our_names(network, weights, path)
+    if not public:
+        lacking = [name for name in layouts(network.encoder)[0] if name not in weights]
+        raise InputError(
+            f"{path} lacks weights of {type(network.encoder).__name__} under their public names ({', '.join(lacking[:3])}); "
+            "load a pretext's weights with --pretrained"
+        )
+    _copy_fitting(network, public, path)
     return network
 
 
@@ -131,8 +151,8 @@ def load_pretrained(
     """Copy the weights with matching names and shapes into ``network``, log the result, and return the network.
 
     Heads differ from task to task, so they keep their initial values if their shapes differ. Parts that the file lacks
-    stay random. A public file that fits the encoder is loaded as in `load_imagenet`. The encoder's first layer is adapted to
-    images with more channels (`for_channels`).
+    stay random. In a public file (tools/docs/pretexts.md), the names are those of the encoder's or the decoder's
+    ``public_names``. The encoder's first layer is adapted to images with more channels (`for_channels`).
 
     Args:
         network: the network, which is changed in place.
@@ -145,10 +165,8 @@ def load_pretrained(
     """
     if path in NO_WEIGHTS:
         return network
-    weights, encoder = read_weights(path), getattr(network, "encoder", None)
-    own = network.state_dict()
-    if encoder is not None and not weights.keys() & own.keys() and _prefixes(encoder, weights):
-        return load_imagenet(network, path)
+    weights, own = read_weights(path), network.state_dict()
+    weights = in_our_names(network, weights, path) or weights
     if parts is not None:
         left = [name for name in weights if name in own and name.split(".")[0] not in parts]
         if left:
@@ -168,10 +186,14 @@ def _copy_fitting(
     """Like `load_pretrained`, with weights in memory; ``path`` is their source, for messages."""
     own = network.state_dict()
     first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
-    if first in weights:
-        given, weights = weights[first], weights | {first: for_channels(weights[first], own[first], sources)}
-        if weights[first].shape != given.shape:
-            had, has = given.shape[1], own[first].shape[1]
+    if first in weights and weights[first].ndim > 1:
+        had, has = weights[first].shape[1], own[first].shape[1]
+        level = first.split(".")[:3]
+        for name in [name for name in weights if name in own and name.split(".")[:3] == level]:
+            # the shortcut of a residual level also takes the image
+            if weights[name].ndim > 1 and (weights[name].shape[1], own[name].shape[1]) == (had, has):
+                weights = weights | {name: for_channels(weights[name], own[name], sources)}
+        if weights[first].shape[1] != had:
             logger.info("%s: the weights for %d channels are copied to %d channels", first, had, has)
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     # heads differ from task to task; a backbone with other shapes was trained with other settings
@@ -183,7 +205,8 @@ def _copy_fitting(
     if not any(value.is_floating_point() for value in fitting.values()):
         raise InputError(
             f"nothing in {path} fits the network: the file has {_by_part(weights)}, {type(network).__name__} has "
-            f"{_by_part(own)}; use the network, and the config of a network, of its training"
+            f"{_by_part(own)}; add the config of its "
+            "network, such as zoo_unet.yaml, cinema.yaml or resnet50.yaml (tools/docs/pretexts.md)"
         )
     network.load_state_dict(fitting, strict=False)
     logger.info("loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(fitting))
@@ -220,43 +243,6 @@ def _by_part(names: Iterable[str]) -> str:
     """The numbers of tensors by the first part of their names, such as ``encoder 40, head 2``."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.items()) or "nothing"
-
-
-def _public_names(encoder: nn.Module) -> list[str]:
-    """The names of an encoder's weights in a public file: its ``public_names()``, or else its own names."""
-    if hasattr(encoder, "public_names"):
-        return encoder.public_names()
-    # old files lack the counters of batches, which are not needed
-    return [name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")]
-
-
-def _prefixes(encoder: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
-    """The prefixes under which a file has all weights of an encoder, such as ``module.encoder_q.``; only the empty one if
-    the file also has the names without a prefix."""
-    wanted = _public_names(encoder)
-    ends = (name.removesuffix(wanted[0]) for name in weights if name.endswith(wanted[0]))
-    found = [end for end in ends if (not end or end.endswith(".")) and all(end + name in weights for name in wanted)]
-    return [""] if "" in found else found
-
-
-def _public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
-    """Select the weights for an encoder from those of a public file, and rename them with its ``from_public(weights)``, if it
-    has one. All names in the file may have a prefix."""
-    wanted, prefixes = _public_names(encoder), _prefixes(encoder, weights)
-    if len(prefixes) != 1:
-        absent = ", ".join([name for name in wanted if name not in weights][:3])
-        raise InputError(
-            f"{path} must contain one network with the ImageNet weights of {type(encoder).__name__}, but has {len(prefixes)} "
-            f"(without a prefix, it lacks {absent}); load a pretext's weights with --pretrained"
-        )
-    found = {name.removeprefix(prefixes[0]): value for name, value in weights.items() if name.startswith(prefixes[0])}
-    parts = {name.split(".")[0] for name in wanted}
-    more = [name for name in found.keys() - {*wanted} if name.split(".")[0] in parts]
-    if more := sorted(name for name in more if not name.endswith("num_batches_tracked")):
-        raise InputError(
-            f"{path} belongs to another network, which also has {', '.join(more[:3])}; set as many blocks or num_layers"
-        )
-    return encoder.from_public(found) if hasattr(encoder, "from_public") else found
 
 
 def place_network(

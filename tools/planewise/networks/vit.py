@@ -15,10 +15,25 @@ from torch.nn.functional import interpolate, max_pool2d
 from planewise.errors import InputError
 from planewise.networks.named_parts import NamedParts
 
-#: Maps timm's names of the parts of a block to MONAI's names, if they differ.
-_TIMM = {"attn.proj": "attn.out_proj", "mlp.fc1": "mlp.linear1", "mlp.fc2": "mlp.linear2"}
-#: Parts of a block of timm's transformer.
-_BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+#: MONAI's names of the parts of a block.
+_BLOCK = ("norm1", "attn.qkv", "attn.out_proj", "norm2", "mlp.linear1", "mlp.linear2")
+#: Public layouts of a vision transformer: the names of class token, positions, patch embedding, blocks and last
+#: normalisation, and of the parts of a block, in the order of `_BLOCK`.
+_LAYOUTS = (
+    # timm, and the authors of the masked autoencoder
+    (
+        ("cls_token", "pos_embed", "patch_embed.proj.", "blocks.{}.", "norm."),
+        ("norm1.", "attn.qkv.", "attn.proj.", "norm2.", "mlp.fc1.", "mlp.fc2."),
+    ),
+    # torchvision, whose files of ImageNet weights have older names of the last two parts
+    *(
+        (
+            ("class_token", "encoder.pos_embedding", "conv_proj.", "encoder.layers.encoder_layer_{}.", "encoder.ln."),
+            ("ln_1.", "self_attention.in_proj_", "self_attention.out_proj.", "ln_2.", *mlp),
+        )
+        for mlp in (("mlp.linear_1.", "mlp.linear_2."), ("mlp.0.", "mlp.3."))
+    ),
+)
 
 
 class ViTEncoder(nn.Module):
@@ -78,9 +93,14 @@ class ViTEncoder(nn.Module):
         self.deepest = nn.Identity()
 
     def forward(self, image: Tensor) -> list[Tensor]:
+        levels = self.encoded(image, self.patch_embedding.patch_embeddings(image))
+        levels[-1] = self.deepest(levels[-1])
+        return levels
+
+    def encoded(self, image: Tensor, patches: Tensor) -> list[Tensor]:
+        """The output of `forward` for an image and its embedded patches, ``(B, hidden_size, rows, columns)``."""
         if image.shape[2] % self.patch_size != 0 or image.shape[3] % self.patch_size != 0:
             raise ValueError("the sides of images must be multiples of patch_size; change image_size")
-        patches = self.patch_embedding.patch_embeddings(image)
         rows, columns = patches.shape[2], patches.shape[3]
         positions = self.patch_embedding.position_embeddings
         if rows != self.side or columns != self.side:
@@ -92,41 +112,47 @@ class ViTEncoder(nn.Module):
             x = block(x)
             if number in self.taken:
                 levels.append(x[:, 1:].transpose(1, 2).unflatten(2, [rows, columns]))
-        levels[-1] = self.deepest(levels[-1])
         return levels
 
-    def public_names(self) -> list[str]:
-        """The names of this transformer's weights in a public file."""
-        blocks = [f"blocks.{number}.{part}" for number in range(len(self.blocks) - 1) for part in _BLOCK]
-        pairs = [f"{name}.{kind}" for name in ("patch_embed.proj", *blocks, "norm") for kind in ("weight", "bias")]
-        return ["cls_token", "pos_embed", *pairs]
+    def public_names(self) -> list[dict[str, str]]:
+        """For timm's layout and for torchvision's two, the names in a public file with ours."""
+        last = len(self.blocks) - 1
+        layouts = []
+        for (token, positions, patches, block, norm), parts in _LAYOUTS:
+            named = {patches: "patch_embedding.patch_embeddings."}
+            for number in range(last):
+                named |= {
+                    block.format(number) + part: f"blocks.{number}.{own}."
+                    for part, own in zip(parts, _BLOCK, strict=True)
+                }
+            named[norm] = f"blocks.{last}."
+            pairs = {theirs + kind: ours + kind for theirs, ours in named.items() for kind in ("weight", "bias")}
+            layouts.append({token: "cls_token", positions: "patch_embedding.position_embeddings"} | pairs)
+        return layouts
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert the weights of a public file to this transformer's names, to its image size, and to a single channel.
+        """Convert the weights of a public file to this transformer's image size and to a single channel.
 
         Kernels are summed over their three channels, which has the same effect as repeating a slice three times. The
-        position embedding of the class token is added to the token. Weights with other names than `public_names` keep them.
+        position embedding of the class token is added to the token.
 
         Raises:
             InputError: the position embeddings do not match a square grid and one class token.
         """
-        named: dict[str, Tensor] = {}
-        for name, value in weights.items():
-            for theirs, ours in _TIMM.items():
-                name = name.replace(f".{theirs}.", f".{ours}.")
-            if name.startswith("norm."):
-                name = f"blocks.{len(self.blocks) - 1}.{name.removeprefix('norm.')}"
-            named[name.replace("patch_embed.proj.", "patch_embedding.patch_embeddings.")] = value
-        kernel = "patch_embedding.patch_embeddings.weight"
-        named[kernel] = named[kernel].sum(dim=1, keepdim=True)
-        positions = named.pop("pos_embed")
-        named["cls_token"] = named["cls_token"] + positions[:, :1]
+        kernel, place = "patch_embedding.patch_embeddings.weight", "patch_embedding.position_embeddings"
+        positions = weights[place]
         patches = positions[:, 1:]
         side = round(patches.shape[1] ** 0.5)
         if side * side != patches.shape[1]:
-            raise InputError(f"pos_embed must be a square grid and one class token, got {positions.shape[1]} positions")
-        resampled = patches if side == self.side else _resampled(patches, side, self.side, self.side)
-        return named | {"patch_embedding.position_embeddings": resampled}
+            raise InputError(
+                f"the position embeddings must be a square grid and one class token, got {positions.shape[1]} positions"
+            )
+        return {
+            **weights,
+            kernel: weights[kernel].sum(dim=1, keepdim=True),
+            "cls_token": weights["cls_token"] + positions[:, :1],
+            place: patches if side == self.side else _resampled(patches, side, self.side, self.side),
+        }
 
 
 class ViTDecoder(nn.Module):

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,14 +30,13 @@ from planewise.own_exams.exam_page import PAGE, filled
 from planewise.own_exams.heart_stacks import LeftOut, LoadedStack, by_exam, load_stack, place_of, slices_of, stacks_in
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.tables import write_csv, write_json
-from planewise.words import count_of, duration
+from planewise.words import count_of
 
 logger = logging.getLogger(__name__)
 
 _TABLE = "exams.csv"
 #: Most letters of a reason on the terminal, where each exam has one line; the table has the whole reason.
 SHORT = 150
-_UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,9 @@ class Summary:
 
     values: Mapping[str, object]
     """the value of each column; None if unknown"""
-    words: str
-    """the main values, for the terminal"""
     findings: Sequence[Finding]
     severity: float
     """larger is worse"""
-    not_a_heart: bool = False
-    """the results cannot belong to a heart, which is worse than any severity"""
     flagged: Sequence[str] = ()
     """columns of the values that the flags concern"""
     corrected: Sequence[str] = ()
@@ -68,15 +62,6 @@ class Summary:
     def remarks(self) -> list[Finding]:
         """Further findings, for the table as CSV."""
         return [found for found in dict.fromkeys(self.findings) if found not in self.flags]
-
-    @property
-    def shown(self) -> list[str]:
-        """What the archive's page says about the exam."""
-        return sentences([*self.flags, *self.of("corrected-mask"), *self.of("no-dicom")])
-
-    def of(self, code: str) -> list[Finding]:
-        """The findings with a code."""
-        return [found for found in self.findings if found.code == code]
 
 
 @dataclass(frozen=True)
@@ -182,11 +167,7 @@ class Archive:
     @property
     def counts(self) -> str:
         """How many exams are finished, flagged and left out, in words."""
-        told = f"{count_of(len(self.finished), 'exam')} finished, {self.flagged} flagged, {len(self.left_out)} left out"
-        for code, what in (("corrected-mask", "with masks that a person changed"), ("no-dicom", "without DICOM files")):
-            count = sum(bool(summary.of(code)) for summary in self.finished.values())
-            told += f"; {count} {what}" if count else ""
-        return told
+        return f"{count_of(len(self.finished), 'exam')} finished, {self.flagged} flagged, {len(self.left_out)} left out"
 
 
 def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
@@ -199,7 +180,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     Args:
         work: the exams, and the work to do on them.
         output: folder for the overview and for a folder of each exam.
-        tell: called with a line for each exam, with the time left.
+        tell: called with a line for each exam.
 
     Raises:
         InputError: the folder belongs to another command or process or cannot be written to, or no exam can be used.
@@ -216,13 +197,9 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     todo = [name for name in exams if name not in done.finished]
     if done.kept:
         tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
-    began = time.monotonic()
     try:
         for number, name in enumerate(todo, start=1):
-            line = _one(work, name, output, done)
-            left = (time.monotonic() - began) / number * (len(todo) - number)
-            rest = f" (about {duration(left)} left)" if left >= 1 else ""
-            tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{rest}")
+            tell(f"{done.kept + number} of {len(exams)}: exam {name}: {_one(work, name, output, done)}")
     finally:
         _write(done, work)
     if not done.finished:
@@ -253,7 +230,7 @@ def _one(work: ExamWork, name: str, output: Path, done: Archive) -> str:
         done.left_out[name] = [from_record(json.loads(json.dumps(why.record()).replace(folder, "...")))]
         return shorten(f"left out: {said(done.left_out[name])}", SHORT, placeholder=" ...")
     done.finished[name] = summary
-    return "; ".join([summary.words, *([count_of(len(summary.flags), "flag")] if summary.flags else [])])
+    return f"finished, {count_of(len(summary.flags), 'flag')}"
 
 
 def _claim(output: Path, command: str) -> None:
@@ -322,9 +299,7 @@ def _places(work: ExamWork, output: Path) -> Path:
 
 def _write(done: Archive, work: ExamWork) -> None:
     """Write the table and the page, the worst exam first."""
-    done.finished = dict(
-        sorted(done.finished.items(), key=lambda each: (not each[1].not_a_heart, -each[1].severity, each[0]))
-    )
+    done.finished = dict(sorted(done.finished.items(), key=lambda each: (-each[1].severity, each[0])))
     rows: list[dict[str, object]] = []
     for name, exam in done.finished.items():
         # the numbers stay numbers: their marks have a column of their own
@@ -334,8 +309,7 @@ def _write(done: Archive, work: ExamWork) -> None:
         rows.append({"exam": name, **exam.values, **texts, **page})
     rows += [{"exam": name, "left_out": said(why)} for name, why in done.left_out.items()]
     values = dict.fromkeys(key for exam in done.finished.values() for key in exam.values)
-    corrected = ["corrected"] * (work.command == "segment")
-    keys = ["exam", *values, "flagged", "flags", *corrected, "remarks", "left_out", "note", "page"]
+    keys = ["exam", *values, "flagged", "flags", "corrected", "remarks", "left_out", "note", "page"]
     cells = {key: ["" if row.get(key) is None else row[key] for row in rows] for key in keys}
     write_csv(done.table, cells)
     with atomic_write(done.page) as part:
@@ -347,19 +321,10 @@ def archive_page(work: ExamWork, done: Archive) -> str:
     counts = done.counts
     if waiting := len(work.exams.keys() - done.finished.keys() - done.left_out.keys()):
         counts += f"; {waiting} not processed yet: start the command again to continue"
-    files = sorted(((count, str(why)) for why, count in work.skipped.items()), reverse=True)
     left_out = [(exam, said(why)) for exam, why in done.left_out.items()]
-    reasons = (("Left out", "exam", left_out), ("Files that were not read", "files", files))
-    known = {key for exam in done.finished.values() for key, value in exam.values.items() if _cell(value) != "-"}
-    heads = {}
-    for key in (key for exam in done.finished.values() for key in exam.values if key in known):
-        # 2ch_angle_deg becomes "2ch angle, deg"
-        words, _, unit = key.rpartition("_")
-        heads[key] = f"{words}, {_UNITS[unit]}".replace("_", " ") if unit in _UNITS else key.replace("_", " ")
-    return filled(
-        "archive.html", work.title, work=work, exams=done.finished, counts=counts, heads=heads, cell=_cell, page=PAGE,
-        reasons=reasons,
-    )  # fmt: skip
+    heads = {key: key.replace("_", " ") for exam in done.finished.values() for key in exam.values}
+    content = {"exams": done.finished, "counts": counts, "heads": heads, "cell": _cell, "left_out": left_out}
+    return filled("archive.html", work.title, work=work, page=PAGE, **content)
 
 
 def _cell(value: object) -> str:

@@ -3,6 +3,7 @@ same words in every file and on the terminal."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,10 +23,14 @@ from planewise.engines.run_record import PATIENTS, RELEASED, WEIGHTS_SUM, own_co
 from planewise.errors import InputError
 from planewise.files.checksum import sha256
 from planewise.networks import weights_path
-from planewise.networks.pretrained import read_weights
+from planewise.networks.pretrained import weights_of
 from planewise.words import as_sentence, did_you_mean, nearest
 
 PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
+#: The weights in a folder of the Hugging Face Hub (`planewise package --hub`).
+HUB_WEIGHTS = "model.safetensors"
+#: The name of a repository on the hub: an owner and a name.
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 #: Digits of the checksum in a sentence: enough to tell weights apart.
 _SHORT = 12
 
@@ -44,14 +49,22 @@ class LoadedBundle:
 
 
 def load_bundle(
-    bundle: str | Path, weights: str | Path | None = None, *, device: str | torch.device = "cpu"
+    bundle: str | Path,
+    weights: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    revision: str | None = None,
 ) -> LoadedBundle:
     """Load a bundle's network.
 
+    A package, and so a repository, contains code, which runs: load only those that you trust, by a commit.
+
     Args:
-        bundle: name of one of planewise's bundles, or the folder of a bundle, such as an unpacked zip.
+        bundle: name of one of planewise's bundles; the folder of a bundle, such as an unpacked zip; or a repository of the
+            Hugging Face Hub, such as ``user/name``, which is downloaded if a revision is given.
         weights: a run's folder or a checkpoint; None uses the weights that ship with the bundle, if any.
         device: for the network.
+        revision: commit, branch or tag of the repository.
 
     Raises:
         InputError: there is no such bundle, there are no such weights, or the weights do not fit.
@@ -60,6 +73,13 @@ def load_bundle(
     folder = Path(bundle).expanduser()
     if not (folder / "configs").is_dir():
         folder = bundles_folder() / bundle
+    if not folder.exists() and _REPOSITORY.fullmatch(str(bundle)):
+        if revision is None:  # the code of a repository runs, so a path that is mistyped must not name one
+            raise InputError(
+                f"there is no folder {bundle}; for a repository of this name on the Hugging Face Hub, add revision=, a "
+                "commit, a tag or 'main'"
+            )
+        folder = _downloaded(str(bundle), revision)
     folder = folder.resolve()
     file = folder / "configs" / "inference.yaml"
     if not file.is_file():
@@ -73,12 +93,36 @@ def load_bundle(
     if used is not None:
         used = Path(weights_path(used))
         config["weights"] = str(used)
-        follow_weights(config)
+        if used != folder / HUB_WEIGHTS:  # the configs there have the settings of its own weights
+            follow_weights(config)
         check_plain_settings(config.get())
     network = config.get_parsed_content("network_def")
     if used is not None:
-        network.load_state_dict(read_weights(weights_path(used, network)))
+        network.load_state_dict(weights_of(network, used))
     return LoadedBundle(folder, network.to(device).eval(), config, used)
+
+
+def _downloaded(repository: str, revision: str) -> Path:
+    """The folder of a repository of the Hugging Face Hub, downloaded or cached; not a second copy of its weights."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise InputError(
+            f"there is no folder {repository}; to download a repository of this name from the Hugging Face Hub, run "
+            f"{sys.executable} -m pip install huggingface_hub"
+        ) from None
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, ignore_patterns=["models/*"]))
+        if not (folder / HUB_WEIGHTS).is_file():
+            folder = Path(snapshot_download(repository, revision=revision))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"there is no folder {repository}, and the Hugging Face Hub does not give it: {reason}"
+        ) from None
+    if _weights_of(folder, None) is None:
+        raise InputError(f"the repository {repository} has neither {HUB_WEIGHTS} nor models/model.pt")
+    return folder
 
 
 def bundles_folder() -> Path:
@@ -89,9 +133,8 @@ def bundles_folder() -> Path:
 def _weights_of(bundle: Path, given: str | Path | None) -> Path | None:
     """The absolute path of the weights for a bundle; None if no weights are given and the bundle has none."""
     if given is None:
-        own = bundle / "models" / "model.pt"
-        return own if own.is_file() else None
-    given = Path(given).expanduser().resolve()
+        return next((own for own in (bundle / HUB_WEIGHTS, bundle / "models" / "model.pt") if own.is_file()), None)
+    given = Path(given).expanduser().absolute()  # a cached download is a link to a file without an ending
     if not given.exists():
         raise InputError(f"there are no weights in {given}; name a run's folder or a checkpoint")
     return given
@@ -161,7 +204,11 @@ class Provenance:
     @property
     def short(self) -> str:
         """A few words for a DICOM description, which is short."""
-        return "phantom-trained weights" if self.ships else f"{self.owner} {self.sha256[:_SHORT]}"
+        return (
+            "phantom-trained weights"
+            if self.ships
+            else f"{'other' if self.more else 'own'} weights {self.sha256[:_SHORT]}"
+        )
 
     @property
     def weights(self) -> str:

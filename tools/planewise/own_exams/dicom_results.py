@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 import torch
 from matplotlib.colors import to_rgb
@@ -25,7 +24,7 @@ from planewise.exams.source_images import SourceImage, source_images
 from planewise.files.atomic_write import atomic_write
 from planewise.files.masks import CORRECTED, set_aside
 from planewise.findings import FLAG, Finding
-from planewise.geometry import clip_lines, intersection_lines, square_on_plane
+from planewise.geometry import square_on_plane
 from planewise.own_exams.bundles import PLANS, SEGMENTS, Provenance
 from planewise.own_exams.heart_results import VENTRICLES, HeartResults, Number
 from planewise.own_exams.masks import STRUCTURES
@@ -38,9 +37,6 @@ SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
 _PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES, _FIRST_CINE_SERIES = 9001, 9002, 9010, 9500
 #: Side of the square that represents a planned plane, mm.
 _SIDE = 200.0
-#: Length of the lines that represent it on images, mm, to the left and right of its middle. OHIF puts a label at the
-#: right end and at half height: with equal lengths, the labels of two views would overlap.
-_LINE = (75.0, 100.0)
 
 _SITES = {
     "LV": Code("87878005", "SCT", "Left ventricle"),
@@ -139,7 +135,7 @@ def write_plan(
         InputError: the images' headers cannot be used.
     """
     images = source_images(item["image"], hide)
-    groups = _lines(plan["views"], item["image"], images)
+    groups = []
     for view, entry in plan["views"].items():
         own = [found for found in findings if found.subject == view or found.subject not in plan["views"]]
         groups.append(_view(view, entry, apart.get(view), [*_comments(own), *remarks[view], RESEARCH_ONLY]))
@@ -184,51 +180,6 @@ def _view(
         remarks=remarks,
         corners=corners,
     )
-
-
-def _lines(
-    views: Mapping[str, Mapping[str, Any]], slices: Sequence[Mapping[str, Any]], sources: Sequence[SourceImage]
-) -> list[ReportGroup]:
-    """The lines along which the planned planes cut the images, for viewers that draw on images only (OHIF).
-
-    The middle slice comes first: OHIF opens the image of the first line, and does not open other series of the stack.
-    """
-    found = []
-    middle = len(sources) // 2
-    for number in [*range(middle, len(sources)), *range(middle)]:
-        image, affine = sources[number], slices[number]["affine"]
-        for view, entry in views.items():
-            if entry["origin"] is None:
-                continue
-            line = intersection_lines(*(torch.tensor(x) for x in (affine, entry["origin"], entry["normal"])))
-            ends = _about(affine, entry["origin"], line, (image.header.Columns, image.header.Rows))
-            bound = own_code(f"line_{view}"[:16], f"{view}, 90 % error bound"[:64])
-            if np.isfinite(ends).all():
-                found.append(
-                    ReportGroup(
-                        name=f"{view}, planned, slice {number + 1}",
-                        kind=_kind(view),
-                        numbers=_finite((bound, entry["within_mm"], _MILLIMETRES)),
-                        remarks=[RESEARCH_ONLY],
-                        line=(image, ends),
-                    )
-                )
-    return found
-
-
-def _about(affine: Any, origin: Any, line: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
-    """The part of a line on both sides of a point, ``(2, 2)``; NaN if it is outside the image."""
-    ends = clip_lines(line, shape).numpy()
-    if ends[0, 0] > ends[1, 0]:
-        ends = ends[::-1]
-    matrix = np.asarray(affine, dtype=float)[:3]
-    point = np.linalg.lstsq(matrix[:, :2], np.asarray(origin) - matrix[:, 3], rcond=None)[0]
-    spacing = np.linalg.norm(matrix[:, :2], axis=0)
-    length = np.linalg.norm((ends[1] - ends[0]) * spacing)
-    direction = (ends[1] - ends[0]) / length  # pixels per mm
-    near = (point - ends[0]) * spacing @ (direction * spacing)
-    part = np.clip([near - _LINE[0], near + _LINE[1]], 0, length)
-    return ends[0] + part[:, None] * direction if part[0] < part[1] else np.full((2, 2), np.nan)
 
 
 def write_segmentations(

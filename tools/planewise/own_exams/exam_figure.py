@@ -12,29 +12,28 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from planewise.data import cycle_fraction, expand_volumes, load_datalist, read_datalist
 from planewise.errors import InputError
 from planewise.exams.anatomies import Look, anatomy_of_stack
-from planewise.files.arrays import open_volume
 from planewise.files.datalists import SECTIONS
 from planewise.files.masks import HEART_STRUCTURES
 from planewise.findings import from_record, said
 from planewise.geometry import clip_lines, intersection_lines, plane_from_affine
-from planewise.phases import nearest_phase
 from planewise.preprocessing import LoadPhotographd, LoadSliced, LoadVolumed
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
-from planewise.reports.slices import show_slice
-from planewise.words import count_of, some_of
+from planewise.reports.slices import add_legend, picture_grid, show_slice
+from planewise.words import count_of
 
-_BACKGROUND, _INK = "#101214", "#e8e8e8"
-#: Largest number of a stack's phases with masks, of an exam's volumes, and of other views that are drawn.
-_MOST_PHASES, _MOST_VOLUMES, _MOST_VIEWS = 2, 4, 3
+#: Colour of lines that stand for no view.
+_INK = "#e8e8e8"
+#: Largest number of an exam's volumes, and of other views that are drawn.
+_MOST_VOLUMES, _MOST_VIEWS = 4, 3
 
-_load = LoadSliced(keys=("image", "label"), allow_missing_keys=True)
+# a picture needs no spacing, so any field of view will do for arrays without geometry
+_load = LoadSliced(keys=("image", "label"), allow_missing_keys=True, field_without_spacing=160.0)
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     elif kind == "photograph":
         picture = LoadPhotographd("image")(own[0])["image"].numpy().transpose(1, 2, 0)
         rows, more = [[Shown(picture, "")]], f"grade {own[0]['grade']}" if "grade" in own[0] else "no grade"
-    elif all(item["image"].endswith(".npy") for item in own):
-        rows, more = _of_array(own[0], slices)
     else:
-        rows, more = _of_volumes(own, slices)
+        rows, more = _of_volumes(own, slices), ""
     return _grid_figure(f"exam {name}    {more}".rstrip(), rows, HEART_STRUCTURES.get(kind, {}), colours), name
 
 
@@ -114,28 +111,24 @@ def _chosen(content: Mapping[str, Any], items: Sequence[Mapping], exam: str | No
 def _of_planes(
     items: list[dict], listed: Mapping, stack_name: str, colours: Mapping[str, str], folder: Path, slices: int
 ) -> tuple[Rows, str]:
-    """Slices of a stack with the lines of the other views, a row for each phase with masks (at most `_MOST_PHASES`), or else
-    one row; then the other views with the lines of the stack."""
+    """Slices of a stack with the lines of the other views, at the first phase with a mask, or else the first phase; then the
+    other views with the lines of the stack."""
     # an organ that the indexer does not know is drawn whole, and its views keep their names
     anatomy = anatomy_of_stack(stack_name)
     look, called = (Look(), stack_name) if anatomy is None else (anatomy.look, anatomy.called)
-    in_time = sorted(items, key=cycle_fraction)
-    first = {item["slice"]: item for item in reversed(in_time)}  # the first phase of each slice
+    in_order = sorted(items, key=lambda item: ("label" not in item, cycle_fraction(item)))
+    first = {item["slice"]: item for item in reversed(in_order)}
     stack = [first[rank] for rank in sorted(first)]
-    masked = {cycle_fraction(item): _phase(item) for item in in_time if "label" in item}
-    # if there is only one slice, its phases are shown, or those with masks
-    choice = stack if len(stack) > 1 else [item for item in in_time if "label" in item] or in_time
+    # if there is only one slice, its phases are shown
+    choice = stack if len(stack) > 1 else sorted(items, key=cycle_fraction)
     chosen = [choice[rank] for rank in evenly_spaced(len(choice), slices)]
     planes = {view: plane for view, plane in stack[0]["planes"].items() if view in colours}
-    phases = [*masked][:_MOST_PHASES] if len(stack) > 1 else []
-    rows = []
-    for phase in phases or [None]:
-        rows.append([])
-        for column, item in enumerate(chosen):
-            at = item if phase is None else _at(items, item, phase)
-            title = _phase(item) if len(stack) == 1 else _slice_title(item, column in (0, len(chosen) - 1), look.ends)
-            title = f"{masked[phase]}: {title}" if column == 0 and phase is not None else title
-            rows[-1].append(_with_lines(_load(at), planes, colours, title, look.fields and look.fields[0]))
+    row = []
+    for column, item in enumerate(chosen):
+        title = _phase(item) if len(stack) == 1 else _slice_title(item, column in (0, len(chosen) - 1), look.ends)
+        if column == 0 and len(stack) > 1 and "label" in item:
+            title = f"{_phase(item)}: {title}"
+        row.append(_with_lines(_load(item), planes, colours, title, look.fields and look.fields[0]))
     cuts = {str(item["slice"]): _plane(item) for item in stack}
     shown = dict.fromkeys((str(item["slice"]) for item in chosen), _INK)
     others = []
@@ -147,12 +140,9 @@ def _of_planes(
                 others.append(_with_lines(_load(item), cuts, shown, view, look.fields and look.fields[1]))
     count = listed.get("stacks", {}).get(stack_name, {}).get("phases", [1])[-1]
     more = [f"{len(stack)} {called} slices" if len(stack) > 1 else f"{called} slice, {count_of(count, 'phase')}"]
-    drawn = {*phases} | {cycle_fraction(item) for item in chosen}
-    if hidden := [title for phase, title in masked.items() if phase not in drawn]:
-        more.append(f"{count_of(len(hidden), 'phase')} with masks not drawn: {some_of(hidden)}")
     more += [f"no {view} plane in this exam" for view in colours if view not in planes]
     more += [f"relative location of the slices: {look.locations}"] * ("location" in stack[0]) + ["for research only"]
-    return [*rows, *([others] if others else [])], "; ".join(more)
+    return [row, *([others] if others else [])], "; ".join(more)
 
 
 def _with_lines(
@@ -193,12 +183,6 @@ def _plane(item: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {"origin": origin, "normal": normal}
 
 
-def _at(items: Sequence[Mapping[str, Any]], item: Mapping[str, Any], fraction: float) -> Mapping[str, Any]:
-    """The image of an item's slice at the phase nearest to a fraction of the cycle."""
-    own = [other for other in items if other["slice"] == item["slice"]]
-    return own[nearest_phase([cycle_fraction(other) for other in own], fraction)]
-
-
 def _phase(item: Mapping[str, Any]) -> str:
     phase = item.get("phase", 0.0)
     return phase if isinstance(phase, str) else f"phase {phase:.2f}"
@@ -210,7 +194,7 @@ def _slice_title(item: Mapping[str, Any], at_an_end: bool, ends: tuple[str, str]
     return f"{ends[round(item['location'])]} " * at_an_end + f"{item['location']:.2f}"
 
 
-def _of_volumes(items: list[dict], slices: int) -> tuple[Rows, str]:
+def _of_volumes(items: list[dict], slices: int) -> Rows:
     """Slices of an exam's volumes, a row for each volume; if there are many, those with masks are drawn."""
     in_order = sorted(items, key=lambda item: ("label" not in item, str(item.get("phase", ""))))
     rows = []
@@ -219,41 +203,21 @@ def _of_volumes(items: list[dict], slices: int) -> tuple[Rows, str]:
         called = volume.get("phase", "")
         chosen = evenly_spaced(len(cut), slices)
         rows.append([_with_lines(_load(cut[rank]), {}, {}, f"{called} slice {rank + 1}", None) for rank in chosen])
-    hidden = [f"{item.get('phase', 'volume')}{' with a mask' * ('label' in item)}" for item in in_order[_MOST_VOLUMES:]]
-    return rows, f"not drawn: {some_of(hidden)}" if hidden else ""
+    return rows
 
 
 def _of_case(item: dict, channels: Sequence[str], slices: int) -> tuple[Rows, str]:
-    """A row of slices for each channel of a case, spread over its mask, or over the foreground if there is no mask."""
+    """A row of slices for each channel of a case, spread over its mask if there is one."""
     loaded = LoadVolumed(("image", "label"), allow_missing_keys=True)(item)
     image, mask = loaded["image"].numpy(), loaded["label"].numpy()[0] if "label" in loaded else None
-    drawn = image[0] > image[0].min() if mask is None or not mask.any() else mask > 0
-    there = np.flatnonzero(drawn.any((0, 1)))
-    there = there if len(there) else np.arange(image.shape[3])
-    chosen = there[evenly_spaced(len(there), slices)]
+    there = np.arange(image.shape[3]) if mask is None or not mask.any() else np.flatnonzero(mask.any((0, 1)))
     names = [*channels, *(f"channel {number + 1}" for number in range(len(channels), len(image)) if len(image) > 1), ""]
-    rows = [
-        [
-            Shown(channel[:, :, rank], f"{name} slice {rank + 1}".lstrip(), None if mask is None else mask[:, :, rank])
-            for rank in chosen
-        ]
-        for channel, name in zip(image, names, strict=False)
-    ]
+    rows: Rows = [[] for _ in image]
+    for rank in there[evenly_spaced(len(there), slices)]:
+        for row, channel, name in zip(rows, image, names, strict=False):
+            title = f"{name} slice {rank + 1}".lstrip()
+            row.append(Shown(channel[:, :, rank], title, None if mask is None else mask[:, :, rank]))
     return rows, "    ".join([item.get("grade", "")] + ["no mask"] * (mask is None)).strip()
-
-
-def _of_array(item: dict, slices: int) -> tuple[Rows, str]:
-    """Slices of a volume without geometry ``(slices, rows, columns)``, and its labels in words."""
-    try:
-        volume = open_volume(item["image"])
-        row = [
-            Shown(np.asarray(volume[rank], dtype=np.float32).T, f"slice {rank + 1} of {len(volume)}")
-            for rank in evenly_spaced(len(volume), slices)
-        ]
-    except ValueError as error:
-        raise InputError(f"exam {item['exam']}: {error}") from None
-    known = [f"{key}: {'yes' if value else 'no'}" for key, value in item.items() if type(value) is int]
-    return [row], ", ".join(known) or "no label"
 
 
 def _grid_figure(title: str, rows: Rows, names: Mapping[int, str], planes: Mapping[str, str]) -> Figure:
@@ -261,24 +225,19 @@ def _grid_figure(title: str, rows: Rows, names: Mapping[int, str], planes: Mappi
     ``planes`` maps views to the colours of their lines."""
     columns = max(map(len, rows))
     side = 7 if len(rows) == columns == 1 else 2.35
-    figure = Figure(
-        figsize=(max(side * columns, 7), (side + 0.15) * len(rows) + 0.9), facecolor=_BACKGROUND, layout="constrained"
-    )
-    grid = figure.subplots(len(rows), columns, squeeze=False)
+    figure, grid = picture_grid(len(rows), columns, (max(side * columns, 7), (side + 0.15) * len(rows) + 0.9))
     for row, pictures in zip(grid, rows, strict=True):
         for axes in row[len(pictures) :]:
             axes.remove()
         for axes, shown in zip(row, pictures, strict=False):
             _draw(axes, shown)
-    figure.suptitle(title, color=_INK, fontsize=11, fontweight="bold", wrap=True)
+    figure.suptitle(title, fontsize=11, wrap=True)
     masks = [shown.mask for row in rows for shown in row if shown.mask is not None]
     values = sorted({int(value) for mask in masks for value in np.unique(mask)} - {0})
     keys = {names.get(value, f"structure {value}"): STRUCTURE_COLOURS.get(value, _INK) for value in values}
     keys |= {f"{view} plane": colour for view, colour in planes.items()}
     if keys:
-        handles = [Line2D([], [], color=colour, label=label) for label, colour in keys.items()]
-        place = {"loc": "outside lower center", "ncols": len(handles)}
-        figure.legend(handles=handles, frameon=False, labelcolor=_INK, fontsize=9, borderpad=0, **place)
+        add_legend(figure, list(keys), list(keys.values()))
     return figure
 
 
@@ -298,4 +257,4 @@ def _draw(axes: Any, shown: Shown) -> None:
         (left, top), (right, bottom) = shown.part
         axes.set_xlim(left, right)
         axes.set_ylim(bottom, top)
-    axes.set_title(shown.title, color=_INK, fontsize=9)
+    axes.set_title(shown.title, fontsize=9)

@@ -59,16 +59,6 @@ function add(trace) {
 
 // a name in the legend stands for everything of that name, in space and on the slice
 const stack = add(surface(exam.slices[exam.start], "short axis", { colorscale: grey, showlegend: true }));
-for (const mesh of exam.meshes) {
-  const points = new Float32Array(bytes(mesh.vertices).buffer);
-  const corners = new Uint32Array(bytes(mesh.faces).buffer);
-  const every = (values, start) => values.filter((_, index) => index % 3 === start);
-  add({
-    type: "mesh3d", name: mesh.name, color: mesh.colour, opacity: mesh.opacity, legendgroup: mesh.name, hoverinfo: "name",
-    x: every(points, 0), y: every(points, 1), z: every(points, 2),
-    i: every(corners, 0), j: every(corners, 1), k: every(corners, 2), flatshading: false,
-  });
-}
 for (const plane of exam.planes) {
   const closed = [...plane.corners, plane.corners[0]];
   add({

@@ -1,4 +1,4 @@
-"""Show one exam on a web page that a person can rotate and scroll: the stack, the planes and the heart in space."""
+"""Show one exam on a web page that a person can rotate and scroll: the stack and the planes in space, and each slice."""
 
 from __future__ import annotations
 
@@ -11,35 +11,26 @@ from functools import cache
 from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from skimage.measure import find_contours, marching_cubes
+from skimage.measure import find_contours
 
 from planewise.files.atomic_write import atomic_write
 from planewise.geometry import (
     base_to_apex,
     clip_lines,
-    crossing,
     intersection_lines,
     pixels_to_patient,
     plane_from_affine,
     square_on_plane,
 )
 from planewise.own_exams.heart_stacks import LoadedStack
-from planewise.own_exams.page_pictures import (
-    Volume,
-    cine_of,
-    direction_letters,
-    grey_levels,
-    grey_window,
-    label_distances,
-    view_pictures,
-)
+from planewise.own_exams.page_pictures import cine_of, direction_letters, grey_levels, grey_window, view_pictures
 from planewise.reports.page_style import DO_NOT_USE, FLAGGED, page_head
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
@@ -50,14 +41,8 @@ from planewise.words import as_sentence
 PAGE = "index.html"
 #: Side of the shown part of the slices, and of the planes, mm: a heart and its surroundings.
 FIELD = 180.0
-#: Number of flags above the details.
-_FLAGS = 5
 #: A table's cell counts as a sentence if it is longer than this.
 _LONGEST = 24
-#: Approximate distance between vertices of a structure's surface, mm.
-_MESH_SPACING = 2.0
-#: Opacity of surfaces that contain others.
-_OPACITY = {"myocardium": 0.25}
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
@@ -106,15 +91,14 @@ class ShownExam:
         return lines + [f"  {FLAGGED}: {DO_NOT_USE}"] * any(FLAGGED in line for line in lines)
 
 
-@dataclass
-class ShownPlane:
+class ShownPlane(NamedTuple):
     """A plane, and how it is drawn: solid if it was planned, dashed if it was acquired."""
 
     name: str
-    origin: torch.Tensor
-    normal: torch.Tensor
     colour: str
     dash: str
+    origin: torch.Tensor
+    normal: torch.Tensor
 
 
 def write_page(folder: Path, shown: ShownExam) -> Path:
@@ -128,14 +112,14 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
 def exam_page(exam: ShownExam) -> str:
     """The page as HTML that works without a network connection and without any other file.
 
-    The pictures come first. The left side shows patient space (RAS+, mm): a slice, the planned and the acquired planes,
-    and the surfaces of the structures. The right side shows the slice with the lines of the planes and the outlines of the
-    structures. The page contains Plotly, which draws both sides. Below stand the tables, the first flags, and everything
-    else under Details.
+    The pictures come first. The left side shows patient space (RAS+, mm): a slice, and the planned and the acquired
+    planes. The right side shows the slice with the lines of the planes and the outlines of the
+    structures. The page contains Plotly, which draws both sides. Below stand the tables, the flags, and everything else under
+    Details.
     """
     planned = {} if exam.plan is None else exam.plan["views"]
     planes = _planes(exam, planned)
-    part, affines = _field_around(exam, planes)
+    part, affines = _field_around(exam)
     image, labels = exam.stack.image.numpy()[part], None if exam.labels is None else exam.labels[part]
     middle = pixels_to_patient((torch.tensor(image.shape[:2], dtype=torch.float64) - 1) / 2, affines).mean(dim=0)
     levels = grey_levels(image, grey_window(image))
@@ -145,7 +129,6 @@ def exam_page(exam: ShownExam) -> str:
         "slices": [_slice(exam, planes, levels, affines, labels, number) for number in range(levels.shape[2])],
         "spacing": spacing,
         "planes": [_frame(plane, middle) for plane in planes],
-        "meshes": [] if labels is None else _meshes(labels, affines, exam.structures),
         "start": levels.shape[2] // 2,
         "ends": _ends(exam),
         "curves": [
@@ -161,22 +144,19 @@ def exam_page(exam: ShownExam) -> str:
     }
     # an evenly spaced stack with the same first and last slice
     even = affines[0].numpy().copy()
-    even[:3, 2] = _between(affines)
+    even[:3, 2] = ((affines[-1] - affines[0])[:3, 3] / (len(affines) - 1)).numpy() if len(affines) > 1 else even[:3, 2]
     found = {view: entry for view, entry in planned.items() if entry["origin"] is not None}
     images = {view: shown for view, shown in exam.stack.views.items() if view in (planned or exam.stack.views)}
     marked = any(str(cell).endswith(FLAGGED) for _, _, rows in exam.tables for row in rows for cell in row)
-    flags = [f"{FLAGGED}: {DO_NOT_USE}"] * marked + [*exam.flags[:_FLAGS]]
-    flags += [f"{len(exam.flags) - _FLAGS} more under Details"] * (len(exam.flags) > _FLAGS)
     return filled(
         "exam_page.html",
         f"Exam {exam.stack.name}",
         shown=exam,
-        flags=flags,
-        most=_FLAGS,
+        flags=[f"{FLAGGED}: {DO_NOT_USE}"] * marked + [*exam.flags],
         # whether each column of a table has a sentence
         wordy=lambda rows: [any(len(cell) > _LONGEST for cell in column) for column in zip(*rows, strict=True)],
         as_sentence=as_sentence,
-        views=view_pictures(Volume(image, even), labels, exam.structures, found, images, FIELD),
+        views=view_pictures(image, even, found, images, FIELD),
         compared=any(view in found for view in images),
         size=FIELD,
         version=version("plotly"),
@@ -204,12 +184,6 @@ def _plotly() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def _between(affines: torch.Tensor) -> np.ndarray:
-    """The mean step from one slice to the next, ``(3,)``."""
-    step = affines[-1, :3, 3] - affines[0, :3, 3]
-    return (step / (len(affines) - 1) if len(affines) > 1 else affines[0, :3, 2]).numpy()
-
-
 def _ends(exam: ShownExam) -> list[str]:
     """Names of the stack's first and last slice. The plan determines which end is the base; without a plan, the
     direction of the slices does. Both names are empty if the base is unknown."""
@@ -233,31 +207,20 @@ def _planes(exam: ShownExam, planned: Mapping[str, Any]) -> list[ShownPlane]:
         for view, entry in views.items():
             if entry["origin"] is not None:
                 origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
-                shown.append(ShownPlane(f"{view} {kind}", origin, normal / normal.norm(), colours[view], dash))
+                shown.append(ShownPlane(f"{view} {kind}", colours[view], dash, origin, normal / normal.norm()))
     return shown
 
 
-def _centre(exam: ShownExam, planes: Sequence[ShownPlane]) -> np.ndarray:
-    """The organ's position on the slices, pixels: the structures' middle, the intersection of two planes, or the
-    image's middle."""
+def _field_around(exam: ShownExam) -> tuple[tuple[slice, slice], torch.Tensor]:
+    """The part of the slices that a square of `FIELD` around the structures covers, or around the image's middle, and the
+    affines of this part."""
     size = np.array(exam.stack.image.shape[:2])
+    centre = (size - 1) / 2
     if exam.labels is not None and exam.labels.any():
-        return np.array([axis.mean() for axis in np.nonzero(exam.labels)[:2]])
-    if len(planes) > 1:
-        lines = [intersection_lines(exam.stack.affines, plane.origin, plane.normal) for plane in planes[:2]]
-        met = crossing(lines[0], lines[1]).numpy()
-        met = met[np.isfinite(met).all(axis=1)]
-        if len(met) and ((met >= 0) & (met < size)).all():
-            return np.median(met, axis=0)
-    return (size - 1) / 2
-
-
-def _field_around(exam: ShownExam, planes: Sequence[ShownPlane]) -> tuple[tuple[slice, slice], torch.Tensor]:
-    """The part of the slices that a square of `FIELD` around the organ covers, and the affines of this part."""
-    centre = _centre(exam, planes)
+        centre = np.array([axis.mean() for axis in np.nonzero(exam.labels)[:2]])
     spacing = exam.stack.affines[0, :3, :2].norm(dim=0).numpy()
     first = np.maximum(np.round(centre - FIELD / 2 / spacing).astype(int), 0)
-    last = np.minimum(np.round(centre + FIELD / 2 / spacing).astype(int) + 1, exam.stack.image.shape[:2])
+    last = np.minimum(np.round(centre + FIELD / 2 / spacing).astype(int) + 1, size)
     affines = exam.stack.affines.to(torch.float64).clone()
     affines[:, :3, 3] += affines[:, :3, :2] @ torch.from_numpy(first).to(torch.float64)
     return (slice(first[0], last[0]), slice(first[1], last[1])), affines
@@ -280,7 +243,7 @@ def _slice(
     marks = []
     for plane in planes:
         line = intersection_lines(affine, plane.origin, plane.normal)
-        marks.append(_mark(plane.name, plane.colour, plane.dash, clip_lines(line, pixels.shape).numpy() * spacing))
+        marks.append(_mark(*plane[:3], clip_lines(line, pixels.shape).numpy() * spacing))
     for value, structure in exam.structures.items() if labels is not None else ():
         # a border of background, so that an outline that leaves the picture is closed
         outlines = find_contours(np.pad(labels[..., number] == value, 1).astype(float), 0.5)
@@ -312,32 +275,3 @@ def _frame(plane: ShownPlane, middle: torch.Tensor) -> dict[str, Any]:
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
     corners = square_on_plane(origin, plane.normal, FIELD)[:4].round(decimals=2).tolist()
     return {"name": plane.name, "colour": plane.colour, "dash": plane.dash, "corners": corners}
-
-
-def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, str]) -> list[dict[str, Any]]:
-    """The surfaces of the structures in patient space."""
-    step = max(round(_MESH_SPACING / float(affines[0, :3, 0].norm())), 1)
-    origins, axes = affines[:, :3, 3].numpy(), affines[0, :3, :2].numpy() * step
-    between, last = _between(affines), len(origins) - 1
-    meshes = []
-    for value, name in structures.items():
-        mask = labels[::step, ::step] == value
-        if mask.sum() < 8:
-            continue
-        vertices, faces, _, _ = marching_cubes(label_distances(mask), 0.0)
-        # one slice and one pixel were added at each end
-        i, j, number = (vertices - 1).T
-        # the slices' origins at fractional numbers; beyond the ends in even steps
-        inside = np.stack([np.interp(number, np.arange(last + 1), axis) for axis in origins.T], axis=1)
-        beyond = np.minimum(number, 0) + np.maximum(number - last, 0)
-        points = inside + beyond[:, None] * between + i[:, None] * axes[:, 0] + j[:, None] * axes[:, 1]
-        meshes.append(
-            {
-                "name": name,
-                "colour": structure_colour(value),
-                "opacity": _OPACITY.get(name, 0.45),
-                "vertices": _text(points.astype("<f4")),
-                "faces": _text(faces.astype("<u4")),
-            }
-        )
-    return meshes

@@ -108,16 +108,6 @@ class HeartResults:
         largest = self.volumes[ventricle][self.end_diastole]
         return 100 * self.stroke_volume(ventricle) / largest if largest > 0 else math.nan
 
-    def comparable(self, phase: int) -> list[int]:
-        """The phases that can be compared with a phase: like its mask, a person corrected theirs, or left them unchanged."""
-        own = phase in self.corrected
-        return [other for other in range(self.count) if (other in self.corrected) == own]
-
-    @property
-    def rv_smallest(self) -> int:
-        """The phase in which the RV is smallest, among those that can be compared with end-systole."""
-        return min(self.comparable(self.end_systole), key=self.volumes["RV"].__getitem__)
-
     @property
     def masses(self) -> list[float]:
         """Mass of the myocardium in every phase, g (1.05 g/ml)."""

@@ -22,7 +22,6 @@ from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
 from planewise.exams import find_inputs
 from planewise.exams.cardiac_views import KNEE
-from planewise.exams.input_stacks import InputStack
 from planewise.exams.volumes import case_and_phase
 from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti, two_geometries
 from planewise.findings import FLAG, Finding, finding, from_text, of_level, said, to_text
@@ -34,7 +33,7 @@ from planewise.preprocessing.load_stack import slice_thickness
 from planewise.preprocessing.require_view import wrong_direction
 
 #: Number of exams that an error message lists.
-MOST_NAMED = 10
+_MOST_NAMED = 10
 
 
 @dataclass
@@ -97,9 +96,9 @@ def stacks_in(
         InputError: there is no stack, or none of the stacks can be a short axis.
     """
     refuse_missing(path, EXAM)
-    unrecognised: list[InputStack] = []
+    unrecognised: list[dict[str, Any]] = []
     found = [of_case(item) for item in find_inputs(path, "all", left_out=unrecognised, skipped=skipped)]
-    left_out = {each.exam: LeftOut(each.why_not, [{"image": each.slices, "exam": each.exam}]) for each in unrecognised}
+    left_out = {item["exam"]: LeftOut(from_text(item["why_not"]), [item]) for item in unrecognised}
     if is_nifti(path) and path.is_file():
         open_nifti(path)
     refused = no_short_axes(found, min_obliquity, straight)
@@ -107,26 +106,22 @@ def stacks_in(
         if isinstance(item["image"], list) and len(item["image"]) == 1:
             refused[item["exam"]] = [finding("no-stack", least=3, most=1), *of_level(findings_of(item), FLAG)]
     if refused and all(exam_of(item) in refused for item in found):
-        raise InputError(_none(refused))
+        knee = any(finding("series-of-organ", organ=KNEE) in why for why in refused.values())
+        instead = "\nThe views of a knee are planned by the inference of bundles/pretext_knee_multitask" if knee else ""
+        raise InputError(
+            "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series, or take the "
+            f"stacks anyway with --min_obliquity 0{listed_reasons(refused)}{instead}"
+        )
     for exam, why in refused.items():
         left_out[exam] = LeftOut(why, [item for item in found if exam_of(item) == exam])
     kept = [_with_header(item, min_obliquity) for item in found if exam_of(item) not in refused]
     return [{**item, "exam": exam_of(item)} for item in kept], left_out
 
 
-def _none(refused: Mapping[str, Sequence[Finding]]) -> str:
-    """The message if no exam can be used."""
-    reasons = "".join(f"\n  exam {exam}: {said(why)}" for exam, why in list(refused.items())[:MOST_NAMED])
-    more = f"\n  and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
-    knees = {exam for exam, why in refused.items() if finding("series-of-organ", organ=KNEE) in why}
-    single = {exam for exam, why in refused.items() if why[0].code == "no-stack" and why[0]["most"] == 1}
-    # a knee has no short axis, however it is taken
-    anyway = "" if knees | single == refused.keys() else ", or take the stacks anyway with --min_obliquity 0"
-    instead = "\nThe views of a knee are planned by the inference of bundles/pretext_knee_multitask" if knees else ""
-    return (
-        "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series"
-        f"{anyway}{reasons}{more}{instead}"
-    )
+def listed_reasons(left_out: Mapping[str, Sequence[Finding]]) -> str:
+    """A line for each exam that is left out, with the reasons, for the end of an error message."""
+    reasons = "".join(f"\n  exam {exam}: {said(why)}" for exam, why in list(left_out.items())[:_MOST_NAMED])
+    return reasons + (f"\n  and {len(left_out) - _MOST_NAMED} more" if len(left_out) > _MOST_NAMED else "")
 
 
 def of_case(item: dict[str, Any]) -> dict[str, Any]:

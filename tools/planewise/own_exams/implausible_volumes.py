@@ -31,18 +31,6 @@ ENDS_APART = 30.0
 #: towards the apex, so it is small or absent in one of them, and its largest area is in a slice between them. In 24 phantoms,
 #: the shares were at most 0.15 at the apex and 0.89 at the base, where the LV ends at the valve.
 APEX_CUT, BASE_CUT = 0.5, 0.95
-#: Largest difference between a volume and the mean of its neighbours, as a share of the curve's range, and the minimum
-#: number of phases for this check. With this number of phases, a beating heart stays below the limit: the curve of a heart
-#: that empties and fills along a cosine within half a cycle reaches 0.17.
-JUMP, PHASES_OF_A_CURVE = 0.25, 15
-#: Allowed error of a segmentation from phase to phase, as a share of the largest volume.
-NOISE = 0.05
-#: Latest end of systole, as a share of the cycle. Systole takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest
-#: 80:613, 1981), which is at most 0.55 of a cycle at any heart rate.
-LATEST_END_SYSTOLE = 0.65
-#: Minimum number of phases for the check of when the heart fills. With fewer phases, end-systole may be between two of
-#: them.
-PHASES_OF_A_CYCLE = 5
 #: With fewer phases per heartbeat, end-systole may be missed. It lies at most half a phase from the nearest phase. A heart
 #: that empties and fills along a cosine within half a cycle has filled again by then by at most 7 % of its stroke volume
 #: with this number of phases, but by 35 % with 5. Protocols ask for at most 45 ms between phases, which is about 20 phases
@@ -59,7 +47,7 @@ def implausible_volumes(found: HeartResults) -> list[Finding]:
 
     A flag does not prove an error: a leaking valve, for example, also makes stroke volumes differ.
     """
-    checks = (_few_phases, _ranges, _stroke_volumes, _lost_slices, _cut_off, _jumps, _late_end_systole, _emptied_end)
+    checks = (_few_phases, _ranges, _stroke_volumes, _lost_slices, _cut_off, _emptied_end)
     return [flag for flags in checks for flag in flags(found)]
 
 
@@ -103,27 +91,20 @@ def _stroke_volumes(found: HeartResults) -> Iterator[Finding]:
 
 
 def _lost_slices(found: HeartResults) -> Iterator[Finding]:
-    for phase in range(found.count):
-        for name, _, values in _missing(found, phase):
-            yield finding("volume-incomplete", found.called(name, "volume", phase), **values)
-
-
-def _missing(found: HeartResults, phase: int) -> Iterator[tuple[str, np.ndarray, dict]]:
-    """Yield each ventricle with slices in which it is missing by mistake, these slices, and the values of a finding."""
-    places = {name: np.flatnonzero(found.areas[name][phase]) for name in VENTRICLES}
-    count = len(found.areas["LV"][phase])
-    for name, other in (VENTRICLES, VENTRICLES[::-1]):
-        own, others = places[name], places[other]
-        if not len(own):
-            continue
-        missing = np.setdiff1d(np.arange(own[0], own[-1]), own)
-        if len(missing):
-            yield name, missing, {"kind": "between", "slices": _runs(missing), "count": count}
-        for beyond in (others[others < own[0]], others[others > own[-1]]):
-            lost = float(np.asarray(found.thickness)[beyond].sum())
-            if lost > ENDS_APART:
-                values = {"slices": _runs(beyond), "count": count, "other": other, "mm": round(lost)}
-                yield name, beyond, {"kind": "beyond", **values}
+    count = len(found.areas["LV"][0])
+    for phase in sorted({found.end_diastole, found.end_systole}):
+        for name, other in (VENTRICLES, VENTRICLES[::-1]):
+            own, others = (np.flatnonzero(found.areas[each][phase]) for each in (name, other))
+            if not len(own):
+                continue
+            called = found.called(name, "volume", phase)
+            if len(missing := np.setdiff1d(np.arange(own[0], own[-1]), own)):
+                yield finding("volume-incomplete", called, kind="between", slices=_runs(missing), count=count)
+            for beyond in (others[others < own[0]], others[others > own[-1]]):
+                lost = float(np.asarray(found.thickness)[beyond].sum())
+                if lost > ENDS_APART:
+                    values = {"slices": _runs(beyond), "count": count, "other": other, "mm": round(lost)}
+                    yield finding("volume-incomplete", called, kind="beyond", **values)
 
 
 def _cut_off(found: HeartResults) -> Iterator[Finding]:
@@ -144,37 +125,16 @@ def _runs(numbers: Sequence[int] | np.ndarray) -> list[str]:
     return [str(part) for run in runs for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else run)]
 
 
-def _jumps(found: HeartResults) -> Iterator[Finding]:
-    for name in VENTRICLES if found.count >= PHASES_OF_A_CURVE else ():
-        curve = np.asarray(found.volumes[name])
-        off = np.abs(curve - (np.roll(curve, 1) + np.roll(curve, -1)) / 2)
-        limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
-        # only the largest deviation counts, because at a jump, the neighbouring phases also deviate, by half as much
-        for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
-            if {(phase + step) % len(curve) for step in (-1, 1)} <= {*found.comparable(int(phase))}:
-                values = {"ml": curve[phase], "off": off[phase]}
-                yield finding("volume-unsteady", found.called(name, "volume", phase), **values)
-
-
-def _late_end_systole(found: HeartResults) -> Iterator[Finding]:
-    if found.count >= PHASES_OF_A_CYCLE:
-        times = found.times or np.arange(found.count) / found.count
-        share = round((times[found.end_systole] - times[found.end_diastole]) % 1, 6)
-        if share > LATEST_END_SYSTOLE:
-            yield finding("end-systole-late", percent=round(100 * share), limit=round(100 * LATEST_END_SYSTOLE))
-
-
 def _emptied_end(found: HeartResults) -> Iterator[Finding]:
     for name in VENTRICLES if found.several else ():
         full, empty = (np.asarray(found.areas[name][phase], float) for phase in (found.end_diastole, found.end_systole))
-        if not full.any() or not empty.any():
+        seen = np.flatnonzero(empty)
+        if not full.any() or not len(seen):
             continue
-        full = full * np.asarray(found.thickness)
-        emptied = np.where(empty > 0, 0, full)
-        for ventricle, missing, _ in _missing(found, found.end_systole):
-            if ventricle == name:
-                emptied[missing] = 0  # `_lost_slices` flags them
-        number, share = int(emptied.argmax()), emptied.max() / full.sum()
+        volumes = full * np.asarray(found.thickness)
+        ends = volumes.copy()
+        ends[seen[0] : seen[-1] + 1] = 0  # `_lost_slices` flags what lacks between others
+        number, share = int(ends.argmax()), ends.max() / volumes.sum()
         if share >= EMPTIED:
             values = {"slice": number + 1, "count": len(full), "ml": share * found.volumes[name][found.end_diastole]}
             values |= {"points": 100 * share, "of": found.ejection_fraction(name)}
@@ -182,41 +142,26 @@ def _emptied_end(found: HeartResults) -> Iterator[Finding]:
             yield finding("volume-incomplete", name, kind="emptied", **values)
 
 
-def image_faults(
-    images: Sequence[np.ndarray], names: Sequence[str], found: HeartResults | None = None
-) -> list[Finding]:
-    """Find slices that show nothing, because all their pixels are equal, and slices that are in the stack twice, because
-    their pixels are identical. Copies stay in the volumes, because nobody knows which position is the true one.
+def image_faults(images: Sequence[np.ndarray]) -> list[Finding]:
+    """Find slices that show nothing in a phase, because all their pixels are equal, and slices that are in the stack twice,
+    because their pixels are identical. Copies stay in the volumes, because nobody knows which position is the true one.
 
     Args:
         images: images of the stack in each phase, ``(i, j, slices)``.
-        names: name of each phase.
-        found: the volumes. If only some phases have such slices, their volumes are marked, and also end-diastole and
-            end-systole, because the LV may be larger or smaller in those phases.
     """
-    blank: dict[int, set[tuple[int, ...]]] = {}
-    alike: dict[int, set[tuple[int, ...]]] = {}
-    for phase, image in enumerate(images):
+    blank: set[int] = set()
+    alike: set[tuple[int, ...]] = set()
+    for image in images:
         same = defaultdict(list)
         for number, pixels in enumerate(np.moveaxis(image, -1, 0)):
             same[b"" if pixels.min() == pixels.max() else pixels.tobytes()].append(number)
-        if empty := same.pop(b"", []):
-            blank[phase] = {(number,) for number in empty}
-        if copies := {tuple(numbers) for numbers in same.values() if len(numbers) > 1}:
-            alike[phase] = copies
-    faults = []
-    for kind, phases in (("blank", blank), ("copies", alike)):
-        if not phases:
-            continue
-        groups = sorted(set.union(*phases.values()))
-        slices = [" = ".join(str(number + 1) for number in numbers) for numbers in groups]
-        values = {"slices": slices, "copies": len({number for numbers in groups for number in numbers[1:]})}
-        if kind == "blank":
-            values = {"slices": _runs([number for (number,) in groups])}
-        if len(phases) < len(images):
-            kind, values["phases"] = f"{kind}-in", [names[phase] for phase in phases]
-        if len(phases) < len(images) and found is not None:
-            concerned = {*phases, found.end_diastole, found.end_systole}
-            values["marks"] = sorted({f"volume at {moment}" for phase in concerned for moment in found.moments(phase)})
-        faults.append(finding("slices-alike", kind=kind, count=images[0].shape[-1], **values))
+        blank |= {*same.pop(b"", [])}
+        alike |= {tuple(numbers) for numbers in same.values() if len(numbers) > 1}
+    count, faults = images[0].shape[-1], []
+    if blank:
+        faults.append(finding("slices-alike", kind="blank", slices=_runs(sorted(blank)), count=count))
+    if alike:
+        slices = [" = ".join(str(number + 1) for number in numbers) for numbers in sorted(alike)]
+        copies = len({number for numbers in alike for number in numbers[1:]})
+        faults.append(finding("slices-alike", kind="copies", slices=slices, count=count, copies=copies))
     return faults

@@ -21,17 +21,17 @@ from planewise.errors import InputError
 from planewise.exams import find_inputs
 from planewise.exams.datalist import write_datalist, write_places
 from planewise.exams.masks import OF_A_MASK
+from planewise.files.checksum import digest
 from planewise.files.datalists import PREDICTED, SECTIONS
-from planewise.files.masks import HEART_STRUCTURES, is_corrected, set_aside
-from planewise.files.nifti import SAME_GRID, UNREADABLE, grid_of_slices, is_nifti, open_nifti, written_affine
+from planewise.files.masks import HEART_STRUCTURES
+from planewise.files.nifti import is_nifti, open_nifti
 from planewise.files.text import read_json
-from planewise.findings import Finding, finding, from_text, said
+from planewise.findings import Finding, from_text, said
 from planewise.locks import claim_folder
 from planewise.own_exams.bundles import SEGMENTS, Provenance, bundle_and_weights, made_by
 from planewise.own_exams.heart_stacks import (
-    MOST_NAMED,
     by_exam,
-    findings_of,
+    listed_reasons,
     no_short_axes,
     of_case,
     place_of,
@@ -40,7 +40,7 @@ from planewise.own_exams.heart_stacks import (
 from planewise.own_exams.masks import STRUCTURES, mask_file, read_mask
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_csv, write_json
-from planewise.words import count_of, some_of
+from planewise.words import count_of
 
 _LONG_AXIS = "downstream_cardiac_lax_segmentation"
 #: File in the results folder that records the weights of its masks.
@@ -49,18 +49,16 @@ _RECORD = "segmentation.json"
 
 @dataclass(frozen=True)
 class SegmentedDatalist:
-    """The new datalist and the folder of its masks, what was found out about exams, and the note on the weights."""
+    """The new datalist and the folder of its masks, why exams have none, and the note on the weights."""
 
     datalist: Path
     masks: Path
     exams: int
     """number of exams that have masks"""
     images: int
-    """number of segmented volumes, ``kept`` ones of an earlier run included"""
-    kept: int
+    """number of segmented volumes, those of an earlier run included"""
     left_out: Mapping[str, Sequence[Finding]]
     """why the masks of an exam are not used"""
-    findings: Sequence[Finding]
     note: str
 
 
@@ -77,7 +75,7 @@ def segment_datalist(
     The new datalist has the items of the old one, in the same sections. Predicted masks replace any others, and
     ``label_origin`` marks them. If one of an exam's masks is empty or cannot be a heart (`planewise.data.hearts`), or
     if the exam cannot be read or cannot be a short axis, the exam gets no masks, and its entry under ``exams`` gives the
-    reason. Masks of an earlier run with the same weights are kept.
+    reason. Masks of an earlier run with the same datalist and weights are kept.
 
     Args:
         path: datalist of the short axis.
@@ -87,27 +85,19 @@ def segment_datalist(
         progress: called with (volumes done, volumes in all).
 
     Raises:
-        InputError: the datalist shows another view, there are no weights, ``output`` contains masks of other weights,
-            the bundle refuses its input, or no exam has a plausible mask.
+        InputError: the datalist shows another view, there are no weights, ``output`` contains masks of other weights
+            or of another datalist, the bundle refuses its input, or no exam has a plausible mask.
     """
     keep_quiet()
     path, output = path.expanduser().resolve(), output.expanduser().resolve()
     found, masks = _inputs(path), output / "masks"
     bundle, used = bundle_and_weights(SEGMENTS, weights)
     provenance = Provenance.of(bundle, used)
-    _claim(output, provenance)
+    _claim(output, {"bundle": provenance.bundle, "weights": provenance.sha256, "datalist": digest(path)})
     left_out = no_short_axes(found, min_obliquity, straight=True)
     inputs = [item for item in found if exam_of(item) not in left_out]
     settings = {"weights": used, "min_obliquity": min_obliquity, "output_dir": masks, "section": "all", "phases": "all"}
-    kept, unread, findings = _complete(inputs, bundle, settings, progress or (lambda done, total: None))
-    left_out |= {exam: [why] for exam, why in unread.items()}
-    findings += [_of_exam(found, item) for item in inputs for found in findings_of(item)]
-    # without stacks of recognised hearts, all of the files may have lost their orientation
-    hearts = any(isinstance(item["image"], list) for item in inputs)
-    straight = no_short_axes(inputs, min_obliquity, straight=False) if hearts else {}
-    if other := [exam for exam in straight if exam not in left_out]:
-        names = f"exam{'s' * (len(other) > 1)} {some_of(other)}"
-        findings.append(finding("orientation-lost", names, plane="axial, coronal or sagittal"))
+    left_out |= {exam: [why] for exam, why in _complete(inputs, bundle, settings, progress).items()}
     made = [item for item in inputs if exam_of(item) not in left_out]
     for item in made:
         if problem := mask_problem(mask_file(masks, volume_name(item)), STRUCTURES):
@@ -122,60 +112,33 @@ def segment_datalist(
             else:
                 labels[_place(item)] = mask
     if not labels:
-        told = "; ".join(f"{exam}: {said(why)}" for exam, why in list(left_out.items())[:MOST_NAMED])
         look = f"; look at {masks}, and give weights trained on such images (--weights)" if inputs else ""
-        raise InputError(f"no exam has a mask that may be a heart ({told}){look}")
+        raise InputError(f"no exam has a mask that may be a heart{look}{listed_reasons(left_out)}")
     written = write_datalist(_relabelled(path, labels, left_out), output / "datalist.json")
     note = str(made_by([("masks", provenance)], "the error of these masks on patients"))
     with_masks = len({exam_of(item) for item in found} - left_out.keys())
-    return SegmentedDatalist(written, masks, with_masks, len(made), kept, left_out, list(dict.fromkeys(findings)), note)
-
-
-def _of_exam(found: Finding, item: Mapping[str, Any]) -> Finding:
-    """A finding with its exam in the subject."""
-    return found.about(", ".join(filter(None, [f"exam {exam_of(item)}", found.subject])))
+    return SegmentedDatalist(written, masks, with_masks, len(made), left_out, note)
 
 
 def _complete(
     inputs: Sequence[Mapping[str, Any]],
     bundle: Path,
     settings: Mapping[str, Any],
-    progress: Callable[[int, int], None],
-) -> tuple[int, dict[str, Finding], list[Finding]]:
-    """Segment the images without a mask. Returns the number of existing masks, the exams that the bundle cannot read, with
-    the reasons, and findings on masks that a person changed: they are renamed before a new mask is written."""
-    masks = {name: mask_file(settings["output_dir"], name) for name in map(volume_name, inputs)}
-    findings = []
-
-    def tell() -> int:
-        done = sum(mask.is_file() for mask in masks.values())
-        progress(done, len(inputs))
-        return done
-
-    def clear(items: Sequence[Mapping[str, Any]]) -> None:
-        for item in items:
-            mask = masks[volume_name(item)]
-            if is_corrected(mask):
-                findings.append(_of_exam(set_aside(mask, ".nii.gz"), item))
-            mask.unlink(missing_ok=True)
-
-    lacking = {exam_of(item) for item in inputs if not _is_mask_of(masks[volume_name(item)], item)}
+    progress: Callable[[int, int], None] | None,
+) -> Mapping[str, Finding]:
+    """Segment the exams that lack a mask; returns those that the bundle cannot read, with the reasons."""
+    lacking = {exam_of(item) for item in inputs if not mask_file(settings["output_dir"], volume_name(item)).is_file()}
     # an exam is segmented as a whole, because its cycle follows from the names of all its phases
     todo = [item for item in inputs if exam_of(item) in lacking]
-    clear(todo)
-    unread: Mapping[str, Finding] = {}
-    if todo:
-        counted = itertools.count(tell() + 1)
-        try:
-            with private_datalist(todo) as datalist:
-                run = {**settings, "input": datalist}
-                unread = run_inference(bundle, run, watch=lambda: progress(next(counted), len(inputs)))
-        except NoneReadable as error:
-            unread = error.refused
-    tell()
-    # without one of its phases, an exam has no cycle, so its other masks are removed
-    clear([item for item in inputs if exam_of(item) in unread])
-    return len(inputs) - len(todo), dict(unread), findings
+    if not todo:
+        return {}
+    counted = itertools.count(len(inputs) - len(todo) + 1)
+    try:
+        with private_datalist(todo) as datalist:
+            tell = (lambda: progress(next(counted), len(inputs))) if progress else None
+            return run_inference(bundle, {**settings, "input": datalist}, watch=tell)
+    except NoneReadable as error:
+        return error.refused
 
 
 def _inputs(path: Path) -> list[dict[str, Any]]:
@@ -193,33 +156,18 @@ def _inputs(path: Path) -> list[dict[str, Any]]:
     return inputs
 
 
-def _claim(output: Path, provenance: Provenance) -> None:
-    """Reserve a folder for one process, and for the masks of one weights file."""
+def _claim(output: Path, made_from: Mapping[str, str]) -> None:
+    """Reserve a folder for one process, and for the masks of one datalist and one weights file."""
     claim_folder(output)
-    record, known = {"bundle": provenance.bundle, "weights": provenance.sha256}, None
+    known = None
     with suppress(InputError):
         known = read_json(output / _RECORD)
     masks = output / "masks"
-    if known != record and masks.is_dir() and any(masks.iterdir()):
-        raise InputError(f"{masks} contains masks from other weights; name another folder (-o), or remove that one")
-    write_json(output / _RECORD, record)
-
-
-def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
-    """Whether a file contains the complete mask of an image: it must not be truncated, nor belong to an exam with other
-    slices."""
-    try:
-        file = open_nifti(mask)
-        shape = np.asarray(file.dataobj).shape
-        if isinstance(item["image"], list):
-            depth, affine = len(item["image"]), grid_of_slices(np.array([entry["affine"] for entry in item["image"]]))
-        else:
-            image = open_nifti(item["image"])
-            depth, affine = (*image.shape, 1)[2], image.affine
-    except UNREADABLE:
-        return False
-    apart = np.abs((file.affine - written_affine(affine, shape))[:3, [0, 1, 3]]).max()
-    return len(shape) == 3 and shape[2] == depth and bool(apart <= SAME_GRID)
+    if known != made_from and masks.is_dir() and any(masks.iterdir()):
+        raise InputError(
+            f"{masks} contains masks from other weights or of another datalist; name another folder (-o), or remove that one"
+        )
+    write_json(output / _RECORD, made_from)
 
 
 def _place(item: Mapping[str, Any]) -> tuple:

@@ -1,5 +1,4 @@
-"""Flat pictures on an exam's page: planned and acquired long-axis views next to each other, and the cine; and the surfaces
-between slices whose outlines the views show."""
+"""Flat pictures on an exam's page: planned and acquired long-axis views next to each other, and the cine."""
 
 from __future__ import annotations
 
@@ -7,12 +6,12 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine
 from PIL import Image
-from scipy.ndimage import binary_fill_holes, distance_transform_edt, generate_binary_structure, map_coordinates
+from scipy.ndimage import map_coordinates
 from skimage.measure import find_contours
 from skimage.util import montage
 
@@ -24,8 +23,6 @@ _SPACING = 0.75
 _OBLIQUE = 0.38
 #: Positions of the letters at a view's edges, as shares of its size: left, right, top, bottom.
 _EDGES = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
-#: Neighbours of a voxel in its slice.
-_IN_PLANE = generate_binary_structure(2, 1)[..., None]
 #: Margin around the structures in the cine, mm.
 _MARGIN = 20.0
 #: JPEG quality of the cine in Pillow; a file is about a tenth as large as a PNG.
@@ -52,46 +49,11 @@ def direction_letters(direction: Sequence[float]) -> str:
     return "".join("RAH"[axis] if shares[axis] > 0 else "LPF"[axis] for axis in axes)
 
 
-def label_distances(mask: np.ndarray) -> np.ndarray:
-    """Signed distances from a structure's edge in every slice, positive inside; the zero level is a surface without
-    steps.
-
-    Interpolating distances instead of labels between slices is shape-based interpolation (Raya and Udupa 1990).
-
-    Args:
-        mask: ``(i, j, slices)``, bool.
-
-    Returns:
-        ``(i + 2, j + 2, slices + 2)``, pixels: a border of background, and an empty slice at each end, so that the
-        structure's surface closes half a slice beyond the last slice that shows it.
-    """
-    padded = np.moveaxis(np.pad(mask, 1), 2, 0)
-    # half a pixel, because the edge lies between the pixels
-    shown = {
-        number: np.where(inside, distance_transform_edt(inside) - 0.5, 0.5 - distance_transform_edt(~inside))
-        for number, inside in enumerate(padded)
-        if inside.any()
-    }
-    distances = np.full(padded.shape, -float(max(mask.shape[:2])), dtype=np.float32)
-    for number in range(len(padded)):
-        if number in shown:
-            distances[number] = shown[number]
-        for near in {number - 1, number + 1} & shown.keys() if number not in shown else ():
-            closing = shown[near] - 2 * shown[near].max()
-            distances[number] = np.maximum(distances[number], closing)
-    return np.moveaxis(distances, 0, 2)
-
-
-class Volume(NamedTuple):
-    """Values on an even grid, ``(i, j, slices)``, and its affine, RAS+, mm."""
-
-    values: np.ndarray
-    affine: np.ndarray
-
-    def at(self, points: np.ndarray, border: int = 0, **outside: Any) -> np.ndarray:
-        """The values at points ``(..., 3)``, RAS+, mm; ``border`` is the number of voxels before the grid's first one."""
-        voxels = apply_affine(np.linalg.inv(self.affine), points) + border
-        return map_coordinates(self.values.astype(np.float32), np.moveaxis(voxels, -1, 0), order=1, **outside)
+def values_at(image: np.ndarray, affine: np.ndarray, points: np.ndarray, **outside: Any) -> np.ndarray:
+    """The values of an image ``(i, j, slices)`` with an affine at points ``(..., 3)``, RAS+, mm; further arguments are those
+    of `scipy.ndimage.map_coordinates`."""
+    voxels = apply_affine(np.linalg.inv(affine), points)
+    return map_coordinates(image.astype(np.float32), np.moveaxis(voxels, -1, 0), order=1, **outside)
 
 
 def square(
@@ -120,71 +82,51 @@ def square(
 
 
 def view_pictures(
-    stack: Volume,
-    labels: np.ndarray | None,
-    structures: Mapping[int, str],
+    image: np.ndarray,
+    affine: np.ndarray,
     planned: Mapping[str, Mapping[str, Sequence[float]]],
-    images: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    acquired: Mapping[str, tuple[np.ndarray, np.ndarray]],
     size: float,
 ) -> list[dict[str, Any]]:
-    """Pictures of each view that has an acquired image: the planned plane, if there is one, and the image.
-
-    Both show the same directions and the outlines of the structures, which come from the short axis.
+    """Pictures of each view that has an acquired image, in the same directions: the planned plane, if there is one, and the
+    image.
 
     Args:
-        stack: the short-axis stack.
-        labels: label map on the stack's grid.
-        structures: label value to name.
+        image: the short-axis stack, ``(i, j, slices)``.
+        affine: its affine, RAS+, mm.
         planned: maps each view to the ``origin`` and ``normal`` of its plane, RAS+, mm.
-        images: maps each view to the acquired image ``(i, j)`` and its affine.
+        acquired: maps each view to the acquired image ``(i, j)`` and its affine.
         size: side of the pictures, mm.
 
     Returns:
-        For each picture its ``caption``; ``png`` (base64); ``outlines``, each with the name of a structure, a colour
-        and an SVG path; and ``edges``, the position of each edge's letters, mm, and the letters.
+        For each picture its ``caption``; ``png`` (base64); and ``edges``, the position of each edge's letters, mm, and the
+        letters.
     """
-    # a thin ring, such as the myocardium, is filled in each slice, because it could break between slices
-    surfaces = {}
-    for value, name in structures.items() if labels is not None else ():
-        if (mask := labels == value).any():
-            filled = binary_fill_holes(mask, _IN_PLANE)
-            surfaces[name, structure_colour(value)] = Volume(label_distances(filled), stack.affine)
-    middle = apply_affine(stack.affine, (np.array(stack.values.shape) - 1) / 2)
+    middle = apply_affine(affine, (np.array(image.shape) - 1) / 2)
     pictures = []
-    for view, (pixels, affine) in images.items():
-        across = np.cross(*affine[:3, :2].T)
+    for view, (pixels, own) in acquired.items():
+        across = np.cross(*own[:3, :2].T)
         if plane := planned.get(view):
-            place = square(plane["origin"], plane["normal"], middle, affine[:3, :2], size)
+            points, axes = square(plane["origin"], plane["normal"], middle, own[:3, :2], size)
             caption = f"{view} planned: the short axis, resliced in this plane"
-            pictures.append(_picture(caption, stack.at(place[0]), place, surfaces, size))
-        place = square(affine[:3, 3], across, middle, affine[:3, :2], size)
+            pictures.append(_picture(caption, values_at(image, affine, points), axes, size))
+        points, axes = square(own[:3, 3], across, middle, own[:3, :2], size)
         # a grid with the image's plane, of one slice
-        flat = np.column_stack([affine[:, :2], [*across, 0], affine[:, 3]])
-        image = Volume(pixels[..., None], flat).at(place[0], mode="grid-constant")
-        pictures.append(_picture(f"{view} acquired", image, place, surfaces, size))
+        flat = np.column_stack([own[:, :2], [*across, 0], own[:, 3]])
+        shown = values_at(pixels[..., None], flat, points, mode="grid-constant")
+        pictures.append(_picture(f"{view} acquired", shown, axes, size))
     return pictures
 
 
-def _picture(
-    caption: str,
-    image: np.ndarray,
-    place: tuple[np.ndarray, np.ndarray],
-    surfaces: Mapping[tuple[str, str], Volume],
-    size: float,
-) -> dict[str, Any]:
-    """A picture of an image ``(right, down)`` in a `square`, for `view_pictures`."""
-    points, (right, down) = place[0], place[1].T
-    outlines = []
-    for named, surface in surfaces.items():
-        # the distances have a border of one voxel
-        lines = find_contours(surface.at(points, border=1, mode="nearest"), 0.0)
-        outlines.append((*named, _path([line * _SPACING for line in lines])))
+def _picture(caption: str, image: np.ndarray, axes: np.ndarray, size: float) -> dict[str, Any]:
+    """A picture of an image ``(right, down)`` in a `square` with these axes."""
+    right, down = axes.T
     edges = [
         (x * size, y * size, direction_letters(way))
         for (x, y), way in zip(_EDGES, (-right, right, -down, down), strict=True)
     ]
     png = _encoded(grey_levels(image, grey_window(image[image != 0])), "PNG")
-    return {"caption": caption, "png": png, "outlines": outlines, "edges": edges}
+    return {"caption": caption, "png": png, "edges": edges}
 
 
 def _path(lines: Sequence[np.ndarray]) -> str:

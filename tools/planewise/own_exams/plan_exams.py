@@ -41,7 +41,7 @@ from planewise.own_exams.masks import STRUCTURES, read_mask
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.page_style import FLAGGED
-from planewise.reports.planned_views import bounds_in_words, disagreements, from_one_phase, plane_in_words
+from planewise.reports.planned_views import bounds_in_words, disagreements, plane_in_words
 from planewise.reports.tables import write_json
 
 logger = logging.getLogger(__name__)
@@ -61,26 +61,17 @@ TWO_LIMITS = (
 )
 #: What the numbers on the page of an archive mean.
 _ARCHIVE = (
-    "Angle and offset: how far the acquired view lies from the planned one. Bounds: how far the plan itself may be off (90 % "
-    f"error bounds, measured on phantoms). {TWO_LIMITS} The exam with the largest distance relative to these larger limits "
-    "comes first: its series may be misnamed, its view badly prescribed, or its plan wrong. Open its page to check."
+    "Angle and offset: how far the acquired view lies from the planned one. Bounds: 90 % error bounds of the plan (on "
+    f"phantoms). {TWO_LIMITS} The exam with the largest distance relative to these limits comes first: open its page."
 )
-#: Neighbouring locations may be out of order by less than this part of the usual step, as any prediction is.
-_DISORDER = 0.25
-_COMPARED = ("view", "verdict", "angle to the acquired plane", "offset from the acquired plane")
-_SURE = ("view", "agreement", "error bounds and remarks")
+_HEADER = (
+    "view", "verdict", "angle to the acquired plane", "offset from the acquired plane", "agreement",
+    "error bounds and remarks",
+)  # fmt: skip
 #: What the columns of the tables mean.
 _COLUMNS = (
     "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane. "
     f"{TWO_LIMITS} Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane."
-)
-#: A note for weights whose errors nobody has measured.
-_NO_BOUNDS = (
-    f"these weights have no error bounds: evaluate them, and give inference the bounds (`plane_bounds`, see {PLANS})"
-)
-_ONE_PHASE = (
-    "Planned from one phase: operators prescribe views at end-diastole. At other phases the heart has moved, and a plane may "
-    "be 10 degrees off: plan from all phases, or from end-diastole."
 )
 
 
@@ -257,7 +248,7 @@ def plan_summary(views: Sequence[ComparedView], findings: Sequence[Finding]) -> 
     """Summarise how far each acquired view is from the planned view. A severity of 1 means that the distance equals the
     allowed error of plan and operator together."""
     values: dict[str, object] = {}
-    words, flagged = [], []
+    flagged = []
     severity = float(bool(of_level(findings, FLAG)))
     for view in views:
         angle, offset = view.apart or (None, None)
@@ -268,17 +259,12 @@ def plan_summary(views: Sequence[ComparedView], findings: Sequence[Finding]) -> 
             f"{view.name}_bound_deg": view.entry["within_deg"],
             f"{view.name}_bound_mm": view.entry["within_mm"],
         }
-        if view.entry["verdict"] != "plane":
-            words.append(f"{view.name} no plane")
-        elif angle is None or offset is None:
-            words.append(f"{view.name} planned, none acquired")
-        else:
-            words.append(f"{view.name} apart by {' and '.join(view.cells)}")
+        if angle is not None and offset is not None:
             # without error bounds of the plan, no limit is known
             shares = (angle / view.limits[0], offset / view.limits[1]) if view.limits else ()
             severity = max(severity, angle / 90, *shares)
             flagged += [f"{view.name}_{'angle' if unit == 'deg' else 'offset'}_{unit}" for unit in view.far]
-    return Summary(values, ", ".join(words), findings, severity, flagged=flagged)
+    return Summary(values, findings, severity, flagged=flagged)
 
 
 def _planned(
@@ -299,9 +285,8 @@ def _planned(
     apart = {view.name: view.apart for view in views}
     findings = [
         *missing_slices(stack.affines, stack.thickness),
-        *image_faults([stack.image.numpy()], ["the first phase"]),
+        *image_faults([stack.image.numpy()]),
         *findings_of(item),
-        *_disorder(plan.get("locations", ())),
         *(found for view in views for found in view.findings()),
     ]
     bounds = {view: [*bounds_in_words(entry, plan), note] for view, entry in plan["views"].items()}
@@ -332,23 +317,22 @@ def _shown(
     note: str,
 ) -> ShownExam:
     phases = f", {plan['phases']} phases" if "phases" in plan else ""
-    compared = [[view.name, "; ".join([view.entry["verdict"], *view.entry["reasons"]]), *view.cells] for view in views]
-    sure = []
+    rows = []
     for view in views:
+        verdict = "; ".join([view.entry["verdict"], *view.entry["reasons"]])
         agreement = "-" if view.entry["agreement"] is None else f"{view.entry['agreement']:.2f}"
-        sure.append([view.name, agreement, "; ".join(plane_in_words(view.entry, plan)) or "-"])
+        sure = "; ".join(plane_in_words(view.entry, plan)) or "-"
+        rows.append([view.name, verdict, *view.cells, agreement, sure])
     return ShownExam(
         stack,
-        [(f"{plan['slices']} slices{phases}: planned from the short axis alone", _COMPARED, compared)],
+        [(f"{plan['slices']} slices{phases}: planned from the short axis alone", _HEADER, rows)],
         plan,
         labels,
         STRUCTURES,
-        folded=[("how sure the plan is", _SURE, sure)],
         # the verdicts are in the table, and so are the remarks on planes
         flags=sentences(found for found in of_level(findings, FLAG) if found.code != "no-plane"),
-        terms=[_COLUMNS] + [_ONE_PHASE] * from_one_phase(plan),
-        remarks=[_NO_BOUNDS] * any(view["origin"] and view["within_deg"] is None for view in plan["views"].values())
-        + sentences(found for found in findings if found.level != FLAG and found.code != "plane-disagrees"),
+        terms=[_COLUMNS],
+        remarks=sentences(found for found in findings if found.level != FLAG and found.code != "plane-disagrees"),
         note=note,
     )
 
@@ -364,13 +348,3 @@ def _with_findings(
         own = [found.record() for found in findings if found.subject == view.name]
         views[view.name] = {**view.entry, "acquired_angle_deg": angle, "acquired_offset_mm": offset, "findings": own}
     return {**plan, "views": views, "findings": [found.record() for found in findings if found.subject not in views]}
-
-
-def _disorder(locations: Sequence[float]) -> list[Finding]:
-    """A finding on neighbouring slices whose predicted locations run against the stack's direction, by more than a small
-    part of the usual step (`_DISORDER`)."""
-    steps = np.diff(locations)
-    forward = np.sum(steps) / max(len(steps), 1)
-    wrong = np.flatnonzero(steps * np.sign(forward) < -_DISORDER * abs(forward))
-    pairs = [f"{first + 1} and {first + 2} ({locations[first]:.2f}, {locations[first + 1]:.2f})" for first in wrong]
-    return [finding("locations-disorder", between=pairs)] if pairs else []

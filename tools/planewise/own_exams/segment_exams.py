@@ -15,7 +15,6 @@ import numpy as np
 
 from planewise.data.select_items import heart_problem
 from planewise.engines import keep_quiet, run_inference
-from planewise.evaluation.segmentation_report import draw_segmentation
 from planewise.exams.source_images import body_size, is_dicom
 from planewise.files.masks import IMAGE
 from planewise.files.nifti import write_nifti
@@ -29,7 +28,6 @@ from planewise.own_exams.heart_stacks import LoadedStack, findings_of, load_stac
 from planewise.own_exams.implausible_volumes import image_faults, implausible_volumes
 from planewise.own_exams.masks import STRUCTURES, corrected_masks, read_mask, write_slicer_segmentation
 from planewise.own_exams.write_volumes import (
-    shown_flags,
     volume_columns,
     volume_content,
     volume_summary,
@@ -56,25 +54,20 @@ _ARCHIVE = (
 class SegmentedExam(MadePage):
     """A segmented heart."""
 
-    results: HeartResults
-    """the volumes of every phase, the values derived from them, and everything that was found out about them"""
+    volumes: HeartResults
+    """the volumes of every phase (by structure, under ``volumes``), what follows from them, and what was found out"""
     labels: Sequence[np.ndarray]
     """label map of each phase, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV), on the image's grid"""
 
     @property
     def phases(self) -> Sequence[str]:
         """The name of each phase's files, in temporal order."""
-        return self.results.files
-
-    @property
-    def volumes(self) -> HeartResults:
-        """The results, whose ``volumes`` are by structure."""
-        return self.results
+        return self.volumes.files
 
     @property
     def flags(self) -> Sequence[Finding]:
         """What makes numbers doubtful."""
-        return self.results.flags
+        return self.volumes.flags
 
 
 def segment_exams(path: str | Path, output: str | Path | None = None, **options: Any) -> list[SegmentedExam]:
@@ -148,13 +141,6 @@ def _segmented(
     labels, results = measure(exam, items, stacks, masks)
     for name, stack in zip(results.files, stacks, strict=True) if is_dicom(items[0]) else ():
         write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
-    flags = [{flag for number in results.at(phase) for flag in number.flags} for phase in range(results.count)]
-    own = {phase for phase, flagged in enumerate(flags) if flagged - set.intersection(*flags)}
-    # the phases that people look at
-    for number in sorted({results.end_diastole, results.end_systole, *results.corrected, *own}):
-        name = results.files[number]
-        corrected = f", corrected in {results.corrected[number].file.name}" if number in results.corrected else ""
-        draw_segmentation(masks / name, stacks[number].image.numpy(), labels[number], STRUCTURES, name + corrected)
     # each number names the corrected masks behind it
     general = [found for found in results.notes if found.code != "corrected-mask"]
     remarks = [*which_phases(results), *map(as_sentence, sentences(general)), str(note)]
@@ -209,13 +195,10 @@ def measure(
         *spacing_findings(places),
         *missing_slices(places, stacks[0].thickness),
         *(each for each in findings_of(items[0]) if not each.subject or each.level != FLAG),  # not those of other views
-        *image_faults([stack.image.numpy() for stack in stacks], shorts, found),
+        *image_faults([stack.image.numpy() for stack in stacks]),
         *implausible_volumes(found),
         *of_size,
     ]
-    if found.rv_smallest != found.end_systole and len(items) > 1:
-        smallest = found.rv_smallest
-        findings.append(finding("rv-smallest", phase=shorts[smallest], ml=found.volumes["RV"][smallest]))
     return labels, replace(found, findings=findings)
 
 
@@ -239,7 +222,7 @@ def _shown(results: HeartResults, stacks: Sequence[LoadedStack], labels: Sequenc
         labels=labels[results.end_diastole],
         structures=STRUCTURES,
         folded=[(_INDEXED.format(results.surface), *volume_table(results, True))] if results.surface else [],
-        flags=shown_flags(results),
+        flags=sentences(results.flags),
         terms=which_phases(results),
         remarks=sentences(results.notes),
         note=note,

@@ -55,14 +55,6 @@ def volume_table(results: HeartResults, indexed: bool = False) -> Table:
     return header, table
 
 
-def shown_flags(results: HeartResults) -> list[str]:
-    """The flags in words, without those that concern only phases that the tables do not show."""
-    shown_phases = {results.end_diastole, results.end_systole}
-    hidden = {flag for number in results.numbers if not shown_phases & {*number.phases} for flag in number.flags}
-    hidden -= {flag for number in results.numbers if shown_phases & {*number.phases} for flag in number.flags}
-    return sentences(flag for flag in results.flags if flag not in hidden)
-
-
 def which_phases(results: HeartResults) -> list[str]:
     """A sentence about the phases that the table shows; none for a single phase."""
     if not results.several:
@@ -82,8 +74,6 @@ def volume_columns(results: HeartResults, items: Sequence[Mapping[str, Any]]) ->
     phases = range(len(items))
     moments = [""] * len(items)
     if results.several:
-        # last of all, the phases that the other columns refer to
-        moments[results.rv_smallest] = "RV smallest"
         moments[results.end_diastole], moments[results.end_systole] = "end-diastole", "end-systole"
     rows = [{f"{each.structure}_{_COLUMNS[each.quantity]}": each for each in results.at(phase)} for phase in phases]
     strokes = [f"{name}_stroke_volume_ml" for name in VENTRICLES]
@@ -131,7 +121,6 @@ def volume_content(results: HeartResults) -> dict[str, object]:
             }
             for phase, mask in sorted(results.corrected.items())
         ],
-        "rv_smallest": names[results.rv_smallest] if several else None,
         "stroke_volume_ml": {name: results.stroke_volume(name) if several else None for name in VENTRICLES},
         "ejection_fraction_percent": {
             name: results.ejection_fraction(name) if several else None for name in VENTRICLES
@@ -152,7 +141,7 @@ def volume_content(results: HeartResults) -> dict[str, object]:
 
 
 def volume_summary(results: HeartResults) -> Summary:
-    """The exam's row in the table of an archive; the severity is the number of flags."""
+    """The exam's row in the table of an archive; the severity is the number of flags, and more without a heart."""
     several = results.several
     numbers: dict[str, Number] = {}
     for name in VENTRICLES:
@@ -165,16 +154,11 @@ def volume_summary(results: HeartResults) -> Summary:
             numbers[f"{name}_ml"] = volume
     numbers["myocardial_mass_g"] = results.number("myocardium", "mass", results.end_diastole)
     values = {key: number.value if np.isfinite(number.value) else None for key, number in numbers.items()}
-    words = [f"LV {shown(next(iter(numbers.values())))}{' at end-diastole' * several}"]
-    for name in VENTRICLES if several else ():
-        words.append(f"ejection fraction {name} {shown(numbers[f'{name}_ejection_fraction_percent'])}")
     return Summary(
         {"phases": len(results.files), **values},
-        ", ".join(words),
         [*results.flags, *results.notes],
-        float(len(results.flags)),
-        # ranks first: if the mask is empty, few values can be flagged
-        not_a_heart=any(flag.code == "mask-no-heart" for flag in results.flags),
+        # what is no heart ranks first: if the mask is empty, few values can be flagged
+        len(results.flags) + 1000.0 * any(flag.code == "mask-no-heart" for flag in results.flags),
         flagged=[key for key, number in numbers.items() if number.marked],
         corrected=[key for key, number in numbers.items() if number.corrected],
     )

@@ -27,7 +27,7 @@ from planewise.files.masks import HEART_STRUCTURES
 from planewise.files.nifti import write_nifti
 from planewise.files.text import read_json
 from planewise.findings import Finding
-from planewise.networks.pretrained import read_weights, weights_path
+from planewise.networks.pretrained import weights_of
 from planewise.own_exams.bundles import Provenance
 from planewise.own_exams.heart_stacks import load_stack
 from planewise.own_exams.masks import mask_file
@@ -41,7 +41,9 @@ _WORDS = {"myo": "myocardium", "lv": "LV", "left": "LV", "rv": "RV", "right": "R
 
 
 def zoo_bundle(folder: Path) -> ZooBundle | None:
-    """The bundle in a folder if it is not one of planewise's, whose packages have ``configs/inference.yaml``, too."""
+    """The bundle in a folder, also of one of its files in ``models``, if it is not one of planewise's, whose packages have
+    ``configs/inference.yaml``, too."""
+    folder = folder.parent.parent if folder.is_file() else folder
     of_zoo = (folder / CONFIG).is_file() and not (folder / CONFIG).with_suffix(".yaml").is_file()
     return ZooBundle(folder.resolve()) if of_zoo else None
 
@@ -63,7 +65,7 @@ class ZooBundle:
         self.metadata = read_json(folder / METADATA, "a bundle's metadata")
         self.values = _own_values(self.metadata, folder)
         self.network = _made(_part(config, "network_def", folder), monai.networks.nets, nn.Module, folder)
-        self.network.load_state_dict(read_weights(weights_path(folder, self.network)))
+        self.network.load_state_dict(weights_of(self.network, folder))
         self.network.eval()
         before = _part(config, "preprocessing", folder).get("transforms", [])
         self.before = Compose([_made(each, monai.transforms, object, folder) for each in _without_files(before)])
@@ -75,7 +77,13 @@ class ZooBundle:
         volume = MetaTensor(torch.as_tensor(np.asarray(image), dtype=torch.float32)[None], affine=affine)
         item = self.before({"image": volume})
         with torch.no_grad():
-            item["pred"] = self.inferer(item["image"][None], self.network)[0]
+            try:
+                item["pred"] = self.inferer(item["image"][None], self.network)[0]
+            except RuntimeError as error:
+                raise InputError(
+                    f"{self.folder / CONFIG}: {type(self.inferer).__name__} does not fit a stack of slices "
+                    f"({str(error).splitlines()[0]:.120}); run this bundle with `python -m monai.bundle run`"
+                ) from error
         if any(isinstance(step, InvertibleTransform) for step in self.before.transforms):
             item = Invertd("pred", transform=self.before, orig_keys="image", nearest_interp=False, to_tensor=True)(item)
         found = np.asarray(item["pred"].argmax(dim=0))

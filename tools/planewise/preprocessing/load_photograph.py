@@ -55,16 +55,10 @@ class LoadPhotographd(LoadImaged):
             array, _ = self.pixels.get_data(self.pixels.read(path))
         except UnidentifiedImageError:
             raise InputError(NO_PHOTOGRAPH) from None
-        except FileNotFoundError:
-            raise InputError("there is no such photograph") from None
         except InputError:
             raise
-        except (
-            Image.DecompressionBombError,
-            OSError,
-            ValueError,
-            SyntaxError,
-        ) as error:  # SyntaxError: a broken PNG file
+        # a broken PNG file raises a SyntaxError
+        except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
             raise InputError(CUT if "truncated" in str(error) else UNREADABLE) from None
         return (torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).to(torch.float32) / 255).contiguous()
 

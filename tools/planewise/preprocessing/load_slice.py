@@ -205,7 +205,14 @@ class LoadSliced(MapTransform):
             if listed is not None and is_mask and own_frame:
                 affine = listed
             elif listed is not None:
-                _check_agreement(affine, listed, array.shape[:2])
+                rows, columns = array.shape[:2]
+                corners = np.array([[i, j, 0, 1] for i in (0, rows - 1) for j in (0, columns - 1)], dtype=np.float64)
+                apart = np.linalg.norm((corners @ affine.T - corners @ listed.T)[:, :3], axis=1).max()
+                if not apart <= GEOMETRY_TOLERANCE:
+                    raise ValueError(
+                        f"the geometries of the file and the datalist differ by {apart:.1f} mm at a corner of the image; "
+                        "index the folder again"
+                    )
         elif listed is None:
             raise ValueError("a multi-frame file needs the affine of its frame in the datalist; index the folder again")
         else:
@@ -215,13 +222,3 @@ class LoadSliced(MapTransform):
         refuse_not_finite(pixels)
         meta = {} if oriented else {"oriented": False}
         return MetaTensor(torch.from_numpy(pixels)[None, :, :, None], affine=torch.from_numpy(affine), meta=meta)
-
-
-def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, ...]) -> None:
-    corners = np.array([[i, j, 0, 1] for i in (0, shape[0] - 1) for j in (0, shape[1] - 1)], dtype=np.float64)
-    apart = np.linalg.norm((corners @ affine.T - corners @ listed.T)[:, :3], axis=1).max()
-    if not apart <= GEOMETRY_TOLERANCE:
-        raise ValueError(
-            f"the geometries of the file and the datalist differ by {apart:.1f} mm at a corner of the image; index"
-            " the folder again"
-        )

@@ -51,15 +51,13 @@ class LoadStackd(LoadImaged):
     Writers name their output by the file name in the metadata of the volume, which is its `volume_name`. The class derives
     from `LoadImaged` because MONAI Label looks for that class.
 
-    Raises:
-        InputError: a volume cannot be read, or has voxels that are not finite.
-
     Args:
         keys: keys of stacks.
-        field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
-        label_keys: keys of masks.
+        field_without_spacing, label_keys, allow_missing_keys: see `LoadSliced`.
         remarks: whether to log missing or unevenly spaced slices.
-        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        InputError: a volume cannot be read, or has voxels that are not finite.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from planewise.files.nifti import other_grid
 from planewise.files.photographs import is_photograph
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.load_photograph import LoadPhotographd
-from planewise.preprocessing.load_stack import LoadStackd, load_slices
+from planewise.preprocessing.load_stack import LoadStackd
 
 
 class LoadVolumed(LoadImaged):
@@ -43,15 +43,14 @@ class LoadVolumed(LoadImaged):
     Args:
         keys: keys of images and masks.
         label_keys: keys of masks.
-        label_values: values that a mask may contain, in the order of the network's channels; None allows all whole
-            numbers from 0 to 255.
+        label_values: values that a mask may contain, in the order of the network's channels; None allows all labels.
         channels: number of channels of the images; a 4D file may then contain them along its last axis, as in the
             Medical Segmentation Decathlon. None allows any number of channels, each in its own file.
         allow_missing_keys: skip keys that an item lacks; False refuses such an item.
 
     Raises:
-        InputError: a key is missing; a file cannot be read, is not three-dimensional or contains voxels that are not
-            finite; an image has the wrong number of channels; grids differ; or a mask contains another value.
+        InputError: a key is missing; a file cannot be read or has voxels that are not finite; or the number of channels, a
+            grid or a mask's value is another one.
     """
 
     def __init__(
@@ -80,7 +79,12 @@ class LoadVolumed(LoadImaged):
         for key in self.key_iterator(item):
             value, is_mask = item[key], key in self.label_keys
             if isinstance(value, (str, Path)) and is_photograph(value):
-                item[key] = self._photograph({**item, "image": value})
+                if self.channels not in (None, 3):
+                    raise InputError(
+                        f"a photograph has three colours, but the network takes {self.channels} in each image; add "
+                        "configs/photograph.yaml after the other configs"
+                    )
+                item[key] = self.load_photograph({**item, "image": value})["image"]
             else:
                 files = value if isinstance(value, list) and not isinstance(value[0], Mapping) else [value]
                 if not is_mask and isinstance(value, (str, Path)):
@@ -97,15 +101,6 @@ class LoadVolumed(LoadImaged):
     def files_of(self, path: Path) -> list[Path]:
         """The files of the case to which a path belongs; `planewise.exams.LoadCased` finds those of other channels."""
         return [path]
-
-    def _photograph(self, item: Mapping[Hashable, Any]) -> MetaTensor:
-        """A photograph, ``(3, i, j)``."""
-        if self.channels not in (None, 3):
-            raise InputError(
-                f"a photograph has three colours, but the network takes {self.channels} in each image; add "
-                "configs/photograph.yaml after the other configs"
-            )
-        return self.load_photograph(item)["image"]
 
     def _channels(
         self, files: Sequence[Any], item: Mapping[Hashable, Any], about: str, is_mask: bool
@@ -135,8 +130,6 @@ class LoadVolumed(LoadImaged):
 
     def _volume(self, file: Any, item: Mapping[Hashable, Any], is_mask: bool) -> MetaTensor:
         """One channel, ``(i, j, k)``; or all channels, ``(i, j, k, channels)``, if the file contains them all."""
-        if is_mask and not isinstance(file, (str, Path)):
-            return load_slices(file, exam_of(item), masks=True, renamed=item.get("label_map"))[0]
         names = ("exam", "phase", "time", *(("label_axes", "label_map") if is_mask else ()))
         load = self.load_mask if is_mask else self.load
         return load({"image": file, **{name: item[name] for name in names if name in item}})["image"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from monai.transforms import BoundingRectd, MapTransform, Randomizable, RandSimulateLowResolutiond, ResampleToMatchd
+from monai.transforms import BoundingRectd, MapTransform, RandSimulateLowResolutiond, ResampleToMatchd
 
 #: MONAI's modules of transforms that move, crop or pad an image, and the transforms in them that do not.
 _MOVING = ("monai.transforms.spatial.", "monai.transforms.croppad.")
@@ -18,22 +18,11 @@ def moves(step: Any) -> bool:
 
 
 def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
-    """The name of the first transform after which an image and its mask do not match; None if there is none.
-
-    A random transform must move both. Others may move them one by one, such as with different interpolation. A mask may also
-    be resampled to its image's grid (`ResampleToMatchd`).
-    """
-    steps = [step for step in steps if isinstance(step, MapTransform) and moves(step)]
-    for mask in masks:
-        alone: dict[bool, list[str]] = {True: [], False: []}
-        for step in steps:
-            if ("image" in step.keys) == (mask in step.keys):
-                continue
-            if isinstance(step, Randomizable):
-                return type(step).__name__
-            alone[mask in step.keys].append(type(step).__name__)
-            if isinstance(step, ResampleToMatchd):
-                alone = {True: [], False: []}
-        if bool(alone[True]) != bool(alone[False]):
-            return (alone[True] or alone[False])[0]
+    """The name of the first transform that moves an image or a mask without the other; None if there is none. A mask may be
+    resampled to its image's grid (`ResampleToMatchd`)."""
+    for step in steps:
+        if not isinstance(step, MapTransform) or not moves(step) or isinstance(step, ResampleToMatchd):
+            continue
+        if any(("image" in step.keys) != (mask in step.keys) for mask in masks):
+            return type(step).__name__
     return None

@@ -47,14 +47,10 @@ class ExemplarViewsd(Transform, RandomizableTrait):
             order = own_draws(len(image), idist.get_world_size() * len(image))
             batch["order"] = to_device(order, image.device)
         else:
-            views.append(to_device(_others(batch["index"], self.dataset), image.device))
+            # another item of the dataset for each item
+            own, others = batch["index"].cpu(), max(len(self.dataset) - 1, 1)
+            drawn = (own_draws(len(own), 1, dtype=torch.float64)[:, 0] * others).long().clamp(max=others - 1)
+            rows = (drawn + (drawn >= own)) % len(self.dataset)
+            views.append(to_device(self.dataset.__getitems__(rows.tolist())["image"], image.device))
         batch["image"] = torch.cat(views, dim=1)
         return batch
-
-
-def _others(index: Tensor, dataset: SliceDataset) -> Tensor:
-    """For each item, draw another item of the dataset, and return its image."""
-    own, others = index.cpu(), max(len(dataset) - 1, 1)
-    drawn = (own_draws(len(own), 1, dtype=torch.float64)[:, 0] * others).long().clamp(max=others - 1)
-    rows = (drawn + (drawn >= own)) % len(dataset)
-    return dataset.__getitems__(rows.tolist())["image"]

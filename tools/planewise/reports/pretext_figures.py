@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planewise.reports.segmentation_figures import overlay_labels
-from planewise.reports.slices import Draw, comparison_figure, picture_grid, show_slice
+from planewise.reports.slices import Draw, comparison_figure, picture_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,24 +56,6 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
     axes.set(xlabel="relative location from the headers", ylabel="predicted", xlim=(-0.05, 1.05), ylim=(-0.25, 1.25))
     axes.set_title(f"{title}  r = {scores['pearson_r']:.3f}, $R^2$ = {scores['r2']:.3f}".strip(), fontsize=10)
     axes.legend(frameon=False, loc="upper left")
-    return figure
-
-
-def examples_gallery(images: np.ndarray, captions: Sequence[str], title: str = "") -> Figure:
-    """A column for each example, and a row for each of its channels.
-
-    Args:
-        images: ``(N, C, i, j)``.
-        captions: one for each example.
-        title: title of the picture.
-    """
-    columns, rows = images.shape[:2]
-    figure, grid = picture_grid(rows, columns, (2.0 * max(columns, 2), 0.9 + 2.0 * rows), dpi=100)
-    for column, caption in enumerate(captions):
-        for row in range(rows):
-            show_slice(grid[row][column], images[column, row])
-        grid[0][column].set_title(caption, fontsize=8)
-    figure.suptitle(title)
     return figure
 
 

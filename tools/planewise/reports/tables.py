@@ -87,3 +87,14 @@ def write_predictions(file: Path, columns: Mapping[str, Sequence[Any]], note: st
     write_csv(file, {**columns, **notes})
     if note is not None:
         logger.info("%s: %s", file.name, note)
+
+
+def nested_numbers(content: Mapping[str, Any], above: str = "") -> dict[str, float]:
+    """The numbers in nested dictionaries, such as ``{"mean_dice_sd": 0.1}``; lists are left out."""
+    found: dict[str, float] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            found |= nested_numbers(value, f"{above}{key}_")
+        elif isinstance(value, int | float):
+            found[f"{above}{key}"] = value
+    return found

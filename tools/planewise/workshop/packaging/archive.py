@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -60,31 +57,16 @@ def files_of(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-@contextmanager
-def built_beside(place: Path) -> Iterator[Path]:
-    """Yield a temporary folder on the disk of ``place``, and always remove it afterwards. ``place`` is made if necessary, and
-    removed if it is still empty.
+def put_in_place(built: Path, place: Path) -> None:
+    """Move a file or a folder to its destination; an earlier file or folder there is replaced.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the destination's folder cannot be written.
     """
-    made = not place.exists()
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=".packaging-", dir=place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.is_dir():
+            shutil.rmtree(place)
+        shutil.move(built, place)
     except OSError as error:
-        raise unwritable(place, error) from error
-    try:
-        with folder as name:
-            yield Path(name)
-    finally:
-        if made:
-            with suppress(OSError):  # not empty
-                place.rmdir()
-
-
-def put_in_place(built: Path, place: Path) -> None:
-    """Move a file or a folder to its destination; an earlier file or folder there is replaced."""
-    if place.is_dir():
-        shutil.rmtree(place)
-    os.replace(built, place)
+        raise unwritable(place.parent, error) from error

@@ -18,7 +18,7 @@ from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from torch import nn
 
 from planewise.engines.run_record import forget, own_code
-from planewise.errors import InputError, causes, refusal
+from planewise.errors import InputError
 from planewise.files.text import read_json, read_plain_text
 from planewise.networks import not_finite
 
@@ -69,41 +69,21 @@ class Bundle:
         return str(self.folder / "configs" / file)
 
     def config(self, file: str) -> dict[str, Any]:
-        """The content of a config file.
-
-        Raises:
-            InputError: the file does not exist or is not YAML.
-        """
+        """The content of a config file; an `InputError` if it does not exist."""
         if file not in self.texts:
             raise InputError(f"{self.name} has no configs/{file}")
-        try:
-            return yaml.safe_load(self.texts[file])
-        except (RecursionError, yaml.YAMLError) as error:
-            raise InputError(f"{self.name}: configs/{file} is not YAML ({' '.join(str(error).split())})") from None
+        return yaml.safe_load(self.texts[file])
 
     def network(self, settings: Mapping[str, Any] | None = None) -> nn.Module:
-        """Build ``network_def`` of the inference config, with settings that replace its own. Call within `importable`.
-
-        Raises:
-            InputError: the settings, such as those of an edited configuration, do not make a network.
-        """
-        try:
-            with without_noise():
-                return ConfigParser(self.config("inference.yaml") | (settings or {})).get_parsed_content("network_def")
-        except (RuntimeError, ValueError, TypeError) as error:
-            if refusal(error) is not None:
-                raise
-            reason = " ".join(str(causes(error)[-1]).split())
-            raise InputError(
-                f"network_def cannot be built from the settings ({reason}); correct the run's configuration or the bundle's "
-                "configs/inference.yaml"
-            ) from error
+        """Build ``network_def`` of the inference config, with settings that replace its own. Call within `importable`."""
+        with without_noise():
+            return ConfigParser(self.config("inference.yaml") | (settings or {})).get_parsed_content("network_def")
 
     def verify(self) -> None:
         """Run MONAI's verifiers of the metadata, with this package's copy of its schema, and of the network.
 
         Raises:
-            InputError: the metadata fails, the network has other inputs and outputs, or jsonschema is not installed.
+            InputError: the metadata fails, or the network has other inputs and outputs.
         """
         with without_noise(), self.importable():
             try:
@@ -117,8 +97,6 @@ class Bundle:
                         n=size,
                         bundle_root=str(self.folder),
                     )
-            except ImportError:
-                raise InputError("MONAI needs jsonschema to verify metadata.json: pip install jsonschema") from None
             except (RuntimeError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise InputError(f"configs/metadata.json does not describe the network: {reason}; correct it") from None
@@ -163,24 +141,17 @@ def without_noise() -> Iterator[None]:
 
 
 def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where: str) -> None:
-    """Check that weights, tensors by name, fit a network exactly; ``where`` names their source.
+    """Check that weights, tensors by name, fit a network exactly, and load them; ``where`` names their source.
 
     Raises:
-        InputError: a tensor is missing, does not belong to the network, has another shape or type, or is not finite.
+        InputError: a tensor is missing, does not belong to the network, has another shape, or is not finite.
     """
-    own, wrong = network.state_dict(), not_finite(weights)
-    problems = [f"{name} is missing" for name in own if name not in weights]
-    for name, value in weights.items():
-        if name not in own:
-            problems.append(f"the network has no {name}")
-        elif (value.shape, value.dtype) != (own[name].shape, own[name].dtype):
-            had, needed = (f"{each.dtype} {tuple(each.shape)}" for each in (value, own[name]))
-            problems.append(f"{name} is {had}, but the network's is {needed}")
-        elif name in wrong:
-            problems.append(f"{name} is not finite: the training diverged")
-    if problems:
-        more = f"; and {len(problems) - 3} more problems" if len(problems) > 3 else ""
-        raise InputError(f"{where} does not fit network_def: {'; '.join(problems[:3])}{more}")
+    if wrong := not_finite(weights):
+        raise InputError(f"{where}: {', '.join(wrong[:3])} is not finite: the training diverged")
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise InputError(f"{where} does not fit network_def: {' '.join(str(error).split())}") from None
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: Path) -> None:

@@ -22,6 +22,7 @@ from planewise.engines.run_record import (
     differ,
     holds_code,
     inference_of,
+    leaves,
     measured_settings,
     plain,
     references,
@@ -131,7 +132,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     required = wanted if same_network else own.keys() - NOT_COMPUTED - {"initialize"}
     unlike = sorted(key for key in required if key in own and key not in run.config)
     parts = train.get("train", {}), run.config.get("train") or {}
-    unlike += [f"train#{key}" for key in _OWN if not _make_the_same(*(part.get(key) for part in parts))]
+    unlike += [f"train#{key}" for key in _OWN if not _same(*(part.get(key) for part in parts))]
     if unlike:
         commit = run.record.get("commit")
         raise InputError(
@@ -198,30 +199,23 @@ def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, A
     return parser.get()
 
 
-def _make_the_same(own: Any, other: Any) -> bool:
-    """Whether two parts of a config are equal, if arguments with their default values are left out."""
-    defaults = _defaults(own)
-    return _without(own, defaults) == _without(other, defaults)
+def _same(own: Any, other: Any) -> bool:
+    """Whether a part of a run's config is the bundle's own, apart from arguments with their default values."""
+    names = {
+        text for text in leaves(own) if str(text).startswith("planewise.")
+    }  # never those of another person's config
+    defaults = {
+        name: {key: given.default for key, given in signature(made).parameters.items()}
+        for name in names
+        if isinstance(made := locate(name), type)
+    }
 
+    def plainly(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plainly(entry) for entry in value]
+        if not isinstance(value, Mapping):
+            return value
+        known = defaults.get(str(value.get("_target_")), {})
+        return {key: plainly(entry) for key, entry in value.items() if key not in known or known[key] != entry}
 
-def _defaults(own: Any) -> dict[str, dict[str, Any]]:
-    """Map each class in a bundle's own config to the defaults of its arguments; never look up names in another person's."""
-    if isinstance(own, list):
-        return {name: given for entry in own for name, given in _defaults(entry).items()}
-    if not isinstance(own, Mapping):
-        return {}
-    found = {name: given for entry in own.values() for name, given in _defaults(entry).items()}
-    made = locate(own["_target_"]) if "." in str(own.get("_target_", "")) else None
-    if isinstance(made, type):
-        found[own["_target_"]] = {name: given.default for name, given in signature(made).parameters.items()}
-    return found
-
-
-def _without(value: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
-    """A part of a config without the arguments that equal their defaults."""
-    if isinstance(value, list):
-        return [_without(entry, defaults) for entry in value]
-    if not isinstance(value, Mapping):
-        return value
-    known = defaults.get(str(value.get("_target_")), {})
-    return {key: _without(entry, defaults) for key, entry in value.items() if key not in known or known[key] != entry}
+    return plainly(own) == plainly(other)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from planewise.engines.run_record import defining_settings, own_code, plain
+from planewise.engines.run_record import own_code, plain
 from planewise.errors import InputError
 from planewise.files.text import read_plain_text
 from planewise.networks import read_weights, weights_path
@@ -50,7 +51,6 @@ def package_bundle(
     weights: str | Path | None = None,
     dist: str | Path = "dist",
     *,
-    scores: str | Path | None = None,
     data: str | None = None,
     zoo_url: str | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -64,7 +64,6 @@ def package_bundle(
         weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own ``models/model.pt``. If they
             are in a run's folder, the run's settings go into the configs and its scores and origin into the model card.
         dist: folder to write to.
-        scores: JSON file of scores, instead of the run's.
         data: description of the training and test data, instead of the run's own.
         zoo_url: web address for files larger than `archive.LARGEST`. These files are moved out of the bundle, to be uploaded
             there, and are listed in ``large_files.yml``.
@@ -72,7 +71,7 @@ def package_bundle(
 
     Raises:
         InputError: there are no weights, they do not fit the network, come from another bundle's run or have no scores, or
-            the scores are of other weights or of the training exams; the metadata fails its schema or describes another
+            the scores are of other weights; the metadata fails its schema or describes another
             network; a folder is not writable or is in use; or a symbolic link points outside the bundle.
     """
     source = Bundle(bundle)
@@ -80,11 +79,12 @@ def package_bundle(
     file = Path(weights_path(source.folder if weights is None else weights))
     run = Run.of_weights(file)
     run = run and replace(run, bundle=source.folder)
-    provenance = find_provenance(file, run, scores, data)
+    provenance = find_provenance(file, run, data)
     overlay = _take_network(source, run)
-    changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
-    ours = changed.get("inference.yaml", {})
-    with archive.built_beside(place.parent) as room:
+    changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml"))
+    ours = changed["inference.yaml"]
+    with tempfile.TemporaryDirectory(prefix="planewise-package-") as name:
+        room = Path(name)
         built = room / source.name
         _copy_files(source, built, provenance)
         code = copy_code(built)
@@ -135,7 +135,7 @@ def _place(source: Bundle, dist: Path) -> Path:
     return place
 
 
-def _take_network(source: Bundle, run: Run | None) -> str | None:
+def _take_network(source: Bundle, run: Run) -> str | None:
     """If the run used one of the bundle's configs for another network (``vit.yaml``), write this network into the texts of
     the training and inference configs, drop all such configs, and return the config's name. Nothing is taken from the run
     itself. None if the run used the bundle's own network, or one that no config defines."""
@@ -144,7 +144,7 @@ def _take_network(source: Bundle, run: Run | None) -> str | None:
     overlays = {
         name: content for name, content in others.items() if any(key.partition("#")[0] == _NETWORK for key in content)
     }
-    if run is None or plain(train).get(_NETWORK) == run.config.get(_NETWORK):
+    if plain(train).get(_NETWORK) == run.config.get(_NETWORK):
         return None
     fitting = overlay_of(overlays, train, run.config)
     if fitting is None:
@@ -177,18 +177,13 @@ def _copy_files(source: Bundle, built: Path, provenance: Provenance) -> None:
 
 
 def _write_configs(source: Bundle, built: Path, changed: Mapping[str, dict], code: str) -> None:
-    """Write the configs with the run's settings, without a demo that would change the network, its input or its output."""
-    packaged = source.config("inference.yaml") | changed.get("inference.yaml", {})
+    """Write the configs with the run's settings, without those for demos, whose network is another."""
     for name, text in source.texts.items():
-        if name == "demo.yaml":
-            demo = source.config(name)
-            keys = (defining_settings(packaged) | {_NETWORK}) & set(demo)
-            if any(packaged.get(key) != demo[key] for key in keys):
-                continue
-        own = for_a_bundle(with_values(text, changed.get(name, {})), code)
-        (built / "configs" / name).write_text(own)
-        if name in TWINS:
-            (built / "configs" / name).with_suffix(".json").write_text(as_json(own))
+        if not name.endswith("demo.yaml"):
+            own = for_a_bundle(with_values(text, changed.get(name, {})), code)
+            (built / "configs" / name).write_text(own)
+            if name in TWINS:
+                (built / "configs" / name).with_suffix(".json").write_text(as_json(own))
 
 
 def _write_metadata(packaged: Bundle, provenance: Provenance, changed: Mapping[str, Any], of_photographs: bool) -> None:

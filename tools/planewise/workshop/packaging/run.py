@@ -19,7 +19,6 @@ from planewise.evaluation.report import read_scored
 from planewise.files.checksum import sha256
 from planewise.files.datalists import PATH_KEYS, SECTIONS, exams_in
 from planewise.files.identity import in_phantom_trees
-from planewise.files.text import read_json
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import FILES, NOT_COMPUTED
 
@@ -47,9 +46,9 @@ class Run(RunRecord):
         """A description of the run's training data without paths; None if its datalist is missing or has changed."""
         if self.ships:
             return self.record.get("data")
-        if self._datalist is None:
+        if self.datalist is None:
             return None
-        content = read_datalist(self._datalist)
+        content = read_datalist(self.datalist)
         exams = {section: exams_in(content, section) for section in SECTIONS}
         # the exams that were used: those with a label, and only the drawn ones
         used = self.record.get("exams", {})
@@ -62,7 +61,7 @@ class Run(RunRecord):
         return f"{'phantoms' if self.on_phantoms else 'images'} ({counts} exams{some})"
 
     @cached_property
-    def _datalist(self) -> Path | None:
+    def datalist(self) -> Path | None:
         """The datalist that the run read; None if it no longer exists or has changed. A relative path starts in the bundle's
         folder, in the working directory, in the run's folder or in a folder above it."""
         name = self.config.get("datalist")
@@ -77,7 +76,7 @@ class Run(RunRecord):
         """Whether the run's exams are phantoms, according to the file that marks a tree of phantoms."""
         if self.ships:
             return "phantoms" in self.record
-        datalist = self._datalist
+        datalist = self.datalist
         if datalist is None:
             return False
         content = read_datalist(datalist)
@@ -115,21 +114,6 @@ def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
     return {name: scores if isinstance(scores, int) else round(scores, 4)}
 
 
-def read_scores(path: Path) -> dict[str, Any]:
-    """Read scores from a JSON file that a user named.
-
-    Raises:
-        InputError: the file cannot be read, or contains no number.
-    """
-    try:
-        content = read_json(path, "scores")
-    except InputError as error:
-        raise InputError(f"{error}; it must be the metrics.json of a report") from None
-    if not isinstance(content, dict) or not flat_scores(content):
-        raise InputError(f"{path} holds no scores; name a JSON file whose top level is an object with numbers in it")
-    return content
-
-
 def _holds_a_path(value: Any) -> bool:
     return any(mark in str(text) for text in leaves(value) for mark in "/\\~")
 
@@ -145,13 +129,13 @@ class Provenance:
     scores: Mapping[str, Any]
     measured_on: str  # description of the exams
     data: str  # description of the training and test data
-    run: Run | None  # that made the weights; None if it no longer exists
+    run: Run  # that made the weights
     sha256: str  # of the weights' file before packaging; the package has the same values in another file
 
     @property
     def ours(self) -> bool:
         """Whether the weights ship with the bundle."""
-        return self.run is not None and self.run.ships
+        return self.run.ships
 
     def eval_metrics(self) -> dict[str, Any]:
         """The scores as ``eval_metrics`` in metadata.json."""
@@ -161,8 +145,6 @@ class Provenance:
         """What the card says of the weights: checksum, record of their run, and settings unlike the bundle's ``train``."""
         # pages and DICOM reports of `planewise plan` and `segment` name this checksum
         facts: dict[str, Any] = {"weights before packaging (SHA-256)": self.sha256}
-        if self.run is None:
-            return facts | {"run": "not known: the weights come without it"}
         record = self.run.record
         facts |= {key: record[key] for key in _RECORD if key in record}
         facts["datalists (SHA-256)"] = list(record.get("files", {}).values())
@@ -174,69 +156,39 @@ class Provenance:
         return facts | ({"settings that differ from configs/train.yaml of the bundle": changed} if changed else {})
 
 
-def find_provenance(weights: Path, run: Run | None, scores: str | Path | None, data: str | None) -> Provenance:
-    """The origin of weights.
-
-    Args:
-        weights: their file.
-        run: the run that made them.
-        scores: a file of scores, instead of the run's.
-        data: a description of the training and test data, instead of the run's.
+def find_provenance(weights: Path, run: Run | None, data: str | None) -> Provenance:
+    """The origin of a weights file that a run made; ``data`` describes the training and test data, instead of the run's own.
 
     Raises:
-        InputError: there are no scores, they belong to other weights or to the exams from which the weights learned, or the
-            data is not known.
+        InputError: there is no run, it has no scores, they belong to other weights, or the data is not known.
     """
-    text = data or (run.data if run else None)
-    if data and run is not None and run.on_phantoms:
-        text = f"phantoms: {data}"
-    if scores is not None:
-        file = Path(scores).expanduser()
-        measured = read_scores(file)
-    elif run is not None and run.scores is not None:
-        section, measured = run.scores
-        file = run.folder / section / "metrics.json"
-    else:
+    if run is None or run.scores is None:
         at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run next to {weights}"
         raise InputError(
-            f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with "
-            "configs/evaluate.yaml on top), or name a scores file with --scores"
+            f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with configs/evaluate.yaml on "
+            "top), and name the run's folder"
         )
+    text = f"phantoms: {data}" if data and run.on_phantoms else data or run.data
     if not text:
         raise InputError(
             f"the training and test data of {weights} is not known; describe it, for example with --data '100 "
             "exams of ...'"
         )
-    scored = read_scored(file)
-    if run is not None and run.ships and scores is None:
-        where = f"section {section} of {text}"
-        if patients := run.record.get(PATIENTS):
-            measured = {PATIENTS: patients["scores"]} | measured
-            where = f"{patients['data']} (scores {PATIENTS}_...); the other scores: {where}"
-    elif scored is not None:
-        where = _measured_on(scored, file, weights, run, text)
-    elif scores is not None:
-        where = "exams that are not known (the file of --scores does not name them)"
-    else:
-        raise InputError(
-            f"no scored.json next to {file} says to which weights the scores belong; evaluate again (configs/evaluate.yaml), "
-            "or name the file with --scores"
-        )
+    section, measured = run.scores
+    where = f"section {section} of {text}"
+    if not run.ships:
+        where = _measured_on(run.folder / section / "metrics.json", weights, run, text)
+    elif patients := run.record.get(PATIENTS):
+        measured = {PATIENTS: patients["scores"]} | measured
+        where = f"{patients['data']} (scores {PATIENTS}_...); the other scores: {where}"
     return Provenance(measured, where, text, run, sha256(weights))
 
 
-def _measured_on(scored: Mapping[str, Any], file: Path, weights: Path, run: Run | None, data: str) -> str:
-    """The exams of scores, from the record next to them, which must belong to the weights and not to the training exams."""
-    own = run is not None and scored["datalist"] in run.record.get("files", {}).values()
-    if scored["weights"] != sha256(weights):
-        raise InputError(
-            f"the scores in {file} belong to other weights (SHA-256 {scored['weights'][:12]}...) than {weights}; evaluate "
-            "these weights (configs/evaluate.yaml), or name the scores of these weights with --scores"
-        )
-    if scored["section"] not in MEASURED_ON and own:
-        raise InputError(
-            f"the scores in {file} include the exams from which the weights learned (--section {scored['section']}), so "
-            "they do not show how good the weights are; evaluate with --section test"
-        )
+def _measured_on(file: Path, weights: Path, run: Run, data: str) -> str:
+    """The exams of a run's scores, from the record next to them, which must belong to the weights."""
+    scored = read_scored(file)
+    if scored is None or scored["weights"] != sha256(weights):
+        raise InputError(f"the scores in {file} are not of {weights}; evaluate again (configs/evaluate.yaml)")
+    own = scored["datalist"] in run.record.get("files", {}).values()
     datalist = data if own else f"another datalist (SHA-256 {scored['datalist']})"
     return f"section {scored['section']} of {datalist}"

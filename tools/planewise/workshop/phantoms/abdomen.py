@@ -7,19 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from planewise.workshop.phantoms.painting import Block, cylinder, ellipsoid, tube
-from planewise.workshop.phantoms.settings import Settings, setting
+from planewise.workshop.phantoms.settings import declared
 
 
-@dataclass(frozen=True)
-class AbdomenPopulation(Settings):
-    """What differs from one set of abdomens to another. From a pair of numbers, values are drawn uniformly."""
-
-    side: int = setting(64, "voxels along each axis", least=16)
-    tumour: float = setting(1.0, "share of abdomens with a tumour of the pancreas")
-    difference: tuple[float, float] = setting(
-        (20.0, 50.0), "difference in brightness between the pancreas and its darker tumour, HU"
-    )
-    noise: tuple[float, float] = setting((8.0, 22.0), "noise, HU")
+class AbdomenPopulation(declared("abdomen")):
+    """What differs from one set of abdomens to another."""
 
 
 #: Abdomens in the layout of the decathlon's pancreas.

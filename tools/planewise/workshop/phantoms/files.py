@@ -19,6 +19,14 @@ from planewise.workshop.phantoms.painting import ImagePose
 
 #: RAS+ to DICOM's LPS and back.
 LPS = np.array([-1.0, -1.0, 1.0])
+#: What all headers have in common.
+COMMON = {
+    "SpecificCharacterSet": "ISO_IR 192", "SOPClassUID": MRImageStorage, "StudyTime": "100000.000000", "StudyID": "1",
+    "Modality": "MR", "Manufacturer": "planewise", "ManufacturerModelName": "phantom", "PositionReferenceIndicator": "",
+    "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 16, "BitsStored": 12, "HighBit": 11,
+    "PixelRepresentation": 0, "BurnedInAnnotation": "NO", "AcquisitionNumber": 1, "MRAcquisitionType": "2D",
+    "SequenceVariant": "SK",
+}  # fmt: skip
 #: A file to write, below a folder.
 DicomFile = tuple[PurePosixPath, FileDataset]
 
@@ -51,25 +59,14 @@ class Scanned:
     def series_header(
         self, identity: Identity, key: int, series: int, description: str | None, brightest: float
     ) -> Dataset:
-        """The part of a header that all images of a series share, for hearts and knees.
-
-        Args:
-            identity: the patient's identity.
-            key: number that determines the series' identifier.
-            series: number of the series.
-            description: None leaves it out of the header.
-            brightest: pixel value at the upper end of the window.
-        """
+        """The part of a header that all images of a series share, for hearts and knees: ``key`` determines the series'
+        identifier, and ``brightest`` is the pixel value at the upper end of the window."""
         header, patient = Dataset(), self.patient
-        header.SpecificCharacterSet = "ISO_IR 192"
-        header.SOPClassUID = MRImageStorage
+        for name, value in COMMON.items():
+            setattr(header, name, value)
         day = self.rng(2).integers(0, 700)
         header.StudyDate = f"{2012 + day // 336}{1 + day % 336 // 28:02d}{1 + day % 28:02d}"
         header.SeriesDate = header.AcquisitionDate = header.ContentDate = header.StudyDate
-        header.StudyTime = "100000.000000"
-        header.Modality = "MR"
-        header.Manufacturer = "planewise"
-        header.ManufacturerModelName = "phantom"
         header.PatientName = identity.name
         header.PatientID = identity.patient_id
         header.PatientBirthDate = identity.birth_date
@@ -79,36 +76,18 @@ class Scanned:
         header.MagneticFieldStrength = number(self.scanner.field_strength)
         header.StudyInstanceUID = self.uid("study")
         header.FrameOfReferenceUID = self.uid("frame of reference")
-        header.PositionReferenceIndicator = ""
-        header.StudyID = "1"
-        header.SamplesPerPixel = 1
-        header.PhotometricInterpretation = "MONOCHROME2"
-        header.BitsAllocated = 16
-        header.BitsStored = 12
-        header.HighBit = 11
-        header.PixelRepresentation = 0
-        header.BurnedInAnnotation = "NO"
         header.SeriesInstanceUID = self.uid("series", key)
         if description is not None:
             header.SeriesDescription = header.ProtocolName = description
         header.SeriesNumber = series
-        header.AcquisitionNumber = 1
-        header.MRAcquisitionType = "2D"
-        header.SequenceVariant = "SK"
         header.WindowCenter = number(round(brightest / 2))
         header.WindowWidth = number(round(brightest) + 1)
         return header
 
 
 def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[int, int]) -> None:
-    """Write an image's position into its header, in place. This is the only step from RAS+ to LPS.
-
-    Args:
-        header: the header.
-        pose: pose of the image.
-        spacing: pixel spacing, mm.
-        shape: rows and columns.
-    """
+    """Write an image's position into its header, in place; spacing in mm, shape as rows and columns. This is the only step
+    from RAS+ to LPS."""
     corner = pose.affine((spacing, spacing), (shape[1], shape[0]), 1.0)[:3, 3]
     header.ImagePositionPatient = [number(value) for value in LPS * corner]
     header.ImageOrientationPatient = [number(value) for value in [*(LPS * pose.row), *(LPS * pose.column)]]
@@ -123,15 +102,8 @@ def number(value: float) -> str:
 
 
 def image_dataset(header: Dataset, name: str, rank: int, seconds: int, pixels: np.ndarray) -> FileDataset:
-    """Make a file's dataset with a copy of a header.
-
-    Args:
-        header: the header of the series.
-        name: the SOP instance UID.
-        rank: rank of the image in its series.
-        seconds: time of the acquisition after 10 o'clock.
-        pixels: shape ``(rows, columns)``, uint16.
-    """
+    """Make a file's dataset with a copy of a series' header: ``name`` is the SOP instance UID, ``rank`` the image's rank in
+    its series, ``seconds`` the time after 10 o'clock; pixels are ``(rows, columns)`` uint16."""
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0
     meta.FileMetaInformationVersion = b"\x00\x01"

@@ -7,18 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from planewise.workshop.phantoms.painting import Block, ellipsoid, tube
-from planewise.workshop.phantoms.settings import Settings, setting
+from planewise.workshop.phantoms.settings import declared
 
 
-@dataclass(frozen=True)
-class HeadPopulation(Settings):
+class HeadPopulation(declared("head")):
     """What differs from one set of heads to another."""
-
-    side: int = setting(64, "voxels along each axis", least=16)
-    tumour: float = setting(1.0, "share of heads with a tumour; 0 for healthy heads for pretraining")
-    tissues: int = setting(0, "1 gives healthy heads a mask of fluid, grey and white matter (1, 2, 3, as in FSL-FAST)")
-    low_grade: float = setting(0.26, "share of low-grade tumours, which do not enhance (75 of 285 in BraTS)")
-    radius: tuple[float, float] = setting((11.0, 21.0), "radius of a tumour's core, mm, drawn uniformly")
 
 
 #: Heads in BraTS' layout.

@@ -34,12 +34,10 @@ class Layout:
     """A real data set that phantom exams imitate, with its patients, files and folders.
 
     Attributes:
-        seed: part of every seed, so that exams of different layouts show different people even if the recipes have the
-            same seed.
+        seed: part of every seed, so that exams of different layouts show different people.
         exam: class of its exams; ``sample`` samples a whole exam, and ``sample_organ``, which fast ones lack, only the organ.
         population: default patients and scanners; any other population must be of the same class.
-        groups: diagnoses assigned to exams in turn, by exam number; if empty, they are drawn at random according to the
-            population's shares.
+        groups: diagnoses assigned to exams in turn; if empty, they are drawn according to the population's shares.
         header: first row of the data set's tables.
     """
 
@@ -78,8 +76,8 @@ class Dsbcc(Layout):
         return [f"train/train/{number}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
-        files = heart_exam.study_files(recipe.exam(number), recipe.identity(number), recipe.extra_views)
-        write_files(files, paths[0])
+        extra = recipe.population.extra_views
+        write_files(heart_exam.study_files(recipe.exam(number), recipe.identity(number), extra), paths[0])
 
     def table_rows(self, recipe: Recipe, number: int) -> Rows:
         heart = recipe.organ(number)

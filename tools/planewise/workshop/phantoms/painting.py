@@ -45,13 +45,8 @@ class Texture:
         self._directions = np.linalg.qr(rng.standard_normal((3, 3)))[0]
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, grain: float, field: int = 0) -> np.ndarray:
-        """The field at points x, y, z (mm, float32), as standard normal values of the same shape, float32.
-
-        Args:
-            x, y, z: coordinates.
-            grain: approximate width of one feature, mm.
-            field: number of the field; different numbers give independent fields.
-        """
+        """The field at points x, y, z (mm, float32), as standard normal values of the same shape, float32. A feature is about
+        ``grain`` mm wide; different numbers of the ``field`` give independent fields."""
         across = (self._directions * (FEATURE / grain)).astype(np.float32)
         # whole periods are added, so that all coordinates are positive and truncation rounds down
         start = (self._start + np.array([37, 59, 83]) * field + 64 * LATTICE).astype(np.float32)
@@ -83,13 +78,8 @@ def cylinder(at: tuple[np.ndarray, np.ndarray], centre: tuple, radii: tuple[floa
 
 
 def tube(at: Coordinates, path: np.ndarray, radius: np.ndarray | float) -> np.ndarray:
-    """Depth inside a tube along a path of straight segments, mm, positive inside.
-
-    Args:
-        at: points.
-        path: corners of the path, shape ``(M, 3)``, mm.
-        radius: radius at each corner, shape ``(M,)``, or everywhere, mm.
-    """
+    """Depth inside a tube along a path of straight segments, mm, positive inside. The path's corners are ``(M, 3)``, and the
+    radius is ``(M,)``, or the same everywhere, mm."""
     path = np.asarray(path, dtype=np.float32)
     radius = np.broadcast_to(np.asarray(radius, dtype=np.float32), len(path))
     depth = None
@@ -111,14 +101,8 @@ def rounded(first: np.ndarray, second: np.ndarray, radius: float) -> np.ndarray:
 
 
 def paint(signal: np.ndarray, depth: np.ndarray, value: np.ndarray | float, edge: float) -> None:
-    """Paint a solid over a picture, in place. Its border fades over one pixel, like partial volume in the plane.
-
-    Args:
-        signal: the picture so far, float32.
-        depth: depth of each point inside the solid, mm, negative outside, same shape.
-        value: the solid's signal.
-        edge: pixel size, mm.
-    """
+    """Paint a solid's signal over a picture, float32, in place; ``depth`` is each point's depth inside the solid, mm. Its
+    border fades over one pixel (``edge``, mm), like partial volume in the plane."""
     share = np.clip(depth * np.float32(1 / edge) + np.float32(0.5), 0, 1)
     signal += (value - signal) * share
 
@@ -140,16 +124,9 @@ class Canvas:
 
 
 class Block:
-    """Signals of several contrasts, and labels, on a common grid of voxels.
-
-    Args:
-        side: voxels along each axis.
-        spacing: size of the voxels along i, j and k, mm.
-        contrasts: number of images that are painted at once.
-        rng: generator of the body's pose, bends and textures.
-        turn: standard deviation of the body's rotation about each axis, degrees.
-        shift: standard deviation of the body's position along each axis, mm.
-        bend: standard deviation of the smooth displacement that makes every body different, mm.
+    """Signals of several contrasts, and labels, on a common grid of voxels, ``side`` along each axis and of a size along i, j
+    and k, mm. The standard deviations of the body's rotation about each axis (degrees), of its position along each axis and
+    of the smooth displacement that makes every body different (mm) are ``turn``, ``shift`` and ``bend``.
 
     Attributes:
         signal: the picture so far, ``(contrasts, i, j, k)`` float32.
@@ -221,13 +198,8 @@ class ImagePose:
         return np.cross(self.row, self.column)
 
     def affine(self, spacing: tuple[float, float], matrix: tuple[int, int], thickness: float) -> np.ndarray:
-        """The affine ``(4, 4)`` from voxel indices ``(column index, row index, slice)`` to patient space, RAS+, mm.
-
-        Args:
-            spacing: distances between neighbouring pixels along the row and along the column direction, mm.
-            matrix: columns and rows.
-            thickness: length of the third axis, mm.
-        """
+        """The affine ``(4, 4)`` from voxel indices ``(column index, row index, slice)`` to patient space, RAS+, mm. The
+        spacing is along the row and along the column direction, and ``matrix`` has columns and rows."""
         affine = np.eye(4)
         affine[:3, 0] = self.row * spacing[0]
         affine[:3, 1] = self.column * spacing[1]
@@ -254,14 +226,8 @@ SHEETS = np.array([-1 / 3, 0.0, 1 / 3])
 def image_points(
     pose: ImagePose, spacing: float, matrix: tuple[int, int], offsets: np.ndarray = np.zeros(1)
 ) -> np.ndarray:
-    """Pixel centres of an image in patient space, RAS+, mm, shape ``(S, rows, columns, 3)``, float32.
-
-    Args:
-        pose: pose of the image.
-        spacing: pixel spacing, mm.
-        matrix: columns and rows.
-        offsets: distances of the sheets along the normal, mm, shape ``(S,)``.
-    """
+    """Pixel centres of an image in patient space, RAS+, mm, shape ``(S, rows, columns, 3)``, float32; ``matrix`` has columns
+    and rows, and ``offsets``, ``(S,)``, are the sheets' distances along the normal, mm."""
     affine = pose.affine((spacing, spacing), matrix, 1.0)
     columns, rows = (np.arange(count) for count in matrix)
     points = affine[:3, 3] + columns[:, None] * affine[:3, 0] + rows[:, None, None] * affine[:3, 1]

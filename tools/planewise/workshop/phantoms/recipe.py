@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from itertools import count, takewhile
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ class Recipe:
         layout: a key of `LAYOUTS`.
         seed: other seeds give other exams.
         population: of the class of the layout's own population.
-        extra_views: share of heart exams that have additional series, some of them with wrong names.
         patient_name: patient's name in all headers, to test that it appears in no output; by default, the exam's number.
         birth_date: YYYYMMDD.
     """
@@ -41,7 +41,6 @@ class Recipe:
     layout: str = "dsbcc"
     seed: int = 0
     population: Settings = UNLABELLED
-    extra_views: float = 0.0
     patient_name: str = ""
     birth_date: str = ""
 
@@ -79,15 +78,9 @@ class Recipe:
 
 
 def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iterator[tuple[int, bool]]:
-    """Write exams 1 to ``exams`` of a recipe below ``out``.
+    """Write exams 1 to ``exams`` of a recipe below ``out``, in a number of processes, on which the files do not depend.
 
     An exam appears under its name only when it is complete. Exams that are already complete are kept.
-
-    Args:
-        recipe: the recipe of the exams.
-        out: root folder; it may already contain exams of the same recipe.
-        exams: number of exams.
-        workers: number of processes; the files do not depend on it.
 
     Yields:
         The number of each finished exam, and whether this call wrote it.
@@ -112,8 +105,9 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
             for job in as_completed(jobs):
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
-    # rows of older exams are included, because an earlier run may have been killed before it wrote the tables
-    _write_tables(recipe, out, [rows.get(number) or recipe.form.table_rows(recipe, number) for number in numbers])
+    # the tables have all complete exams, because an earlier run may have been longer, or killed before it wrote the tables
+    every = takewhile(lambda n: all((out / path).exists() for path in recipe.form.exam_paths(recipe, n)), count(1))
+    _write_tables(recipe, out, [rows.get(number) or recipe.form.table_rows(recipe, number) for number in every])
     recipe.form.write_listing(out)
 
 
@@ -153,17 +147,13 @@ def _write_one(recipe: Recipe, out: Path, number: int) -> Rows:
 
 
 def _write_tables(recipe: Recipe, out: Path, rows: list[Rows]) -> None:
-    """Write the set's tables, ordered by the exams' identifiers. Rows of further exams, of a longer run, are kept."""
-    header = [recipe.form.header] if recipe.form.header else []
-    tables: dict[str, dict[int, tuple[object, ...]]] = {}
+    """Write the set's tables, ordered by the exams' identifiers."""
+    tables: dict[str, list[tuple[object, ...]]] = {}
     for name, row in (entry for each in rows for entry in each.items()):
-        tables.setdefault(name, {})[int(row[0])] = row
+        tables.setdefault(name, []).append(row)
+    header = [recipe.form.header] if recipe.form.header else []
     for name, table in tables.items():
-        path = out / name
-        if path.exists():
-            with path.open(newline="") as file:
-                table = {int(row[0]): tuple(row) for row in list(csv.reader(file))[len(header) :]} | table
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(header + [table[key] for key in sorted(table)])
-        with atomic_write(path) as part:
+        csv.writer(text, lineterminator="\n").writerows([*header, *sorted(table, key=lambda row: int(str(row[0])))])
+        with atomic_write(out / name) as part:
             part.write_text(text.getvalue())

@@ -8,24 +8,11 @@ from math import cos, pi, radians, sin
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from planewise.workshop.phantoms.settings import Settings, setting
+from planewise.workshop.phantoms.settings import declared
 
 
-@dataclass(frozen=True)
-class RetinaPopulation(Settings):
-    """Spread of eyes, lesions and cameras. From a pair of numbers, values are drawn uniformly."""
-
-    side: int = setting(192, "pixels from left to right; the photograph is three quarters as high", least=88)
-    shares: tuple[float, ...] = setting(
-        (0.32, 0.17, 0.19, 0.16, 0.16), "share of eyes of each grade, 0 to 4 (APTOS: 0.49,0.10,0.27,0.05,0.08)"
-    )
-    size: tuple[float, float] = setting((0.9, 1.3), "size of lesions, as a factor on the usual size")
-    strength: tuple[float, float] = setting((0.7, 1.0), "share of the retina's colour that a lesion covers")
-    drusen: float = setting(0.3, "share of eyes with pale spots unrelated to retinopathy")
-    colour: float = setting(0.1, "relative variation of each colour's brightness from eye to eye and camera to camera")
-    shading: tuple[float, float] = setting((0.15, 0.45), "darkening of the field at its edge")
-    blur: tuple[float, float] = setting((0.0, 0.7), "blur of the camera, pixels")
-    noise: tuple[float, float] = setting((0.006, 0.02), "noise, as a share of white")
+class RetinaPopulation(declared("retina")):
+    """Spread of eyes, lesions and cameras."""
 
 
 #: Eyes in APTOS' layout.
@@ -132,14 +119,8 @@ class _Picture:
         self._cover_near(np.hypot(along, cos(turn) * down - sin(turn) * across), radius, name, share)
 
     def lines(self, points: np.ndarray, radius: float, name: str, share: float) -> None:
-        """Paint lines over the picture so far.
-
-        Args:
-            points: points on the lines, ``(N, 2)``, which are closer to each other than pixels.
-            radius: half the width of the lines.
-            name: a key of `COLOURS`.
-            share: share of the colour below that is covered, 0 to 1.
-        """
+        """Paint lines over the picture so far: their points ``(N, 2)``, which are closer to each other than pixels, and half
+        of their width."""
         # positions in the eye's frame are mapped to pixels; the grid's corner and sides define the map, because the frame is
         # rotated
         corner = np.array([self.x[0, 0], self.y[0, 0]])
@@ -207,17 +188,8 @@ def _grow(
     reach: float,
     level: int = 0,
 ) -> None:
-    """Add the points of a vessel and of its branches to the lines of their levels, in place.
-
-    Args:
-        lines: the points of each level: main vessels, their branches, and the branches of branches.
-        rng: generator of the course and the branches.
-        start: first point of the vessel.
-        heading: initial direction, radians.
-        bend: change of the direction along the way, radians per radius of the field.
-        reach: length of the vessel.
-        level: of the vessel.
-    """
+    """Add the points of a vessel and of its branches to the lines of their levels, in place: main vessels, their branches,
+    and the branches of branches. The vessel starts in a direction, radians, and bends by radians per radius of the field."""
     step = 0.004
     count = max(2, int(reach / step))
     headings = heading + bend * step * np.arange(count) + np.cumsum(rng.normal(0, 0.035, count))

@@ -1,25 +1,44 @@
-"""Settings of a population: numbers with a description, which can be listed and changed by name."""
+"""Settings of a population, as `populations.yaml` declares them: numbers that can be listed and changed by name."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import field, fields, replace
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import field, fields, make_dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import yaml
 
 from planewise.errors import InputError
 
 Same = TypeVar("Same", bound="Settings")
+#: By organ: its settings, and populations with other values.
+_DECLARED = yaml.safe_load(Path(__file__).with_name("populations.yaml").read_text("utf-8"))
 
 
-def setting(default, meaning: str, least: float = -math.inf):
-    """A field with a default value, a description, which the command line shows, and the least value."""
-    return field(default=default, metadata={"meaning": meaning, "least": least})
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def declared(organ: str) -> type[Settings]:
+    """The base class of an organ's populations: a frozen data class with the settings in ``populations.yaml`` as fields."""
+    settings = {name: (_tuples(entry["usual"]), entry) for name, entry in _DECLARED[organ]["settings"].items()}
+    entries = [(name, type(usual), field(default=usual, metadata=entry)) for name, (usual, entry) in settings.items()]
+    sets = {"sets": _DECLARED[organ].get("sets", {})}
+    return make_dataclass(f"Settings of a {organ}", entries, bases=(Settings,), namespace=sets, frozen=True)
 
 
 class Settings:
-    """Base class of the populations, which are frozen data classes with fields made by `setting`."""
+    """Base class of the populations, which are frozen data classes with the settings as fields."""
+
+    sets: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    @classmethod
+    def named(cls: type[Same], name: str) -> Same:
+        """The population that ``populations.yaml`` declares under a name."""
+        return cls(**{key: _tuples(value) for key, value in cls.sets[name].items()})
 
     def with_values(self: Same, **values: object) -> Same:
         """A copy with some values changed, for example to compare an easier set of exams with a harder one."""
@@ -58,7 +77,7 @@ class Settings:
             falls = len(numbers) == 2 and not of_pairs and numbers[0] > numbers[1]
             if falls or not all(map(math.isfinite, numbers)):
                 raise InputError(f"{text!r}: give finite numbers, the lower one first, as in {name}={_as_text(usual)}")
-            if numbers[0] < (least := known[name].metadata["least"]):
+            if numbers[0] < (least := known[name].metadata.get("least", -math.inf)):
                 raise InputError(f"{text!r}: {name} must be at least {least}")
             if of_pairs:
                 changed[name] = tuple(zip(numbers[::2], numbers[1::2], strict=True))

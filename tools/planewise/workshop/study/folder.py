@@ -11,7 +11,6 @@ from typing import Any
 from planewise.errors import InputError
 from planewise.exams.anatomies import Words, choose_anatomy
 from planewise.files import text as text_files
-from planewise.reports.history import read_history
 
 
 @dataclass(frozen=True)
@@ -122,23 +121,20 @@ class FineTunings:
     Attributes:
         study: the study that the runs belong to.
         scores: content of ``metrics.json`` by draw.
-        histories: content of ``history.csv`` for each draw, in order.
     """
 
     study: StudyFolder
     scores: dict[tuple[str, int], dict[int, dict]]
-    histories: dict[tuple[str, int], list]
 
     @classmethod
     def found(cls, study: StudyFolder, score: str, kind: str = "finetune", scored: str = "test") -> FineTunings:
         """Runs whose ``metrics.json`` contains the named score: those in the study's folder ``kind``, which have their
         scores in the folder ``scored``."""
-        runs = cls(study, defaultdict(dict), defaultdict(list))
+        runs = cls(study, defaultdict(dict))
         for method, count, draw, folder in study.runs(kind):
             content = read_json(folder / scored / "metrics.json")
             if content and score in content:
                 runs.scores[method, count][draw] = content
-                runs.histories[method, count].append(read_history(folder / "history.csv"))
         return runs
 
     @property

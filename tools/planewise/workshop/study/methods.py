@@ -34,6 +34,7 @@ _COLOURS = {
     "none_2d": "#c7c7c7",
     "full": "#1f77b4",
     "released": "#8c564b",
+    "released_task": "#e377c2",
     "segmentation": "#e377c2",
     "segmented": "#d62728",
 }
@@ -41,6 +42,7 @@ _NAMES = {
     "none": "from scratch",
     "imagenet": "ImageNet",
     "released": "the weights that ship",
+    "released_task": "the task's weights that ship",
     "segmentation": "segmentation of phantoms",
     "segmentation_unchanged": "segmentation of phantoms, as it ships",
     "multitask_simclr_patients": "multitask, then SimCLR on patients' images",
@@ -101,6 +103,9 @@ def method_name(method: str) -> str:
         name, found, rest = method.partition(ending)
         if found:
             return method_name(name) + words + rest.replace("_", " ")
+    name, found, rest = method.partition("_")
+    if found and name == SCRATCH:
+        return f"{method_name(name)}, the network of {method_name(rest)}"
     return method.replace("_", " ")
 
 
@@ -112,12 +117,14 @@ def longer(methods: Collection[str]) -> list[str]:
 def comparisons(methods: Collection[str]) -> dict[str, list[tuple[str, str]]]:
     """Pairs of methods that differ in one thing, other than pretraining or not, by the ending of their table's title.
 
-    Longer fine-tunings are compared with training from scratch for as long. Methods on slices or at a lower learning rate
+    Longer fine-tunings are compared with training from scratch for as long, and weights of another network (``zoo``) with
+    that network from scratch (``none_zoo``). Methods on slices or at a lower learning rate
     are compared with the same method without the ending, and with training from scratch with the ending. Of Nakashima
     2022, methods with one backbone differ in the pretraining (each minus none; hearts alone minus whole images; these two
     minus a random frozen backbone), in the images to classify, or in the masks.
     """
     pairs = {", four times the steps": [(method, f"{SCRATCH}_long") for method in longer(methods)]}
+    pairs[", each network from scratch"] = [(method, f"{SCRATCH}_{method}") for method in methods]
     for ending, what in _CONTROLLED.items():
         baseline = f"{SCRATCH}{ending}"
         pairs[f" between {what}"] = [(method, f"{method}{ending}") for method in methods]

@@ -13,14 +13,8 @@ ONE_DRAW = "no verdict from one draw"
 
 
 def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
-    """Mean (standard deviation) of the draws with known values; only the mean for one draw, "-" for none.
-
-    Args:
-        values: value of each draw; None if unknown.
-        digits: number of decimals.
-
-    The draws are a sample, so this is the sample standard deviation (dividing by n - 1).
-    """
+    """Mean (standard deviation) of the draws with known values; only the mean for one draw, "-" for none. The draws are a
+    sample, so this is the sample standard deviation (dividing by n - 1)."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"
@@ -37,11 +31,7 @@ def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
-    """95 % confidence interval of the mean of paired differences, by Student's t over the draws; NaN for fewer than two.
-
-    Args:
-        differences: ``(draws,)``.
-    """
+    """95 % confidence interval of the mean of paired differences, ``(draws,)``, by Student's t; NaN for fewer than two."""
     if len(differences) < 2:
         return math.nan, math.nan
     error = differences.std(ddof=1) / math.sqrt(len(differences))

@@ -1,4 +1,4 @@
-"""Paired differences from training from scratch and from the paper's own pretext, draw by draw."""
+"""Paired differences from training from scratch, draw by draw."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from planewise.workshop.study.study_figures import paired_draws
 
 #: The score of each draw, by method and number of labelled exams.
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
-#: The baselines that methods are compared with. Training from scratch itself is not compared with ``multitask`` again.
-_BASELINES = (SCRATCH, "multitask")
+#: The verdict on a lead, before the method that it is over.
+_OVER = {"better": "better than", "inconclusive": "inconclusive against"}
 
 
 class Compared(NamedTuple):
@@ -33,35 +33,33 @@ class Compared(NamedTuple):
 
 
 def add_paired(page: Page, name: str, scores: Scores, lead: bool = False) -> None:
-    """Add paired differences to a page: a table and a picture of each method's gain over ``none``, a table of its gain over
-    ``multitask``, which is left out if the study has no methods besides these two, and a table for each of `comparisons`.
+    """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table for each of
+    `comparisons`. Single draws get no picture.
 
-    Single draws get no picture.
-
-    Args:
-        page: the page to add to.
-        name: name of the score; a larger score is better.
-        scores: the score of each draw.
-        lead: whether the verdicts in words and the picture stand at the top of the page, as the study's main result.
+    A larger score is better. With ``lead``, the verdicts in words and the picture stand at the top of the page, as the
+    study's main result.
     """
     methods = list(dict.fromkeys(method for method, _ in scores))
     # with a control of as many steps, longer fine-tunings are compared with nothing else
     equal = {run: draws for run, draws in scores.items() if run[0] not in longer(methods)}
-    gains: dict[Compared, np.ndarray] = {}
     title = f"Paired differences in {name}"
-    for baseline in _BASELINES:
-        if baseline == SCRATCH or {*methods} - {*_BASELINES}:
-            of = "" if baseline == SCRATCH else f" from {method_name(baseline)}"
-            compared = [
-                Compared(count, method, baseline) for method, count in equal if method not in (SCRATCH, baseline)
-            ]
-            found = add_differences(page, title + of, scores, compared)
-            gains = found if baseline == SCRATCH else gains
+    compared = [Compared(count, method, SCRATCH) for method, count in equal if method != SCRATCH]
+    gains = add_differences(page, title, scores, compared)
     counts = sorted({count for _, count in scores})
     for ending, pairs in comparisons(methods).items():
         add_differences(page, title + ending, scores, [Compared(count, *pair) for count in counts for pair in pairs])
     if lead:
-        _add_verdicts(page, name, gains)
+        about = (
+            f"Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
+            "interval of its gain excludes zero."
+        )
+        _add_verdicts(page, about, gains)
+        leads = add_differences(page, f"{title} of the best method", scores, _best(equal))
+        about = (
+            f"The method with the highest {name} on average, and its lead over each of the others. The same scores chose it, "
+            "so its lead may be too large."
+        )
+        _add_verdicts(page, about, leads, best=True)
     if gains and any(len(draws) > 1 for draws in scores.values()):
         caption = (
             f"{name[0].upper()}{name[1:]} of each draw, minus training from scratch with the same {page.labelled}s (dots); "
@@ -71,21 +69,35 @@ def add_paired(page: Page, name: str, scores: Scores, lead: bool = False) -> Non
         page.figure(paired_draws(differences, f"{name} on test exams"), caption, lead)
 
 
-def _add_verdicts(page: Page, name: str, gains: Mapping[Compared, np.ndarray]) -> None:
-    """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
-    groups: dict[int, dict[str, list[str]]] = {}
-    for one, draws in gains.items():
-        named = f"{method_name(one.method)} ({draws.mean():+.3f})"
-        groups.setdefault(one.count, {}).setdefault(verdict(draws), []).append(named)
+def _add_verdicts(page: Page, about: str, found: Mapping[Compared, np.ndarray], best: bool = False) -> None:
+    """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch; or,
+    with ``best``, from which others the best one differs."""
+    groups: dict[tuple[int, str], dict[str, list[str]]] = {}
+    for one, draws in found.items():
+        named = f"{method_name(one.other if best else one.method)} ({draws.mean():+.3f})"
+        said = _OVER.get(verdict(draws), verdict(draws)) if best else verdict(draws)
+        first = f"{method_name(one.method)}, " if best else ""
+        groups.setdefault((one.count, first), {}).setdefault(said, []).append(named)
     lines = []
-    for count, verdicts in sorted(groups.items()):
+    for (count, first), verdicts in sorted(groups.items()):
         words = "; ".join(f"{said}: {', '.join(verdicts[said])}" for said in sorted(verdicts))
-        lines.append(f"<li>{html.escape(f'{count_of(count, page.labelled)}: {words}', quote=False)}</li>")
+        lines.append(f"<li>{html.escape(f'{count_of(count, page.labelled)}: {first}{words}', quote=False)}</li>")
     if lines:
-        page.head.append(
-            f"<p>Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
-            f"interval of its gain excludes zero.</p><ul>{''.join(lines)}</ul>"
-        )
+        page.head.append(f"<p>{about}</p><ul>{''.join(lines)}</ul>")
+
+
+def _best(scores: Scores) -> list[Compared]:
+    """For each number of labelled exams with three methods or more, the method with the highest mean over the draws that all
+    have, and each of the others."""
+    compared = []
+    for count in sorted({count for _, count in scores}):
+        runs = {method: draws for (method, each), draws in scores.items() if each == count}
+        shared = set.intersection(*map(set, runs.values()))
+        if len(runs) > 2 and len(shared) > 1:
+            means = {method: np.mean([draws[draw] for draw in sorted(shared)]) for method, draws in runs.items()}
+            best = max(means, key=means.__getitem__)
+            compared += [Compared(count, best, other) for other in runs if other != best]
+    return compared
 
 
 def add_differences(page: Page, title: str, scores: Scores, compared: Iterable[Compared]) -> dict[Compared, np.ndarray]:

@@ -1,10 +1,9 @@
 """Sections of a study's page besides its fine-tunings: the exams, the pretrainings (Zhang 2024, Table 2), frozen features,
-diagnoses from masks (Zhang 2024, Table 3), planned views, and what ran. Each function adds its section, or nothing if its
+diagnoses from masks (Zhang 2024, Table 3), and what ran. Each function adds its section, or nothing if its
 runs are missing."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +17,10 @@ from planewise.workshop.study.methods import method_name
 from planewise.workshop.study.numbers import over_draws
 from planewise.workshop.study.page import Page
 from planewise.workshop.study.paired import Compared, add_differences, add_paired
-from planewise.workshop.study.shared_patients import seen_before, seen_tests
+from planewise.workshop.study.shared_patients import seen_before
 
 #: The control of the probes: the same network with random weights.
 UNTRAINED = "untrained"
-#: Number of planned exams that are shown.
-_PLANNED = 3
 
 
 def add_data(page: Page, study: StudyFolder) -> None:
@@ -60,13 +57,7 @@ def add_pretexts(page: Page, study: StudyFolder) -> None:
     metrics = {name: content for name, content in metrics.items() if content}
     if not metrics:
         return
-    path = study.datalist("unlabelled")
-    # the test exams of DSBCC are for validation, too
-    seen, count = seen_tests(path, path, read=False) if path.is_file() else (0, 0)
-    said = (
-        f"{seen} of their {count} patients also validated or trained them" if seen else "no pretext learned from them"
-    )
-    page.add(f"<h2>Pretexts</h2><p>Scored on the test exams of the images of each pretext; {said}.</p>")
+    page.add("<h2>Pretexts</h2><p>Scored on the test exams of the images of each pretext.</p>")
     rows = []
     for name, content in metrics.items():
         for score in filter(None, (main_score({part: entry}) for part, entry in content.items())):
@@ -152,23 +143,8 @@ def add_diagnosis(page: Page, study: StudyFolder) -> None:
     page.figure(folder / "reference" / "test" / "roc.png", "ROC curves and confusion from reference masks.")
 
 
-def add_plans(page: Page, study: StudyFolder) -> None:
-    """Add planes that the network planned for test exams without seeing the acquired views."""
-    pictures = sorted((study.path / "plans").glob("*/plan.png"))
-    if not pictures:
-        return
-    page.add(
-        f"<h2>View planning from the {study.anatomy.stack} alone</h2><p>These are test exams; the network did not "
-        f"see their {study.anatomy.views}. Dashed lines show the planes fitted over the stack.</p>"
-    )
-    for number, picture in enumerate(pictures[:_PLANNED]):
-        plan = read_json(picture.with_name("plan.json")) or {"views": {}}
-        verdicts = "; ".join(f"{name}: {view['verdict']}" for name, view in plan["views"].items())
-        page.figure(picture, f"Exam {picture.parent.name}. {verdicts}.", lead=number == 0)
-
-
 def add_provenance(page: Page, study: StudyFolder) -> None:
-    """Add versions, commits, devices and the study's settings."""
+    """Add versions, commits and devices."""
     page.add("<h2>What ran</h2>")
     if runs := run_records(study.path):
         packages = ", ".join(f"{name} {number}" for name, number in runs[0]["packages"].items() if number)
@@ -181,7 +157,7 @@ def add_provenance(page: Page, study: StudyFolder) -> None:
             "; ".join(", ".join(values) for values in devices_and_precisions(runs) if values)
             or "a device that is not recorded",
         )
-    page.add("<pre>{}</pre>", json.dumps(_without_folders(study.config), indent=1))
+    page.note("The study's settings are in study.json, in its folder.")
 
 
 def run_records(study: Path) -> list[dict[str, Any]]:
@@ -197,15 +173,3 @@ def devices_and_precisions(runs: Iterable[Mapping[str, Any]]) -> tuple[list[str]
     """The processors and GPUs, and the precisions, of runs that recorded them."""
     devices = {name for run in runs for name in run.get("devices", [])}
     return sorted(devices), sorted({run["precision"] for run in runs if run.get("precision")})
-
-
-def _without_folders(value: Any) -> Any:
-    """The settings with only the names of files and folders, because a page is passed on, and paths contain names of people
-    and machines. Of a text with a path and more, nothing is left."""
-    if isinstance(value, dict):
-        return {key: _without_folders(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(each) for each in value]
-    if not isinstance(value, str) or "/" not in value:
-        return value
-    return "..." if " " in value else f".../{value.rpartition('/')[2]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -25,27 +25,25 @@ class _Item(NamedTuple):
     names: list[str]
     paths: list[str]
     compared: list[str]
-    """the paths whose content is compared: the first channel's; none if the item is not one of a stack's middle slices"""
+    """the paths whose content is compared: the first channel's; none if the item is not its stack's first slice"""
 
 
 def shared_patients(
     first: Path,
     second: Path,
     names: bool = True,
-    read: bool = True,
     sections: Collection[str] = SECTIONS,
     of_second: Collection[str] = SECTIONS,
 ) -> dict[str, str]:
     """The patients of the first datalist that the second one has, too, and their sections in the second.
 
-    Patients are the same if they have an image file or, for DICOM, a name in common. If the second datalist has several
-    sections for a patient, the last of training, validation and test counts.
+    Patients are the same if they have an image file, a copy of a file or, for DICOM, a name in common. Copies of DICOM
+    files have one SOPInstanceUID, and those of others one SHA-256; of stacks, the first slice is compared, and of an item
+    with several images, the first. If the second datalist has several sections for a patient, the last one counts.
 
     Args:
         first, second: datalists.
         names: also compare the names of patients of NIfTI files and photographs, which data sets number alike.
-        read: also compare files, so that a copy under another name is found: DICOM files by SOPInstanceUID, others by
-            SHA-256. Of stacks, the middle slices are compared; of an item with several images, the first.
         sections, of_second: sections of the first and of the second datalist to look at.
 
     Raises:
@@ -53,12 +51,12 @@ def shared_patients(
     """
     ours, theirs = _items(first, sections), _items(second, of_second)
     sizes = [{size for item in items for size in map(_size, item.compared)} for items in (ours, theirs)]
-    alike = sizes[0] & sizes[1] if read else set()
+    alike = sizes[0] & sizes[1]
     contents: dict[str, str] = {}
 
     def marks(item: _Item) -> list[str]:
         dicom = not any(path.lower().endswith(_NUMBERED) for path in item.paths)
-        for path in item.compared if read else ():
+        for path in item.compared:
             if path not in contents and (dicom or _size(path) in alike):
                 contents[path] = _content(path, dicom)
         return [*(item.names if names or dicom else ()), *item.paths, *filter(None, map(contents.get, item.paths))]
@@ -73,11 +71,11 @@ def shared_patients(
     return found
 
 
-def seen_tests(learned: Path, tested: Path, read: bool = True) -> tuple[int, int]:
+def seen_tests(learned: Path, tested: Path) -> tuple[int, int]:
     """How many test patients of a datalist have an image in the training or validation section of another one, from which a
     network learned, or of the same; and how many test patients there are. See `shared_patients`."""
     *before, test = SECTIONS
-    seen = shared_patients(tested, learned, False, read, [test], before)
+    seen = shared_patients(tested, learned, False, [test], before)
     return len(seen), len({item.patient for item in _items(tested, [test])})
 
 
@@ -90,24 +88,16 @@ def seen_before(unlabelled: Path, labelled: Path) -> Finding | None:
 def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     """The items of a datalist; an item without a patient is named by its exam or its image."""
     content, folder = parsed_datalist(datalist), datalist.resolve().parent
-    exams = content.get("exams") if isinstance(content, Mapping) else None
-    counts: dict[tuple, int] = {}
-    for item in items_in(content, *SECTIONS):
-        if type(item.get("slice")) is int:
-            stack = item.get("exam"), item.get("stack")
-            counts[stack] = max(counts.get(stack, 0), item["slice"] + 1)
+    exams = content.get("exams") or {}
     found = []
     for section in (section for section in SECTIONS if section in sections):
         for item in items_in(content, section):
             image = item.get("image")
             patient = str(item.get("patient") or item.get("exam") or image)
-            entry = exams.get(item.get("exam")) if isinstance(exams, Mapping) else None
-            names = [patient, *(entry.get("aliases") or () if isinstance(entry, Mapping) else ())]
+            names = [patient, *(exams.get(item.get("exam"), {}).get("aliases") or ())]
             paths = image if isinstance(image, list) else [image] if image else []
             paths = [os.path.normpath(folder / str(path)) for path in paths]
-            count = counts.get((item.get("exam"), item.get("stack")), 0)
-            middle = not count or item.get("slice") in ((count - 1) // 2, count // 2)
-            found.append(_Item(section, patient, names, paths, paths[:middle]))
+            found.append(_Item(section, patient, names, paths, paths[: item.get("slice") in (None, 0)]))
     return found
 
 

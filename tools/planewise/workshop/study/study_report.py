@@ -9,9 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
-from planewise.reports.tables import write_columns
+from planewise.reports.tables import nested_numbers, write_columns
 from planewise.workshop.study.folder import StudyFolder, read_json
 from planewise.workshop.study.methods import method_name
 from planewise.workshop.study.page import Page, Table, filled
@@ -19,16 +18,16 @@ from planewise.workshop.study.sections import (
     add_data,
     add_diagnosis,
     add_label_probe,
-    add_plans,
     add_pretexts,
     add_provenance,
 )
+from planewise.workshop.study.starts import add_starts
 from planewise.workshop.study.tasks import add_tasks
 
 #: Tables of a fine-tuning's test cases.
 _CASES = ("volumes.csv", "predictions.csv")
 #: Sections in the page's order.
-SECTIONS = (add_data, add_pretexts, add_tasks, add_label_probe, add_diagnosis, add_plans, add_provenance)
+SECTIONS = (add_data, add_starts, add_pretexts, add_tasks, add_label_probe, add_diagnosis, add_provenance)
 
 
 def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
@@ -67,16 +66,7 @@ def _page_of(study: StudyFolder) -> Page:
     """The page, with all sections."""
     page = Page(not study.has_patients, study.labelled)
     for section in SECTIONS:
-        try:
-            section(page, study)
-        except InputError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            # if the file was edited or truncated, any of these errors may occur
-            raise InputError(
-                f"a file of {study.path} has changed since its run wrote it ({section.__name__}, {type(error).__name__}: "
-                f"{error}); run that step again, or remove its folder"
-            ) from error
+        section(page, study)
     kind = "phantom exams" if study.config.get("phantom") else "the exams of the study's datalists"
     kind = f"real patients ({study.config['patients'].upper()})" if study.has_patients else kind
     page.head[:0] = [
@@ -106,22 +96,11 @@ def _scores(study: StudyFolder) -> tuple[list[dict[str, Any]], list[dict[str, An
     for method, count, draw, folder in study.runs("finetune"):
         which: dict[str, Any] = {"method": method, "labelled_exams": count, "draw": draw}
         if content := read_json(folder / "test" / "metrics.json"):
-            runs.append(which | _numbers(content))
+            runs.append(which | nested_numbers(content))
         for file in filter(Path.is_file, (folder / "test" / name for name in _CASES)):
             with file.open(newline="", errors="replace") as lines:
                 cases += [which | row for row in csv.DictReader(lines)]
     return runs, cases
-
-
-def _numbers(content: Mapping[str, Any], above: str = "") -> dict[str, float]:
-    """The numbers in nested dictionaries, such as ``{"mean_dice_sd": 0.1}``; lists are left out."""
-    found: dict[str, float] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            found |= _numbers(value, f"{above}{key}_")
-        elif isinstance(value, int | float):
-            found[f"{above}{key}"] = value
-    return found
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

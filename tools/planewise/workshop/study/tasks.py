@@ -14,7 +14,7 @@ from planewise.workshop.study.methods import method_name
 from planewise.workshop.study.numbers import over_draws
 from planewise.workshop.study.page import Page
 from planewise.workshop.study.paired import add_paired
-from planewise.workshop.study.study_figures import scores_by_count, validation_curves
+from planewise.workshop.study.study_figures import scores_by_count
 
 #: Makes a table's cell from the metrics of a method's draws.
 Cell = Callable[[Sequence[dict]], Any]
@@ -41,7 +41,6 @@ class Task:
         about: a sentence on the test set and the score.
         score: name of the main score, and its keys in ``metrics.json``.
         tables: function that makes tables from the runs.
-        curves: captions of the validation scores, by column of the histories.
         pictures: captions of the runs' pictures, by the name of their file.
         by_count: title of the table of the main score by number of labelled exams; empty for none.
     """
@@ -51,7 +50,6 @@ class Task:
     about: Callable[[dict], str]
     score: tuple[str, Sequence[str]]
     tables: Callable[[dict], Iterator[Columns]]
-    curves: Mapping[str, str]
     pictures: Mapping[str, str]
     by_count: str = ""
 
@@ -96,13 +94,7 @@ def add_tasks(page: Page, study: StudyFolder) -> None:
 
 
 def _add_pictures(page: Page, runs: FineTunings, task: Task) -> None:
-    """Add validation scores over the epochs, and pictures of each method's first draw with the largest number of labelled
-    exams."""
-    panels: dict[str, dict[str, list]] = {}
-    for (method, count), draws in sorted(runs.histories.items(), key=lambda run: run[0][1]):
-        panels.setdefault(count_of(count, "labelled exam"), {})[method] = draws
-    caption = "Validation while fine-tuning: each draw (pale) and the median of the draws."
-    page.figure(validation_curves(panels, task.curves), caption)
+    """Add pictures of each method's first draw with the largest number of labelled exams."""
     for picture, words in task.pictures.items():
         for count, method, draws in runs.cells():
             if count == max(runs.counts):
@@ -183,7 +175,6 @@ TASKS = (
         about=lambda scores: f"{scores['volumes']} volumes of {scores['exams']} test exams, at their native spacing.",
         score=("mean Dice", ("mean", "dice", "mean")),
         tables=_of_segmentation,
-        curves={"val_mean_dice": "validation Dice, volume by volume"},
         pictures={"segmentations.png": "slices of test volumes, the reference, and the prediction"},
     ),
     Task(
@@ -196,7 +187,6 @@ TASKS = (
         ),
         score=("mean AUC", ("macro_auc",)),
         tables=_of_findings,
-        curves={"val_loss": "validation loss", "val_auc": "validation, mean AUC"},
         pictures={"roc.png": "ROC curves", "saliency.png": "where the network looked"},
         by_count="Mean AUC, by the number of labelled exams",
     ),
@@ -212,7 +202,6 @@ TASKS = (
         ),
         score=("macro AUC", ("macro_auc",)),
         tables=_of_phases,
-        curves={"val_loss": "validation loss", "val_auc": "validation, macro AUC"},
         pictures={"roc.png": "ROC curves and confusion", "saliency.png": "where the network looked"},
     ),
     Task(
@@ -224,7 +213,6 @@ TASKS = (
         ),
         score=("kappa", ("kappa",)),
         tables=_of_grades,
-        curves={"val_loss": "validation loss", "val_kappa": "validation, kappa"},
         pictures={
             "confusion.png": "which grade was predicted",
             "photographs.png": "the photographs with the worst grading",

@@ -66,17 +66,8 @@ def true_planes(heart: Heart) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def lay_planes(
     heart: Heart, population: Population, rng: np.random.Generator, distance: float
 ) -> dict[str, list[ImagePose]]:
-    """Prescribe planes as a technologist does, with the errors of a population.
-
-    Args:
-        heart: the heart for which planes are prescribed.
-        population: determines the size of the errors.
-        rng: generator of the errors.
-        distance: distance between the centres of neighbouring short-axis slices, mm.
-
-    Returns:
-        Maps every view of `true_planes` to its poses: one for a long-axis view, and several from base to apex for ``sax``.
-    """
+    """Prescribe planes as a technologist does, with the errors of a population. The result maps every view of `true_planes`
+    to its poses: one for a long-axis view, and several from base to apex, ``distance`` mm apart, for ``sax``."""
     poses: dict[str, list[ImagePose]] = {}
     for view, (origin, normal) in true_planes(heart).items():
         turn, tilt, tilt_towards, offset = rng.standard_normal(4)
@@ -152,13 +143,8 @@ class Exam(Scanned):
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: Population, group: str | None = None) -> Exam:
-        """Sample an exam.
-
-        Args:
-            seeds: numbers that identify the exam; other numbers give another exam.
-            population: the population to which the exam belongs.
-            group: diagnosis; by default, it is drawn at random according to the population's shares.
-        """
+        """Sample an exam of a population; other seeds give another exam. The diagnosis is drawn at random according to the
+        population's shares, if ``group`` does not name it."""
         heart = cls.sample_organ(seeds, population, group)
         # separate streams of random numbers, so that a change to the body does not move the heart
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
@@ -193,24 +179,14 @@ class Exam(Scanned):
         return self.rng(stream, 2).normal(0, self.scanner.breath) * np.array([0, 0.3, 1.0])
 
     def images(self, pose: ImagePose, stream: int, matrix: tuple[int, int] | None = None) -> np.ndarray:
-        """Scan one slice through the cycle: pixel values of 12 bits, uint16, shape ``(P, rows, columns)``.
-
-        Args:
-            pose: pose of the slice.
-            stream: number of the acquisition; each acquisition has its own noise and breath-hold.
-            matrix: columns and rows; the scanner's by default.
-        """
+        """Scan one slice through the cycle: pixel values of 12 bits, uint16, shape ``(P, rows, columns)``. Each acquisition
+        (``stream``) has its own noise and breath-hold; ``matrix`` has columns and rows."""
         images = self.scan(pose.moved(-self.breath(stream)), self.rng(stream), matrix)
         return np.clip(np.round(images), 0, 4095).astype(np.uint16)
 
     def scan(self, pose: ImagePose, rng: np.random.Generator, matrix: tuple[int, int] | None = None) -> np.ndarray:
-        """Scan one slice through the cycle: pixel values of 0 or more, float32, shape ``(P, rows, columns)``.
-
-        Args:
-            pose: pose of the slice, relative to the chest in this breath-hold.
-            rng: generator of the noise.
-            matrix: columns and rows; the scanner's by default.
-        """
+        """Scan one slice through the cycle, at a pose relative to the chest in this breath-hold: pixel values of 0 or more,
+        float32, shape ``(P, rows, columns)``."""
         scanner, heart, body = self.scanner, self.heart, self.body
         points = image_points(pose, scanner.spacing, matrix or scanner.matrix, SHEETS * scanner.thickness)
         shape = points.shape[:3]
@@ -329,16 +305,12 @@ VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
 def view_files(
     exam: Exam, view: str, codes: Mapping[int, int] | None, cine: str, frame: str = "", mask: str = ""
 ) -> list[NiftiFile]:
-    """The files of a view: its cine and, at end-diastole and end-systole, its frame and its mask.
+    """The files of a view, ``"sax"`` (from base to apex), ``"2ch"`` or ``"4ch"``: its cine and, at end-diastole and
+    end-systole, its frame and its mask.
 
-    Args:
-        exam: the exam to scan.
-        view: ``"sax"`` (from base to apex), ``"2ch"`` or ``"4ch"``.
-        codes: maps labels of `Heart.label` to labels of the data set; all others become background. Without codes, there is
-            only the cine.
-        cine: name of the cine's file, without its ending.
-        frame, mask: patterns for the names of the other files, with ``{0}`` for ED or ES and ``{1}`` for the number of the
-            frame, from 1.
+    The codes map labels of `Heart.label` to labels of the data set; all others become background. Without codes, there is
+    only the cine. ``cine`` is the name of its file, without the ending; ``frame`` and ``mask`` are patterns for names of the
+    other files, with ``{0}`` for ED or ES and ``{1}`` for the number of the frame, from 1.
     """
     slices = list(enumerate(exam.poses[view], start=VIEW_STREAMS[view]))
     images = np.stack([exam.images(pose, stream) for stream, pose in slices])

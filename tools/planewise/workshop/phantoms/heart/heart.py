@@ -40,18 +40,12 @@ class Heart:
 
     The heart's own frame has its origin at the equator of the left ventricle, and its axes point towards septum,
     inferior wall and apex. A phase of the cycle is in [0, 1).
-
-    Args:
-        patient: the patient.
-        shape: anatomy of the heart.
-        centre: point on the long axis at the left ventricle's equator, shape ``(3,)``, RAS+, mm.
-        axes: rows of unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+.
     """
 
     patient: Patient
     shape: HeartShape
-    centre: np.ndarray
-    axes: np.ndarray
+    centre: np.ndarray  # the frame's origin in patient space, (3,), RAS+, mm
+    axes: np.ndarray  # rows are the frame's axes in patient space, (3, 3)
     _surfaces: dict[float, Surfaces] = field(default_factory=dict, init=False)
 
     @classmethod
@@ -95,16 +89,11 @@ class Heart:
         return self._surfaces[squeeze]
 
     def label(self, points: np.ndarray, phase: float, whole_slices: float = 0.0) -> np.ndarray:
-        """The labels that a reader would draw at points in patient space.
+        """The labels that a reader would draw at points ``(..., 3)`` in patient space, RAS+, mm: 0 or one of `LABELS` and
+        `ATRIA`, uint8, ``(...)``. Papillary muscles belong to the cavity, as in ACDC.
 
-        Args:
-            points: shape ``(..., 3)``, RAS+, mm.
-            phase: phase of the cycle.
-            whole_slices: if above 0, the points are a slice, in which a ventricle is drawn entirely if at least this share
-                of its section is on its side of the valve plane, and otherwise not at all.
-
-        Returns:
-            0 or one of `LABELS` and `ATRIA`, uint8, shape ``(...)``. Papillary muscles belong to the cavity, as in ACDC.
+        If ``whole_slices`` is above 0, the points are a slice, in which a ventricle is drawn entirely if at least this share
+        of its section is on its side of the valve plane, and otherwise not at all.
         """
         points = np.asarray(points, dtype=np.float32)
         where = locate(self.to_local(points.reshape(-1, 3)))
@@ -156,13 +145,8 @@ def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray
 
 
 class Chambers:
-    """Paint a heart at given points, one phase after another. What is constant over the cycle is computed only once.
-
-    Args:
-        heart: the heart to paint.
-        points: points in patient space, shape ``(N, 3)``, RAS+, mm, float32.
-        texture: grain of blood and muscle.
-    """
+    """Paint a heart at points ``(N, 3)`` in patient space, RAS+, mm, float32, one phase after another. What is constant over
+    the cycle is computed only once."""
 
     def __init__(self, heart: Heart, points: np.ndarray, texture: Texture) -> None:
         self.heart = heart
@@ -174,14 +158,7 @@ class Chambers:
         self._strands = texture(x, y, 0.35 * z, 6, 8)
 
     def paint(self, signal: np.ndarray, phase: float, contrast: Contrast, edge: float) -> None:
-        """Paint the heart at a phase over the picture of the body.
-
-        Args:
-            signal: the picture, shape ``(N,)``, float32, which is changed in place.
-            phase: phase of the cycle.
-            contrast: the scanner's tissues.
-            edge: pixel size, mm.
-        """
+        """Paint the heart over the picture of the body, ``(N,)`` float32, in place; ``edge`` is the pixel size, mm."""
         where = self.where
         canvas = Canvas(signal, (where.x, where.y, where.z), self._grain, self._flow, contrast, edge)
         squeeze = self.heart.squeeze(phase)

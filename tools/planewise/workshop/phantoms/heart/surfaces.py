@@ -122,13 +122,8 @@ def _obliquity(tables: np.ndarray) -> np.ndarray:
 
 
 def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlane, steps: int = 12) -> float:
-    """Volume between two surfaces, on the ventricle's side of the base plane, ml.
-
-    Args:
-        outer, inner: tables, mm. If inner exceeds outer, there is no volume between them.
-        base: the ventricle's base plane.
-        steps: number of points along each ray, which matters only if the base plane cuts rays.
-    """
+    """Volume between two surfaces, tables in mm, on the ventricle's side of the base plane, ml; none where inner exceeds
+    outer. The number of points along each ray, ``steps``, matters only if the base plane cuts rays."""
     inner = np.minimum(np.broadcast_to(inner, outer.shape), outer)
     parts = (np.arange(steps) + 0.5) / steps
     reach = inner + (outer - inner) * parts[:, None, None]

@@ -15,7 +15,7 @@ from planewise.workshop.phantoms.files import (
     number,
     set_geometry,
 )
-from planewise.workshop.phantoms.knee.knee import EPICONDYLE, Findings, Knee, dealt_kind
+from planewise.workshop.phantoms.knee.knee import EPICONDYLE, Knee, dealt_kind
 from planewise.workshop.phantoms.knee.leg import Leg
 from planewise.workshop.phantoms.knee.population import KneePatient, KneePopulation, KneeScanner, Protocol
 from planewise.workshop.phantoms.painting import (
@@ -50,17 +50,10 @@ def true_planes(knee: Knee) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def lay_stacks(
     knee: Knee, population: KneePopulation, rng: np.random.Generator, protocols: dict[str, Protocol]
 ) -> dict[str, list[ImagePose]]:
-    """Prescribe stacks as a technologist does, with the errors of a population.
+    """Prescribe stacks as a technologist does, with the errors of a population; ``sagittal_plain`` is like ``sagittal``.
 
-    Args:
-        knee: the knee for which stacks are prescribed.
-        population: determines the size of the errors.
-        rng: generator of the errors.
-        protocols: the scanner's protocols by name; ``sagittal_plain`` is prescribed like the other sagittal stack.
-
-    Returns:
-        Maps the name of each stack to its poses. Sagittal stacks go from the patient's left to right, coronal stacks from
-        front to back, and axial stacks from the feet up; each may also be in reverse order.
+    The result maps each protocol's name to the poses of its stack. Sagittal stacks go from the patient's left to right,
+    coronal stacks from front to back, and axial stacks from the feet up; each may also be in reverse order.
     """
     stacks = {}
     # to follow the ligament, the front of the stack rotates to the inner side
@@ -149,11 +142,6 @@ class KneeExam(Scanned):
     def patient(self) -> KneePatient:
         """The patient."""
         return self.knee.patient
-
-    @property
-    def findings(self) -> Findings:
-        """Findings of the knee, with its labels."""
-        return self.knee.findings
 
     def image(self, pose: ImagePose, protocol: Protocol, *stream: int) -> np.ndarray:
         """Scan one slice: pixel values, float32, shape ``(rows, columns)``. ``stream`` identifies the slice's noise."""

@@ -232,14 +232,8 @@ class Leg:
         self, at: Coordinates, contrast: KneeContrast, edge: float, unsuppressed: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """The signal of the leg at points in the knee's frame, relative to the brightest tissue, and their depth below the
-        skin, mm, negative outside, which determines the coils' shading.
-
-        Args:
-            at: the points.
-            contrast: the sequence's tissues.
-            edge: pixel size in mm, scaled to an average knee.
-            unsuppressed: signal of fat in places where fat suppression fails.
-        """
+        skin, mm, negative outside, which determines the coils' shading. ``edge`` is the pixel size in mm of an average
+        knee, and ``unsuppressed`` the signal of fat where fat suppression fails."""
         grain, coarse = self.texture(*at, 4), self.texture(*at, 18, 1)
         fat = np.float32(contrast.fat) * (1 + 0.06 * grain)
         if unsuppressed:
