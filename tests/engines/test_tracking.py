@@ -34,6 +34,8 @@ def test_the_settings_the_config_and_the_report_of_every_bundle_are_tracked(bund
     assert "report_dir" in parser
     (config,) = (tmp_path / "run").glob("config_*.json")
     assert parser.get_parsed_content("save_execute_config") == str(config)
+    assert str(tmp_path) not in config.read_text() and '"seed"' in config.read_text()
+    assert parser["run_name"].startswith("run_")
 
 
 def test_a_report_arrives_in_mlflow(tmp_path):

@@ -49,7 +49,7 @@ def complete_tracking(parser: ConfigParser, evaluates: bool) -> None:
     # with --output_dir, MONAI makes a text of two parts, which names no file (findings/monai_mlflow_config.sh)
     if name := re.search(r"(?<!\$) \+ '/(config_\w+\.json)'$", str(parser["save_execute_config"])):
         file = Path(str(parser.get_parsed_content("output_dir")), name[1])
-        content = {key: value for key, value in read_json(file).items() if key not in PATHS}
+        content = {key: value for key, value in read_json(file).items() if key not in {*PATHS, "save_execute_config"}}
         file.write_text(json.dumps(content, indent=4))
         parser["save_execute_config"] = str(file)
     # a resumed run may have more epochs, and MLflow refuses another value of a parameter
