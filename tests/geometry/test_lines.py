@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.geometry import clip_lines, intersection_lines, line_errors, line_heatmaps, pixels_to_patient
+from planewise.geometry import clip_lines, crossing, intersection_lines, line_errors, line_heatmaps, pixels_to_patient
 from planewise.geometry.lines import plane_from_lines
 from planewise.geometry.planes import angle_between_planes, signed_distance
 
@@ -63,6 +63,13 @@ def test_a_plane_that_misses_the_image_is_clipped_to_nothing():
     assert torch.isfinite(line).all()
     assert torch.isnan(clip_lines(line, SHAPE)).all()
     assert float(line_heatmaps(line, SHAPE, 6).max()) < 1e-12
+
+
+def test_lines_cross_where_both_are_zero():
+    lines = torch.randn(20, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    points = crossing(lines[:, 0], lines[:, 1])
+    on_lines = (lines[..., :2] * points[:, None]).sum(dim=-1) + lines[..., 2]
+    assert torch.allclose(on_lines, torch.zeros_like(on_lines), atol=1e-9)
 
 
 @given(st.floats(0, math.pi), st.floats(-1.4, 1.4), st.floats(-20, 20), st.floats(0.5, 3), st.floats(0.5, 3))
