@@ -17,7 +17,7 @@ from tools.released import train
 
 MULTITASK, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 SMALL = {
-    "spacing": 5.8, "image_size": 48, "features": [4, 8, 16], "stem_stride": 2, "max_epochs": 1, "samples_per_epoch": 16,
+    "spacing": 2.9, "image_size": 96, "features": [4, 8, 16], "stem_stride": 2, "max_epochs": 1, "samples_per_epoch": 16,
     "progress": False,
 }  # fmt: skip
 

@@ -92,6 +92,7 @@ def orientation(folder: Path, options: Options) -> SimpleNamespace:
         dataset=dataset,
         preprocessing=config.get_parsed_content("train#preprocessing"),
         targets=config.get_parsed_content("train#targets"),
+        cache_dir=folder / "cache",
         augmentation=config.get_parsed_content("train#augmentation"),
         pretext=config.get_parsed_content("train#pretext"),
         batch_size=batch_size,

@@ -196,7 +196,8 @@ def _rotation(angles: Tensor) -> Tensor:
 
 def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     """One term for each axis, whose broadcast sum is the grid for `grid_sample`, ``(B, d, i, j)`` or ``(B, d, i, j, k)``. Its
-    coordinates are in [-1, 1]: (x, y) = (j, i), or (k, j, i). `affine_grid` would take longer than the sampling itself."""
+    coordinates are in [-1, 1]: (x, y) = (j, i), or (k, j, i). `affine_grid` would take longer than the sampling itself.
+    """
     scaled = [to_input[:, axis] * (2 / max(side - 1, 1)) for axis, side in enumerate(shape)]
     xyz = torch.stack(scaled[::-1], dim=1)
     terms = []

@@ -87,7 +87,8 @@ def step_plateau(
     engine: Engine, lr_scheduler: ReduceLROnPlateau, evaluator: Engine, history: HistoryHandler | None = None
 ) -> None:
     """After an epoch of the trainer, step a `ReduceLROnPlateau` with the evaluator's ``val_loss`` if it ran in this epoch;
-    MONAI's `LrScheduleHandler` requires a value in every epoch. With a ``history``, the training loss takes its place."""
+    MONAI's `LrScheduleHandler` requires a value in every epoch. With a ``history``, the training loss takes its place.
+    """
     if history is not None:
         lr_scheduler.step(history.train_loss)
     elif evaluator.state.epoch == engine.state.epoch:
@@ -245,7 +246,8 @@ def momentum_at(step: int, steps: int, start: float) -> float:
 
 class MomentumHandler:
     """Update a learner's target network (`ByolLearner.follow`) after every step of the optimiser, with a momentum that rises
-    from ``start`` to 1 (`momentum_at`). It depends only on the iteration, so a resumed run continues with the right value."""
+    from ``start`` to 1 (`momentum_at`). It depends only on the iteration, so a resumed run continues with the right value.
+    """
 
     def __init__(self, learner: ByolLearner, start: float = 0.99) -> None:
         self.learner, self.start = learner, float(start)
@@ -263,7 +265,8 @@ class WeightsLoader(CheckpointLoader):
 
     Args:
         network: the network.
-        weights: a checkpoint, or the folder of a run or a bundle, trained on any device (`planewise.networks.weights_path`).
+        weights: a checkpoint, or the folder of a run or a bundle, trained on any device
+            (`planewise.networks.weights_path`).
         arguments: further arguments of `CheckpointLoader`.
 
     Raises:

@@ -25,8 +25,8 @@ class AutocastInferer(SimpleInferer):
 
     MONAI's engines, which handle float16, autocast only for CUDA, and add a gradient scaler, whose step waits for the device
     and which bfloat16 does not need. When a network for volumes trains on a CPU, its thinnest layers are computed in float32
-    (`ExactThinVolumes`). A network that `planewise.networks.place_network` marked is replayed from a CUDA graph in training
-    (`GraphedNetwork`).
+    (`ExactThinVolumes`). A network that `planewise.networks.place_network` marked is replayed from a CUDA graph in
+    training (`GraphedNetwork`).
 
     Args:
         amp: see `precision`.
@@ -150,8 +150,8 @@ class HiddenPatchesInferer(SliceBatchInferer):
 
     The patches of a slice are divided at random into the same groups for all slices, each with a share of about
     ``1 - mask_ratio`` of the patches. The network sees one group at a time, and all other patches are hidden
-    (`planewise.pretexts.MaskPatchesd`). A pixel of the result is the mean of the predictions that were made while this pixel
-    was hidden. Inputs and outputs are those of `SliceBatchInferer`, with one channel.
+    (`planewise.pretexts.MaskPatchesd`). A pixel of the result is the mean of the predictions that were made while this
+    pixel was hidden. Inputs and outputs are those of `SliceBatchInferer`, with one channel.
 
     Args:
         patch_size: side of a patch, pixels, as in training; an `InputError` if the patches do not fill the slices.

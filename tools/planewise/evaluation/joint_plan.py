@@ -113,8 +113,8 @@ ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
 
 
 def why_no_plane(**values: float) -> list[str]:
-    """Reasons against a plane, from its trust values (`LIMITS`, see `planewise.geometry.PlannedPlane`) and their limits (see
-    `PlanViewsd`); an empty list if it can be trusted. An unknown value (NaN) is a reason."""
+    """Reasons against a plane, from its trust values (`LIMITS`, see `planewise.geometry.PlannedPlane`) and their limits
+    (see `PlanViewsd`); an empty list if it can be trusted. An unknown value (NaN) is a reason."""
     reasons = []
     for name, limit in LIMITS.items():
         value, least = values[name], limit.startswith("min")
@@ -126,8 +126,8 @@ def why_no_plane(**values: float) -> list[str]:
 
 def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]] | None]:
     """Calibrate 90 % error bounds for each view on planes with known errors, the columns of ``planes.csv`` of
-    `OrientationScores`: ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None for
-    a view with too few planes."""
+    `OrientationScores`: ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None
+    for a view with too few planes."""
     found: dict[str, dict[str, list[float]] | None] = {}
     for view in dict.fromkeys(planes["view"]):
         own = np.asarray(planes["view"]) == view

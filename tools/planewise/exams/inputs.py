@@ -60,8 +60,8 @@ def find_inputs(
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: maximum number of exams, each with all its phases and stacks; None takes all.
-        view, contrast, left_out, skipped: see `planewise.exams.find_stacks`. Without ``left_out``, remarks on the inputs are
-            also logged.
+        view, contrast, left_out, skipped: see `planewise.exams.find_stacks`. Without ``left_out``, remarks on the inputs
+            are also logged.
 
     Returns:
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;

@@ -139,8 +139,8 @@ def add_classes(
         found = [exams[index] for index in by_name.find(name)]
         patients = {exam.patient for exam in found}
         if len(patients) == 1:
-            for exam in {exam.name for exam in found}:
-                rows[exam].append(row)
+            for each in {exam.name for exam in found}:
+                rows[each].append(row)
         else:
             several = finding("name-unusable", kind="patients", count=len(patients))
             unmatched.append((name, several if found else finding("name-unusable", kind="unknown")))

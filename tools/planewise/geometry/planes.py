@@ -49,7 +49,8 @@ def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
 
 def affine_inverse(affine: Tensor) -> Tensor:
     """The inverse of an affine, from patient space to voxel indices, ``(..., 4, 4)``, float64; not finite if the three axes
-    lie in one plane (`check_affine`). It is computed in closed form, because ``torch.linalg.inv`` would wait for the GPU."""
+    lie in one plane (`check_affine`). It is computed in closed form, because ``torch.linalg.inv`` would wait for the GPU.
+    """
     affine = affine.to(torch.float64)
     u, v, w, origin = affine[..., :3, :].unbind(dim=-1)
     rows = torch.stack([torch.linalg.cross(first, second) for first, second in ((v, w), (w, u), (u, v))], dim=-2)

@@ -1,9 +1,9 @@
 """The named terms of a loss: the interface between losses, metrics and the log, for one or several processes.
 
 Every loss is a `TermLoss` that defines its weighted terms in `TermLoss.terms`. Training calls the loss like any module. The
-log gets the named terms of the same step from `logged_terms`, and validation (`planewise.metrics.MaskedLoss`) pools the terms
-over batches and processes, weighted by their counts. If targets may be unknown, use `mean_over_known`. If a loss has several
-terms, each needs a name, which is also its column in ``history.csv``; ``train_loss`` contains a single one.
+log gets the named terms of the same step from `logged_terms`, and validation (`planewise.metrics.MaskedLoss`) pools the
+terms over batches and processes, weighted by their counts. If targets may be unknown, use `mean_over_known`. If a loss has
+several terms, each needs a name, which is also its column in ``history.csv``; ``train_loss`` contains a single one.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ class CinemaEncoder(ViTEncoder):
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Convert the weights of CineMA's file: query, key and value are joined, and so are the two linear layers of the
-        patch embedding; kernels and positions of volumes become those of slices, and positions those of the image size."""
+        patch embedding; kernels and positions of volumes become those of slices, and positions those of the image size.
+        """
         found = dict(weights)
         for number in range(len(self.blocks) - 1):
             for kind in ("weight", "bias"):

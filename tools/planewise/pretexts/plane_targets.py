@@ -14,7 +14,8 @@ from planewise.geometry import centrosymmetric, intersection_lines, line_heatmap
 
 def slice_grid(item: Mapping[Hashable, Any], what: str) -> tuple[bool, Tensor, tuple[int, int]]:
     """Whether an item has one slice ``(1, i, j, 1)`` instead of a batch of slices ``(B, 1, i, j)``; its affine or
-    affines, with the type of its ``planes``; and the pixels along i and j. An image of another shape cannot have ``what``."""
+    affines, with the type of its ``planes``; and the pixels along i and j. An image of another shape cannot have ``what``.
+    """
     image, planes = item["image"], item["planes"]
     single = planes.ndim == 3
     if image.ndim != 4 or (single and image.shape[3] != 1):

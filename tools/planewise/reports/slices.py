@@ -63,7 +63,10 @@ def add_legend(figure: Figure, names: Sequence[str], colours: Sequence[str]) -> 
     """Add a legend of names below the picture, each with its colour; further names reuse the colours."""
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor=colour, edgecolor="0.6", label=name) for name, colour in zip(names, cycle(colours))]
+    handles = [
+        Patch(facecolor=colour, edgecolor="0.6", label=name)
+        for name, colour in zip(names, cycle(colours), strict=False)
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
 
 
