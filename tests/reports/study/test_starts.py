@@ -51,10 +51,10 @@ def test_folders_with_the_name_of_what_a_start_saw_are_named(tmp_path):
     labelled, own = datalists(tmp_path)
     torch.save({"a": torch.zeros(1)}, tmp_path / "lone.pt")
 
-    def named(told):
+    def named(data):
         return [
             found["names"]
-            for found in warnings_of({"a": {"weights": str(tmp_path / "lone.pt"), "trained_on": told}}, labelled)
+            for found in warnings_of({"a": {"weights": str(tmp_path / "lone.pt"), "trained_on": data}}, labelled)
         ]
 
     assert named("acdc and M&Ms-2") == [("acdc",)] and named("DICOM exams") == []

@@ -48,6 +48,17 @@ _SELECTING = {*FILES, "input", "section", "num_exams", "phases", "channels"}
 _CODE = re.compile(r"[$@%]")
 
 
+def metadata_of(weights: Path) -> dict[str, Any]:
+    """The metadata of the bundle that a weights file belongs to: the file lies in its folder, or in ``models`` there. Empty
+    without a bundle.
+
+    Raises:
+        InputError: the metadata cannot be read.
+    """
+    found = (folder / "configs" / "metadata.json" for folder in (weights.parent, weights.parent.parent))
+    return next((read_json(file) for file in found if file.is_file()), {})
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run's folder, written by `planewise.engines.start_run`."""

@@ -30,12 +30,12 @@ from planewise.engines.checkpoints import BEST, LAST
 from planewise.engines.kernels import allow_tf32, precision
 from planewise.engines.processes import plain_errors, refuse_strangers
 from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights, write_bundle
-from planewise.engines.run_record import as_table, config_file, differ, reached, read_table
+from planewise.engines.run_record import as_table, config_file, differ, metadata_of, reached, read_table
 from planewise.engines.tracking import complete_tracking
 from planewise.errors import InputError, causes, refusal
 from planewise.files.checksum import code_sha256, digest, sha256
 from planewise.files.datalists import channels_in
-from planewise.files.text import read_json, read_yaml
+from planewise.files.text import read_yaml
 from planewise.findings import Finding
 from planewise.locks import claim_folder
 from planewise.networks import weights_path
@@ -114,9 +114,8 @@ def start_run(
 
 def _facts_of(weights: Path) -> dict[str, str]:
     """The checksum of weights, and what the metadata of their bundle say of their origin; no path."""
-    facts, metadata = {"sha256": sha256(weights)}, weights.parent.parent / "configs" / "metadata.json"
-    told = read_json(metadata) if metadata.is_file() else {}
-    return facts | {key: told[key] for key in ("name", "version", "authors", "copyright", "data_source") if key in told}
+    metadata, named = metadata_of(weights), ("name", "version", "authors", "copyright", "data_source")
+    return {"sha256": sha256(weights)} | {key: metadata[key] for key in named if key in metadata}
 
 
 def check_run() -> None:

@@ -14,7 +14,7 @@ from monai.handlers import MLFlowHandler
 from planewise.engines.run_record import holds_code
 from planewise.files.text import read_json
 from planewise.not_computed import NOT_COMPUTED, PATHS
-from planewise.reports.tables import nested_numbers
+from planewise.reports.tables import nested_numbers, write_json
 
 
 class ReportLogger(MLFlowHandler):
@@ -50,7 +50,7 @@ def complete_tracking(parser: ConfigParser, evaluates: bool) -> None:
     if name := re.search(r"(?<!\$) \+ '/(config_\w+\.json)'$", str(parser["save_execute_config"])):
         file = Path(str(parser.get_parsed_content("output_dir")), name[1])
         content = {key: value for key, value in read_json(file).items() if key not in {*PATHS, "save_execute_config"}}
-        file.write_text(json.dumps(content, indent=4))
+        write_json(file, content)
         parser["save_execute_config"] = str(file)
     # a resumed run may have more epochs, and MLflow refuses another value of a parameter
     left = {*NOT_COMPUTED, *PATHS, "max_epochs", ConfigParser.meta_key}

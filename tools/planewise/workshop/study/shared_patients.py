@@ -71,18 +71,13 @@ def shared_patients(
     return found
 
 
-def seen_tests(learned: Path, tested: Path) -> tuple[int, int]:
-    """How many test patients of a datalist have an image in the training or validation section of another one, from which a
-    network learned, or of the same; and how many test patients there are. See `shared_patients`."""
-    *before, test = SECTIONS
-    seen = shared_patients(tested, learned, False, [test], before)
-    return len(seen), len({item.patient for item in _items(tested, [test])})
-
-
 def seen_before(unlabelled: Path, labelled: Path) -> Finding | None:
-    """The patients of `seen_tests`; None if there are none."""
-    seen, count = seen_tests(unlabelled, labelled)
-    return finding("test-patients-seen", seen=seen, count=count) if seen else None
+    """How many test patients of a datalist have an image in the training or validation section of another one, from which a
+    network learned, or of the same; None if there are none. See `shared_patients`."""
+    *before, test = SECTIONS
+    seen = shared_patients(labelled, unlabelled, False, [test], before)
+    count = len({item.patient for item in _items(labelled, [test])})
+    return finding("test-patients-seen", seen=len(seen), count=count) if seen else None
 
 
 def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from monai.utils import ensure_tuple
 
+from planewise.engines.run_record import metadata_of
 from planewise.errors import InputError
 from planewise.files.checksum import sha256
 from planewise.files.datalists import items_in, parsed_datalist
-from planewise.files.text import read_json
 from planewise.findings import Finding, finding
 from planewise.networks import weights_path
 from planewise.networks.pretrained import NO_WEIGHTS
@@ -25,42 +25,13 @@ from planewise.workshop.study.page import Page
 from planewise.workshop.study.shared_patients import seen_before
 
 DOUBT = "start-of-doubt"
-#: Words of the shortest name of a data set that is searched for, and words that are in the names of many folders.
+#: Letters of the shortest name of a data set that is searched for, and words that name many folders.
 _SHORTEST = 4
-_COMMON = frozenset(
-    [
-        "data",
-        "dicom",
-        "exam",
-        "exams",
-        "heart",
-        "hearts",
-        "image",
-        "images",
-        "knee",
-        "knees",
-        "label",
-        "labelled",
-        "labels",
-        "mask",
-        "masks",
-        "nifti",
-        "patient",
-        "patients",
-        "phantom",
-        "phantoms",
-        "scan",
-        "scans",
-        "short",
-        "study",
-        "test",
-        "train",
-        "training",
-        "unlabelled",
-        "volume",
-        "volumes",
-    ]
-)
+_COMMON = frozenset((
+    "data", "dicom", "exam", "exams", "heart", "hearts", "image", "images", "knee", "knees", "label", "labelled", "labels",
+    "mask", "masks", "nifti", "patient", "patients", "phantom", "phantoms", "scan", "scans", "short", "study", "test",
+    "train", "training", "unlabelled", "volume", "volumes",
+))  # fmt: skip
 
 
 def add_starts(page: Page, study: StudyFolder) -> None:
@@ -91,14 +62,13 @@ def weights_in(methods: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
     """The files of weights in a study's methods, by the method's name; a list of names has none. Relative paths are those of
     planewise's clone, where studies run."""
     settings = methods.items() if isinstance(methods, Mapping) else ()
-    given = {name: _weights_of(method or {}) for name, method in settings}
-    clone = bundles_folder().parent
-    return {name: str(clone / weights) for name, weights in given.items() if weights not in (*NO_WEIGHTS, "imagenet")}
+    return {name: weights for name, method in settings if (weights := _weights_of(method or {}))}
 
 
-def _weights_of(method: Mapping[str, Any]) -> Any:
-    """The weights of a method: its own, or those from which its pretext starts."""
-    return method.get("weights") or method.get("overrides", {}).get("pretrain", {}).get("pretrained")
+def _weights_of(method: Mapping[str, Any]) -> str | None:
+    """The path of a method's weights: its own, or those from which its pretext starts."""
+    weights = method.get("weights") or method.get("overrides", {}).get("pretrain", {}).get("pretrained")
+    return None if weights in (*NO_WEIGHTS, "imagenet") else str(bundles_folder().parent / weights)
 
 
 def trained_on(method: Mapping[str, Any]) -> str | None:
@@ -107,13 +77,9 @@ def trained_on(method: Mapping[str, Any]) -> str | None:
     if method.get("trained_on"):
         return str(method["trained_on"])
     with suppress(InputError):
-        file = Path(weights_path(bundles_folder().parent / str(_weights_of(method))))
+        file = Path(weights_path(str(_weights_of(method))))
         run = Run.of_weights(file)
-        if run is not None and run.data:
-            return run.data
-        for folder in (file.parent, file.parent.parent):
-            if (folder / "configs" / "metadata.json").is_file():
-                return read_json(folder / "configs" / "metadata.json").get("data_source")
+        return run.data if run is not None and run.data else metadata_of(file).get("data_source")
     return None
 
 
