@@ -1,4 +1,5 @@
-"""A `python` that starts at once, forked from a process that has already imported what most commands here import.
+"""A `python` that starts at once, forked from a process that has already imported what most commands here import. Tests use
+it, and `tools/demo`.
 
 ``python -m monai.bundle run`` imports modules for five seconds before it does anything; a small test spends most of its
 time on this. A process started with this `python` has its own arguments, folder, environment, input and output, and can
@@ -71,7 +72,10 @@ os._exit(code)
 
 @functools.cache
 def quick_python(
-    usual: str = sys.executable, imported: tuple[str, ...] = OF_BUNDLES + OF_PLANEWISE, hidden: str = ""
+    usual: str = sys.executable,
+    imported: tuple[str, ...] = OF_BUNDLES + OF_PLANEWISE,
+    hidden: str = "",
+    owner: int | None = None,
 ) -> str:
     """The path of such an executable, which works until this process ends; next to it is a ``planewise`` of the same kind.
 
@@ -81,10 +85,11 @@ def quick_python(
         usual: the Python that it replaces.
         imported: modules to import in advance.
         hidden: a package that cannot be imported, as if it were not installed.
+        owner: the process with whose end it ends.
     """
-    run, owner = os.environ.get("PYTEST_XDIST_TESTRUNUID"), os.getppid()
-    if run is None:
-        run, owner = uuid.uuid4().hex, os.getpid()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    owner = owner or (os.getppid() if run else os.getpid())
+    run = run or uuid.uuid4().hex
     key = hashlib.sha256(repr((run, usual, imported, hidden, __file__)).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"quick{key}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -110,6 +115,7 @@ def _start(folder: Path, owner: int, usual: str, imported: tuple[str, ...], hidd
             stdout=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
             pass_fds=[listener.fileno()],
+            start_new_session=True,  # Ctrl-C reaches the clients, which pass it on
         )
 
 
@@ -207,6 +213,10 @@ def _run(kind: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 2:  # of a script, whose number this is
+        os.pidfd_open(int(sys.argv[1]))  # not every system can watch a process
+        print(quick_python(owner=int(sys.argv[1])))
+        sys.exit()
     kind = _serve(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:])
     try:
         _run(kind)

@@ -25,6 +25,12 @@ def syntax_trees() -> list[ast.Module]:
     return [ast.parse(path.read_text("utf-8")) for path in sorted(Path(package).rglob("*.py"))]
 
 
+@cache
+def texts() -> set[Any]:
+    """All constants in the package's code."""
+    return {node.value for tree in syntax_trees() for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+
 def constants(node: ast.expr | None) -> list[str]:
     """The texts that an argument can be, if it is a constant or chooses between constants; otherwise empty."""
     if isinstance(node, ast.IfExp):
@@ -56,8 +62,7 @@ def fields(text: str) -> dict[str, str]:
 
 def problems(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """What is wrong with a catalogue, as codes."""
-    texts = {node.value for tree in syntax_trees() for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    yield from (f"unused {code}" for code in entries if code not in texts)
+    yield from (f"unused {code}" for code in entries if code not in texts())
     for code, entry in entries.items():
         if entry.get("level") not in (REFUSE, FLAG, NOTE) or not entry.get("says") or not entry.keys() <= PARTS:
             yield f"form {code}"

@@ -8,9 +8,9 @@ import time
 
 import filelock
 import pytest
-from planewise import locks
 from planewise.errors import InputError
-from planewise.locks import claim_folder
+from planewise.files import atomic_write
+from planewise.files.atomic_write import claim_folder
 
 
 def hold(folder, child: bool) -> None:
@@ -45,7 +45,7 @@ def test_the_same_process_may_claim_again(tmp_path):
     claim_folder(tmp_path)
     claim_folder(tmp_path / "." / ".." / tmp_path.name)
     # MONAI Label unloads a bundle's code and loads it again
-    importlib.reload(locks).claim_folder(tmp_path)
+    importlib.reload(atomic_write).claim_folder(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

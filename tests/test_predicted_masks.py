@@ -5,7 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from planewise.files.masks import is_corrected, is_predicted, mark_predicted, set_aside
+from planewise.files.masks import is_corrected, is_predicted, mark_predicted
 
 
 @pytest.fixture
@@ -48,11 +48,3 @@ def test_masks_without_a_mark_and_files_that_cannot_be_read(mask, tmp_path):
     assert not is_predicted(path) and not is_predicted(tmp_path / "missing.nii.gz")
     # a person may have opened a truncated mask
     assert is_corrected(path) and not is_corrected(tmp_path / "missing.nii.gz")
-
-
-def test_files_that_are_set_aside_have_names_of_their_own(tmp_path):
-    for _ in range(3):
-        (tmp_path / "a.seg.nrrd").touch()
-        set_aside(tmp_path / "a.seg.nrrd", ".seg.nrrd")
-    names = {file.name for file in tmp_path.iterdir()}
-    assert names == {f"a_corrected{number}.seg.nrrd" for number in ("", "_2", "_3")}

@@ -69,3 +69,19 @@ def test_killed_it_dies_with_what_it_started(tmp_path):
     while time.time() < deadline and any(one.is_running() and one.status() != "zombie" for one in family):
         time.sleep(0.02)
     assert not any(one.is_running() and one.status() != "zombie" for one in family)
+
+
+def test_it_ends_with_the_script_that_owns_it():
+    owner = subprocess.Popen(["sleep", "300"])
+    # otherwise it would be that of this test run
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_TESTRUNUID"}
+    command = [sys.executable, "-m", "tests.quick_python", str(owner.pid)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}  # the server keeps the latter
+    python = subprocess.run(command, text=True, env=environment, **streams).stdout.strip()
+    assert subprocess.run([python, "-c", "print(7)"], capture_output=True, text=True).stdout == "7\n"
+    owner.kill()
+    owner.wait()
+    until = time.monotonic() + 60
+    while os.path.exists(python) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not os.path.exists(python)

@@ -7,11 +7,9 @@ import gzip
 import nibabel
 import numpy as np
 import pytest
-from planewise.data import mask_problem
 from planewise.errors import InputError
 from planewise.exams.volumes import read_volumes
 from planewise.files.masks import why_unusable
-from planewise.files.nifti import open_nifti
 from planewise.own_exams.heart_stacks import stacks_in
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
 
@@ -40,11 +38,9 @@ def wrong_byte(content):
     [
         ("cut.nii.gz", lambda content: content[:-900]),
         ("wrong.nii.gz", wrong_byte),
-        ("empty.nii.gz", lambda content: b""),
         ("cut.nii", lambda content: content[:900]),
         # 32767 voxels along each of three axes: 70 TB of int16
         ("claims.nii.gz", lambda content: gzip.compress(with_shape(gzip.decompress(content)))),
-        ("claims.nii", lambda content: with_shape(content)),
         # a voxel type that NIfTI does not have
         ("header.nii", lambda content: content[:70] + (9999).to_bytes(2, "little") + content[72:]),
     ],
@@ -55,18 +51,6 @@ def test_it_is_refused_in_a_line_without_its_path(load, name, spoil, tmp_path):
         load({"image": str(file), "exam": "e1", "frame": 0})
     assert str(caught.value).startswith("exam e1, image: ") and "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["heart.nii.gz", "heart.nii"])
-def test_more_voxels_than_the_file_holds_are_refused_before_the_memory_is_taken(name, tmp_path):
-    file = written(tmp_path / name, lambda content: content)
-    open_nifti(file)
-    pack, unpack = (gzip.compress, gzip.decompress) if name.endswith(".gz") else (bytes, bytes)
-    file.write_bytes(pack(with_shape(unpack(file.read_bytes()))))
-    with pytest.raises(InputError):
-        open_nifti(file)
-    assert mask_problem(file, [1])["kind"] == "unusable"
-    assert list(read_volumes([file], tmp_path).skipped.values()) == [[str(file)]]
 
 
 def of_kind(kind):
@@ -103,14 +87,10 @@ def in_unit(code):
         (with_column(0, 0, 0), False),
         (with_column(3, 0, 0), False),  # in the plane of the other two
         (with_column(0, 0, np.nan), False),
-        (with_column(0, 0, 5e3), False),
         (of_kind(np.float32), True),
         (of_kind([("R", "u1"), ("G", "u1"), ("B", "u1")]), False),
-        (of_kind(np.complex64), False),
-        (in_unit(0), True),
         (in_unit(2 + 8), True),  # millimetres and seconds
         (in_unit(1), False),
-        (in_unit(3), False),
     ],
 )
 def test_whoever_reads_a_file_refuses_the_same_ones(change, usable, tmp_path):

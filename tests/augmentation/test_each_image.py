@@ -1,23 +1,13 @@
-"""Test MONAI's transforms, which are for one image, on batches."""
+"""Test MONAI's transforms, which are for one image, on batches; and draws that do not depend on the processes."""
 
 from __future__ import annotations
 
+import ignite.distributed as idist
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import (
-    Compose,
-    CropForegroundd,
-    CutMixd,
-    Flipd,
-    MixUpd,
-    OneOf,
-    RandFlipd,
-    RandomOrder,
-    ScaleIntensityd,
-    SomeOf,
-)
-from planewise.augmentation import EachImaged, RandAffineBatchd, RandIntensityBatchd, whole_batches
+from monai.transforms import Compose, CutMixd, Flipd, MixUpd, OneOf, RandFlipd, ScaleIntensityd
+from planewise.augmentation import EachImaged, RandIntensityBatchd, own_draws, whole_batches
 from planewise.engines import PrepareSliceBatch, PrepareStackBatch
 from planewise.errors import InputError
 from planewise.pretexts import ExemplarViewsd, TwoViewsd
@@ -44,15 +34,13 @@ def test_each_image_is_flipped_or_not_and_its_mask_with_it():
 
 def test_only_monais_own_transforms_are_applied_to_each_image():
     ours, theirs = RandIntensityBatchd(noise=0.1), ScaleIntensityd("image")
-    nested = Compose([theirs, ours])
-    mixed = whole_batches(Compose([ours, theirs, OneOf([theirs, theirs]), OneOf([ours, ours]), nested]))
+    mixed = whole_batches(
+        Compose([ours, theirs, OneOf([theirs, theirs]), OneOf([ours, ours]), Compose([theirs, ours])])
+    )
     names = [type(part).__name__ for part in mixed.transforms]
-    assert names == ["RandIntensityBatchd", "EachImaged", "OneOf", "Compose"]
-    assert [type(part).__name__ for part in mixed.transforms[1].transform.transforms] == ["ScaleIntensityd", "OneOf"]
-    assert [type(part).__name__ for part in mixed.transforms[3].transforms] == ["EachImaged", "RandIntensityBatchd"]
-    alone = Compose([ours, RandAffineBatchd(rotate=3.0)])
-    assert whole_batches(alone) is alone and whole_batches(dict) is dict
-    assert PrepareSliceBatch("label").augmentation is None and PrepareStackBatch().augmentation is None
+    assert names == ["RandIntensityBatchd", "EachImaged", "EachImaged", "OneOf", "Compose"]
+    assert [type(part).__name__ for part in mixed.transforms[4].transforms] == ["EachImaged", "RandIntensityBatchd"]
+    assert whole_batches(dict) is dict
 
 
 @pytest.mark.parametrize(
@@ -67,17 +55,6 @@ def test_transforms_of_monai_that_mix_images_take_the_whole_batch(mix):
     mix.set_random_state(1)
     mixed = whole(batch)["image"]
     assert torch.equal(mixed, expected) and not torch.equal(mixed, batch["image"].flip(2))
-
-
-@pytest.mark.parametrize("choice", [OneOf, RandomOrder, SomeOf])
-@pytest.mark.parametrize("other", [dict, MixUpd("image", batch_size=3), Compose([dict])])
-def test_a_choice_between_one_image_and_a_whole_batch_is_refused(choice, other):
-    flip = Flipd("image", spatial_axis=0)
-    with pytest.raises(InputError):
-        whole_batches(Compose([choice([flip, other])]))
-    allowed = choice([EachImaged(flip), other])
-    assert whole_batches(allowed) is allowed
-    assert isinstance(whole_batches(choice([flip, Compose([])])), EachImaged)
 
 
 @pytest.mark.parametrize(
@@ -95,21 +72,29 @@ def test_every_place_for_augmentation_takes_transforms_of_monai(made):
     assert torch.equal(moved["image"], batch["image"].flip(3)) and torch.equal(moved["label"], batch["label"].flip(3))
 
 
-def test_masks_that_would_be_left_behind_are_refused_and_classes_are_not():
+def test_masks_and_planes_that_would_be_left_behind_are_refused_and_classes_are_not():
     batch = batch_of(2)
-    for keys in ("image", "label"):
-        with pytest.raises(InputError):
-            EachImaged(Compose([ScaleIntensityd("image"), RandFlipd(keys, prob=1.0)]))(batch)
-    with pytest.raises(InputError):
-        whole_batches(OneOf([RandFlipd("image"), RandFlipd(["image", "label"])]))(batch)
-    EachImaged(RandFlipd("image", prob=1.0))(batch | {"label": torch.tensor([0, 1])})
-
-
-def test_targets_that_would_be_left_behind_are_refused():
-    batch = {"image": batch_of(2)["image"], "planes": torch.zeros(2, 2, 2, 3)}
-    with pytest.raises(InputError):
-        EachImaged(Compose([ScaleIntensityd("image"), RandFlipd("image", prob=1.0)]))(batch)
-    for moves in (CropForegroundd("image", source_key="image"), OneOf([ScaleIntensityd("image"), Flipd("image")])):
+    for moves in (Compose([ScaleIntensityd("image"), RandFlipd("image", prob=1.0)]), OneOf([RandFlipd("image")])):
         with pytest.raises(InputError):
             EachImaged(moves)(batch)
-    assert float(EachImaged(ScaleIntensityd("image"))(batch)["image"].max()) == 1
+        with pytest.raises(InputError):
+            EachImaged(moves)({"image": batch["image"], "planes": torch.zeros(2, 2, 2, 3)})
+        EachImaged(moves)(batch | {"label": torch.tensor([0, 1])})
+
+
+@pytest.mark.parametrize("draw", [torch.rand, torch.randn])
+def test_processes_draw_together_what_one_draws_for_all_their_samples(monkeypatch, draw):
+    torch.manual_seed(3)
+    alone = own_draws(6, 2, draw=draw, dtype=torch.float64)
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    dealt = []
+    for rank in (0, 1):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(3)
+        dealt.append(own_draws(3, 2, draw=draw, dtype=torch.float64))
+    # the processes take turns: the first gets samples 0, 2 and 4 of the epoch, the second gets 1, 3 and 5
+    assert torch.equal(torch.stack(dealt, dim=1).reshape(6, 2), alone)
+    assert alone.dtype == torch.float64 and len(alone.unique()) == 12
+
+
+#: Numbers of channels and sizes.

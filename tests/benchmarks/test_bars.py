@@ -18,11 +18,13 @@ QUICK = Options(repetitions=2, quick=True)
     ("module", "count", "limits"),
     [
         pytest.param("index", 3, {1.0}, marks=pytest.mark.slow),
+        pytest.param("own_exams", 6, set(), marks=pytest.mark.slow),
+        ("start", 2, {0.7}),
         ("steps", 3, {1.05}),
         ("trainer", 3, {1.08}),
         pytest.param("inference", 2, set(), marks=pytest.mark.slow),
         pytest.param("cache", 6, {1.02, 0.45, 0.05}, marks=pytest.mark.slow),
-        pytest.param("batch_path", 4, {1 / 7, 0.02}, marks=pytest.mark.slow),
+        pytest.param("batch_path", 3, {1 / 7, 0.02}, marks=pytest.mark.slow),
         pytest.param("whole_run", 8, {2.0}, marks=pytest.mark.slow),
     ],
 )

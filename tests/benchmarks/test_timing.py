@@ -11,7 +11,8 @@ from timing import Options, interleaved, repetitions
 def test_repetitions_end_when_they_have_taken_long(longest, expected, monkeypatch):
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
-    assert list(repetitions(9, longest)) == list(range(expected))
+    monkeypatch.setitem(timing.LONGEST, "cpu", longest)
+    assert list(repetitions(Options(repetitions=9))) == list(range(expected))
 
 
 def test_every_candidate_is_timed_as_often(monkeypatch):

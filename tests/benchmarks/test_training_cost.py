@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import training_cost
 from planewise.data import ExamSampler
-from training_cost import Section, gflop_per_slice, settings, work
+from training_cost import gflop_per_slice, settings, work
 
 
 def exams(depths: list[int]) -> SimpleNamespace:
@@ -27,7 +27,7 @@ def test_slices_of_an_epoch(per_exam, length):
     changes = {"samples_per_exam": per_exam, "samples_per_epoch": length, "max_epochs": 2}
     config = settings("pretext_cardiac_location", overrides=changes)
     drawn = len(list(ExamSampler(dataset, per_exam, length)))
-    assert work(config, Section(9, 63)) == (2 * -(-drawn // 20), 20)
+    assert work(config, 9, 63) == (2 * -(-drawn // 20), 20)
 
 
 def test_a_network_of_volumes_is_counted_at_its_size():
@@ -41,10 +41,10 @@ def test_a_network_of_volumes_is_counted_at_its_size():
     second = 27 * 4 * 8 * deep + 27 * 8 * 8 * deep + 4 * 8 * deep
     expected = 2 * (stem + first + second + 8 * 10) / 1e9
     assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
-    found = work(settings("pretext_rotation", overrides={"max_epochs": 3}), Section(20, 20))
+    found = work(settings("pretext_rotation", overrides={"max_epochs": 3}), 20, 20)
     assert found == (3 * 3, 8), "20 volumes, 8 at a time"
-    slices = work(settings("pretext_rotation", ("train.yaml", "2d.yaml"), {"max_epochs": 3}), Section(20, 20))
-    assert (slices.steps, slices.step_slices) == (3 * 3, 64), "160 slices, 8 of each volume, 64 at a time"
+    slices = work(settings("pretext_rotation", ("train.yaml", "2d.yaml"), {"max_epochs": 3}), 20, 20)
+    assert slices == (3 * 3, 64), "160 slices, 8 of each volume, 64 at a time"
     flat = gflop_per_slice(settings("pretext_rotation", overrides=small | {"spatial_dims": 2}))[0]
     assert flat == pytest.approx(
         2 * (9 * 2 * 4 * 256 + 2 * 9 * 4 * 4 * 256 + (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8) * 64 + 8 * 4) / 1e9, rel=1e-6

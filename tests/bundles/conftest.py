@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import monai.bundle
@@ -39,9 +38,6 @@ PRETEXTS = [name for name in BUNDLES if name.startswith("pretext_")]
 TRAINED = [name for name in BUNDLES if (ROOT / "bundles" / name / "configs" / "demo.yaml").exists()]
 #: Bundles that ship weights, made by `tools/train_released_weights`.
 SHIPS = [name for name in BUNDLES if (ROOT / "bundles" / name / "models/record.json").is_file()]
-
-#: The word in the heads of configs and in the section Citation of a README for a method without a paper.
-UNPUBLISHED = "unpublished"
 
 #: Small enough for tests: a network and a grid that still learn something. Keys that a bundle does not have are skipped.
 TINY = {
@@ -170,37 +166,56 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **__: Path(file).touch())
 
 
-def write_phantoms(
-    folder: Path,
-    recipes: dict[str, dict[str, tuple[Recipe, int]]],
-    split: tuple[float, float, float],
-    changed: Callable[[dict], dict] = lambda datalist: datalist,
-) -> SimpleNamespace:
-    """Write the requested number of exams of each recipe, and index them: ``.cardiac.unlabelled`` is the datalist of
-    ``["cardiac"]["unlabelled"]``.
+class Phantoms:
+    """Datalists of phantom exams, written and indexed when a test first asks for them: ``.cardiac.unlabelled`` is that of
+    ``["cardiac"]["unlabelled"]``; ``.cardiac.dicom`` is the folder of its exams, ``.cardiac.folder`` that of all.
 
     Args:
-        folder: folder to write to; pytest workers that name the same folder share what the first of them writes.
+        folder: folder to write to; pytest workers that name the same folder share what one of them writes.
+        recipes: recipes and numbers of exams, by body and kind.
+        split: shares of training, validation and test.
         changed: function that changes each datalist before it is written.
     """
-    made = SimpleNamespace(folder=folder)
-    folder.mkdir(exist_ok=True)
-    with FileLock(folder / "lock"), pytest.MonkeyPatch.context() as patch:
-        # the exams' hashes determine their order, and so what is learned
-        (folder / "salt").write_text("salt of these phantoms")
-        patch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
+
+    def __init__(
+        self,
+        folder: Path,
+        recipes: dict[str, dict[str, tuple[Recipe, int]]],
+        split: tuple[float, float, float],
+        changed: Callable[[dict], dict] = lambda datalist: datalist,
+    ) -> None:
+        self._folder, self._split, self._changed = folder, split, changed
         for body, kinds in recipes.items():
-            lists = {kind: folder / body / f"{kind}.json" for kind in kinds}
-            for kind, (recipe, count) in kinds.items():
-                if lists[kind].exists():
-                    continue
-                list(write_exams(recipe, folder / body / kind, count))
+            setattr(self, body, _Body(self, body, kinds))
+
+    def written(self, body: str, kind: str, recipe: Recipe, count: int) -> Path:
+        folder = self._folder / body / kind
+        folder.parent.mkdir(exist_ok=True, parents=True)
+        datalist = folder.with_suffix(".json")
+        with FileLock(folder.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
+            if not datalist.exists():
+                # the exams' hashes determine their order, and so what is learned
+                folder.with_suffix(".salt").write_text("salt of these phantoms")
+                patch.setenv("PLANEWISE_SALT_FILE", str(folder.with_suffix(".salt")))
+                list(write_exams(recipe, folder, count))
                 view = "4ch" if kind == "four_chamber" else None
                 channels = "t1,flair" if kind in ("heads", "tissues") else None
-                result = index_folder(folder / body / kind, anatomy=body, split=split, view=view, channels=channels)
-                write_datalist(changed(result.datalist), lists[kind])
-            setattr(made, body, SimpleNamespace(**lists, dicom=folder / body / "unlabelled", folder=folder / body))
-    return made
+                result = index_folder(folder, anatomy=body, split=self._split, view=view, channels=channels)
+                write_datalist(self._changed(result.datalist), datalist)
+        return datalist
+
+
+class _Body:
+    def __init__(self, phantoms: Phantoms, body: str, kinds: dict[str, tuple[Recipe, int]]) -> None:
+        self._phantoms, self._body, self._kinds = phantoms, body, kinds
+        self.folder = phantoms._folder / body
+
+    def __getattr__(self, kind: str) -> Path:
+        if kind == "dicom":
+            return self.unlabelled.with_suffix("")
+        if kind not in self.__dict__.get("_kinds", {}):
+            raise AttributeError(kind)
+        return self._phantoms.written(self._body, kind, *self._kinds[kind])
 
 
 def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
@@ -210,7 +225,7 @@ def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def phantoms(tmp_path_factory) -> SimpleNamespace:
+def phantoms(tmp_path_factory) -> Phantoms:
     """Datalists of phantom exams, ``cardiac.unlabelled`` and so on; ``cardiac.dicom``: the folder of the unlabelled ones."""
     coarse = {"phases": 2, "spacing": (3.6, 4.2)}
     recipes = {
@@ -232,10 +247,10 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
             "abdomens": (Recipe("msd", 38, ABDOMENS.with_values(side=16)), 15),
         },
     }
-    return write_phantoms(shared_folder(tmp_path_factory, "bundles_phantoms"), recipes, (0.5, 0.2, 0.3))
+    return Phantoms(shared_folder(tmp_path_factory, "bundles_phantoms"), recipes, (0.5, 0.2, 0.3))
 
 
-def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:
+def datalist_for(name: str, phantoms: Phantoms) -> Path:
     lists = getattr(phantoms, anatomy(name))
     if name in VOLUMES | PHOTOGRAPHS:
         return getattr(lists, (VOLUMES | PHOTOGRAPHS)[name])

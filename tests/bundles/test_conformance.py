@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.conftest import BUNDLES, DECLARED, anatomy
+from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
 
 #: Each bundle's scores in ``metadata.json``.
@@ -61,16 +61,6 @@ def test_the_readme_has_the_scores_of_the_metadata_and_of_the_heads_of_configs(n
                 path.name
             )
             assert numbers and documented.issuperset(numbers), f"{path.name} has scores that the README lacks"
-
-
-def test_methods_that_learn_from_the_same_images_differ_in_colour():
-    """A study draws these methods in one picture."""
-    methods: dict[tuple[str, str], set[str]] = {}
-    for name in (name for name in BUNDLES if name.startswith("pretext_")):
-        methods.setdefault((anatomy(name), DECLARED[name]["colour"]), set()).add(DECLARED[name]["method"])
-    same = {colour: names for (_, colour), names in methods.items() if len(names) > 1}
-    used = sorted({colour for _, colour in methods})
-    assert same == {}, f"choose another colour than {', '.join(used)}"
 
 
 def test_bundles_know_nothing_of_python():

@@ -13,7 +13,7 @@ from tests.bundles.conftest import BUNDLES, RELEASED, anatomy, tiny
 from tests.conftest import ROOT
 from tests.documented import printed, unknown_settings
 from tests.kinds import others_slow
-from tools.measured.phantom_commands import phantom_commands
+from tools.measured.write import phantom_commands
 
 #: Settings that make a documented command fast: fewer and coarser exams, a smaller network, one epoch.
 SMALLER_PHANTOM = {

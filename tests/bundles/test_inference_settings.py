@@ -9,7 +9,7 @@ import pytest
 import yaml
 from monai.transforms import RandomizableTrait
 from planewise.engines.run_record import DEFINING, defining_settings, holds_code, measured_settings
-from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.settings import FILES, NOT_COMPUTED
 from planewise.workshop.packaging.configs import settings_of
 from planewise.workshop.packaging.run import Run
 

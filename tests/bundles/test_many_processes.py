@@ -142,7 +142,7 @@ def written(folder: Path) -> list[str]:
 
 
 def test_a_killed_process_ends_the_run_and_the_same_command_goes_on(settings, tmp_path):
-    overrides = settings | {"batch_size": 4, "max_epochs": 40, "checkpoint_interval": 0, "output_dir": str(tmp_path)}
+    overrides = settings | {"batch_size": 4, "max_epochs": 12, "checkpoint_interval": 0, "output_dir": str(tmp_path)}
     process = torchrun("train.yaml", PARALLEL, **overrides)
     deadline = time.time() + 200
     while time.time() < deadline and process.poll() is None and not (tmp_path / "models/last.ckpt").exists():
@@ -161,11 +161,11 @@ def test_a_killed_process_ends_the_run_and_the_same_command_goes_on(settings, tm
     before = torch.load(tmp_path / "models/last.ckpt", weights_only=True)
     rows = read_history(tmp_path / "history.csv")[: before["epoch"]]
     # the same command continues it; one process would compute other batches
-    again = torchrun("train.yaml", PARALLEL, **overrides | {"max_epochs": 41})
-    assert again.communicate(timeout=200)[0].count(f"resuming after epoch {before['epoch']} of 41") == 1
+    again = torchrun("train.yaml", PARALLEL, **overrides | {"max_epochs": 13})
+    assert again.communicate(timeout=200)[0].count(f"resuming after epoch {before['epoch']} of 13") == 1
     assert read_history(tmp_path / "history.csv")[: before["epoch"]] == rows
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(PRETEXT, "train.yaml", **overrides | {"max_epochs": 41})
+        run_bundle(PRETEXT, "train.yaml", **overrides | {"max_epochs": 13})
     assert "processes: 2 -> 1" in str(root_cause(caught.value))
 
 

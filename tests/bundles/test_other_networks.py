@@ -13,8 +13,7 @@ from planewise.files.checksum import sha256
 
 from tests.bundles.conftest import datalist_for, infer, run_bundle
 from tests.bundles.test_runs import EVALUATED
-from tests.networks.test_cinema import cinema_weights
-from tests.networks.test_public_unets import BLOCKS, FEATURES, nnssl_checkpoint
+from tests.networks.test_published import BLOCKS, FEATURES, cinema_weights, nnssl_checkpoint
 from tests.networks.test_resnet import torchvision_weights
 from tests.networks.test_vit import timm_weights
 
@@ -86,12 +85,10 @@ def test_train_evaluate_and_infer(name, overlay, public, phantoms, tmp_path):
     settings = QUICK | size | start | {"datalist": str(datalist), "max_epochs": 2}
     run = tmp_path / "run"
     run_bundle(name, *EVALUATED, overlay, run_id="train_and_evaluate", output_dir=run, **settings)
-    assert name != KNEE or (run / "test/saliency.png").is_file(), (
-        "every network has a saliency map of its deepest level"
-    )
-
     started = json.loads((run / "run.json").read_text()).get("started_from", {})
     assert (started.get("sha256") == sha256(file)) == ("pretrained" in start)
 
     infer(name, datalist, run, tmp_path / "out", overlay, num_exams=1, **size)
-    assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".gz", ".csv")]
+    written = {path.name for path in (tmp_path / "out").rglob("*")}
+    # every network has a saliency map of its deepest level
+    assert "saliency.png" in written if name == KNEE else any(each.endswith((".gz", ".csv")) for each in written)

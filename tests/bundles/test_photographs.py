@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.data import load_datalist
-from planewise.exams import find_photographs
+from planewise.exams import find_volumes
 
 from tests.bundles.conftest import parser_of, run_bundle
 from tests.bundles.test_runs import same, weights
@@ -53,7 +53,7 @@ def test_training_and_inference_see_the_same_photograph(phantoms):
     item = load_datalist(datalist, "test")[0]
     trained = parser_of(GRADING, "train.yaml").get_parsed_content("train#preprocessing")(dict(item))["image"]
     preprocessing = parser_of(GRADING, "inference.yaml").get_parsed_content("preprocessing")
-    inferred = preprocessing(find_photographs(datalist)[0])["image"]
+    inferred = preprocessing(find_volumes(datalist)[0])["image"]
     assert trained.shape == (3, 32, 32) and torch.equal(trained.as_tensor(), inferred.as_tensor())
     assert torch.equal(trained.affine, inferred.affine)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import nibabel
@@ -16,11 +14,9 @@ from planewise.engines.checkpoints import LAST, read_checkpoint
 from planewise.exams import index_folder, write_datalist
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 
-from tests.bundles.conftest import PRETEXTS, TRAINED, datalist_for, run_bundle, tiny, tiny_size, train_and_evaluate
-from tests.conftest import ROOT
+from tests.bundles.conftest import PRETEXTS, TRAINED, datalist_for, infer, run_bundle, tiny_size, train_and_evaluate
 from tests.exams import damage
 from tests.kinds import PRETEXT_AND_TASK, others_slow
-from tests.quick_python import quick_python
 
 EVALUATED = ("train.yaml", "evaluate.yaml")
 
@@ -131,7 +127,7 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
     assert (tmp_path / "i/predictions.csv").exists()
 
 
-def test_identity_is_in_no_output_but_the_datalist(tmp_path):
+def test_identity_is_in_no_output_but_the_datalist(tmp_path, monkeypatch):
     secrets = ("ZZDOE", "19470501", "Klinikum")
     population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(4.0, 4.2))
     source = tmp_path / "ZZDOE_JANE"
@@ -142,34 +138,12 @@ def test_identity_is_in_no_output_but_the_datalist(tmp_path):
     write_datalist(index_folder(source, split=(1, 0, 0)).datalist, datalist)
     assert any(b"ZZDOE" in path.read_bytes() for path in source.rglob("*.dcm"))
     out = tmp_path / "out"
-    bundle = ROOT / "bundles/pretext_cardiac_multitask"
-
-    def run(files: str, **settings) -> None:
-        """Run in the folder with the special name, so that the command line need not contain the name."""
-        arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
-        command = [quick_python(), "-m", "monai.bundle", "run", "--config_file", files, "--bundle_root", str(bundle)]
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=source,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout[-3000:]
-
-    run(
-        f"['{bundle}/configs/train.yaml','{bundle}/configs/evaluate.yaml']",
-        run_id="train_and_evaluate",
-        datalist="datalist.json",
-        section="training",
-        output_dir=out / "run",
-        cache_dir=out / "cache",
-        **tiny("pretext_cardiac_multitask") | {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1},
-    )
-    shape = tiny_size("pretext_cardiac_multitask")
-    weights_file = out / "run/models/model.pt"
-    run(f"{bundle}/configs/inference.yaml", input=".", weights=weights_file, output_dir=out / "plans", **shape)
+    name = "pretext_cardiac_multitask"
+    # in the folder with the special name, so that no setting need contain the name
+    monkeypatch.chdir(source)
+    short = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "cache_dir": out / "cache"}
+    train_and_evaluate(name, Path("datalist.json"), out / "run", section="training", **short)
+    infer(name, Path(), out / "run/models/model.pt", out / "plans", **tiny_size(name))
     files = [path for path in out.rglob("*") if path.is_file()]
     assert len(files) > 20
     uids = {part for path in source.rglob("*.dcm") for part in _uids(path)}

@@ -78,7 +78,6 @@ OTHERWISE: dict[str, set[str]] = {
     "load_fold.class_key": {"@class_key", "@class_key or 'group'"},
     "StepLR.gamma": {"@lr_gamma"},
     "CorruptImagesd.flip_prob": {"@pretext_flip_prob"},
-    "KeepHeartd.crop": {"@mask_crop"},
     "ProjectionHead.norm": {"@head_norm", "none"},
     "ProjectionHead.in_channels": {"$@network_def.out_channels"},
     "LoadVolumed.channels": {"@in_channels"},
@@ -102,13 +101,13 @@ OTHERWISE: dict[str, set[str]] = {
     # evaluation is in float32, takes every slice, and maps locations like the targets; inference reads one exam at a
     # time
     "SliceBatchInferer.amp": {MISSING},
+    "ClassificationReport.dataset": {MISSING},
     "WindowInferer.amp": {MISSING},
     "SupervisedEvaluator.amp": {"$planewise.engines.precision(@amp, @device) == 'float16'"},
     "SupervisedEvaluator.compile": {MISSING},
     "ProbeScores.batch_size": {MISSING},
     "ProbeScores.max_slices": {MISSING},
     "ProbeScores.mapping": {"linear", "sine"},
-    "probe_labels.batch_size": {MISSING},
     "DataLoader.num_workers": {MISSING},
     "DataLoader.dataset": {"{'_target_': 'planewise.data.ReadableItems', 'dataset': '@dataset'}"},
     "SliceFeaturesd.inferer": {

@@ -128,11 +128,10 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
 
 
 def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
-    given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "auxiliary_interval": 5}
+    given = two_tasks(phantoms, tmp_path) | {"max_epochs": 2, "auxiliary_interval": 5}
     run_bundle(NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=tmp_path / "a", **given)
     # epochs of 6 steps: the second begins between two steps of the pretext, which are in the middle of its own epoch
-    for end in (1, 2):
-        interrupted(NAME, "train.yaml", after_epoch=end, output_dir=tmp_path / "b", **given)
+    interrupted(NAME, "train.yaml", after_epoch=1, output_dir=tmp_path / "b", **given)
     run_bundle(NAME, "train.yaml", output_dir=tmp_path / "b", **given)
     one, other = (weights(tmp_path / name, "last.ckpt") for name in "ab")
     assert one["learner"].keys() == one["network"].keys() | {"other.head.maps.weight", "other.head.maps.bias"}
@@ -142,7 +141,7 @@ def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms,
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     rows = read_history(tmp_path / "b/history.csv")
     assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
-    assert all(row["pretext_loss"] > 0 for row in rows) and len(rows) == 3
+    assert all(row["pretext_loss"] > 0 for row in rows) and len(rows) == 2
 
     ordinary = parser_of(tmp_path / "none", datalist=given["datalist"]).get_parsed_content("network_def")
     assert weights(tmp_path / "a").keys() == ordinary.state_dict().keys()

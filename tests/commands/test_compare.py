@@ -20,6 +20,7 @@ from planewise.files.datalists import SECTIONS
 from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
 from typer.testing import CliRunner
 
+from tests.bundles.conftest import phantoms  # noqa: F401  (a fixture)
 from tests.conftest import ROOT
 from tools.studies import compare
 from tools.studies.methods import methods_of
@@ -27,13 +28,11 @@ from tools.studies.study_settings import wrong_settings
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, phantoms):  # noqa: F811
     """Unlabelled DICOM exams and labelled NIfTI exams of phantom hearts."""
     folder = tmp_path_factory.mktemp("compared")
-    for name, layout, exams in (("pacs", "dsbcc", "24"), ("acdc", "acdc", "10")):
-        words = ["phantom", "cardiac", str(folder / name), "--layout", layout, "--exams", exams, "--set", "phases=1"]
-        words += ["--workers", "1", "--set", "spacing=3.6,4.2"] if layout == "dsbcc" else ["--workers", "1"]
-        assert CliRunner().invoke(app, words).exit_code == 0
+    (folder / "pacs").symlink_to(phantoms.cardiac.dicom)
+    (folder / "acdc").symlink_to(phantoms.cardiac.labelled.with_suffix(""))
     return folder
 
 
@@ -67,7 +66,7 @@ def test_it_writes_a_study_and_starts_it_if_one_agrees(folders, monkeypatch):
     outcome = asked(folders)
     assert outcome.exit_code == 0 and not started, outcome.output
     file = folders / "out/study.yaml"
-    assert "unlabelled: 24 exams" in outcome.output and "left out: " in outcome.output
+    assert "unlabelled: 10 exams" in outcome.output and "left out: " in outcome.output
     counted = re.search(r"labelled exams: (\d) training, (\d) validation, (\d) test", outcome.output)
     assert counted and sum(map(int, counted.groups())) == 10
     assert "none, released, multitask, simclr, models_genesis; 33 trainings" in outcome.output
@@ -83,7 +82,7 @@ def test_it_writes_a_study_and_starts_it_if_one_agrees(folders, monkeypatch):
     outcome = asked(folders, "--yes")
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
     assert "max_epochs: 3" in file.read_text()
-    assert "24 exams" not in outcome.output and "unlabelled.json is kept" in outcome.output
+    assert "10 exams" not in outcome.output and "unlabelled.json is kept" in outcome.output
 
 
 def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_path):
@@ -95,12 +94,14 @@ def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_
     fewer = compare.fitting(compare.read(lone), pattern)
     assert set(every) - set(fewer) == {"multitask", "orientation", "sax_position"}
     assert compare.study_of(lone, labelled, tmp_path)["pretexts"] == fewer[:3]
-    study = compare.study_of(unlabelled, labelled, tmp_path, ["all"])
-    assert study["pretexts"] == every and list(study["methods"]) == ["none", "released", *every]
+    study = compare.study_of(unlabelled, labelled, tmp_path, starts=compare.starts_in("all"))
+    assert study["pretexts"] == every and list(study["methods"]) == ["none", *every]
 
 
-def test_starts_are_compared(lists, tmp_path, capsys):
+def test_starts_are_compared(lists, tmp_path, capsys, monkeypatch):
     """Weights that do not fit are refused before any training; another network has a control from scratch."""
+    # the networks' random weights do not matter, and to draw them takes half of the time
+    monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", lambda tensor, *_, **__: torch.nn.init.zeros_(tensor))
     features = [8, 16, 32, 64]
     encoder, decoder = (kind(features=features, stem_stride=2) for kind in (UNetEncoder, UNetDecoder))
     torch.save(SliceNet(encoder=encoder, decoder=decoder, num_maps=4).state_dict(), tmp_path / "zoo.pt")
@@ -108,27 +109,28 @@ def test_starts_are_compared(lists, tmp_path, capsys):
     (tmp_path / "narrow.yaml").write_text(f"features: {features}\nstem_stride: 2\n")
     overlay = str(tmp_path / "narrow.yaml")
     starts = compare.starts_in(f"scratch, simclr,ours,zoo={tmp_path}/zoo.pt:{overlay}")
-    study = compare.study_of(*lists, tmp_path, ["simclr"], starts=starts)
+    study = compare.study_of(*lists, tmp_path, starts=starts)
     assert list(study["methods"]) == ["none", "simclr", "released", "released_task", "zoo", "none_zoo"]
     network = {"overlay": {"finetune": overlay}, "overrides": {"finetune": {"features": features}}}
-    assert study["methods"]["none_zoo"] == network
-    assert study["methods"]["zoo"] == {"weights": f"{tmp_path}/zoo.pt"} | network
+    assert study["methods"]["none_zoo"] == {"name": "from scratch, the network of zoo"} | network
+    against = ["none", "none_zoo", "simclr", "released", "released_task"]
+    assert study["methods"]["zoo"] == {"weights": f"{tmp_path}/zoo.pt", "against": against} | network
     assert "zoo: loaded 120 of 120 tensors" in capsys.readouterr().out and not wrong_settings(study)
     assert methods_of(study)["zoo"].file == f"{tmp_path}/zoo.pt"
     # MONAI's U-Net, whose network the task has a config for
     monai = UNet(2, 1, 4, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2)
     torch.save({"model": monai.state_dict()}, tmp_path / "monai.pt")
-    study = compare.study_of(*lists, tmp_path, [], starts=compare.starts_in(f"zoo={tmp_path}/monai.pt"))
+    study = compare.study_of(*lists, tmp_path, starts=compare.starts_in(f"zoo={tmp_path}/monai.pt"))
     assert (
         study["methods"]["zoo"]["overlay"] == study["methods"]["none_zoo"]["overlay"] == {"finetune": "zoo_unet.yaml"}
     )
     for words in (f"zoo={tmp_path}/zoo.pt", f"x={tmp_path}/strange.pt", f"x={tmp_path}/zoo.pt:none.yaml"):
         with pytest.raises(InputError, match=r"--starts|none.yaml"):
-            compare.study_of(*lists, tmp_path, [], starts=compare.starts_in(words))
+            compare.study_of(*lists, tmp_path, starts=compare.starts_in(words))
     for words in (f"x={tmp_path}/nowhere.pt", f"A b={tmp_path}/zoo.pt", f"ours={tmp_path}/zoo.pt"):
         with pytest.raises(InputError):
             compare.starts_in(words)
-    on_gpu = compare.study_of(*lists, tmp_path, [], "cuda:0", compare.starts_in("ours"))
+    on_gpu = compare.study_of(*lists, tmp_path, "cuda:0", compare.starts_in("ours"))
     assert on_gpu["overlay"] == "demo.yaml" and on_gpu["overrides"]["finetune"]["amp"] is True
 
 
@@ -167,7 +169,7 @@ def test_a_class_cannot_be_learned_from_one_exam(tmp_path, monkeypatch):
         exams = [{"image": f"{number}", "patient": f"p{number // 2}", "acl": 0} for number in range(training)]
         content = {"planewise": {"anatomy": "knee"}, "training": exams, "validation": exams[:1], "test": exams[:1]}
         (tmp_path / "knees.json").write_text(json.dumps(content))
-        return compare.study_of(*[tmp_path / "knees.json"] * 2, tmp_path, ["simclr"])
+        return compare.study_of(*[tmp_path / "knees.json"] * 2, tmp_path)
 
     monkeypatch.setattr(compare, "fitting", lambda *_: ["simclr"])
     # the pretexts read millimetres, so the width of MRNet's slices must be that of the bundle's page
@@ -177,36 +179,21 @@ def test_a_class_cannot_be_learned_from_one_exam(tmp_path, monkeypatch):
         study(1)
 
 
-@pytest.mark.parametrize(
-    ("labelled", "words", "said"),
-    [
-        ("acdc", ["--pretexts", "multitusk"], "there is no pretext multitusk (did you mean multitask?); choose"),
-        ("acdc", ["--anatomy", "toe"], "--anatomy toe: choose cardiac, knee, photograph, volume"),
-        ("nowhere", [], "nowhere; name a datalist, or a folder"),
-    ],
-)
-def test_a_slip_costs_no_indexing(folders, labelled, words, said, tmp_path):
-    given = ["compare", str(folders / "pacs"), str(folders / labelled), "-o", str(tmp_path / "out"), *words]
-    outcome = CliRunner().invoke(app, given)
-    assert outcome.exit_code == 1 and said in outcome.output and not (tmp_path / "out").exists(), outcome.output
-
-
-@pytest.mark.parametrize(("patients", "shared"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (6, (4, 1, 1)), (14, (10, 2, 2))])
+@pytest.mark.parametrize(("patients", "shared"), [(3, (1, 1, 1)), (14, (10, 2, 2))])
 def test_few_patients_leave_no_section_empty(patients, shared):
     items = [{"image": "x", "patient": f"p{number}"} for number in range(patients) for _ in range(2)]
     exams = {f"e{number}": {"patient": f"p{number}", "section": "training"} for number in range(patients)}
     datalist = {"planewise": {"anatomy": "cardiac"}, "training": items, "validation": [], "test": [], "exams": exams}
-    assert compare.fill_sections(datalist, compare.SPLITS["unlabelled"], labelled=False) == patients
+    assert compare.divide_exactly(datalist, compare.SPLITS["unlabelled"], labelled=False) == patients
     assert tuple(len(datalist[section]) // 2 for section in SECTIONS) == shared
     assert all(exams[item["patient"].replace("p", "e")]["section"] == one for one in SECTIONS for item in datalist[one])
-    assert compare.fill_sections(datalist, compare.SPLITS["unlabelled"], labelled=False) == 0, "nothing is empty now"
-    assert compare.fill_sections(datalist, compare.SPLITS["labelled"], labelled=True) == 0, "nobody has a label"
+    assert compare.divide_exactly(datalist, compare.SPLITS["labelled"], labelled=True) == 0, "nobody has a label"
 
 
-@pytest.mark.parametrize("changed", ["methods: [", "", {"methods": {"none": {"weigths": "a.pt"}}}, {"draws": 3}])
+@pytest.mark.parametrize("changed", ["methods: [", {"draws": 3}])
 def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed):
     file = tmp_path / "study.yaml"
-    study = compare.study_of(*lists, tmp_path, ["multitask"])
+    study = compare.study_of(*lists, tmp_path)
     compare.write(study, file)
     file.write_text(changed if isinstance(changed, str) else yaml.safe_dump(study | changed))
     with pytest.raises(InputError):
@@ -215,39 +202,23 @@ def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed):
 
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory):
-    """Folders of phantom volumes: heads of four channels with tumours, healthy ones, and abdomens of one channel."""
+    """A folder of phantom abdomens of one channel."""
     folder = tmp_path_factory.mktemp("volumes")
-    for name, words in {"brats": [], "healthy": ["--set", "tumour=0"], "ct": ["--layout", "msd"]}.items():
-        words = ["phantom", "volume", str(folder / name), "--exams", "12", "--set", "side=16", "--workers", "1", *words]
-        assert CliRunner().invoke(app, words).exit_code == 0
+    words = ["phantom", "volume", str(folder / "ct"), "--exams", "12", "--set", "side=16", "--workers", "1"]
+    assert CliRunner().invoke(app, [*words, "--layout", "msd"]).exit_code == 0
     return folder
-
-
-def list_of_volumes(folder, name, channels=None):
-    options = {"channels": channels} if channels else {}
-    file = folder / f"{name}{len(channels or ())}.json"
-    planewise.index(folder / name, anatomy="volume", split=(0.5, 0.2, 0.3), **options).write(file)
-    return file
-
-
-def orientations(study) -> set[str]:
-    """The orientations in which the pretexts and the target see volumes."""
-    pretexts = [compare.bundle_of(name, study["pretext_bundle"], compare.BUNDLES) for name in study["pretexts"]]
-    jobs = [*((bundle, "pretrain") for bundle in pretexts), (study["target"]["bundle"], "finetune")]
-    return {compare._config(bundle, study, kind)["axcodes"] for bundle, kind in jobs}
 
 
 def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
     """CT of another organ: the bundle for one channel learns the structures that the masks contain."""
-    datalist = list_of_volumes(volumes, "ct")
+    datalist = volumes / "ct.json"
+    planewise.index(volumes / "ct", anatomy="volume", split=(0.5, 0.2, 0.3)).write(datalist)
     study = compare.study_of(datalist, datalist, volumes / "out")
     assert study["target"] == {"bundle": "downstream_pancreas_segmentation"} and study["overlay"] == "demo.yaml"
-    structures = {"1": "pancreas", "2": "cancer"}
+    structures = {"1": "structure 1", "2": "structure 2"}
     given = {"in_channels": 1, "structures": structures, "regions": {}}
     assert study["overrides"]["finetune"].items() >= given.items() and next(iter(study["methods"])) == "none"
     assert study["overrides"]["pretrain"]["in_channels"] == 1 and "multitask" not in study["pretexts"]
-    assert orientations(study) == {"RAS"}
-    assert compare.task_of(study) == "segmentation of pancreas and cancer (downstream_pancreas_segmentation)"
     paper = compare.study_of(datalist, datalist, volumes / "out", device="cuda:0")
     assert paper["overrides"] == {
         "pretrain": {"amp": True, "in_channels": 1, "axcodes": "RAS"},
@@ -289,7 +260,7 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         for section in SECTIONS:
             names = {item["exam"] for item in found[section]}
             assert names == {name for name, exam in found["exams"].items() if exam["section"] == section}
-        assert "also among the labelled images, and in the training section only if" in capsys.readouterr().out
+        assert "also among the labelled images, and in the same section as there" in capsys.readouterr().out
         time = images.stat().st_mtime_ns
         compare.keep_apart(images, exams, out)
         assert images.stat().st_mtime_ns == time, "a newer datalist would train everything again"

@@ -9,7 +9,7 @@ from planewise.commands.datalists import index
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
-from tests.exams.files import write_image
+from tests.exams.files import STUDY, write_image
 from tests.exams.test_volumes import write_acdc
 
 app = typer.Typer()
@@ -42,7 +42,7 @@ def test_a_private_table_says_which_folder_a_hash_is(usual_exam, tmp_path):  # n
     assert run(usual_exam, "-o", tmp_path / "list.json").exit_code == 0
     (name,) = json.loads((tmp_path / "list.json").read_text())["exams"]
     table = tmp_path / "list_folders.csv"
-    assert table.read_text() == f"exam,folder\n{name},exam\n"
+    assert table.read_text() == f"exam,folder,StudyInstanceUID,StudyDate\n{name},exam,{STUDY},\n"
     assert {file.stat().st_mode & 0o777 for file in (table, tmp_path / "list.json")} == {0o600}, "both contain paths"
     write_acdc(tmp_path / "acdc", 1)
     assert run(tmp_path / "acdc", "-o", tmp_path / "list.json").exit_code == 0
@@ -63,19 +63,13 @@ def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["{tmp}/nowhere"],
         ["{tmp}/empty"],
         ["{exam}", "-o", "/dev/null/list.json"],
         ["{exam}", "-o", "{tmp}/empty"],
         ["{exam}", "--classes", "{tmp}/nowhere.csv"],
         ["{exam}", "--labels", "{tmp}/empty"],
-        ["{exam}", "--label-map", "{tmp}/nowhere.yml"],
-        ["{exam}", "--split", "0", "0", "0"],
         ["{exam}", "--anatomy", "liver"],
-        ["{exam}", "--division", "folder"],
-        ["{exam}", "--sections", "{tmp}/nowhere.csv"],
         ["{exam}", "--stratify", "fat"],
-        ["{exam}", "--contrast", "any"],
     ],
 )
 def test_what_cannot_be_done_is_one_message(usual_exam, tmp_path, arguments):  # noqa: F811

@@ -13,7 +13,7 @@ from planewise.exams import index_folder, write_datalist
 from planewise.files.datalists import SECTIONS
 from planewise.geometry import intersection_lines
 from planewise.own_exams.exam_figure import exam_figure
-from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
+from planewise.reports.slices import STRUCTURE_COLOURS
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 EVERY_OPTION = [
     (
         "index in -o out/list.json --anatomy knee --view sax --contrast any --channels t1,t2 --split 0.5 0.2 0.3 "
-        "--stratify acl --division hash --sections s.csv --all-views --seed 4 --labels masks "
+        "--stratify acl --sections s.csv --all-views --seed 4 --labels masks "
         "--classes c.csv --label-map m.yaml",
         "planewise.index",
         {
             0: Path("in"), "anatomy": "knee", "view": "sax", "contrast": "any", "channels": "t1,t2", "split": (0.5, 0.2, 0.3),
-            "stratify": "acl", "division": "hash", "sections": Path("s.csv"), "all_views": True, "seed": 4,
+            "stratify": "acl", "sections": Path("s.csv"), "all_views": True, "seed": 4,
             "labels_dir": Path("masks"), "classes": Path("c.csv"),
             "label_map": Path("m.yaml"),
         },

@@ -3,7 +3,6 @@
 import csv
 import gzip
 import json
-import math
 import os
 import re
 import shutil
@@ -65,7 +64,7 @@ def test_plan(exam, runs, tmp_path):
     assert outcome.exit_code == 0, outcome.output
     (page,) = tmp_path.glob("*/index.html")
     written = {file.name.removeprefix(page.parent.name) for file in page.parent.iterdir()}
-    assert written >= {"plan.json", "planes.mrk.json", "plan.png", "_lines.nii.gz", "_mask.nii.gz", "index.html"}
+    assert written >= {"plan.json", "planes.mrk.json", "_lines.nii.gz", "_mask.nii.gz", "index.html"}
     plan = json.loads((page.parent / "plan.json").read_text())
     assert f"Exam {page.parent.name}, {plan['slices']} slices, 2 phases" in outcome.output and plan["phases"] == 2
     assert {view["phases"] + len(view["phases_without_a_plane"]) for view in plan["views"].values()} <= {1, 2}
@@ -83,9 +82,6 @@ def test_plan(exam, runs, tmp_path):
         assert np.allclose(volume.affine, nibabel.load(page.parent / f"{page.parent.name}_lines.nii.gz").affine)
     # an index takes neither as a label
     assert all(is_predicted(page.parent / f"{page.parent.name}_{name}.nii.gz") for name in ("lines", "mask"))
-    assert "<figcaption>2ch acquired" in text and "<figcaption>4ch acquired" in text, (
-        "the page has pictures of the acquired views"
-    )
     assert str(exam.parent) not in text, "the page contains no path"
     assert str(page) in outcome.output.replace("\n", "")
 
@@ -106,15 +102,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
         assert found["volumes_ml"]["LV"][number] == pytest.approx(ml, rel=1e-4)
         assert float(rows[number]["LV_ml"]) == pytest.approx(ml, rel=1e-4)
     assert f"Exam {name}, 2 phases" in outcome.output and "ejection fraction" in outcome.output
-    text = page.read_text()
-    assert text.count("<figure>") == 2, "pictures of the acquired 2ch and 4ch views, with outlines"
-    assert '"phase00, end-' in text and '"phase50, end-' in text, "the page has a cine"
     patient = pydicom.dcmread(next(exam.rglob("*.dcm")))
-    surface = math.sqrt(100 * patient.PatientSize * patient.PatientWeight / 3600)
-    assert f"per m2 of body surface ({surface:.2f} m2, Mosteller" in outcome.output
-    assert found["body_surface_m2"] == pytest.approx(surface)
-    first = rows[0]
-    assert float(first["LV_ml_per_m2"]) == pytest.approx(float(first["LV_ml"]) / surface, rel=1e-4)
     # the terminal lists every file in the exam's folder
     assert all(file.name in outcome.output for file in page.parent.iterdir())
     for phase in found["phases"]:

@@ -7,12 +7,10 @@ import nibabel
 import numpy as np
 import planewise
 import pytest
-from planewise.commands import app
 from planewise.data.nnunet import export_nnunet
 from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.workshop.phantoms import LABELLED, Recipe, write_exams
-from typer.testing import CliRunner
 
 
 @pytest.fixture(scope="module")
@@ -84,24 +82,3 @@ def test_what_nnunet_would_not_take_is_refused(name, structures, hearts, tmp_pat
     (tmp_path / "Dataset101_Full/file").touch()
     with pytest.raises(InputError):
         export_nnunet(hearts, tmp_path / name, structures)
-
-
-def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
-    content = json.loads(hearts.read_text())
-    broken = content["training"][0]
-    (hearts.parent / "broken.nii.gz").write_text("no image")
-    content["training"][0] = {**broken, "image": "broken.nii.gz"}
-    (hearts.parent / "one_broken.json").write_text(json.dumps(content))
-    calls = []
-    one_broken = hearts.parent / "one_broken.json"
-    done = export_nnunet(one_broken, tmp_path / "Dataset101_Heart", progress=lambda *of: calls.append(of))
-    total = sum("label" in item for section in done.counts for item in content[section])
-    assert sum(done.counts.values()) == total - 1 and calls[-1] == (total, total)
-    run = CliRunner(env={"COLUMNS": "200"}).invoke(
-        app, ["export", str(one_broken), "-o", str(tmp_path / "Dataset102_Heart")]
-    )
-    assert f"Exam {broken['exam']} is left out: " in run.output
-    assert list(done.left_out) == [broken["exam"]]
-    case = f"{broken['exam']}_{broken['phase']}"
-    assert not list(done.folder.rglob(f"{case}*"))
-    assert not re.search(case, (done.folder / "dataset.json").read_text() + done.splits.read_text())

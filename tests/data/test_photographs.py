@@ -72,12 +72,6 @@ def test_what_cannot_be_used_is_counted_and_left_out(items, tmp_path):
         PhotographDataset(black, preprocessing(), cache_dir=tmp_path / "c", num_workers=0, progress=False)
 
 
-def test_those_with_a_grade():
-    assert [item["exam"] for item in graded(ITEMS, "grade", 5)] == ["a", "c"]
-    assert [item["exam"] for item in graded(ITEMS, "grade", 4)] == ["a"]
-    assert graded([], "grade", 5) == []
-
-
 def test_grades_that_begin_at_1():
     """Otherwise the highest grade would be left out, and every other grade would be trained as the one above it."""
     items = [{"grade": grade} for grade in (1, 2, 5)]

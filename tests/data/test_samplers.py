@@ -166,16 +166,6 @@ def dealt(monkeypatch, length: int, processes: int, even: bool) -> list[list[int
     return shares
 
 
-@pytest.mark.parametrize(("length", "processes"), [(12, 3), (13, 3), (14, 3), (7, 7), (8, 1)])
-def test_batches_side_by_side_are_one_large_batch(length, processes, monkeypatch):
-    shares = dealt(monkeypatch, length, processes, even=True)
-    kept = length - length % processes
-    assert {len(share) for share in shares} == {kept // processes}
-    for start in range(0, kept // processes, 2):
-        together = sorted(position for share in shares for position in share[start : start + 2])
-        assert together == list(range(start * processes, min((start + 2) * processes, kept)))
-
-
 @pytest.mark.parametrize(("length", "processes"), [(12, 3), (13, 3), (14, 3), (3, 3)])
 def test_validation_counts_everything_once(length, processes, monkeypatch):
     shares = dealt(monkeypatch, length, processes, even=False)

@@ -164,8 +164,6 @@ def test_values_are_those_that_the_item_maps(tmp_path):
     with pytest.raises(InputError):
         with_hearts([item])
     assert with_hearts([{**item, "label_map": {"100": 3}}])
-    with pytest.raises(InputError):
-        with_hearts([{**item, "label_map": {"100": 3}}], labels=(1, 2))
     other = {**item, "exam": "bb", "label_map": {"100": 3}}
     assert [kept["exam"] for kept in with_hearts([item, other])] == ["bb"], (
         "each item has its own map for the same file"

@@ -14,12 +14,11 @@ import planewise
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, Lambdad, OneOf, RandFlipd, ResizeWithPadOrCropd, Rotate90d
+from monai.transforms import Compose, Lambdad, OneOf, RandFlipd, ResizeWithPadOrCropd
 from planewise.data import BatchLoader, OrderedSampler, SliceDataset, expand_volumes
 from planewise.data import slice_cache as cache_module
 from planewise.data.slice_cache import ROOMS, fingerprint
 from planewise.errors import InputError
-from planewise.preprocessing import KeepHeartd
 from planewise.pretexts import SliceLocationd
 
 
@@ -45,17 +44,6 @@ def test_a_random_transform_is_refused_because_its_draw_would_be_kept(wrap, volu
     with pytest.raises(InputError):
         dataset(volumes, Compose([preprocessing, wrap([RandFlipd("image", 0.5)])]), tmp_path)
     assert not (tmp_path / "c").exists()
-
-
-def test_a_transform_that_moves_the_image_without_its_mask_is_refused(volumes, preprocessing, tmp_path):
-    """The mask, of the same shape, would be stored for the unrotated image."""
-    turned = Compose([preprocessing, Rotate90d("image")])
-    with pytest.raises(InputError):
-        dataset(volumes, turned, tmp_path)
-    assert not (tmp_path / "c").exists()
-    assert len(dataset(volumes, turned, tmp_path, label_keys=()))
-    cut_out = Compose([preprocessing, KeepHeartd("image"), Rotate90d("image")])
-    assert "label" not in dataset(volumes, cut_out, tmp_path)[0]
 
 
 def counting(preprocessing, monkeypatch) -> list[int]:
@@ -174,16 +162,6 @@ def test_targets_need_no_new_cache_and_may_refuse_items(volumes, preprocessing, 
     assert torch.allclose(batch["image"][1], expected, atol=2e-3)
     with pytest.raises(InputError):
         dataset(volumes[1:2], preprocessing, tmp_path, targets=refuse)
-
-
-def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, preprocessing, tmp_path):
-    expected = [preprocessing(item)["image"].as_tensor()[..., 0] for item in expand_volumes(volumes)]
-    for order in (range(12), range(11, -1, -1)):
-        items = [expand_volumes(volumes)[number] for number in order]
-        slices = dataset(items, preprocessing, tmp_path)
-        assert [(item["exam"], item["frame"]) for item in slices.items] == [(i["exam"], i["frame"]) for i in items]
-        for row, number in enumerate(order):
-            assert torch.allclose(slices.__getitems__([row])["image"][0], expected[number], atol=2e-3)
 
 
 @pytest.mark.parametrize(("key", "shape"), [("image", (1, 16, 16, 5)), ("label", (1, 16, 16))])

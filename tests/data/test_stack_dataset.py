@@ -52,12 +52,6 @@ def test_a_sample_is_a_stack_with_its_labels(items, transform, tmp_path):
     assert not batch["image"][1, 3:].any()
 
 
-def test_large_exams_are_bounded_evenly(items, transform, tmp_path):
-    whole, bounded = dataset(items, transform, tmp_path), dataset(items, transform, tmp_path, max_slices=3)
-    assert bounded.__getitems__([0, 1, 2])["image"].shape[1] == 3
-    assert torch.equal(bounded.__getitems__([1])["image"][0], whole.__getitems__([1])["image"][0, [0, 2, 4]])
-
-
 def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path):
     del items[0]["acl"], items[2]["acl"], items[2]["abnormal"]
     stacks = dataset(items, transform, tmp_path)

@@ -17,7 +17,6 @@ from planewise.data import (
     load_datalist,
     volumes_or_slices,
 )
-from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.preprocessing import CropToForegroundd, LoadSliced, LoadVolumed, ScaleToUnitd
 from planewise.workshop.phantoms import Recipe, write_exams
@@ -84,25 +83,6 @@ def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
     # the volume keeps only the values that are the same in all its slices
     (volume,) = gather_stacks([{**item, "scanner": "s", "drawn_by": str(n)} for n, item in enumerate(slices)])
     assert volume["scanner"] == "s" and "drawn_by" not in volume
-
-
-def test_a_viewers_mask_has_the_numbers_of_the_channels(items, tmp_path):
-    """MONAI Label passes images and masks without an exam; its list of labels has 3 where the masks have 4."""
-    masks = [nibabel.load(item["label"]) for item in items]
-    number = next(n for n, mask in enumerate(masks) if set(np.unique(mask.dataobj)) == {0, 1, 2, 4})
-    item, mask, values = items[number], masks[number], np.asarray(masks[number].dataobj)
-    both = values.copy()
-    both[tuple(np.argwhere(values == 4)[0])] = 3
-    for name, array in (("drawn", np.where(values == 4, 3, values)), ("both", both)):
-        nibabel.save(nibabel.Nifti1Image(array.astype(np.uint8), mask.affine), tmp_path / f"{name}.nii.gz")
-    viewers = {"image": item["image"], "label": str(tmp_path / "drawn.nii.gz")}
-    options = {"cache_dir": tmp_path / "c", "num_workers": 0, "progress": False}
-    data = VolumeDataset([viewers], preprocessing(), **options)
-    wanted = VolumeDataset([item], preprocessing(), **options)
-    assert torch.equal(data[0]["label"], wanted[0]["label"]) and data[0]["label"].max() == 4
-    for wrong in (viewers | {"label": str(tmp_path / "both.nii.gz")}, viewers | {"exam": "of a datalist"}):
-        with pytest.raises(InputError):
-            VolumeDataset([wrong], preprocessing(), **options)
 
 
 @pytest.fixture

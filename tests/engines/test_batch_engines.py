@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from types import SimpleNamespace
 
 import ignite.distributed as idist
@@ -151,19 +150,6 @@ def test_the_weights_are_scikit_learns_forest_of_this_seed(seed, tmp_path):
     network.load_state_dict(torch.load(tmp_path / "run/models/model.pt", weights_only=True))
     new = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
     assert network(torch.from_numpy(new)).numpy() == pytest.approx(forest.predict_proba(new), abs=1e-6)
-
-
-def test_the_table_has_each_exams_own_features(tmp_path):
-    # the forest does not learn from an exam without a label
-    items = exams()
-    unlabelled = {key: value for key, value in items[0].items() if key != "label"} | {"exam": "unknown"}
-    forest_trainer(tmp_path, [unlabelled, *items]).run()
-    with open(tmp_path / "run/features.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["exam"] for row in rows] == [item["exam"] for item in items]
-    for row, item in zip(rows, items, strict=True):
-        assert row["group"] == item["group"]
-        assert [float(row[name]) for name in NAMES] == pytest.approx(item["image"].tolist(), rel=1e-3, abs=1e-3)
 
 
 def test_nothing_to_fit_is_an_error(tmp_path):

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from monai.bundle import ConfigParser
-from planewise.engines.check_settings import check_settings, checked, unknown_names
-from planewise.engines.settings import PARTS, SETTINGS
+from planewise.engines.check_settings import PARTS, SETTINGS, check_settings, checked, unknown_names
 from planewise.errors import InputError
 
 from tests.bundles.conftest import BUNDLES, RELEASED

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from ignite.metrics import Loss
 from planewise.data.samplers import mixed_seed
 from planewise.engines import (
     BatchEvaluator,
@@ -23,9 +24,10 @@ from planewise.engines import (
     WeightsLoader,
     read_history,
 )
-from planewise.engines.handlers import momentum_at, share_buffers, step_plateau
+from planewise.engines.handlers import momentum_at, share_buffers
 from planewise.errors import InputError
 from planewise.losses import Term
+from planewise.metrics import pred_and_label
 from planewise.networks import ResidualDecoder, ResidualEncoder, SliceNet
 from safetensors.torch import save_file
 from torch import nn
@@ -100,38 +102,6 @@ def mean_that_is_validated(rank: int) -> torch.Tensor:
 
 def test_the_first_processs_statistics_are_validated_by_all():
     assert [found.tolist() for found in in_processes(mean_that_is_validated)] == [[1, 1], [1, 1]]
-
-
-@pytest.mark.parametrize(
-    ("losses", "interval", "rates"),
-    [
-        ([1, 0.5, 0.6, 0.7, 0.6, 0.5], 1, [1, 1, 1, 0.1, 0.1, 0.01]),
-        ([1, 0.5, 0.4, 0.3, 0.2, 0.1], 1, [1] * 6),
-        ([0, 1, 0, 2, 0, 2], 2, [1, 1, 1, 1, 1, 0.1]),  # epochs without a validation do not count
-    ],
-)
-def test_the_rate_falls_when_the_validation_loss_does_not(losses, interval, rates):
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
-    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=1)
-    trainer, evaluator, found = Engine(lambda engine, batch: None), Engine(lambda engine, batch: None), []
-
-    @trainer.on(Events.EPOCH_COMPLETED(every=interval))
-    def validate(engine):
-        evaluator.state.epoch = engine.state.epoch
-        evaluator.state.metrics = {"val_loss": losses[engine.state.epoch - 1]}
-
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, step_plateau, scheduler, evaluator)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: found.append(optimizer.param_groups[0]["lr"]))
-    trainer.run([0], max_epochs=6)
-    assert found == pytest.approx(rates)
-
-
-def test_without_validation_the_rate_follows_the_training_loss():
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
-    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=0)
-    for loss, rate in ((1.0, 1), (0.5, 1), (0.6, 0.1)):
-        step_plateau(None, scheduler, None, SimpleNamespace(train_loss=loss))
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate)
 
 
 def last_epoch(losses: list[float], patience: int | None, start: tuple[int, int] = (0, -1)) -> int:
@@ -328,13 +298,6 @@ def test_an_epoch_whose_loss_is_not_finite_ends_the_run_before_it_is_written(val
     assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == [1]
 
 
-def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
-    run(tmp_path)
-    before = (tmp_path / "history.csv").read_text()
-    run(tmp_path, start=1)
-    assert (tmp_path / "history.csv").read_text() == before
-
-
 def write(rank: int, folder: str) -> None:
     run(Path(folder) / str(rank), rank, processes=2)
 
@@ -362,7 +325,9 @@ def setting(folder, scheduler=StepLR, items: int = 4, **settings) -> SimpleNames
     network = nn.Linear(1, 1)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     schedule = (
-        ReduceLROnPlateau(optimizer, patience=0) if scheduler is ReduceLROnPlateau else StepLR(optimizer, 1, gamma=0.5)
+        ReduceLROnPlateau(optimizer, patience=0, threshold=9)
+        if scheduler is ReduceLROnPlateau
+        else StepLR(optimizer, 1, gamma=0.5)
     )
     data = [{"image": torch.ones(1) * k, "label": torch.ones(1)} for k in range(4)]
     drawn: list[float] = []
@@ -372,7 +337,12 @@ def setting(folder, scheduler=StepLR, items: int = 4, **settings) -> SimpleNames
         return batch["image"], batch["label"]
 
     evaluator = BatchEvaluator(
-        device="cpu", val_data_loader=DataLoader(data[:items], 2), network=network, prepare_batch=prepare, amp=False
+        device="cpu",
+        val_data_loader=DataLoader(data[:items], 2),
+        network=network,
+        prepare_batch=prepare,
+        amp=False,
+        key_val_metric={"val_loss": Loss(Squares(), output_transform=pred_and_label)},
     )
     handler = RunHandler(
         output_dir=folder,
@@ -410,3 +380,12 @@ def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
     other = setting(tmp_path / "other", seed=1)
     other.trainer.run()
     assert other.drawn == run.drawn, "every run draws the same numbers"
+
+
+@pytest.mark.parametrize(("items", "interval", "rate"), [(4, 1, 1e-3), (4, 2, 1e-2), (0, 1, 1e-3)])
+def test_the_rate_falls_when_the_loss_of_a_validation_or_without_any_of_the_training_does_not(
+    items, interval, rate, tmp_path
+):
+    run = setting(tmp_path, ReduceLROnPlateau, items, val_interval=interval)
+    run.trainer.run()
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(rate)

@@ -1,11 +1,25 @@
+"""Test how networks run on images, volumes and windows."""
+
 from __future__ import annotations
+
+from copy import deepcopy
 
 import pytest
 import torch
 from monai.data import MetaTensor
 from monai.inferers import SliceInferer
-from planewise.engines import FeatureInferer, HiddenPatchesInferer, SliceBatchInferer, WindowInferer
-from planewise.networks import ResidualEncoder, SharedEncoderNet
+from planewise.engines import (
+    AutocastInferer,
+    FeatureInferer,
+    HiddenPatchesInferer,
+    SliceBatchInferer,
+    WindowInferer,
+    inferers,
+    precision,
+)
+from planewise.engines.inferers import fuse
+from planewise.errors import InputError
+from planewise.networks import ResidualEncoder, SharedEncoderNet, place_network
 from torch import nn
 
 
@@ -58,26 +72,6 @@ def test_windows_make_up_the_volume(window, shape):
     assert torch.allclose(output.as_tensor(), voxelwise(volume.as_tensor()), atol=1e-5)
 
 
-@pytest.mark.parametrize("window", [None, 4])
-def test_a_network_of_images_goes_through_the_slices(window):
-    seen = []
-
-    def network(images: torch.Tensor) -> torch.Tensor:
-        seen.append(tuple(images.shape))
-        return voxelwise(images)
-
-    torch.manual_seed(0)
-    volumes = torch.rand(2, 3, 6, 4, 5)
-    output = WindowInferer(window, batch_size=4, spatial_dims=2)(volumes, network)
-    expected = torch.stack(
-        [torch.stack([voxelwise(volume[None, ..., k])[0] for k in range(5)], -1) for volume in volumes]
-    )
-    assert torch.allclose(output, expected, atol=1e-5)
-    # ten slices, four at a time
-    whole = [(4, 3, 6, 4), (4, 3, 6, 4), (2, 3, 6, 4)]
-    assert seen == whole if window is None else {shape[2:] for shape in seen} == {(4, 4)}
-
-
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_a_row_for_a_volume_or_for_each_slice(spatial_dims):
     torch.manual_seed(0)
@@ -124,3 +118,220 @@ def test_a_pixel_is_the_mean_of_what_was_guessed_while_it_was_hidden():
         # the four calls predict 1, 2, 3 and 4; the pixel gets the mean of the three calls in which it was hidden
         wanted = (10 - (number + 1)) / 3
         assert torch.allclose(restored.as_tensor()[0, 0, group], torch.tensor(wanted))
+
+
+def small() -> torch.nn.Module:
+    torch.manual_seed(0)
+    # the gradient of a bias before a normalisation is pure rounding error, which Adam scales up to full steps
+    first = torch.nn.Conv2d(1, 3, 3, bias=False)
+    return torch.nn.Sequential(first, torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 2, 3))
+
+
+def learn(net: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        net(torch.randn(2, 1, 8, 8, generator=generator)).square().mean().backward()
+        optimizer.step()
+    return [weight.detach().clone() for weight in net.parameters()]
+
+
+def operations(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
+    """Names of the operations that a step calls."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        learn(net, optimizer, 1)
+    return {event.key for event in profile.key_averages()}
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_a_fused_step_learns_the_same(kind, monkeypatch):
+    plain, other = small(), small()
+    first, second = (kind(net.parameters(), lr=0.01, weight_decay=1e-3) for net in (plain, other))
+    monkeypatch.setattr(inferers, "KINDS", ("cpu",))
+    fuse(second)
+    assert any("fused_adam" in name for name in operations(other, second))
+    assert not any("fused_adam" in name for name in operations(plain, first))
+    for expected, found in zip(learn(plain, first, 3), learn(other, second, 3), strict=True):
+        assert torch.allclose(expected, found, atol=1e-5)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    made = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 3))
+    made.unused = nn.Parameter(torch.ones(2))
+    return made
+
+
+def batches(device: str) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(7)
+    return [torch.rand(size, 1, 8, 8, generator=draw).to(device) for size in (4, 4, 3, 4, 4, 4)]
+
+
+def trained(made: nn.Module, device: str) -> list[torch.Tensor]:
+    """Weights and buffers after a few steps: one with another size of batch, one with two calls, one whose gradients add to
+    those of the step before, one with a frozen layer, and a validation."""
+    made = made.to(device).train()
+    inferer, optimizer = AutocastInferer(device != "cpu"), torch.optim.Adam(made.parameters(), 0.01)
+    torch.manual_seed(11)
+    for number, batch in enumerate(batches(device)):
+        if number != 3:
+            optimizer.zero_grad()
+        loss = inferer(batch, made).square().mean() + made[0].weight.abs().sum()
+        if number == 1:
+            loss = loss + inferer(batch.flip(-1), made).square().mean()
+        loss.backward()
+        optimizer.step()
+        if number == 3:
+            made[0].requires_grad_(False)
+            made[1].eval()
+            with torch.no_grad():
+                inferer(batch, made)
+    return [values.detach().cpu() for values in made.state_dict().values()]
+
+
+@pytest.fixture
+def replays(monkeypatch) -> list[torch.Size]:
+    """Graphs on the CPU: like `torch.cuda.make_graphed_callables`, the stand-in first runs the network three times, its
+    output and gradients lie in fixed memory, and it gets the shapes of what is replayed."""
+    shapes = []
+
+    def recorded(made, samples, allow_unused_input):
+        weights = [weight for weight in made.parameters() if weight.requires_grad]
+        for _ in range(3):
+            output = made(*samples)
+            torch.autograd.grad(output, weights, torch.ones_like(output), allow_unused=allow_unused_input)
+        memory = [torch.empty_like(weight) for weight in weights]
+
+        class Replayed(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, image, *_):
+                shapes.append(image.shape)
+                with torch.enable_grad():
+                    ctx.output = made(image)
+                return output.data.copy_(ctx.output)
+
+            @staticmethod
+            def backward(ctx, gradient):
+                found = torch.autograd.grad(ctx.output, weights, gradient, allow_unused=True)
+                return None, *(
+                    None if each is None else room.copy_(each).detach()
+                    for each, room in zip(found, memory, strict=True)
+                )
+
+        return lambda image: Replayed.apply(image, *weights)
+
+    monkeypatch.setattr(inferers, "KINDS", ("cpu",))
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", recorded)
+    return shapes
+
+
+def test_a_recorded_network_trains_alike(replays):
+    plain, own = network(), network()
+    own.cuda_graphs = True
+    expected = trained(plain, "cpu")
+    assert not replays
+    for one, other in zip(expected, trained(own, "cpu"), strict=True):
+        assert torch.equal(one, other)
+    assert replays == [torch.Size([4, 1, 8, 8])] * 4
+    assert list(deepcopy(own).state_dict()) == list(plain.state_dict())
+
+
+@pytest.mark.gpu
+def test_a_recorded_network_trains_alike_on_a_gpu():
+    plain, own = network(), place_network(network(), "cuda:0", channels_last=False, compiled="cuda_graphs")
+    for one, other in zip(trained(plain, "cuda:0"), trained(own, "cuda:0"), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_cannot_be_recorded_is_refused(monkeypatch):
+    with pytest.raises(InputError):
+        place_network(network(), "cpu", compiled="cuda_graphs")
+    own = network()
+    own.cuda_graphs = True
+    monkeypatch.setattr(inferers, "KINDS", ("cpu",))
+
+    def fails(*_, **__):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fails)
+    with pytest.raises(InputError):
+        AutocastInferer()(torch.rand(1, 1, 8, 8), own)
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """A function that sets which instructions the processor pretends to have."""
+
+    def set_to(avx512_bf16: bool = False, amx: bool = False) -> None:
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+
+    set_to()
+    return set_to
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A function that sets whether the GPU computes in bfloat16; if it does not, torch emulates bfloat16."""
+
+    def set_to(bfloat16: bool) -> None:
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True: bfloat16 or including_emulation
+        )
+
+    return set_to
+
+
+@pytest.mark.parametrize("amp", ["auto", "Auto"])
+def test_auto_goes_by_the_instructions(amp, processor, gpu):
+    assert precision(amp, "cpu") == "float32"
+    processor(avx512_bf16=True)
+    assert precision(amp, "cpu") == "bfloat16"
+    processor(amx=True)
+    assert precision(amp, torch.device("cpu")) == "bfloat16"
+    gpu(bfloat16=True)
+    assert precision(amp, "cuda:1") == "bfloat16"
+    gpu(bfloat16=False)
+    assert precision(amp, "cuda") == "float16"
+    assert precision(amp, "mps") == "float32"
+
+
+def test_the_inferer_computes_in_bfloat16_and_gives_float32():
+    layer, image, kinds = nn.Conv2d(1, 4, 3), torch.rand(2, 1, 8, 8), []
+    layer.register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
+    plain, mixed = (AutocastInferer(amp)(image, layer) for amp in (False, True))
+    assert kinds == [torch.float32, torch.bfloat16] and mixed.dtype == torch.float32
+    assert torch.allclose(plain, mixed, atol=0.03) and not torch.equal(plain, mixed)
+
+
+@pytest.mark.parametrize(("depth", "kernel"), [(1, 3), (2, 3), (3, 3), (2, 5), (4, 5), (6, 5)])
+def test_gradients_are_those_of_float32(depth, kernel):
+    torch.manual_seed(0)
+    layer, volumes = nn.Conv3d(16, 16, kernel, padding=kernel // 2), torch.randn(8, 16, depth, 4, 4)
+    found = {}
+    for amp in ("float32", "bfloat16"):
+        layer.zero_grad()
+        inferer = AutocastInferer(amp)
+        for _ in range(5):
+            # a kernel that reads freed memory would return these values
+            torch.full((2**18,), torch.nan).sum()
+            inferer(volumes, layer).square().mean().backward()
+        found[amp] = layer.weight.grad.clone()
+    assert torch.allclose(found["bfloat16"], found["float32"], atol=0.05 * float(found["float32"].abs().max()))
+
+
+def test_only_thin_ones_are_in_float32():
+    types = {}
+
+    def network(volumes: torch.Tensor) -> torch.Tensor:
+        layer = nn.Conv3d(1, 2, 3, padding=1)
+        outputs = {depth: layer(volumes[:, :, :depth]) for depth in (2, 3)}
+        types.update({depth: output.dtype for depth, output in outputs.items()})
+        return outputs[3]
+
+    inferer, volumes = AutocastInferer("bfloat16"), torch.randn(1, 1, 4, 4, 4)
+    inferer(volumes, network)
+    assert types == {2: torch.float32, 3: torch.bfloat16}
+    with torch.no_grad():
+        inferer(volumes, network)
+    assert types == {2: torch.bfloat16, 3: torch.bfloat16}, "without gradients there is nothing to work around"

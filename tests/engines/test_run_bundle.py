@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
-from planewise.engines import channel_sources
 from planewise.engines.run_bundle import follow_pretrained, follow_weights, write_bundle
 from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
@@ -180,39 +179,6 @@ def test_nothing_of_a_run_is_evaluated(tmp_path):
     assert not (tmp_path / "trap").exists()
 
 
-def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkeypatch):
-    bounds = {"measured_on": "9 exams"}
-    folder = tmp_path / MULTITASK
-    shutil.copytree(folder_of(MULTITASK) / "configs", folder / "configs")
-    for name, values in (("train", SMALL), ("inference", SMALL | {"plane_bounds": bounds, "joint_bounds": bounds})):
-        file = folder / f"configs/{name}.yaml"
-        file.write_text(with_values(file.read_text(), values).replace("planewise.", "planewise_0123abcd."))
-    for below in ("models", "planewise_0123abcd"):
-        (folder / below).mkdir()
-    (folder / "planewise_0123abcd/__init__.py").touch()
-    torch.save({}, folder / "models/model.pt")
-    for weights in (folder, folder / "models/model.pt"):
-        parser = a_parser(MULTITASK, "inference.yaml", weights=str(weights))
-        follow_weights(parser)
-        now = {key: parser[key] for key in (*SMALL, "plane_bounds", "joint_bounds")}
-        assert now == SMALL | {"plane_bounds": bounds, "joint_bounds": bounds}
-    taken = follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=str(folder)))
-    assert taken == {"features": [4, 8], "stem_stride": 2}
-    # a change to the package's own inference.yaml remains
-    parser = a_parser(MULTITASK, "inference.yaml", weights=str(folder), bundle_root=str(folder), square_size=15.0)
-    assert follow_weights(parser) == {} and parser["square_size"] == 15.0
-    parser = a_parser(
-        MULTITASK, "inference.yaml", weights=str(folder), bundle_root=str(folder), **SMALL | {"spacing": 9}
-    )
-    assert follow_weights(parser) == {}
-    # nor does it describe other weights, or none, only because it is the working folder
-    monkeypatch.chdir(folder)
-    (folder / "other.pt").touch()
-    for weights in (None, "none", "", "other.pt"):
-        assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=weights)) == {}
-    assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained="models/model.pt")) == taken
-
-
 @pytest.mark.parametrize("where", ["elsewhere", "in the bundle", "a folder"])
 def test_bounds_of_the_bundles_weights_are_not_said_of_others(where, tmp_path):
     """Nothing is known of either file; a package's configs describe only the weights in its own folder."""
@@ -236,27 +202,3 @@ def test_bounds_of_the_bundles_weights_are_not_said_of_others(where, tmp_path):
 
 
 BRATS = ["t1", "t1ce", "t2", "flair"]
-
-
-@pytest.mark.parametrize(
-    ("learned", "given", "sources"),
-    [
-        (["t1", "flair"], BRATS, [0, 0, 1, 1]),  # the paper's
-        (["flair", "t1"], BRATS, [1, 1, 0, 0]),
-        (["t1", "t1ce", "t2"], BRATS, [0, 1, 2, 2]),
-        (["flair"], BRATS, [0, 0, 0, 0]),
-        (BRATS[::-1], BRATS, [3, 2, 1, 0]),
-        (BRATS, ["t2", "t1"], [2, 0]),
-        (["t1", "flair"], ["t1", "t2"], [0, 0]),
-        (["a", "b"], BRATS, None),
-        ([], BRATS, None),
-        (["t1", "flair"], [], None),
-    ],
-)
-def test_channels_take_the_weights_of_their_names(learned, given, sources, tmp_path):
-    (tmp_path / "run/models").mkdir(parents=True)
-    torch.save({}, tmp_path / "run/models/model.pt")
-    (tmp_path / "run/config.yaml").write_text("{}")
-    (tmp_path / "run/run.json").write_text(json.dumps({"channels": learned}))
-    (tmp_path / "x.json").write_text(json.dumps({"planewise": {"channels": given}}))
-    assert channel_sources(tmp_path / "run", tmp_path / "x.json") == sources

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from planewise.engines.run_record import defining_settings, measured_settings
 from planewise.errors import InputError
-from planewise.workshop.packaging.configs import asked_of_overlay, settings_of
+from planewise.workshop.packaging.configs import settings_of
 from planewise.workshop.packaging.run import Run
 
 INFERENCE = {
@@ -39,23 +39,9 @@ def test_settings_are_followed_through_others():
     assert defining_settings(INFERENCE) == {"views", "width", "depth"}
 
 
-def test_an_overlays_own_settings_are_asked_for_where_something_refers_to_them():
-    overlay = {
-        "network_def#width": "@sides",
-        "sides": 5,
-        "preprocessing": ["@names"],
-        "names": ["t1"],
-        "dataset": "$find(@channels)",
-        "channels": 2,
-        "learning_rate": 0.2,
-    }
-    found = asked_of_overlay(INFERENCE | {"dataset": "$find()"}, overlay)
-    assert found == {"network_def", "sides", "preprocessing", "names", "dataset", "channels"}
-
-
 def test_what_the_run_had_otherwise_goes_into_both_configs():
     changed = settings_of(run(depth=5, learning_rate=0.2), TRAIN, INFERENCE)
-    assert changed == {"train.yaml": {"depth": 5}, "inference.yaml": {"depth": 5}}
+    assert changed == {"train.yaml": {"depth": 5, "learning_rate": 0.2}, "inference.yaml": {"depth": 5}}
 
 
 def test_a_setting_that_came_after_a_run_is_null_for_it_or_the_run_is_of_another_form():
@@ -95,15 +81,3 @@ def test_what_monai_would_evaluate_look_up_or_read_is_refused(code):
 def test_code_in_what_was_measured_is_refused(code):
     with pytest.raises(InputError):
         measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})
-
-
-def test_an_argument_that_a_run_gave_its_default_is_no_other_preprocessing():
-    """Cubic interpolation is an example: older configs set it before it became the default."""
-    short = {"_target_": "planewise.preprocessing.InPlaneSpacingd", "keys": "image", "pixdim": [1.0, 1.0, -1.0]}
-    bundle = TRAIN | {"train": {"preprocessing": {"transforms": [short]}}}
-    same = {"train": {"preprocessing": {"transforms": [short | {"mode": 3, "padding_mode": "reflect"}]}}}
-    assert settings_of(run(**same), bundle, INFERENCE) == {"train.yaml": {}, "inference.yaml": {}}
-    for other in ({"mode": 1}, {"pixdim": [2.0, 2.0, -1.0]}, {"_target_": "Spacingd"}):
-        changed = {"train": {"preprocessing": {"transforms": [short | other]}}}
-        with pytest.raises(InputError):
-            settings_of(run(**changed), bundle, INFERENCE)

@@ -10,7 +10,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from planewise.data.readable_items import NoneReadable
-from planewise.engines import run_inference
+from planewise.engines import Inference
 from planewise.errors import InputError
 from planewise.findings import finding
 
@@ -166,7 +166,8 @@ def bundle(tmp_path):
 def write(bundle, imports=(), **changed):
     config = {
         "imports": [f"$import {name}" for name in ("logging", "sys", "warnings", *imports)],
-        "bundle_root": ".", "device": "cpu", "dataset_dir": ".", "dataset": "$range(3)", "inferer": "$abs",
+        "bundle_root": ".", "device": "cpu", "dataset_dir": ".", "inferer": "$abs",
+        "dataset": {"_target_": "Dataset", "data": []},
         "network_def": {"_target_": "torch.nn.Identity"},
         "log": "$logging.getLogger('planewise.of_a_test')",
         "evaluator": {"_target_": "ignite.engine.Engine", "process_function": "$lambda engine, item: item"},
@@ -186,17 +187,23 @@ def test_it_hands_over_what_the_run_refused(bundle):
         "    return item\n"
     )
 
-    def loader(*exams):
-        inner = {"_target_": "Dataset", "data": [{"exam": exam} for exam in exams], "transform": "$odd.refuse"}
-        return {"_target_": "DataLoader", "dataset": {"_target_": "planewise.data.ReadableItems", "dataset": inner}}
-
-    why = finding("exam-unusable", error="no")
-    write(bundle, imports=["odd"], loader=loader("a", "b"), run=["$@evaluator.run(@loader)"])
-    assert run_inference(bundle, {}) == {"b": why}
-    write(bundle, imports=["odd"], loader=loader("b"), run=["$@evaluator.run(@loader)"])
+    readable = {"_target_": "planewise.data.ReadableItems", "dataset": "@dataset"}
+    write(
+        bundle,
+        imports=["odd"],
+        dataset={"_target_": "Dataset", "data": [], "transform": "$odd.refuse"},
+        loader={"_target_": "DataLoader", "dataset": readable},
+        run=["$@evaluator.run(@loader)"],
+    )
+    a, b, c = ({"exam": name} for name in "abc")
+    inference, why = Inference(bundle, {}), finding("exam-unusable", error="no")
+    assert inference([a, b]) == {"b": why} and inference([a, c, a]) == {}
+    workflow = inference.workflow
+    assert workflow.evaluator.state.iteration == 3, "a later run has its own length"
     with pytest.raises(NoneReadable) as caught:
-        run_inference(bundle, {})
+        inference([b])
     assert caught.value.refused == {"b": why}
+    assert inference([a]) == {} and inference.workflow is not workflow, "after an error, it is loaded again"
 
 
 def test_a_refusal_of_a_packaged_bundle_is_a_refusal(bundle, monkeypatch):
@@ -207,4 +214,4 @@ def test_a_refusal_of_a_packaged_bundle_is_a_refusal(bundle, monkeypatch):
     )
     write(bundle, imports=["own"], run=["$own.refuse()"])
     with pytest.raises(InputError):
-        run_inference(bundle, {})
+        Inference(bundle, {})([])

@@ -15,12 +15,12 @@ LABELS = torch.tensor([0, 0, 1, 2])
 CLASSES = ("NOR", "DCM", "HCM")
 
 
-def report_of(folder, labelled=True, **given):
+def report_of(folder, labelled=True):
     batches = []
     for rows in ([0, 1, 2], [3]):
         batch = {"exam": [f"exam{row}" for row in rows], "image": FEATURES[rows]}
         batches.append(batch | ({"label": LABELS[rows]} if labelled else {}))
-    report = ClassificationReport(folder, CLASSES, ["LV ejection fraction (%)", "height (cm)"], **given)
+    report = ClassificationReport(folder, classes=CLASSES, feature_names=["LV ejection fraction (%)", "height (cm)"])
     found = pass_over(report, batches, [{"pred": PROBABILITIES[:3]}, {"pred": PROBABILITIES[3:]}])
     return found, list(csv.DictReader((folder / "predictions.csv").open()))
 

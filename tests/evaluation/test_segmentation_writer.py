@@ -5,7 +5,7 @@ import torch
 from matplotlib.colors import to_rgb
 from monai.data import MetaTensor
 from planewise.evaluation import SegmentationWriter
-from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
+from planewise.reports.slices import STRUCTURE_COLOURS
 
 from .passes import keep_figures, pass_over
 
@@ -23,8 +23,8 @@ def test_each_slice_lies_under_its_own_labels(tmp_path, monkeypatch):
     pictures = [[np.asarray(shown.get_array()) for shown in axes.get_images()] for axes in figure.axes[:3]]
     assert [float(slice_.max()) for slice_, _ in pictures] == [0, 1, 2]
     overlays = [overlay for _, overlay in pictures]
-    # pictures are indexed [row, column] = [j, i], and cropped: they begin half of the labels' width before the labels
-    assert [np.argwhere(overlay[..., 3]).tolist() for overlay in overlays] == [[[1, 1]], [], [[2, 4]]]
-    assert overlays[0][1, 1, :3].tolist() == list(to_rgb(STRUCTURE_COLOURS[3]))
+    # pictures are indexed [row, column] = [j, i]
+    assert [np.argwhere(overlay[..., 3]).tolist() for overlay in overlays] == [[[2, 1]], [], [[3, 4]]]
+    assert overlays[0][2, 1, :3].tolist() == list(to_rgb(STRUCTURE_COLOURS[3]))
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["RV", "LV"]

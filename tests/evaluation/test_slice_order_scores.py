@@ -58,6 +58,15 @@ def test_right_features_give_right_orders():
     assert math.isnan(places[7]) and math.isnan(predicted[7]), "a slice alone has no order"
 
 
+def test_pairs_that_mirror_each_other_are_scored_apart():
+    # of places 0, 0.2 and 1, the last two are in the wrong order, and the first and the last mirror each other
+    scores = results_of([0, 5, 1], items=ITEMS[:3]).metrics["slice_order"]
+    assert scores == {
+        "accuracy": pytest.approx(4 / 6), "chance": 0.5, "pairs": 6, "mirrored_accuracy": 1.0, "mirrored_pairs": 2,
+        "other_accuracy": 0.5, "stacks": 1, "rank_correlation": pytest.approx(0.5), "direction": 1.0,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("values", "verdict", "labels"),
     [

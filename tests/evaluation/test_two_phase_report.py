@@ -46,7 +46,8 @@ def report(folder, monkeypatch, **settings):
     logits = torch.log(torch.tensor([[value, 1 - value] for value in PROBABILITIES]))
     batches = [{"index": torch.tensor(rows)} for rows in ORDER]
     outputs = [{"pred": logits[rows]} for rows in ORDER]
-    handler = TwoPhaseReport(folder, data, torch.nn.Linear(1, 1), CLASSES, **{"examples": 2} | settings)
+    given = {"dataset": data, "network": torch.nn.Linear(1, 1), "classes": CLASSES, "examples": 2} | settings
+    handler = TwoPhaseReport(folder, **given)
     pass_over(handler, batches, outputs)
     return json.loads((folder / "metrics.json").read_text())
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pydicom
-from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import EnhancedMRImageStorage, JPEG2000Lossless, generate_uid
+from pydicom.uid import EnhancedMRImageStorage, generate_uid
 
 Damage = Callable[[Path], None]
 
@@ -94,19 +91,6 @@ def missing_view(folder: Path) -> None:
         path.unlink()
 
 
-def mixed_matrix(folder: Path) -> None:
-    """Three slices at an end of the stack have half the matrix, at the same field of view."""
-
-    def coarser(dataset: Dataset) -> None:
-        pixels = dataset.pixel_array[::2, ::2]
-        dataset.Rows, dataset.Columns = pixels.shape
-        dataset.PixelSpacing = [2 * float(size) for size in dataset.PixelSpacing]
-        dataset.PixelData = np.ascontiguousarray(pixels).tobytes()
-
-    series = list(dict.fromkeys(path.parent for path in images(folder, "sax")))
-    change([path for home in series[:3] for path in home.iterdir()], coarser)
-
-
 def swapped_names(folder: Path) -> None:
     """The series of 2ch and 4ch have each other's names."""
     for view, other in (("2ch", "4ch"), ("4ch", "2ch")):
@@ -117,14 +101,6 @@ def swapped_names(folder: Path) -> None:
         change(images(folder, view), rename)
     for home in [path for path in folder.rglob("?ch_*") if path.is_dir()]:
         home.rename(home.with_name(f"other_{home.name[4:]}"))
-
-
-def parallel_planes(folder: Path) -> None:
-    """The view named 2ch is parallel to the short axis."""
-    sax = pydicom.dcmread(images(folder, "sax")[0])
-    change(
-        images(folder, "2ch"), lambda dataset: setattr(dataset, "ImageOrientationPatient", sax.ImageOrientationPatient)
-    )
 
 
 def two_frames_of_reference(folder: Path) -> None:
@@ -143,45 +119,6 @@ def black(folder: Path) -> None:
     change(images(folder), lambda dataset: setattr(dataset, "PixelData", bytes(len(dataset.PixelData))))
 
 
-def compressed_jpeg2000(folder: Path) -> None:
-    """Pixels are compressed without loss."""
-
-    def compress(dataset: Dataset) -> None:
-        stream = io.BytesIO()
-        Image.fromarray(dataset.pixel_array).save(stream, "JPEG2000", irreversible=False, no_jp2=True)
-        dataset.PixelData = encapsulate([stream.getvalue()])
-        dataset["PixelData"].VR = "OB"
-        dataset["PixelData"].is_undefined_length = True
-        dataset.BitsStored, dataset.HighBit = 16, 15  # the encoder writes all 16 bits
-        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
-
-    change(images(folder), compress)
-
-
-def zero_byte(folder: Path) -> None:
-    """One file of a slice is empty."""
-    images(folder, "sax")[0].write_bytes(b"")
-
-
-def burnt_in(folder: Path) -> None:
-    """A further 4ch image has text in its pixels."""
-    dataset = pydicom.dcmread(images(folder, "4ch")[0])
-    dataset.SeriesInstanceUID, dataset.SOPInstanceUID = generate_uid(), generate_uid()
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.BurnedInAnnotation, dataset.SeriesNumber = "YES", 80
-    dataset.save_as(folder / "annotated.dcm")
-
-
-def no_extension(folder: Path) -> None:
-    """File names lack their ending, in folders of different depths, among files that are not DICOM."""
-    for rank, home in enumerate(sorted({path.parent for path in images(folder)})):
-        depth = folder.joinpath("DICOM", *"PSab"[: rank % 5], str(rank))
-        depth.mkdir(parents=True)
-        for number, path in enumerate(sorted(home.iterdir())):
-            path.rename(depth / f"IM{number:04d}")
-        (depth / ("Thumbs.db", "notes.txt", ".DS_Store")[rank % 3]).write_bytes(b"\xd0\xcf\x11\xe0" + bytes(500))
-
-
 def identity(folder: Path, name: str = "Mustermann^Erika", birth_date: str = "19540317") -> None:
     """A person's name and numbers stand in all headers that may hold them, and in a folder's name."""
 
@@ -197,29 +134,6 @@ def identity(folder: Path, name: str = "Mustermann^Erika", birth_date: str = "19
         moved = folder / f"{name.replace('^', '_')}_{birth_date}" / home.name
         moved.parent.mkdir(exist_ok=True)
         home.rename(moved)
-
-
-# --- knees ---------------------------------------------------------------------------------------------------------------
-
-
-def upside_down(folder: Path) -> None:
-    """The patient lies feet first, and each image's first row is at the feet."""
-
-    def flip(dataset: Dataset) -> None:
-        dataset.PatientPosition = "FFS"
-        row, column = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
-        last = np.array(dataset.ImagePositionPatient, float) + column * dataset.PixelSpacing[0] * (dataset.Rows - 1)
-        dataset.ImagePositionPatient = [f"{value:.10g}" for value in last]
-        dataset.ImageOrientationPatient = [f"{value:.12g}" for value in [*row, *-column]]
-        dataset.PixelData = dataset.pixel_array[::-1].tobytes()
-
-    change(sorted(folder.rglob("*.dcm")), flip)
-
-
-def _axis(header: Dataset) -> int:
-    """The axis of the patient that is nearest to the image's normal."""
-    orientation = np.array(header.ImageOrientationPatient, float)
-    return int(np.abs(np.cross(orientation[:3], orientation[3:])).argmax())
 
 
 # --- NIfTI files ---------------------------------------------------------------------------------------------------------
@@ -244,16 +158,6 @@ def rewritten(pattern: str, alter: Callable[[np.ndarray, np.ndarray], tuple[np.n
             nibabel.save(nibabel.Nifti1Image(*alter(np.asarray(image.dataobj), image.affine), image.header), path)
 
     return damage
-
-
-def elsewhere(pattern: str) -> Damage:
-    """Images lie 20 mm further along their first axis."""
-
-    def moved(voxels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        along = affine[:3, 0] / np.linalg.norm(affine[:3, 0])
-        return voxels, nibabel.affines.from_matvec(np.eye(3), 20 * along) @ affine
-
-    return rewritten(pattern, moved)
 
 
 def no_orientation(folder: Path) -> None:

@@ -96,12 +96,11 @@ def _centre(stack):
     return np.mean([(entry.affine @ corner)[:3] for entry in stack.slices], axis=0)
 
 
-def heart(rng, views, tilt=20.0, roll=15.0, names=False, spread=0.0):
+def heart(rng, views, tilt=20.0, roll=15.0):
     """A heart whose axis is tilted by up to ``tilt`` degrees and rolled by up to ``roll``, and its planes.
 
     This follows the anatomy and not the rule under test: long-axis planes contain the axis, 4ch points to the right
     ventricle, 2ch and 3ch are 60 and 120 degrees further; the right ventricle lies 40 mm to the right of the left one.
-    ``spread`` adds random changes of up to this size to the angles.
 
     Returns:
         {"sax": stack, view: stack, ...} and the middle of the left ventricle.
@@ -119,15 +118,14 @@ def heart(rng, views, tilt=20.0, roll=15.0, names=False, spread=0.0):
     def direction(degrees):
         return rotation(axis, degrees) @ right
 
-    jitter = {view: rng.uniform(-spread, spread) for view in ("2ch", "3ch", "4ch")}
     stacks = {}
     look = rng.uniform(-12, 12, size=2)  # operators centre the images on the ventricle by eye
     centre = middle + look[0] * direction(0) + look[1] * direction(90)
-    stacks["sax"] = make_stack([centre + axis * step for step in np.linspace(-35, 35, 8)], axis, "sax" if names else "")
+    stacks["sax"] = make_stack([centre + axis * step for step in np.linspace(-35, 35, 8)], axis)
     for number, view in enumerate(views, start=1):
         slant = 0.0
-        if view in jitter:
-            line = direction({"4ch": -3, "2ch": 62, "3ch": 120}[view] + jitter[view])
+        if view in ("2ch", "3ch", "4ch"):
+            line = direction({"4ch": -3, "2ch": 62, "3ch": 120}[view])
             through = middle
         elif view == "rv2ch":
             line, slant = direction(rng.uniform(60, 82)), rng.uniform(-15, 15)
@@ -137,5 +135,5 @@ def heart(rng, views, tilt=20.0, roll=15.0, names=False, spread=0.0):
             through = middle + rng.uniform(20, 30) * direction(-5)
         normal = rotation(line, slant) @ unit(np.cross(line, axis))
         offset = line * rng.uniform(-40, 40) + axis * rng.uniform(-40, 10)
-        stacks[view] = make_stack([through + offset], normal, view if names else "", acquired=number)
+        stacks[view] = make_stack([through + offset], normal, acquired=number)
     return stacks, middle

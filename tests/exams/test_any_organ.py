@@ -33,9 +33,6 @@ def stack_of(count, normal=(0, 0, 1.0), **values):
     return make_stack(5.0 * np.arange(count)[:, None] * np.asarray(normal, float), normal, **values)
 
 
-# --- the rule ----------------------------------------------------------------------------------------------------------
-
-
 def test_the_largest_stack_but_no_localizer():
     stacks = [stack_of(4), stack_of(9), stack_of(30, text="localizer"), stack_of(3)]
     found = recognise(stacks)
@@ -48,9 +45,6 @@ def test_slices_are_counted_to_the_left_the_front_or_the_head():
         assert axis(stack_of(4, (0, sign, 0))).tolist() == [0, 1, 0]
         assert axis(stack_of(4, (0, 0, sign))).tolist() == [0, 0, 1]
     assert axis(stack_of(4, (1, 1, 0))) is None
-
-
-# --- DICOM -------------------------------------------------------------------------------------------------------------
 
 
 def _study(patient):
@@ -91,11 +85,8 @@ def test_a_study_gives_an_exam_for_each_series(tmp_path):
     assert result.datalist["planewise"] | {"version": 1} == {
         "version": 1, "anatomy": "any", "stack": "stack", "views": [], "seed": 0,
     }  # fmt: skip
-    folders = {Path(folder).name for folder in result.folders.values()}
+    folders = {folder.name for folder, _ in result.places.values()}
     assert folders == {"sag", "cor", "tra"}, "the private table says which series an exam is"
-
-
-# --- NIfTI -------------------------------------------------------------------------------------------------------------
 
 
 def write_nifti(path, shape=(6, 5, 4), affine=None):
@@ -130,6 +121,3 @@ def test_masks_of_registered_volumes_go_by_name_alone(tmp_path):
         ("a", "a"), ("b", "b"),
     }  # fmt: skip
     assert [name for name, _ in result.unmatched] == ["c_label.nii.gz"]
-
-
-# --- real images -------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def remarks(folder, number):
     """The flags of an exam's stack and the findings of the index."""
     stacks = {stack["image"][0]["image"].split(f"{folder}/")[1][:2]: flags(stack) for stack in find_stacks(folder)}
     result = index_folder(folder)
-    names = {path.relative_to(folder).parts[0]: name for name, path in result.folders.items()}
+    names = {path.relative_to(folder).parts[0]: name for name, (path, _) in result.places.items()}
     return stacks[f"p{number}"], [*map(from_record, result.datalist["exams"][names[f"p{number}"]]["left_out"])]
 
 

@@ -69,7 +69,7 @@ def test_the_real_exam(real_exam):
     assert recognised(real_exam) == {view: view for view in real_exam}
 
 
-VIEW_SETS = [("2ch", "4ch"), LEFT, ("2ch", "4ch", "rv2ch"), (*LEFT, "rv2ch", "rvot")]
+VIEW_SETS = [("2ch", "4ch"), (*LEFT, "rv2ch", "rvot")]
 
 
 def never_wrong(draws) -> None:
@@ -168,21 +168,6 @@ def test_a_tilted_knee_is_no_short_axis():
     assert against == {"knee": 8.5, "anonymized": 2.5, "wholebody": 2.5}, (
         "only the name of another organ has high odds against a heart"
     )
-
-
-def test_a_heart_on_the_right_is_not_guessed():
-    stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"), tilt=0, roll=0)
-    mirror = np.diag([-1.0, 1, 1])
-    mirrored = [
-        make_stack([mirror @ centre for centre in _centres(stack)], mirror @ stack.normal) for stack in stacks.values()
-    ]
-    found = cardiac.recognise(mirrored)
-    assert found.stack is None or found.axis is None
-
-
-def _centres(stack):
-    corner = [(stack.columns - 1) / 2, (stack.rows - 1) / 2, 0, 1]
-    return [(entry.affine @ corner)[:3] for entry in stack.slices]
 
 
 def test_base_comes_before_apex(real_exam):

@@ -87,9 +87,6 @@ def items_of(result):
     return [item for section in SECTIONS for item in result.datalist[section]]
 
 
-# --- BraTS -------------------------------------------------------------------------------------------------------------
-
-
 def test_brats_cases_have_four_channels_a_mask_and_a_grade(heads):
     result = index(heads)
     items = items_of(result)
@@ -101,9 +98,6 @@ def test_brats_cases_have_four_channels_a_mask_and_a_grade(heads):
         assert item["label"] == str(case / f"{case.name}_seg.nii.gz")
         assert item["grade"] == case.parent.name
     assert all(entry["labels"] == entry["volumes"] == 1 for entry in result.datalist["exams"].values())
-
-
-# --- the decathlon -----------------------------------------------------------------------------------------------------
 
 
 def test_the_decathlons_list_gives_masks_and_hidden_files_are_counted(abdomens):
@@ -123,15 +117,6 @@ def test_nnunets_cases_of_one_channel_have_their_masks(tmp_path):
     cases, skipped, _ = cases_of(tmp_path)
     assert [(case.case, case.label.name) for case in cases] == [("a", "a.nii.gz"), ("b_1", "b_1.nii.gz")]
     assert skipped == {}
-
-
-# --- other folders -----------------------------------------------------------------------------------------------------
-
-
-# --- DICOM -------------------------------------------------------------------------------------------------------------
-
-
-# --- what is wrong -----------------------------------------------------------------------------------------------------
 
 
 def test_channels_that_make_no_sense(tmp_path):

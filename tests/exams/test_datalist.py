@@ -9,7 +9,7 @@ import pytest
 from planewise.data import load_datalist
 from planewise.errors import InputError
 from planewise.exams import dicom, index_folder, write_datalist
-from planewise.exams.datalist import slice_items, stack_summary
+from planewise.exams.datalist import stack_summary
 from planewise.preprocessing import LoadSliced
 
 from tests.exams.hearts import USUAL_AXIS
@@ -87,7 +87,7 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".tmp"] == []
 
 
-def test_a_summary_gives_the_usual_gap_and_the_extremes():
+def test_a_summary_gives_the_usual_gap():
     places = [place * NORMAL for place in (0, 8, 16, 40, 64)]
     stack = replace(oblique(places), in_plane=(3.0, 1.5), thickness=7.0)
     stack.slices[1].phases *= 4
@@ -96,15 +96,6 @@ def test_a_summary_gives_the_usual_gap_and_the_extremes():
         "slices": 5,
         "phases": [1, 4],
         "matrix": [5, 9],
-        "pixel": [3.0, 1.5],
         "confidence": 0.877,
-        "thickness": 7.0,
         "spacing": 8.0,
-        "spacing_range": [8.0, 24.0],
     }
-
-
-def test_locations_are_shares_of_the_distance_not_of_the_slices():
-    stack = oblique([0 * NORMAL, 8 * NORMAL, 32 * NORMAL])
-    assert [item["location"] for item in slice_items(stack, located=True)] == pytest.approx([0, 0.25, 1])
-    assert all("location" not in item for item in slice_items(stack, located=False))

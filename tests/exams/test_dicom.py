@@ -82,7 +82,7 @@ def test_rounded_direction_cosines_are_taken_as_itk_takes_them(tmp_path, digits,
     np.testing.assert_allclose(np.array(frame.affine) @ corner, theirs @ corner, atol=1e-3)
 
 
-@pytest.mark.parametrize("keep", [0.2, 0.4, 0.6, 0.8, 0.95, 0.999])
+@pytest.mark.parametrize("keep", [0.2, 0.6, 0.999])
 def test_truncated_files_are_never_frames(tmp_path, keep):
     path = write_image(tmp_path / "a.dcm", **PLACE)
     content = path.read_bytes()
@@ -94,8 +94,6 @@ def test_truncated_files_are_never_frames(tmp_path, keep):
     ("tags", "expected"),
     [
         ({"SOPClassUID": SecondaryCaptureImageStorage}, refusals.NOT_ACQUIRED),
-        ({"Modality": "SC"}, refusals.NOT_ACQUIRED),
-        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, refusals.NOT_ACQUIRED),
         (
             {"SOPClassUID": CTImageStorage, "Modality": "CT"},
             finding("dicom-unusable", kind="other-modality", modality="CT", wanted="MR"),
@@ -104,32 +102,21 @@ def test_truncated_files_are_never_frames(tmp_path, keep):
             {"SOPClassUID": CTImageStorage, "Modality": "DOE^JANE"},
             finding("dicom-unusable", kind="other-modality", modality="?", wanted="MR"),
         ),
-        ({"PixelSpacing": [100, 100]}, refusals.BAD_GEOMETRY),
         ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),
         ({"SamplesPerPixel": 3}, refusals.COLOUR),
-        ({"PhotometricInterpretation": "RGB"}, refusals.COLOUR),
         ({"SOPClassUID": EnhancedMRImageStorage}, refusals.NO_POSITION),
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, refusals.BAD_SCALE),
         ({"BitsAllocated": 0}, refusals.BAD_PIXELS),
         ({"SpacingBetweenSlices": 0}, refusals.BAD_GEOMETRY),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, refusals.MOSAIC),
-        *(
-            ({"ImageType": ["DERIVED", "SECONDARY", word]}, refusals.NOT_ACQUIRED)
-            for word in ("MPR", "MIP", "MinIP", "PROJECTION IMAGE", "CSA MPR", "CSAPARALLEL")
-        ),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, refusals.NOT_ACQUIRED),
         ({"ImagePositionPatient": None}, refusals.NO_POSITION),
-        ({"ImageOrientationPatient": None}, refusals.NO_POSITION),
         ({"PixelSpacing": None}, refusals.BAD_GEOMETRY),
-        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [1, 0, 0, 0.003, 1, 0]}, refusals.BAD_GEOMETRY),
-        ({"PixelSpacing": ["1.25", "0.001"]}, refusals.BAD_GEOMETRY),
         ({"ImagePositionPatient": [0, "1e9", 0]}, refusals.BAD_GEOMETRY),
-        ({"SliceThickness": 5000}, refusals.BAD_GEOMETRY),
         ({"ImagePositionPatient": [0, "nan", 0]}, refusals.NO_POSITION),
-        ({"Rows": 0}, refusals.BAD_PIXELS),
         ({"Rows": None}, refusals.TRUNCATED),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2"}, refusals.NO_IMAGE),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.4"}, refusals.NO_IMAGE),
         ({"NumberOfFrames": 4, "Rows": 5}, refusals.NO_POSITION),
         (
             {"TransferSyntaxUID": "1.2.840.10008.1.2.4.100"},
@@ -145,11 +132,9 @@ def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
     ("tags", "component"),
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"]}, "magnitude"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY"]}, "magnitude"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "RETRO"]}, "phase"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "VELOCITY MAP"]}, "phase"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "R_IR"]}, "real"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "I"]}, "imaginary"),
         ({"ComplexImageComponent": "PHASE"}, "phase"),
     ],
 )
@@ -245,14 +230,11 @@ RANKS = [3, 0, 7, 11, 1, 5, 2, 10, 4, 9, 6, 8]
 @pytest.mark.parametrize(
     ("said", "known"),
     [
-        (lambda rank: {"FrameContent": {"TemporalPositionIndex": rank + 1}}, True),
         (lambda rank: {"FrameContent": {"DimensionIndexValues": [1, 4, rank + 1]}}, True),
         (lambda rank: {"FrameContent": {"TemporalPositionIndex": 1, "DimensionIndexValues": [1, rank + 1, 4]}}, True),
         (lambda rank: {"CardiacSynchronization": {"NominalPercentageOfCardiacPhase": rank / 0.12}}, True),
         (lambda rank: {"CardiacSynchronization": {"ActualCardiacTriggerDelayTime": 40.0 * rank}}, True),
         (lambda rank: {"FrameContent": {"FrameAcquisitionDateTime": f"2012071110{rank:02}00.5"}}, True),
-        (lambda rank: {"FrameContent": {"FrameReferenceDateTime": f"20120711101000.{rank:02}"}}, True),
-        (lambda rank: {"FrameContent": {"DimensionIndexValues": [1, 4]}}, False),
         (lambda rank: {}, False),
     ],
 )  # fmt: skip

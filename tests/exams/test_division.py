@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 from planewise.errors import InputError
-from planewise.exams import division, index_folder
-from planewise.exams.division import DIVISIONS
+from planewise.exams import index_folder
 from planewise.findings import finding
 
 from tests.exams.conftest import write_usual_exam
-from tests.exams.knees import write_mrnet
 from tests.exams.test_volumes import write, write_acdc
 
 SECTIONS = ("training", "validation", "test")
@@ -55,10 +53,9 @@ def test_dsbcc_is_divided_as_in_the_paper(divided):
     assert sections == {"training": 3, "validation and test": 1}
 
 
-@pytest.mark.parametrize("asked", [{"division": "hash"}, {"split": (0.8, 0.1, 0.1)}])
-def test_a_split_that_is_asked_for_is_the_hash(divided, asked):
+def test_a_split_that_is_asked_for_is_the_hash(divided):
     """The result is the same as for these exams in a folder without a division."""
-    result = index_folder(divided, **asked)
+    result = index_folder(divided, split=(0.8, 0.1, 0.1))
     alone = {number: index_folder(divided / part / part / number) for part, number in (("train", "2"), ("test", "701"))}
     for number, single in alone.items():
         (section,) = [section for section in SECTIONS if single.datalist[section]]
@@ -86,15 +83,6 @@ def test_acdc_keeps_its_test_patients_and_gets_validation_from_training(tmp_path
     assert (result.division["kind"], result.division["sets"]) == ("folders", ("ACDC",))
 
 
-def test_the_hash_divides_acdcs_training_patients_alone(tmp_path):
-    result = index_folder(acdc(tmp_path), division="hash")
-    assert {name for names in exams_of(result).values() for name in names} == {f"patient{n:03d}" for n in range(1, 11)}
-    assert result.skipped[division.TESTING][0] == 8
-    alone = index_folder(tmp_path / "training")
-    assert exams_of(alone) == exams_of(result), "the result is the same as for the training folder alone"
-    assert len(exams_of(index_folder(tmp_path / "testing", split=(0, 0, 1)))["test"]) == 4
-
-
 def test_a_class_of_ones_own_is_divided_alike(tmp_path):
     """20 patients, 12 of one class and 8 of the other, are split 70 to 30."""
     rows = ["exam,amyloid"]
@@ -111,36 +99,6 @@ def test_a_class_of_ones_own_is_divided_alike(tmp_path):
         assert result.division["kind"] == "groups"
     with pytest.raises(InputError, match="amyloid"):
         index_folder(tmp_path, stratify="fat", **asked)
-
-
-def test_patients_with_masks_are_divided_exactly(tmp_path):
-    """80, 5 and 15 % of 20 patients with masks are 16, 1 and 3, whatever the seed; the 5 patients without masks are for
-    training.
-    """
-    for number in range(25):
-        write(tmp_path / f"p{number}.nii.gz")
-        if number < 20:
-            write(tmp_path / f"p{number}_seg.nii.gz")
-    asked = {"anatomy": "volume", "split": (0.8, 0.05, 0.15)}
-    for seed in range(3):
-        datalist = index_folder(tmp_path, stratify="label", seed=seed, **asked).datalist
-        found = {section: ["label" in item for item in datalist[section]] for section in SECTIONS}
-        assert {section: sum(masked) for section, masked in found.items()} == dict(
-            zip(SECTIONS, (16, 1, 3), strict=True)
-        )
-        assert found["training"].count(False) == 5 and all(found["validation"] + found["test"])
-    for number in range(20):
-        (tmp_path / f"p{number}_seg.nii.gz").unlink()
-    with pytest.raises(InputError):
-        index_folder(tmp_path, stratify="label", **asked)
-
-
-def test_mrnets_folders_are_followed_when_asked(tmp_path):
-    root = write_mrnet(tmp_path / "MRNet-v1.0")
-    assert index_folder(root, anatomy="knee").division["kind"] == "groups"
-    found = index_folder(root, anatomy="knee", division="folders").datalist
-    parts = {section: {Path(item["image"]).parts[-3] for item in found[section]} for section in SECTIONS}
-    assert parts == {"training": {"train"}, "validation": {"valid"}, "test": set()}
 
 
 @pytest.mark.parametrize(
@@ -163,9 +121,3 @@ def test_what_contradicts_itself_is_refused(divided, tmp_path):
     (tmp_path / "s.csv").write_text("train,training\n1,test\n")
     with pytest.raises(InputError):
         index_folder(divided, sections=tmp_path / "s.csv")
-    with pytest.raises(InputError):
-        index_folder(divided, division="folders", split=(1, 0, 0))
-    with pytest.raises(InputError, match=", ".join(DIVISIONS)):
-        index_folder(divided, division="folder")
-    with pytest.raises(InputError):
-        index_folder(divided / "train" / "train" / "1", division="folders")

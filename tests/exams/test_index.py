@@ -36,9 +36,6 @@ def told(exam: dict) -> list[Finding]:
     return [*map(from_record, exam["left_out"])]
 
 
-# --- real folders ------------------------------------------------------------------------------------------------------
-
-
 def test_real_cardiac_exam(real_data):
     result = index_folder(real_data / "cardiac_cine_exam")
     stacks = only_exam(result)["stacks"]
@@ -109,8 +106,6 @@ def test_what_cannot_be_a_heart_is_left_out_of_a_heart_s_datalist(tmp_path, hear
     assert len(result.datalist["exams"]) == len(kept) + heart
 
 
-# --- damaged exams -----------------------------------------------------------------------------------------------------
-
 #: Maps damage to (files left out for a reason, number of remarks on the exam, its views).
 SOUND = {"sax", "2ch", "4ch"}
 EXPECTED = {
@@ -119,14 +114,8 @@ EXPECTED = {
     damage.without("FrameOfReferenceUID"): ({}, 1, SOUND),
     damage.without("PixelSpacing", "4ch"): ({refusals.BAD_GEOMETRY: 3}, 1, {"sax", "2ch"}),
     damage.enhanced: ({}, 0, SOUND),
-    damage.mixed_matrix: ({}, 1, SOUND),
     damage.missing_view: ({}, 0, {"sax", "2ch"}),
-    damage.parallel_planes: ({}, 1, {"sax", "4ch"}),
     damage.black: ({}, 0, SOUND),
-    damage.compressed_jpeg2000: ({}, 0, SOUND),
-    damage.zero_byte: ({refusals.EMPTY: 1}, 2, SOUND),
-    damage.burnt_in: ({refusals.BURNT_IN: 1}, 0, SOUND),
-    damage.no_extension: (None, 0, SOUND),
     damage.identity: ({}, 0, SOUND),
 }
 
@@ -167,7 +156,7 @@ def rewrite(folder: Path, keywords: Iterable[str], **tags) -> None:
         header.save_as(path)
 
 
-@pytest.mark.parametrize("keywords", [UIDS[:1], UIDS[1:2], UIDS[2:], UIDS[:2], UIDS])
+@pytest.mark.parametrize("keywords", [UIDS[2:], UIDS])
 @pytest.mark.parametrize("folders", ["exam/{series}/{file}", "{number}.dcm"])
 def test_identifiers_that_differ_in_every_file_say_nothing(tmp_path, keywords, folders):
     exam = write_usual_exam(tmp_path / "before")
@@ -179,22 +168,6 @@ def test_identifiers_that_differ_in_every_file_say_nothing(tmp_path, keywords, f
     found = only_exam(index_folder(tmp_path / "after"))
     counts = {view: (stack["slices"], stack["phases"]) for view, stack in found["stacks"].items()}
     assert counts == {"sax": (5, [6, 6]), "2ch": (1, [6, 6]), "4ch": (1, [6, 6])}
-    # without a frame of reference, positions within one study still agree
-    said = [sorted(each["names"]) for each in told(found) if each.code == "identifiers-of-files"]
-    assert said == [sorted(keywords)] * (UIDS[1] in keywords)
-
-
-@pytest.mark.parametrize("keywords", [UIDS[1:], UIDS])
-def test_patients_and_days_stay_apart_without_studies(tmp_path, keywords):
-    for number, (patient, date) in enumerate([("P-1", "20130101"), ("P-1", "20140101"), ("P-2", "20130101")]):
-        write_usual_exam(tmp_path / str(number), PatientID=patient, StudyDate=date)
-    rewrite(tmp_path, keywords)
-    result = index_folder(tmp_path)
-    assert [exam["stacks"]["sax"]["slices"] for exam in result.datalist["exams"].values()] == [5] * 3
-    assert len({exam["patient"] for exam in result.datalist["exams"].values()}) == 2
-
-
-# --- identity ----------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_but_paths_tells_who_it_is(flawed):
@@ -216,12 +189,6 @@ def test_nothing_but_paths_tells_who_it_is(flawed):
     assert [secret for secret in secrets if secret in without_paths] == []
     printed = " ".join(map(str, [*result.warnings, *result.skipped, *result.unmatched]))
     assert [secret for secret in secrets if secret in printed] == []
-
-
-# --- splits, warnings, messages ----------------------------------------------------------------------------------------
-
-
-# --- for inference -----------------------------------------------------------------------------------------------------
 
 
 def test_exams_without_a_stack_are_named_in_the_log_or_handed_over(usual_exam, caplog):

@@ -22,12 +22,6 @@ from tests.exams.files import write_ct, write_enhanced_ct
 CHANNELS = ("t1", "flair")
 
 
-def test_a_folder_of_volumes_without_masks(tmp_path):
-    for name in ("b.nii.gz", "a.nii.gz", "a_gt.nii.gz", ".hidden.nii.gz", "notes.txt"):
-        (tmp_path / name).touch()
-    assert [Path(item["image"]).name for item in find_inputs(tmp_path)] == ["a.nii.gz", "b.nii.gz"]
-
-
 def test_masks_are_no_inputs(tmp_path):
     """This holds whatever their names are; 3D Slicer exports Segmentation.nii.gz."""
     for name in ("a.nii.gz", "a_seg.nii.gz", "a-label.nii.gz", "x.npy"):
@@ -125,18 +119,6 @@ def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
             assert np.array_equal(LoadStackd("image")(item)["image"], frames[..., number])
         (first,) = find_inputs(path, "ed")
         assert np.array_equal(LoadStackd("image")(first)["image"], frames[..., 0]) and "phase" not in first
-
-
-def test_files_named_like_another_view_are_left_out(tmp_path, caplog):
-    for name in ("la_4ch_ED", "la_2ch_ED", "sa_ES"):
-        (tmp_path / f"{name}.nii.gz").touch()
-    names = {view: [Path(item["image"]).name for item in find_inputs(tmp_path, view=view)] for view in ("4ch", "sax")}
-    assert names == {"4ch": ["la_4ch_ED.nii.gz"], "sax": ["sa_ES.nii.gz"]}
-    assert "la_2ch_ED.nii.gz" in caplog.text
-    (tmp_path / "2").mkdir()
-    (tmp_path / "2/la_2ch.nii.gz").touch()
-    with pytest.raises(InputError, match="view 4ch"):
-        find_inputs(tmp_path / "2", view="4ch")
 
 
 @pytest.fixture

@@ -66,28 +66,6 @@ def test_masks_are_found_by_folder_and_phase(tree, tmp_path, name, phase):
     assert result.unmatched == []
 
 
-def test_masks_are_found_by_hash_and_by_grid(tree, tmp_path):
-    plain = index_folder(tree)
-    affine, shape = stack_affine(plain)
-    (exam,) = plain.datalist["exams"]
-    for name in (f"{exam}_frame02", "whatever_frame04"):
-        write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape)
-    result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert {item["phase"] for item in labelled(result)} == {round(1 / 6, 6), 0.5}
-    assert result.unmatched == []
-
-
-def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tree, tmp_path):
-    plain = index_folder(tree)
-    affine, shape = stack_affine(plain)
-    (exam,) = plain.datalist["exams"]
-    for name in (f"{exam}_mask", f"{exam}_phase33_mask"):
-        write_mask(tmp_path / "labels" / name / f"{name}.nii.gz", affine, shape)
-    result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert {item["phase"] for item in labelled(result)} == {0.0, round(2 / 6, 6)}
-    assert result.unmatched == []
-
-
 def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tree, tmp_path):
     plain = index_folder(tree)
     affine, shape = stack_affine(plain)
@@ -182,15 +160,6 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     assert (reasons["cine.nii.gz"]["kind"], reasons["cine.nii.gz"]["count"], len(reasons)) == ("dimensions", 4, 10)
 
 
-def test_a_mask_of_some_slices_labels_those(tree, tmp_path):
-    affine, shape = stack_affine(index_folder(tree))
-    part = affine.copy()
-    part[:3, 3] += 2 * affine[:3, 2]
-    write_mask(tmp_path / "labels" / "case7_ed.nii.gz", part, (*shape[:2], 2))
-    result = index_folder(tree, labels_dir=tmp_path / "labels")
-    assert sorted((item["slice"], item["label_frame"]) for item in labelled(result)) == [(2, 0), (3, 1)]
-
-
 def test_classes_reach_every_item_of_the_exam(tree, tmp_path):
     write_usual_exam(tree / "case8", PatientID="P-2", StudyInstanceUID="1.2.8", FrameOfReferenceUID="1.2.8.1")
     (tmp_path / "classes.csv").write_text("exam,group,height\ncase7,DCM,180.5\nP-2,NOR,\nnobody,HCM,160\n,,\n")
@@ -211,26 +180,14 @@ def test_classes_reach_every_item_of_the_exam(tree, tmp_path):
     assert {item["image"].split("/")[-3] for item in items_of(result) if "group" in item} == {"case8", "case9"}
 
 
-#: The keys in the table of tools/docs/datalist.md, and those of whole volumes and of our own use.
-RESERVED_NAMES = (
-    "image", "frame", "time", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label_frame",
-    "label_axes", "label_map", "label_origin", "shift",
-)  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "content",
     [
         "exam\na\n",
         "exam,label\na,1\n",
-        *(f"exam,{name}\na,1\n" for name in RESERVED_NAMES),
         "exam,a,a\n1,2,3\n",
-        "exam,a,\n1,2,3\n",
         "p1,DCM\np2,NOR\np3,DCM\n",
-        "p1,3\np2,4\n",
-        "",
         "exam,height,sex\np1,1,75,0\n",
-        "exam,sex\np1,0\n,1\n",
         # an open quote would swallow all rows that follow
         'exam,sex,age\np1,"0,40\np2,1,50\n',
     ],

@@ -75,12 +75,6 @@ def test_the_papers_split(tmp_path):
     assert result.datalist["exams"].keys() == {item["exam"] for section in SECTIONS for item in datalist[section]}
 
 
-# --- labels that are wrong ----------------------------------------------------------------------------------------------
-
-
-# --- files that are not volumes ----------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def item(tmp_path) -> dict:
     array = np.random.default_rng(0).integers(0, 255, (3, 20, 30), dtype=np.uint8)

@@ -5,7 +5,7 @@ import pydicom
 import pytest
 from planewise.exams import find_inputs
 from planewise.exams.dicom_report import ReportGroup, dicom_report
-from planewise.exams.source_images import body_size, is_dicom, source_images, true_references
+from planewise.exams.source_images import source_images, true_references
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
@@ -88,9 +88,3 @@ def test_frames_of_one_file_are_images_with_their_own_position(flawed):
     ]
     (once,) = series.ReferencedInstanceSequence
     assert once.ReferencedSOPInstanceUID == file.SOPInstanceUID and "ReferencedFrameNumber" not in once
-
-
-def test_a_volume_is_not_dicom_and_has_the_size_of_its_datalist():
-    volume = {"image": "heart.nii.gz", "height": 170.0, "weight": 60.0}
-    assert not is_dicom(volume) and body_size(volume) == ((170, 60), [])
-    assert body_size({"image": "heart.nii.gz"}) == (None, [])

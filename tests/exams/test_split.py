@@ -16,27 +16,12 @@ def test_patients_keep_their_section_when_others_come():
     assert all(many[patient] == section for patient, section in few.items())
 
 
-def test_shares_are_met_on_average():
-    counts = Counter(split_by_hash(PATIENTS, (0.8, 0.1, 0.1), 0).values())
-    assert 295 < counts["training"] < 345
-    assert all(20 < counts[section] < 62 for section in ("validation", "test"))
-
-
 def test_nothing_but_patient_and_seed_decides():
     """This follows the rule, without salt and without Python's hash seed, so that the result is the same on every machine."""
     sections = split_by_hash(PATIENTS, (0.6, 0.2, 0.2), 7)
     for patient in PATIENTS:
         draw = int(hashlib.sha256(f"7|{patient}".encode()).hexdigest()[:16], 16) / 16**16
         assert sections[patient] == ("training" if draw < 0.6 else "validation" if draw < 0.8 else "test")
-
-
-def test_the_seed_draws_again():
-    assert split_by_hash(PATIENTS, (0.5, 0.25, 0.25), 0) != split_by_hash(PATIENTS, (0.5, 0.25, 0.25), 1)
-
-
-def test_a_share_of_nothing_gets_nobody():
-    assert set(split_by_hash(PATIENTS, (1, 0, 0), 0).values()) == {"training"}
-    assert set(split_by_hash(PATIENTS, (0, 0, 1), 0).values()) == {"test"}
 
 
 def test_acdc_is_divided_as_in_the_paper():

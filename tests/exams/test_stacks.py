@@ -42,12 +42,6 @@ def test_positions_decide_the_order_not_names_or_numbers(order):
     assert names == [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9", "10", "11"]]
 
 
-def test_orientations_inside_one_series_are_stacks_of_their_own():
-    axes = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    stacks = build_stacks([frame(15.0 * k, normal=axis, instance=k) for axis in axes for k in range(3)])
-    assert sorted(len(stack.slices) for stack in stacks) == [3, 3, 3]
-
-
 @given(st.integers(0, 10**6))
 def test_rounded_headers_stay_together(seed):
     rng = np.random.default_rng(seed)
@@ -102,11 +96,6 @@ def test_perfusion_between_the_slices_of_a_cine_is_a_stack_of_its_own():
     unknown = [frame(80.0, instance=k, series="4") for k in range(12)]
     stacks = build_stacks([*cine, *perfusion, *few, *unknown])
     assert sorted(len(stack.slices) for stack in stacks) == [3, 5]
-
-
-def series_of(name, offset=0.0, slices=6, step=3.0, **values):
-    usual = {"thickness": step, "gated": False, "series": name, "description": "dwi"}
-    return [frame(offset + step * k, **(usual | {"instance": k} | values)) for k in range(slices)]
 
 
 def test_exams_are_studies_and_frames_of_reference(tmp_path):

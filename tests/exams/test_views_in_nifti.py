@@ -1,7 +1,6 @@
 """Test indexing of M&Ms-2 and of UK Biobank's style: short axis and 4ch, planes, labels, and every pitfall."""
 
 import shutil
-from collections import defaultdict
 from pathlib import Path
 
 import nibabel
@@ -10,9 +9,7 @@ import pytest
 import torch
 from planewise.data import pair_phases
 from planewise.errors import InputError
-from planewise.exams import heart_sets, index_folder
-from planewise.files.names import stem
-from planewise.findings import finding
+from planewise.exams import index_folder
 from planewise.geometry import intersection_lines
 from planewise.preprocessing import CardiacFeaturesd, LoadSliced
 from planewise.workshop.phantoms import LABELLED, VOLUNTEERS, Recipe, write_exams
@@ -45,27 +42,12 @@ def swapped_names(folder: Path) -> None:
     two.with_name("kept").rename(two)
 
 
-def copied(names: dict[str, str]):
-    """Files are there again under other names."""
-
-    def harm(folder: Path) -> None:
-        for name, copy in names.items():
-            for path in folder.rglob(f"{name}.nii.gz"):
-                shutil.copy(path, path.with_name(f"{copy}.nii.gz"))
-
-    return harm
-
-
 FLAWS = {
     "no_4ch": damage.gone("*la_4ch*"),
-    "no_short_axis": lambda folder: [damage.gone(pattern)(folder) for pattern in ("sa*.nii.gz", "label_sa*")],
     "unlabelled": unlabelled,
     "swapped_names": swapped_names,
-    "cine_labels": copied({"la_4ch": "label_la_4ch", "sa": "label_sa"}),
-    "predictions": copied({"label_sa_ED": "seg_sa_ED", "label_la_4ch_ED": "seg4_la_4ch_ED"}),
     "only_atria": damage.rewritten("label_la_4ch*", lambda voxels, affine: (np.clip(voxels, 3, 5) - 3, affine)),
     "no_orientation": damage.no_orientation,
-    "mask_elsewhere": lambda folder: [damage.elsewhere(pattern)(folder) for pattern in ("*LA*_gt*", "label_la_4ch*")],
 }
 
 
@@ -213,10 +195,6 @@ EXPECTED = {
     ("mnms2", "4ch", "unlabelled"): (2, 0, {"sax"}, None),
     ("mnms2", "4ch", "no_orientation"): (2, 2, None, "image-not-used"),
     ("ukbb", "4ch", "no_4ch"): (0, 0, set(), None),
-    ("ukbb", "4ch", "no_short_axis"): (2, 2, {"2ch"}, "view-doubtful"),
-    ("ukbb", "4ch", "cine_labels"): (2, 2, {"2ch", "sax"}, "file-not-used"),
-    ("ukbb", "4ch", "predictions"): (2, 2, {"2ch", "sax"}, "mask-as-image"),
-    ("ukbb", "4ch", "mask_elsewhere"): (2, 0, {"2ch", "sax"}, "grid-differs"),
 }
 
 
@@ -235,28 +213,3 @@ def test_flaws(indexed, layout, view, flaw):
     )
     found = {*codes(result.skipped), *(note["code"] for note in only(result)["left_out"])}
     assert reason is None or reason in found
-
-
-def read(home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
-    """The files that a reader uses and leaves out, for an exam whose empty files have these names."""
-    for name in names:
-        write(home / f"{name}.nii.gz", (4, 4, 1))
-    skipped = defaultdict(list)
-    volumes = heart_sets.read_exam(home, sorted(home.glob("*.nii.gz")), skipped)
-    files = [(stem(each.image), each.label and stem(each.label), each.phase, each.view) for each in volumes]
-    return files, {reason: [stem(Path(path)) for path in paths] for reason, paths in skipped.items()}
-
-
-def test_frames_and_cines_of_uk_biobank(tmp_path):
-    names = ("sa", "sa_ED", "label_sa_ED", "label_sa_ES", "la_2ch", "la_3ch", "label_la_2ch_ED", "la_4ch", "la_4ch_ED")
-    names += ("seg_sa_ED", "seg4_la_4ch", "label_la_4ch", "notes")
-    volumes, skipped = read(tmp_path / "1", *names)
-    cines = [(f"la_{view}", None, None, view) for view in ("2ch", "3ch")] + [("la_4ch", None, None, "4ch")]
-    assert volumes == [("sa_ED", "label_sa_ED", "ED", "sax"), *cines]
-    assert skipped == {
-        finding("mask-not-used", kind="alone"): ["label_sa_ES", "label_la_2ch_ED"],
-        finding("file-not-used", kind="frames"): ["sa"],
-        finding("file-not-used", kind="cine"): ["la_4ch_ED"],
-        finding("mask-as-image", kind="predicted"): ["seg4_la_4ch", "seg_sa_ED"],
-        finding("file-not-used", kind="image"): ["label_la_4ch", "notes"],
-    }

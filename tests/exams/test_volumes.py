@@ -13,7 +13,6 @@ from planewise.exams.volumes import (
     MASK_AS_IMAGE,
     NO_IMAGE,
     SEVERAL_MASKS,
-    case_and_phase,
     read_volumes,
 )
 from planewise.files.masks import mark_predicted
@@ -81,23 +80,6 @@ def test_a_mask_that_a_person_corrected_is_used_and_is_no_image(tmp_path):
     assert volumes_of(tmp_path)[1][NO_IMAGE] == [str(tmp_path / "alone/b_mask_corrected_2.nii.gz")]
 
 
-@pytest.mark.parametrize(
-    ("shape", "shift", "why"),
-    [
-        ((6, 5, 3), 0, {"kind": "shape", "own": (6, 5, 3), "wanted": (6, 5, 4)}),
-        ((6, 5, 4), 4.0, {"kind": "place", "mm": 4.0}),
-    ],
-)
-def test_a_mask_on_another_grid_is_left_out_with_the_reason(tmp_path, shape, shift, why):
-    affine = np.eye(4)
-    affine[0, 3] = shift
-    write(tmp_path / "a.nii.gz")
-    write(tmp_path / "a_gt.nii.gz", shape, affine)
-    (volume,), skipped = volumes_of(tmp_path)
-    assert volume.label is None
-    assert list(skipped) == [finding("grid-differs", "mask", **why)]
-
-
 def test_a_cine_is_a_volume_for_each_time(tmp_path):
     write(tmp_path / "a.nii.gz", (6, 5, 4, 12))
     write(tmp_path / "one.nii.gz", (6, 5, 4, 1))
@@ -153,18 +135,6 @@ def test_a_folder_of_masks_belongs_to_the_folder_next_to_it_or_around_it(tmp_pat
         "twice": None,
     }
     assert len(skipped) == 3 and (len(skipped[SEVERAL_MASKS]), len(skipped[NO_IMAGE])) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("patient001_frame01", ("patient001", "frame01")), ("001_SA_ED", ("001_SA", "ED")), ("x-es", ("x", "ES")),
-        ("t2s_uncropped", ("t2s_uncropped", None)), ("fused", ("fused", None)), ("ed", ("ed", None)),
-        ("a\nb_ES", ("a\nb", "ES")), ("", ("", None)),
-    ],
-)  # fmt: skip
-def test_names_say_case_and_phase(name, expected):
-    assert case_and_phase(name) == expected
 
 
 def test_a_mask_with_the_name_of_an_image_is_left_out_by_its_values(tmp_path):

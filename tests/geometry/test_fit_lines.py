@@ -42,10 +42,3 @@ def test_each_heatmap_of_a_batch_gives_its_own_line():
             assert np.allclose(found * np.sign(found[:2] @ line[:2]), line, atol=1e-6)
             assert np.isclose(float(fit.residual[slice_, view]), residual, atol=1e-9)
             assert float(fit.peak[slice_, view]) == float(heatmaps[slice_, view].max())
-
-
-def test_one_that_has_no_ridge_leaves_the_others_alone():
-    good = line_heatmaps(torch.tensor([0.6, 0.8, -40.0]), SHAPE, 3.0)
-    fit = fit_lines(torch.stack([good, torch.zeros(SHAPE), -good, torch.full(SHAPE, torch.nan), good]))
-    assert torch.isfinite(fit.lines).all(dim=-1).tolist() == [True, False, False, False, True]
-    assert torch.equal(fit.lines[0], fit.lines[4]) and torch.equal(fit.lines[0], fit_lines(good).lines)

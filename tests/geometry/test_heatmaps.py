@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.geometry import fit_lines, line_errors, line_heatmaps
-from planewise.geometry.heatmaps import line_agreement
+from planewise.geometry.lines import line_agreement
 
 SHAPE = (56, 72)
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planewise.findings import finding
 from planewise.geometry import base_to_apex, centrosymmetric, location_order, relative_locations, to_left_front_or_head
-from planewise.geometry.locations import stack_obliquity
+from planewise.geometry.planes import stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS
-from planewise.preprocessing.require_view import wrong_direction
+from planewise.preprocessing.views import wrong_direction
 
 from .slices import rotation
 

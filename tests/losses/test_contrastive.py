@@ -67,7 +67,7 @@ def test_no_gradient_reaches_the_target(loss):
 
 
 def test_one_slice_has_nothing_to_be_told_from():
-    with pytest.raises(InputError, match=r"--batch_size of 2 or more"):
+    with pytest.raises(InputError):
         NTXentLoss()(torch.randn(1, 2, 4, requires_grad=True), {})
     with torch.no_grad():
         assert float(NTXentLoss()(torch.randn(1, 2, 4), {})) == pytest.approx(0, abs=1e-6)

@@ -1,10 +1,10 @@
-"""Test the terms that each loss reports, with numbers made by hand."""
+"""Test the named terms of losses, and rows that are gathered from all processes."""
 
 from __future__ import annotations
 
 import torch
 from planewise.losses import MultiLabelBCELoss, MultitaskLoss, SegmentationLoss, Term, TermLoss, logged_terms
-from planewise.losses.terms import mean_over_known
+from planewise.losses.terms import gathered, mean_over_known
 from torch import nn
 
 from tests.processes import in_processes
@@ -123,3 +123,20 @@ def test_the_mean_over_the_processes_is_the_loss_of_the_whole_batch():
     for rank in range(2):
         held = {name: value[rank::2] for name, value in batch().items()}
         assert torch.equal(shares[rank]["no_grad"], MultiLabelBCELoss(TRAINING_LABELS)(held["logits"], held["label"]))
+
+
+def weighed(rank: int) -> dict[str, torch.Tensor]:
+    """Each process multiplies the rows of all processes by its own weights."""
+    rows = (torch.arange(4.0).reshape(2, 2) + 10 * rank).requires_grad_(True)
+    everyone = gathered(rows)
+    (everyone * (torch.arange(8.0).reshape(4, 2) + 100 * rank)).sum().backward()
+    return {"rows": everyone.detach(), "gradient": rows.grad}
+
+
+def test_the_rows_of_all_and_the_gradients_of_all():
+    found = in_processes(weighed)
+    for process in found:
+        assert process["rows"].tolist() == [[0, 1], [2, 3], [10, 11], [12, 13]]
+    # the sum of a row's weights in both processes: w and w + 100
+    assert found[0]["gradient"].tolist() == [[100, 102], [104, 106]]
+    assert found[1]["gradient"].tolist() == [[108, 110], [112, 114]]

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.bundles.conftest import RELEASED
-from tools.measured import phantom_commands as measured
+from tools.measured import write as measured
 
 README = """
 ```bash

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import yaml
-from planewise.workshop.study.methods import method_name
 
 from tests.reports.study.studies import write
 from tools.benchmarks.page import END
@@ -32,26 +29,6 @@ def test_a_record_is_of_the_study_that_its_config_describes(file):
     pretrainings = list(pretrainings_of(config, methods))
     assert list(record["pretrain"]) == [name for name in pretrainings if name in record["pretrain"]]
     assert set(pretrainings) == set(record["pretrain"])
-    # the draws of the main table; those of masks for a diagnosis are fewer, those of a probe are more
-    main = next(title for title in record["tables"] if title.startswith("Paired differences"))
-    draws = {
-        re.match(r"(\d+), (.+?) minus ", name).groups(): len(row["each draw"].split())
-        for title, rows in record["tables"].items()
-        if title == main or (file.stem in ("mask-prior", "volumes") and title.startswith("Paired differences"))
-        for name, row in rows.items()
-    }
-    counts, compared = {int(count) for count, _ in draws}, {method for _, method in draws}
-    assert counts == set(config["label_counts"])
-    names = {method_name(name): name for name in methods}
-    assert compared <= names.keys()
-    # training from scratch and a random backbone are only baselines; without labels, nothing is trained from scratch, and
-    # longer trainings have a table of their own
-    left = {names[name] for name in names.keys() - compared if (methods[names[name]].label_counts or [1]) != [0]}
-    left = {name for name in left if not name.endswith("_long")}
-    assert all(name.startswith("none") or "_none_" in name or "_random_" in name for name in left), left
-    own = {name: len(method.draws) for name, method in methods.items() if method.draws}
-    assert min(count for (_, name), count in draws.items() if names[name] not in own) == len(config["draws"])
-    assert all(count == own.get(names[name], count) for (_, name), count in draws.items())
     # a study of a paper's tables has a title for its page, and a time for the list of `tools/demo`
     assert config["title"] and config["time"]
 
@@ -116,11 +93,3 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
         "| [`downstream_c`](bundles/downstream_c/docs/README.md) | ventricles |",
         "| **classification** | |",
     ]
-    (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.mark_of('bundles')}\n{END}\n")
-    write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"version": "1.0.0", "planewise": masks})
-    write(tmp_path / "bundles/pretext_new/configs/metadata.json", {"version": "0.0.1"})  # not released, so not listed
-    entry = {"bundles": "bundles", "files": ["README.md"]}
-    assert "a collection of 4 bundles" in measured.documents([entry], {}, tmp_path)[tmp_path / "README.md"]
-    write(tmp_path / "bundles/pretext_e/configs/metadata.json", {"version": "0.1.0"})
-    with pytest.raises(ValueError, match=r"README\.md: pretext_e: its metadata\.json needs a summary"):
-        measured.documents([entry], {}, tmp_path)

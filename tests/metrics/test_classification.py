@@ -41,8 +41,8 @@ def test_scores_against_counting():
 
 def test_a_finding_of_one_class_has_no_auc():
     scores = finding_scores(np.array([[0.2, 0.9], [0.8, 0.1]]), np.array([[0.0, 1], [1, 1]]), ("a", "b"))
-    assert scores["auc"] == {"a": 1.0, "b": None} and scores["macro_auc"] == 1
-    assert scores["specificity"]["b"] is None and scores["sensitivity"]["b"] == 0.5
+    assert scores["auc"]["a"] == scores["macro_auc"] == 1 and math.isnan(scores["auc"]["b"])
+    assert math.isnan(scores["specificity"]["b"]) and scores["sensitivity"]["b"] == 0.5
     assert math.isnan(mean_auc(torch.zeros(2, 1), torch.ones(2, 1)))
     assert mean_auc(torch.tensor([-1.0, 2.0]), torch.tensor([0.0, 1.0])) == 1, "a single finding may lack its dimension"
 

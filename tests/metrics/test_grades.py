@@ -5,9 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from planewise.metrics import EpochScore, grade_kappa, grade_scores, predicted_grades, quadratic_kappa
-
-NAMES = ("none", "mild", "moderate", "severe", "proliferative")
+from planewise.metrics import EpochScore, grade_kappa, predicted_grades, quadratic_kappa
 
 
 def by_the_equation(reference, predicted, grades):
@@ -32,17 +30,6 @@ def test_kappa_against_the_equation():
     for _ in range(5):
         reference, predicted = rng.integers(0, 5, 30).tolist(), rng.integers(0, 5, 30).tolist()
         assert quadratic_kappa(reference, predicted, 5) == pytest.approx(by_the_equation(reference, predicted, 5))
-
-
-def test_scores_by_hand():
-    probabilities = np.array([[0.9, 0.9, 0.1, 0.1], [0.1] * 4, [0.9] * 4, [0.9, 0.1, 0.1, 0.1]])
-    scores = grade_scores(probabilities, [2, 0, 1, 1], NAMES)
-    assert scores["accuracy"] == 0.75 and scores["distance"] == 0.75 and scores["photographs"] == 4
-    # one photograph is graded one grade too low, and another three grades too high
-    assert grade_scores(probabilities, [3, 0, 1, 1], NAMES)["distance"] == 1
-    assert scores["recall"] == {"none": 1.0, "mild": 0.5, "moderate": 1.0, "severe": None, "proliferative": None}
-    assert scores["confusion"][1] == [0, 1, 0, 0, 1] and np.sum(scores["confusion"]) == 4
-    assert scores["kappa"] == pytest.approx(by_the_equation([2, 0, 1, 1], [2, 0, 4, 1], 5))
 
 
 def test_the_metric_is_of_the_whole_epoch():

@@ -8,8 +8,6 @@ import pytest
 import torch
 from planewise.metrics import PositionErrors, position_counts, position_dice
 
-from tests.processes import in_processes
-
 
 def test_counts_and_dice_by_hand():
     truth = torch.zeros(2, 4, 4, dtype=torch.int64)
@@ -76,14 +74,3 @@ def test_errors_by_hand():
     assert together["squares_found"] == pytest.approx(23 / 24)
     assert together["squares_distance"] == pytest.approx((8 * 0 + 8 * 4 + 7 * 2) / 23, abs=1e-4)
     assert PositionErrors(20.0).compute() == {}
-
-
-def share(rank: int) -> dict[str, float]:
-    # one process has a batch more than the other
-    return {name: torch.tensor(value) for name, value in scores(UPDATES[rank::2]).items()}
-
-
-def test_several_processes_score_all_slices():
-    alone = scores(UPDATES)
-    for found in in_processes(share):
-        assert {name: float(value) for name, value in found.items()} == pytest.approx(alone, abs=1e-5)

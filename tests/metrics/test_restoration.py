@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from planewise.metrics.pretexts import mean_of_seen, restoration_errors, restoration_scores
-from planewise.reports.main_score import main_score
+from planewise.metrics.pretexts import mean_of_seen, restoration_errors
 
 
 def test_errors_of_numbers_known_by_hand():
@@ -26,15 +24,3 @@ def test_channels_share_what_is_hidden():
     answer = torch.zeros(1, 2, 1, 3, 2)
     answer[0, 0, 0, 0, 0], answer[0, 1, 0, 0, 0] = 1, 3
     assert restoration_errors(answer, wanted, hidden).tolist() == [5]
-
-
-def test_scores_are_means_over_the_images_that_have_such_pixels():
-    hidden = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0], [np.nan] * 3])
-    kept = np.full((3, 3), np.nan)
-    scores = restoration_scores(hidden, kept)
-    means = {"restored": 2, "unchanged": 3, "mean": 4}
-    assert scores["hidden"] == means | {"chance": 4, "lower_is_better": True} and scores["images"] == 3
-    main = main_score(scores)
-    assert (main.value, main.chance, main.is_guess) == (2, 4, False)
-    assert main_score(restoration_scores(hidden[:, [2, 1, 0]], kept)).is_guess, "the mean is the better guess"
-    assert np.isnan(list(scores["kept"].values())).all()

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.metrics.pretexts import (
-    mirrored,
-    order_scores,
-    pairs_of_stack,
-    places_by_votes,
-    stack_scores,
-)
+from planewise.metrics.pretexts import mirrored, places_by_votes
 
 
 def perfect(places) -> np.ndarray:
@@ -37,19 +29,6 @@ def test_votes_are_of_both_orders_of_a_pair_and_the_sum_decides_a_tie():
     assert places_by_votes(np.zeros((1, 1))).tolist() == [0]
 
 
-def test_pairs_of_three_slices():
-    logits = np.array([[0, 1, -2], [3, 0, 4], [5, -6, 0]])
-    pairs = pairs_of_stack(logits, np.array([0, 0.25, 1]))
-    assert pairs["first"].tolist() == [0, 0, 0.25, 0.25, 1, 1]
-    assert pairs["second"].tolist() == [0.25, 1, 0, 1, 0, 0.25]
-    # the answers: 0 < 1 yes, 0 < 2 no, 1 < 0 yes, 1 < 2 yes, 2 < 0 yes, 2 < 1 no
-    assert pairs["correct"].tolist() == [True, False, False, True, False, True]
-    assert order_scores(pairs) == {
-        "accuracy": 0.5, "chance": 0.5, "pairs": 6,
-        "mirrored_accuracy": 0.0, "mirrored_pairs": 2, "other_accuracy": 0.75,
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("first", "second", "is_mirrored"),
     [
@@ -66,10 +45,3 @@ def test_pairs_of_three_slices():
 )
 def test_pairs_that_mirror_each_other(first, second, is_mirrored):
     assert mirrored(np.array([first]), np.array([second])).tolist() == [is_mirrored]
-
-
-def test_orders_of_stacks():
-    right, reversed_, short = np.array([0, 0.5, 1]), np.array([1, 0.5, 0]), np.array([0, 1])
-    scores = stack_scores([right, reversed_, right, short], [right, right, right, short])
-    assert scores == {"stacks": 3, "rank_correlation": pytest.approx(1 / 3), "direction": pytest.approx(2 / 3)}
-    assert math.isnan(stack_scores([short], [short])["direction"])

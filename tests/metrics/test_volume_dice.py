@@ -43,24 +43,6 @@ def test_volumes_are_told_apart_and_count_alike():
     assert score(slices, prediction, reference, 3, [2, 0, 1], 1) == pytest.approx(expected)
 
 
-def test_it_is_the_mean_of_what_evaluation_says_of_each_volume():
-    generator = torch.Generator().manual_seed(0)
-    prediction, reference = torch.randint(0, 4, (2, 7, 1, 6, 6), generator=generator)
-    reference[:3][reference[:3] == 2] = 0
-    prediction[:3][prediction[:3] == 2] = 0
-    slices = dataset(("a", "ED", 3), ("b", "ED", 4))
-    names = {1: "RV", 2: "myocardium", 3: "LV"}
-    expected = [
-        each["dice"]
-        for rows in (range(3), range(3, 7))
-        for each in volume_scores(
-            prediction[list(rows), 0].permute(1, 2, 0), reference[list(rows), 0].permute(1, 2, 0), (1, 1, 1), names
-        ).values()
-    ]
-    found = score(slices, prediction, reference, 4, [6, 0, 3, 1, 5, 2, 4])
-    assert found == pytest.approx(sum(expected) / 6, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "differ", [({"image": "first.nii.gz"}, {"image": "second.nii.gz"}), ({"time": 0}, {"time": 7})], ids=str
 )

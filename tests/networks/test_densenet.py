@@ -2,13 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from monai.networks.nets import DenseNet121
-from planewise.networks import (
-    DenseNetEncoder,
-    EmbeddingNet,
-    load_imagenet,
-    load_pretrained,
-)
+from planewise.networks import DenseNetEncoder, EmbeddingNet, load_imagenet, load_pretrained
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d, relu
 
 FIRST, GROWTH, BLOCKS = 6, 4, (2, 1, 2, 1)
@@ -86,20 +80,3 @@ def test_torchvisions_file_gives_the_network_that_it_is_of(load, prefix, tmp_pat
     scripted = torch.jit.script(net)
     assert torch.allclose(scripted(image), net(image), atol=1e-6)
     assert scripted(image[:1, :, :32, :32]).shape == (1, net.out_channels)
-
-
-def test_densenet121_is_monais_and_has_torchvisions_names():
-    encoder = DenseNetEncoder().eval()
-    shapes = torchvision_shapes(64, 32, (6, 12, 24, 16))
-    (names,) = encoder.public_names()
-    assert list(names) == [name for name in shapes if not name.startswith("classifier.")]
-    assert all(tuple(encoder.state_dict()[own].shape) == shapes[name] for name, own in names.items())
-    assert encoder.out_channels == 1024
-    assert sum(value.numel() for value in encoder.parameters()) == 6_953_856
-    theirs = DenseNet121(spatial_dims=2, in_channels=3, out_channels=7).eval()
-    state = theirs.state_dict()
-    theirs.load_state_dict(encoder.state_dict() | {name: state[name] for name in state if "class_layers" in name})
-    image = torch.randn(1, 1, 64, 64)
-    with torch.no_grad():
-        out = theirs.class_layers.out(encoder(image)[-1].mean((2, 3)))
-        assert torch.allclose(out, theirs(image.repeat(1, 3, 1, 1)), atol=1e-4)

@@ -47,9 +47,7 @@ def test_a_value_at_a_threshold_takes_the_same_branch_as_in_scikit_learn():
     assert (forest.predict_proba(np.nextafter(between, np.float32(9))) != expected).any()
 
 
-@pytest.mark.parametrize(
-    "other", [{"num_trees": 3}, {"num_trees": 30, "max_nodes": 15}, {"num_trees": 30, "max_depth": 2}]
-)
+@pytest.mark.parametrize("other", [{"num_trees": 30, "max_nodes": 15}, {"num_trees": 30, "max_depth": 2}])
 def test_a_forest_that_does_not_fit(forest, other):
     with pytest.raises(ValueError):
         ForestNet(10, 5, **other).copy_forest(forest)

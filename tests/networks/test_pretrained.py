@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from copy import deepcopy
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from planewise.errors import InputError
 from planewise.networks import (
     AlexNetDecoder,
     AlexNetEncoder,
-    ForestNet,
     LocationHead,
     SliceNet,
     UNetDecoder,
@@ -95,13 +93,6 @@ def test_safetensors_load_like_pytorchs_files(pretext, tmp_path):
         read_weights(tmp_path / "model.safetensors")
 
 
-def test_a_bundles_folder_will_do(pretext):
-    source, path = pretext
-    (path.parent / "models").mkdir()
-    path.rename(path.parent / "models" / "model.pt")
-    assert set(read_weights(path.parent)) == set(source.state_dict())
-
-
 def test_another_backbone_is_an_error(pretext):
     wide = SliceNet(UNetEncoder((32, 64)), UNetDecoder((32, 64)), 4)
     with pytest.raises(InputError):
@@ -154,15 +145,6 @@ def test_weights_of_another_network_are_refused_where_all_must_fit(tmp_path):
         weights_of(nn.Linear(3, 2, bias=False), tmp_path)
 
 
-@pytest.mark.parametrize("other", [{"num_trees": 4}, {"num_classes": 2}, {"max_nodes": 15}])
-def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
-    sizes = {"num_features": 3, "num_classes": 5, "num_trees": 6, "max_nodes": 31}
-    torch.save(ForestNet(**sizes).state_dict(), tmp_path / "model.pt")
-    assert weights_of(ForestNet(**sizes), tmp_path / "model.pt")
-    with pytest.raises(InputError):
-        weights_of(ForestNet(**sizes | other), tmp_path / "model.pt")
-
-
 @pytest.mark.parametrize(
     ("given", "own", "copied"),
     [
@@ -181,8 +163,6 @@ def test_a_first_layer_is_copied_to_a_multiple_of_its_channels(given, own, copie
     assert torch.equal(
         found, torch.cat([weight[:, [k * given[1] // own[1]]] for k in range(own[1])], 1) if copied else weight
     )
-    if copied:
-        assert torch.equal(for_channels(weight, torch.zeros(own), [0] * own[1]), weight[:, :1].expand_as(found))
 
 
 IMAGE = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -237,22 +217,14 @@ def quick_compiler(monkeypatch) -> list[nn.Module]:
     return compiled
 
 
-def test_compiled_it_is_the_same_network(quick_compiler, tmp_path):
+def test_compiled_it_is_the_same_network(quick_compiler):
     plain, network = unet(), unet()
     placed = place_network(network, "cpu", compiled="True")
     assert placed is network and quick_compiler == [network]
     assert torch.allclose(placed(IMAGE), plain(IMAGE), atol=1e-6)
-    # checkpoints are interchangeable
-    assert list(placed.state_dict()) == list(plain.state_dict())
-    torch.save(placed.state_dict(), tmp_path / "model.pt")
-    other = unet(seed=5)
-    other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
-    assert torch.equal(other(IMAGE), plain(IMAGE))
+    assert list(placed.state_dict()) == list(plain.state_dict()), "checkpoints are interchangeable"
     placed.load_state_dict(unet(seed=6).state_dict())
     assert torch.allclose(placed(IMAGE), unet(seed=6)(IMAGE), atol=1e-6), "weights that come later count"
-    # copies and exports contain the network, not a reference to it
-    for copy in (deepcopy(placed), torch.jit.script(placed)):
-        assert torch.allclose(copy(IMAGE), placed(IMAGE), atol=1e-6)
 
 
 def test_a_decoder_that_pads_is_left_out(quick_compiler):

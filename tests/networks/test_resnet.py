@@ -2,15 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from monai.networks.nets import resnet50
 from planewise.errors import InputError
-from planewise.networks import (
-    ResNetEncoder,
-    SliceNet,
-    UNetDecoder,
-    load_imagenet,
-    load_pretrained,
-)
+from planewise.networks import ResNetEncoder, SliceNet, UNetDecoder, load_imagenet, load_pretrained
 from planewise.networks.named_parts import EmbeddingNet
 from torch.nn.functional import batch_norm, conv2d, max_pool2d, relu
 
@@ -113,22 +106,6 @@ def test_basic_blocks_as_lightly_train_exports_them(tmp_path):
         load_pretrained(EmbeddingNet(ResNetEncoder(features, (1, 1, 1, 1))), tmp_path / "exported_last.pt")
     with pytest.raises(InputError):
         ResNetEncoder((4, 4, 8, 16, 64))
-
-
-def test_resnet_50_has_torchvisions_names_and_size():
-    encoder = ResNetEncoder()
-    shapes = torchvision_shapes(64, (3, 4, 6, 3), 1000)
-    own = {
-        name: tuple(value.shape) for name, value in encoder.state_dict().items() if "num_batches_tracked" not in name
-    }
-    assert own == {name: shape for name, shape in shapes.items() if not name.startswith("fc.")}
-    assert sum(value.numel() for value in encoder.parameters()) == 23_508_032
-    # and it equals MONAI's network
-    theirs = resnet50(spatial_dims=2, n_input_channels=3, conv1_t_stride=2, bias_downsample=False, num_classes=7).eval()
-    theirs.load_state_dict(encoder.eval().state_dict() | {"fc.weight": theirs.fc.weight, "fc.bias": theirs.fc.bias})
-    image = torch.randn(1, 1, 64, 64)
-    with torch.no_grad():
-        assert torch.allclose(theirs.fc(encoder(image)[-1].mean((2, 3))), theirs(image.repeat(1, 3, 1, 1)), atol=1e-4)
 
 
 def test_levels_the_way_back_and_torchscript():

@@ -2,14 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.networks import (
-    SharedEncoderNet,
-    SliceNet,
-    UNetDecoder,
-    UNetEncoder,
-    encoder_features,
-    load_pretrained,
-)
+from planewise.networks import SharedEncoderNet, UNetEncoder, encoder_features
 
 FEATURES = (4, 8, 16)
 
@@ -49,11 +42,3 @@ def test_each_piece_becomes_a_row_of_the_width_that_is_asked_for():
     assert torch.allclose(net(image), net.head(torch.cat(rows, dim=1)), atol=1e-5)
     assert {name for name in net.state_dict() if "embedding" in name} == {"embedding.weight", "embedding.bias"}
     assert not any("embedding" in name for name in network().state_dict())
-
-
-def test_its_encoder_moves_to_other_bundles_by_name(tmp_path):
-    net = network()
-    torch.save(net.state_dict(), tmp_path / "model.pt")
-    other = SliceNet(UNetEncoder(FEATURES), UNetDecoder(FEATURES), num_maps=4)
-    load_pretrained(other, tmp_path / "model.pt")
-    assert all(torch.equal(value, net.encoder.state_dict()[name]) for name, value in other.encoder.state_dict().items())

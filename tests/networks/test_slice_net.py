@@ -18,16 +18,15 @@ def network(num_maps: int = 2, location: bool = True, stem_stride: int = 1, **op
     )
 
 
-@pytest.mark.parametrize("stem_stride", [1, 2])
-@pytest.mark.parametrize(("num_maps", "location", "channels"), [(2, False, 2), (0, True, 1), (2, True, 3)])
+@pytest.mark.parametrize(
+    ("num_maps", "location", "channels", "stem_stride"), [(2, False, 2, 1), (0, True, 1, 1), (2, True, 3, 2)]
+)
 def test_one_tensor_on_the_images_grid_and_torchscript_gives_the_same(num_maps, location, channels, stem_stride):
     net = network(num_maps, location, stem_stride).eval()
     image = torch.rand(3, 1, 32, 48)
     output = net(image)
     assert output.shape == (3, channels, 32, 48)
     assert torch.equal(torch.jit.script(net)(image), output)
-    # an image of another size
-    assert torch.jit.script(net)(torch.rand(1, 1, 64, 32)).shape == (1, channels, 64, 32)
 
 
 def test_a_new_head_starts_with_the_background():

@@ -3,15 +3,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from planewise.networks import (
-    AlexNetDecoder,
-    AlexNetEncoder,
-    DenseNetEncoder,
-    SliceNet,
-    StackClassifier,
-    load_pretrained,
-)
-from planewise.networks.stack_classifier import at_their_slices
+from planewise.networks import AlexNetEncoder, DenseNetEncoder, StackClassifier
+from planewise.networks.classifiers import at_their_slices
 
 SMALL = (4, 6, 8, 8, 10)
 
@@ -64,14 +57,6 @@ def test_torchscript_takes_other_numbers_of_slices_and_the_mask():
         mask = torch.rand(2, slices) < 0.5
         mask[:, 0] = True
         assert torch.allclose(scripted(stack, mask), net(stack, mask), atol=1e-6)
-
-
-def test_a_pretexts_encoder_loads_by_name(tmp_path):
-    pretext = SliceNet(AlexNetEncoder(SMALL), AlexNetDecoder(SMALL), 2)
-    torch.save(pretext.state_dict(), tmp_path / "model.pt")
-    net = load_pretrained(classifier(), tmp_path / "model.pt")
-    for name, value in net.encoder.state_dict().items():
-        assert torch.equal(value, pretext.encoder.state_dict()[name])
 
 
 THERE = torch.tensor([True, False, True])

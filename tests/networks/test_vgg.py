@@ -2,12 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.networks import (
-    EmbeddingNet,
-    VggEncoder,
-    load_imagenet,
-    load_pretrained,
-)
+from planewise.networks import EmbeddingNet, VggEncoder, load_imagenet, load_pretrained
 from torch.nn.functional import conv2d, max_pool2d, relu
 
 SMALL = (4, 6, 8, 10, 12)
@@ -59,11 +54,3 @@ def test_torchvisions_file_gives_the_network_that_it_is_of(load, tmp_path):
     scripted = torch.jit.script(net)
     assert torch.allclose(scripted(image), net(image), atol=1e-6)
     assert scripted(image[:1, :, :32, :32]).shape == (1, 12)
-
-
-def test_vgg16_has_torchvisions_names_and_size():
-    encoder = VggEncoder()
-    shapes = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
-    expected = {f"features.{index}.weight": (*shape, 3, 3) for index, shape in CONVOLUTIONS.items()}
-    assert shapes == expected | {f"features.{index}.bias": shape[:1] for index, shape in CONVOLUTIONS.items()}
-    assert sum(value.numel() for value in encoder.parameters()) == 14_714_688

@@ -54,7 +54,6 @@ class Work:
             [{"image": str(file), "exam": file.name[4:5] * 4} for file in files],
             settings,
             left_out or {},
-            lambda stacks, output: (stacks, {}),
             self.make,
             Note("Planes by some weights.", "Their error is unknown."),
             {},

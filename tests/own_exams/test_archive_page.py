@@ -14,7 +14,7 @@ FAR = finding("view-far", "2ch", values=["20 mm"], limits=["5 mm"])
 def page_of(command, exams, left_out, skipped, waiting, note) -> str:
     stacks = [{"image": "a.nii", "exam": name} for name in (*exams, *left_out, *range(waiting))]
     made_by = Note(note, "")
-    work = ExamWork(command, stacks, {}, {}, None, None, made_by, skipped, "Exams", "")
+    work = ExamWork(command, stacks, {}, {}, None, made_by, skipped, "Exams", "")
     return archive_page(work, Archive(Path(), Path(), Path(), exams, left_out))
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from planewise.findings import finding
-from planewise.own_exams.heart_results import HeartResults, heart_volumes
-from planewise.own_exams.masks import CorrectedMask
-from planewise.own_exams.write_volumes import (
+from planewise.own_exams.heart_results import (
+    HeartResults,
+    heart_volumes,
     volume_columns,
     volume_content,
     volume_summary,
     volume_table,
     which_phases,
 )
+from planewise.own_exams.masks import CorrectedMask
 
 NAMES = ["phase00", "phase33", "phase67"]
 #: End-diastole is the second of three phases, end-systole the first; the muscle differs between them.
@@ -33,15 +34,15 @@ ITEMS = [{"image": "heart.nii.gz", "exam": "aa", "phase": name} for name in NAME
 SMALL = finding("number-implausible", value=1.0, low=5, high=640, unit="ml")
 
 
-def results_of(*findings, found=FOUND, surface=None, corrected=()):
+def results_of(*findings, found=FOUND, corrected=()):
     files = [f"aa_{name}" for name in found.names]
     masks = {phase: CorrectedMask(Path(f"{phase}_corrected.nii"), np.empty(0)) for phase in corrected}
-    return replace(found, exam="aa", files=files, corrected=masks, surface=surface, findings=findings)
+    return replace(found, exam="aa", files=files, corrected=masks, findings=findings)
 
 
-def marked(results, indexed=False):
+def marked(results):
     """Structure and column of each flagged number."""
-    header, rows = volume_table(results, indexed)
+    header, rows = volume_table(results)
     return {(row[0], name) for row in rows for name, cell in zip(header, row, strict=True) if cell.endswith("(!)")}
 
 
@@ -60,14 +61,8 @@ def marked(results, indexed=False):
 )
 def test_a_flag_marks_its_number_and_those_computed_from_it(number, columns):
     flag, structure = SMALL.about(number), number.split()[0]
-    results = results_of(flag, surface=2.0)
+    results = results_of(flag)
     assert marked(results) == {(structure, column) for column in columns}
-    # values per body surface have the same flags
-    assert marked(results, indexed=True) == {
-        (structure, column)
-        for column in columns
-        if column != "ejection fraction" and (structure, column) != ("myocardium", "end-diastole")
-    }
     # the program's file says the same
     (entry,) = volume_content(results)["flags"]
     assert number in entry["numbers"] and {name.split()[0] for name in entry["numbers"]} == {structure}
@@ -79,23 +74,13 @@ def test_a_flag_marks_its_number_and_those_computed_from_it(number, columns):
     )
 
 
-def test_a_flag_of_the_body_surface_concerns_only_values_per_m2():
-    flag = finding("body-size-implausible", cm=105.0, kg=70.0)
-    results = results_of(flag, surface=2.0)
-    assert marked(results) == set() and len(marked(results, indexed=True)) == 7
-    assert volume_columns(results, ITEMS)["flagged"] == ["body_surface_m2"] * 3
-    columns = volume_columns(results_of(flag), ITEMS)
-    assert columns["flagged"] == [""] * 3 and columns["flags"] == [str(flag)] * 3
-
-
-def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
+def test_a_single_phase_has_no_end_systole():
     one = HeartResults({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, [], 0, 0, names=["segmentation"])
     flags = [SMALL.about("RV volume"), finding("mask-no-heart", kind="empty")]
     results = results_of(flags[0], found=one)
     summary, content = volume_summary(results), volume_content(results)
     assert summary.values == {"phases": 1, "LV_ml": 100, "RV_ml": 0, "myocardial_mass_g": pytest.approx(94.5)}
     assert summary.flagged == ["RV_ml"] and summary.severity == 1
-    assert content["body_surface_formula"] is content["body_surface_m2"] is None
     assert content["end_diastole"] is content["end_systole"] is content["ejection_fraction_percent"]["LV"] is None
     assert which_phases(results) == []
     assert len(marked(results_of(flags[1], found=one))) == 4 and volume_summary(results_of(flags[1])).severity > 1000
@@ -107,7 +92,7 @@ def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction_without_a_ma
     results = results_of(finding("volume-incomplete", "RV volume at end-diastole", kind="nowhere"), found=found)
     columns = volume_columns(results, ITEMS[:2])
     assert columns["LV_ejection_fraction_percent"] == [60, ""] and columns["RV_ejection_fraction_percent"] == ["", ""]
-    assert columns["moment"] == ["end-systole", "end-diastole"] and not any("m2" in name for name in columns)
+    assert columns["moment"] == ["end-systole", "end-diastole"]
     assert volume_table(results)[1][1] == ["RV", "0 ml (!)", "0 ml", "0 ml (!)", "-", "-"]
     assert volume_summary(results).values["RV_ejection_fraction_percent"] is None
 
@@ -140,7 +125,6 @@ def test_volumes_fractions_and_mass():
     assert found.ejection_fraction("LV") == pytest.approx(75.0)
     assert found.ejection_fraction("RV") == pytest.approx(60.0)
     assert (found.stroke_volume("LV"), found.stroke_volume("RV")) == pytest.approx((4.5, 3.0))
-    assert found.masses == pytest.approx([2.0 * 1.05, 3.0 * 1.05, 2.5 * 1.05])
     assert found.mass == pytest.approx(3.0 * 1.05)
 
 

@@ -7,13 +7,11 @@ import nibabel
 import numpy as np
 import pytest
 from planewise.errors import InputError
-from planewise.exams import inputs
-from planewise.exams.cardiac_views import KNEE
 from planewise.exams.volumes import read_volumes
 from planewise.findings import finding, to_text
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_stacks
-from planewise.own_exams.heart_stacks import findings_of, load_stack, place_of, private_datalist, stacks_in
+from planewise.own_exams.heart_stacks import findings_of, place_of, stacks_in
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from scipy.spatial.transform import Rotation
 
@@ -84,30 +82,6 @@ def test_what_cannot_be_a_short_axis_costs_itself(tmp_path):
     assert "with --min_obliquity 0" in str(refused.value) and "b.nii.gz" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "found"),
-    [
-        (lambda form: form, 1, None),
-        (
-            lambda form: form @ np.diag([1, 1, 1.25, 1]),
-            1,
-            finding("header-two-sizes", sform="2 x 2 x 8", qform="2 x 2 x 10"),
-        ),
-        (lambda form: form + np.diag([6], k=3), 0, None),
-    ],
-)
-def test_two_geometries_in_a_header_are_said(tmp_path, change, code, found):
-    """Different voxel sizes change the volumes."""
-    item = volume(tmp_path, "heart.nii.gz", 40)
-    image = nibabel.load(item["image"])
-    image.set_qform(change(image.affine), code=code)
-    nibabel.save(image, item["image"])
-    ((stack,), _) = stacks_in(tmp_path)
-    assert findings_of(stack) == ([found] if found else [])
-    # the sform is read, as by the index
-    assert np.allclose(load_stack(stack).image.affine, image.affine, atol=1e-4)
-
-
 def test_the_frames_of_a_cine_are_one_exam(tmp_path):
     item = volume(tmp_path, "cine_4d.nii.gz", 40)
     frame = nibabel.load(item["image"])
@@ -115,11 +89,7 @@ def test_the_frames_of_a_cine_are_one_exam(tmp_path):
     nibabel.save(nibabel.Nifti1Image(frames, frame.affine), item["image"])
     stacks, _ = stacks_in(Path(item["image"]))
     assert [stack["exam"] for stack in stacks] == [exam_of(item)] * 3
-    with private_datalist(stacks) as input:
-        assert input.stat().st_mode & 0o777 == 0o600
-        handed = heart_stacks.find_inputs(input, "all")
-    assert [(each["time"], each["phase"]) for each in handed] == [(0, "phase00"), (1, "phase33"), (2, "phase67")]
-    assert not input.exists()
+    assert [(each["time"], each["phase"]) for each in stacks] == [(0, "phase00"), (1, "phase33"), (2, "phase67")]
 
 
 def test_files_of_one_case_are_one_exam_as_in_an_index(tmp_path):
@@ -139,9 +109,7 @@ def test_files_of_one_case_are_one_exam_as_in_an_index(tmp_path):
         for exam in {item.get("exam") for item in stacks}
     }
     assert exams == set(map(frozenset, indexed.values())) and len(exams) == 6
-    with private_datalist(stacks) as input:
-        named = {volume_name(item) for item in heart_stacks.find_inputs(input, "all")}
-    assert len(named) == len(stacks) == 10  # e_4d is left out, and f_4d has two phases
+    assert len({*map(volume_name, stacks)}) == len(stacks) == 10  # e_4d is left out, and f_4d has two phases
 
 
 NO_HEART = {"why_not": to_text([finding("not-recognised", kind="few-phases", least=5)])}
@@ -153,13 +121,3 @@ def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
     with pytest.raises(InputError, match="exam aa: "):
         stacks_in(Path())
     assert stacks_in(Path(), min_obliquity=0) == (found, {})
-
-
-def test_for_a_knee_it_names_the_command_that_plans_knees(tmp_path, monkeypatch, caplog):
-    why = [finding("series-of-organ", organ=KNEE)]
-    knee = {"image": [{"image": "/data/1.dcm"}] * 3, "exam": "aa", "why_not": to_text(why)}
-    monkeypatch.setattr(inputs, "find_stacks", lambda *_, **__: [knee])
-    with pytest.raises(InputError, match="exam aa: ") as refused:
-        stacks_in(tmp_path)
-    assert "bundles/pretext_knee_multitask" in str(refused.value)
-    assert not caplog.messages, "it is refused, not processed"

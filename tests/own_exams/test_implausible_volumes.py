@@ -48,7 +48,7 @@ def cycle(count, largest=150.0, smallest=60.0, systole=0.4):
     return (largest + smallest) / 2 + (largest - smallest) / 2 * np.cos(2 * np.pi * share)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 10, 12, 13, 14, 15, 25, 30])
+@pytest.mark.parametrize("count", [1, 2, 12, 25])
 @pytest.mark.parametrize(("largest", "smallest"), [(150, 60), (280, 240), (60, 15), (500, 430)])
 def test_a_plausible_heart_has_no_flag(count, largest, smallest):
     assert implausible_volumes(hearts_of(cycle(count, largest, smallest))) == []

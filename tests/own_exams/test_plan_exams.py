@@ -4,9 +4,10 @@ import json
 import math
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
-from planewise.exams import find_inputs
+from planewise.evaluation import PlanViewsd
 from planewise.findings import finding
 from planewise.own_exams.plan_exams import (
     OPERATOR_DEG,
@@ -16,6 +17,7 @@ from planewise.own_exams.plan_exams import (
     plan_exams,
     plan_summary,
 )
+from planewise.preprocessing import LoadStackd
 from planewise.preprocessing.exam_name import volume_name
 from planewise.workshop.phantoms import UNLABELLED
 
@@ -70,18 +72,25 @@ def test_missing_and_repeated_slices_are_said_on_the_page_and_in_the_archive(tmp
     write_usual_exam(tmp_path / "exam/again", views=(), phases=1, AcquisitionTime="235900")
     for folder in ("exam", "exam/again"):
         shutil.rmtree(tmp_path / folder / "sax_2")
-    (item,) = find_inputs(tmp_path / "exam")
     view = dict.fromkeys(("origin", "normal", "within_deg", "within_mm", "agreement", "peak"))
     view |= {"verdict": "no plane", "reasons": [FAINT], "slices_that_disagree": [], "slices_without_a_line": []}
 
-    def run(_, settings):
-        folder = settings["output_dir"] / volume_name(item)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "plan.json").write_text(json.dumps({"views": {"2ch": view, "4ch": view}, "slices": 4}))
-        return {}
+    class Run:
+        workflow = SimpleNamespace(postprocessing=SimpleNamespace(transforms=[PlanViewsd(["2ch"], 3.0)]))
+
+        def __init__(self, bundle, settings):
+            self.folder = settings["output_dir"]
+
+        def __call__(self, items, watch=lambda loaded: None):
+            folder = self.folder / volume_name(items[0])
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "plan.json").write_text(json.dumps({"views": {"2ch": view, "4ch": view}, "slices": 4}))
+            loaded = LoadStackd("image", remarks=False)(items[0])
+            watch(loaded | {"native_image": loaded["image"][None]})
+            return {}
 
     module = sys.modules["planewise.own_exams.plan_exams"]
-    monkeypatch.setattr(module, "run_inference", run)
+    monkeypatch.setattr(module, "Inference", Run)
     monkeypatch.setattr(module, "write_page", lambda folder, shown: shown)
     (made,) = plan_exams(tmp_path / "exam", tmp_path / "out")
     gap = finding("slices-missing", between=["3 and 4"], count=4, mm=[20], usual=10)

@@ -2,12 +2,12 @@
 
 import csv
 import shutil
+from functools import partial
 
 import nibabel
 import numpy as np
 import pytest
 from planewise.commands import app
-from planewise.exams import find_inputs
 from planewise.own_exams import label_maps as module
 from planewise.preprocessing.exam_name import volume_name
 from typer.testing import CliRunner
@@ -24,14 +24,17 @@ def test_a_4ch_view_gets_areas_without_a_short_axis_only_if_asked(views, anyway,
 
     def segmented(bundle, settings):
         assert (bundle.name, settings["view"]) == ("downstream_cardiac_lax_segmentation", "4ch")
-        for item in find_inputs(settings["input"], "all"):
+        return partial(write, settings)
+
+    def write(settings, items):
+        for item in items:
             (folder := settings["output_dir"] / volume_name(item)).mkdir(parents=True)
             labels = np.zeros((40, 36, 1), np.uint8)
             labels[:10, :10], labels[20:25, :10] = 4, 5
             nibabel.save(nibabel.Nifti1Image(labels, np.diag([4, 4, 8, 1])), folder / f"{folder.name}_mask.nii.gz")
         return {}
 
-    monkeypatch.setattr(module, "run_inference", segmented)
+    monkeypatch.setattr(module, "Inference", segmented)
     arguments = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--view", "4ch"]
     outcome = CliRunner().invoke(app, [*arguments, *["--min_obliquity", "0"] * anyway])
     used = anyway or views != "4ch"

@@ -14,38 +14,6 @@ from planewise.workshop.packaging.configs import as_json, for_a_bundle
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
 
-TEXT = """# planewise.engines in a comment
-imports:
-- $import planewise
-
-features: [8, 16]  # widths, planewise.networks
-structures:  # of the heart
-  '1': RV
-  '2': LV
-
-# the next
-title: planewise.networks is text here
-spacing: 1.5
-empty:
-network_def:
-  _target_: planewise.networks.SliceNet
-  maps: $len(@structures) + planewise.geometry.MIN_SPACING
-  # inside
-
-after: "$planewise.exams.find_inputs(@title, 'planewise')"
-initialize:
-- $planewise.engines.plain_errors()
-"""
-
-
-def test_a_config_for_a_bundle_names_its_own_code():
-    changed = for_a_bundle(TEXT, "own_code")
-    content = yaml.safe_load(changed)
-    assert content["network_def"]["_target_"] == "own_code.networks.SliceNet"
-    assert content["after"] == "$own_code.exams.find_inputs(@title, 'planewise')"
-    assert content["imports"] == ["$import inspect", "$import os", "$import sys", "$import own_code"]
-    assert content["initialize"][-1] == "$own_code.engines.plain_errors()"
-
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_every_config_keeps_its_meaning(name):

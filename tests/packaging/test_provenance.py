@@ -35,7 +35,7 @@ def test_weights_of_phantoms_are_said_to_be(data, text, tmp_path):
     record = {"weights_sha256": "", "phantoms": {}, "scores": {"dice": 0.5}, "data": "nine exams"}
     (tmp_path / "model.pt").write_bytes(b"weights")
     found = find_provenance(tmp_path / "model.pt", Run(tmp_path, tmp_path / "model.pt", {}, record), data)
-    assert (found.data, found.scores, found.ours) == (text, {"dice": 0.5}, True) and text in found.measured_on
+    assert (found.data, found.scores) == (text, {"dice": 0.5}) and text in found.measured_on
 
 
 def test_the_origin_has_what_the_record_has_and_no_path(tmp_path):

@@ -6,6 +6,7 @@ import hashlib
 import json
 
 import pytest
+from planewise.workshop.packaging.configs import settings_unlike
 from planewise.workshop.packaging.run import Run
 
 
@@ -33,28 +34,21 @@ def test_scores_of_the_test_set_come_before_those_of_validation_and_those_of_tra
 def trained(tmp_path, monkeypatch) -> Run:
     """A run whose relative path of a datalist starts at the folder above its own, as it was started there."""
     monkeypatch.chdir(tmp_path)
-    exams = {"training": "aab", "validation": "c", "test": ""}
-    items = {
-        section: [{"image": f"tree/b/c/d/e/{exam}{number}.nii.gz", "exam": exam} for number, exam in enumerate(names)]
-        for section, names in exams.items()
-    }
+    items = {"training": [{"image": "tree/b/c/d/e/a.nii.gz", "exam": "a"}]}
     datalist = tmp_path / "work/lists/all.json"
     datalist.parent.mkdir(parents=True)
     datalist.write_text(json.dumps({"planewise": {"version": 1}, **items}))
     folder = tmp_path / "work/runs/mine"
-    record = {"files": {"all.json": hashlib.sha256(datalist.read_bytes()).hexdigest()}}
-    return Run(folder, folder / "models/model.pt", {"datalist": "lists/all.json", "num_subjects": 1}, record)
+    record = {"files": {"all.json": hashlib.sha256(datalist.read_bytes()).hexdigest()}, "exams": {"training": 2}}
+    return Run(folder, folder / "models/model.pt", {"datalist": "lists/all.json"}, record)
 
 
 def test_a_runs_data_is_counted_in_exams_and_named_by_what_it_is(trained, tmp_path):
-    counts = "(2 training, 1 validation, 0 test exams, 1 of the training exams drawn)"
-    assert trained.data == f"images {counts}"
+    assert trained.data == "images (2 training exams)"
     (tmp_path / "work/lists/tree").mkdir()
     (tmp_path / "work/lists/tree/phantom.json").write_text("{}")
     again = Run(trained.folder, trained.weights, trained.config, trained.record)
-    assert again.data == f"phantoms {counts}" and again.on_phantoms
-    used = Run(trained.folder, trained.weights, trained.config, trained.record | {"exams": {"training": 1}})
-    assert used.data == "phantoms (1 training, 1 validation, 0 test exams)", "the run left out an exam"
+    assert again.data == "phantoms (2 training exams)" and again.on_phantoms
 
 
 def test_data_that_have_changed_since_are_not_known(trained, tmp_path):
@@ -74,4 +68,4 @@ def test_the_plain_settings_that_changed_are_listed_without_paths():
         "unc": "\\\\jane",
     }
     config = train | changed | hidden | {"table": {"files": ["a/b"]}, "code": "$@sigma"}
-    assert Run("", "", config, {}).settings_unlike(train) == changed
+    assert settings_unlike(config, train) == changed

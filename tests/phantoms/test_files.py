@@ -24,19 +24,6 @@ def _pose(exam, header):
     return min(exam.poses[view], key=lambda pose: abs((position - pose.centre) @ pose.normal))
 
 
-def test_series_are_slices_and_phases_go_by_trigger_time(exam, headers):
-    by_series = {}
-    for header in headers:
-        by_series.setdefault(header.SeriesInstanceUID, []).append(header)
-    assert len(by_series) == len(exam.poses["sax"]) + 2
-    for series in by_series.values():
-        series.sort(key=lambda header: float(header.TriggerTime))
-        assert [header.InstanceNumber for header in series] == [1, 2, 3]
-        assert len({tuple(header.ImagePositionPatient) for header in series}) == 1
-    intervals = {series[1].TriggerTime for series in by_series.values()}
-    assert len(intervals) > 1, "series of one exam have different heart rates"
-
-
 def test_itk_reads_the_geometry_that_was_planned(exam, files, headers):
     load = LoadImage(reader="ITKReader")
     for path, header in list(zip(files, headers, strict=True))[::5]:

@@ -5,7 +5,6 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-import torch
 from planewise.data import pair_phases
 from planewise.errors import InputError
 from planewise.preprocessing import FEATURES, CardiacFeaturesd
@@ -84,13 +83,6 @@ def item(tmp_path) -> dict:
     ed = mask(tmp_path / "ed.nii.gz", RV=1000, myocardium=2000, LV=1500)
     es = mask(tmp_path / "es.nii.gz", RV=600, myocardium=2100, LV=300)
     return {"exam": "aa", "ed": ed, "es": es, "height": "180", "weight": 75, "group": "HCM"}
-
-
-def test_volumes_are_of_the_masks_voxels(item):
-    made = CardiacFeaturesd(("NOR", "DCM", "HCM"))(item)
-    assert made["image"].dtype == torch.float32 and int(made["label"]) == 2
-    expected = [80, 40, 9, 45, 18, 30, 63 * 1.05, 60 * 1.05, 180, 75]
-    assert made["image"].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

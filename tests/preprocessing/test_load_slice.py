@@ -6,9 +6,11 @@ import pydicom
 import pytest
 import torch
 from planewise.errors import InputError
+from planewise.files.arrays import read_plain_slice
 from planewise.geometry import plane_from_affine
 from planewise.geometry.planes import angle_between_planes
 from planewise.preprocessing import LoadSliced, LoadStackd
+from planewise.preprocessing.load_slice import _ImageReader
 
 from tests.exams import damage
 
@@ -35,6 +37,32 @@ def test_dicom_pixels_and_geometry(exam):
         assert np.array_equal(image[0, :, :, 0].numpy(), header.pixel_array.T)
         assert torch.allclose(image.affine[:3, :2], torch.from_numpy(header_affine(file))[:3, :2], atol=1e-6)
         assert torch.allclose(image.affine[:3, 3], torch.from_numpy(header_affine(file))[:3, 3], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("tags", "plain"),
+    [
+        ({}, True),
+        ({"SpacingBetweenSlices": 9.5, "ImageOrientationPatient": [0.6, 0.79999, 0, 0, 0, -1.00001]}, True),
+        ({"PixelRepresentation": 1}, True),
+        ({"RescaleSlope": 2, "RescaleIntercept": -7}, False),
+        ({"BitsStored": 6, "HighBit": 5}, False),
+        ({"ImageOrientationPatient": [1, 0, 0, 0.1, 1, 0]}, False),
+        ({"PixelSpacing": None}, False),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, False),
+    ],
+)
+def test_plain_slices_are_read_as_itk_reads_them(phantom_exam, tmp_path, tags, plain):
+    data, file = pydicom.dcmread(phantom_exam["sax"][0]), tmp_path / "1.dcm"
+    for name, value in tags.items():
+        setattr(data, name, value)
+    data.save_as(file)
+    read = read_plain_slice(file)
+    assert (read is not None) == plain
+    if plain:
+        array, meta = _ImageReader().get_data(_ImageReader().read(file))
+        assert read[0].dtype == array.dtype and np.array_equal(read[0], array)
+        np.testing.assert_allclose(read[1], meta["affine"], rtol=0, atol=1e-12)
 
 
 def test_a_datalist_that_disagrees_is_refused(phantom_exam):

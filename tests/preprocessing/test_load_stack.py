@@ -7,12 +7,7 @@ import torch
 from planewise.errors import InputError
 from planewise.findings import finding
 from planewise.preprocessing.load_slice import LoadSliced
-from planewise.preprocessing.load_stack import (
-    LoadStackd,
-    missing_slices,
-    own_thickness,
-    spacing_findings,
-)
+from planewise.preprocessing.load_stack import LoadStackd, missing_slices, own_thickness, spacing_findings
 
 
 def test_a_mask_saved_as_floats_has_whole_labels_and_may_keep_an_axis_of_time(tmp_path):

@@ -1,6 +1,6 @@
-"""Test that one transform resizes slices and volumes: it is MONAI's transform, with the mode that the number of axes
-requires.
-"""
+"""Test the sides of images."""
+
+from __future__ import annotations
 
 import nibabel
 import numpy as np
@@ -8,7 +8,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Resize
-from planewise.preprocessing import CropToForegroundd, ResizeSidesd
+from planewise.preprocessing import CropToForegroundd, LimitSlicesd, ResizeSidesd
+from planewise.preprocessing.resample import evenly_spaced
 
 
 @pytest.mark.parametrize(("shape", "mode"), [((3, 9, 14), "bilinear"), ((2, 9, 14, 5), "trilinear")])
@@ -98,3 +99,19 @@ def test_the_box_holds_what_lies_above_in_any_channel():
     assert torch.allclose(item["image"].affine[:3, 3], torch.tensor([4.0, 6.0, 2.0], dtype=torch.float64))
     back = crop.inverse(item)["label"]
     assert back.shape == (1, 9, 8, 7) and back.sum() == 48 and back[0, 2:5, 3:7, 1:5].all()
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "ranks"),
+    [(5, None, [0, 1, 2, 3, 4]), (3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (10, 4, [0, 3, 6, 9]), (6, 4, [0, 2, 3, 5])],
+)
+def test_evenly_from_the_first_to_the_last(count, most, ranks):
+    assert evenly_spaced(count, most) == ranks
+
+
+def test_a_volume_keeps_as_many_as_it_may():
+    image = MetaTensor(torch.arange(9.0).expand(1, 2, 2, 9))
+    item = LimitSlicesd("image", max_slices=3)({"image": image})
+    assert item["image"].shape == (1, 2, 2, 3) and item["image"][0, 0, 0].tolist() == [0, 4, 8]
+    assert item["kept_slices"] == [0, 4, 8]
+    assert LimitSlicesd("image", None)({"image": image})["image"].shape[-1] == 9

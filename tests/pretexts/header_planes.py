@@ -15,4 +15,11 @@ def with_planes(item: dict[str, Any], views: Sequence[str]) -> dict[str, Any]:
         for view in views
     }
     named = {view: {"origin": origin.tolist(), "normal": normal.tolist()} for view, (origin, normal) in planes.items()}
-    return item | {"planes": named}
+    own = {"affine": item["image"].affine.numpy()} if hasattr(item["image"], "affine") else {}
+    return item | {"planes": named} | own
+
+
+def as_batch(item: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """A slice of `LoadSliced` with selected planes, as a batch of one."""
+    image = item["image"]
+    return {"image": image.as_tensor()[None, ..., 0], "affine": image.affine[None], "planes": item["planes"][None]}

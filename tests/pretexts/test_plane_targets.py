@@ -9,23 +9,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from monai.transforms import (
-    CenterSpatialCropd,
-    Compose,
-    Flipd,
-    RandAffined,
-    ResizeWithPadOrCropd,
-    Rotate90d,
-    Spacingd,
-    SpatialPadd,
-)
+from monai.transforms import CenterSpatialCropd, Compose, Flipd, ResizeWithPadOrCropd, Rotate90d, Spacingd
 from planewise.augmentation import RandAffineBatchd
 from planewise.geometry import intersection_lines
 from planewise.geometry.lines import lines_in_mm
 from planewise.preprocessing import LoadSliced
 from planewise.pretexts import PlaneHeatmapsd, SelectPlanesd, SliceLocationd
 
-from tests.pretexts.header_planes import with_planes
+from tests.pretexts.header_planes import as_batch, with_planes
 
 VIEWS = ("2ch", "4ch")
 SIGMA = 6.0
@@ -55,7 +46,7 @@ def carrying_distance(exam, view: str) -> dict:
 
 def check(item: dict, view: str) -> None:
     """Check that every pixel from inside the image has the heatmap value of its carried distance."""
-    heatmap = PlaneHeatmapsd(SIGMA)(item)["heatmaps"][VIEWS.index(view), :, :, 0]
+    heatmap = PlaneHeatmapsd(SIGMA)(as_batch(item))["heatmaps"][0, VIEWS.index(view)]
     spacing = item["image"].affine[:3, :2].norm(dim=0)
     assert float((spacing[0] - spacing[1]).abs()) < 1e-6  # Eq. (1) uses pixels
     distance = item["image"].as_tensor()[0, :, :, 0] / spacing[0]
@@ -70,10 +61,7 @@ def check(item: dict, view: str) -> None:
 TRANSFORMS = {
     "flip": Flipd(KEYS, spatial_axis=0),
     "rotate by 90": Rotate90d(KEYS, k=1, spatial_axes=(0, 1)),
-    "crop": CenterSpatialCropd(KEYS, roi_size=(70, 60, -1)),
-    "pad": SpatialPadd(KEYS, spatial_size=(300, 290, -1)),
     "crop and pad": ResizeWithPadOrCropd(KEYS, (60, 280, -1)),
-    "resample": Spacingd(KEYS, [2.1, 2.1, -1.0], mode="bilinear", padding_mode="zeros"),
     "resample, cubic": Spacingd(KEYS, [1.26, 1.26, -1.0], mode=3, padding_mode="reflect"),
     "all": Compose(
         [
@@ -95,15 +83,6 @@ def interior(item: dict, margin: int = 4) -> dict:
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_exact_after(exam, name, view):
     check(interior(TRANSFORMS[name](carrying_distance(exam, view))), view)
-
-
-@given(seed=st.integers(0, 1000))
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_exact_after_monai_random_affine(phantom_exam, seed):
-    augment = RandAffined(
-        KEYS, prob=1, rotate_range=(0, 0, 0.4), translate_range=(8, 8, 0), mode="bilinear", padding_mode="zeros"
-    ).set_random_state(seed)
-    check(augment(carrying_distance(phantom_exam, "4ch")), "4ch")
 
 
 @given(seed=st.integers(0, 1000))
@@ -130,30 +109,7 @@ def test_exact_after_our_batch_affine(phantom_exam, seed):
     assert float((batch["heatmaps"][:, 0] - expected)[inside].abs().max()) < 2e-3
 
 
-def test_item_and_batch_give_the_same(exam):
-    item = carrying_distance(exam, "2ch")
-    single = PlaneHeatmapsd(SIGMA)(item)
-    batch = {
-        "image": item["image"].as_tensor()[None, ..., 0],
-        "affine": item["image"].affine[None],
-        "planes": item["planes"][None],
-    }
-    batched = PlaneHeatmapsd(SIGMA)(batch)
-    assert torch.equal(single["heatmaps"][..., 0], batched["heatmaps"][0])
-    assert torch.equal(single["lines"], batched["lines"][0])
-
-
-def test_a_masked_plane_gives_nan():
-    item = {
-        "image": MetaTensor(torch.zeros(1, 8, 8, 1)),
-        "planes": torch.full((1, 2, 3), torch.nan, dtype=torch.float64),
-    }
-    assert torch.isnan(PlaneHeatmapsd(2)(item)["heatmaps"]).all()
-
-
 def test_location_is_kept_mapped_or_unknown():
     assert float(SliceLocationd()({"location": 0.25})["location"]) == 0.25
     assert float(SliceLocationd("sine")({"location": 0.25})["location"]) == pytest.approx(math.sqrt(0.5))
     assert torch.isnan(SliceLocationd()({})["location"])
-    with pytest.raises(ValueError, match="Eq. 4"):
-        SliceLocationd("cosine")

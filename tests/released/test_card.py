@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.workshop.packaging.run import Run
 
+from tests.evaluation.test_plane_bounds import row
 from tools.released.card import (
     RELEASE_BEGIN,
     RELEASE_END,
     card_rows,
     card_scores,
+    kept_bounds,
     measured_on,
     record_of_release,
     save_in_half,
-    score_sentence,
     with_release,
-    with_score,
 )
 
 
@@ -56,26 +55,6 @@ def test_convolutions_take_half_the_room_and_come_back_as_float32(tmp_path):
     assert torch.equal(read["mean"], mean) and torch.equal(read["count"], count)
 
 
-def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
-    more = {"seed": 3, "data": "phantoms (2 training exams)", "phantoms": {}, "scores": {"mae": 0.5}}
-    weights, _ = shipped(tmp_path, **more)
-    folder = weights.parent.parent
-    run = Run.of_weights(weights)
-    assert run.ships and run.config == {"depth": 2} and run.record["seed"] == 3 and "config" not in run.record
-    assert run.scores == ("test", {"mae": 0.5}) and run.data == "phantoms (2 training exams)" and run.on_phantoms
-    # a run in the bundle's own folder has written its weights there
-    torch.save({"a": torch.ones(2)}, weights)
-    assert RunRecord.of_weights(weights) is None
-    (folder / "eval").mkdir()
-    (folder / "eval/config.yaml").write_text("depth: 5")
-    (folder / "eval/run.json").write_text('{"seed": 1}')
-    assert RunRecord.of_weights(weights).config == {"depth": 5} and not RunRecord.of_weights(weights).ships
-    # a run's own folder may have the evaluation of another run in it
-    (folder / "config.yaml").write_text("depth: 6")
-    (folder / "run.json").write_text('{"seed": 2}')
-    assert RunRecord.of_weights(weights).config == {"depth": 6}
-
-
 def test_the_record_of_a_release_has_no_path_of_the_machine(tmp_path):
     weights = saved(tmp_path / "bundle/models", a=torch.zeros(2)).rename(tmp_path / "bundle/models/model.pt")
     config = {"datalist": "/home/jane/d.json", "device": "cuda:1", "num_workers": 4, "depth": 5, "extra": 1}
@@ -96,21 +75,6 @@ def test_the_record_of_a_release_has_no_path_of_the_machine(tmp_path):
         record_of_release(run, weights, train, {}, {})
 
 
-@pytest.mark.parametrize(
-    ("scores", "said"),
-    [
-        ({"mean_dice": 0.89612}, "mean Dice 0.8961"),
-        ({"macro_auc": 0.75, "auc": {"a": 0.5, "b": 1.0}, "accuracy": 0.1}, "mean AUC 0.75 (a 0.5, b 1.0)"),
-    ],
-)
-def test_a_config_says_the_scores_that_matter_most(scores, said, tmp_path):
-    weights, content = shipped(tmp_path, scores=scores)
-    assert score_sentence(Run.of_weights(weights)).endswith(f", {said}.")
-    (weights.parent / "record.json").write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
-    with pytest.raises(InputError, match=r"no sentence is known for the scores .*\(mae\)"):
-        score_sentence(Run.of_weights(weights))
-
-
 def test_scores_on_patients_come_before_those_on_phantoms(tmp_path):
     def found(mean):
         return {"mean": mean, "sd": 0.12345, "median": 0}
@@ -128,8 +92,6 @@ def test_scores_on_patients_come_before_those_on_phantoms(tmp_path):
     assert rows.index("| patients_structures_LV_dice | 0.9123 ± 0.1235 |") < rows.index("| mean_dice | 0.95 |")
     assert rows[-1] == "| mean_dice | 0.95 |" and any(row.endswith("Source: A set.") for row in rows)
     assert [*card_scores(run).values()][:2] == [0.8568, 0.1235] and len(card_scores(run)) == 9
-    numbers = re.findall(r"-?\d+\.\d+", score_sentence(run))
-    assert numbers == ["0.857", "0.912", "3.5", "-9.0", "0.95"]
     assert measured_on(run).startswith("20 patients of a set") and measured_on(run).endswith("phantoms")
 
 
@@ -142,13 +104,26 @@ def test_what_a_readme_says_of_them_stands_under_performance_and_is_replaced():
         with_release("# A\n", ["new"])
 
 
-def test_the_sentence_on_scores_changes_and_nothing_else():
-    old = "# Of a paper.\n# Score on phantoms (a): old 0.1\n# and 0.2.\n"
-    rest = "imports: []\n"
-    words = "Score on phantoms (b): " + "new 0.3 " * 14
-    changed = with_score(old + rest, words)
-    first, second = changed.removeprefix("# Of a paper.\n").removesuffix(rest).splitlines()
-    assert changed.endswith(rest) and f"{first} {second.removeprefix('# ')}" == f"# {words}".strip()
-    assert len(first) <= 120 and with_score(changed, words) == changed
-    with pytest.raises(InputError, match="has no line `# Score on phantoms`"):
-        with_score(rest, words)
+LIMITS = {"min_peak": 0.5, "min_agreement": 0.6, "max_residual": 12.0, "max_spread": 12.0}
+
+
+def test_how_many_planes_keep_bounds_among_those_that_are_shown():
+    bounds = {"2ch": {"angle_deg": [3.0, 2.0], "offset_mm": [1.0, 0.0]}}
+    rows = [
+        row("2ch", 5.0, 0.5, angle_sd=2.0),  # sqrt(9 + 16) = 5 is kept
+        row("2ch", 5.1, 1.5, angle_sd=2.0),
+        row("2ch", 3.1, 0.5, angle_sd=0.5),  # sqrt(9 + 1)
+        row("2ch", 4.0, 0.5, angle_sd=math.nan),  # the bound is unknown, so the plane does not count as within it
+        *(row("2ch", 90, 90, **{name: value}) for name, value in
+          (("peak", 0.4), ("agreement", 0.5), ("residual_mm", 13.0), ("spread_deg", 13.0), ("spread_deg", math.nan))),
+    ]  # fmt: skip
+    assert kept_bounds(rows, bounds, **LIMITS) == {
+        "2ch": {"planes": 9, "refused": 5, "angle_deg": 0.5, "offset_mm": 0.75}
+    }
+
+
+def test_of_planes_that_are_all_refused_none_is_counted():
+    bounds = {"2ch": {"angle_deg": [3.0, 2.0], "offset_mm": [1.0, 0.0]}}
+    assert kept_bounds([row("2ch", 1, 1, peak=0.1)], bounds, **LIMITS) == {
+        "2ch": {"planes": 1, "refused": 1, "angle_deg": None, "offset_mm": None}
+    }

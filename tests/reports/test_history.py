@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.reports.history import read_history
+from planewise.reports.tables import read_history
 
 
 def test_columns_that_an_epoch_left_empty_are_absent(tmp_path):

@@ -8,12 +8,10 @@ import math
 
 import numpy as np
 import pytest
-from planewise.commands import app
 from planewise.findings import finding
 from planewise.reports.planned_views import disagreements, plane_in_words, slicer_markups
 from planewise.reports.tables import summary, write_csv, write_json
 from planewise.workshop.study.study_report import write_study_report
-from typer.testing import CliRunner
 
 
 def test_what_is_not_known_is_null_and_left_out(tmp_path):
@@ -69,12 +67,6 @@ def test_what_a_person_should_know_of_a_plane():
     assert len(plane_in_words(view, plan | {"views": {"axial": view}})) == 3, "a knee has no phases"
     assert plane_in_words(view | {"within_mm": None}, plan) == [*map(str, disagreements(view))]
     assert plane_in_words(dict.fromkeys(view), plan) == [], "without a plane, there are no notes"
-
-
-def test_no_study_is_said_in_one_line(tmp_path):
-    result = CliRunner().invoke(app, ["report", str(tmp_path)])
-    assert result.exit_code == 1
-    assert "has no study.json" in result.output and "Traceback" not in result.output
 
 
 def test_a_study_that_has_not_run_yet_gives_a_page_and_escapes_its_title(tmp_path):

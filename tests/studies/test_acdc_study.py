@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from planewise.errors import InputError
 
 from tests.conftest import ROOT
 from tests.studies.runs import commands, config_of, jobs, option, planned, said_of
-from tools.studies.methods import left_out, methods_of
+from tools.studies.methods import left_out
 
 
 def test_a_study_without_its_patients_asks_for_them(tmp_path, monkeypatch):
@@ -40,9 +39,3 @@ def test_the_study_plans_each_fine_tuning_once(study, tmp_path, monkeypatch, rea
     assert len(unchanged) == ("segmentation_unchanged" in config["methods"])
     for command in unchanged:
         assert "train_and_evaluate" not in command and option(command, "weights").endswith("/models/model.pt")
-
-
-def test_only_weights_of_the_task_are_scored_without_labels():
-    for given in ({"label_counts": [0]}, {"pretext": "simclr", "label_counts": [0, 1]}):
-        with pytest.raises(InputError, match="nothing to score with 0"):
-            methods_of({"pretexts": ["simclr"], "methods": {"other": given}})

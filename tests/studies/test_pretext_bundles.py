@@ -43,13 +43,9 @@ def test_an_anatomys_own_bundle_comes_before_one_for_all(bundles):
 def test_the_anatomys_config_comes_before_the_studys(bundles):
     assert overlays_of("pretext_simclr", "knee", "demo.yaml", bundles) == ["knee.yaml", "knee_demo.yaml"]
     assert overlays_of("pretext_simclr", "knee", "/a/wide.yaml", bundles) == ["knee.yaml", "/a/wide.yaml"]
-    assert overlays_of("pretext_simclr", "knee", None, bundles) == ["knee.yaml"]
     assert overlays_of("pretext_simclr", "cardiac", "demo.yaml", bundles) == ["demo.yaml"]
-    assert overlays_of("pretext_knee_location", "knee", "demo.yaml", bundles) == ["demo.yaml"]
-    assert overlays_of("pretext_cardiac_sax_position", "knee", None, bundles) == ["knee.yaml"]
     assert overlays_of("pretext_location", "knee", None, bundles) == []
     assert overlays_of("pretext_jigsaw", "volume", "demo.yaml", bundles) == ["3d.yaml", "3d_demo.yaml"]
-    assert overlays_of("pretext_jigsaw", "cardiac", "demo.yaml", bundles) == ["demo.yaml"]
 
 
 def test_a_study_gives_a_pretext_the_bundle_of_a_task(bundles):

@@ -10,8 +10,6 @@ from typing import Any
 
 BEGIN = "<!-- written by tools/benchmarks/run --only-page from tools/benchmarks/results; do not edit -->"
 END = "<!-- end of what is written -->"
-
-
 #: First line of the generated block of tools/docs/devices.md.
 GPU_BEGIN = "<!-- written by tools/benchmarks/run --only-page from tools/benchmarks/results/h100.json; do not edit -->"
 #: Number of training steps in the papers' schedules on the papers' data, as `training_cost.py` counts them. Bundles that are
@@ -30,8 +28,6 @@ SCHEDULES = {
     "pretext_simclr": 10_000,
     "pretext_byol": 10_000,
 }
-
-
 #: Stands before the date and the commit in the note of a bar that is older than its group.
 MEASURED = "; measured "
 

@@ -90,15 +90,11 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """Short hash of the checkout's commit, with a + if files differ from it; "unknown" outside a checkout."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
     try:
-        name = _git("rev-parse", "--short=10", "HEAD")
-        return name + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        return subprocess.check_output(command, text=True).strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.check_output(["git", "-C", str(HERE), *arguments], text=True).strip()
 
 
 def _processor() -> str:
@@ -106,11 +102,6 @@ def _processor() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def modules() -> list[str]:
-    """Names of the modules that measure something."""
-    return sorted(path.stem for path in HERE.glob("bars/[!_]*.py"))
 
 
 def measure(name: str, options: Options) -> dict[str, Any]:
@@ -190,7 +181,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--only-page", action="store_true")
     options = parser.parse_args(arguments)
-    known = modules()
+    known = sorted(path.stem for path in HERE.glob("bars/[!_]*.py"))
     options.only = options.only or known
     if wrong := sorted(set(options.only) - set(known)):
         parser.error(f"there is no module {', '.join(wrong)} in tools/benchmarks/bars; choose from {', '.join(known)}")

@@ -35,11 +35,6 @@ class Options:
         """Whether to measure a case of this name."""
         return not self.cases or any(word in case for word in self.cases)
 
-    @property
-    def longest(self) -> float:
-        """Seconds after which a comparison on this device starts no further repetition."""
-        return LONGEST.get(torch.device(self.device).type, math.inf)
-
     def fewer(self, times: int, least: int = 2) -> Options:
         """The same options with a fraction of the repetitions, ``1 / times``, but not fewer than ``least``."""
         return replace(self, repetitions=max(least, self.repetitions // times))
@@ -99,7 +94,7 @@ def interleaved(candidates: Mapping[str, Callable[[], Any]], options: Options, w
     gc.collect()
     gc.disable()
     try:
-        for _ in repetitions(options.repetitions, options.longest):
+        for _ in repetitions(options):
             for name, call in candidates.items():
                 wait()
                 started = time.perf_counter()
@@ -111,11 +106,10 @@ def interleaved(candidates: Mapping[str, Callable[[], Any]], options: Options, w
     return times
 
 
-def repetitions(count: int, longest: float) -> Iterator[int]:
-    """Yield 0, 1, ... for up to ``count`` repetitions. After `LEAST_REPETITIONS`, stop once ``longest`` seconds have
-    passed."""
-    begun = time.perf_counter()
-    for number in range(count):
+def repetitions(options: Options) -> Iterator[int]:
+    """Yield 0, 1, ... for each repetition. After `LEAST_REPETITIONS`, stop once `LONGEST` seconds have passed."""
+    begun, longest = time.perf_counter(), LONGEST.get(torch.device(options.device).type, math.inf)
+    for number in range(options.repetitions):
         if number >= LEAST_REPETITIONS and time.perf_counter() - begun > longest:
             return
         yield number

@@ -18,29 +18,15 @@ import math
 import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from planewise.engines.check_settings import pretext_of_pieces
+from planewise.engines.check_settings import input_side
 from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier, place_network
 from torch.utils.flop_counter import FlopCounterMode
 
 BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
-
-
-class Section(NamedTuple):
-    """The amount of data in the training section of a datalist; an exam of a knee has one series."""
-
-    exams: int
-    slices: int
-
-
-class Work(NamedTuple):
-    """The number of a run's training steps, and of the slices in a full step."""
-
-    steps: int
-    step_slices: int
 
 
 def main() -> None:
@@ -74,19 +60,17 @@ def main() -> None:
     drawn = config.get("samples_per_exam", 1)
     # assume that an exam has as many slices as an epoch takes from it
     each = max(arguments.series, 1 if drawn == "all" else int(drawn))
-    run = work(config, Section(exams, exams * each))
-    petaflop = run.steps * run.step_slices * gflop / 1e6
+    steps, step_slices = work(config, exams, exams * each)
+    petaflop = steps * step_slices * gflop / 1e6
     hours = petaflop * 1e3 / arguments.tflops / 3600
     print(
-        f"{arguments.bundle}: {gflop:.1f} GFLOP a {what}, {run.step_slices} {what}s a step, {run.steps} steps: "
+        f"{arguments.bundle}: {gflop:.1f} GFLOP a {what}, {step_slices} {what}s a step, {steps} steps: "
         f"{petaflop:.1f} PFLOP\nabout {hours:.1f} hours at {arguments.tflops:g} TFLOP/s"
     )
     if arguments.memory:
         network = _trained(config)
-        peak = _peak(network, _slices(config, network, run.step_slices))
-        print(
-            f"peak memory of a step of {run.step_slices} {what}{'s' * (run.step_slices > 1)}, float32: {peak:.1f} GiB"
-        )
+        peak = _peak(network, _slices(config, network, step_slices))
+        print(f"peak memory of a step of {step_slices} {what}{'s' * (step_slices > 1)}, float32: {peak:.1f} GiB")
 
 
 def settings(
@@ -96,8 +80,7 @@ def settings(
     config = ConfigParser()
     config.read_config([str(BUNDLES / bundle / "configs" / name) for name in files])
     config.parse(True)
-    for name, value in {"bundle_root": str(BUNDLES / bundle), **(overrides or {})}.items():
-        config[name] = value
+    config.update({"bundle_root": str(BUNDLES / bundle), **(overrides or {})})
     return config
 
 
@@ -120,45 +103,45 @@ def _trained(config: ConfigParser) -> torch.nn.Module:
     return config.get_parsed_content("learner_def" if "learner_def" in config else "network_def")
 
 
-def work(config: ConfigParser, data: Section) -> Work:
-    """The work of a training config's schedule on this amount of data."""
+def work(config: ConfigParser, exams: int, slices: int) -> tuple[int, int]:
+    """The number of training steps of a config's schedule on a training section of this size, and of the slices in a full
+    step. An exam of a knee has one series."""
     epochs, batch = int(config["max_epochs"]), int(config["batch_size"])
-    steps = epochs * math.ceil((config.get("samples_per_epoch") or _units(config, data)) / batch)
+    steps = epochs * math.ceil((config.get("samples_per_epoch") or _units(config, exams, slices)) / batch)
     if config.get("transfer") == "multitask":
         # plus the steps of the pretext, which continues; its batches are assumed to be equally large
         steps += math.ceil(steps / int(config["auxiliary_interval"]))
-    return Work(steps, batch * _unit(config, data))
+    return steps, batch * _unit(config, exams, slices)
 
 
-def _unit(config: ConfigParser, data: Section) -> int:
+def _unit(config: ConfigParser, exams: int, slices: int) -> int:
     """Number of slices that a batch keeps together: two for pairs; the slices of an exam if a batch consists of whole
     series or of both phases; otherwise 1."""
     if config["train"]["sampler"]["_target_"].endswith("PairSampler"):
         return 2
-    if not data.exams or not _whole_series(config):
+    if not exams or not _whole_series(config):
         return 1
-    each = data.slices / data.exams
+    each = slices / exams
     if "slices" in config:  # the part of the stack that is used, as shares of its height
         first, last = config["slices"]
         each = max(1, round(each * (last - first)))
-    return min(math.ceil(each), config.get("max_slices") or data.slices)
+    return min(math.ceil(each), config.get("max_slices") or slices)
 
 
 def _whole_series(config: ConfigParser) -> bool:
-    train = config["train"]
-    whole = (train["sampler"]["_target_"], train["dataset"]["_target_"])
-    return any(name.endswith(("SeriesSampler", "StackDataset", "TwoPhaseDataset")) for name in whole)
+    names = (config["train"][part]["_target_"] for part in ("sampler", "dataset"))
+    return any(name.endswith(("SeriesSampler", "StackDataset", "TwoPhaseDataset")) for name in names)
 
 
-def _units(config: ConfigParser, data: Section) -> int:
+def _units(config: ConfigParser, exams: int, slices: int) -> int:
     """Number of units (see `_unit`) in an epoch without a length of its own."""
-    if _whole_series(config) and _unit(config, data) > 1:
-        return data.exams
+    if _whole_series(config) and _unit(config, exams, slices) > 1:
+        return exams
     per_exam = config.get("samples_per_exam", "all")
     # the datalist counts volumes; a volume has as many slices as the network's grid is wide
     of_volumes = "in_channels" in config and config.get("volumes", True) and config.get("spatial_dims") != 3
-    slices = data.exams * int(config["image_size"]) if of_volumes else data.slices
-    return slices if per_exam == "all" else min(data.exams * int(per_exam), slices)
+    slices = exams * int(config["image_size"]) if of_volumes else slices
+    return slices if per_exam == "all" else min(exams * int(per_exam), slices)
 
 
 def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: str = "cpu") -> torch.Tensor:
@@ -167,9 +150,10 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
     if "in_channels" in config:  # volumes, their slices, or photographs, or patches of these
         pieces = getattr(network, "patches", getattr(network, "pieces", 1))
         channels, dims = int(config["in_channels"]) * pieces, int(config.get("spatial_dims", 2))
-        pretext = pretext_of_pieces(config)
-        size = pretext.network_side((size,) * dims) if pretext else size
-        return torch.rand(count * _views(config), channels, *[size] * dims, device=device)
+        size = input_side(config, size, dims)
+        # exemplar networks see the sample, its transformed version and, unless it is another of the batch, a negative
+        views = 2 + (config["negatives_from"] == "dataset") if "negatives_from" in config else 1
+        return torch.rand(count * views, channels, *[size] * dims, device=device)
     if isinstance(network, TwoPhaseClassifier):
         return torch.rand(1, 2, size, size, count // 2, device=device)
     if isinstance(network, SharedEncoderNet):
@@ -177,14 +161,6 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
     # two views of each slice
     image = torch.rand(count, 2 if "learner_def" in config else 1, size, size, device=device)
     return image.permute(1, 2, 3, 0).unsqueeze(0) if isinstance(network, StackClassifier) else image
-
-
-def _views(config: ConfigParser) -> int:
-    """Number of inputs to the network for each sample. In exemplar networks, the inputs are the sample, its transformed
-    version and, unless another sample of the batch serves as the negative, a negative."""
-    if "negatives_from" not in config:
-        return 1
-    return 3 if config["negatives_from"] == "dataset" else 2
 
 
 def _peak(network: torch.nn.Module, image: torch.Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planewise.engines.settings import SETTINGS
+from planewise.engines.check_settings import SETTINGS
 
 HEAD = """# Settings
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from planewise.words import count_of, listed
-from planewise.workshop.study.numbers import ONE_DRAW
+from planewise.words import listed
+from planewise.workshop.study.paired import ONE_DRAW
 
 #: Markdown of a table's cell for each verdict.
 CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", ONE_DRAW: "({})"}
@@ -89,12 +89,9 @@ class Study:
     def table(self) -> str:
         """The number of draws, and a table of gains with a row per method and a column per count, in Markdown."""
         counts = sorted(self.draws)
-        drawn = {
-            number: [str(count) for count in counts if self.draws[count] == number] for number in self.draws.values()
-        }
-        draws = [count_of(each, "draw") + f" with {listed(drawn[each])}" * (len(drawn) > 1) for each in drawn]
+        draws = [str(self.draws[count]) for count in counts]
         lines = [
-            f"**{self.title}**, {self.score} by {self.unit}, {listed(draws)}:\n",
+            f"**{self.title}**, {self.score} by {self.unit}, draws: {draws[0] if len({*draws}) == 1 else listed(draws)}\n",
             f"| {self.score} over scratch, by {self.unit} | {' | '.join(map(str, counts))} |",
             "|---|" + "--:|" * len(counts),
         ]

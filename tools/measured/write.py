@@ -27,11 +27,16 @@ An entry has one of these keys; the mark is ``tools/demo STUDY`` or stands in br
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +47,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tools.benchmarks.page import with_block  # noqa: E402
-from tools.measured import gains, phantom_commands  # noqa: E402
+from tools.measured import gains  # noqa: E402
 
 _FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -238,6 +243,55 @@ def bundle_table(bundles: Mapping[str, Mapping[str, Any]], folder: str) -> str:
     return "\n".join(lines)
 
 
+def phantom_commands(bundle: str) -> list[list[str]]:
+    """For each block of commands in a bundle's README that writes phantoms, its commands, with continuation lines joined."""
+    text = (ROOT / "bundles" / bundle / "docs/README.md").read_text()
+    blocks = [block.replace("\\\n", " ") for block in re.findall(r"```bash\n(.*?)```", text, re.S)]
+    return [[line for line in block.splitlines() if line.strip()] for block in blocks if "planewise phantom" in block]
+
+
+def measure(bundle: str, out: Path) -> dict[str, Any]:
+    """Run a bundle's phantom commands, except those for inference, in a folder, whose phantoms are kept if they are there.
+
+    Returns:
+        The record: ``made_by``, and under ``runs`` the scores on the test section of each run by the name of its folder.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed.
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    # scores depend on the number of threads
+    environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+    environment.pop("PLANEWISE_SALT_FILE", None)
+    made_by: dict[str, Any] = {"date": date.today().isoformat()}
+    runs = {}
+    for block in phantom_commands(bundle):
+        commands = [command for command in block if "inference.yaml" not in command]
+        # bundles with the same phantoms share them
+        folder = out / hashlib.sha256(commands[0].encode()).hexdigest()[:8]
+        shutil.copytree(ROOT / "bundles" / bundle, folder / "bundles" / bundle, dirs_exist_ok=True)
+        written = [folder / name for name in re.findall(r"--output_dir \.\./\.\./(\S+)", "\n".join(commands))]
+        for run in written:
+            shutil.rmtree(run, ignore_errors=True)
+        subprocess.run(["bash", "-c", "\n".join(["set -e", *commands])], cwd=folder, env=environment, check=True)
+        for run in written:
+            record = json.loads((run / "run.json").read_text())
+            made_by |= {key: record[key] for key in ("commit", "devices", "precision", "packages") if key in record}
+            runs[run.name] = _scores(json.loads((run / "test" / "metrics.json").read_text()))
+    return {"made_by": made_by, "runs": runs}
+
+
+def _scores(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The scores that are single numbers, rounded to six digits."""
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            found[name] = _scores(value)
+        elif isinstance(value, (int, float)):
+            found[name] = float(f"{value:.6g}")
+    return found
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -250,7 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for bundle in options.run:
         (HERE / "readmes").mkdir(exist_ok=True)
-        record = phantom_commands.measure(bundle, options.out.absolute())
+        record = measure(bundle, options.out.absolute())
         (HERE / "readmes" / f"{bundle}.json").write_text(json.dumps(record, indent=1) + "\n")
     if options.study:
         folder, name = options.study

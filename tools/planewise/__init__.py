@@ -6,6 +6,7 @@ parts available in Python (tools/docs/api.md).
 
 import logging
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,21 +22,6 @@ __version__ = "0.2.0"
 # MONAI logs at import that a GPU decoder is missing; users do not need this decoder
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
-_ROOMS = (
-    "augmentation",
-    "data",
-    "engines",
-    "evaluation",
-    "exams",
-    "geometry",
-    "losses",
-    "metrics",
-    "networks",
-    "preprocessing",
-    "pretexts",
-    "reports",
-)
-
 _FUNCTIONS = {
     "index": ("planewise.exams.index", "index_folder"),
     "load_bundle": ("planewise.own_exams", "load_bundle"),
@@ -49,6 +35,6 @@ def __getattr__(name: str) -> Any:
         module, function = _FUNCTIONS[name]
         return getattr(import_module(module), function)
     # after `$import planewise`, a config may name any subpackage; the console script imports only those that it needs
-    if name in _ROOMS:
+    if find_spec(f"planewise.{name}"):
         return import_module(f"planewise.{name}")
     raise AttributeError(f"module 'planewise' has no attribute {name!r}")

@@ -1,10 +1,17 @@
-"""Errors that users can act on."""
+"""Errors that users can act on, and checks of paths that a command makes before it imports anything large."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from pathlib import Path
 from typing import TypeGuard
+
+#: What the argument EXAM of `planewise plan` and `planewise segment` may be.
+EXAM = "EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
+#: What the arguments of `planewise compare` may be.
+IMAGES = "name a datalist, or a folder that contains exams"
 
 # A MONAI Label server returns the text of Starlette's HTTPException to the client, and answers any other error with a
 # bare "Internal Server Error". Bundles do not need Starlette, so the class is looked up among loaded modules instead of
@@ -62,3 +69,46 @@ def refusal(error: BaseException) -> InputError | None:
         if quoted := re.search(rf"^{InputError.__module__}\.InputError: (.+)$", str(cause), re.MULTILINE):
             return InputError(quoted[1])
     return None
+
+
+def refuse_missing(path: Path, wanted: str) -> None:
+    """Raise `InputError` if a path does not exist.
+
+    Args:
+        path: the path.
+        wanted: what it must be, in words.
+    """
+    # Path.expanduser raises an error for an unknown user
+    if not os.path.exists(os.path.expanduser(path)):
+        raise InputError(f"there is no {path}; {wanted}")
+
+
+def refuse_no_folder(folder: str | Path) -> None:
+    """Raise `InputError` if a folder of exams does not exist, or is a file."""
+    # os.path is used, because the methods of Path raise errors for unknown users and long names
+    folder = os.path.expanduser(folder)
+    if not os.path.isdir(folder):
+        what = "is a file" if os.path.isfile(folder) else "does not exist"
+        raise InputError(f"{folder} {what}; name a folder that contains exams")
+
+
+def refuse_no_datalist(path: Path) -> None:
+    """Raise `InputError` if a datalist does not exist, or is a folder."""
+    path = Path(os.path.expanduser(path))
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, not a datalist; make one with `planewise index {path} -o {path}.json` and name it with "
+            "--datalist"
+        )
+    if not path.is_file():
+        raise InputError(
+            f"there is no datalist {path}; make one with `planewise index FOLDER -o {path}`, or name another one (in the run "
+            "of a bundle: --datalist)"
+        )
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise `InputError` if no file can be written to a folder, which may be new."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise InputError(f"cannot write to {folder}; name another folder with -o")

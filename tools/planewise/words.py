@@ -1,4 +1,4 @@
-"""Numbers, times and lists in sentences, and numbers in names."""
+"""Numbers and lists in sentences, and numbers in names."""
 
 import difflib
 import re
@@ -7,19 +7,11 @@ from collections.abc import Iterable, Sequence
 
 #: Number of names in a sentence before the rest is counted.
 _MOST_NAMES = 5
-#: Times of at least this many seconds are given in hours.
-_HOURS_FROM = 2 * 3600
 
 
 def count_of(number: int, noun: str) -> str:
     """``1 exam``, ``2 exams``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """A time in words: ``1 minute`` (the shortest), ``119 minutes``, ``2.0 hours``."""
-    hours = seconds >= _HOURS_FROM
-    return f"{seconds / 3600:.1f} hours" if hours else count_of(max(1, round(seconds / 60)), "minute")
 
 
 def listed(words: Iterable[str], link: str = "and") -> str:

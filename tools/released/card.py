@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import math
-import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from planewise.engines.run_record import MEASURED, PATIENTS, WEIGHTS_SUM, scores_in_words
 from planewise.errors import InputError
+from planewise.evaluation.joint_plan import ERRORS, why_no_plane
 from planewise.files.atomic_write import atomic_write
 from planewise.files.checksum import sha256
+from planewise.geometry import Bound
 from planewise.networks import not_finite, read_weights
-from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.settings import FILES, NOT_COMPUTED
 from planewise.workshop.packaging.run import Run, flat_scores
 
 #: Marks around the text of `tools/train_released_weights`.
 RELEASE_BEGIN = "<!-- written by `tools/train_released_weights` -->"
 RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
+#: The criteria for trusting a plane, and their columns in ``planes.csv``.
+_TRUST = {"peak": "peak", "agreement": "agreement", "residual": "residual_mm", "spread": "spread_deg"}
 #: Largest size of a weights file in the repository, bytes.
 LARGEST_RELEASED = 3_000_000
-#: Width of a line of a config's comments.
-WIDTH = 120
-#: The paragraph about scores in a config's opening comment, which ends at an empty comment line or the first key.
-_SCORE = re.compile(r"^# Score on (?:phantoms|patients) .*\n(?:# .*\n)*", re.MULTILINE)
 
 
 def save_in_half(weights: Path, path: Path) -> None:
@@ -106,10 +105,10 @@ seed, versions, commit and the settings of the phantoms of each section.
 |---|---|
 {scores}"""
 _ANATOMY = """
-Medians over the {exams} test exams, against the planes that their anatomy defines:
+Over the {exams} test exams, against the planes that their anatomy defines:
 
-| plane | the network | the phantoms' technologist |
-|---|---|---|
+| plane | median errors |
+|---|---|
 {rows}"""
 _BOUNDS = """
 90 % error bounds, measured on {measured_on}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of
@@ -154,56 +153,15 @@ def with_release(readme: str, rows: Sequence[str]) -> str:
     return "".join([before, heading, "\n".join([RELEASE_BEGIN, *rows, RELEASE_END]), "\n\n", rest])
 
 
-def score_sentence(run: Run) -> str:
-    """A sentence with the most important scores of the released weights, for the comment at the top of ``inference.yaml``.
-
-    Raises:
-        InputError: the run has none of the scores that this function can describe.
-    """
-    scores = card_scores(run)
-    anatomy = run.record.get("anatomy")
-    if anatomy is not None:
-        views = anatomy["scores"]["orientation"]["views"]
-        errors = [f"{_median_errors(found).replace(', ', ' and ')} for {view}" for view, found in views.items()]
-        said = (
-            f"the median errors of the planes against the anatomy are {', and '.join(errors)}. "
-            f"Relative location: r {scores['location_pearson_r']}"
-        )
-    elif "mean_dice" in scores:
-        said = f"mean Dice {scores['mean_dice']}"
-        if PATIENTS in run.record:
-            said = f"{scores_in_words(run.record[PATIENTS])}. On phantoms: {said}"
-    elif "macro_auc" in scores:
-        each = [f"{name.removeprefix('auc_')} {value}" for name, value in scores.items() if name.startswith("auc_")]
-        said = f"mean AUC {scores['macro_auc']} ({', '.join(each)})"
-    else:
-        raise InputError(f"no sentence is known for the scores of {run.folder} ({', '.join(scores)}); add one here")
-    whom = PATIENTS if PATIENTS in run.record else "phantoms"
-    return f"Score on {whom} ({run.record['made_by']}): with the repository's weights, {said}."
-
-
-def with_score(text: str, score: str) -> str:
-    """A config with a new sentence about its scores, at the end of its opening comment.
-
-    Raises:
-        InputError: the opening comment has no such sentence to replace.
-    """
-    comment = textwrap.fill(score, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-    changed, found = _SCORE.subn(lambda _: f"{comment}\n", text, count=1)
-    if not found:
-        raise InputError("the config's opening comment has no line `# Score on phantoms`; add one for its scores")
-    return changed
-
-
 def _anatomy(anatomy: Mapping[str, Any] | None) -> str:
-    """The errors of the planned planes against the anatomy, and the technologist's errors for comparison."""
+    """The errors of the planned planes against the anatomy."""
     if anatomy is None:
         return ""
     rows = []
     for view, scores in anatomy["scores"]["orientation"]["views"].items():
-        own = anatomy["technologist"][view]
-        technologist = f"{own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm"
-        rows.append(f"| {view} | {_median_errors(scores)} | {technologist} |")
+        angle, offset = (scores[name]["median"] for name in ("plane_angle_deg", "plane_offset_mm"))
+        said = "planned in no exam" if angle is None else f"{angle:.1f} deg, {offset:.1f} mm"
+        rows.append(f"| {view} | {said} |")
     return _ANATOMY.format(exams=anatomy["scores"]["exams"], rows="\n".join(rows))
 
 
@@ -225,6 +183,27 @@ def _bounds(record: Mapping[str, Any]) -> str:
     return _BOUNDS.format(measured_on=bounds["measured_on"], several=several, rows="\n".join(rows))
 
 
-def _median_errors(scores: Mapping[str, Any]) -> str:
-    angle, offset = (scores[name]["median"] for name in ("plane_angle_deg", "plane_offset_mm"))
-    return "planned in no exam" if angle is None else f"{angle:.1f} deg, {offset:.1f} mm"
+def kept_bounds(
+    planes: Sequence[Mapping[str, Any]], bounds: Mapping[str, Any], **limits: float
+) -> dict[str, dict[str, float | None]]:
+    """Check error bounds on planes that were not used to measure them.
+
+    Args:
+        planes: rows of ``planes.csv``; numbers may be texts.
+        bounds: error bounds from `planewise.evaluation.joint_plan.bounds_of_planes`.
+        limits: limits of `planewise.evaluation.PlanViewsd`, see `why_no_plane`.
+
+    Returns:
+        For each view, the numbers of ``planes`` and of ``refused`` ones, and for each bound the share of the others whose
+        error is within it (None if all are refused).
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for view in dict.fromkeys(row["view"] for row in planes):
+        own = [row for row in planes if row["view"] == view]
+        trust = [{name: float(row[column]) for name, column in _TRUST.items()} for row in own]
+        kept = [row for row, values in zip(own, trust, strict=True) if not why_no_plane(**values, **limits)]
+        found[view] = {"planes": len(own), "refused": len(own) - len(kept)}
+        for name, moved in ERRORS.items():
+            within = [float(row[name]) <= Bound(*bounds[view][name]).at(float(row[moved])) for row in kept]
+            found[view][name] = round(float(np.mean(within)), 4) if within else None
+    return found

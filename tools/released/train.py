@@ -7,8 +7,8 @@ settings for each bundle. Finished steps are kept, so the command resumes. In ``
 - ``models/record.json``: the SHA-256 of that file; the run's configuration, seed, versions and commit; the settings of the
   phantoms; the scores of exactly these weights on phantoms that were not used for any choice; and the error bounds of their
   planes, measured on a further set of phantoms; and the scores on the recipe's patients, if their images are here;
-- the settings of these weights in ``configs/inference.yaml``, and their scores in the opening comment of that file, in
-  ``configs/metadata.json`` and, between two marks, in ``docs/README.md``.
+- the settings of these weights in ``configs/inference.yaml``, and their scores in ``configs/metadata.json`` and, between two
+  marks, in ``docs/README.md``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,19 @@ from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.files.checksum import sha256
 from planewise.files.datalists import SECTIONS
-from planewise.workshop.packaging.bundle import Bundle
 from planewise.workshop.packaging.configs import settings_of, with_values
-from planewise.workshop.packaging.data_format import onnx_options
 from planewise.workshop.packaging.run import Run
 
 from tools.released.card import (
     card_rows,
     card_scores,
+    kept_bounds,
     measured_on,
     record_of_release,
     save_in_half,
-    score_sentence,
     with_release,
-    with_score,
 )
-from tools.released.planes import kept_bounds, technologist_errors
-from tools.studies.patients import patients_folder
+from tools.studies.pretext_bundles import patients_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -72,11 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     file = HERE / f"{given.recipe}.yaml" if not given.recipe.endswith(".yaml") else Path(given.recipe)
     try:
-        recipe = _recipe(file)
+        if not file.is_file():
+            raise InputError(
+                f"there is no recipe {file}; name heart, heart_tasks or knee, or a file that ends in .yaml"
+            )
+        recipe = yaml.safe_load(file.read_text())
         if given.device:
             recipe["device"] = given.device
         out = (given.out or ROOT / "work" / "released" / file.stem).absolute() / ("scored" * given.score)
-        made = Maker(recipe, out, given.bundles.absolute(), given.workers, bool(given.only) or given.score, given.score)
+        shipped = bool(given.only) or given.score
+        made = Maker(recipe, out, given.bundles.absolute(), given.workers, shipped, given.score)
         for bundle in given.only or recipe["weights"]:
             made.weights(bundle)
         made.release(f"tools/train_released_weights {file.stem}")
@@ -87,22 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _recipes() -> list[str]:
-    """Names of the recipes in this folder; its other configs are overlays of the recipes."""
-    return sorted(path.stem for path in HERE.glob("*.yaml") if "\nweights:" in path.read_text())
-
-
-def _recipe(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise InputError(f"there is no recipe {file}; name {', '.join(_recipes())}, or a file that ends in .yaml")
-    recipe = yaml.safe_load(file.read_text())
-    if not isinstance(recipe, dict) or not {"phantoms", "weights"} <= recipe.keys():
-        raise InputError(
-            f"{file} is not a recipe of weights: it must have `phantoms` and `weights`; see tools/released/heart.yaml"
-        )
-    return recipe
-
-
+@dataclass
 class Maker:
     """Carries out a recipe in a folder.
 
@@ -115,23 +102,20 @@ class Maker:
         score: train nothing, and score the shipped weights again.
     """
 
-    def __init__(
-        self,
-        recipe: Mapping[str, Any],
-        out: Path,
-        bundles: Path,
-        workers: int = 0,
-        shipped: bool = False,
-        score: bool = False,
-    ) -> None:
-        self.recipe, self.out, self.bundles, self.workers = recipe, out, bundles, workers
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "salt").write_text(recipe["salt"])
-        own = {"PLANEWISE_SALT_FILE": str(out / "salt"), "OMP_NUM_THREADS": str(recipe.get("threads", 1))}
-        self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
+    recipe: Mapping[str, Any]
+    out: Path
+    bundles: Path
+    workers: int = 0
+    shipped: bool = False
+    score: bool = False
+
+    def __post_init__(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "salt").write_text(self.recipe["salt"])
+        own = {"PLANEWISE_SALT_FILE": str(self.out / "salt"), "OMP_NUM_THREADS": str(self.recipe.get("threads", 1))}
+        self.environment = {"PLANEWISE_CACHE": str(self.out / "cache")} | os.environ | own
         self.made: dict[str, Path] = {}
         self.patients: dict[str, dict[str, Any]] = {}
-        self.shipped, self.score = shipped, score
 
     def release(self, command: str) -> None:
         """Write all weights that were made into their bundles. This must come last: it changes files of the repository, and
@@ -194,14 +178,12 @@ class Maker:
         asked = self.recipe["phantoms"][kind]
         folder = self.out / "phantoms" / kind
         if "trees" in asked:
-            self._write_trees(asked, folder)
-            self._index(folder, path, asked, *shlex.split(asked["split"]))
+            self._write_trees(asked, folder, path, *shlex.split(asked["split"]))
             return path
         merged: dict[str, Any] = {"exams": {}, **{section: [] for section in SECTIONS}}
         for section, trees in {"test": asked["test"]}.items() if self.score else asked.items():
-            self._write_trees(trees, folder / section)
             indexed = self.out / f"{kind}_{section}.json"
-            self._index(folder / section, indexed, trees, 1, 0, 0)
+            self._write_trees(trees, folder / section, indexed, 1, 0, 0)
             found = read_datalist(indexed)
             # all datalists are in one folder, so their relative paths stay valid
             merged |= {"planewise": found["planewise"], section: found["training"]}
@@ -225,15 +207,14 @@ class Maker:
         self._planewise("index", folder, "-o", path, "--anatomy", self.recipe["anatomy"], *sections)
         return path
 
-    def _write_trees(self, trees: Mapping[str, Any], folder: Path) -> None:
+    def _write_trees(self, trees: Mapping[str, Any], folder: Path, path: Path, *split: Any) -> None:
+        """Write trees of phantoms into a folder, and index them into a datalist."""
         for tree, asked in trees["trees"].items():
             asked = {"options": asked} if isinstance(asked, str) else asked
             settings = asked.get("settings", trees.get("settings", {}))
             own = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
             words = [*shlex.split(trees.get("options", "")), *own, *shlex.split(asked["options"])]
             self._planewise("phantom", self.recipe["anatomy"], folder / tree, *words, "--workers", self.workers)
-
-    def _index(self, folder: Path, path: Path, trees: Mapping[str, Any], *split: Any) -> None:
         own = shlex.split(trees.get("index", ""))
         self._planewise("index", folder, "-o", path, "--anatomy", self.recipe["anatomy"], *own, "--split", *split)
 
@@ -248,11 +229,9 @@ class Maker:
             digest = sha256(self._origin(origin))
             about["started_from"] = {"weights": origin, "sha256": digest, **self.recipe["weights"][origin]}
         if kind := asked.get("anatomy"):
-            laid, true = (read_datalist(self.datalist(each)) for each in (asked["phantoms"], kind))
             about["anatomy"] = {
                 "phantoms": self.recipe["phantoms"][kind],
                 "scores": read_table(run / "anatomy" / "metrics.json"),
-                "technologist": technologist_errors({"test": laid["test"]}, {"test": true["test"]}),
             }
         if kind := asked.get("bounds"):
             about |= self._bounds(run, kind, inference)
@@ -274,24 +253,13 @@ class Maker:
             part.write_text(json.dumps(record, indent=1) + "\n")
         released = Run.of_weights(models / "model.pt")
         changes = settings_of(released, train, inference)["inference.yaml"]
-        before = onnx_options(Bundle(folder))
-        score = score_sentence(released)
-        _rewrite(folder / "configs" / "inference.yaml", lambda text: with_score(with_values(text, changes), score))
-        after = onnx_options(Bundle(folder))
+        _rewrite(folder / "configs" / "inference.yaml", lambda text: with_values(text, changes))
         metadata = read_table(folder / "configs" / "metadata.json")
         metadata["eval_metrics"] = {"measured_on": measured_on(released), **card_scores(released)}
         _rewrite(
             folder / "configs" / "metadata.json", lambda _: json.dumps(metadata, indent=4, ensure_ascii=False) + "\n"
         )
-        sides = ["x".join(map(str, options.input_shape[2:4])) for options in (before, after)]
-        _rewrite(
-            folder / "docs" / "README.md",
-            lambda text: (
-                with_release(text, card_rows(released))
-                .replace(before.command, after.command)
-                .replace(f"slices of {sides[0]} pixels", f"slices of {sides[1]} pixels")
-            ),
-        )
+        _rewrite(folder / "docs" / "README.md", lambda text: with_release(text, card_rows(released)))
         print(f"{models / 'model.pt'}: {ships.stat().st_size / 1e6:.2f} MB; {record['data']}")
 
     def _origin(self, name: str) -> Path:
@@ -308,11 +276,13 @@ class Maker:
             print(f"planes of the phantoms {kind} were found in too few exams to measure error bounds")
             return {}
         limits = {name: inference[name] for name in ("min_peak", "min_agreement", "max_residual", "max_spread")}
+        with (run / "anatomy" / "planes.csv").open(newline="") as file:
+            planes = [{name: cell or "nan" for name, cell in row.items()} for row in csv.DictReader(file)]
         return {
             MEASURED: {"plane_bounds": {"measured_on": f"{scores['exams']} phantom exams", **views}},
             "bounds": {
                 "phantoms": self.recipe["phantoms"][kind],
-                "kept_by_test_exams": kept_bounds(_columns(run / "anatomy" / "planes.csv"), views, **limits),
+                "kept_by_test_exams": kept_bounds(planes, views, **limits),
             },
         }
 
@@ -327,14 +297,6 @@ class Maker:
     def _call(self, command: list[str], folder: Path) -> None:
         print(f"$ {shlex.join(command)}", flush=True)
         subprocess.run(command, cwd=folder, env=self.environment, check=True)
-
-
-def _columns(path: Path) -> dict[str, list[Any]]:
-    """A table's columns; numbers are floats, and empty cells become NaN."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    texts = ("exam", "stack", "view")
-    return {name: [row[name] if name in texts else float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
 def _rewrite(path: Path, change: Any) -> None:

@@ -1,4 +1,4 @@
-"""MkDocs hooks that build the site's pages: files of the repository, the bundles with their metadata, and the reference."""
+"""MkDocs hooks that build the site's pages: files of the repository, the bundles, and the reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files, InclusionLevel
-from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "CITATION.cff", ".github/C*.md", "tools/docs/**/*.md", "bundles/*/docs/README.md")
@@ -76,34 +75,3 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for room in ("", *ROOMS):
         found.append(File.generated(config, f"reference/{room or 'planewise'}.md", content=reference(room)))
     return Files(found)
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Insert a table of a bundle's metadata below the first heading of its page."""
-    folder = (ROOT / page.file.src_uri).parent.parent
-    if not (folder / "configs/metadata.json").is_file():
-        return markdown
-    head, _, rest = markdown.partition("\n")
-    meta = json.loads((folder / "configs/metadata.json").read_text())
-    ships = (folder / "models/model.pt").is_file()
-    rows = {
-        "Task": meta["task"],
-        "Input": meta["image_classes"],
-        "Output": meta["pred_classes"],
-        "Data": meta["data_source"],
-        "Weights": "ship with it, trained on phantoms" if ships else "none ship; train them with the commands below",
-        "Use": meta["intended_use"],
-    }
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    return f"{head}\n\n| Bundle | `{folder.name}`, version {meta['version']} |\n|---|---|\n{table}\n{rest}"
-
-
-def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put a link to Colab above a notebook, if the site knows its repository on GitHub."""
-    if not page.file.src_uri.endswith(".ipynb") or "https://github.com/" not in (config.repo_url or ""):
-        return html
-    notebook = f"{config.repo_url}/blob/main/{page.file.src_uri}".replace("https://github.com/", "")
-    return (
-        f'<p><a href="https://colab.research.google.com/github/{notebook}">Open in Colab</a>; '
-        f"there, first run <code>%pip install git+{config.repo_url}</code>.</p>{html}"
-    )

@@ -6,8 +6,8 @@ import copy
 import logging
 import re
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,12 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.data import absolute_datalist, checked_masks, gather_stacks, load_datalist, read_datalist
-from planewise.early_checks import IMAGES, refuse_missing
 from planewise.engines.run_bundle import follow_pretrained
-from planewise.errors import InputError, refusal
+from planewise.errors import InputError, refusal, refuse_missing
 from planewise.exams import write_datalist
 from planewise.exams.division import split_stratified
 from planewise.files.datalists import LABELS, SECTIONS, exams_in
 from planewise.files.text import read_json, read_yaml
-from planewise.findings import from_record
 from planewise.preprocessing import LoadVolumed
 from planewise.words import count_of, did_you_mean, listed, nearest
 from planewise.workshop.study.shared_patients import seen_before, shared_patients
@@ -39,17 +37,8 @@ BUNDLES = ROOT / "bundles"
 TEMPLATES = {"cardiac": "comparison", "knee": "knee-comparison", "photograph": "retinopathy", "volume": "volumes"}
 #: Anatomies whose exams have a class, and the smallest number of exams that can contain two classes.
 _CLASSES = {"knee": 2, "photograph": 2}
-#: The option that gives an exam its labels, by anatomy, with an example.
-_LABELS_FROM = {
-    "cardiac": ("the folder of their masks (NIfTI, named after the images)", "--labels /data/masks"),
-    "knee": ("a table of findings", "--classes findings.csv"),
-    "photograph": ("a table of grades", "--classes grades.csv"),
-    "volume": ("the folder of their masks (NIfTI, named after the images)", "--labels /data/masks"),
-}
 #: Number of times that the labelled exams are drawn; one draw gives no verdict.
 _DRAWS = 3
-#: Number of different notes on exams that are printed; the datalist has all.
-_MOST_NOTES = 10
 #: The target for volumes with one channel; volumes with several channels use the template's target.
 _ONE_CHANNEL = "downstream_pancreas_segmentation"
 #: Keys that a study takes from its template; the rest follows from the data.
@@ -59,8 +48,9 @@ _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simcl
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
 #: for testing, to distinguish methods.
 SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}
-#: Words of ``--starts`` that are no pretexts: random weights (in a study's config ``none``), and the weights that ship.
-WORDS = SCRATCH, OURS = "scratch", "ours"
+#: Words of ``--starts`` that are no pretexts: random weights (in a study's config ``none``), the weights that ship, and all
+#: pretexts that suit the images.
+WORDS = SCRATCH, OURS, ALL = "scratch", "ours", "all"
 
 
 def starts_in(text: str) -> dict[str, dict[str, Any]]:
@@ -73,11 +63,7 @@ def starts_in(text: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for word in filter(None, map(str.strip, text.split(","))):
         name, given, path = word.partition("=")
-        if (
-            not re.fullmatch("[a-z][a-z0-9_]*", name)
-            or name == "all"
-            or (given and name in (*WORDS, "none", "released"))
-        ):
+        if not re.fullmatch("[a-z][a-z0-9_]*", name) or (given and name in (*WORDS, "none", "released")):
             raise InputError(
                 f"--starts {word}: {name} cannot be a name; use lower-case letters, digits and underscores"
             )
@@ -93,19 +79,14 @@ def starts_in(text: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | None) -> None:
-    """Raise an `InputError` if a folder or datalist does not exist, or if there is no such anatomy or pretext, before folders
-    are indexed, which may take long."""
-    for path in given:
-        refuse_missing(path, IMAGES)
+def refuse_early(anatomy: str, starts: Mapping[str, Any] | None) -> None:
+    """Raise an `InputError` if there is no such anatomy or pretext, before folders are indexed, which may take long."""
     if anatomy not in TEMPLATES:
         raise InputError(f"--anatomy {anatomy}: choose {', '.join(sorted(TEMPLATES))}")
-    known = {"all"}
-    for one in TEMPLATES:
-        known |= set(pretexts_of(template_of(one)["pretext_bundle"], BUNDLES))
-    if unknown := [name for name in pretexts or () if name not in known]:
+    known = {name for one in TEMPLATES for name in pretexts_of(template_of(one)["pretext_bundle"], BUNDLES)} | {*WORDS}
+    if unknown := [name for name, settings in (starts or {}).items() if not settings and name not in known]:
         spelt = listed(f"{name}{did_you_mean(nearest(name, sorted(known)))}" for name in unknown)
-        raise InputError(f"--pretexts: there is no pretext {spelt}; choose among {', '.join(sorted(known))}")
+        raise InputError(f"--starts: there is no pretext {spelt}; choose among {', '.join(sorted(known))}")
 
 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
@@ -119,11 +100,9 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     # a subfolder, because the study's own folder is for datalists of phantoms
     file = out / "datalists" / f"{name}.json"
     if given.suffix == ".json":
-        if unused := [
-            option for key, option in (("labels_dir", "--labels"), ("classes", "--classes")) if options.get(key)
-        ]:
+        if options.get("labels_dir") or options.get("classes"):
             raise InputError(
-                f"{given} is a datalist, so {unused[0]} has no effect; leave it out and add it to `planewise index`, or name "
+                f"{given} is a datalist, so --labels and --classes have no effect; give them to `planewise index`, or name "
                 f"the folder of the exams instead of {given.name}"
             )
         return given
@@ -131,14 +110,10 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         print(f"{name}: {file} is kept, because the study has it; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
-    # labelled exams are few, and every finding should be in every section
-    exact = name == "labelled" and options.get("anatomy") == "knee" and found.division["kind"] in ("hash", "groups")
-    if divided := fill_sections(found.datalist, SPLITS[name], name == "labelled", exact):
-        kind = "patients with labels" if name == "labelled" else "patients"
-        why = "" if exact else "a section was empty, so "
-        how = ", stratified by their labels" if exact else " instead of by a hash"
-        print(f"{name}: {why}its {divided} {kind} are split by exact shares{how}")
-        # no section is empty any more
+    # exams are few, so a hash could leave a section empty; the folders of a data set keep their sections
+    if found.division["kind"] in ("hash", "groups") or not all(map(found.datalist.get, SECTIONS)):
+        divided = divide_exactly(found.datalist, SPLITS[name], name == "labelled")
+        print(f"{name}: its {divided} patients{' with labels' * (name == 'labelled')} are split by exact shares")
         found.warnings[:] = [each for each in found.warnings if "sections" not in dict(each.values)]
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
@@ -149,45 +124,37 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         print(f"  left out: {count_of(number, 'file')}, {reason}, for example {example}")
     for line in (*found.warnings, *(f"{which}: {why}" for which, why in found.unmatched)):
         print(f"  {line}")
-    notes = Counter(note for exam in found.datalist["exams"].values() for note in {*map(from_record, exam["left_out"])})
-    for note, number in notes.most_common(_MOST_NOTES):
-        print(f"  {count_of(number, 'exam')}: {note}")
     return file
 
 
-def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool, exact: bool = False) -> int:
-    """Divide the patients of a datalist again if a section is empty, because a hash of few patients may leave out a
-    section by chance, or, with ``exact``, in any case, stratified by their labels. Each section gets at least one
-    patient.
+def divide_exactly(datalist: dict[str, Any], shares: Sequence[float], labelled: bool) -> int:
+    """Divide the patients of a datalist by exact shares, stratified by their classes; each section gets at least one.
 
     Args:
-        datalist: content of a datalist, which is changed.
+        datalist: content of a datalist, which is changed; one with fewer than three patients stays as it is.
         shares: shares of training, validation and test.
         labelled: whether to divide only patients with labels; all others are then in the training section.
-        exact: see above.
 
     Returns:
-        The number of patients that were divided; 0 if nothing was changed.
+        The number of patients that were divided.
     """
-    keys = LABELS[datalist["planewise"]["anatomy"]] if labelled else ("image",)
+    anatomy = datalist["planewise"]["anatomy"]
+    keys = LABELS[anatomy] if labelled else ("image",)
     items = list({id(item): item for section in SECTIONS for item in datalist[section]}.values())
-    counted = {
-        section: {item["patient"] for item in datalist[section] if set(keys) & set(item)} for section in SECTIONS
-    }
-    patients = set().union(*counted.values())
-    if (all(counted.values()) and not exact) or len(patients) < len(SECTIONS):
+    groups = {item["patient"]: "" for item in items if set(keys) & set(item)}
+    groups = dict(sorted(groups.items()))
+    if len(groups) < len(SECTIONS):
         return 0
-    few = [max(1, round(share * len(patients))) for share in shares[1:]]
-    groups = dict.fromkeys(sorted(patients), "")
-    for item in items if exact else ():
+    for item in items if labelled and anatomy in _CLASSES else ():
         if item["patient"] in groups:
             groups[item["patient"]] = ", ".join(str(item.get(key)) for key in keys)
-    sections = split_stratified(groups, (max(1, len(patients) - sum(few)), *few), 0)
+    few = [max(1, round(share * len(groups))) for share in shares[1:]]
+    sections = split_stratified(groups, (max(1, len(groups) - sum(few)), *few), 0)
     for section in SECTIONS:
         datalist[section] = [item for item in items if sections.get(item["patient"], "training") == section]
     for exam in datalist["exams"].values():
         exam["section"] = sections.get(exam["patient"], "training")
-    return len(patients)
+    return len(groups)
 
 
 def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
@@ -205,19 +172,13 @@ def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
         return
     images = absolute_datalist(unlabelled)
     items = [(section, item) for section in SECTIONS for item in images[section]]
-    # the first division moves patients only away from training, towards test; it may leave a section empty
-    was = {item["patient"]: section for section, item in items}
-    later = {patient: max(section, was[patient], key=SECTIONS.index) for patient, section in found.items()}
-    for placed in (later, found):
-        moved = {name: [item for old, item in items if placed.get(item["patient"], old) == name] for name in SECTIONS}
-        if all(moved.values()):
-            break
+    moved = {name: [item for old, item in items if found.get(item["patient"], old) == name] for name in SECTIONS}
     are = "is" if len(found) == 1 else "are"
     both = f"unlabelled: {count_of(len(found), 'patient')} {are} also among the labelled images"
-    print(f"{both}, and in the training section only if they are in that of the labelled images, too")
+    print(f"{both}, and in the same section as there")
     if any(moved[section] != images[section] for section in SECTIONS):
         for exam in images["exams"].values():
-            exam["section"] = placed.get(exam["patient"], exam["section"])
+            exam["section"] = found.get(exam["patient"], exam["section"])
         write_datalist(images | moved, unlabelled)
 
 
@@ -258,43 +219,19 @@ def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
 
 
 def structures_in(datalist: Path) -> dict[str, str]:
-    """A name for each value of a datalist's masks except 0, by the value as text: ``{"1": "kidney"}``. The names come from
-    ``dataset.json`` next to the folder of the images (nnU-Net, Medical Segmentation Decathlon); without it, a name is
-    "structure 1".
+    """A name for each value of a datalist's masks except 0, by the value as text: ``{"1": "structure 1"}``; people may write
+    better ones into the study.
 
     Raises:
         InputError: no mask can be read, or all masks are empty.
     """
-    load, values, reason = LoadVolumed("label"), set(), None
-    items = [
-        item for section in SECTIONS for item in gather_stacks(load_datalist(datalist, section)) if "label" in item
-    ]
-    for item in items:
-        try:
-            values |= {int(value) for value in torch.unique(load(item)["label"])}
-        except InputError as error:  # training leaves such a case out and reports it
-            reason = reason or error
-    listings = {Path(item["label"]).parent.parent / "dataset.json" for item in items}
+    load, values = LoadVolumed("label"), set()
+    for item in (item for section in SECTIONS for item in gather_stacks(load_datalist(datalist, section))):
+        with suppress(InputError):  # training leaves such a case out and reports it
+            values |= {int(value) for value in torch.unique(load(item)["label"])} if "label" in item else set()
     if not values - {0}:
-        raise InputError(f"no mask of {datalist} contains a structure" + (f": {reason}" if reason else ""))
-    names = names_of_labels(listings.pop()) if len(listings) == 1 else {}
-    return {str(value): names.get(value, f"structure {value}") for value in sorted(values - {0})}
-
-
-def names_of_labels(path: Path) -> dict[int, str]:
-    """The names that a ``dataset.json`` gives to the values of masks: nnU-Net has ``{"kidney": 1}``, the Decathlon
-    ``{"1": "kidney"}``. Empty if the file does not exist or cannot be read."""
-    try:
-        content = read_json(path)
-    except InputError:
-        return {}
-    labels = content.get("labels") if isinstance(content, dict) else None
-    names = {}
-    for key, value in labels.items() if isinstance(labels, dict) else ():
-        name, number = (value, key) if isinstance(value, str) else (key, value)
-        if str(number).isdecimal() and name.strip():
-            names[int(number)] = name.strip()
-    return names
+        raise InputError(f"no mask of {datalist} can be read and contains a structure")
+    return {str(value): f"structure {value}" for value in sorted(values - {0})}
 
 
 def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[str, dict[str, Any]]]:
@@ -327,7 +264,6 @@ def study_of(
     unlabelled: Path,
     labelled: Path,
     out: Path,
-    pretexts: Sequence[str] | None = None,
     device: str = "cpu",
     starts: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
@@ -337,10 +273,9 @@ def study_of(
     Args:
         unlabelled, labelled: datalists.
         out: folder of the study's results.
-        pretexts: names; None takes the first three that fit, and ``["all"]`` takes all that fit.
         device: ``"cuda:0"`` for networks of the papers' size, or ``"cpu"`` for a small network.
-        starts: what to compare with training from scratch, from `starts_in`, in place of the weights that ship and
-            ``pretexts``. With ``ours``, all networks have the size of the weights that ship, on a GPU, too.
+        starts: what to compare with training from scratch, from `starts_in`; None takes the weights that ship and the first
+            three pretexts that fit. With ``ours``, all networks have the size of the weights that ship, on a GPU, too.
 
     Raises:
         InputError: the datalists do not match each other or the task, or an option does not match the data.
@@ -361,7 +296,10 @@ def study_of(
     study = {key: template[key] for key in _TAKEN if key in template}
     have = {section: labelled_in(labels, section) for section in SECTIONS}
     _refuse_empty_sections(unlabelled, images, labelled, have)
-    chosen = _chosen(pretexts, fitting(images, study["pretext_bundle"]), unlabelled)
+    suited = fitting(images, study["pretext_bundle"])
+    if starts is not None and ALL in starts:
+        starts = {name: {} for name in suited} | {name: settings for name, settings in starts.items() if name != ALL}
+    chosen = _chosen(starts, suited, unlabelled)
     numbers = _numbers(have["training"], _CLASSES.get(anatomy, 1), labelled)
     if anatomy == "cardiac":  # the fine-tuning would refuse these masks, but only after all pretexts
         structures = _config(study["target"]["bundle"], study | {"overrides": {}}, "finetune")["structures"]
@@ -413,13 +351,18 @@ def _methods_of(
             methods |= released | ({"released_task": {"weights": str(task)}} if task.is_file() else {})
         elif name != SCRATCH:
             methods[name] = dict(settings) or None
-    for name in [name for name, method in methods.items() if method]:
+    begun = [name for name in methods if name != "none"]
+    for name in [name for name in begun if methods[name]]:
         method, changed = _with_network(name, methods[name], study)
         if changed or "overlay" in method:
             # the study's settings replace those of an overlay, but the network is the overlay's
             network = {"overlay": method["overlay"]} if "overlay" in method else {}
             network |= {"overrides": {"finetune": changed}} if changed else {}
-            methods |= {name: method | network, f"none_{name}": copy.deepcopy(network)}
+            scratch = {"name": f"from scratch, the network of {name}"} | copy.deepcopy(network)
+            methods |= {name: method | network | {"against": ["none", f"none_{name}"]}, f"none_{name}": scratch}
+    for number, name in enumerate(begun):  # which of two starts is better
+        method = methods[name] or {}
+        methods[name] = method | {"against": [*method.get("against", ["none"]), *begun[:number]]}
     return methods
 
 
@@ -452,12 +395,7 @@ def _loaded(name: str, method: Mapping[str, Any], study: Mapping[str, Any]) -> d
         refuse_missing(file, "an overlay is a config of the task, or has a slash in its path")
         own = {key: value for key, value in read_yaml(file).items() if key in given}
     config = _config(bundle, {**study, "overrides": {"finetune": given | own}}, "finetune", overlay)
-    for key, value in {
-        "pretrained": method["weights"],
-        "datalist": study["datalists"]["labelled"],
-        "device": "cpu",
-    }.items():
-        config[key] = value
+    config.update({"pretrained": method["weights"], "datalist": study["datalists"]["labelled"], "device": "cpu"})
     said, log = logging.StreamHandler(sys.stdout), logging.getLogger("planewise.networks.pretrained")
     said.setFormatter(logging.Formatter(f"{name}: %(message)s"))
     log.addHandler(said)
@@ -485,26 +423,21 @@ def _refuse_empty_sections(
 ) -> None:
     """Stop if a section has no labelled exams (``have``), or no unlabelled ones (``images``)."""
     if lacking := [section for section, number in have.items() if not number]:
-        if len(lacking) == len(SECTIONS):
-            given, example = _LABELS_FROM[read(labelled)["planewise"]["anatomy"]]
-            raise InputError(f"{labelled} has no labels that can be used; add {given}, as in {example}")
         raise InputError(
-            f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
-            "labelled exams. Label at least three patients; then index with `--stratify label`, which gives each section its "
-            "share of them, or with --sections"
+            f"{labelled} has no labels for {listed(lacking)}; each section needs labelled exams. Give the folder of at least "
+            "three patients' masks (--labels) or a table of their classes (--classes)"
         )
     if empty := [section for section in have if not images.get(section)]:
         raise InputError(
-            f"{unlabelled} has no exams in its section{'s' if len(empty) > 1 else ''} {listed(empty)}; pretexts are "
-            "validated and tested too. Index more exams, or use another --split or --sections, and name the new datalist"
+            f"{unlabelled} has no exams for {listed(empty)}; pretexts are validated and tested, too: index more exams"
         )
 
 
-def _chosen(pretexts: Sequence[str] | None, suited: Sequence[str], unlabelled: Path) -> list[str]:
+def _chosen(starts: Mapping[str, Mapping[str, Any]] | None, suited: Sequence[str], unlabelled: Path) -> list[str]:
     """The pretexts of a study, of those that suit the images."""
-    if pretexts is None:
+    if starts is None:
         return list(suited[:3])
-    chosen = list(suited) if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
+    chosen = [name for name, settings in starts.items() if not settings and name not in WORDS]
     if unknown := [name for name in chosen if name not in suited]:
         raise InputError(
             f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task (it needs planes that the "
@@ -559,7 +492,8 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
         if wrong := wrong_settings(there or {}):
             raise InputError(f"{file} is not a study ({'; '.join(wrong)}); correct it, or delete it to start again")
         print(f"{file} is kept as it is; edit it, or delete it to write it again")
-        return {"methods": ["none", *there["pretexts"]], **there}
+        methods = there.get("methods") or ["none", *there["pretexts"]]
+        return {**there, "methods": methods if isinstance(methods, dict) else dict.fromkeys(methods)}
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (
         "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"
@@ -582,11 +516,8 @@ def _encoder(config: ConfigParser) -> tuple[str, int]:
 
 
 def task_of(study: Mapping[str, Any]) -> str:
-    """What a study's target predicts, in words: ``"segmentation of kidney and cyst"``."""
+    """What a study's target predicts, in words."""
     bundle = study["target"]["bundle"]
-    structures = ((study.get("overrides") or {}).get("finetune") or {}).get("structures")
-    if structures:
-        return f"segmentation of {listed(structures.values())} ({bundle})"
     return f"{read_json(BUNDLES / bundle / 'configs/metadata.json')['task'].rstrip('.')} ({bundle})"
 
 

@@ -20,16 +20,15 @@ import yaml
 # the same loader in C, before MONAI's is made from it: the checks below read the configs of every bundle again and again
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 from methods import PREDICTED, REFERENCE, found_overlay, left_out, methods_of, pretrainings_of, starts_of
-from patients import patients_folder
 from planewise.errors import InputError
+from planewise.files.atomic_write import claim_folder
 from planewise.files.datalists import items_in, labelled_exams, parsed_datalist
+from planewise.settings import NOT_COMPUTED
 from planewise.workshop.study.shared_patients import seen_before
 from planewise.words import did_you_mean, nearest
-from planewise.locks import claim_folder
-from planewise.not_computed import NOT_COMPUTED
 from planewise.workshop.study.folder import datalist_of
 from planewise.files.text import read_json, read_yaml
-from pretext_bundles import bundle_of, overlays_of, pretexts_of, settings_for_steps
+from pretext_bundles import bundle_of, overlays_of, patients_folder, pretexts_of, settings_for_steps
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
@@ -39,8 +38,6 @@ min_version("8.0")
 
 #: The configs of a bundle that every training runs, before those of the anatomy, the study and the method.
 TRAINING = ("train.yaml", "evaluate.yaml")
-#: Kinds of jobs that have settings in `overrides`.
-OVERRIDDEN = ("pretrain", "finetune")
 #: Settings of a job that other settings of the study determine, in place of `overrides`.
 DETERMINED = {
     "ckpt_dir": "out", "datalist": "datalists", "device": "device", "imagenet": "imagenet", "input": "datalists",
@@ -53,12 +50,11 @@ OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
 RESOURCES = {
     "pretrain": {"mem_mb": 32000, "runtime": 24 * 60},
     "finetune": {"mem_mb": 16000, "runtime": 12 * 60},
-    "probe": {"mem_mb": 16000, "runtime": 120},
     "predict_masks": {"mem_mb": 8000, "runtime": 120},
     "index": {"mem_mb": 8000, "runtime": 12 * 60},
 }
 #: Jobs that run on the study's device.
-ON_DEVICE = ("pretrain", "finetune", "probe", "predict_masks")
+ON_DEVICE = ("pretrain", "finetune", "predict_masks")
 
 
 def refuse(wrong):
@@ -71,8 +67,7 @@ def refuse(wrong):
 def content_of(path):
     """The content of a config file. MONAI ends with a traceback if it is absent or empty."""
     if not Path(path).is_file():
-        hint = did_you_mean(nearest(Path(path).name, [each.name for each in Path(path).parent.glob("*.yaml")]))
-        raise WorkflowError(f"there is no config {path}{hint}; for a file of your own, write its path with a slash: ./{Path(path).name}")
+        raise WorkflowError(f"there is no config {path}; for a file of your own, write its path with a slash: ./{Path(path).name}")
     try:
         content = read_yaml(path, "a study")
     except InputError as error:
@@ -116,7 +111,6 @@ os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 ANATOMY = config["anatomy"]
 if config.get("overlay"):
     config["overlay"] = found_overlay(config["overlay"])
-VIEW = f"--view {config['view']}" if config.get("view") else ""
 PRETEXTS = list(config["pretexts"])
 # on the command line (--config 'draws=[0,1]'), Snakemake reads the elements of a list as texts
 COUNTS, DRAWS = (list(map(int, config[key])) for key in ("label_counts", "draws"))
@@ -155,11 +149,8 @@ def refuse_absent_bundles(named):
     """Stop if there is no bundle of a name; `named` has the word of the study's config for each bundle."""
     if absent := {name: word for name, word in named.items() if not (BUNDLES / name / "configs" / "train.yaml").is_file()}:
         known = pretexts_of(config["pretext_bundle"], BUNDLES)
-        words = [f"{word}{did_you_mean(nearest(word, known))}" for name, word in absent.items() if word != name]
-        raise WorkflowError(
-            f"{', '.join(words)}{': ' if words else ''}there is no bundle {', '.join(absent)} in {BUNDLES}; the pretexts of this "
-            f"anatomy are {', '.join(known)}: name one of these, or leave it out of `pretexts`"
-        )
+        words = [f"{word}{did_you_mean(nearest(word, known))}" for word in absent.values()]
+        raise WorkflowError(f"{', '.join(words)}: there is no bundle {', '.join(absent)}; the pretexts are {', '.join(known)}")
 
 
 # before the methods, so that a misspelt pretext is named, not its method
@@ -184,9 +175,6 @@ RUNS = [
     for exams in method.label_counts or COUNTS
     for draw in method.draws or DRAWS
 ]
-# encoders whose frozen features are probed: a random one and every pretraining's, if the target has a config for it
-HAS_PROBE = (BUNDLES / TARGET["bundle"] / "configs" / "probe.yaml").is_file()
-PROBED = ["untrained", *PRETRAININGS] if HAS_PROBE else []
 refuse_absent_bundles({pretext_bundle(method.pretext): method.pretext for method in PRETRAININGS.values()})
 refuse_absent_bundles({name: name for name in (TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"])})
 
@@ -195,8 +183,7 @@ def configs(kind, name, method):
     """The configs of a job, in order: the bundle's, the anatomy's, the study's overlay, the method's, and the job's own."""
     names = [*TRAINING, *overlays_of(name, ANATOMY, config.get("overlay"), BUNDLES)]
     overlay = method.overlay_of("pretrain" if kind == "pretrain" else "finetune") if method else None
-    names += [overlay] * bool(overlay) + ["multi_gpu_train.yaml"] * (processes(kind) > 1)
-    return names + ["probe.yaml"] * (kind == "probe")
+    return names + [overlay] * bool(overlay) + ["multi_gpu_train.yaml"] * (processes(kind) > 1)
 
 
 def paths_of(bundle, names):
@@ -204,30 +191,33 @@ def paths_of(bundle, names):
     return [name if "/" in name else str(BUNDLES / bundle / "configs" / name) for name in names]
 
 
+def methods_with(kind):
+    """The methods, by name, that a kind of job trains."""
+    return PRETRAININGS if kind == "pretrain" else METHODS
+
+
 @cache
-def settings_of(kind, name, method_name):
-    """The settings at the top of a job's configs, without the marks + and ~; a target's probe has the settings of its training."""
-    method = (METHODS if kind == "finetune" else PRETRAININGS).get(method_name)
-    names = configs(kind, name, method) + ["probe.yaml"] * (kind == "finetune" and HAS_PROBE)
-    return {key.lstrip("+~"): value for path in paths_of(name, names) for key, value in content_of(path).items()}
+def settings_of(kind, name):
+    """The settings at the top of a job's configs, without the marks + and ~."""
+    bundle = pretext_bundle(PRETRAININGS[name].pretext) if kind == "pretrain" else TARGET["bundle"]
+    paths = paths_of(bundle, configs(kind, bundle, methods_with(kind)[name]))
+    return {key.lstrip("+~"): value for path in paths for key, value in content_of(path).items()}
 
 
-def overriding(kind, method, name=None):
-    """The study's settings of a kind of job, then the method's; the last one counts. A pretext that lacks one of the
-    study's settings goes without it."""
+def overriding(kind, name):
+    """The study's settings of a job, then the method's; the last one counts. A pretext that lacks one of the study's settings
+    goes without it."""
     settings = (config.get("overrides") or {}).get(kind) or {}
-    if kind == "pretrain" and method:
-        known = settings_of(kind, pretext_bundle(method.pretext), name)
-        settings = {key: value for key, value in settings.items() if key.split("#")[0] in known}
-    return settings | ((method.overrides.get(kind) or {}) if method else {})
+    if kind == "pretrain":
+        settings = {key: value for key, value in settings.items() if key.split("#")[0] in settings_of(kind, name)}
+    return settings | (methods_with(kind)[name].overrides.get(kind) or {})
 
 
 def shorter(name):
     """Settings that give a pretraining the study's number of steps."""
     if not config.get("pretext_steps"):
         return {}
-    method = PRETRAININGS[name]
-    settings = settings_of("pretrain", pretext_bundle(method.pretext), name) | overriding("pretrain", method, name)
+    settings = settings_of("pretrain", name) | overriding("pretrain", name)
     return settings_for_steps(settings, int(config["pretext_steps"]), processes("pretrain"))
 
 
@@ -235,20 +225,16 @@ def refuse_wrong_datalists():
     """Stop if a datalist of the study is missing, cannot be read, has exams for training that are also scored, or fewer labels
     than the study asks for. Warn if pretexts learn from test images; datalists that the study makes itself keep them apart."""
     wrong = [f"imagenet: there is no {path}; correct the path, or leave it out" for path in IMAGENET if not Path(path).is_file()]
-    given = {}
     for kind in sorted({datalist_of(config, kind, OUT)[0] for kind in ("labelled", "unlabelled")}):
-        path = Path((config.get("datalists") or {}).get(kind) or "")
-        if path.is_file():
-            given[kind] = path
-        elif path != Path(""):
-            wrong.append(f"datalists: {kind}: there is no file {path}; correct the path, or run `planewise index` first")
-        elif (config.get("phantom") or {}).get(kind) is None and not (kind == "labelled" and PATIENTS):
-            wrong.append(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
-    for path in dict.fromkeys(given.values()):
+        path = (config.get("datalists") or {}).get(kind)
+        if not path:
+            if (config.get("phantom") or {}).get(kind) is None and not (kind == "labelled" and PATIENTS):
+                wrong.append(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
+            continue
         try:
-            content = parsed_datalist(path)
+            content = parsed_datalist(Path(path))
         except InputError as error:
-            wrong.append(f"datalists: {error}; make it again with `planewise index FOLDER -o {path}`")
+            wrong.append(f"datalists: {kind}: {error}; correct the path, or make it with `planewise index FOLDER -o {path}`")
             continue
         learned, scored = (
             {str(item.get("patient") or item.get("exam") or item.get("image")) for item in items_in(content, name)}
@@ -270,49 +256,29 @@ def refuse_wrong_datalists():
             logger.warning(f"{seen}, so pretexts learn from test images, and their gains may be too large")
 
 
-def jobs_with_overrides(kind):
-    """The names, the bundle and the method of each job of a kind."""
-    if kind == "finetune":
-        return [(name, TARGET["bundle"], method, name) for name, method in METHODS.items()]
-    sharing = {name: ", ".join(other for other, start in STARTS.items() if start == name) for name in PRETRAININGS}
-    return [
-        (sharing[name] if method.pretrains else name, pretext_bundle(method.pretext), method, name)
-        for name, method in PRETRAININGS.items()
-    ]
-
-
 def refuse_wrong_settings():
     """Stop if a setting of `overrides` or of an overlay belongs to no job, is set by the study itself, or would be refused."""
     # these imports take seconds
     from fire.parser import DefaultParseValue  # the command line makes a number of the text 1e-3
     from planewise.engines.check_settings import check_plain_settings
 
-    given = config.get("overrides") or {}
-    wrong = [f"{kind}{did_you_mean(nearest(kind, OVERRIDDEN))}: there are no such jobs" for kind in given if kind not in OVERRIDDEN]
-    for kind in OVERRIDDEN:
-        jobs, refused = jobs_with_overrides(kind), {}
+    wrong = []
+    for kind in ("pretrain", "finetune"):
+        known = {name: settings_of(kind, name) for name in methods_with(kind)}
         # pretexts and overlays differ, so a setting of the study may belong to one of them
-        known = {"": set().union(*(settings_of(kind, bundle, name) for _, bundle, _, name in jobs))}
-        asked = {"": given.get(kind) or {}} if jobs else {}
-        for names, bundle, method, name in jobs:
-            known[f" of {names}"] = settings_of(kind, bundle, name)
-            asked[f" of {names}"] = (method.overrides.get(kind) or {}) if method else {}
-            settings = overriding(kind, method, name)
-            wrong += [
-                f"{kind}: {key} is set by the study for each job: give `{DETERMINED[key]}`"
-                for key in settings if key in DETERMINED and (kind == "finetune" or key not in OF_PRETRAINING)
-            ]
-            values = {key: value for key, value in settings.items() if key in known[f" of {names}"]}
-            values = {key: DefaultParseValue(each) if isinstance(each, str) else each for key, each in values.items()}
-            try:
-                check_plain_settings(values)
-            except InputError as error:
-                refused.setdefault(str(error), []).append(names)
-        wrong += [
-            f"{kind}{of}: no config has {key}{did_you_mean(nearest(key, known[of]))}"
-            for of, settings in asked.items() for key in settings if key.split("#")[0] not in known[of]
-        ]
-        wrong += [f"{kind} of {', '.join(names)}: {error}" for error, names in refused.items()]
+        given = {"": ((config.get("overrides") or {}).get(kind) or {}, {key for keys in known.values() for key in keys})}
+        given |= {f" of {name}": (methods_with(kind)[name].overrides.get(kind) or {}, keys) for name, keys in known.items()}
+        for of, (settings, keys) in given.items() if known else ():
+            for key, value in settings.items():
+                if key in DETERMINED and (kind == "finetune" or key not in OF_PRETRAINING):
+                    wrong.append(f"{kind}: {key} is set by the study for each job: give `{DETERMINED[key]}`")
+                elif key.split("#")[0] not in keys:
+                    wrong.append(f"{kind}{of}: no config has {key}{did_you_mean(nearest(key, keys))}")
+                else:
+                    try:
+                        check_plain_settings({key: DefaultParseValue(value) if isinstance(value, str) else value})
+                    except InputError as error:
+                        wrong.append(f"{kind}{of}: {error}")
     refuse([f"overrides: {each}" for each in wrong])
 
 
@@ -346,7 +312,7 @@ def described(kind, name, draw=None):
         method, bundle, labels, arguments = METHODS[name], TARGET["bundle"], labels_of(name), TARGET.get("arguments", "")
         starts, settings = STARTS[name] or method.file or "", {"seed": draw}
     overlays = [config.get("overlay"), *filter(None, [method.overlay_of(kind)])]
-    settings |= overriding(kind, method, name) | (shorter(name) if kind == "pretrain" else {})
+    settings |= overriding(kind, name) | (shorter(name) if kind == "pretrain" else {})
     about = {"bundle": bundle, "overlay": overlays, "datalist": Path(labels).name, "starts from": Path(starts).name}
     about |= {"arguments": arguments, **settings}
     own = {path: content_of(path) for path in overlays if path and "/" in path}
@@ -370,7 +336,7 @@ def pretext_datalist(name):
 
 def pretraining(wildcards):
     name = wildcards.pretraining
-    settings = {"seed": config.get("seed", 0)} | overriding("pretrain", PRETRAININGS[name], name) | shorter(name)
+    settings = {"seed": config.get("seed", 0)} | overriding("pretrain", name) | shorter(name)
     arguments = f"--section test --datalist {pretext_datalist(name)} "
     arguments += "".join(f"--imagenet {path} " for path in IMAGENET) + as_arguments(settings)
     bundle = pretext_bundle(PRETRAININGS[name].pretext)
@@ -383,18 +349,15 @@ def labels_of(name, masks=None):
     return str(OUT / "predicted" / "datalist.json") if predicted else datalist("labelled")
 
 
-def scores_of(start):
-    """What a job that starts from a pretraining waits for."""
-    return [f"{OUT}/pretrain/{start}/test/metrics.json"] if start in PRETRAININGS else []
-
-
 def imagenet_of(name):
     return IMAGENET if METHODS[name].imagenet else []
 
 
 def weights_of(name):
     """What a fine-tuning waits for: the end of its pretraining, or a file of weights."""
-    return scores_of(STARTS[name]) or [METHODS[name].file] * bool(METHODS[name].file)
+    if STARTS[name] in PRETRAININGS:
+        return [f"{OUT}/pretrain/{STARTS[name]}/test/metrics.json"]
+    return [METHODS[name].file] * bool(METHODS[name].file)
 
 
 def auxiliary_task(name):
@@ -405,7 +368,7 @@ def auxiliary_task(name):
     trained, start = pretext_bundle(method.pretext), STARTS[name]
     files = paths_of(trained, [each for each in configs("pretrain", trained, method) if each not in ("evaluate.yaml", "multi_gpu_train.yaml")])
     run_settings = content_of(str(BUNDLES / TARGET["bundle"] / "configs" / "train.yaml"))["auxiliary_task"]["run_settings"]
-    settings = {key: value for key, value in overriding("pretrain", method, start).items() if key not in run_settings}
+    settings = {key: value for key, value in overriding("pretrain", start).items() if key not in run_settings}
     if settings:
         # they must be in a config of the pretext, because an expression in them refers to that config
         files.append(str(OUT / "other_task" / f"{name}.yaml"))
@@ -414,33 +377,26 @@ def auxiliary_task(name):
     return f"--pretext_datalist {datalist(method.images or 'unlabelled')} --pretext_config {shlex.quote(str(files))} "
 
 
-def target_arguments(draw, diagnosed=False):
-    return TARGET.get("arguments", "").format(diagnosed=diagnosed, draw=draw)
-
-
 def finetuning(wildcards):
     name, exams, draw = wildcards.method, int(wildcards.exams), int(wildcards.draw)
     method, start = METHODS[name], STARTS[name]
     job = (TARGET["bundle"], method, described("finetune", name, draw), OUT / "finetune" / name / str(exams) / str(draw))
     if exams == 0:  # the weights as they are
-        arguments = f"--datalist {labels_of(name)} --weights {method.file} {as_arguments(overriding('finetune', method))}"
+        arguments = f"--datalist {labels_of(name)} --weights {method.file} {as_arguments(overriding('finetune', name))}"
         return recorded("score", *job, arguments)
     arguments = f"--datalist {labels_of(name)} --num_subjects {exams} --subject_seed {draw} "
-    arguments += target_arguments(draw, draw in DIAGNOSIS["draws"]) + " "
+    arguments += TARGET.get("arguments", "").format(diagnosed=draw in DIAGNOSIS["draws"], draw=draw) + " "
     arguments += "".join(f"--pretrained {path} " for path in ([OUT / "pretrain" / start] if start else weights_of(name)))
     arguments += "".join(f"--imagenet {path} " for path in imagenet_of(name)) + auxiliary_task(name)
-    arguments += as_arguments({"seed": draw} | overriding("finetune", method))
+    arguments += as_arguments({"seed": draw} | overriding("finetune", name))
     return recorded("finetune", *job, arguments)
 
 
-def probing(wildcards):
-    """Command line that probes the frozen features of an encoder, for all numbers of labelled exams at once."""
-    name, method = wildcards.encoder, PRETRAININGS.get(wildcards.encoder)
-    settings = overriding("finetune", method) | {"probe_counts": COUNTS, "probe_draws": config.get("probe_draws", 20)}
-    # in a cross-validation, probes use the first fold
-    arguments = f"--datalist {datalist('labelled')} {target_arguments(0)} --progress False --output_dir {OUT / 'probe' / name} "
-    arguments += (f"--pretrained {OUT / 'pretrain' / name} " if method else "") + as_arguments(settings)
-    return run(TARGET["bundle"], configs("probe", TARGET["bundle"], method), arguments, DEVICE)
+def indexing(wildcards):
+    images = PATIENTS if PATIENTS and wildcards.kind == "labelled" else OUT / wildcards.kind
+    settings = f"--view {config['view']} " if config.get("view") else ""
+    settings += config.get("index", {}).get(wildcards.kind) or ""
+    return f"{PLANEWISE} index {shlex.quote(str(images))} -o {OUT}/{wildcards.kind}.json --anatomy {ANATOMY} {settings}"
 
 
 def diagnosing(arguments):
@@ -467,6 +423,16 @@ def diagnosing_predicted(wildcards):
 #: The file that each kind of job writes last, what it waits for, and its command line.
 FOREST = OUT / "diagnose" / "reference" / "test" / "metrics.json"
 JOBS = {
+    "index": (
+        OUT / "{kind}.json",
+        lambda job: [] if PATIENTS and job.kind == "labelled" else OUT / f"phantom_{job.kind}.done",
+        indexing,
+    ),
+    "predict_masks": (
+        OUT / "predicted" / "datalist.json",
+        lambda job: datalist("labelled"),
+        lambda job: f"{PLANEWISE} segment {datalist('labelled')} -o {OUT}/predicted --device {DEVICE}",
+    ),
     "pretrain": (
         OUT / "pretrain" / "{pretraining}" / "test" / "metrics.json",
         lambda job: [pretext_datalist(job.pretraining), *IMAGENET],
@@ -476,11 +442,6 @@ JOBS = {
         OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
         lambda job: [labels_of(job.method), *weights_of(job.method), *imagenet_of(job.method)],
         finetuning,
-    ),
-    "probe": (
-        OUT / "probe" / "{encoder}" / "test" / "metrics.json",
-        lambda job: [datalist("labelled"), *scores_of(job.encoder)],
-        probing,
     ),
     "forest": (
         FOREST,
@@ -522,10 +483,8 @@ def refuse_other_settings():
         starts = {place: STARTS.get(place.split("/")[1]) for place in wanted if place.startswith("finetune/")}
         folders = [place for place in wanted if (place in stale or starts.get(place) in again) and (OUT / place).exists()]
         raise WorkflowError(
-            f"trainings in {OUT} had other settings than this study has now ({'; '.join(sorted(keys)[:5])}): "
-            f"{', '.join(stale[:3])}{f' and {len(stale) - 3} more' if len(stale) > 3 else ''}. "
-            f"Set another `out` to keep them, or train again after\n"
-            f"  cd {shlex.quote(str(OUT))} && rm -r {' '.join(folders)}"
+            f"trainings in {OUT} had other settings than this study has now ({'; '.join(sorted(keys)[:5])}): {', '.join(stale)}. "
+            f"Set another `out` to keep them, or train again after\n  cd {shlex.quote(str(OUT))} && rm -r {' '.join(folders)}"
         )
 
 
@@ -549,7 +508,6 @@ onstart:
 
 wildcard_constraints:
     kind="unlabelled|labelled",
-    encoder="[a-z][a-z0-9_]*",
     pretraining="|".join(PRETRAININGS) or "(?!)",
     method="[a-z][a-z0-9_]*",
     exams="[0-9]+",
@@ -567,11 +525,9 @@ RESULTS = [
         str(JOBS["diagnose"][0]).format(method=name, exams=exams, draw=draw)
         for name, exams, draw in RUNS if draw in DIAGNOSIS["draws"]
     ),
-    *expand(JOBS["probe"][0], encoder=PROBED),
     # also without draws: the diagnosis from reference masks; in a cross-validation, from predicted masks, too
     *expand(JOBS["forest_of_fold"][0], masks=[REFERENCE, PREDICTED], fold=range(int(DIAGNOSIS["folds"] or 0))),
     *([FOREST] if DIAGNOSIS["bundle"] and not DIAGNOSIS["folds"] else []),
-    *([OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else []),
 ]
 
 
@@ -587,34 +543,6 @@ rule phantom:
     resources: **resources("phantom")
     log: OUT / "logs" / "phantom_{kind}.log"
     shell: PLANEWISE + " phantom {ANATOMY} {OUT}/{wildcards.kind} --workers {threads} {params.settings} > {log} 2>&1"
-
-
-rule index:
-    input: lambda wildcards: [] if PATIENTS and wildcards.kind == "labelled" else OUT / f"phantom_{wildcards.kind}.done"
-    output: OUT / "{kind}.json"
-    params:
-        images=lambda wildcards: shlex.quote(str(PATIENTS if PATIENTS and wildcards.kind == "labelled" else OUT / wildcards.kind)),
-        settings=lambda wildcards: config.get("index", {}).get(wildcards.kind) or "",
-    resources: **resources("index")
-    log: OUT / "logs" / "index_{kind}.log"
-    shell: PLANEWISE + " index {params.images} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings} > {log} 2>&1"
-
-
-rule inspect:
-    input: OUT / "unlabelled.json"
-    output: OUT / "inspect.png"
-    resources: **resources("inspect")
-    log: OUT / "logs" / "inspect.log"
-    shell: PLANEWISE + " inspect {input} -o {output} > {log} 2>&1"
-
-
-rule predict_masks:
-    input: datalist("labelled")
-    output: OUT / "predicted" / "datalist.json"
-    threads: THREADS
-    resources: **resources("predict_masks")
-    log: OUT / "logs" / "predict_masks.log"
-    shell: PLANEWISE + " segment {input} -o {OUT}/predicted --device {DEVICE} > {log} 2>&1"
 
 
 for kind, (output_file, awaited, command) in JOBS.items():

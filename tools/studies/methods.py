@@ -14,10 +14,6 @@ from planewise.errors import InputError
 IMAGENET = "imagenet"
 #: Values of `Method.masks`.
 REFERENCE, PREDICTED = "reference", "predicted"
-#: The value of `Method.images` that stands for the default.
-UNLABELLED = "unlabelled"
-#: The value of `transfer` for a fine-tuning that continues to learn its pretext.
-MULTITASK = "multitask"
 
 
 @dataclass(frozen=True)
@@ -37,6 +33,8 @@ class Method:
         label_counts: numbers of labelled exams, instead of the study's; with 0, ``weights`` are scored as they are.
         draws: draws, instead of the study's.
         trained_on: what the weights were trained on, for the study's page.
+        name: its name on the page.
+        against: the methods with which the page compares it; None compares it with training from scratch.
     """
 
     pretext: str | None = None
@@ -48,6 +46,8 @@ class Method:
     label_counts: Sequence[int] | None = None
     draws: Sequence[int] | None = None
     trained_on: str | None = None
+    name: str | None = None
+    against: Sequence[str] | None = None
 
     @property
     def pretrains(self) -> bool:
@@ -59,7 +59,7 @@ class Method:
     @property
     def has_two_tasks(self) -> bool:
         """Whether the method continues to learn its pretext during fine-tuning."""
-        return (self.overrides.get("finetune") or {}).get("transfer") == MULTITASK
+        return (self.overrides.get("finetune") or {}).get("transfer") == "multitask"
 
     @property
     def file(self) -> str | None:
@@ -149,12 +149,13 @@ def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
     pretexts = list(config["pretexts"])
     known = f"is not one of the pretexts ({', '.join(pretexts)}); add it there"
-    given = {key: value for key, value in given.items() if value and value not in (REFERENCE, UNLABELLED)}
+    given = {key: value for key, value in given.items() if value and value not in (REFERENCE, "unlabelled")}
+    on_page = {key: given.pop(key) for key in ("name", "against") if key in given}
     words = {"none": {}, IMAGENET: {"weights": IMAGENET}, **{pretext: {"pretext": pretext} for pretext in pretexts}}
     if not given and name not in words:
         start = f"`{name}: {{pretext: ..}}` or `{name}: {{weights: ..}}`"
         raise InputError(f"methods: {name} {known}, or specify what it starts from: {start}")
-    method = Method(**(given or words[name]))
+    method = Method(**(given or words[name]), **on_page)
     file = None if method.file is None else _absolute(method.file)
     key = "weights" if name == IMAGENET else "pretext"
     has_pretext, pretrain = method.pretext is not None, method.overrides.get("pretrain")
@@ -182,6 +183,7 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
             "needs ImageNet's weights; give `imagenet: PATH` or leave the method out",
         ),
         (file is not None and not Path(file).exists(), f"starts from {file}, which does not exist"),
+        (not {*(method.against or ())} <= {*_given(config)}, "is compared with a method that the study lacks"),
     )
     for wrong, message in checks:
         if wrong:

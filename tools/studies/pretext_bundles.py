@@ -1,8 +1,9 @@
-"""Find the bundle of a study's pretext, and the configs of the bundle that the study's anatomy needs."""
+"""Find the bundle of a study's pretext, the configs of the bundle that the study's anatomy needs, and real patients."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,13 @@ def overlays_of(bundle: str, anatomy: str, overlay: str | None, bundles: Path) -
     if overlay:
         found.append(f"{anatomy}_{overlay}" if (configs / f"{anatomy}_{overlay}").is_file() else overlay)
     return found
+
+
+def patients_folder(name: str) -> Path:
+    """The folder of a data set of patients, which may be absent: that of ``tools/demo --data``, or the one of this name in
+    ``$PLANEWISE_REAL_DATA`` or ``../shared/data``."""
+    real = Path(os.environ.get("PLANEWISE_REAL_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
+    return Path(os.environ.get("PLANEWISE_STUDY_DATA") or real / name).expanduser().resolve()
 
 
 def settings_for_steps(settings: Mapping[str, Any], steps: int, processes: int = 1) -> dict[str, int]:

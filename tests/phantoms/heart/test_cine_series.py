@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.workshop.phantoms.files import Identity
 from planewise.workshop.phantoms.heart.exam import Series, series_files
 from planewise.workshop.phantoms.painting import ImagePose
 
@@ -14,7 +13,7 @@ def headers(exam):
     """Four phases of one coarse slice: 8 mm thick, 2 mm gap, 900 ms per cycle, seen from the feet."""
     scanner = replace(exam.scanner, thickness=8.0, gap=2.0, interval=900.0, phases=4, spacing=20.0)
     pose = ImagePose(np.array([10.0, 20.0, 30.0]), np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]))
-    files = series_files(replace(exam, scanner=scanner), Series("sax", 7, pose, (9, 5)), Identity("1", "3-1"))
+    files = series_files(replace(exam, scanner=scanner), Series("sax", 7, pose, (9, 5)), {})
     return [header for _, header in files]
 
 

@@ -23,7 +23,7 @@ def study_folder(path: Path, **config: Any) -> StudyFolder:
 
 def tables_of(section: Any, study: StudyFolder) -> tuple[dict[str, list[list[str]]], Page]:
     """The tables that a section writes, each with its header and its rows."""
-    page = Page(labelled=study.labelled)
+    page = Page()
     section(page, study)
     return shown(page), page
 

@@ -9,24 +9,13 @@ from tests.reports.study.studies import study_folder
 
 def test_runs_come_in_the_order_of_the_methods_and_of_numbers(tmp_path):
     study = study_folder(tmp_path, methods={"none": {}, "multitask": {}, "byol": {}})
-    for run in (
-        "byol/4/0",
-        "none/16/0",
-        "none/4/10",
-        "none/4/2",
-        "multitask/1/0",
-        "of another study/1/0",
-        "byol/notes/0",
-    ):
+    runs = "byol/4/0 none/16/0 none/4/10 none/4/2 multitask/1/0 other/1/0 byol/notes/0"
+    for run in runs.split():
         (study.path / "finetune" / run).mkdir(parents=True)
     found = list(study.runs("finetune"))
-    assert [run[:3] for run in found] == [
-        ("none", 4, 2),
-        ("none", 4, 10),
-        ("none", 16, 0),
-        ("multitask", 1, 0),
-        ("byol", 4, 0),
-    ]
+    assert [f"{method}/{count}/{draw}" for method, count, draw, _ in found] == [
+        "none/4/2", "none/4/10", "none/16/0", "multitask/1/0", "byol/4/0"
+    ]  # fmt: skip
     assert found[1][3] == study.path / "finetune" / "none" / "4" / "10"
     assert list(study.runs("diagnose")) == []
 

@@ -7,7 +7,7 @@ import shutil
 
 import torch
 from planewise.files.checksum import sha256
-from planewise.workshop.study.starts import add_starts, trained_on, warnings_of
+from planewise.workshop.study.sections import add_starts, trained_on, warnings_of
 
 from tests.conftest import ROOT
 from tests.reports.study.studies import study_folder, tables_of, write
@@ -47,23 +47,6 @@ def test_a_start_that_saw_the_test_patients_is_named(tmp_path):
     assert [found for found in kinds(methods, labelled) if found[1] == "seen"] == [("mine", "seen"), ("later", "seen")]
 
 
-def test_folders_with_the_name_of_what_a_start_saw_are_named(tmp_path):
-    labelled, own = datalists(tmp_path)
-    torch.save({"a": torch.zeros(1)}, tmp_path / "lone.pt")
-
-    def named(data):
-        return [
-            found["names"]
-            for found in warnings_of({"a": {"weights": str(tmp_path / "lone.pt"), "trained_on": data}}, labelled)
-        ]
-
-    assert named("acdc and M&Ms-2") == [("acdc",)] and named("DICOM exams") == []
-    (tmp_path / "acdc").rename(tmp_path / "MnMs2")
-    text = (tmp_path / "labelled.json").read_text()
-    (tmp_path / "labelled.json").write_text(text.replace("acdc", "MnMs2"))
-    assert named("acdc and M&Ms-2.") == [("MnMs2",)]
-
-
 def test_a_start_whose_first_run_is_gone_is_unknown(tmp_path):
     labelled, own = datalists(tmp_path)
     after = own_run(tmp_path / "after", own, own_run(tmp_path / "before", own))
@@ -90,7 +73,7 @@ def test_the_data_of_a_start_come_from_the_files_next_to_it_or_from_the_study(tm
         "lone": {"weights": str(tmp_path / "lone.pt")},
         "told": {"weights": str(tmp_path / "lone.pt"), "trained_on": "hearts of <UK Biobank>"},
     }
-    assert kinds(methods, labelled) == [("zoo", "named"), ("lone", "unknown")]
+    assert kinds(methods, labelled) == [("lone", "unknown")]
     study = study_folder(tmp_path, methods=methods)
     tables, page = tables_of(add_starts, study)
     ((_, *rows),) = tables.values()
@@ -98,5 +81,5 @@ def test_the_data_of_a_start_come_from_the_files_next_to_it_or_from_the_study(tm
         "nothing", "the unlabelled images of this study", phantoms, "the patients of ACDC", "not known",
         "hearts of <UK Biobank>",
     ]  # fmt: skip
-    assert len(page.head) == 2 and "<UK" not in page.html("")
+    assert len(page.head) == 1 and "<UK" not in page.html("")
     assert not tables_of(add_starts, study_folder(tmp_path, methods=["none", "multitask"]))[0]

@@ -19,7 +19,7 @@ import torch
 from monai.data import CacheDataset
 from monai.transforms import Compose
 from planewise.data import SliceDataset
-from timing import Bar, Options
+from timing import Bar, Options, interleaved
 
 from bars.batch_path import orientation
 
@@ -45,7 +45,7 @@ def measure(options: Options) -> list[Bar]:
         files = [folder.rglob("*") for folder in train.cache_dir.iterdir()]
         sizes = [sum(path.stat().st_size for path in paths if path.is_file()) for paths in files]
         on_disk = max(sizes) / (len(items) * train.size**2 * 2)
-        read = _rate_of_reading(train, dataset)
+        read = interleaved({"all": lambda: _read_all(dataset, train)}, Options(repetitions=5), warmup=0)["all"]
         ours, theirs = (_alone(call, train, items) for call in (_resident_ours, _resident_monai))
         growth, resident = _alone(_growth, train, items)
     return [
@@ -64,7 +64,7 @@ def measure(options: Options) -> list[Bar]:
         ),
         Bar("preprocessing from DICOM in one process", made[1], unit="slices/s"),
         Bar("preprocessing from DICOM in two processes", made[2], unit="slices/s"),
-        Bar("reading a finished cache, warm", read, unit="slices/s"),
+        Bar("reading a finished cache, warm", len(dataset) / read.least, unit="slices/s"),
     ]
 
 
@@ -78,17 +78,6 @@ def _rate_of_making(train: SimpleNamespace, items: list[dict[str, Any]], folder:
     started = time.perf_counter()
     _dataset(train, items, cache_dir=folder, num_workers=workers)
     return len(items) / (time.perf_counter() - started)
-
-
-def _rate_of_reading(train: SimpleNamespace, dataset: SliceDataset) -> float:
-    batches = torch.randperm(len(dataset)).split(train.batch_size)
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        for rows in batches:
-            dataset.__getitems__(rows.tolist())
-        seconds.append(time.perf_counter() - started)
-    return len(dataset) / min(seconds)
 
 
 def _alone(call: Callable[..., Any], train: SimpleNamespace, items: list[dict[str, Any]]) -> Any:
@@ -144,5 +133,5 @@ def _growth(train: SimpleNamespace, items: list[dict[str, Any]]) -> tuple[float,
 
 
 def _read_all(dataset: SliceDataset, train: SimpleNamespace) -> None:
-    for rows in torch.arange(len(dataset)).split(train.batch_size):
+    for rows in torch.randperm(len(dataset)).split(train.batch_size):
         dataset.__getitems__(rows.tolist())

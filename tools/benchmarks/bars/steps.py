@@ -137,7 +137,7 @@ def _of_case(case: Case, datalist: Path, options: Options) -> list[Bar]:
         "bare": BareEpoch(trainer, block, batches=lambda one: (batch for _ in range(one.state.epoch_length))),
         "path": batches_alone,
     }
-    times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
+    times = in_turns(epochs, options.fewer(3))
     with FlopCounterMode(display=False) as counter:
         loss_of(trainer, *batch).backward()
     tflop = counter.get_total_flops() / 1e12  # of a training step

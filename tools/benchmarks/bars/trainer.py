@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -94,6 +94,26 @@ def seconds(device: torch.device) -> float:
     return time.perf_counter()
 
 
+def loss_of(trainer: SupervisedTrainer, image: Any, target: Any, args: Any = (), kwargs: Any = None) -> torch.Tensor:
+    """The trainer's loss for a batch, which has the form of the output of MONAI's ``prepare_batch``."""
+    return trainer.loss_function(trainer.inferer(image, trainer.network, *args, **(kwargs or {})), target)
+
+
+def take_step(trainer: SupervisedTrainer, *batch: Any) -> None:
+    """A training step of the trainer's network, loss and optimizer, without its engine."""
+    trainer.optimizer.zero_grad()
+    loss_of(trainer, *batch).backward()
+    trainer.optimizer.step()
+
+
+def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, ...]]:
+    """An epoch of the trainer's batches, taken from its sampler and data set by hand."""
+    loader = trainer.data_loader
+    epoch_sampler(loader).set_epoch(1)
+    for rows in loader.batch_sampler:
+        yield trainer.prepare_batch(loader.dataset.__getitems__(rows), trainer.state.device, trainer.non_blocking)
+
+
 class TrainerEpoch:
     """Each call runs a trainer for an epoch, which consists of one step, followed by blocks of ``block`` steps, and returns
     the mean time of a step in every block, by the clock."""
@@ -115,19 +135,15 @@ class TrainerEpoch:
         return _differences(self._readings, self.block)
 
 
+@dataclass
 class BareEpoch:
     """`TrainerEpoch` without engine, loader and handlers: the same network, loss and optimizer in a plain loop. ``batches``
-    yields the image and target of every step; None takes the trainer's own."""
+    yields the image and target of every step."""
 
-    def __init__(
-        self,
-        trainer: SupervisedTrainer,
-        block: int,
-        clock: Clock = seconds,
-        batches: Callable[[SupervisedTrainer], Iterator[tuple[Any, ...]]] | None = None,
-    ) -> None:
-        self.trainer, self.block, self.clock = trainer, block, clock
-        self.batches = batches or own_batches
+    trainer: SupervisedTrainer
+    block: int
+    clock: Clock = seconds
+    batches: Callable[[SupervisedTrainer], Iterator[tuple[Any, ...]]] = own_batches
 
     def __call__(self) -> list[float]:
         readings = []
@@ -139,34 +155,12 @@ class BareEpoch:
         return _differences(readings, self.block)
 
 
-def loss_of(trainer: SupervisedTrainer, image: Any, target: Any, args: Any = (), kwargs: Any = None) -> torch.Tensor:
-    """The trainer's loss for a batch, which has the form of the output of MONAI's ``prepare_batch``."""
-    return trainer.loss_function(trainer.inferer(image, trainer.network, *args, **(kwargs or {})), target)
-
-
-def take_step(trainer: SupervisedTrainer, *batch: Any) -> None:
-    """A training step of the trainer's network, loss and optimizer, without its engine."""
-    trainer.optimizer.zero_grad()
-    loss_of(trainer, *batch).backward()
-    trainer.optimizer.step()
-
-
-def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, ...]]:
-    """An epoch of the trainer's batches, taken from its sampler and data set by hand."""
-    loader = trainer.data_loader
-    epoch_sampler(loader).set_epoch(1)
-    for rows in loader.batch_sampler:
-        yield trainer.prepare_batch(loader.dataset.__getitems__(rows), trainer.state.device, trainer.non_blocking)
-
-
-def in_turns(
-    candidates: Mapping[str, Callable[[], list[float]]], count: int, longest: float = math.inf
-) -> dict[str, Times]:
+def in_turns(candidates: Mapping[str, Callable[[], list[float]]], options: Options) -> dict[str, Times]:
     """Like `timing.interleaved`, for candidates that time themselves; the first call of each candidate is not counted."""
     times = {name: Times() for name in candidates}
     for call in candidates.values():
         call()
-    for _ in repetitions(count, longest):
+    for _ in repetitions(options):
         for name, call in candidates.items():
             times[name].seconds += call()
     return times
@@ -178,7 +172,7 @@ def _differences(readings: Sequence[float], block: int) -> list[float]:
 
 def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Options) -> Bar:
     epochs = {"trainer": TrainerEpoch(trainer, block), "bare": BareEpoch(trainer, block)}
-    times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
+    times = in_turns(epochs, options.fewer(3))
     more = 1e6 * (times["trainer"].least - times["bare"].least)
     return Bar(
         f"trainer with all handlers / bare loop, {size} network",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,17 +15,15 @@ from rich.console import Console
 import planewise
 from planewise.commands.terminal import begin, print_table, progress_bar, refusals, say
 from planewise.cores import own_cores
-from planewise.early_checks import refuse_no_datalist, refuse_no_folder
-from planewise.errors import InputError
+from planewise.errors import InputError, refuse_no_datalist, refuse_no_folder
 from planewise.files.atomic_write import atomic_write
-from planewise.files.datalists import SECTIONS, is_labelled
+from planewise.files.datalists import RESERVED, SECTIONS, is_labelled
 from planewise.findings import from_record
+from planewise.light_imports import light_imports
 from planewise.words import count_of
 
 #: Largest number of exams in the table on the screen; the datalist contains every exam.
 _MOST_EXAMS = 25
-#: A class with more values is a number, such as an age, and is not counted.
-_MOST_VALUES = 10
 
 
 def index(
@@ -48,7 +46,8 @@ def index(
         tuple[float, float, float] | None,
         typer.Option(
             metavar="TRAINING VALIDATION TEST",
-            help="Shares of the sections. Default: 0.8 0.1 0.1; with disease groups or labels 0.64 0.16 0.2, stratified.",
+            help="Shares of the sections. Default: the folders of a known data set, else 0.8 0.1 0.1; with disease groups or "
+            "labels 0.64 0.16 0.2, stratified.",
         ),
     ] = None,
     stratify: Annotated[
@@ -57,9 +56,6 @@ def index(
             help="A class, or label (masks): every section gets its share. Default: the data set's own groups."
         ),
     ] = None,
-    division: Annotated[
-        str, typer.Option(help="Rule for the sections: auto (folders of known data sets, else hash), hash or folders.")
-    ] = "auto",
     sections: Annotated[
         Path | None,
         typer.Option(help="CSV that assigns exams (hash, folder, PatientID or file name) or folders to sections."),
@@ -68,7 +64,7 @@ def index(
     seed: Annotated[int, typer.Option(help="Seed of the split. Each patient stays in one section.")] = 0,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Folder of NIfTI masks: CASE_frame08.nii.gz (8th phase), or others on an exam's grid."),
+        typer.Option(help="Folder of NIfTI masks, named by exam and phase: CASE_frame08.nii.gz (8th phase)."),
     ] = None,
     classes: Annotated[
         Path | None,
@@ -97,7 +93,7 @@ def index(
         with progress_bar("reading headers") as progress:
             result = planewise.index(
                 folder, anatomy=anatomy, view=view, contrast=contrast, channels=channels, seed=seed, split=split,
-                stratify=stratify, division=division, sections=sections, all_views=all_views,
+                stratify=stratify, sections=sections, all_views=all_views,
                 labels_dir=labels, classes=classes, label_map=label_map, workers=min(own_cores(), 8), progress=progress,
             )  # fmt: skip
         written = result.write(output)
@@ -109,7 +105,7 @@ def index(
     for line in _told(result):
         say(console, line)
     say(console, f"Wrote {written}. It contains paths: keep it on this machine.")
-    if result.folders:
+    if result.places:
         say(console, f"Wrote {folders_table(written)}: maps each hash to its folder; keep it private, too.")
     if any("affine" in item for section in SECTIONS for item in result.datalist[section]):
         say(console, f"Next: planewise inspect {shlex.quote(str(output))}")
@@ -125,30 +121,27 @@ def _print_exams(result: Any, console: Console) -> None:
         patients = len({exam["patient"] for exam in listed.values()})
         say(console, f"{count_of(len(names), 'photograph')} of {count_of(patients, 'patient')}.")
     else:
-        named = {"stack": "stack", "volume": "DICOM volume"}.get(stack, f"{stack} stack")
-        kinds = {f"with a {named}": sum(stack in exam["stacks"] for exam in listed.values())}
-        kinds["with volumes"] = sum(bool(exam.get("volumes")) for exam in listed.values())
-        found = f"Found {count_of(len(names), 'exam')} in {count_of(result.files, 'file')}"
-        found += "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
+        with_stack = sum(stack in exam["stacks"] for exam in listed.values())
+        with_volumes = sum(bool(exam.get("volumes")) for exam in listed.values())
         left_out = sum(count for count, _ in result.skipped.values())
-        say(console, f"{found}; {count_of(left_out, 'file')} left out." if left_out else f"{found}.")
+        say(
+            console,
+            f"Found {count_of(len(names), 'exam')} in {count_of(result.files, 'file')}: {with_stack} with a stack ({stack}), "
+            f"{with_volumes} with volumes; {count_of(left_out, 'file')} left out.",
+        )
         rows = [row for name in names[:_MOST_EXAMS] for row in _rows_of(name, listed[name])]
         numbers = ("sure", "slices", "phases", "mm apart")
         print_table(console, "exams", rows, ("exam", "section", "view"), numbers, ("remark",))
         if len(names) > _MOST_EXAMS:
             say(console, f"... and {count_of(len(names) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
     used = {item["exam"] for section in SECTIONS for item in datalist[section]}
-    for title, column, chosen in (
-        ("left out, and why", "why", [name for name in names if name not in used]),
-        ("used, with a remark", "remark", [name for name in names if name in used]),
-    ):
-        reasons = defaultdict(list)
-        for name in chosen:
-            for record in listed[name]["left_out"]:
-                reasons[str(from_record(record))].append(name)
-        ranked = sorted(reasons.items(), key=lambda entry: -len(entry[1]))
-        rows = [(f"{of[0]} and {len(of) - 1} more" if len(of) > 1 else of[0], reason) for reason, of in ranked]
-        print_table(console, title, rows, ("exam",), texts=(column,))
+    reasons = defaultdict(list)
+    for name in names:
+        for record in listed[name]["left_out"]:
+            reasons["used" if name in used else "left out", str(from_record(record))].append(name)
+    ranked = sorted(reasons.items(), key=lambda entry: -len(entry[1]))
+    rows = [(of[0], str(len(of) - 1), *what) for what, of in ranked]
+    print_table(console, "remarks on exams", rows, ("exam", "more", "it is"), texts=("why",))
 
 
 def _rows_of(name: str, exam: dict) -> Iterator[tuple[str, ...]]:
@@ -156,21 +149,12 @@ def _rows_of(name: str, exam: dict) -> Iterator[tuple[str, ...]]:
     first = (name, exam["section"])
     for stack_name, stack in exam["stacks"].items():
         sure = f"{stack['confidence']:.2f}" if "confidence" in stack else ""
-        low, high = stack["phases"]
-        phases = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        apart = "-"
-        if "spacing" in stack:
-            least, most = stack["spacing_range"]
-            apart = f"{least:.1f} to {most:.1f}" if most - least > 0.2 else f"{stack['spacing']:.1f}"
-        yield *first, stack_name, sure, str(stack["slices"]), phases, apart, _remark(stack)
+        apart = f"{stack['spacing']:.1f}" if "spacing" in stack else "-"
+        remark = f"named {stack['named']}" if "named" in stack else "undecided" * (stack["view"] == "undecided")
+        yield *first, stack_name, sure, str(stack["slices"]), str(stack["phases"][-1]), apart, remark
         first = ("", "")
     if "volumes" in exam:
         yield *first, count_of(exam["volumes"], "volume"), "", "", "", "", count_of(exam["labels"], "mask")
-
-
-def _remark(stack: dict) -> str:
-    unused = {"undecided": "undecided", "other": "unused"}.get(stack["view"], "")
-    return f"named {stack['named']}" if "named" in stack else unused
 
 
 def _told(result: Any) -> Iterator[str]:
@@ -188,25 +172,11 @@ def _told(result: Any) -> Iterator[str]:
     if channels := datalist["planewise"].get("channels"):
         yield f"Channels of a case: {', '.join(channels)}."
     yield f"Sections: {result.division}."
-    yield from _class_counts(datalist)
+    for name in sorted({key for section in SECTIONS for item in datalist[section] for key in item} - RESERVED):
+        having = {section: {item["exam"] for item in datalist[section] if name in item} for section in SECTIONS}
+        yield f"Exams with {name}: {', '.join(f'{len(found)} {section}' for section, found in having.items())}."
     for warning in result.warnings:
         yield f"note: {warning}"
-
-
-def _class_counts(datalist: dict) -> Iterator[str]:
-    """For each class, the number of exams in each section that have each of its values."""
-    from planewise.files.datalists import RESERVED
-
-    counts = defaultdict(lambda: defaultdict(Counter))
-    for section in SECTIONS:
-        for item in {item["exam"]: item for item in datalist[section]}.values():
-            for name in item.keys() - RESERVED:
-                if not isinstance(item[name], float):  # such as a weight
-                    counts[name][item[name]][section] += 1
-    for name, values in sorted(counts.items()):
-        few = values if len(values) <= _MOST_VALUES else ()
-        for value in sorted(few, key=lambda value: (isinstance(value, str), value)):
-            yield f"{name} {value}: {', '.join(f'{count} {section}' for section, count in values[value].items())}."
 
 
 def inspect(
@@ -234,16 +204,13 @@ def inspect(
         begin(f"Reading {datalist}")
         # imported late, so that --help does not wait for MONAI
         from planewise.exams.datalist import check_output
-        from planewise.own_exams.exam_figure import exam_figure
+
+        with light_imports():
+            from planewise.own_exams.exam_figure import exam_figure
 
         written = None if output is None else check_output(output)
         figure, name = exam_figure(datalist, exam, slices)
-        if written is None and Path(name).name != name:
-            raise InputError(
-                f"the datalist calls an exam {name!r}, which cannot be a file name in this folder; name the picture "
-                "with -o"
-            )
-        written = written or Path.cwd() / f"{name}.png"
+        written = written or Path.cwd() / f"{Path(name).name}.png"
         with atomic_write(written) as part:
             try:
                 figure.savefig(part, format=written.suffix.removeprefix("."), dpi=110, facecolor=figure.get_facecolor())
@@ -288,8 +255,9 @@ def export(
     console = Console()
     with refusals("export"):
         # imported late, so that --help does not wait for MONAI
-        from planewise.data.nnunet import export_nnunet
-        from planewise.engines.processes import keep_quiet
+        with light_imports():
+            from planewise.data.nnunet import export_nnunet
+            from planewise.engines.processes import keep_quiet
 
         keep_quiet()
         if source.suffix != ".json":

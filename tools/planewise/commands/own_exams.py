@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +15,9 @@ import typer
 from rich.console import Console
 
 from planewise.commands.terminal import begin, print_table, progress_bar, refusals, say
-from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
+from planewise.errors import EXAM, refuse_missing, refuse_unwritable
 from planewise.findings import said
+from planewise.light_imports import light_imports
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.words import count_of
 
@@ -61,7 +65,7 @@ def plan(
     """Plan the 2-chamber and 4-chamber views of a heart from its short axis alone, and show them.
 
     Writes into OUT/EXAM/, for every exam found: index.html (a page that shows the stack, the planes and the heart, to
-    rotate, scroll and print; it works offline); plan.json, planes.mrk.json (for 3D Slicer) and plan.png; the image, lines,
+    rotate, scroll and print; it works offline); plan.json and planes.mrk.json (for 3D Slicer); the image, lines,
     heatmaps and masks as NIfTI files. A DICOM exam also gets plan.sr.dcm, a structured report of the planes and their
     distances from the acquired views.
 
@@ -103,8 +107,8 @@ def segment(
     """Segment the short axis of a heart in every phase, and compute volumes.
 
     Writes into OUT/EXAM/, for every exam found: index.html (a page that shows the stack and the heart, to rotate, scroll
-    and print; it works offline); volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass;
-    also per m2 of body surface if a DICOM header has height and weight). A DICOM exam also gets a DICOM SEG of end-diastole
+    and print; it works offline); volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions,
+    mass). A DICOM exam also gets a DICOM SEG of end-diastole
     and end-systole, and volumes.sr.dcm, a structured report. OUT/masks/ gets the image and a label map of each phase (1 right
     ventricle, 2 myocardium, 3 left ventricle), as NIfTI and for 3D Slicer (.seg.nrrd).
 
@@ -134,7 +138,12 @@ def segment(
     if view != "sax":
         if anonymous or per_series or min_obliquity not in (None, 0):
             raise typer.BadParameter("with --view, leave out --anonymous, --per-series and any --min_obliquity but 0")
-        _segment_view(exam, output, weights, min_obliquity == 0)
+        with _checked("segment", exam, output, "Looking for 4ch views"):
+            with light_imports():
+                from planewise.own_exams.label_maps import segment_long_axis
+
+            for line in (*segment_long_axis(exam, output, weights=weights, unrecognised=min_obliquity == 0), _LOOK):
+                say(Console(), line)
     elif exam.suffix == ".json":
         _segment_datalist(exam, output, weights, min_obliquity)
     else:
@@ -142,24 +151,21 @@ def segment(
         show_pages("segment", "segmenting", exam, output, **options)
 
 
-def _segment_view(exam: Path, output: Path, weights: Path | None, unrecognised: bool) -> None:
-    with refusals("segment"):
+@contextmanager
+def _checked(command: str, exam: Path, output: Path, doing: str) -> Iterator[None]:
+    """Do the work of a command, if its input exists and its folder can be written to."""
+    with refusals(command):
         refuse_missing(exam, EXAM)
         refuse_unwritable(output.expanduser().absolute())
-        begin("Looking for 4ch views")
-        from planewise.own_exams.label_maps import segment_long_axis
-
-        for line in (*segment_long_axis(exam, output, weights=weights, unrecognised=unrecognised), _LOOK):
-            say(Console(), line)
+        begin(doing)
+        yield
 
 
 def _segment_datalist(datalist: Path, output: Path, weights: Path | None, min_obliquity: float | None) -> None:
     console = Console()
-    with refusals("segment"):
-        refuse_missing(datalist, EXAM)
-        refuse_unwritable(output.expanduser().absolute())
-        begin(f"Reading {datalist}")
-        from planewise.own_exams import segment_datalist
+    with _checked("segment", datalist, output, f"Reading {datalist}"):
+        with light_imports():
+            from planewise.own_exams import segment_datalist
 
         with progress_bar("segmenting") as progress:
             done = segment_datalist(datalist, output, weights=weights, min_obliquity=min_obliquity, progress=progress)
@@ -187,12 +193,10 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, **options: An
         options: further arguments of the function.
     """
     console = Console()
-    with refusals(command):
-        output = output.expanduser().absolute()
-        refuse_missing(exam, EXAM)
-        refuse_unwritable(output)
-        begin("Looking for exams")
-        own_exams = importlib.import_module("planewise.own_exams")
+    output = output.expanduser().absolute()
+    with _checked(command, exam, output, "Looking for exams"):
+        with light_imports():
+            own_exams = importlib.import_module("planewise.own_exams")
         with console.status(f"{doing}: looking for exams"):
             work = getattr(own_exams, doing)(exam, **options)
         if work.skipped:
@@ -207,7 +211,7 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, **options: An
         else:
             begin(f"{doing.capitalize()} {count_of(len(work.exams), 'exam')}")
             with console.status(doing):
-                done: Sequence[MadePage] = work.run(work.stacks, output)
+                done: Sequence[MadePage] = work.run(output)
             for made in done:
                 for line in (*made.lines, *_wrote(made.files)):
                     say(console, line)
@@ -221,21 +225,22 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, **options: An
 def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     from planewise.own_exams.archive import SHORT, work_through
 
-    def tell(line: str) -> None:
-        say(console, line)
-
+    tell = partial(say, console)
     tell(
         f"{count_of(len(work.exams), 'exam')} found; results go to {output}. Stop at any time: the next run continues."
     )
     for exam, left in work.left_out.items():
         tell(f"Exam {exam} is left out: {shorten(said(left.why), SHORT, placeholder=' ...')}")
+    started = time.monotonic()
     try:
         done = work_through(work, output, tell)
     except KeyboardInterrupt:
         tell(f"Stopped. {output / 'index.html'} lists the finished exams; start the command again to continue.")
         raise
     why = f"; {done.table.name} gives the reasons" if done.left_out or done.flagged else ""
-    tell(f"{done.counts}{why}.")
+    made = len(done.finished) - done.kept
+    speed = f", {3600 * made / (time.monotonic() - started):.0f} exams per hour" if made else ""
+    tell(f"{done.counts}{speed}{why}.")
     folders = done.folders.name if done.folders.parent == output else done.folders
     tell(f"Wrote {done.page}, {done.table.name} and {folders}, which contains paths: keep it on this machine.")
 

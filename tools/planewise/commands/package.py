@@ -43,14 +43,7 @@ def package(
     with refusals("package"):
         from planewise.workshop.packaging import package_bundle  # imported late, so that --help does not wait for MONAI
 
-        done = package_bundle(
-            bundle,
-            weights,
-            output,
-            data=data,
-            zoo_url=zoo,
-            say=lambda line: say(console, line),
-        )
+        done = package_bundle(bundle, weights, output, data=data, zoo_url=zoo, say=lambda line: say(console, line))
         if hub:
             from planewise.workshop.packaging.hub import write_hub_folder
 

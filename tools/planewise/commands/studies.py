@@ -13,9 +13,8 @@ from rich.console import Console
 
 import planewise
 from planewise.commands.terminal import begin, print_table, progress_bar, refusals, say
-from planewise.early_checks import IMAGES, refuse_missing, refuse_unwritable
-from planewise.errors import InputError
-from planewise.locks import claim_folder
+from planewise.errors import IMAGES, InputError, refuse_missing, refuse_unwritable
+from planewise.files.atomic_write import claim_folder
 
 
 def compare(
@@ -29,13 +28,12 @@ def compare(
     ] = "cardiac",
     labels: Annotated[Path | None, typer.Option(help="Folder of masks for a folder of labelled exams.")] = None,
     classes: Annotated[Path | None, typer.Option(help="CSV of classes for a folder of labelled exams.")] = None,
-    pretexts: Annotated[
-        str | None,
-        typer.Option(help="Names, such as multitask,simclr; or the word all. Default: three that suit the images."),
-    ] = None,
     starts: Annotated[
         str | None,
-        typer.Option(help="What to compare: scratch, ours (weights that ship), pretexts, and NAME=PATH (any weights)."),
+        typer.Option(
+            help="What to compare: ours (weights that ship), pretexts by name or all, NAME=PATH (any weights). Default: ours "
+            "and three pretexts that suit the images."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:
@@ -49,13 +47,13 @@ def compare(
     result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each pretext. You can stop
     it with Ctrl-C; the same command resumes it. It needs a clone of planewise (tools/docs/studies.md).
 
-    With --starts, weights from files are compared, too: --starts scratch,simclr,ours,zoo=/data/zoo_bundle. The page names
-    what each start was trained on, and warns if it may have seen the test patients.
+    With --starts, also weights from files: --starts scratch,simclr,ours,zoo=/data/zoo_bundle. The page names what each start
+    was trained on, and warns if it may have seen the test patients.
 
     The task: segmentation of the short axis for hearts and of the structures in masks for whole volumes, classification of
     injuries for knees, grading for photographs of retinas.
 
-    Example: planewise compare /data/pacs /data/labelled -o /data/compared --pretexts multitask,simclr
+    Example: planewise compare /data/pacs /data/labelled -o /data/compared --starts multitask,simclr
     """
     root = Path(planewise.__file__).resolve().parents[2]
     with refusals("compare"):
@@ -73,18 +71,13 @@ def compare(
         begin(f"Reading {unlabelled} and {labelled}")
         # imported late, so that --help does not wait for MONAI
         from planewise.engines import keep_quiet
-        from planewise.workshop.study.starts import warnings_of
+        from planewise.workshop.study.sections import warnings_of
 
         keep_quiet()
         sys.path.insert(0, str(root))
         studies = importlib.import_module("tools.studies.compare")
-        names = None if pretexts is None else [name.strip() for name in pretexts.split(",")]
         given = None if starts is None else studies.starts_in(starts)
-        if given is not None:
-            if names is not None:
-                raise InputError("--starts names the pretexts, too; leave out --pretexts")
-            names = [name for name, weights in given.items() if not (weights or name in studies.WORDS)]
-        studies.refuse_early((unlabelled, labelled), anatomy, names)
+        studies.refuse_early(anatomy, given)
         claim_folder(out)
         with progress_bar("reading headers of unlabelled images") as progress:
             images = studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy, progress=progress)
@@ -94,7 +87,7 @@ def compare(
             )
         studies.keep_apart(images, exams, out)
         file = out / "study.yaml"
-        study = studies.study_of(images, exams, out, names, studies.device(), given)
+        study = studies.study_of(images, exams, out, studies.device(), given)
         study = studies.write(study, file)
         for warning in warnings_of(study["methods"], exams):
             typer.echo(f"Warning: {warning}.")
@@ -102,17 +95,8 @@ def compare(
         typer.echo(f"Task: {studies.task_of(study)}. If the images show something else, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
         later = f"tools/demo --configfile {file}"
-        try:
-            starts = yes or typer.confirm("Start?")
-        except typer.Abort:
-            if sys.stdin.isatty():
-                raise  # Ctrl-C
-            typer.echo()
-            raise InputError(
-                f"no answer, so nothing was started; add --yes to start without asking. Later: {later}"
-            ) from None
-        if not starts:
-            typer.echo(f"Not started. Later: {later}")
+        if not yes and not (sys.stdin.isatty() and typer.confirm("Start?")):
+            typer.echo(f"Not started; --yes starts without asking. Later: {later}")
             return
     typer.echo(f"The log of each training is in {out / 'logs'}.")
     # tools/demo replaces this process, because Ctrl-C would end a parent process before the trainings have stopped
@@ -127,11 +111,10 @@ def report(
         Path | None, typer.Option("--output", "-o", help="HTML file to write.", show_default="STUDY/report/index.html")
     ] = None,
 ) -> None:
-    """Write a study's results as one HTML file with embedded pictures, and as three CSV files next to it.
+    """Write a study's results as one HTML file, and as three CSV files next to it.
 
-    The page shows scores, pictures and the versions of the steps that ran. runs.csv has the scores of each
-    fine-tuning, scores.csv those of each test case, and differences.csv the differences from training from scratch; if the
-    page is not called index.html, their names begin with its name.
+    The page shows scores, their differences and the versions of the steps that ran. runs.csv has the scores of each
+    fine-tuning, scores.csv those of each test case, and differences.csv the differences from training from scratch.
 
     Example: planewise report work/study
     """

@@ -24,6 +24,12 @@ from planewise.data.select_items import (
     with_hearts,
 )
 from planewise.data.slice_cache import as_batch, default_cache_dir
-from planewise.data.slice_dataset import BatchLoader, SliceDataset
+from planewise.data.slice_dataset import (
+    BatchLoader,
+    PhotographDataset,
+    SliceDataset,
+    VolumeDataset,
+    VolumeSliceDataset,
+    volumes_or_slices,
+)
 from planewise.data.stack_dataset import StackDataset, TwoPhaseDataset
-from planewise.data.volume_dataset import PhotographDataset, VolumeDataset, VolumeSliceDataset, volumes_or_slices

@@ -10,8 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from planewise.early_checks import refuse_no_datalist
-from planewise.errors import InputError
+from planewise.errors import InputError, refuse_no_datalist
 from planewise.files.arrays import is_array, open_volume
 from planewise.files.datalists import SECTIONS, item_with_paths, parsed_datalist, with_paths
 from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti
@@ -58,15 +57,19 @@ def load_datalist(
         section: ``"training"``, ``"validation"`` or ``"test"``; an absent section counts as empty. ``"all"`` returns
             the items of all three sections, each item once.
         required: whether an empty section is an error.
-        view: the view that the images must show, ``"sax"`` or ``"4ch"``. It is checked if the datalist names a view.
-            None accepts any view.
+        view: the view that the images must show, ``"sax"`` or ``"4ch"``, if the datalist names one; None accepts any.
 
     Raises:
         InputError: see `read_datalist`; or the section is empty and required, or the images show another view.
     """
     content = read_datalist(path)
-    if view:
-        _check_view(path, content, view)
+    header = content.get("planewise") or {}
+    # a datalist without recognised views is accepted
+    if view and header.get("stack", view) != view and header.get("views"):
+        other = "--anatomy knee" if view == "sagittal" else f"--view {view}"
+        raise InputError(
+            f"the images of {path} show {header['stack']}, not {view}; index them again with `planewise index FOLDER {other}`"
+        )
     folder = Path(path).expanduser().resolve().parent
     found = (item for one in (SECTIONS if section == "all" else [section]) for item in content.get(one, []))
     items = [item_with_paths(item, lambda file: str(folder / file)) for item in found]
@@ -76,22 +79,9 @@ def load_datalist(
     if required and not items:
         filled = ", ".join(key for key in SECTIONS if content.get(key)) or "none"
         raise InputError(
-            f"section {section} of {path} is empty (sections with exams: {filled}); index more exams, or move some with "
-            "--split"
+            f"section {section} of {path} is empty (not empty: {filled}); index more exams, or use --split"
         )
     return items
-
-
-def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
-    """Raise `InputError` if a datalist shows another view. A datalist without recognised views is accepted."""
-    header = content.get("planewise") or {}
-    stack = header.get("stack", view)
-    if stack != view and header.get("views"):
-        other = "--anatomy knee" if view == "sagittal" else f"--view {view}"
-        raise InputError(
-            f"the images of {path} show the view {stack}, but this bundle takes {view}; index the exams again with "
-            f"`planewise index FOLDER {other}`"
-        )
 
 
 def absolute_datalist(path: str | Path) -> dict[str, Any]:
@@ -100,8 +90,7 @@ def absolute_datalist(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: see `load_datalist`.
     """
-    content = read_datalist(path)
-    folder = Path(path).expanduser().resolve().parent
+    content, folder = read_datalist(path), Path(path).expanduser().resolve().parent
     known = {key: content[key] for key in ("planewise", *SECTIONS, "exams") if key in content}
     # a copy, because callers change these settings, and the file's content is cached
     known["planewise"] = dict(known.get("planewise", {}))
@@ -149,8 +138,7 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for item in items:
         if isinstance(item["image"], list):
             raise InputError(
-                f"exam {exam_of(item)} has {len(item['image'])} channels, each in its own file, but slices need a "
-                "single channel; index the folder again with --channels NAME"
+                f"exam {exam_of(item)} has {len(item['image'])} channels, slices have one; index it with --channels NAME"
             )
         path = str(item["image"])
         if "affine" in item or "frame" in item or not is_whole_volume(path):

@@ -97,16 +97,18 @@ def export_nnunet(
     if not channels:
         raise InputError(f"none of the {len(items)} volumes can be read; the first: {next(iter(left_out.values()))}")
     train, validate = cases["training"], cases["validation"]
-    content = {
+    description = {
         "channel_names": {str(number): name for number, name in enumerate(_channels(header, channels))},
         "labels": {"background": 0} | _labels(values, names),
         "numTraining": len(train) + len(validate),
         "file_ending": ".nii.gz",
     }
-    _write(output / "dataset.json", content)
     splits = output / "splits_final.json" if train and validate else None
-    if splits is not None:
-        _write(splits, [{"train": train, "val": validate}])
+    contents = {output / "dataset.json": description, splits: [{"train": train, "val": validate}]}
+    for file, content in contents.items():
+        if file is not None:
+            with atomic_write(file) as part:
+                part.write_text(json.dumps(content, indent=1))
     return NnunetDataset(output, {section: len(found) for section, found in cases.items()}, splits, left_out)
 
 
@@ -131,17 +133,10 @@ def _labels(values: set[int], names: tuple[str, ...]) -> dict[str, int]:
     highest = max(max(values), len(names))
     if names and max(values) > len(names):
         raise InputError(
-            f"the masks contain the value {max(values)}, but there are names for only {len(names)} structures; name all "
-            "structures with --structures"
+            f"the masks contain the value {max(values)}; name all structures with --structures, got {len(names)}"
         )
     if not names and values - {0} != set(range(1, highest + 1)):
         raise InputError(
-            f"nnU-Net needs the mask values 0, 1, 2, ..., but these masks contain {sorted(values)}; rename them with "
-            "`planewise index --label-map`"
+            f"nnU-Net needs the mask values 0, 1, 2, ..., got {sorted(values)}; use `planewise index --label-map`"
         )
     return {(names[value - 1] if names else f"structure {value}"): value for value in range(1, highest + 1)}
-
-
-def _write(path: Path, content: object) -> None:
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(content, indent=1))

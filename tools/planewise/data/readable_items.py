@@ -29,8 +29,7 @@ class NoneReadable(InputError):
 class ReadableItems(IterableDataset):
     """The items of a dataset in order, without those that its transforms refuse.
 
-    The log gives each refused item's exam, its position among the inputs, and the reason; of a person's own file, also
-    the name that its results would have.
+    The log gives each refused item's exam, its position and the reason; of a person's own file, also the name of its results.
 
     Args:
         dataset: dataset whose items have an ``image``.

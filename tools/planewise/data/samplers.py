@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 
 from planewise.data.datalist import rows_by_exam, rows_by_stack
 from planewise.errors import InputError
-from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.preprocessing.resample import evenly_spaced
 
 if TYPE_CHECKING:
     from planewise.data.slice_dataset import SliceDataset
@@ -45,8 +45,7 @@ def own_positions(length: int, even: bool) -> range:
     if even:
         if 0 < length < processes:
             raise InputError(
-                f"an epoch of {length} samples is too short for {processes} processes; start fewer (torchrun "
-                "--nproc_per_node), or raise --samples_per_epoch"
+                f"{length} samples are too few for {processes} processes; start fewer, or raise --samples_per_epoch"
             )
         length -= length % processes
     elif length < processes:
@@ -177,8 +176,7 @@ class PairSampler(EpochSampler):
                 self._exams[exam] += [(rows, rank) for rank in range(len(rows))]
         if stacks and not self._exams:
             raise InputError(
-                f"no two of the {len(dataset.items)} slices belong to the same stack and phase, so there are no pairs; "
-                "index stacks of at least two slices"
+                f"no two of the {len(dataset.items)} slices are of one stack and phase; index stacks of two slices or more"
             )
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
         one_pass = sum(len(places[: self._per_exam]) for places in self._exams.values())
@@ -192,8 +190,7 @@ class PairSampler(EpochSampler):
         ]
         draws = torch.rand(len(drawn), generator=generator).tolist()
         order = torch.randperm(len(drawn), generator=generator).tolist()
-        # the second slice is counted from the first one, wrapping round at the stack's end, so that each of the other
-        # slices is equally likely
+        # counted from the first one, wrapping round at the stack's end, so that each of the others is equally likely
         pairs = [
             (rows[rank], rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)])
             for (rows, rank), draw in zip(drawn, draws, strict=True)
@@ -210,8 +207,7 @@ class SeriesSampler(EpochSampler):
         batch_size: series in a batch.
         max_slices: maximum number of slices of one series in a batch, drawn again in each epoch; None takes all slices.
         samples_per_epoch, seed, even: see `EpochSampler`; a sample is a series.
-        shuffle: whether to draw at random. With False, for validation, the series stay in order, and large series contribute
-            evenly spaced slices.
+        shuffle: False, for validation, keeps the series in order, and takes evenly spaced slices of large ones.
     """
 
     def __init__(

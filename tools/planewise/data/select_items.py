@@ -16,7 +16,7 @@ from scipy.ndimage import generate_binary_structure, label
 from planewise.data.datalist import load_datalist
 from planewise.errors import InputError
 from planewise.files.datalists import is_labelled
-from planewise.files.masks import read_mask
+from planewise.files.masks import HEART_STRUCTURES, read_mask
 from planewise.findings import Finding, finding
 from planewise.geometry.tolerances import HEART_VOLUMES
 from planewise.phases import nearest_phase
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 #: Usual fraction of the cycle at which a named phase occurs.
 NAMED_PHASES = {"ED": 0.0, "ES": 0.4}
-#: Values of `images`.
-IMAGES = ("full", "segmented")
 #: The largest connected piece must be at least this share of a heart.
 ONE_PIECE = 0.8
 #: Minimum number of slices that must show a heart; a stack with fewer slices must show it in all of them.
@@ -41,8 +39,7 @@ def select_subjects(
     """The items of a random selection of exams.
 
     The seed alone determines an order of the exams, and the first ``num_subjects`` are taken (None takes all), so a larger
-    selection with the same seed contains every smaller one. Exams with none of the keys ``having`` (unless it is empty) are
-    excluded from the draw.
+    selection with the same seed contains every smaller one. Exams with none of the keys ``having``, if any, are not drawn.
 
     Raises:
         InputError: more exams are requested than there are.
@@ -53,8 +50,7 @@ def select_subjects(
     if not 0 < num_subjects <= len(exams):
         of_what = f" with {' or '.join(having)}" if having else ""
         raise InputError(
-            f"{num_subjects} subjects were requested, but the section has {len(exams)}{of_what}; set --num_subjects to at "
-            "least 1 and at most this number"
+            f"the section has {len(exams)} subjects{of_what}, {num_subjects} were requested; set another --num_subjects"
         )
     order = torch.randperm(len(exams), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = {exams[index] for index in order[:num_subjects]}
@@ -100,8 +96,7 @@ def load_fold(
         raise InputError(f"{len(classes)} patients cannot be divided into {folds} folds; set a lower --folds")
     names = sorted(classes)
     drawn = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    # the patients of each class are assigned to the folds in turns, in random order; scikit-learn's StratifiedGroupKFold
-    # refuses classes with fewer patients than folds
+    # each class is dealt to the folds in turns; scikit-learn's StratifiedGroupKFold refuses classes smaller than the folds
     dealt = sorted((names[index] for index in drawn), key=classes.__getitem__)
     chosen = set(dealt[fold::folds])
     wanted = section == "validation"
@@ -208,8 +203,7 @@ def checked_masks(
     found = [item for item in items if "label" in item]
     if items and not found:
         raise InputError(
-            f"none of the {len(items)} images has a mask (label); add your own masks with `planewise index --labels "
-            "FOLDER`"
+            f"none of the {len(items)} images has a mask; add your own with `planewise index --labels FOLDER`"
         )
     others: dict[str, set[int]] = defaultdict(set)
     for item in found if only else ():
@@ -313,16 +307,11 @@ def mask_problem(
     return heart_problem(np.isin(values, list(labels)), nibabel.affines.voxel_sizes(affine))
 
 
-def with_hearts(
-    items: Sequence[dict[str, Any]], images: str = "segmented", labels: Sequence[int] = (1, 2, 3)
-) -> list[dict[str, Any]]:
+def with_hearts(items: Sequence[dict[str, Any]], images: str = "segmented") -> list[dict[str, Any]]:
     """The items that can be cropped to the heart: they have a mask, and all masks of their exams are plausible.
 
-    ``images`` is ``"segmented"``, or ``"full"``, which returns all items; ``labels`` are the heart's values in the masks,
-    after ``label_map``. If there are items, but none can be used, an `InputError` is raised.
+    ``images`` is ``"segmented"``, or ``"full"`` for all items. An `InputError` is raised if none can be used.
     """
-    if images not in IMAGES:
-        raise InputError(f"images must be full or segmented, got {images!r}")
     if images == "full" or not items:
         return list(items)
     masked = [item for item in items if item.get("label")]
@@ -331,7 +320,7 @@ def with_hearts(
     for item in masked:
         path, label_map = item["label"], item.get("label_map") or {}
         if (key := (path, *sorted(label_map.items()))) not in checked:
-            checked[key] = mask_problem(path, labels, label_map)
+            checked[key] = mask_problem(path, HEART_STRUCTURES["sax"], label_map)
         if problem := checked[key]:
             problems.setdefault(exam_of(item), problem.about(str(item.get("phase", ""))))
     kept = [item for item in masked if exam_of(item) not in problems]
@@ -341,8 +330,7 @@ def with_hearts(
     told = some_of([f"{exam}: {reason}" for exam, reason in problems.items()])
     if not kept:
         raise InputError(
-            f"no exam can be cropped to its heart ({told}); predict masks with `planewise segment "
-            "DATALIST -o FOLDER`, add your own with `planewise index --labels FOLDER`, or use --images full"
+            f"no exam can be cropped to its heart ({told}); predict masks with `planewise segment`, or use --images full"
         )
     if problems:
         count, reason = len(problems), "because they cannot be cropped to the heart"

@@ -22,18 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from filelock import FileLock
-from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTrait
+from monai.transforms import Compose, Randomizable, RandomizableTrait
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from planewise.cores import own_cores
-from planewise.errors import InputError
+from planewise.errors import InputError, causes
 from planewise.files.atomic_write import atomic_write, unwritable
 from planewise.files.checksum import code_sha256
 from planewise.files.masks import labels_of
 from planewise.files.text import read_json
-from planewise.preprocessing.keep_heart import KeepHeartd
-from planewise.preprocessing.moved_alone import moved_alone
 from planewise.words import some_of
 
 logger = logging.getLogger(__name__)
@@ -92,8 +90,7 @@ class SliceCache:
         kind: what the rows are.
 
     Raises:
-        InputError: the transform is random or moves images but not their masks, every item was refused, or the folder is not
-            writable.
+        InputError: the transform is random, every item was refused, or the folder is not writable.
     """
 
     def __init__(
@@ -116,7 +113,7 @@ class SliceCache:
         self.kept: list[int] = []
         if not self.items:
             return
-        _refuse_steps(transform, self.label_keys)
+        _refuse_random(transform)
         depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
@@ -164,8 +161,7 @@ class SliceCache:
             batch_size=None,
             num_workers=min(self.num_workers, len(todo) // self.kind.items_per_worker),
             collate_fn=as_batch,
-            # keep a forked worker from freeing its parent's objects: a process group that is freed would wait for threads
-            # that do not exist in the fork
+            # otherwise a forked worker frees its parent's process group, and waits for threads that it does not have
             worker_init_fn=lambda worker: gc.freeze(),
             # without its own generator, building a cache would change the network's initial weights
             generator=torch.Generator(),
@@ -185,8 +181,7 @@ class SliceCache:
             for name, value in result.items():
                 if arrays[name].shape[1:] != value.shape:
                     raise InputError(
-                        f"exam {exam}: {name} has shape {value.shape} after preprocessing, but other {noun}s have "
-                        f"{arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
+                        f"exam {exam}: {name} has {value.shape}, others {arrays[name].shape[1:]}; end in ResizeWithPadOrCropd"
                     )
                 arrays[name][index] = value
             state[index] = DONE
@@ -199,8 +194,7 @@ class SliceCache:
             part.write_text(json.dumps({"refused": refused, "arrays": sorted(arrays)}))
 
     def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Allocate an array of zeros on the disk for each of these entries, with a row for every item; an interrupted process
-        leaves no partial array."""
+        """Allocate an array of zeros on the disk for each entry, with a row for every item, completely or not at all."""
         arrays = {}
         for name, value in like.items():
             partial_file = self.folder / f"{name}.part"
@@ -217,24 +211,14 @@ class SliceCache:
         return arrays
 
 
-def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
-    """Raise `InputError` if a step of a transform is random, or moves images but not their masks."""
+def _refuse_random(transform: Callable) -> None:
+    """Raise `InputError` if a step of a transform is random."""
     # a Compose counts as random in MONAI; its subclasses, such as OneOf, are
     steps = transform.flatten().transforms if type(transform) is Compose else [transform]
     random = [type(step).__name__ for step in steps if isinstance(step, (Randomizable, RandomizableTrait))]
     if random:
         raise InputError(
-            f"the preprocessing has the random transform {', '.join(random)}, but it runs once per image and its result is "
-            "cached, so every epoch would get the same draw; put it into train#augmentation (train#pretext#view in pretexts "
-            "that learn from two views)"
-        )
-    masks = [key for key in label_keys if any(isinstance(step, MapTransform) and key in step.keys for step in steps)]
-    # a mask that served to find the heart is gone
-    gone = any(isinstance(step, KeepHeartd) for step in steps)
-    if not gone and (alone := moved_alone(steps, masks)):
-        raise InputError(
-            f"the preprocessing has {alone}, which moves only one of image and {masks[0]}, so the masks would not fit the "
-            f"images; give it `keys: [image, {masks[0]}]`"
+            f"the preprocessing is cached, so its random {', '.join(random)} must move to train#augmentation or train#pretext"
         )
 
 
@@ -252,10 +236,8 @@ class _Preprocessed(Dataset):
             return self._stored(self.transform(dict(self.items[index])))
         except (RuntimeError, ValueError) as error:
             # MONAI's Compose wraps a transform's error in its own, "applying transform ..."; a Compose may contain another
-            reason: BaseException = error
-            while isinstance(reason, RuntimeError) and reason.__cause__:
-                reason = reason.__cause__
-            if not isinstance(reason, (ValueError, OSError)):
+            reason = next((each for each in causes(error) if isinstance(each, (ValueError, OSError))), None)
+            if reason is None:
                 raise
             return str(reason)
 
@@ -271,8 +253,7 @@ class _Preprocessed(Dataset):
                 stored[name] = labels_of(row) if name in self.label_keys else row.astype(np.float16)
             elif array.ndim > 3 or name in ("image", *self.label_keys):
                 raise InputError(
-                    f"exam {exam}: {name} has shape {array.shape} after preprocessing; it must be a {self.kind.noun} "
-                    f"{self.kind.shape}"
+                    f"exam {exam}: {name} has shape {array.shape}, not that of a {self.kind.noun}, {self.kind.shape}"
                 )
             else:
                 stored[name] = array
@@ -343,8 +324,7 @@ def describe(value: Any) -> Any:
 
 
 def _code_of(value: Any) -> str:
-    """The code of a user's own class or function, such as a config's lambda; empty if it belongs to a library or to this
-    package, whose versions and code are in the fingerprint, too."""
+    """The code of a user's own class or function, such as a config's lambda; empty for libraries and this package."""
     # the package's folder has its name, which differs in a packaged bundle
     known = {*_PACKAGES.values(), *sys.stdlib_module_names, Path(__file__).parents[1].name}
     if str(value.__module__).partition(".")[0] in known:

@@ -18,7 +18,7 @@ from planewise.data.slice_dataset import SliceDataset
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.preprocessing.exam_name import exam_of
-from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.preprocessing.resample import evenly_spaced
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +40,12 @@ class StackDataset(Dataset):
         data: items of a datalist, slices or whole volumes.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
         tasks: keys of the labels, which must be 0 or 1; empty for stacks that need no labels.
-        max_slices: maximum number of slices of a stack; they are evenly spaced from its first slice to its last. None
-            takes all slices.
+        max_slices: maximum number of slices of a stack, evenly spaced from its first slice to its last; None takes all.
         required: whether it is an error if no exam has a label, as in training.
         options: ``cache_dir``, ``device``, ``num_workers`` and ``progress`` of `SliceDataset`.
 
     Raises:
-        InputError: a label is neither 0 nor 1, no exam has a label and ``required`` is true, or the slices have several
-            channels.
+        InputError: a label is neither 0 nor 1, no exam has one and ``required`` is true, or slices have several channels.
     """
 
     #: Number of stacks per exam, which are concatenated along the slices of ``image``.
@@ -130,8 +128,7 @@ class TwoPhaseDataset(StackDataset):
     A batch is that of a `StackDataset`, but ``image`` ``(B, 2 S, i, j)`` and ``image_padding`` ``(B, 2 S)`` have the slices
     at end-diastole, then those at end-systole; ``label`` ``(B,)``, int64, is the class, or `UNKNOWN`.
 
-    An exam is left out, and counted in the log, if it has no class, lacks one of the phases, or has different numbers of
-    slices at the two phases.
+    An exam without a class, a phase, or equal numbers of slices at both phases is left out and counted in the log.
 
     Args:
         data: items of a datalist, whole volumes with ``phase`` ED or ES.
@@ -205,8 +202,7 @@ class TwoPhaseDataset(StackDataset):
             told = "; ".join(f"{reason} ({count})" for reason, count in problems.items())
             if required and not self.items:
                 raise InputError(
-                    f"no exam can be used: {told}; index exams that have volumes at ED and ES and a class "
-                    "(`planewise index --classes FILE.csv`)"
+                    f"no exam can be used: {told}; index exams with volumes at ED and ES and a class (`--classes FILE.csv`)"
                 )
             logger.warning("%d exams left out: %s", problems.total(), told)
         #: ``(exams,)``, on the CPU

@@ -25,8 +25,9 @@ from planewise.engines.inferers import (
     SliceBatchInferer,
     ViewsInferer,
     WindowInferer,
+    allow_tf32,
+    precision,
 )
-from planewise.engines.kernels import allow_tf32, precision
 from planewise.engines.processes import (
     is_first_process,
     join_processes,
@@ -37,6 +38,5 @@ from planewise.engines.processes import (
     parallel_network,
     plain_errors,
 )
-from planewise.engines.run_bundle import channel_sources
-from planewise.engines.start_run import check_run, run_inference, start_run
-from planewise.reports.history import read_history
+from planewise.engines.start_run import Inference, check_run, start_run
+from planewise.reports.tables import read_history

@@ -38,8 +38,7 @@ class AuxiliaryTask:
         settings: further settings; they replace those of the configuration and of the run.
 
     Raises:
-        InputError: there is no such configuration or setting, a setting is invalid, or the two networks cannot share
-            their encoder and decoder.
+        InputError: there is no such configuration or setting, one is invalid, or the two networks cannot share parts.
     """
 
     def __init__(
@@ -61,16 +60,14 @@ class AuxiliaryTask:
         check_settings(self._parser)
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(
-                f"the pretext of {files[0]} also trains parts outside its network; name a pretext of orientation, location "
-                "or position with --pretext_config"
+                f"the pretext of {files[0]} trains more than its network; name another one with --pretext_config"
             )
         self.network: nn.Module = self._parser.get_parsed_content("network")
         try:
             self.learner = TwoHeadLearner(network, self.network)
         except ValueError as error:
             raise InputError(
-                f"the pretext of {files[0]} has a different network ({error}); name a pretext whose U-Net has the same "
-                "--features with --pretext_config"
+                f"the U-Net of {files[0]} differs ({error}); name another one with --pretext_config"
             ) from error
 
     def trainer(self, optimizer: torch.optim.Optimizer) -> SupervisedTrainer:
@@ -91,8 +88,7 @@ class AuxiliaryTaskHandler:
     the same batch and random numbers as step k of a separate training of that task with the same seed, so a resumed run
     makes the same steps. The trainer's own batches and random numbers are the same as without the other task.
 
-    The other task's mean loss over an epoch becomes the trainer's metric ``pretext_loss``. Attach this handler before
-    the handlers that write metrics.
+    The other task's mean loss over an epoch is the metric ``pretext_loss``: attach this before what writes metrics.
 
     Args:
         task: the other task.
@@ -136,8 +132,7 @@ class AuxiliaryTaskHandler:
         self._exchange_averages()
         self._losses.append(trainer._iteration(trainer, batch)["loss"].detach())
         self._exchange_averages()
-        # with gradients of zero instead of None, Adam's momentum would move weights in the trainer's steps, such as the
-        # weights of the other task's head
+        # with gradients of zero instead of None, Adam's momentum would move the other task's head in the trainer's steps
         self.optimizer.zero_grad(set_to_none=True)
 
     def _exchange_averages(self) -> None:

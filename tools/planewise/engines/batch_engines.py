@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from planewise.augmentation.each_image import whole_batches
 from planewise.data.to_device import to_device
-from planewise.engines.kernels import precision
+from planewise.engines.inferers import precision
 from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write
 from planewise.networks import ForestNet
@@ -94,8 +94,7 @@ def _refuse_class(engine: Engine, error: BaseException) -> NoReturn:
     """Raise an error of a step again: if a mask has a value that is not a class of the network, as an `InputError`."""
     if isinstance(error, IndexError) and (found := _NO_CLASS.search(str(error))):
         raise InputError(
-            f"a mask has the value {found[1]}, which is not a class of the network; name every value in --structures, or "
-            "rename the values with `planewise index --label-map`"
+            f"a mask has the value {found[1]}, no class; name it in --structures, or use `planewise index --label-map`"
         ) from error
     raise error
 
@@ -107,19 +106,12 @@ class BatchEvaluator(SupervisedEvaluator):
         device, val_data_loader, ...: as for ``monai.engines.SupervisedEvaluator``.
         amp: as for `BatchTrainer`.
         lower_is_better: whether the epoch with the lowest key metric is the best, as for a loss.
-        decollate: whether items are processed one by one; by default, if there is a ``postprocessing``.
     """
 
     def __init__(
-        self,
-        device: str | torch.device,
-        amp: bool | str = "auto",
-        lower_is_better: bool = False,
-        decollate: bool | None = None,
-        **arguments: Any,
+        self, device: str | torch.device, amp: bool | str = "auto", lower_is_better: bool = False, **arguments: Any
     ) -> None:
-        one_by_one = arguments.get("postprocessing") is not None if decollate is None else decollate
-        own: dict[str, Any] = {"non_blocking": True, "decollate": one_by_one}
+        own: dict[str, Any] = {"non_blocking": True, "decollate": arguments.get("postprocessing") is not None}
         if lower_is_better:
             own["metric_cmp_fn"] = lambda current, best: current < best
         super().__init__(device=device, amp=precision(amp, device) == "float16", **own | arguments)
@@ -227,8 +219,7 @@ class ForestTrainer:
         trees, _, classes = self.network.probability.shape
         if absent := sorted(set(range(classes)) - {int(item["label"]) for item in labelled}):
             raise InputError(
-                f"each of the {classes} classes needs a training exam with masks at both ED and ES, but class "
-                f"{', '.join(map(str, absent))} has none; add such exams, or name the key of their class with --class_key"
+                f"class {', '.join(map(str, absent))} has no training exam with masks at ED and ES; set --class_key"
             )
         features = torch.stack([item["image"] for item in labelled])
         labels = torch.stack([item["label"] for item in labelled])

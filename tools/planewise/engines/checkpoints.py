@@ -17,12 +17,12 @@ from ignite.engine import Engine, Events
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from planewise.engines.kernels import fuse
+from planewise.engines.inferers import fuse
 from planewise.errors import InputError
 from planewise.files.atomic_write import TEMPORARY, atomic_write
 from planewise.files.checksum import sha256
 from planewise.networks import not_finite
-from planewise.parse_bool import parse_bool
+from planewise.settings import parse_bool
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,8 @@ class CheckpointHandler:
 
     ``model.pt`` contains only the network's state dict from the epoch with the best validation metric; without validation
     data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs (`read_checkpoint`). Both files
-    are written after an epoch, at most once per ``interval``, and at the end. A run that is interrupted loses at most one
-    interval and one epoch; if it is killed between the two files, the resumed run writes the same ``model.pt`` again. If
-    weights are not finite, the run ends and neither file is written.
+    are written after an epoch, at most once per ``interval``, and at the end. If a run is killed between the two files, the
+    resumed run writes the same ``model.pt`` again. If weights are not finite, the run ends and neither file is written.
 
     Attach this handler after the handlers that validate and that change the learning rate. It also fuses the optimiser's step
     on a GPU (`fuse`). With several processes, the first one writes, and all resume from its file.
@@ -187,7 +186,12 @@ class CheckpointHandler:
             del state["loss"]
         state |= {"epoch": epoch, "best_metric": self._best[0], "best_metric_epoch": self._best[1]}
         for name, content in {**self._unwritten, LAST: state}.items():
-            _save(_copied(content, "cpu"), self.folder / name)
+            with atomic_write(self.folder / name, flush=True) as part:
+                try:
+                    torch.save(_copied(content, "cpu"), part)
+                except RuntimeError as error:  # the disk is full
+                    reason = f"the file could not be written in full: {str(error).splitlines()[0]}"
+                    raise OSError(errno.EIO, reason) from error
         self.written, self._written_at, self._unwritten = epoch, time.monotonic(), {}
 
     def _finish(self, engine: Engine) -> None:
@@ -239,8 +243,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def _of_this_version(saved: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Fill in the weights that version 0.1 wrote only once: those of the network in ``model.pt``, if the last epoch was the
-    best, and those that the learner shares with the network."""
+    """Fill in the weights that version 0.1 wrote only once: in ``model.pt``, or as those that the learner shares."""
     if saved["network"] is None:
         best = folder / BEST
         if not best.is_file() or sha256(best) != saved["model_sha256"]:
@@ -249,14 +252,6 @@ def _of_this_version(saved: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name, value in saved.get("learner", {}).items():
         saved["learner"][name] = saved["network"][value] if isinstance(value, str) else value
     return saved
-
-
-def _save(content: Any, path: Path) -> None:
-    with atomic_write(path, flush=True) as part:
-        try:
-            torch.save(content, part)
-        except RuntimeError as error:  # the disk is full
-            raise OSError(errno.EIO, f"the file could not be written in full: {str(error).splitlines()[0]}") from error
 
 
 def _copied(content: Any, device: str | None = None) -> Any:

@@ -29,8 +29,7 @@ from planewise.losses import logged_terms
 from planewise.networks import ByolLearner, weights_of, weights_path
 from planewise.networks.named_parts import NamedParts
 from planewise.networks.pretrained import NO_WEIGHTS
-from planewise.reports.history import read_history
-from planewise.reports.tables import write_json
+from planewise.reports.tables import read_history, write_json
 
 try:
     from ignite.handlers import ProgressBar
@@ -83,18 +82,6 @@ def share_buffers(engine: Engine, network: nn.Module) -> None:
             dist.broadcast(buffer, src=0)
 
 
-def step_plateau(
-    engine: Engine, lr_scheduler: ReduceLROnPlateau, evaluator: Engine, history: HistoryHandler | None = None
-) -> None:
-    """After an epoch of the trainer, step a `ReduceLROnPlateau` with the evaluator's ``val_loss`` if it ran in this epoch;
-    MONAI's `LrScheduleHandler` requires a value in every epoch. With a ``history``, the training loss takes its place.
-    """
-    if history is not None:
-        lr_scheduler.step(history.train_loss)
-    elif evaluator.state.epoch == engine.state.epoch:
-        lr_scheduler.step(float(evaluator.state.metrics["val_loss"]))
-
-
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
 
@@ -110,8 +97,7 @@ class HistoryHandler:
         evaluator: the evaluator. Its metrics are written for each epoch in which it ran.
 
     Raises:
-        InputError: the loss of an epoch is not finite. It is raised at the end of the epoch, because a check of each step
-            would wait for the GPU (as Ignite's `TerminateOnNan` does).
+        InputError: the loss of an epoch is not finite. (Ignite's `TerminateOnNan` would wait for the GPU in each step.)
     """
 
     def __init__(self, output_dir: str | Path, loss: Any = None, evaluator: Engine | None = None) -> None:
@@ -291,11 +277,9 @@ class RunHandler:
     Args:
         output_dir: the run's folder, for ``history.csv`` and ``tensorboard``.
         ckpt_dir, network, optimizer, loss, learner, best_learner, resume, checkpoint_interval: as for `CheckpointHandler`.
-        evaluator: the evaluator, which validates every ``val_interval`` epochs unless its dataset is empty. Its key
-            metric determines the best epoch.
-        lr_scheduler: the schedule of the learning rate. It steps after every epoch if ``lr_epoch_level`` is true,
-            otherwise after every batch. A ``ReduceLROnPlateau`` steps after every validation; without
-            validation data, it follows the training loss.
+        evaluator: validates every ``val_interval`` epochs unless it has no data; its key metric determines the best epoch.
+        lr_scheduler: the schedule, which steps after every epoch if ``lr_epoch_level`` is true, else after every batch; a
+            ``ReduceLROnPlateau`` after every validation or, without validation data, by the training loss.
         seed: seed of the run.
         progress: show a progress bar.
         log_interval: number of steps between two points of TensorBoard's curve.
@@ -330,16 +314,18 @@ class RunHandler:
             ProgressBar().attach(engine)
         history = HistoryHandler(self.output_dir, self.loss, self.evaluator)
         history.attach(engine)
-        plateau = isinstance(self.lr_scheduler, ReduceLROnPlateau)
-        if self.lr_scheduler is not None and not plateau:
-            LrScheduleHandler(self.lr_scheduler, print_lr=False, epoch_level=self.lr_epoch_level).attach(engine)
         validates = len(self.evaluator.data_loader.dataset) > 0
+        if isinstance(self.lr_scheduler, ReduceLROnPlateau):
+            loss = (
+                (lambda evaluator: evaluator.state.metrics["val_loss"]) if validates else lambda _: history.train_loss
+            )
+            schedule = LrScheduleHandler(self.lr_scheduler, print_lr=False, step_transform=loss)
+            schedule.attach(self.evaluator if validates else engine)
+        elif self.lr_scheduler is not None:
+            LrScheduleHandler(self.lr_scheduler, print_lr=False, epoch_level=self.lr_epoch_level).attach(engine)
         if validates:
             ValidationHandler(self.val_interval, self.evaluator, epoch_level=True).attach(engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, history.write)
-        if plateau:
-            losses = (self.evaluator, None if validates else history)
-            engine.add_event_handler(Events.EPOCH_COMPLETED, step_plateau, self.lr_scheduler, *losses)
         if self.writes:
             folder = str(Path(self.output_dir) / "tensorboard")
             TensorBoardStatsHandler(log_dir=folder, iteration_log=False).attach(self.evaluator)
@@ -351,8 +337,7 @@ class RunHandler:
         CheckpointHandler(self.ckpt_dir, interval=self.checkpoint_interval, **shared).attach(engine)
 
     def _count_exams(self, engine: Engine) -> None:
-        """Add the numbers of exams that are used, by section, to ``run.json``. These can be fewer exams than in the datalist,
-        for example because some have no label."""
+        """Add the numbers of exams that are used, by section, to ``run.json``; some of the datalist may have no label."""
         file, exams = Path(self.output_dir) / "run.json", {}
         for section, loader in {"training": engine.data_loader, "validation": self.evaluator.data_loader}.items():
             items = getattr(getattr(loader, "dataset", None), "items", None)

@@ -22,11 +22,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from planewise.errors import InputError, causes, refusal
-from planewise.not_computed import PATHS
-from planewise.parse_bool import parse_bool
+from planewise.settings import PATHS, parse_bool
 
-#: Warnings about conditions that are normal: no GPU decoder is needed, affines are set on purpose, and MONAI's position
-#: embeddings of a transformer are as intended.
+#: Warnings about conditions that are normal.
 _IDLE_WARNINGS = (
     "torch.meshgrid: in an upcoming release",
     "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register",
@@ -41,8 +39,7 @@ ENGINE_LOGGERS = tuple(
 )
 #: MONAI's logger of scores, and of errors that end an engine.
 _STATS_LOGGER = "monai.handlers.StatsHandler"
-#: Messages of Ignite and MONAI when an engine starts or ends. The engine of the validation logs them in every epoch, and
-#: the process prints the error that ends it. Our own handlers log what a run does.
+#: Messages of Ignite and MONAI when an engine starts or ends, which is in each validation; our handlers log what a run does.
 _IDLE = re.compile(
     r"Engine run (starting|resuming|finished)|Epoch\[\d+\] Complete|Got new best metric|.*is terminating due to"
 )
@@ -51,8 +48,7 @@ _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 #: Gloo's and NCCL's errors in a process that waits for one that has ended.
 _PEER_ENDED = re.compile(r"Connection (closed|reset) by peer|Broken pipe|remote process exited|Socket closed", re.I)
 
-#: The time for which a process waits for the others. It is long, because preprocessing a large data set may take days
-#: longer on one machine than on another. If a process dies, torchrun ends the others, so they do not wait.
+#: The time for which a process waits for the others: preprocessing may take days longer on one machine than on another.
 _PATIENCE = timedelta(days=7)
 
 
@@ -133,8 +129,7 @@ def refuse_strangers() -> None:
     """Refuse several processes that have not joined, because each would do the whole run and write to the same files."""
     if "RANK" in os.environ and number_of_processes() > 1 and not dist.is_initialized():
         raise InputError(
-            f"torchrun started {number_of_processes()} processes, but this configuration is for one process; add "
-            "'configs/multi_gpu_train.yaml' as the last file of --config_file"
+            f"torchrun started {number_of_processes()} processes; add 'configs/multi_gpu_train.yaml' to --config_file"
         )
 
 
@@ -155,8 +150,7 @@ def join_processes(device: str | torch.device) -> None:
         number, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
         if device.index not in (None, number) or number >= count:
             raise InputError(
-                f"process {number} of this machine cannot use {device}: each process takes its own of {count} GPUs; leave "
-                f"--device out, and start at most {count} processes"
+                f"process {number} cannot use {device}; leave --device out, and start at most {count} processes here"
             )
         torch.cuda.set_device(device)
     store, rank, processes = next(dist.rendezvous("env://", timeout=_PATIENCE))

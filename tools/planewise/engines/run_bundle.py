@@ -6,7 +6,7 @@ import copy
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from planewise.files.atomic_write import atomic_write
 from planewise.files.datalists import channels_in
 from planewise.files.text import read_yaml
 from planewise.networks.pretrained import NO_WEIGHTS, weights_path
-from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.settings import FILES, NOT_COMPUTED
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +82,7 @@ def own_configs(parser: ConfigParser) -> dict[str, dict[str, Any]]:
 
 @lru_cache(maxsize=256)
 def _content(version: tuple[Path, int, int]) -> Any:
-    """The content of a YAML file (path, time of the last change, size), which is read again only if it has changed: an
-    archive's exams share their bundles."""
+    """The content of a YAML file (path, time of the last change, size): an archive's exams share their bundles."""
     return read_yaml(version[0])
 
 
@@ -142,21 +141,26 @@ def follow_weights(parser: ConfigParser) -> dict[str, Any]:
         needed = defining_settings(content) | of_run | measured_settings(run.record, base).keys()
         wanted = {key: content[key] for key in content if key in {*needed, *PARTS_OF_INFERENCE, "channels"}}
     for key, value in wanted.items():
-        # only code of the same part, because a target may be harmless in one part only
-        files = (item for file in (*own.values(), now) for item in file.items())
-        same = [part for name, part in files if re.split("#|::", name.lstrip("+~"))[0] == key]
-        if not set(_code_in(same)).issuperset(_code_in(value)):
+        if has_other_code(key, value, (*own.values(), now)):
             raise InputError(
-                f"the run {run.folder} has another {key}, with code that the bundle's files lack, and a run's configuration "
-                "is only read as data; if the run used a config file of your own, name it again in --config_file"
+                f"the run {run.folder} has code in {key} that the bundle's files lack; name its own config in --config_file"
             )
     return _take(parser, wanted, base, "weights")
+
+
+def has_other_code(key: str, value: Any, configs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a top-level part of a config contains code that the same part of no other config has: a target may be harmless
+    in one part only."""
+    files = (item for file in configs for item in file.items())
+    same = [part for name, part in files if re.split("#|::", name.lstrip("+~"))[0] == key]
+    return not set(_code_in(same)).issuperset(_code_in(value))
 
 
 def _code_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """The parts of a config that MONAI evaluates, looks up or imports."""
     if isinstance(value, Mapping):
         for name, entry in value.items():
+            yield from _code_in(str(name))
             yield from _code_in(entry, str(name))
     elif isinstance(value, list):
         for entry in value:
@@ -193,8 +197,7 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
 
 
 def _take(parser: ConfigParser, wanted: Mapping[str, Any], base: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """Apply and return the wanted settings that the user has not set; ``base``, the config as in the bundle's files, shows
-    what the user has set."""
+    """Apply and return the wanted settings that the user has not set; ``base`` is the config as in the bundle's files."""
     now = in_our_names(plain(parser.get()))
     # a value of null is applied, too; otherwise the setting's name would be unknown
     new = {key: value for key, value in wanted.items() if key not in now or differ(now[key], value)}
@@ -222,20 +225,3 @@ def _check_channels(run: RunRecord, parser: ConfigParser, now: Mapping[str, Any]
         raise InputError(f"{said}; index the images with --channels {','.join(ours)}, or set --channels in this order")
     # data sets name the same contrast differently: t1ce and t1c
     logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", said)
-
-
-def channel_sources(pretrained: str | Path | None, datalist: str | Path) -> list[int] | None:
-    """For each channel of a datalist's images, the number of the pretrained channel whose weights it takes.
-
-    A channel takes the weights of the channel with its name. If there is none, it takes those of the nearest channel that
-    has one: after pretraining on T1 and FLAIR, contrast-enhanced T1 takes T1's weights, and T2 takes FLAIR's (Taleb 2020,
-    appendix A: "duplicating"). None if the names, in the run's record and in the datalist's header, are unknown or have
-    nothing in common; the weights are then copied by position (`planewise.networks.load_pretrained`).
-    """
-    run, given = run_of(pretrained), channels_in(datalist)
-    learned = run.channels if run is not None else []
-    known = [place for place, name in enumerate(given) if name in learned]
-    if not known:
-        return None
-    nearest = [min(known, key=lambda other: abs(other - place)) for place in range(len(given))]
-    return [learned.index(given[place]) for place in nearest]

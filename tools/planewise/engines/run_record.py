@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from monai.bundle.reference_resolver import ReferenceResolver
+from torch.utils._pytree import tree_leaves
 
 from planewise.errors import InputError
 from planewise.files.checksum import sha256
 from planewise.files.text import read_json, read_yaml
-from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.settings import FILES, NOT_COMPUTED
 
 #: The name of this package. In a packaged bundle, the name of its code also has a checksum, so that one process can use
 #: several packages; the pattern is a glob and a regular expression.
@@ -29,8 +30,7 @@ WEIGHTS_SUM = "weights_sha256"
 #: Key of the record that contains the scores on real patients, from whom the weights have not learned: ``data`` (the patients
 #: in words), ``source`` and ``scores``.
 PATIENTS = "patients"
-#: Key of the record that contains the inference settings that are known only after training (`_MEASURED`): values measured
-#: with the weights, and a description of their training data. Weights of unknown origin lack them.
+#: Key of the record with inference settings that are known only after training (`_MEASURED`).
 MEASURED = "measured"
 _MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 
@@ -38,19 +38,16 @@ _MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 DEFINING = ("network_def", "preprocessing", "inferer", "postprocessing")
 #: The parts of an inference config that an overlay such as ``photograph.yaml`` replaces.
 PARTS_OF_INFERENCE = (*DEFINING, "dataset")
-#: Keys of an inference config that do not belong to the weights: how it runs, and ``network``, which differs between configs,
-#: because only training loads a pretext's weights into it.
+#: Keys of an inference config that do not belong to the weights: how it runs, and ``network``, which training loads.
 _OF_INFERENCE = {*NOT_COMPUTED, *DEFINING, "amp", "batch_size", "network"}
-#: Settings of ``dataset``, which makes samples from items, that select exams. Its others, such as ``slices``, belong to the
-#: weights.
+#: Settings of ``dataset`` that select exams; its others, such as ``slices``, belong to the weights.
 _SELECTING = {*FILES, "input", "section", "num_exams", "phases", "channels"}
 #: Characters that mark text which MONAI evaluates, looks up or reads from another file.
 _CODE = re.compile(r"[$@%]")
 
 
 def metadata_of(weights: Path) -> dict[str, Any]:
-    """The metadata of the bundle that a weights file belongs to: the file lies in its folder, or in ``models`` there. Empty
-    without a bundle.
+    """The metadata of the bundle that a weights file belongs to, in its folder or in ``models`` there; empty without one.
 
     Raises:
         InputError: the metadata cannot be read.
@@ -80,12 +77,6 @@ class RunRecord:
         """Names of the channels of the images from which the weights learned, in order; empty if they are unknown."""
         names = self.record.get("channels")
         return list(map(str, names)) if isinstance(names, list) else []
-
-    @property
-    def bundle_name(self) -> str:
-        """Name of the bundle that was trained; empty if it is unknown."""
-        root = self.weights.absolute().parent.parent if self.ships else Path(str(self.config.get("bundle_root")))
-        return root.name
 
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:
@@ -176,15 +167,6 @@ def plain(value: Any) -> Any:
     return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """The values in nested tables and lists."""
-    if isinstance(value, (Mapping, list, tuple)):
-        for entry in value.values() if isinstance(value, Mapping) else value:
-            yield from leaves(entry)
-    else:
-        yield value
-
-
 def differ(one: Any, other: Any) -> bool:
     """Whether two values of a setting differ. The order of a table counts, because that of ``structures`` is that of the
     network's outputs."""
@@ -207,7 +189,7 @@ def holds_code(value: Any) -> bool:
 
 def references(value: Any) -> set[str]:
     """The top-level keys to which a part of a config refers; ``@train#dataset`` refers to ``train``."""
-    texts = (text for text in leaves(value) if isinstance(text, str))
+    texts = (text for text in tree_leaves(value) if isinstance(text, str))
     return {re.split("::|#", name)[0] for text in texts for name in ReferenceResolver.match_refs_pattern(text)}
 
 

@@ -13,13 +13,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import ignite.distributed as idist
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import ensure_tuple, set_determinism
 
@@ -27,22 +28,21 @@ from planewise import __version__
 from planewise.data import ReadableItems
 from planewise.engines.check_settings import check_settings, checked
 from planewise.engines.checkpoints import BEST, LAST
-from planewise.engines.kernels import allow_tf32, precision
+from planewise.engines.inferers import allow_tf32, precision
 from planewise.engines.processes import plain_errors, refuse_strangers
 from planewise.engines.run_bundle import bundle_root, follow_pretrained, follow_weights, write_bundle
 from planewise.engines.run_record import as_table, config_file, differ, metadata_of, reached, read_table
 from planewise.engines.tracking import complete_tracking
 from planewise.errors import InputError, causes, refusal
+from planewise.files.atomic_write import claim_folder
 from planewise.files.checksum import code_sha256, digest, sha256
 from planewise.files.datalists import channels_in
 from planewise.files.text import read_yaml
 from planewise.findings import Finding
-from planewise.locks import claim_folder
 from planewise.networks import weights_path
 from planewise.networks.pretrained import NO_WEIGHTS
-from planewise.not_computed import NOT_COMPUTED
-from planewise.parse_bool import parse_bool
 from planewise.reports.tables import write_json
+from planewise.settings import NOT_COMPUTED, parse_bool
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,7 @@ def start_run(
     """Record a run in its folder, and decide whether it resumes. Call it from a config's ``initialize``.
 
     Its folder gets ``bundle`` (`write_bundle`) and ``run.json``: seed, hash of the configuration, versions of the packages,
-    git commit, number of processes, names of their devices, and the precision. It is reserved for this run until its
-    process ends (`planewise.locks`).
+    git commit, number of processes, their devices, and the precision. It is reserved until this process ends.
 
     A run that is started again in the same folder resumes from its last checkpoint if ``train`` and all that it refers to
     (apart from a larger ``max_epochs``), the contents of the files and the number of processes are equal.
@@ -81,8 +80,7 @@ def start_run(
     plain_errors()
     refuse_strangers()
     parser = _checked_parser(follow_pretrained)
-    # this also turns off cuDNN's search for the fastest algorithm: on an H100, it saves 2 to 4 % of a step, but takes 10 to
-    # 13 s of each run, and a resumed run could choose other algorithms
+    # this also turns off cuDNN's search for the fastest algorithm, which a resumed run could end with another result
     set_determinism(seed)
     allow_tf32(tf32)
     about: dict[str, Any] = {"seed": seed, "processes": idist.get_world_size()}
@@ -100,7 +98,9 @@ def start_run(
         if channels := next(filter(None, map(channels_in, map(str, depends_on))), None):
             about["channels"] = channels
         if (start := parser.get_parsed_content("pretrained", default=None)) not in NO_WEIGHTS:
-            about["started_from"] = _facts_of(Path(weights_path(start)))
+            weights, origin = Path(weights_path(start)), ("name", "version", "authors", "copyright", "data_source")
+            known = {key: value for key, value in metadata_of(weights).items() if key in origin}  # no path
+            about["started_from"] = {"sha256": sha256(weights), **known}
         folder, root = Path(str(output_dir)), bundle_root(parser)
         claim_folder(folder)
         if parse_bool(resume, "resume"):
@@ -110,12 +110,6 @@ def start_run(
         write_bundle(folder, _without_items(config), about, root)
         _write_record(folder, config, about, root)
     idist.barrier()
-
-
-def _facts_of(weights: Path) -> dict[str, str]:
-    """The checksum of weights, and what the metadata of their bundle say of their origin; no path."""
-    metadata, named = metadata_of(weights), ("name", "version", "authors", "copyright", "data_source")
-    return {"sha256": sha256(weights)} | {key: metadata[key] for key in named if key in metadata}
 
 
 def check_run() -> None:
@@ -135,8 +129,7 @@ def running_parser() -> ConfigParser | None:
 
 
 def _on_the_stack(kind: type[T]) -> T | None:
-    """The running object of a kind. An expression of a config has no access to MONAI's parser and workflow, whether the run
-    was started from the command line, from Python or by MONAI Label, so they are searched for in the call stack."""
+    """The running object of a kind, from the call stack: a config's expression has no access to MONAI's parser."""
     frame = inspect.currentframe()
     while frame is not None:
         owner = frame.f_locals.get("self")
@@ -147,8 +140,7 @@ def _on_the_stack(kind: type[T]) -> T | None:
 
 
 def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
-    """Check the settings of the running parser, apply those of the weights, and return the parser, which is empty outside
-    a config."""
+    """The running parser, checked and with the settings of the weights; empty outside a config."""
     parser, workflow = running_parser() or ConfigParser({}), _on_the_stack(ConfigWorkflow)
     config = parser.get()
     if "evaluate" in config and "train" not in config:
@@ -157,8 +149,7 @@ def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
     if workflow is not None and config.get("bundle_root") == ".":
-        # the run may start in another folder than its bundle. If the working folder is a bundle, a config whose folder has no
-        # metadata.json belongs to it
+        # a run may start outside of its bundle; in a bundle, a config whose folder has no metadata.json belongs to it
         folder = Path(workflow.config_root_path).absolute().parent
         needed = "metadata.json" if Path("configs/train.yaml").is_file() else "train.yaml"
         if folder.resolve() != Path.cwd() and (folder / "configs" / needed).is_file():
@@ -174,8 +165,7 @@ def _checked_parser(follow: Callable[[ConfigParser], Any]) -> ConfigParser:
 
 
 def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Refuse to resume a run that has trained with another configuration, with other files or with another number of
-    processes."""
+    """Refuse to resume a run that has trained with another configuration, files or number of processes."""
     if not any(path.exists() for path in (folder / "history.csv", weights / LAST, weights / BEST)):
         return
     remedy = "start over with `--resume false`, or name another --output_dir to keep both"
@@ -233,8 +223,7 @@ def _write_record(folder: Path, config: Mapping[str, Any], about: Mapping[str, A
 
 
 def _commit() -> str | None:
-    """The git commit of the running code, marked if the code has changed since; None if git does not track it: a packaged
-    bundle or an environment may be inside another repository."""
+    """The git commit of the running code, marked if the code has changed since; None if git does not track it."""
     here, last = Path(__file__), ""
     describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     for arguments in (("ls-files", "--error-unmatch", here.name), describe):
@@ -246,60 +235,86 @@ def _commit() -> str | None:
     return last
 
 
-def run_inference(
-    bundle: str | Path, settings: Mapping[str, object], watch: Callable[[], None] | None = None
-) -> dict[str, Finding]:
-    """Run ``configs/inference.yaml`` of a bundle in this process, like ``python -m monai.bundle run``.
+class Inference:
+    """``configs/inference.yaml`` of a bundle in this process, as in ``python -m monai.bundle run``, loaded once for any
+    number of runs on given items.
 
     With ``PLANEWISE_DEBUG=1``, errors other than an `InputError` are raised unchanged, with their traceback.
 
     Args:
         bundle: the bundle's folder.
         settings: overrides; None keeps the configuration's own value.
-        watch: called after every input, to show progress.
-
-    Returns:
-        The exams that the run refused, with the reasons.
 
     Raises:
-        InputError: there is no such bundle, or the run failed.
+        InputError: there is no such bundle; later, it cannot be loaded, or a run failed.
     """
-    bundle = Path(bundle).resolve()
-    config = bundle / "configs" / "inference.yaml"
-    if not config.is_file():
-        raise InputError(f"there is no bundle in {bundle}; name a bundle's folder")
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
-    given = {"bundle_root": str(bundle)} | {name: value for name, value in given.items() if value is not None}
-    try:
-        with _as_if_alone(bundle):
-            workflow = ConfigWorkflow(str(config), logging_file=False, workflow_type="inference", **given)
+
+    def __init__(self, bundle: str | Path, settings: Mapping[str, object]) -> None:
+        self.bundle = Path(bundle).resolve()
+        self.config = self.bundle / "configs" / "inference.yaml"
+        if not self.config.is_file():
+            raise InputError(f"there is no bundle in {self.bundle}; name a bundle's folder")
+        given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+        given = {"bundle_root": str(self.bundle), "dataset#data": [], **given}
+        self.settings = {name: value for name, value in given.items() if value is not None}
+
+    @cached_property
+    def workflow(self) -> ConfigWorkflow:
+        """The loaded bundle."""
+        with self._alone():
+            workflow = ConfigWorkflow(str(self.config), logging_file=False, workflow_type="inference", **self.settings)
             workflow.initialize()
-            if watch is not None:
-                workflow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: watch())
-            workflow.run()
+            self.evaluator = workflow.evaluator  # this makes every part of it
+            return workflow
+
+    def __call__(
+        self, items: Sequence[Mapping[str, Any]], watch: Callable[[Any], None] | None = None
+    ) -> dict[str, Finding]:
+        """Run it.
+
+        Args:
+            items: what its dataset's transforms take.
+            watch: called with each item and its outputs, after the postprocessing.
+
+        Returns:
+            The exams that the run refused, with the reasons.
+        """
+        workflow = self.workflow
+        evaluator = self.evaluator
+        with self._alone():
+            workflow.dataset.data = items
+            evaluator.state.epoch_length = None  # not that of an earlier run
+            with evaluator.add_event_handler(Events.ITERATION_COMPLETED, _items_of, watch):
+                workflow.run()
             workflow.finalize()
-            dataset = getattr(workflow.evaluator.state.dataloader, "dataset", None)
-    except Exception as error:
-        if isinstance(refused := refusal(error), InputError):
-            raise refused  # noqa: B904  (it may be a cause of the error)
-        if refused is None and os.environ.get("PLANEWISE_DEBUG"):
-            raise
-        first = causes(error)[-1]
-        ended = f"{bundle.name} ended with an error: {type(first).__name__}: {first}".splitlines()[0]
-        raise InputError(str(refused or ended)) from error
-    return dict(dataset.refused) if isinstance(dataset, ReadableItems) else {}
+        dataset = getattr(evaluator.state.dataloader, "dataset", None)
+        return dict(dataset.refused) if isinstance(dataset, ReadableItems) else {}
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Run as in a separate process: silence logs and warnings, and turn errors into an `InputError`."""
+        hook, path, silent = sys.excepthook, sys.path[:], logging.root.manager.disable
+        sys.path.insert(0, str(self.bundle))
+        logging.disable()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except Exception as error:
+            self.__dict__.pop("workflow", None)  # the next run loads it again
+            if isinstance(refused := refusal(error), InputError):
+                raise refused  # noqa: B904  (it may be a cause of the error)
+            if refused is None and os.environ.get("PLANEWISE_DEBUG"):
+                raise
+            first = causes(error)[-1]
+            ended = f"{self.bundle.name} ended with an error: {type(first).__name__}: {first}".splitlines()[0]
+            raise InputError(str(refused or ended)) from error
+        finally:
+            sys.excepthook, sys.path[:] = hook, path
+            logging.disable(silent)
 
 
-@contextmanager
-def _as_if_alone(bundle: Path) -> Iterator[None]:
-    """Run as in a separate process: silence logs and warnings, and restore them afterwards."""
-    hook, path, silent = sys.excepthook, sys.path[:], logging.root.manager.disable
-    sys.path.insert(0, str(bundle))
-    logging.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        sys.excepthook, sys.path[:] = hook, path
-        logging.disable(silent)
+def _items_of(evaluator: Engine, watch: Callable[[Any], None] | None) -> None:
+    if watch is not None:
+        for item, output in zip(evaluator.state.batch, evaluator.state.output, strict=True):
+            watch({**item, **output})

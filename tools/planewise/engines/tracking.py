@@ -13,8 +13,8 @@ from monai.handlers import MLFlowHandler
 
 from planewise.engines.run_record import holds_code
 from planewise.files.text import read_json
-from planewise.not_computed import NOT_COMPUTED, PATHS
 from planewise.reports.tables import nested_numbers, write_json
+from planewise.settings import NOT_COMPUTED, PATHS
 
 
 class ReportLogger(MLFlowHandler):

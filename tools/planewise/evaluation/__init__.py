@@ -7,7 +7,7 @@ from planewise.evaluation.classification_reports import (
     GradingReport,
     TwoPhaseReport,
 )
-from planewise.evaluation.frozen_features import FeaturesWriter, ProbeScores, SliceFeaturesd, probe_labels
+from planewise.evaluation.frozen_features import FeaturesWriter, ProbeScores, SliceFeaturesd
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.plan_views import PlanViewsd, PlanWriter
 from planewise.evaluation.positions import FindPositionsd, PositionScores, PositionWriter

@@ -14,15 +14,17 @@ from torch import Tensor
 from planewise.evaluation.report import CollectorResults, ScoredBatch
 from planewise.losses import candidate_scores
 from planewise.metrics import effective_rank, embedding_spread, found_first, retrieval_accuracy
-from planewise.metrics.classification import choice_scores
-from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.metrics.classification import confusion_and_shares
+from planewise.preprocessing.resample import evenly_spaced
 from planewise.pretexts import JigsawTilesd
 
 
 class ChoiceScores:
     """A `Collector` of logits that predict which class was drawn for an image or a volume, such as its rotation.
 
-    - ``metrics.json``: see `planewise.metrics.classification.choice_scores`;
+    - ``metrics.json``: ``accuracy``, and ``chance``, the accuracy of guessing; the number of samples under the name
+      ``items``, and the number of classes under the plural of ``choice``; ``accuracy_by_<choice>``, the accuracy for each
+      class, NaN if the class does not occur; and ``confusion``, with a row for each true class;
     - the table of samples: the class and the predicted class, ``<choice>`` and ``predicted_<choice>``.
 
     Targets contain the class ``(B,)`` under ``choice``.
@@ -48,7 +50,16 @@ class ChoiceScores:
         self, predicted: NDArray[np.integer], true: NDArray[np.integer], classes: int
     ) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
         """The scores of all samples, and further columns for the table."""
-        return choice_scores(predicted, true, classes, self.choice, self.items), {}
+        confusion, shares = confusion_and_shares(predicted, true, classes)
+        scores = {
+            "accuracy": float((predicted == true).mean()),
+            "chance": 1 / classes,
+            self.items: len(true),
+            f"{self.choice}s": classes,
+            f"accuracy_by_{self.choice}": shares.tolist(),
+            "confusion": confusion.tolist(),
+        }
+        return scores, {}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         true, predicted = taken["true"].numpy(), taken["predicted"].numpy()

@@ -1,5 +1,4 @@
-"""Features of a frozen network: in files and for MONAI Label, and how well they predict the location of slices and the labels
-of a task."""
+"""Features of a frozen network: in files and for MONAI Label, and how well they predict the location of slices."""
 
 from __future__ import annotations
 
@@ -11,29 +10,34 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.engines import PrepareBatch, default_prepare_batch
 from monai.networks import eval_mode
 from monai.transforms import Transform
+from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from planewise.data import BatchLoader, SliceDataset, select_subjects
+from planewise.data import SliceDataset
 from planewise.engines import AutocastInferer
 from planewise.evaluation.report import CollectorResults, ScoredBatch
 from planewise.evaluation.writers import ExamWriter, no_labels
 from planewise.files.atomic_write import atomic_write
 from planewise.geometry import centrosymmetric
-from planewise.metrics import linear_probe, location_scores, ridge_probe
+from planewise.metrics import location_scores
 from planewise.networks import encoder_features
-from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.preprocessing.resample import evenly_spaced
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.tables import json_values, write_csv, write_json
+from planewise.reports.tables import json_values, write_csv
 
 logger = logging.getLogger(__name__)
 #: Number of folds of patients in a probe of locations.
 _FOLDS = 5
+#: Candidate strengths of its ridge regression on standardised features; one is chosen on the fitted rows.
+_ALPHAS = np.logspace(-2, 4, 13)
 
 
+@dataclass(eq=False, repr=False)
 class SliceFeaturesd(Transform):
     """Add to an item the features of its slices.
 
@@ -47,12 +51,11 @@ class SliceFeaturesd(Transform):
         inferer: a `planewise.engines.FeatureInferer`; required with ``encoder_of``.
     """
 
-    def __init__(self, encoder_of: nn.Module | None = None, inferer: Callable[..., Any] | None = None) -> None:
-        if encoder_of is not None and inferer is None:
-            raise ValueError("encoder_of needs an inferer that runs its encoder; pass a FeatureInferer as inferer")
-        self.encoder_of = encoder_of
-        self.bare = encoder_of is not None and lacks_encoder(encoder_of)
-        self.inferer = inferer
+    encoder_of: nn.Module | None = None
+    inferer: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.bare = self.encoder_of is not None and lacks_encoder(self.encoder_of)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -104,20 +107,6 @@ def lacks_encoder(network: nn.Module) -> bool:
     return lacks
 
 
-def frozen_features(
-    network: nn.Module, dataset: SliceDataset, rows: Sequence[int], inferer: Callable[..., Tensor], batch_size: int = 64
-) -> Tensor:
-    """The features of some preprocessed slices, ``rows`` of a dataset (`encoder_features`), ``(N, D)``, float32, on
-    the CPU. The inferer runs the network, such as `planewise.engines.AutocastInferer`."""
-    device = next(network.parameters()).device
-    found = []
-    with torch.no_grad(), eval_mode(network):
-        for start in range(0, len(rows), batch_size):
-            image = dataset.__getitems__(rows[start : start + batch_size])["image"].to(device)
-            found.append(inferer(image, lambda image: encoder_features(network, image)).cpu())
-    return torch.cat(found)
-
-
 @dataclass(eq=False, repr=False)
 class ProbeScores:
     """A `Collector` with the same probe for every pretext: how well a ridge regression predicts the relative location of a
@@ -156,11 +145,12 @@ class ProbeScores:
             return CollectorResults({"probe": {"slices": len(rows), "exams": len(set(exams)), "location": scores}})
         location = torch.tensor([float(own[row]["location"]) for row in rows])
         location = centrosymmetric(location) if self.mapping == "sine" else location
-        features = frozen_features(self.network, self.dataset, rows, AutocastInferer(self.amp))
+        features = self._features(rows)
         # a ridge regression on the slices of patients in other folds
         folds = GroupKFold(min(_FOLDS, len(set(patients))))
         values = features.double().numpy(), location.double().numpy()
-        probed = cross_val_predict(ridge_probe(), *values, groups=patients, cv=folds)
+        ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
+        probed = cross_val_predict(ridge, *values, groups=patients, cv=folds)
         metrics = {
             "slices": len(rows),
             "exams": len(set(exams)),
@@ -169,94 +159,12 @@ class ProbeScores:
         }
         return CollectorResults({"probe": metrics})
 
-
-def probe_labels(
-    network: nn.Module,
-    fitted: Any,
-    scored: Any,
-    score: Callable[[Tensor, Tensor], float],
-    counts: Sequence[int],
-    draws: int,
-    output_dir: str | Path,
-    score_name: str = "score",
-    targets: Callable[[Tensor], Tensor] | None = None,
-    prepare_batch: PrepareBatch = default_prepare_batch,
-    inferer: Callable[..., Tensor] | None = None,
-    batch_size: int = 16,
-) -> dict[str, Any]:
-    """Score a linear probe on the inputs of the network's ``head``, and write ``metrics.json``.
-
-    The encoder is not trained; its weights are pretrained, or random if no weights were loaded. A ridge regression
-    (`linear_probe`) is fitted to the few labelled exams that a fine-tuning run would use with the same ``num_subjects`` and
-    ``subject_seed``. It predicts the exams of ``scored``.
-
-    Args:
-        network: network with a ``head`` (`planewise.networks.NamedParts`).
-        fitted, scored: the datasets of all training exams, whose ``items`` name their ``exam``, and of the predicted exams.
-        score: the task's score of logits ``(N, K)`` and labels, such as `planewise.metrics.grade_kappa`. It gets the
-            predicted targets minus one half.
-        counts: numbers of labelled exams.
-        draws: number of draws of these exams; draw d has ``subject_seed`` d. Of all exams, there is a single draw.
-        output_dir: folder for ``metrics.json``: ``{"score": name, "features": D, "exams": number of predicted exams,
-            "linear": {count: [score of each draw]}}``. A score that is undefined is null.
-        score_name: the score's name for people, such as ``"kappa"``.
-        targets: turns labels into targets between 0 and 1, ``(N, K)``; None takes the labels themselves.
-        prepare_batch, inferer: as for the bundle's evaluator; without an inferer, the network is called.
-        batch_size: number of exams per call of the network.
-
-    Returns:
-        The content of ``metrics.json``.
-
-    Raises:
-        InputError: a count exceeds the number of training exams.
-    """
-
-    def read(dataset: Any) -> tuple[Tensor, Tensor]:
-        return _head_inputs(network, BatchLoader(dataset, batch_size=batch_size), prepare_batch, inferer)
-
-    exams = [item["exam"] for item in fitted.items]
-    # refuse a count that is too large before anything is computed
-    chosen = {
-        count: [
-            {item["exam"] for item in select_subjects(fitted.items, count, draw)}
-            for draw in range(draws if count < len(set(exams)) else 1)
-        ]
-        for count in counts
-    }
-    (features, labels), (queries, wanted) = read(fitted), read(scored)
-    encoded = labels if targets is None else targets(labels)
-    scores: dict[int, list[float]] = {count: [] for count in chosen}
-    for count, of_draws in chosen.items():
-        for names in of_draws:
-            rows = [row for row, exam in enumerate(exams) if exam in names]
-            predicted = linear_probe(features[rows], encoded[rows], queries)
-            scores[count].append(score(predicted.nan_to_num(0.5) - 0.5, wanted))
-    found = {"score": score_name, "features": features.shape[1], "exams": len(queries), "linear": scores}
-    found = json_values(found)
-    file = Path(output_dir) / "metrics.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, found)
-    logger.info(f"{len(exams)} training exams, {len(queries)} exams predicted; wrote {file}")
-    return found
-
-
-def _head_inputs(
-    network: nn.Module, loader: BatchLoader, prepare_batch: PrepareBatch, inferer: Callable[..., Tensor] | None
-) -> tuple[Tensor, Tensor]:
-    """The head's input for every item, ``(N, D)``, and the items' labels, both on the CPU, float32."""
-    device = next(network.parameters()).device
-    seen: list[Tensor] = []
-    labels: list[Tensor] = []
-    hook = network.head.register_forward_pre_hook(lambda head, inputs: seen.append(inputs[0].float().cpu()))
-    try:
-        with torch.no_grad(), eval_mode(network):
-            for batch in loader:
-                image, label, args, kwargs = (*prepare_batch(batch, device, False), (), {})[:4]
-                if inferer is None:
-                    network(image, *args, **kwargs)
-                else:
-                    inferer(image, network, *args, **kwargs)
-                labels.append(label.cpu())
-    finally:
-        hook.remove()
-    return torch.cat(seen), torch.cat(labels)
+    def _features(self, rows: Sequence[int], batch_size: int = 64) -> Tensor:
+        """The features of some slices of the dataset (`encoder_features`), ``(N, D)``, float32, on the CPU."""
+        device, inferer = next(self.network.parameters()).device, AutocastInferer(self.amp)
+        found = []
+        with torch.no_grad(), eval_mode(self.network):
+            for start in range(0, len(rows), batch_size):
+                image = self.dataset.__getitems__(rows[start : start + batch_size])["image"].to(device)
+                found.append(inferer(image, lambda image: encoder_features(self.network, image)).cpu())
+        return torch.cat(found)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +43,7 @@ _TRUST = {
 }
 
 
+@dataclass(eq=False, repr=False)
 class OrientationScores:
     """A `Collector` of the heatmaps in the network's first channels.
 
@@ -56,8 +57,7 @@ class OrientationScores:
     - ``heatmaps.png``: the examples, as in Figs. 4 and 5 of Zhang 2024.
 
     Targets contain ``heatmaps`` ``(B, views, i, j)``, ``lines`` ``(B, views, 3)``, ``affine`` ``(B, 4, 4)`` and ``planes``
-    ``(B, views, 2, 3)``. If they also contain ``location``, the captions show this target of the network (symmetric with
-    Eq. (4)); otherwise they show the datalist's location.
+    ``(B, views, 2, 3)``.
 
     Args:
         views: names of the heatmap channels.
@@ -66,10 +66,9 @@ class OrientationScores:
             0 is end-diastole, 0.4 about end-systole; use ``[0]`` for organs that do not move.
     """
 
-    def __init__(self, views: Sequence[str], sigma: float = 6.0, phases: Sequence[float] = (0.0, 0.4)) -> None:
-        self.views = tuple(views)
-        self.sigma = sigma
-        self.phases = tuple(float(phase) for phase in phases)
+    views: Sequence[str]
+    sigma: float = 6.0
+    phases: Sequence[float] = (0.0, 0.4)
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         target = batch.target
@@ -78,7 +77,6 @@ class OrientationScores:
         taken = {"lines": found.lines, "agreement": found.agreement, "peak": found.peak}
         taken |= {"true_lines": target["lines"], "affine": target["affine"], "planes": target["planes"]}
         taken["heatmap_mse"] = (heatmaps - target["heatmaps"]).square().mean(dim=(2, 3))
-        taken |= {name: target[name] for name in ("location",) if name in target}
         taken |= {"example": batch.example, "image": batch.image[batch.example, 0]}
         return taken | {
             "predicted": heatmaps[batch.example].float(),
@@ -143,15 +141,8 @@ class OrientationScores:
     def _figures(
         self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
     ) -> dict[str, Callable[[], Figure]]:
-        rows = taken["example"].nonzero()[:, 0].tolist()
-        captions = []
-        for row in rows:
-            item = items[row]
-            location = float(taken["location"][row]) if "location" in taken else item.get("location")
-            parts = [item["exam"][:4]]
-            parts += [f"phase {cycle_fraction(item):.2f}"] if self.phases != (0.0,) else []
-            parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
-            captions.append(" ".join(parts))
+        shown = [items[row] for row in taken["example"].nonzero()[:, 0].tolist()]
+        captions = [f"{item['exam'][:4]} phase {cycle_fraction(item):.2f}" for item in shown]
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
         draw = partial(prediction_figure, *arrays, captions, overlay_heatmaps, self.views, VIEW_COLOURS)
-        return {"heatmaps.png": draw} if rows else {}
+        return {"heatmaps.png": draw} if shown else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +24,9 @@ from planewise.evaluation.joint_plan import (
 )
 from planewise.evaluation.writers import ExamWriter
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
-from planewise.geometry.locations import stack_obliquity
+from planewise.geometry.planes import stack_obliquity
 from planewise.preprocessing.exam_name import loaded_name
-from planewise.preprocessing.require_view import wrong_direction
+from planewise.preprocessing.views import wrong_direction
 from planewise.reports.planned_views import plane_in_words, planned_views_figure, slicer_markups
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slices import save_picture
@@ -34,6 +35,7 @@ from planewise.reports.tables import json_values, write_json
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class PlanViewsd(Transform):
     """Fit the planes of other views to a stack's predicted heatmaps, judge them, and draw their lines as labels.
 
@@ -78,40 +80,28 @@ class PlanViewsd(Transform):
         InputError: the bounds have another form.
     """
 
-    def __init__(
-        self,
-        views: Sequence[str],
-        sigma: float,
-        location: bool = False,
-        line_width: float = 3.0,
-        min_peak: float = 0.5,
-        min_agreement: float = 0.63,
-        max_residual: float = 12.0,
-        max_spread: float = 12.0,
-        mapping: Literal["linear", "sine"] = "linear",
-        min_order: float | None = 0.8,
-        min_obliquity: float = 0.0,
-        max_slice_distance: float = 12.0,
-        plane_bounds: Mapping[str, Any] | None = None,
-        phase_plans: Mapping[str, Mapping[str, Any]] | None = None,
-        joint_bounds: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.views = tuple(views)
-        self.sigma = float(sigma)
-        self.location = location
-        self.line_width = line_width
-        self.mapping = mapping
-        self.min_order = min_order if location else None
-        self.min_obliquity = min_obliquity
-        self.max_slice_distance = max_slice_distance
-        self.bounds = checked_bounds(plane_bounds, self.views)
-        self.measured_on = plane_bounds["measured_on"] if self.bounds else None
-        self.phase_plans = phase_plans or {}
-        self.joint_bounds = checked_bounds(joint_bounds, self.views)
-        self.phases_apart = phases_apart(joint_bounds, self.views)
-        self.joint_measured_on = joint_bounds["measured_on"] if self.joint_bounds else None
-        limits = (min_peak, min_agreement, max_residual, max_spread)
-        self.limits = dict(zip(LIMITS.values(), limits, strict=True))
+    views: Sequence[str]
+    sigma: float
+    location: bool = False
+    line_width: float = 3.0
+    min_peak: float = 0.5
+    min_agreement: float = 0.63
+    max_residual: float = 12.0
+    max_spread: float = 12.0
+    mapping: Literal["linear", "sine"] = "linear"
+    min_order: float | None = 0.8
+    min_obliquity: float = 0.0
+    max_slice_distance: float = 12.0
+    plane_bounds: Mapping[str, Any] | None = None
+    phase_plans: Mapping[str, Mapping[str, Any]] | None = None
+    joint_bounds: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.sigma = float(self.sigma)
+        self.bounds = checked_bounds(self.plane_bounds, self.views)
+        self.bounds_of_joint = checked_bounds(self.joint_bounds, self.views)
+        self.phases_apart = phases_apart(self.joint_bounds, self.views)
+        self.limits = {limit: getattr(self, limit) for limit in LIMITS.values()}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -121,7 +111,7 @@ class PlanViewsd(Transform):
         shape = (heatmaps.shape[2], heatmaps.shape[3])
         planned = plan_planes(find_lines(heatmaps, self.sigma), affines, shape, self.views)
         plan: dict[str, Any] = {"note": RESEARCH_ONLY, "frame": "RAS+, mm", "slices": len(affines)}
-        plan["bounds_measured_on"] = self.measured_on
+        plan["bounds_measured_on"] = self.plane_bounds["measured_on"] if self.plane_bounds else None
         plan["obliquity_deg"] = round(stack_obliquity(affines)[0], 2)
         reasons = [*map(str, wrong_direction(affines, self.min_obliquity))]
         if self.location:
@@ -133,8 +123,9 @@ class PlanViewsd(Transform):
                 reasons.append(f"order of the locations {strength:.2f}, but must be at least {self.min_order:g}")
         plan["views"] = {plane.view: self._judge(plane, reasons) for plane in planned}
         if self.phase_plans and (others := self.phase_plans.get(loaded_name(image))):
-            plan["views"] = join_phases(json_values(plan["views"]), others, self.joint_bounds, self.phases_apart)
-            plan |= {"phases": 1 + len(others), "bounds_measured_on": self.joint_measured_on}
+            plan["views"] = join_phases(json_values(plan["views"]), others, self.bounds_of_joint, self.phases_apart)
+            joint = (self.joint_bounds or {}).get("measured_on")
+            plan |= {"phases": 1 + len(others), "bounds_measured_on": joint}
         labels = torch.zeros(1, *shape, len(affines))
         for number, view in enumerate(plan["views"].values(), start=1):
             if view["verdict"] == "plane":
@@ -211,6 +202,7 @@ def with_grid_of(image: MetaTensor, values: torch.Tensor) -> MetaTensor:
     return MetaTensor(values, affine=image.affine, meta=image.meta, applied_operations=image.applied_operations)
 
 
+@dataclass(eq=False, repr=False)
 class PlanWriter(ExamWriter):
     """For every stack, write its planned planes into ``output_dir/<exam>/``.
 
@@ -222,22 +214,19 @@ class PlanWriter(ExamWriter):
 
     Args:
         output_dir: folder for the results.
-        plan_only: write only ``plan.json``.
+        picture: whether to draw ``plan.png``, which takes longer than the plan.
     """
 
-    def __init__(self, output_dir: str | Path, plan_only: bool = False) -> None:
-        super().__init__(output_dir)
-        self.plan_only = plan_only
+    picture: bool = True
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         image, plan = output["image"], output["plan"]
         write_json(folder / "plan.json", plan)
-        if self.plan_only:
-            return
         write_json(folder / "planes.mrk.json", slicer_markups(plan))
-        arrays = (np.asarray(values.cpu()) for values in (image[0], output["network_heatmaps"]))
-        affines = slice_affines(image, item.get("slice_affines"))
-        save_picture(folder / "plan.png", lambda: planned_views_figure(*arrays, affines, plan, exam))
+        if self.picture:
+            arrays = (np.asarray(values.cpu()) for values in (image[0], output["network_heatmaps"]))
+            affines = slice_affines(image, item.get("slice_affines"))
+            save_picture(folder / "plan.png", lambda: planned_views_figure(*arrays, affines, plan, exam))
         for name, view in plan["views"].items():
             said = view["reasons"] or plane_in_words(view, plan)
             logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(said))

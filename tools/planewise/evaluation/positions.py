@@ -178,6 +178,7 @@ class FindPositionsd(Transform):
         return item
 
 
+@dataclass(eq=False, repr=False)
 class PositionWriter(ExamWriter):
     """For every stack, write its anatomical positions into ``output_dir/<exam>/``.
 
@@ -191,9 +192,7 @@ class PositionWriter(ExamWriter):
         ends: for each view, the first end of its line; the squares' names come from them.
     """
 
-    def __init__(self, output_dir: str | Path, ends: Sequence[str]) -> None:
-        super().__init__(output_dir)
-        self.names = square_names(ends)
+    ends: Sequence[str]
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         positions = output["positions"]
@@ -203,7 +202,7 @@ class PositionWriter(ExamWriter):
         def draw() -> Figure:
             title = f"{exam}: {positions['verdict']}"
             figure = stack_figure(image, lambda axes, number: overlay_squares(axes, labels[..., number]), title)
-            add_legend(figure, self.names, SQUARE_COLOURS)
+            add_legend(figure, square_names(self.ends), SQUARE_COLOURS)
             return figure
 
         save_picture(folder / "positions.png", draw)

@@ -14,12 +14,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from torch import Tensor, nn
+from torch import Tensor
 
 from planewise.data import PhotographDataset, SliceDataset, VolumeDataset
 from planewise.engines.start_run import running_parser
@@ -27,15 +26,14 @@ from planewise.errors import InputError
 from planewise.files.checksum import digest, sha256
 from planewise.files.text import read_json
 from planewise.networks import weights_path
-from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.preprocessing.resample import evenly_spaced
 from planewise.reports.main_score import main_score
 from planewise.reports.slices import save_picture
-from planewise.reports.tables import json_text, write_csv, write_json, write_predictions
+from planewise.reports.tables import json_text, write_csv, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Pictures: TypeAlias = "dict[str, Callable[[], Figure]]"
 logger = logging.getLogger(__name__)
 
 
@@ -87,54 +85,6 @@ class Report:
             main = main_score(scores)
             shown = f"{main.name} {main.value:.3f}; " if main and main.is_known else ""
             logger.info("%sthe scores are in %s/metrics.json, in the output folder", shown, self.folder.name)
-
-
-@dataclass(eq=False, repr=False)
-class ProbabilitiesReport(Report):
-    """Collect an evaluator's probabilities, exam by exam; write them to ``predictions.csv``, with each exam's hash and the
-    columns of `evaluated`, and write its pictures.
-
-    The evaluator must not decollate. Its batches contain ``index``; its outputs contain logits ``pred`` ``(B, ...)``.
-
-    Args:
-        output_dir: folder for the results.
-        dataset: the evaluator's dataset.
-        network: the network, whose saliency is drawn.
-    """
-
-    dataset: Any
-    network: nn.Module
-    #: Function from logits to probabilities, and a note in every row of the table.
-    probabilities_of: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(torch.sigmoid)
-    note: ClassVar[str | None] = None
-
-    def evaluated(self, probabilities: np.ndarray) -> tuple[dict[str, Any], dict[str, Any] | None, Pictures]:
-        """Evaluate all exams.
-
-        Args:
-            probabilities: those of the exams whose indices in the dataset are in ``self.index``.
-
-        Returns:
-            Columns of ``predictions.csv``; the content of ``metrics.json`` (None to write no such file); and functions that
-            draw pictures, by the name of the file.
-        """
-        raise NotImplementedError
-
-    def write(self) -> dict[str, Any] | None:
-        columns, scores, pictures = self.evaluated(torch.cat(self._probabilities).numpy())
-        columns = {"exam": [self.dataset.items[index]["exam"] for index in self.index]} | columns
-        write_predictions(self.folder / "predictions.csv", columns, self.note)
-        for name, draw in pictures.items():
-            save_picture(self.folder / name, draw, 100)
-        return scores
-
-    def _start(self, engine: Engine) -> None:
-        self.index: list[int] = []
-        self._probabilities: list[Tensor] = []
-
-    def _collect(self, engine: Engine) -> None:
-        self.index += engine.state.batch["index"].tolist()
-        self._probabilities.append(self.probabilities_of(engine.state.output["pred"].float()).cpu())
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from planewise.evaluation.report import CollectorResults, ScoredBatch
 from planewise.evaluation.writers import ExamWriter, no_labels
-from planewise.metrics.pretexts import mean_of_seen, restoration_errors, restoration_scores
-from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.metrics.pretexts import mean_of_seen, restoration_errors
+from planewise.preprocessing.resample import evenly_spaced
 from planewise.reports.pretext_figures import restoration_gallery
 from planewise.reports.slices import save_picture
 
@@ -25,12 +26,13 @@ logger = logging.getLogger(__name__)
 _MOST = 10
 
 
+@dataclass(eq=False, repr=False)
 class RestorationScores:
     """A `Collector` of the images that a network restores.
 
-    - ``metrics.json``: ``restoration``, see `planewise.metrics.pretexts.restoration_scores`: mean squared errors of
-      hidden and of visible pixels, for the network (``restored``), the network's input image (``unchanged``) and the
-      mean of its visible pixels (``mean``);
+    - ``metrics.json``: ``restoration``: mean squared errors of ``hidden`` and of visible pixels (``kept``), over the images
+      that have such pixels, for the network (``restored``), the network's input image (``unchanged``) and the mean of its
+      visible pixels (``mean``), which is also the ``chance`` of hidden pixels; and the number of images;
     - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network.
 
     Targets contain ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.
@@ -39,8 +41,7 @@ class RestorationScores:
         spoilt: whether visible pixels are changed, too (Models Genesis); the mean is then computed from the target image.
     """
 
-    def __init__(self, spoilt: bool = False) -> None:
-        self.spoilt = bool(spoilt)
+    spoilt: bool = False
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         wanted, hidden = batch.target["restored"], batch.target["hidden"]
@@ -53,7 +54,13 @@ class RestorationScores:
         }
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
-        scores = restoration_scores(taken["hidden"].double().numpy(), taken["kept"].double().numpy())
+        scores: dict[str, Any] = {}
+        for name in ("hidden", "kept"):
+            errors = taken[name].double()
+            known = errors[errors.isfinite().all(dim=1)]
+            scores[name] = dict(zip(("restored", "unchanged", "mean"), known.mean(dim=0).tolist(), strict=True))
+        scores["hidden"] |= {"chance": scores["hidden"]["mean"], "lower_is_better": True}
+        scores["images"] = len(items)
         columns = {f"{name}_error": taken[name][:, 0].tolist() for name in ("hidden", "kept")}
         return CollectorResults({"restoration": scores}, columns)
 

@@ -5,27 +5,30 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine
-from monai.transforms import generate_spatial_bounding_box
 
 from planewise.evaluation.report import Report
 from planewise.evaluation.writers import ExamWriter
 from planewise.metrics import region_values, volume_scores
 from planewise.preprocessing.cardiac_features import slices_ml
 from planewise.preprocessing.exam_name import loaded_name
-from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.preprocessing.load_stack import own_thickness
+from planewise.preprocessing.resample import evenly_spaced
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.segmentation_figures import (
+from planewise.reports.slices import (
+    add_legend,
     overlay_labels,
+    prediction_figure,
+    save_picture,
+    stack_figure,
     structure_colour,
 )
-from planewise.reports.slices import add_legend, prediction_figure, save_picture, stack_figure
 from planewise.reports.tables import summary, summary_over_structures, write_csv
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ _MEANS = {"dice": "dice", "assd_mm": "assd", "contour_mm": "contour"}
 _SCORES = {**_MEANS, "missed": "missed"}
 
 
+@dataclass(eq=False, repr=False)
 class SegmentationReport(Report):
     """Write the results of an evaluator's pass over whole volumes into a folder.
 
@@ -66,17 +70,12 @@ class SegmentationReport(Report):
         examples: number of volumes shown, each by its middle slice.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        structures: Mapping[int | str, str],
-        examples: int = 6,
-        regions: Mapping[str, Sequence[str]] | None = None,
-    ) -> None:
-        super().__init__(output_dir)
-        self.structures = {int(value): name for value, name in structures.items()}
-        self.scored = region_values(structures, regions or {})
-        self.examples = examples
+    structures: Mapping[int | str, str]
+    examples: int = 6
+    regions: Mapping[str, Sequence[str]] | None = None
+
+    def __post_init__(self) -> None:
+        self.scored = region_values(self.structures, self.regions or {})
 
     def _start(self, engine: Engine) -> None:
         self._rows: list[dict[str, Any]] = []
@@ -104,7 +103,7 @@ class SegmentationReport(Report):
                 dice = np.mean([float(score["dice"]) for score in scores.values()])
                 caption = f"{row['exam'][:4]} {row['phase']}\nDice of the volume {dice:.2f}"
                 self._shown.append((*(array[..., middle] for array in arrays), caption))
-            self._empty += not np.isin(reference, list(self.structures)).any()
+            self._empty += not np.isin(reference, [*map(int, self.structures)]).any()
             self._predicted |= {int(value) for value in prediction.unique()}
             self._rows.append(row)
 
@@ -170,7 +169,7 @@ class SegmentationReport(Report):
             )
         write_csv(self.folder / "volumes.csv", columns)
         images, predictions, references, captions = zip(*self._shown, strict=True)
-        legend = (self.structures.values(), [*map(structure_colour, self.structures)])
+        legend = (self.structures.values(), [structure_colour(int(value)) for value in self.structures])
         shown = (images, predictions, references, captions, overlay_labels, *legend, "reference")
         save_picture(self.folder / "segmentations.png", lambda: prediction_figure(*shown), 100)
         return {
@@ -191,9 +190,10 @@ def _volume(
     return slices_ml(np.isin(labels, values).sum(axis=(0, 1)), item["label"].affine.numpy(), thickness)
 
 
+@dataclass(eq=False, repr=False)
 class SegmentationWriter(ExamWriter):
     """For every stack, write ``output_dir/<name>/segmentation.png``: its slices with the predicted labels on top; if
-    there are many slices, `_DRAWN` of them, evenly spaced. They are cropped to the labels, with half of their width around.
+    there are many slices, `_DRAWN` of them, evenly spaced.
 
     The evaluator's batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
 
@@ -202,20 +202,13 @@ class SegmentationWriter(ExamWriter):
         structures: label value to name.
     """
 
-    def __init__(self, output_dir: str | Path, structures: Mapping[int | str, str]) -> None:
-        super().__init__(output_dir)
-        self.structures = {int(value): name for value, name in structures.items()}
+    structures: Mapping[int | str, str]
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
         if not labels.any():
             logger.warning("exam %s: no structure was found, so its mask is empty", exam)
         drawn = evenly_spaced(image.shape[-1], _DRAWN)
-        first, last = map(np.array, generate_spatial_bounding_box(labels.any(axis=2)[None]))
-        if last.all():
-            around = (last - first) // 2
-            box = tuple(slice(max(low, 0), high) for low, high in zip(first - around, last + around, strict=True))
-            image, labels = image[box], labels[box]
         image, labels = image[..., drawn], labels[..., drawn]
 
         def draw() -> Figure:
@@ -225,7 +218,7 @@ class SegmentationWriter(ExamWriter):
                 f"{exam}. {RESEARCH_ONLY}",
                 [int(number) + 1 for number in drawn],
             )
-            add_legend(figure, self.structures.values(), [*map(structure_colour, self.structures)])
+            add_legend(figure, [*self.structures.values()], [structure_colour(int(value)) for value in self.structures])
             return figure
 
         save_picture(folder / "segmentation.png", draw)

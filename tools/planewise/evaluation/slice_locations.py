@@ -14,6 +14,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from planewise.data.datalist import rows_by_stack, slice_position
@@ -22,7 +23,7 @@ from planewise.evaluation.writers import ExamWriter
 from planewise.geometry import location_order, order_strength
 from planewise.losses import predicted_location
 from planewise.metrics import location_scores
-from planewise.metrics.pretexts import order_scores, pairs_of_stack, places_by_votes, stack_scores
+from planewise.metrics.pretexts import mirrored, places_by_votes
 from planewise.networks import SharedEncoderNet
 from planewise.reports.pretext_figures import regression_plot
 from planewise.reports.research_only import RESEARCH_ONLY
@@ -66,7 +67,8 @@ class SliceOrderScores:
     - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of pairs whose slices mirror each other about
       the centre of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be
       seen) and of the other pairs; and, for the order of whole stacks from the votes of their pairs, the rank
-      correlation and the share of stacks whose first end is recognised;
+      correlation and the share of stacks whose first end is recognised, of stacks with three slices or more. Scores of
+      no pairs or stacks are NaN;
     - ``slices.csv``: ``place`` and ``predicted_place`` in the stack, from 0 to 1; empty for a single slice.
 
     Args:
@@ -81,21 +83,39 @@ class SliceOrderScores:
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         columns = {name: [float("nan")] * len(items) for name in ("place", "predicted_place")}
-        pairs, predicted, true = [], [], []
+        correct, mirror, correlations = [], [], []
         for rows in rows_by_stack(items).values():
             if len(rows) < 2:
                 continue
             places = stack_places([items[row] for row in rows])
             logits = pair_logits(self.network, taken["features"][rows])
-            pairs.append(pairs_of_stack(logits, places))
-            predicted.append(places_by_votes(logits))
-            true.append(places)
-            for row, place, found in zip(rows, places.tolist(), predicted[-1].tolist(), strict=True):
+            predicted = places_by_votes(logits)
+            first, second = np.nonzero(~np.eye(len(rows), dtype=bool))
+            correct.append((logits[first, second] > 0) == (places[first] < places[second]))
+            mirror.append(mirrored(places[first], places[second]))
+            correlations += [spearmanr(predicted, places).statistic] * (len(rows) > 2)
+            for row, place, found in zip(rows, places.tolist(), predicted.tolist(), strict=True):
                 columns["place"][row], columns["predicted_place"][row] = place, found
-        if not pairs:
+        if not correct:
             return CollectorResults({"slice_order": {"pairs": 0, "stacks": 0}}, columns)
-        together = {name: np.concatenate([stack[name] for stack in pairs]) for name in pairs[0]}
-        return CollectorResults({"slice_order": order_scores(together) | stack_scores(predicted, true)}, columns)
+        right, mirrors, ranks = np.concatenate(correct), np.concatenate(mirror), np.array(correlations)
+        scores = {
+            "accuracy": _mean(right),
+            "chance": 0.5,
+            "pairs": len(right),
+            "mirrored_accuracy": _mean(right[mirrors]),
+            "mirrored_pairs": int(mirrors.sum()),
+            "other_accuracy": _mean(right[~mirrors]),
+            "stacks": len(ranks),
+            "rank_correlation": _mean(ranks),
+            "direction": _mean(ranks > 0),
+        }
+        return CollectorResults({"slice_order": scores}, columns)
+
+
+def _mean(values: NDArray[Any]) -> float:
+    """The mean; NaN if there are no values."""
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def stack_places(items: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:

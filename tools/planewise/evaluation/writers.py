@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
@@ -19,19 +20,22 @@ from monai.transforms import Transform
 from nibabel.nifti1 import Nifti1Image
 from torch import nn
 
-from planewise.evaluation.classification_reports import decided, decision
 from planewise.files.atomic_write import atomic_write
 from planewise.files.masks import is_corrected, mark_predicted, set_aside
 from planewise.files.nifti import written_affine
 from planewise.findings import from_text, said
 from planewise.metrics.classification import check_thresholds, predicted_grades
+from planewise.networks import saliency_maps
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.preprocessing.load_stack import missing_slices
-from planewise.reports.classification_figures import photographs_figure, saliency_figure
+from planewise.reports.classification_figures import Decision, photograph_figure, saliency_figure
 from planewise.reports.research_only import RESEARCH_ONLY, research_note
 from planewise.reports.slices import save_picture
 from planewise.reports.tables import write_json, write_predictions
 from planewise.words import count_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ def no_labels(image: torch.Tensor) -> torch.Tensor:
     return MetaTensor(labels, meta=image.meta) if isinstance(image, MetaTensor) else labels
 
 
+@dataclass(eq=False, repr=False)
 class ExamWriter:
     """Call `write` for each exam, with its folder ``output_dir/<exam>/``, and write the rows that it returns, if any, into
     ``predictions.csv``. Attach it to the evaluator of an inference config; this evaluator must decollate its batches.
@@ -50,12 +55,18 @@ class ExamWriter:
         output_dir: folder for the results.
     """
 
-    #: Sentence in every row of the table.
-    note = RESEARCH_ONLY
+    output_dir: str | Path
+    rows: dict[str, dict[str, Any] | None] = field(default_factory=dict, init=False)
 
-    def __init__(self, output_dir: str | Path) -> None:
-        self.folder = Path(output_dir)
-        self.rows: dict[str, dict[str, Any] | None] = {}
+    @property
+    def folder(self) -> Path:
+        """The folder for the results, as a path."""
+        return Path(self.output_dir)
+
+    @property
+    def note(self) -> str:
+        """Sentence in every row of the table."""
+        return RESEARCH_ONLY
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, lambda engine: self.rows.clear())
@@ -137,6 +148,7 @@ class VolumeWriter(NibabelWriter):
         return image
 
 
+@dataclass(eq=False, repr=False)
 class FindingsWriter(ExamWriter):
     """For every stack, write the probabilities of the findings into ``output_dir``.
 
@@ -155,13 +167,13 @@ class FindingsWriter(ExamWriter):
         trained_on: what the weights were trained on, if not on people, such as ``phantoms``; noted next to every result.
     """
 
-    def __init__(
-        self, output_dir: str | Path, network: nn.Module, tasks: Sequence[str], trained_on: str | None = None
-    ) -> None:
-        super().__init__(output_dir)
-        self.note = research_note(trained_on)
-        self.network = network
-        self.tasks = tuple(tasks)
+    network: nn.Module
+    tasks: Sequence[str]
+    trained_on: str | None = None
+
+    @property
+    def note(self) -> str:
+        return research_note(self.trained_on)
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
         why_not, remarks = (from_text(item.get(key, "[]")) for key in ("why_not", "findings"))
@@ -178,9 +190,10 @@ class FindingsWriter(ExamWriter):
             probabilities = dict(zip(self.tasks, values, strict=True))
             stack = torch.as_tensor(output["image"])[0]
             numbers = [int(rank) + 1 for rank in item.get("kept_slices", range(stack.shape[-1]))]
+            maps = (saliency_maps(self.network, stack[None], index).numpy() for index in range(len(self.tasks)))
             rows = {
-                task: decision(self.network, stack, index, f"{task} {value:.2f}", numbers)
-                for index, (task, value) in enumerate(probabilities.items())
+                task: Decision(f"{task} {value:.2f}", stack.cpu().numpy(), each, numbers)
+                for (task, value), each in zip(probabilities.items(), maps, strict=True)
             }
             # the decisive slices by their numbers, with their shares of the saliency
             decisive = {
@@ -213,6 +226,7 @@ class AsNumbersd(Transform):
         return item
 
 
+@dataclass(eq=False, repr=False)
 class GradeWriter(ExamWriter):
     """For every photograph, write its grade into ``output_dir``.
 
@@ -224,15 +238,19 @@ class GradeWriter(ExamWriter):
         network: the network whose saliency is drawn.
     """
 
-    def __init__(self, output_dir: str | Path, network: nn.Module) -> None:
-        super().__init__(output_dir)
-        self.network = network
+    network: nn.Module
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
         found = output["result"]
-        shown = (torch.as_tensor(output["image"]), found["grade"], f"grade {found['grade']}: {found['name']}")
-        title = f"{exam}. {RESEARCH_ONLY}"
-        save_picture(folder / "saliency.png", lambda: photographs_figure([decided(self.network, *shown)], title))
+        image = torch.as_tensor(output["image"])
+
+        def draw() -> Figure:
+            # for grade 0, the places that support any higher grade
+            (saliency,) = saliency_maps(self.network, image, max(found["grade"], 1) - 1)
+            title = f"grade {found['grade']}: {found['name']}\n{exam}. {RESEARCH_ONLY}"
+            return photograph_figure(image.cpu().numpy(), saliency.numpy(), title)
+
+        save_picture(folder / "saliency.png", draw)
         write_json(folder / "grade.json", found)
         logger.info("exam %s: grade %d (%s)", exam, found["grade"], found["name"])
         told = {f"p({name} or above)": value for name, value in found["at_least"].items()}

@@ -11,7 +11,6 @@ _HOMES = {
     "LoadCased": "planewise.exams.load",
     "LoadExamd": "planewise.exams.load",
     "find_inputs": "planewise.exams.inputs",
-    "find_photographs": "planewise.exams.inputs",
     "find_stacks": "planewise.exams.inputs",
     "find_volumes": "planewise.exams.inputs",
     "index_folder": "planewise.exams.index",

@@ -26,7 +26,6 @@ class Look:
 
     ends: tuple[str, str] = ("first", "last")  #: names of the first and the last slice
     more_views: tuple[str, ...] = ()  #: further views, drawn next to the targets if there are any
-    fields: tuple[float, float] | None = (170.0, 170.0)  #: mm that are shown of a slice and of a view; None: all
 
     @property
     def locations(self) -> str:
@@ -35,20 +34,8 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Words:
-    """The words that a study's page uses for an anatomy."""
-
-    stack: str  #: name of the stack to learn from
-    views: str  #: name of the target views
-    location: str  #: meaning of locations 0 and 1 after the pretext's target transform
-    exam: str  #: content of an exam's picture
-    regression: str = ""  #: figure of Zhang 2024 with predicted against true locations; empty if there is none
-    heatmaps: str = ""  #: figure of the paper that shows predicted heatmaps; empty if the paper has none
-
-
-@dataclass(frozen=True)
 class Anatomy:
-    """How an anatomy's exams are recognised, drawn and described."""
+    """How an anatomy's exams are recognised and drawn."""
 
     name: str  #: name for ``--anatomy`` and in the datalist
     stack: str  #: name of the stack to learn from
@@ -60,7 +47,6 @@ class Anatomy:
     """function that takes a stack and returns the unit vector (3,) along which slices are counted, RAS+; None if unknown"""
     unordered: str  #: kind of the finding `no-locations` without such a vector; empty if there is nothing to order
     moving: bool  #: whether the images of one slice are phases
-    words: Words
     look: Look = field(default_factory=Look)
     contrasts: tuple[str, ...] = ()  #: values of ``--contrast``, the default first
     inputs: Literal["exams", "views", "knees", "stacks", "volumes", "photographs"] = "exams"
@@ -102,16 +88,7 @@ HEART = Anatomy(
     unordered="base-and-apex",
     inputs="views",
     moving=True,
-    words=Words(
-        stack="short axis",
-        views="long-axis views",
-        location="0 at the base, 1 at the apex",
-        exam="short-axis slices with the lines and heatmaps of the 2ch and 4ch views, and these views with the lines of "
-        "the stack (the paper's Figs. 2 and 3)",
-        regression="Fig. 6, left",
-        heatmaps="Fig. 4",
-    ),
-    look=Look(ends=("base", "apex"), more_views=("3ch",), fields=(150.0, 190.0)),
+    look=Look(ends=("base", "apex"), more_views=("3ch",)),
 )
 
 #: The heart, learned from its 4ch slice. The 2ch view and the short axis' middle slice intersect it (Bai 2019, section
@@ -124,14 +101,6 @@ HEART_4CH = replace(
     views=("sax", *(view for view in VIEWS if view != "4ch")),
     axis=lambda stack: None,
     unordered="",
-    words=replace(
-        HEART.words,
-        stack="4-chamber view",
-        views="2-chamber view and short axis",
-        exam="the 4-chamber slice with the lines and heatmaps of the 2ch view and of the short axis' middle slice, and these "
-        "two images with the line of the 4-chamber slice (Bai 2019, Fig. 1)",
-    ),
-    look=replace(HEART.look, fields=(190.0, 190.0)),
     seen_from=cardiac.four_chambers,
 )
 
@@ -146,15 +115,6 @@ KNEE = Anatomy(
     unordered="right-and-left",
     inputs="knees",
     moving=False,
-    words=Words(
-        stack="sagittal series",
-        views="axial and coronal views",
-        location="0 at both sides of the knee, 1 at the centre",
-        exam="sagittal slices with the lines and heatmaps of the axial and coronal views, and these views with the lines "
-        "of the series",
-        regression="Fig. 6, right",
-        heatmaps="Fig. 5",
-    ),
     look=Look(ends=("right", "left")),
     contrasts=CONTRASTS,
 )
@@ -170,13 +130,6 @@ ANY = Anatomy(
     unordered="first-end",
     inputs="stacks",
     moving=True,
-    words=Words(
-        stack="stack",
-        views="other views",
-        location="0 at one end of the stack, 1 at the other (the patient's left, front or head)",
-        exam="parallel slices",
-    ),
-    look=Look(fields=None),  # an organ may lie anywhere in a slice
 )
 
 VOLUME = replace(
@@ -186,7 +139,6 @@ VOLUME = replace(
     unordered="",
     inputs="volumes",
     moving=False,
-    words=replace(ANY.words, stack="volume", exam="slices of the volume and its mask"),
     modalities=("MR", "CT"),
 )
 
@@ -195,7 +147,6 @@ PHOTOGRAPH = replace(
     name="photograph",
     stack="photograph",
     inputs="photographs",
-    words=replace(ANY.words, stack="photograph", exam="the photograph"),
 )
 
 #: Name to record.

@@ -1,19 +1,4 @@
-"""Stacks of any organ: parallel slices, without recognition.
-
-The rule
---------
-Every stack of `MIN_SLICES` slices or more that is not a localizer becomes a separate exam, because every contrast and
-orientation of a study is equally useful if no particular organ is wanted. Exams of one study belong to one patient. Slices
-are counted towards the patient's left, front or head, depending on the body axis that is nearest to the stack's normal
-(`planewise.geometry.to_left_front_or_head`).
-
-Limits
-------
-- Pixels are ignored, so noise scans, maps and phantoms count as stacks too.
-- If two axes are equally near to the normal and would count the slices from opposite ends, as for the short axis of many
-  hearts, there are no locations.
-- Images over time (cines, perfusion), b-values and directions of diffusion count as phases of a slice.
-"""
+"""Stacks of any organ: parallel slices, without recognition. The rule and its limits are in tools/docs/recognition.md."""
 
 from __future__ import annotations
 

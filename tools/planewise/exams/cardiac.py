@@ -1,44 +1,5 @@
-"""Recognise the short axis and the planes of the 2-, 3- and 4-chamber views: geometry first, names as hints.
-
-The rule
---------
-The left ventricle points left, anterior and inferior from base to apex. The short-axis stack is the multi-slice cine stack
-whose normal is nearest to that direction and lies in the planes of the long-axis views. Its normal, directed from base to
-apex, is the long axis, and every other plane intersects the middle of the stack in a line. Angles are measured about the long
-axis on a clock that is fixed to the heart. 0 degrees is the patient's right-left axis, turned by the shortest rotation that
-takes the usual long axis to this exam's long axis. The lines of the standard views are about 60 degrees apart:
-
-- 4ch, the horizontal long axis, nearly contains the right-left axis (-4 degrees),
-- 2ch, the vertical long axis, nearly contains the superior-inferior axis (64 degrees),
-- 3ch lies between the other two and nearly contains the anterior-posterior axis (124 degrees).
-
-All three contain the long axis and pass through the middle of the left ventricle, so their lines meet in one point. The views
-of the right ventricle have angles like the 2ch view, but pass 20 to 45 mm to the patient's right of that point: rv2ch through
-the middle of the right ventricle, and the tilted rvot through its outflow tract.
-
-Each view is modelled as a Gaussian in angle, in tilt against the long axis and in distance from the ventricle's middle
-(`VIEWS`). All planes of the exam share two unknowns: the roll of the heart about its long axis, and the position of
-the middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are
-scored, with both unknowns integrated out. The confidence in a plane's view is the total probability of all
-assignments that give the plane this view. The series' name is only a hint: it shifts the odds by a factor of 4, or of
-20 if it mentions the right ventricle. M&Ms-2 and UK Biobank, whose files are named by their view, are believed; the
-names of DSBCC's folders (``4ch_12``) are hints, because its DICOM files have the scanner's own geometry, which a
-conversion can mirror in NIfTI files.
-
-The angles are means over four real exams. The pictures of one exam are part of this project; the slice geometry of the other
-three is public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114, 140, 112
-degrees). The distance of the ventricle's middle from the image centre comes from thirteen Sunnybrook patients (12 mm along
-each axis). The widths are larger than these spreads, to allow for planes that are rotated by 8 degrees and shifted by 10 mm.
-
-Limits
-------
-- Hearts on the right (dextrocardia), or rotated by more than about 30 degrees from the usual pose, are misnamed or undecided.
-- If the left ventricle's 2ch view was not acquired, the right ventricle's is usually undecided and left out; one in eight
-  copies of the real exam's, rotated by 8 degrees and shifted by 10 mm, is called 2ch. A name that contains RV settles it.
-- rv2ch and rvot overlap; if only one of them was acquired, it may get the other's name.
-- If two planes show one view (a repeat, a pilot scan), the more likely plane is used. But if the planes lie within 10 degrees
-  and 12 mm of each other and are about equally likely, the last acquired is used, with cines before single frames.
-- Pixels are ignored: a gated knee scan at a heart's angles counts as a heart.
+"""Recognise the short axis and the planes of the 2-, 3- and 4-chamber views: geometry first, names as hints. The rule, the
+source of its numbers and its limits are in tools/docs/recognition.md.
 """
 
 from __future__ import annotations
@@ -49,12 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from planewise.exams.cardiac_views import HEART_WORDS, VIEWS, Candidate, assign, is_straight, named_organ, named_view
+from planewise.exams.cardiac_views import VIEWS, Candidate, assign, is_straight
 from planewise.exams.exam import FoundView, Recognition
+from planewise.exams.series_names import CHEST, HEART_WORDS, named_organ, named_view
 from planewise.exams.stack import LIKE_ANGLE, Stack
 from planewise.findings import FLAG, Finding, finding
 from planewise.geometry import MIN_BASE_APEX_COSINE, base_to_apex
-from planewise.geometry.locations import USUAL_LONG_AXIS
+from planewise.geometry.planes import USUAL_LONG_AXIS
 
 #: Two planes of one view count as a repeat if they are this close (degrees, mm) and the less likely plane has at least
 #: this share of the other's probability. Otherwise the more likely plane is the view.
@@ -65,8 +27,6 @@ _MAX_TILT = 45.0
 MIN_CONFIDENCE = 0.6
 #: Minimum confidence for calling a stack the short axis.
 MIN_STACK_CONFIDENCE = 0.4
-#: Body parts that suit a heart, as a pattern.
-_CHEST = "heart|card|corona|ventric|atri[au]|herz|chest|thorax|torax|mediast"
 #: Minimum number of slices of a short-axis stack.
 MIN_SLICES = 3
 #: A gated cine is used instead of a series that is not one if it has at least this share of that series' slices.
@@ -97,7 +57,8 @@ def recognise(stacks: list[Stack]) -> Recognition:
     result.axis = long_axis(stacks[best])
     _choose_views(result, planes)
     _believe_names(result, stacks)
-    _tell_what_is_left(result, stacks)
+    if "IR" in stacks[best].sequence.split("/"):
+        result.findings.append(finding("view-doubtful", kind="inversion-recovery"))
     if confidence < MIN_STACK_CONFIDENCE:
         result.findings.append(finding("view-doubtful", kind="stack"))
     return result
@@ -152,7 +113,12 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
             0, finding("not-recognised", "4ch", kind="no-stack" if found.stack is None else "no-plane")
         )
         return changed
-    changed.stack, changed.slice, changed.candidate, changed.confidence = *view.place, view.stack, view.confidence
+    changed.stack, changed.slice, changed.candidate, changed.confidence = (
+        view.stack,
+        view.slice,
+        view.stack,
+        view.confidence,
+    )
     changed.named = view.named
     changed.views = {name: other for name, other in found.views.items() if name != "4ch"}
     if found.stack is not None:
@@ -196,7 +162,7 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
             other.gated or other.phase_counts[1] >= 5 or re.search(HEART_WORDS, other.text) for other in stacks
         )
         decides = named_organ(stack.body_part) is not None and not suggests_a_heart
-        odds += 0.5 if re.search(_CHEST, stack.body_part) else -8.0 if decides else -2.0
+        odds += 0.5 if re.search(CHEST, stack.body_part) else -8.0 if decides else -2.0
     odds -= 2.0 * (not 3.5 <= step <= 25)
     odds -= 3.0 * is_straight(stack.normal)
     planes = _candidates(stacks, index, axis)
@@ -263,14 +229,3 @@ def _why_no_short_axis(stack: Stack) -> list[Finding]:
     if degrees <= limit and stack.phase_counts[1] < 5:
         found.append(finding("not-recognised", least=5, kind="few-phases"))
     return found
-
-
-def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
-    """Note which other stacks across the long axis are not used."""
-    chosen = stacks[result.stack]
-    used = {found.stack for found in (*result.views.values(), *result.undecided)}
-    if chosen.is_no_cine and "IR" in chosen.sequence.split("/"):
-        result.findings.append(finding("view-doubtful", kind="inversion-recovery"))
-    for index, stack in enumerate(stacks):
-        if index not in (result.stack, *used) and stack.angle_to(chosen) < LIKE_ANGLE:
-            result.findings.append(finding("stack-not-used", count=len(stack.slices)))

@@ -1,17 +1,14 @@
-"""Typical positions of the standard views' planes in the heart, the names of their series, and the numbers of structures in
-their masks. For the positions see `cardiac`."""
+"""Typical positions of the standard views' planes in the heart (tools/docs/recognition.md)."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from planewise.geometry.locations import USUAL_LONG_AXIS
-from planewise.words import plain
+from planewise.geometry.planes import USUAL_LONG_AXIS
 
 
 class View(NamedTuple):
@@ -32,44 +29,6 @@ VIEWS = {
 }
 #: Planes that are not a view.
 OTHER = "other"
-
-_HINTS = {
-    "rv2ch": r"\brv\b.{0,8}(2 ?ch|two|2 ?cv|vla)|(2 ?ch|2 ?cv|vla).{0,4}\brv\b|\brv2ch\b",
-    "rvot": r"rvot|rv out|\brv\b.{0,4}outflow",
-    "3ch": r"\b3 ?ch|\b3 ?cv|three ?ch|\blvot\b|\b3 ?kammer|\b3 ?kb\b",
-    "4ch": r"\b4 ?ch|\b4 ?cv|four ?ch|\bhla\b|\b4 ?kammer|\b4 ?kb\b",
-    "2ch": r"\b2 ?ch|\b2 ?cv|two ?ch|\bvla\b|\b2 ?kammer|\b2 ?kb\b",
-    "sax": r"\bsax?\b|short ?ax|\bksa\b|kurz",
-}
-#: Words that identify a heart, as a pattern.
-HEART_WORDS = r"cine|heart|card|ventric|trufi|fiesta|bssfp|\blge\b|" + "|".join(_HINTS.values())
-
-#: The words for a knee in messages.
-KNEE = "a knee"
-_OTHER_ORGANS = {
-    KNEE: r"knee|\bknie|genou",
-    "a head": r"head|brain",
-    "a spine": r"spine",
-    "a hip": r"\bhips?\b|pelvis|\bh(ü|ue|u)ft",
-    "an ankle": r"ankle|sprunggelenk",
-    "a foot": r"\bfoot\b(?! first)",
-    "a shoulder": r"shoulder|schulter",
-    "an elbow": r"elbow|ellbogen",
-    "a wrist": r"wrist|handgelenk",
-}
-
-
-def named_organ(text: str) -> str | None:
-    """The organ, other than a heart, that the body part or a series' name claims; None if they name none of
-    `_OTHER_ORGANS`."""
-    return next((organ for organ, pattern in _OTHER_ORGANS.items() if re.search(pattern, plain(text))), None)
-
-
-def named_view(text: str) -> str | None:
-    """The view that a series' name claims, or None. Names are hints: two series may claim the same view, or a wrong
-    view."""
-    return next((view for view, pattern in _HINTS.items() if re.search(pattern, plain(text))), None)
-
 
 _NAMES = (*VIEWS, OTHER)
 #: Prior for planes that are not a view, which are assumed to be spread evenly over angle, tilt and 160 mm.
@@ -119,7 +78,7 @@ def is_straight(normal: np.ndarray) -> bool:
 
 
 def heart_clock(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors towards 0 and 90 degrees on the heart's clock (`cardiac`), in the plane perpendicular to the long axis
+    """Unit vectors towards 0 and 90 degrees on the heart's clock, in the plane perpendicular to the long axis
     ``axis``, ``(3,)``, RAS+."""
     usual = np.array(USUAL_LONG_AXIS)
     zero = np.array([1.0, 0, 0]) - usual[0] * usual

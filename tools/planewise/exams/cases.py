@@ -1,15 +1,5 @@
-"""Cases of whole volumes: one NIfTI file each, or one for each channel, with a mask next to them or in a folder of masks.
-
-The rule
---------
-- A file whose name ends in the name of a channel (``case_t1``, ``case_t1ce``, ``case_t2``, ``case_flair``) is one
-  channel of a case. The channels have the order in which they are named. Every other file is a case of its own. If
-  files are named by the channel alone (``17/flair``), the case has the name of their folder. BraTS' four channels are
-  found without their names if a case has all four; nnU-Net's are named ``0000``, ``0001``, ...
-- The mask of a case is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same
-  name in the parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``.
-- A case has three dimensions, and its channels and its mask share one grid, but the mask's axes may be turned.
-"""
+"""Cases of whole volumes: one NIfTI file each, or one for each channel, with a mask next to them or in a folder of masks
+(tools/docs/datalist.md, "Whole volumes")."""
 
 from __future__ import annotations
 
@@ -81,13 +71,8 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
         InputError: there is no case with all channels, or more than one. The message does not contain the path.
     """
     home = path if path.is_dir() else path.parent
-    files = nifti_files(home.glob("*"))
-    if path != home:
-        names = {file: stem(file) for file in (path, *files)}
-        cases = {file: _without(name, _ending(name, channels)) for file, name in names.items()}
-        files = [file for file in files if cases[file] == cases[path]]
-    read = read_cases(files, home, channels)
-    found = [case.channels for case in read.volumes if case.channels]
+    read = read_cases(nifti_files(home.glob("*")), home, channels)
+    found = [case.channels for case in read.volumes if path in (home, *case.channels)]
     if len(found) != 1:
         reasons = said(read.skipped) or "no NIfTI file ends in a channel"
         raise InputError(

@@ -73,16 +73,12 @@ def stack_summary(stack: Stack, view: str, confidence: float | None) -> dict:
         "slices": len(stack.slices),
         "phases": list(stack.phase_counts),
         "matrix": [stack.columns, stack.rows],
-        "pixel": [round(value, 4) for value in stack.in_plane],
     }
     if confidence is not None:
         summary["confidence"] = round(confidence, 3)
-    if stack.thickness:
-        summary["thickness"] = round(stack.thickness, 3)
     if len(between):
         # the smaller of the two middle gaps, as in `missing_slices`
         summary["spacing"] = round(float(np.quantile(between, 0.5, method="lower")), 3)
-        summary["spacing_range"] = [round(float(between.min()), 3), round(float(between.max()), 3)]
     return summary
 
 
@@ -112,18 +108,12 @@ def check_output(path: Path, is_datalist: bool = False) -> Path:
     return path
 
 
-def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path] | None = None) -> Path:
-    """Write a datalist, one item per line; its paths become relative to the file's folder. Only its owner can read it,
-    because paths may contain names.
-
-    Args:
-        datalist: result of `index_folder`.
-        path: path of the datalist.
-        folders: maps the hash of each exam to its folder, for the private table next to the datalist (`folders_table`).
-            An empty mapping removes the table of an earlier index; None leaves that table alone.
+def write_datalist(datalist: dict, path: str | Path) -> Path:
+    """Write a datalist of `index_folder`, one item per line, and return its absolute path. The items' paths become relative
+    to the file's folder. Only its owner can read it, because paths may contain names.
 
     Raises:
-        InputError: a file cannot be written; then both stay unchanged.
+        InputError: the file cannot be written.
     """
     path = check_output(Path(path), is_datalist=True)
     content = with_paths(datalist, lambda image: _relative(image, path.parent))
@@ -133,27 +123,27 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
         lines.append(f"{_json(section)}: [\n{items}\n]" if items else f"{_json(section)}: []")
     exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
     lines.append(f'"exams": {{\n{exams}\n}}')
-    # neither file replaces its old version until both are on disk
     with _written_whole(path) as file:
         file.write("{\n" + ",\n".join(lines) + "\n}\n")
-        if folders:
-            file.flush()
-            write_folders(path, folders)
-    if folders is not None and not folders:
-        folders_table(path).unlink(missing_ok=True)
     return path
 
 
-def write_folders(path: Path, folders: Mapping[str, Path], images: Mapping[str, Path] | None = None) -> Path:
-    """Write the private table of exams' hashes and folders next to a file (`folders_table`) and return its path. ``images``
-    maps each hash to an image of the exam, whose StudyInstanceUID and StudyDate a PACS needs; None leaves them out."""
+def write_places(path: Path, places: Mapping[str, tuple[Path, Path]]) -> None:
+    """Write the private table of exams next to a file (`folders_table`): hashes, places, and the StudyInstanceUID and
+    StudyDate that a PACS needs.
+
+    Args:
+        path: a datalist, or the table of an archive's exams.
+        places: maps the hash of each exam to its folder and the path of one of its images. The image stands for the exam if
+            the folder or a folder below it also belongs to another exam.
+    """
+    inside = Counter(place for folder, _ in places.values() for place in (folder, *folder.parents))
     with _written_whole(folders_table(path)) as table:
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("exam", "folder", *(_STUDY if images else ())))
-        for name, folder in folders.items():
-            study = _study_of(images[name]) if images else ()
-            writer.writerow((name, cell(_relative(str(folder), path.parent)), *map(cell, study)))
-    return folders_table(path)
+        writer.writerow(("exam", "folder", *_STUDY))
+        for name, (folder, image) in places.items():
+            place = _relative(str(folder if inside[folder] == 1 else image), path.parent)
+            writer.writerow((name, cell(place), *map(cell, _study_of(image))))
 
 
 def _study_of(image: Path) -> list[str]:
@@ -163,18 +153,6 @@ def _study_of(image: Path) -> list[str]:
         return [str(header.get(keyword) or "") for keyword in _STUDY]
     except Exception:  # a broken header raises errors of any kind
         return [""] * len(_STUDY)
-
-
-def own_places(places: Mapping[str, tuple[Path, Path]]) -> dict[str, Path]:
-    """The folder of each exam, or one of the exam's images if that folder or a folder below it also belongs to another exam.
-    ``places`` maps the hash of each exam to its folder and the path of one of its images."""
-    inside = Counter(place for folder, _ in places.values() for place in (folder, *folder.parents))
-    return {name: folder if inside[folder] == 1 else image for name, (folder, image) in places.items()}
-
-
-def write_places(path: Path, places: Mapping[str, tuple[Path, Path]]) -> None:
-    """`write_folders` with the places and the studies of exams; ``places`` as for `own_places`."""
-    write_folders(path, own_places(places), {name: image for name, (_, image) in places.items()})
 
 
 def folders_table(datalist: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
@@ -38,14 +38,13 @@ _KEYWORDS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesDescription", "ProtocolName", "ConversionType",
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "BodyPartExamined",
     "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime", "SeriesDate", "SeriesTime",
-    "StudyDate",
-    "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "EchoNumbers",
-    "ScanningSequence", "SequenceVariant", "SequenceName", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
+    "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "EchoNumbers",
+    "ScanningSequence", "SequenceVariant", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
     "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
     "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
     "PhotometricInterpretation",
-    "BurnedInAnnotation", "ComplexImageComponent", "AcquisitionContrast", "RescaleSlope", "RescaleIntercept",
+    "BurnedInAnnotation", "ComplexImageComponent", "RescaleSlope", "RescaleIntercept",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 #: Tag to keyword.
@@ -88,10 +87,10 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
             file.seek(0)
             dataset = read_partial(file, lambda tag, vr, length: tag in _PIXELS, force=True, specific_tags=[*_WANTED])
             meta, header = dataset.file_meta, {}
-            for tag, keyword in _WANTED.items():
-                if tag in dataset:
+            for tag, element in dataset.items():
+                if tag in _WANTED:
                     with suppress(Exception):  # a broken value is as good as none
-                        header[keyword] = _value_of(dataset, tag)
+                        header[_WANTED[tag]] = _value_of(dataset, element)
             syntax = str(meta.get("TransferSyntaxUID") or "")
             refuse_what_is_no_slice(header, syntax, str(meta.get("MediaStorageSOPClassUID") or ""), modalities)
             if syntax != DEFLATED and _is_truncated(header, syntax, file):
@@ -121,14 +120,13 @@ def _is_truncated(header: dict, syntax: str, file: BinaryIO) -> bool:
     return size - start < pixels * int(header["BitsAllocated"]) / 8
 
 
-def _value_of(dataset: Dataset, tag: int) -> Any:
+def _value_of(dataset: Dataset, element: DataElement | RawDataElement) -> Any:
     """An element's value as a plain Python value. pydicom's conversion costs more than reading the element, so only
     unusual values go through it."""
-    element = dataset.get_item(tag)
-    raw = element.value
-    kind = element.VR or dictionary_VR(tag)
+    raw, tag = element.value, element.tag
     if not isinstance(element, RawDataElement) or not raw or not isinstance(raw, bytes) or not raw.isascii():
         return dataset[tag].value
+    kind = element.VR or dictionary_VR(tag)
     if kind == "US" and len(raw) == 2 and element.is_little_endian:
         return raw[0] + 256 * raw[1]
     if b"\x1b" in raw or kind not in _TEXTS | {"DS", "IS", "UI"}:

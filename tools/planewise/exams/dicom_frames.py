@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections import Counter, defaultdict
-from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
 
@@ -33,17 +31,10 @@ ROUNDED = 1e-5
 #: Largest deviation of direction cosines, as differences of their scalar products from those of orthonormal axes. Rounding
 #: to three decimals changes a scalar product by up to 0.001 x sqrt(3), and turns the plane by less than 0.1 deg.
 LARGEST_DEVIATION = 1.75e-3
-#: Trigger times beyond this, ms, are not times: a series takes minutes, even if its times count from its first heartbeat.
-LONGEST_TRIGGER = 3.6e6
 #: ScanOptions that mean fat suppression: FS is DICOM's own term; manufacturers write the others.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files use one word where classic files use ScanningSequence.
 _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
-#: Names of flow series: in descriptions (4Dflow, venc150), in Siemens' SequenceName (fl3d1_v150in), in Philips' ImageType
-#: (PCA), and in AcquisitionContrast of enhanced files (FLOW_ENCODED; PS3.3, C.8.13.3.1.2).
-_FLOW = re.compile(
-    r"[234]d[ _-]*flow|venc|phase[ _-]?contrast|fl[23]d\w*_v\d|flow_encoded|velocity|\bpca\b", re.IGNORECASE
-)
 #: Words of ImageType that name the component of the complex image; all others are magnitude.
 _COMPONENTS = {
     "phase": {"P", "PHASE", "PHASE MAP", "VELOCITY MAP", "P_FFE", "P_SE", "P_PCA", "V"},
@@ -88,9 +79,8 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         "frame": None,
         "affine": slice_affine(*map(header.get, geometry)),
         "thickness": _thickness(header.get("SliceThickness")),
-        "trigger": _trigger(header.get("TriggerTime")),
+        "trigger": number_of(header.get("TriggerTime")),
         "instance": _whole(header.get("InstanceNumber")),
-        "temporal": _whole(header.get("TemporalPositionIdentifier")),
         "echo_time": number_of(header.get("EchoTime")),
         "repetition_time": number_of(header.get("RepetitionTime")),
         "fat_suppressed": bool(options & _FAT_OPTIONS) if options else None,
@@ -109,7 +99,6 @@ def _common(header: dict, path: str) -> dict:
         "/".join(sorted(map(str, values_of(header.get(key))))) for key in ("ScanningSequence", "SequenceVariant")
     )
     description = f"{text('SeriesDescription')} {text('ProtocolName')}"
-    names = [description, text("SequenceName"), text("AcquisitionContrast"), *image_type]
     beats = ("CardiacNumberOfImages", 1), ("NominalInterval", 0), ("TriggerTime", 0)
     return {
         "path": path,
@@ -120,7 +109,6 @@ def _common(header: dict, path: str) -> dict:
         ),
         "text": f"{description} {folder}",
         "description": description,
-        "flow": bool(_FLOW.search(" ".join(names))),
         "sequence": sequence or _PULSE_SEQUENCES.get(text("EchoPulseSequence"), ""),
         "localizer": "LOCALIZER" in image_type,
         "derived": "DERIVED" in image_type[:1] or "SECONDARY" in image_type[1:2],
@@ -128,8 +116,6 @@ def _common(header: dict, path: str) -> dict:
         "gated": any((number_of(header.get(keyword)) or 0) > least for keyword, least in beats),
         "body_part": text("BodyPartExamined").lower(),
         "acquired": (_acquired(header), number, acquisition, _folder_order(folder)),
-        "study_day": _day(text("StudyDate")),
-        "cycle": _whole(header.get("CardiacNumberOfImages")),
         "patient": text("PatientID").strip(),
         "study": text("StudyInstanceUID"),
         "series": text("SeriesInstanceUID"),
@@ -164,7 +150,7 @@ def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, index: int) -
     first = partial(first_of, group, shared)
     heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
     delays = heart("NominalCardiacTriggerDelayTime"), heart("ActualCardiacTriggerDelayTime")
-    trigger = next((time for time in map(_trigger, delays) if time is not None), None)
+    trigger = next((time for time in map(number_of, delays) if time is not None), None)
     percentage = heart("NominalPercentageOfCardiacPhase")
     # the last two are usually alike, but some files have only one
     clocks = content("FrameReferenceDateTime"), content("FrameAcquisitionDateTime")
@@ -235,12 +221,6 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     return [*([-value for value in line] for line in affine[:2]), affine[2], [0.0, 0.0, 0.0, 1.0]]
 
 
-def _trigger(value: Any) -> float | None:
-    """A time after the R wave, ms; None if it is unknown or longer than any series."""
-    time = number_of(value)
-    return time if time is not None and abs(time) <= LONGEST_TRIGGER else None
-
-
 def _thickness(value: Any) -> float | None:
     """A thickness in mm; None if it is unknown. Some programs write zero for an unknown thickness."""
     number = number_of(value)
@@ -263,27 +243,12 @@ def _unit(a: list[float]) -> list[float]:
 def _acquired(header: dict) -> str:
     """The time of the acquisition, else of the image or the series, as a text whose order is that of the times; empty if
     unknown."""
-    if found := re.match(r"(\d{10,14})(.*)", str(header.get("AcquisitionDateTime") or "")):
-        return found[1].ljust(14, "0") + found[2]
-    times = {when: _time(header, when) for when in ("Acquisition", "Content", "Series")}
-    known = (f"{str(header.get(f'{when}Date') or '').replace('.', '')}{time}" for when, time in times.items() if time)
-    return next(known, "")
-
-
-def _time(header: dict, when: str) -> str:
-    """A time as ``HHMMSS.FFFFFF``, which older headers write ``HH:MM:SS`` or without seconds; empty if it is unknown."""
-    found = re.match(r"(\d{1,2}):?(\d\d)?:?(\d\d(\.\d*)?)?$", str(header.get(f"{when}Time") or "").strip())
-    return "{:0>2}{}{}".format(*(part or "00" for part in found.groups()[:3])) if found else ""
-
-
-@lru_cache(maxsize=256)
-def _day(date: str) -> int:
-    """A date in days; 0 if it is empty, not a date, or before the first scanners, such as an anonymiser's 19000101."""
-    try:
-        day = datetime.strptime(date.strip(), "%Y%m%d")
-    except ValueError:
-        return 0
-    return day.toordinal() if day.year > 1970 else 0
+    if stamp := str(header.get("AcquisitionDateTime") or ""):
+        return stamp
+    # older headers write dates with points and times with colons
+    times = {when: str(header.get(f"{when}Time") or "") for when in ("Acquisition", "Content", "Series")}
+    known = (f"{header.get(f'{when}Date') or ''}".replace(".", "") + time for when, time in times.items() if time)
+    return next(known, "").replace(":", "")
 
 
 def _component(image_type: list[str], complex_component: str) -> str:

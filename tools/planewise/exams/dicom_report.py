@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 
 import planewise
 from planewise.exams.dicom_segmentation import MANUFACTURER, UNKNOWN_VERSION
-from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values_kept, true_references
+from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values_kept, true_references, with_values
 
 if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification
@@ -35,13 +35,12 @@ def own_code(value: str, meaning: str) -> Code:
     return Code(value, "99PLANEWISE", meaning)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One measurement."""
+class Measured(NamedTuple):
+    """The code of what was measured, a finite number, and the UCUM code of its unit."""
 
-    name: Code  #: code of what was measured
-    value: float  #: a finite number
-    unit: Code  #: UCUM code of the unit
+    name: Code
+    value: float
+    unit: Code
 
 
 @dataclass(frozen=True)
@@ -93,17 +92,18 @@ def dicom_report(
     # without the algorithm's family, a code that readers would list among the judgements
     algorithm = hd.sr.AlgorithmIdentification(bundle, version or UNKNOWN_VERSION, [f"weights: {weights}"])
     with header_values_kept():
+        # without an image library, which is optional and repeats the headers: the evidence lists the images
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(observer_device_context=observer),
             procedure_reported=CARDIAC_MRI,
             imaging_measurements=[_group(each, images, algorithm) for each in groups],
             title=DIAGNOSTIC_IMAGING_STUDY,
-            referenced_images=[image.header for image in images],
         )
         segmentations = {str(each.segment[0].SOPInstanceUID): each.segment[0] for each in groups if each.segment}
         report = hd.sr.Comprehensive3DSR(
             evidence=[*(image.header for image in images), *segmentations.values()],
-            content=content[0],
+            # highdicom copies the content and searches it twice for images that are no evidence
+            content=with_values(content[0], ContentSequence=[]),
             series_instance_uid=hd.UID(),
             series_number=series_number,
             sop_instance_uid=hd.UID(),
@@ -113,6 +113,7 @@ def dicom_report(
             is_final=False,
             is_verified=False,
         )
+        report.ContentSequence = content[0].ContentSequence
     report.SeriesDescription = description
     true_references(report, images)
     return report

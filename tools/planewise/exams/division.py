@@ -1,16 +1,4 @@
-"""Assign each patient to a section: by the user's file, by the data set's own folders, or by a hash.
-
-The folders that define sections, with the data sets' own names:
-
-- DSBCC, ``{train,validate,test}/.../ID/study/SERIES``: train and validate are the training section, and test is both
-  the validation and the test section, because the paper monitors its pretexts on the exams that it reports (Zhang 2024,
-  section 5.1.1).
-- ACDC, ``{training,testing}/patientXXX``: testing is the test section; a hash takes the validation section out of
-  training, stratified by disease group.
-- MRNet, ``{train,valid}/PLANE``: pooled and split again, as in the paper (section 5.1.2), unless folders are requested.
-- nnU-Net, ``{imagesTr,imagesTs}``: images with masks in imagesTs are the test section; a hash takes the validation section
-  out of imagesTr.
-"""
+"""Assign each patient to a section: by the user's file, by the data set's own folders, or by a hash."""
 
 from __future__ import annotations
 
@@ -18,7 +6,6 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
@@ -31,9 +18,6 @@ from planewise.files.text import read_csv
 from planewise.findings import Finding, finding
 from planewise.words import composed
 
-#: Values of ``--division``. ``auto`` uses the folders of DSBCC, ACDC and nnU-Net if they define sections, and the hash
-#: otherwise; ``hash`` always uses the hash, and ``folders`` always uses the folders.
-DIVISIONS = ("auto", "hash", "folders")
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 #: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
 STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
@@ -41,24 +25,12 @@ STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
 OFFICIAL = {
     "DSBCC": {"train": ("training",), "validate": ("training",), "test": ("validation", "test")},
     "ACDC": {"training": ("training",), "testing": ("test",)},
-    "MRNet": {"train": ("training",), "valid": ("validation",)},
     "nnU-Net": {"imagesTr": ("training",), "imagesTs": ("test",)},
 }
-#: The folder of each data set that must exist, next to another one, so that the folders define the sections by default.
+#: The folder of each data set that must exist, next to another one, so that the folders define the sections.
 _FOLLOWED = {"DSBCC": "test", "ACDC": "testing", "nnU-Net": "imagesTs"}
 #: Folders without a validation section of their own.
 _DRAWN = {("ACDC", "training"), ("nnU-Net", "imagesTr")}
-TESTING = finding("file-not-used", kind="testing")
-
-
-@dataclass
-class Division:
-    """Sections of patients, and the rule that assigned them."""
-
-    sections: dict[str, tuple[str, ...]]  #: maps each patient (raw identifier) to sections, nearly always one
-    rule: Finding  #: the rule that was used
-    warnings: list[Finding] = field(default_factory=list)
-    unmatched: list[tuple[str, Finding]] = field(default_factory=list)  #: names in the user's file without an exam
 
 
 def official_part(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
@@ -67,8 +39,6 @@ def official_part(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
     if isinstance(place, Exam):
         # without the exam's own folder
         name, above = "DSBCC", parts[: max(parts.index("study") - 1, 0)] if "study" in parts else ()
-    elif place.key.startswith("mrnet:"):
-        name, above = "MRNet", place.folder.parts[:-1]
     elif place.folder.name in OFFICIAL["nnU-Net"]:
         name, above = "nnU-Net", (place.folder.name,) if place.label is not None else ()
     else:
@@ -76,32 +46,13 @@ def official_part(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
     return next(((name, part) for part in reversed(above) if part in OFFICIAL[name]), None)
 
 
-def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: str) -> dict[str, set[str]]:
-    """Map each data set to its folders that define sections; empty if the hash divides the patients.
-
-    Raises:
-        InputError: folders are requested (``division``, one of `DIVISIONS`), and there are none.
-    """
+def divided_by_folders(places: Sequence[Exam | Volume], folder: Path) -> dict[str, set[str]]:
+    """Map each data set to its folders that define sections; empty if there are none."""
     there = defaultdict(set)
-    for place in places if division != "hash" else ():
+    for place in places:
         if found := official_part(place, folder):
             there[found[0]].add(found[1])
-    if division == "folders" and not there:
-        known = "; ".join(f"{name}: {', '.join(folders)}" for name, folders in OFFICIAL.items())
-        raise InputError(
-            f"--division folders: {folder} has no folders of a known division ({known}); use --sections instead"
-        )
-    by_default = {name: parts for name, parts in there.items() if _FOLLOWED.get(name) in parts and len(parts) > 1}
-    return dict(there) if division == "folders" else by_default
-
-
-def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
-    """ACDC's official test patients, which are left out if the hash divides a tree that also contains the training
-    patients."""
-    lies = [(volume, official_part(volume, folder)) for volume in volumes]
-    if not any(part == ("ACDC", "training") for _, part in lies):
-        return []
-    return [volume for volume, part in lies if part == ("ACDC", "testing")]
+    return {name: parts for name, parts in there.items() if _FOLLOWED[name] in parts and len(parts) > 1}
 
 
 def groups_of(
@@ -137,59 +88,61 @@ def divide(
     folder: Path,
     fractions: Sequence[float] | None,
     seed: int,
-    followed: Mapping[str, set[str]],
     listed: Mapping[str, str],
     groups: Mapping[str, str],
-) -> Division:
+) -> tuple[dict[str, tuple[str, ...]], Finding, list[tuple[str, Finding]]]:
     """The sections of all patients.
 
     Args:
         places: exams and volumes, with their hashes.
         folder: the indexed folder.
-        fractions: shares of training, validation and test for the hash; None for `DEFAULT_SPLIT`, or `STRATIFIED_SPLIT`
-            for groups of disease (ACDC) or labels (MRNet).
+        fractions: shares of training, validation and test for the hash; None for the data set's own folders, or
+            `DEFAULT_SPLIT`, or `STRATIFIED_SPLIT` for groups of disease (ACDC) or labels (MRNet).
         seed: seed of the hash.
-        followed: result of `divided_by_folders`.
         listed: result of `read_sections`; takes precedence over everything else.
         groups: result of `groups_of`.
+
+    Returns:
+        Maps each patient (raw identifier) to sections, nearly always one; the rule; and names in ``listed`` without an exam.
 
     Raises:
         InputError: ``listed`` puts one patient into two sections.
     """
-    result = Division({}, finding("sections-by", kind="list", rest=0))
-    if listed:
-        _follow_list(result, places, folder, listed)
-    elif followed:
-        _follow_folders(result, places, folder, seed, followed, groups)
-    rest = {key: group for key, group in groups.items() if key not in result.sections}
+    followed = {} if listed or fractions else divided_by_folders(places, folder)
+    sections, unmatched = _by_list(places, folder, listed) if listed else ({}, [])
+    sections |= _by_folders(places, folder, seed, followed, groups)
+    rest = {key: group for key, group in groups.items() if key not in sections}
     grouped = {key: group for key, group in rest.items() if group}
-    if not result.sections:
-        shares = fractions or (STRATIFIED_SPLIT if grouped else DEFAULT_SPLIT)
-        result.rule = finding("sections-by", kind="groups" if grouped else "hash", shares=shares, seed=seed)
-    else:
+    if sections:
         parts = sorted(set().union(*followed.values()))
         values = {"kind": "list"} if listed else {"kind": "folders", "sets": list(followed), "folders": parts}
         values["kind"] += "-and-hash" if rest else ""
-        result.rule = finding("sections-by", **values, rest=len(rest))
+        rule = finding("sections-by", **values, rest=len(rest))
+    else:
+        shares = fractions or (STRATIFIED_SPLIT if grouped else DEFAULT_SPLIT)
+        rule = finding("sections-by", kind="groups" if grouped else "hash", shares=shares, seed=seed)
     drawn = split_by_hash([key for key in rest if key not in grouped], fractions or DEFAULT_SPLIT, seed)
     drawn |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
-    result.sections |= {key: (section,) for key, section in drawn.items()}
-    return result
+    return sections | {key: (section,) for key, section in drawn.items()}, rule, unmatched
 
 
-def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path, listed: Mapping[str, str]) -> None:
+def _by_list(
+    places: Sequence[Exam | Volume], folder: Path, listed: Mapping[str, str]
+) -> tuple[dict[str, tuple[str, ...]], list[tuple[str, Finding]]]:
     known = KnownNames(exam_names(place, folder) | _folders_above(place, folder) for place in places)
+    sections: dict[str, tuple[str, ...]] = {}
+    unmatched = []
     for name, section in listed.items():
         meant = known.find(name.rstrip("/"))
         if not meant:
-            result.unmatched.append((name, finding("name-unusable", kind="unknown")))
+            unmatched.append((name, finding("name-unusable", kind="unknown")))
         for place in (places[index] for index in meant):
-            other = result.sections.setdefault(place.patient_key, (section,))
-            if other != (section,):
+            if (other := sections.setdefault(place.patient_key, (section,))) != (section,):
                 raise InputError(
                     f"--sections puts the patient of exam {place.name} into {other[0]} and, as {name}, into {section}; "
                     "a patient must be in one section"
                 )
+    return sections, unmatched
 
 
 def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
@@ -198,32 +151,25 @@ def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
     return {composed("/".join(parts[:count])) for count in range(1, len(parts) + 1)}
 
 
-def _follow_folders(
-    result: Division,
+def _by_folders(
     places: Sequence[Exam | Volume],
     folder: Path,
     seed: int,
     followed: Mapping[str, set[str]],
     groups: Mapping[str, str],
-) -> None:
+) -> dict[str, tuple[str, ...]]:
+    """The sections of patients in folders that define them; of a patient in several, the first."""
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     drawn = {}
     for place in places:
         part = official_part(place, folder)
-        if part is None or part[0] not in followed:
-            continue
-        found[place.patient_key].add(OFFICIAL[part[0]][part[1]])
-        if part in _DRAWN:
-            drawn[place.patient_key] = groups[place.patient_key]
-    several = [key for key, sections in found.items() if len(sections) > 1]
-    if several:
-        result.warnings.append(finding("sections-note", count=len(several), kind="several-parts"))
-    result.sections = {
-        key: min(sections, key=lambda section: SECTIONS.index(section[0])) for key, sections in found.items()
-    }
-    for key, section in split_stratified(drawn, (*STRATIFIED_SPLIT[:2], 0), seed).items():
-        if key not in several:
-            result.sections[key] = (section,)
+        if part is not None and part[0] in followed:
+            found[place.patient_key].add(OFFICIAL[part[0]][part[1]])
+            if part in _DRAWN:
+                drawn[place.patient_key] = groups[place.patient_key]
+    taken = {key: (section,) for key, section in split_stratified(drawn, (*STRATIFIED_SPLIT[:2], 0), seed).items()}
+    first = {key: min(each, key=lambda section: SECTIONS.index(section[0])) for key, each in found.items()}
+    return first | {key: section for key, section in taken.items() if len(found[key]) == 1}
 
 
 def read_sections(path: Path) -> dict[str, str]:

@@ -23,11 +23,6 @@ class FoundView:
     named: str | None = None  #: view claimed by the series' name
     whole: bool = False  #: whether it stands for its whole stack, as the short axis next to a 4ch slice does
 
-    @property
-    def place(self) -> tuple[int, int]:
-        """Stack and slice."""
-        return self.stack, self.slice
-
 
 @dataclass(slots=True, eq=False)
 class Recognition:
@@ -64,9 +59,7 @@ class Exam:
     findings: list[Finding] = field(default_factory=list)
     """what was left out or assumed; flags: signs that the exam lacks images, or has those of another one"""
     case: str = ""  #: name in a NIfTI file; empty for DICOM
-    aliases: list[str] = field(default_factory=list)  #: raw identifiers of the same patient in copies of the images
     name: str = ""  #: hash of the exam
     patient: str = ""  #: hash of the patient
     found: Recognition | None = None  #: result of the recognition; None before it has run
     main_stack: Stack | None = None  #: the stack to learn from, in order; None if there is none
-    broken: list[str] = field(default_factory=list)  #: paths of the broken files in the exam's folders

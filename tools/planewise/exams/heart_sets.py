@@ -13,9 +13,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 
 from planewise.errors import InputError
@@ -72,8 +70,6 @@ def _read_acdc(info_file: Path, by_stem: dict[str, Path], skipped: Skipped) -> l
         with suppress(KeyError, ValueError, TypeError):
             if smallest <= float(info[name]) <= largest:
                 classes[name.lower()] = float(info[name])
-        if name.lower() not in classes:
-            lacks(f"{name} from {smallest} to {largest}")
     volumes = []
     for phase in _PHASES:
         try:
@@ -93,11 +89,8 @@ def _read_mnms2(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[
     volumes = []
     for short, view in _MNMS2_VIEWS.items():
         name = f"{home.name}_{short}".lower()
-        frames = {phase: by_stem.pop(f"{name}_{phase.lower()}", None) for phase in _PHASES}
-        frames = {phase: image for phase, image in frames.items() if image is not None}
-        for phase, image in frames.items():
-            label = by_stem.pop(f"{name}_{phase.lower()}_gt", None)
-            volumes.append(Volume(image, label, home.name, phase, view=view, **common))
+        frames = _frames(by_stem, name, f"{name}_{{}}_gt")
+        volumes += [Volume(*pair, home.name, phase, view=view, **common) for phase, pair in frames.items()]
         cine = by_stem.pop(f"{name}_cine", None)
         if cine is not None and frames:
             skipped[CINE_OF_FRAMES].append(str(cine))
@@ -108,28 +101,26 @@ def _read_mnms2(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[
     return volumes
 
 
+def _frames(by_stem: dict[str, Path], image: str, mask: str) -> dict[str, tuple[Path, Path | None]]:
+    """The frames of a cine with their masks, which leave ``by_stem``, by phase; ``mask`` is a pattern of their names."""
+    there = [phase for phase in _PHASES if f"{image}_{phase.lower()}" in by_stem]
+    pairs = ((f"{image}_{phase.lower()}", mask.format(phase.lower())) for phase in there)
+    return {
+        phase: (by_stem.pop(own), by_stem.pop(other, None)) for phase, (own, other) in zip(there, pairs, strict=True)
+    }
+
+
 def _classes(home: Path, skipped: Skipped) -> dict[str, object]:
     """The entry of M&Ms-2's table for an exam; empty without a table or an entry."""
-    row = None
-    for table in (path for path in (above / TABLE for above in list(home.parents)[:2]) if path.is_file()):
+    for table in (above / TABLE for above in list(home.parents)[:2]):
         with suppress(InputError):
-            row = _read_table(table, table.stat().st_mtime_ns).get(int(home.name))
-        break
-    if row is None:
-        skipped[finding("input-lacks", table=TABLE, what="the exam's group", kind="table")].append(str(home))
-    return dict(row or {})
-
-
-@lru_cache(maxsize=2)
-def _read_table(path: Path, modified: int) -> Mapping[int, Mapping[str, object]]:
-    """Map each code, as a number, to the exam's entry; a table that was ``modified`` is read again."""
-    header, *rows = read_csv(path) or [[]]
-    told = {}
-    for row in (dict(zip(header, cells, strict=False)) for cells in rows):
-        code = row.get("SUBJECT_CODE", "")
-        if code.isdecimal():
-            told[int(code)] = {name: row[column] for column, name in _CLASSES.items() if row.get(column)}
-    return told
+            header, *rows = read_csv(table) or [[]]
+            for row in (dict(zip(header, cells, strict=False)) for cells in rows):
+                code = row.get("SUBJECT_CODE", "")
+                if code.isdecimal() and int(code) == int(home.name):
+                    return {name: row[column] for column, name in _CLASSES.items() if row.get(column)}
+    skipped[finding("input-lacks", table=TABLE, what="the exam's group", kind="table")].append(str(home))
+    return {}
 
 
 def _read_ukbb(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[Volume]:
@@ -137,16 +128,10 @@ def _read_ukbb(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[V
     volumes = []
     for name, view in _UKBB_VIEWS.items():
         cine = by_stem.pop(name, None)
-        frames = {phase: by_stem.pop(f"{name}_{phase.lower()}", None) for phase in _PHASES}
-        labels = {phase: by_stem.pop(f"label_{name}_{phase.lower()}", None) for phase in _PHASES}
-        for phase in _PHASES:
-            if labels[phase] is not None and frames[phase] is None:
-                skipped[finding("mask-not-used", kind="alone")].append(str(labels[phase]))
-                labels[phase] = None
-        images = {phase: frame for phase, frame in frames.items() if frame is not None}
-        if cine is not None and not any(labels.values()):
-            if images:
-                skipped[finding("file-not-used", kind="cine")] += map(str, images.values())
+        frames = _frames(by_stem, name, f"label_{name}_{{}}")
+        masks = [mask for _, mask in frames.values() if mask is not None]
+        if cine is not None and not masks:
+            skipped[finding("file-not-used", kind="cine")] += (str(image) for image, _ in frames.values())
             volumes.append(Volume(cine, None, home.name, view=view))
             continue
         if cine is not None:
@@ -154,14 +139,11 @@ def _read_ukbb(home: Path, by_stem: dict[str, Path], skipped: Skipped) -> list[V
         label_map = LABEL_MAP
         if view == "4ch":
             values = set()
-            for mask in filter(None, labels.values()):
+            for mask in masks:
                 with suppress(*UNREADABLE):  # the code that reads masks reports it
                     values |= {*structures_of(read_mask(mask)[0])}
             label_map = ATRIA_LABEL_MAP if values and values <= ATRIA_LABEL_MAP.keys() else ALL_LABEL_MAP
-        volumes += [
-            Volume(image, labels[phase], home.name, phase, view=view, label_map=label_map)
-            for phase, image in images.items()
-        ]
+        volumes += [Volume(*pair, home.name, phase, view=view, label_map=label_map) for phase, pair in frames.items()]
     for name, path in by_stem.items():
         code, kind = ("mask-as-image", "predicted") if _UKBB_PREDICTION.match(name) else ("file-not-used", "image")
         skipped[finding(code, kind=kind)].append(str(path))

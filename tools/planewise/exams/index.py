@@ -16,23 +16,18 @@ from typing import Any
 from planewise.errors import InputError
 from planewise.exams import masks, mrnet, tables
 from planewise.exams.anatomies import Anatomy, choose_anatomy
-from planewise.exams.any_organ import one_stack_each, suits
+from planewise.exams.any_organ import one_stack_each
 from planewise.exams.cases import read_cases
-from planewise.exams.datalist import own_places, write_datalist
+from planewise.exams.datalist import folders_table, write_datalist, write_places
 from planewise.exams.division import (
     DEFAULT_SPLIT,
-    DIVISIONS,
-    TESTING,
-    Division,
     check_fractions,
     divide,
-    divided_by_folders,
     groups_of,
-    leave_out_testing,
     read_sections,
 )
 from planewise.exams.exam import Exam
-from planewise.exams.grouping import assign_broken, group_exams, join_copies
+from planewise.exams.grouping import group_exams, tell_broken
 from planewise.exams.index_items import entries_of, leave_out_incomplete, other_organs
 from planewise.exams.photographs import read_photographs, unused_table
 from planewise.exams.scan import Scan, scan_folder
@@ -58,8 +53,8 @@ class IndexResult:
     warnings: list[Finding] = field(default_factory=list)  #: What a person should read before training.
     unmatched: list[tuple[str, Finding]] = field(default_factory=list)  #: labels and names that are not used, and why
     division: Finding | None = None  #: The rule for the sections.
-    folders: dict[str, Path] = field(default_factory=dict)
-    """hash of each DICOM exam to its folder or one image; private"""
+    places: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    """hash of each DICOM exam to its folder and one of its images; private"""
     files: int = 0
 
     @property
@@ -72,7 +67,12 @@ class IndexResult:
         Raises:
             InputError: a file cannot be written there.
         """
-        return write_datalist(self.datalist, Path(path), self.folders)
+        written = write_datalist(self.datalist, path)
+        if self.places:
+            write_places(written, self.places)
+        else:
+            folders_table(written).unlink(missing_ok=True)  # of an earlier index
+        return written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,6 @@ class IndexOptions:
     """shares of training, validation and test, by a hash of the patient. The default is 0.8 0.1 0.1, and 0.64 0.16 0.2 for
     exams with disease groups (ACDC) or labels (MRNet), stratified by group or labels"""
     stratify: str | None = None  #: class by which the hash stratifies; None for the data set's own groups
-    division: str = "auto"  #: one of `division.DIVISIONS`
     sections: str | Path | None = None  #: CSV that assigns exams or folders to sections; the hash assigns the others
     all_views: bool = False  #: leave out exams that lack the plane of a target view, for one cohort in all pretexts
     labels_dir: str | Path | None = None  #: folder of NIfTI masks for the exams
@@ -114,12 +113,7 @@ class _Given:
             raise InputError("--channels is only for whole volumes; add --anatomy volume, or leave --channels out")
         self.channels = check_channels(options.channels) if options.channels is not None else ()
         self.fractions = None if options.split is None else check_fractions(options.split)
-        if options.division not in DIVISIONS:
-            raise InputError(f"division {options.division!r} is not known; choose one of {', '.join(DIVISIONS)}")
-        if options.division == "folders" and (self.fractions or options.sections):
-            raise InputError("--division folders cannot be combined with --split or --sections; leave one of them out")
         self.sections = read_sections(_path(options.sections)) if options.sections else {}
-        self.followed: dict[str, set[str]] = {}  # the data sets whose folders define the sections
         self.classes = _path(options.classes) if options.classes else None
         if self.of_photographs:  # they have their own rules for tables
             self.class_rows, self.wrong_rows = {}, []
@@ -171,55 +165,33 @@ def index_folder(
         entries = {name: entry for name, entry in entries.items() if name in there}
     places = [*exams, *volumes]
     result.unmatched += tables.add_classes(given.class_rows, places, items, scan.folder)
-    names = {name for row in given.class_rows.values() for name in row}
-    if names and (without := {item["exam"] for item in items if not names & item.keys()}):
-        result.warnings.append(finding("exams-lack", count=len(without), kind="class"))
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
-    for place in (*exams, *whole):
-        if others := {*place.aliases} - {place.patient_key}:
-            entries[place.name]["aliases"] = sorted(hashed(key, salt) for key in others)
     # sections
-    divided = _divide(places, items, given, scan.folder, result)
-    sections_of = {place.patient: divided.sections[place.patient_key] for place in places}
+    sections_of = _divide(places, items, given, scan.folder, result)
     for entry in entries.values():
         entry["section"] = " and ".join(sections_of[entry["patient"]])
-    found_in = {
+    result.places = {
         exam.name: (exam.folder, Path(exam.stacks[0].slices[0].phases[0].path)) for exam in exams if not exam.case
     }
-    result.folders = own_places(found_in)
     result.datalist = _datalist(given, entries, items, sections_of)
     result.skipped = {
         reason: (len(paths), paths[0]) for reason, paths in sorted(scan.skipped.items(), key=lambda e: -len(e[1]))
     }
     if not items:
         raise InputError(_nothing_usable(scan, result))
-    result.warnings += [*divided.warnings, *_of_sections(result, given, len(lacking))]
+    result.warnings += _of_sections(result, given, len(lacking))
     return result
 
 
 def _read_and_group(scan: Scan, given: _Given, result: IndexResult) -> tuple[list[Exam], list[Volume], list[Volume]]:
     """All exams, the volumes that are used, and those of them that stay whole."""
-    exams = group_exams(scan.frames, scan.folder)
     found = _volumes_of(scan, given)
     given.channels = found.channels
     result.unmatched += found.unmatched
-    volumes = found.volumes
-    by_list = given.fractions or given.sections
-    given.followed = divided_by_folders([*exams, *volumes], scan.folder, "hash" if by_list else given.options.division)
-    if not given.followed and not given.sections and (testing := leave_out_testing(volumes, scan.folder)):
-        scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
-        volumes = [volume for volume in volumes if volume not in testing]
-    exams, volumes, whole = _place(exams, volumes, given.anatomy, scan)
-    if given.channels and any(suits(stack) for exam in exams for stack in exam.stacks):
-        raise InputError(
-            f"{scan.folder} contains DICOM series, each a case of one channel, while {', '.join(given.channels)} are "
-            "channels of NIfTI files; convert the series with dcm2niix, all files on one grid, or index each folder alone"
-        )
-    if not given.of_photographs:  # they have their own rule for copies
-        assign_broken(scan, exams)
-        result.warnings += join_copies([*exams, *volumes])
+    exams, volumes, whole = _place(group_exams(scan.frames, scan.folder), found.volumes, given.anatomy, scan)
+    tell_broken(scan, exams)
     return exams, volumes, whole
 
 
@@ -292,23 +264,23 @@ def _add_labels(items: list[dict], exams: Sequence[Exam], given: _Given, scan: S
 
 def _divide(
     places: Sequence[Exam | Volume], items: Sequence[dict], given: _Given, folder: Path, result: IndexResult
-) -> Division:
-    """The sections of all patients. If some patients have masks or grades, the others go into training, because validation
-    and test need labels."""
+) -> dict[str, tuple[str, ...]]:
+    """The sections of each patient, by hash. If some patients have masks or grades, the others go into training, because
+    validation and test need labels."""
     groups = groups_of(places, items, given.options.stratify)
-    divided = divide(places, folder, given.fractions, given.options.seed, given.followed, given.sections, groups)
+    options = given.options
+    of_key, result.division, unmatched = divide(places, folder, given.fractions, options.seed, given.sections, groups)
+    result.unmatched += unmatched
+    sections = {place.patient: of_key[place.patient_key] for place in places}
     if given.anatomy.whole and not given.sections:
         labelled = {
             item["patient"] for item in items if ("grade" in item if given.of_photographs else is_labelled(item))
         }
-        rest = {place.patient_key for place in places if place.patient not in labelled}
-        if labelled and rest:
-            divided.sections |= dict.fromkeys(rest, ("training",))
+        if labelled and (rest := sections.keys() - labelled):
+            sections |= dict.fromkeys(rest, ("training",))
             what = "grade" if given.of_photographs else "mask"
-            divided.warnings.append(finding("sections-note", count=len(rest), what=what, kind="unlabelled"))
-    result.division = divided.rule
-    result.unmatched += divided.unmatched
-    return divided
+            result.warnings.append(finding("sections-note", count=len(rest), what=what, kind="unlabelled"))
+    return sections
 
 
 def _datalist(

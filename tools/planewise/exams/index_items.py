@@ -11,13 +11,12 @@ import torch
 from planewise.exams.anatomies import Anatomy
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
 from planewise.exams.exam import Exam
-from planewise.exams.grouping import broken_remark
 from planewise.exams.volume import Volume
 from planewise.files.datalists import is_labelled
 from planewise.files.masks import read_mask
 from planewise.files.nifti import open_nifti
 from planewise.findings import Finding, finding
-from planewise.geometry.locations import degrees_off_axis, stack_obliquity
+from planewise.geometry.planes import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import HEART_VOLUMES, NO_ORIENTATION, OFF_AXIS, SHORT_AXIS_OBLIQUITY
 
 
@@ -53,7 +52,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
         common = {"exam": exam.name, "patient": exam.patient, "stack": anatomy.stack, "planes": planes}
         items = [item | common for item in slice_items(exam.main_stack, found.axis is not None)]
     summaries, told = _summaries(exam, anatomy)
-    notes = dict.fromkeys([*exam.findings, *broken_remark(exam), *found.findings, *told])
+    notes = dict.fromkeys([*exam.findings, *found.findings, *told])
     return {"patient": exam.patient, "stacks": summaries, "left_out": [note.record() for note in notes]}, items
 
 

@@ -19,9 +19,9 @@ from planewise.exams.any_organ import one_stack_each
 from planewise.exams.cases import read_cases
 from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
-from planewise.exams.grouping import assign_broken, broken_remark, group_exams
+from planewise.exams.grouping import group_exams, tell_broken
 from planewise.exams.heart_sets import read_exam
-from planewise.exams.refusals import ARCHIVE, DAMAGED, HIDDEN, LINKED_FOLDER, NOT_DICOM
+from planewise.exams.refusals import ARCHIVE, DAMAGED, HIDDEN, NOT_DICOM
 from planewise.exams.scan import scan_folder
 from planewise.exams.stacks import unequal_counts
 from planewise.exams.volumes import NO_IMAGE, PREDICTED_AS_IMAGE, case_and_phase, find_own_volumes, has_frames
@@ -70,22 +70,19 @@ def find_inputs(
     Raises:
         InputError: the path does not exist, is a mask, or contains nothing that can be used.
     """
-    given = _at(path, "a volume, a folder of DICOM files")
+    given = _at(path)
     if given.suffix == ".json":
         found = _from_datalist(_section(given, section), phases)
     else:
         found = _from_files(given, phases, view)
         if found is None:  # DICOM comes last, because it requires reading the headers of a whole tree
             found = find_stacks(given, view, phases, contrast, left_out, skipped)
-            for item in found if left_out is None else ():
-                if why := from_text(item.get("why_not", "[]")):
-                    told = "exam %s: %s. It is processed anyway: look at the images first"
-                    logger.warning(told, item["exam"], said(why))
     found = _first_exams(found, num_exams)
     # callers that pass left_out show the remarks themselves
-    told = ((item, each) for item in found if left_out is None for each in from_text(item.get("findings", "[]")))
-    for remark in dict.fromkeys(f"remark on exam {exam_of(item)}{own_name(item)}: {each}" for item, each in told):
-        logger.warning("%s", remark)
+    for item in found if left_out is None else ():
+        for key, what in (("why_not", "it is processed anyway, although"), ("findings", "remark")):
+            if item.get("phase") in (None, phase_name(0)) and (told := from_text(item.get(key, "[]"))):
+                logger.warning("exam %s%s: %s: %s", exam_of(item), own_name(item), what, said(told))
     return found
 
 
@@ -129,23 +126,21 @@ def find_stacks(
     if only is not None and not scan.frames:
         why = next(iter(scan.skipped), NOT_DICOM)
         raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
-    _log({DAMAGED: scan.broken, **{why: scan.skipped.get(why, ()) for why in (LINKED_FOLDER, ARCHIVE)}}, folder)
     beside = finding("nifti-beside-dicom", count=len(scan.nifti))
-    if scan.nifti and scan.frames:
-        logger.warning("%s", beside)
+    _log({DAMAGED: scan.broken, ARCHIVE: scan.skipped.get(ARCHIVE, ()), beside: scan.nifti}, folder)
     if skipped is not None:
         skipped |= {reason: len(paths) for reason, paths in scan.skipped.items() if paths and reason != HIDDEN}
         skipped |= {beside: len(scan.nifti)} if scan.nifti else {}
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
-        nifti = f"\n  {len(scan.nifti)} x NIfTI in folders below: name one file or its folder" if scan.nifti else ""
         raise InputError(
-            f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}{nifti}"
+            f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}, {len(scan.nifti)} NIfTI in folders "
+            f"below{scan.reasons}"
         )
     if anatomy.whole:
         exams = one_stack_each(exams)
     salt = load_salt(path)
-    assign_broken(scan, exams)
+    tell_broken(scan, exams)
     found = [item for exam in exams for item in _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))]
     if anatomy.whole:
         found.sort(key=lambda item: -len(item["image"]))
@@ -178,7 +173,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> Iterator
     # the image of each view at its first phase
     firsts = {view: slice_items(stacks[other.stack], False, "first") for view, other in found.views.items()}
     views = {view: firsts[view][other.slice] for view, other in found.views.items()}
-    findings += [*exam.findings, *stack.header_doubts, *stack.findings, *broken_remark(exam, stack)]
+    findings += [*exam.findings, *stack.header_doubts, *stack.findings]
     for view, other in found.views.items():
         if other.named not in (None, view):
             number = stacks[other.stack].slices[other.slice].phases[0].series_number
@@ -221,25 +216,6 @@ def _in_phases(slices: Sequence[_Items], phases: str) -> Iterator[tuple[dict[str
         )
 
 
-def find_photographs(path: str | Path, section: str = "test", num_exams: int | None = None) -> _Items:
-    """Find items for `planewise.preprocessing.LoadPhotographd` at a path.
-
-    Args:
-        path: a photograph; a folder of photographs, whose other files are left out and, except tables, logged; or a datalist.
-        section: section of a datalist.
-        num_exams: maximum number of photographs; None takes all.
-
-    Returns:
-        For each photograph ``{"image": path}``; those of a folder also have the file's stem as ``exam``, and items of a
-        datalist keep their other keys.
-
-    Raises:
-        InputError: the path does not exist, or contains no photograph, or several with one name.
-    """
-    given = _at(path, "a photograph, a folder of photographs")
-    return _first_exams(_section(given, section) if given.suffix == ".json" else _photographs_in(given), num_exams)
-
-
 def find_volumes(
     path: str | Path, section: str = "test", num_exams: int | None = None, channels: Sequence[str] = ()
 ) -> _Items:
@@ -261,17 +237,17 @@ def find_volumes(
     Raises:
         InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name.
     """
-    given = _at(path, "a volume, a folder of volumes")
+    given = _at(path)
     of_datalist = given.suffix == ".json"
     return _first_exams(
         gather_stacks(_section(given, section)) if of_datalist else _volumes_in(given, channels), num_exams
     )
 
 
-def _at(path: str | Path, wanted: str) -> Path:
+def _at(path: str | Path) -> Path:
     path = Path(path).expanduser().resolve()
     if not path.exists():
-        raise InputError(f"there is no {path}; name {wanted} or a datalist with --input")
+        raise InputError(f"there is no {path}; name a file, a folder or a datalist with --input")
     return path
 
 
@@ -325,25 +301,19 @@ def _from_files(path: Path, phases: str, view: str) -> _Items | None:
     for folder in (path, path / view):
         files = sorted(entry for entry in (folder.iterdir() if folder.is_dir() else ()) if is_whole_volume(entry))
         if files := [file for file in files if not file.name.startswith(".")]:
-            refuse_one_name(map(stem, files))
+            _refuse_one_name(map(stem, files))
             return [item for image in _images_in(folder, files, view) for item in _frames(image, phases)]
     return None
 
 
-def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
-    """Raise `InputError` if the results of two inputs would have the same name, as for ``a.nii`` and ``a.nii.gz``.
-
-    Args:
-        names: the names of the results.
-        anatomy: the anatomy with which `planewise index` gives each input a name of its own; empty if there is none.
-    """
+def _refuse_one_name(names: Iterable[str]) -> None:
+    """Raise `InputError` if the results of two inputs would have the same name, as for ``a.nii`` and ``a.nii.gz``."""
     name, count = Counter(names).most_common(1)[0]
-    index = f"planewise index FOLDER --anatomy {anatomy} -o list.json"
-    cure = f", or index the folder (`{index}`) and name its list (--input list.json --section all)" if anatomy else ""
     if count > 1:
         raise InputError(
             f"{count} inputs share the name {name} (with different endings or in different folders), so their results "
-            f"would have the same name, too; keep only one of them{cure}"
+            "would have the same name, too; keep only one of them, or name a datalist of `planewise index` (--input "
+            "list.json --section all)"
         )
 
 
@@ -397,8 +367,6 @@ def _count_frames(path: Path) -> int:
 
 
 def _photographs_in(path: Path) -> _Items:
-    if path.is_file():
-        return [{"image": str(path)}]
     found: dict[Finding | None, list[Path]] = defaultdict(list)
     for file in sorted(map(Path, files_below(path))):
         if file.name[0] != "." and file.suffix.lower() != ".csv" and file.is_file():
@@ -407,7 +375,7 @@ def _photographs_in(path: Path) -> _Items:
     if not files:
         reasons = said(found) or "no PNG or JPEG file"
         raise InputError(f"there is no photograph to use in {path}: {reasons}; name one, or a datalist, with --input")
-    refuse_one_name(map(stem, files), "photograph")
+    _refuse_one_name(map(stem, files))
     _log(found, path)
     return [{"image": str(file), "exam": file.stem} for file in files]
 
@@ -426,7 +394,10 @@ def _volumes_in(path: Path, channels: Sequence[str]) -> _Items:
     if not files and any(map(is_photograph, below)):
         return _photographs_in(path)
     if not files and not channels:
-        return _volumes_of_series(path)
+        stacks = find_stacks(path, "volume")
+        if "why_not" in stacks[0]:
+            raise InputError(f"there is no volume to use in {path}: {said(from_text(stacks[0]['why_not']))}")
+        return [{"image": stack["image"], "exam": stack["exam"]} for stack in stacks]
     found = read_cases(files, path, channels)
     if not found.volumes:
         reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in found.skipped.items())
@@ -437,18 +408,5 @@ def _volumes_in(path: Path, channels: Sequence[str]) -> _Items:
         )
     of_masks = {reason for reason in found.skipped if reason.subject == "mask"} | {NO_IMAGE, PREDICTED_AS_IMAGE}
     _log({reason: paths for reason, paths in found.skipped.items() if reason not in of_masks}, path)
-    refuse_one_name(
-        [common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes], "volume"
-    )
+    _refuse_one_name(common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes)
     return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in found.volumes]
-
-
-def _volumes_of_series(path: Path) -> _Items:
-    """An item for each stack that is a volume."""
-    try:
-        stacks = find_stacks(path, "volume")
-    except InputError as error:
-        raise InputError(f"there is no NIfTI file in {path}, and {error}") from None
-    if "why_not" in stacks[0]:
-        raise InputError(f"there is no volume to use in {path}: {said(from_text(stacks[0]['why_not']))}")
-    return [{"image": stack["image"], "exam": stack["exam"]} for stack in stacks]

@@ -1,47 +1,17 @@
-"""Recognise the sagittal stack of a knee exam and its axial and coronal planes: geometry first.
-
-The rule
---------
-A stack is sagittal, coronal or axial, depending on the body axis (left-right, anterior-posterior, superior-inferior) that is
-nearest to its normal in patient space; side, patient position and rotation of the knee do not matter. If two axes are almost
-equally near (`PLANE_MARGIN`), the series' name decides; if the name gives no plane, the stack stays undecided.
-
-The bundles learn from the T2-weighted fat-suppressed sagittal stack (Zhang 2024, section 5.1.2) of `MIN_SLICES` slices or
-more. Of several such stacks, the most likely one is used, then the one with most slices, then the last acquired. Stacks whose
-header indicates another contrast (`contrast_of`) are left out unless any contrast is accepted. If the contrast is unknown, or
-if a localizer is the exam's only sagittal stack, that stack is used with low confidence and a note, unless its confidence is
-below `MIN_CONFIDENCE`.
-
-Each piece of evidence for a contrast shifts the odds by its weight (natural logarithm). Times outweigh names: a modified
-protocol keeps its name, but the header has the acquired values. For fat suppression, names and options count equally.
-
-Both the axial and the coronal plane are the central slice of a stack, which is the slice nearest to the middle of its
-positions. Stacks that are not localizers come first, then those whose slices and images cover the middle of the sagittal
-stack, then the one with most slices, then the last acquired. Contrast does not matter for a plane.
-
-A stack shows another body part if its name says so, or if BodyPartExamined says so and the name does not mention a knee; such
-a stack is not used. A stack more than 60 mm away from the middle of the sagittal stack gives no plane.
-
-Limits
-------
-- Pixels are ignored: anything scanned along three planes counts as a knee, unless its names or BodyPartExamined
-  mention another body part.
-- If a knee is bent or rolled by more than about 40 degrees, its planes get wrong names.
-- Wrong names of planes are overruled by the normal and reported; wrong names of contrasts only by echo and repetition times.
+"""Recognise the sagittal stack of a knee exam and its axial and coronal planes: geometry first. The rule and its limits are
+in tools/docs/recognition.md.
 """
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import numpy as np
 
-from planewise.exams.cardiac_views import KNEE, named_organ
 from planewise.exams.exam import FoundView, Recognition
+from planewise.exams.series_names import KNEE, named, named_organ
 from planewise.exams.stack import Stack, is_localizer
 from planewise.findings import finding
-from planewise.words import plain
 
 #: Contrasts that a user can request, the default first: T2-weighted with fat suppression, or any contrast.
 CONTRASTS = ("t2fs", "any")
@@ -62,18 +32,6 @@ LONG_REPETITION_TIME, SHORT_REPETITION_TIME, GRADIENT_REPETITION_TIME = 1500.0, 
 #: If the log-odds of T2 weighting or of fat suppression are below this, the header indicates another contrast.
 REFUSED_ODDS = -1.0
 
-_WEIGHTINGS = {
-    "T2w": r"(?<![a-z0-9])t2(?!\s?(\*|star|map|gre|ffe))",
-    "PDw": r"(?<![a-z])pdw?(fs|spa?ir|tse|fse)?(?![a-z])|(?<![a-z])(dp|rho)(?![a-z])|proton",
-    "T1w": r"(?<![a-z0-9])t1",
-    "gradient echo": r"t2\s?(\*|star|gre|ffe)|(?<![a-z])(gre|ffe|dess|medic|merge|flash|spgr|fiesta|trufi)(?![a-z])",
-}
-_NO_FAT_SUPPRESSION = r"\b(no|non|wo|w o|without|ohne)\s?(fs|fat\s?sat|fat\s?sup)|\bnfs\b|\bnonfs\b"
-_FAT_SUPPRESSION = (
-    r"(?<![a-z])fs(?![a-z])|(pd|t1|t2|w|tse|fse)fs\b|fat\s?sat|fat\s?sup|spa?ir(?![a-z])|\bstir\b|\btirm\b|water|"
-    r"dixon.*\bw\b"
-)
-
 
 class Contrast(NamedTuple):
     """The evidence in a series' header about its contrast."""
@@ -85,16 +43,15 @@ class Contrast(NamedTuple):
 
 def contrast_of(stack: Stack) -> Contrast:
     """The contrast of a stack."""
-    patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
-    tells = any(re.search(pattern, plain(stack.description)) for pattern in patterns)
     # the folder's name counts only if the series' says nothing
-    name = plain(stack.description if tells else stack.text)
-    named = [label for label, pattern in _WEIGHTINGS.items() if re.search(pattern, name)]
-    weighting = {label: _NAME_WEIGHTS[label] for label in named if len(named) == 1}
+    tells = named("weightings", stack.description) or named("fat", stack.description)
+    name = stack.description if tells else stack.text
+    claimed = named("weightings", name)
+    weighting = {label: _NAME_WEIGHTS[label] for label in claimed if len(claimed) == 1}
     timed = timed_weighting(stack.echo_time, stack.repetition_time, stack.sequence)
     if timed:
         weighting[timed] = weighting.get(timed, 0.0) + _TIME_WEIGHTS[timed]
-    fat = _fat_evidence(name, stack.fat_suppressed, bool(named))
+    fat = _fat_evidence(name, stack.fat_suppressed, bool(claimed))
     odds = [sum(evidence.values()) for evidence in (weighting, fat)]
     return Contrast(
         confidence=float(np.prod([1 / (1 + np.exp(-value)) for value in odds])),
@@ -122,10 +79,8 @@ def timed_weighting(echo_time: float | None, repetition_time: float | None, sequ
 def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> dict[str, float]:
     """The odds of fat suppression, from the series' name and from the scan options."""
     odds = _SILENT_NAME if tells_weighting else 0.0
-    if re.search(_NO_FAT_SUPPRESSION, name):
-        odds = _NO_FS_NAME
-    elif re.search(_FAT_SUPPRESSION, name):
-        odds = _FS_NAME
+    if claimed := named("fat", name):
+        odds = _FS_NAME if claimed[0] == "FS" else _NO_FS_NAME
     if option is not None:
         odds += _FS_OPTIONS if option else _NO_FS_OPTIONS
     return {"FS" if odds > 0 else "no FS": odds} if odds else {}
@@ -141,12 +96,6 @@ PLANE_MARGIN = 10.0
 #: Confidence in a plane known from its name alone.
 NAMED_CONFIDENCE = 0.75
 
-_PLANE_NAMES = {
-    "sagittal": r"(?<![a-z])sag",
-    "coronal": r"(?<![a-z])cor(?!r|e)",
-    "axial": r"(?<![a-z])(ax|axial|tra|trans\w*)(?![a-z])",
-}
-
 
 class LyingPlane(NamedTuple):
     """The plane in which a stack lies."""
@@ -159,7 +108,7 @@ class LyingPlane(NamedTuple):
 
 def named_plane(text: str) -> str | None:
     """The plane that a series' name claims; None if it claims none or several."""
-    found = [view for view, pattern in _PLANE_NAMES.items() if re.search(pattern, plain(text))]
+    found = named("planes", text)
     return found[0] if len(found) == 1 else None
 
 

@@ -135,64 +135,49 @@ def match_mask(
     return [], finding("grid-differs", kind="shape", own=mask_shape[:2], wanted=shape)
 
 
-class _Masks:
-    """Assigns masks to items; see `add_masks`."""
+def _add_to_volume(
+    path: Path, items: Sequence[dict], turned: bool, renamed: Mapping[str, int] | None
+) -> Finding | None:
+    """Assign a mask to the item of a whole volume; returns why it is not used."""
+    if len(items) > 1:
+        return finding("name-unusable", kind="images", count=len(items))
+    (item,) = items
+    image = open_nifti(item["image"] if isinstance(item["image"], str) else item["image"][0])
+    problem, axes = mask_on_grid(path, image.shape[:3] if "time" in item else image.shape, image.affine, turned)
+    if not (problem := problem or why_unusable(path, renamed)):
+        _set(item, path, axes)
+    return problem
 
-    def __init__(self, exams: Sequence[Exam], items: list[dict], folder: Path) -> None:
-        self.exams = [exam for exam in exams if exam.main_stack is not None]
-        self.by_name = KnownNames(exam_names(exam, folder) for exam in self.exams)
-        self.by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
-        self.volumes = _volumes_by_name(items)
 
-    def add(self, path: Path, turned: bool, renamed: Mapping[str, int] | None) -> Finding | None:
-        """Assign one mask; returns why it, or a part of it, is not used."""
-        if not is_text(str(path)):
-            return ODD_PATH
-        case, phase = mask_name(path)
-        if not (named_so := self.volumes.get((case.lower(), (phase or "").lower()), [])):
-            return self._add_to_exam(path, case, phase, read_grid(path, renamed))
-        if len(named_so) > 1:
-            return finding("name-unusable", kind="images", count=len(named_so))
-        (item,) = named_so
-        image = open_nifti(item["image"] if isinstance(item["image"], str) else item["image"][0])
-        problem, axes = mask_on_grid(path, image.shape[:3] if "time" in item else image.shape, image.affine, turned)
-        if not (problem := problem or why_unusable(path, renamed)):
-            _set(item, path, axes)
-        return problem
-
-    def _add_to_exam(
-        self, path: Path, case: str, phase: str | None, grid: tuple[tuple[int, ...], np.ndarray] | Finding
-    ) -> Finding | None:
-        if isinstance(grid, Finding):
-            return grid
-        named = self.by_name.find(case)
-        # NIfTI exams that were registered to each other share one grid, so a mask for one of them needs the exam's name
-        candidates = named or [index for index, exam in enumerate(self.exams) if not exam.case]
-        stacks = {index: self.exams[index].main_stack for index in candidates}
-        matches = {
-            index: match_mask(*grid, stack.slices, (stack.columns, stack.rows)) for index, stack in stacks.items()
-        }
-        # a mask that fits several exams, such as those of one patient, would label the first one
-        fitting = [index for index in candidates if matches[index][0]]
-        if len(fitting) > 1:
-            names = [self.exams[index].name for index in fitting]
-            return finding("name-unusable", kind="exams", count=len(names), names=names)
-        if not fitting:
-            return matches[named[-1]][1] if named else finding("name-unusable", kind="unknown")
-        exam, (pairs, axes) = self.exams[fitting[0]], matches[fitting[0]]
-        rank = 0 if phase is None and case == exam.name else _phase_rank(phase, exam.main_stack)
-        if rank is None:
-            return finding("mask-not-used", kind="unnamed", example=f"{case}_frame08")
-        if rank >= (cycle := exam.main_stack.cycle):
-            return finding("mask-not-used", kind="beyond", phase=phase, count=cycle)
-        slices = exam.main_stack.slices
-        for place, depth in pairs:
-            item = self.by_place.get((exam.name, place, slices[place].phase(min(rank, len(slices[place].phases) - 1))))
-            if len(slices[place].phases) == cycle and item is not None:
-                _set(item, path, [] if axes == [[0, 1], [1, 1]] else axes)
-                item["label_frame"] = depth
-        lacking = [place + 1 for place, _ in pairs if len(slices[place].phases) != cycle]
-        return finding("mask-not-used", kind="lacking", slices=lacking) if lacking else None
+def _add_to_exam(
+    path: Path, named: Sequence[Exam], by_place: Mapping[tuple, dict], renamed: Mapping[str, int] | None
+) -> Finding | None:
+    """Assign a mask to the items of one of the exams of its name; returns why it, or a part of it, is not used."""
+    if isinstance(grid := read_grid(path, renamed), Finding):
+        return grid
+    stacks = [exam.main_stack for exam in named]
+    matches = [match_mask(*grid, stack.slices, (stack.columns, stack.rows)) for stack in stacks]
+    # a mask that fits several exams, such as those of one patient, would label the first one
+    fitting = [(exam, *match) for exam, match in zip(named, matches, strict=True) if match[0]]
+    if len(fitting) > 1:
+        return finding("name-unusable", kind="exams", count=len(fitting), names=[exam.name for exam, *_ in fitting])
+    if not fitting:
+        return matches[-1][1] if matches else finding("name-unusable", kind="unknown")
+    ((exam, pairs, axes),) = fitting
+    case, phase = mask_name(path)
+    rank = 0 if phase is None and case == exam.name else _phase_rank(phase, exam.main_stack)
+    if rank is None:
+        return finding("mask-not-used", kind="unnamed", example=f"{case}_frame08")
+    if rank >= (cycle := exam.main_stack.cycle):
+        return finding("mask-not-used", kind="beyond", phase=phase, count=cycle)
+    slices = exam.main_stack.slices
+    for place, depth in pairs:
+        item = by_place.get((exam.name, place, slices[place].phase(min(rank, len(slices[place].phases) - 1))))
+        if len(slices[place].phases) == cycle and item is not None:
+            _set(item, path, [] if axes == [[0, 1], [1, 1]] else axes)
+            item["label_frame"] = depth
+    lacking = [place + 1 for place, _ in pairs if len(slices[place].phases) != cycle]
+    return finding("mask-not-used", kind="lacking", slices=lacking) if lacking else None
 
 
 def _set(item: dict, path: Path, axes: list[list[int]]) -> None:
@@ -210,7 +195,7 @@ def add_masks(
     turned: bool = False,
     renamed: Mapping[str, int] | None = None,
 ) -> list[tuple[str, Finding]]:
-    """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
+    """Assign masks to their items, by the exam's name in the file name and by geometry.
 
     A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), or ``_phase25`` (percent of the
     cycle, as inference names its results). A mask whose name is only the exam's hash was made by inference, for the first
@@ -220,8 +205,18 @@ def add_masks(
     Returns:
         Masks that were not used: file name and reason.
     """
-    found = _Masks(exams, items, folder)
-    reasons = {path: why for path in masks if (why := found.add(path, turned, renamed))}
+    exams = [exam for exam in exams if exam.main_stack is not None]
+    by_name = KnownNames(exam_names(exam, folder) for exam in exams)
+    by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
+    volumes = _volumes_by_name(items)
+    reasons = {path: ODD_PATH for path in masks if not is_text(str(path))}
+    for path in (path for path in masks if path not in reasons):
+        case, phase = mask_name(path)
+        if own := volumes.get((case.lower(), (phase or "").lower())):
+            why = _add_to_volume(path, own, turned, renamed)
+        else:
+            why = _add_to_exam(path, [exams[index] for index in by_name.find(case)], by_place, renamed)
+        reasons |= {path: why} if why else {}
     used = {item.get("label") for item in items}
     reasons |= {path: SEVERAL_MASKS for path in masks if str(path) not in used and path not in reasons}
     return [(path.name, why) for path, why in reasons.items()]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from planewise.errors import InputError
@@ -79,11 +80,9 @@ def volume_problem(path: Path) -> Finding | None:
 
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, Finding]]) -> dict[str, int]:
     """Map each case to its label; errors in the file go to ``problems``."""
-    try:
+    rows = []
+    with suppress(InputError):
         rows = read_csv(path)
-    except InputError:
-        problems.append((path.name, finding("input-lacks", table=path.name, what="a label", kind="table")))
-        return {}
     given = {row[0]: row[1] for row in rows if row[0] in cases and row[1:] and row[1] in ("0", "1")}
     if lacking := sorted(cases - given.keys()):
         problems.append((f"{path.name}: {some_of(lacking)}", finding("input-lacks", label="a label", kind="label")))

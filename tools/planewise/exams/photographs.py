@@ -1,15 +1,4 @@
-"""Colour photographs, as PNG or JPEG, and the tables with their grades.
-
-The rule
---------
-- A complete PNG or JPEG image in red, green and blue with at least `MIN_SIDE` pixels on each side is a photograph.
-- Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each photograph,
-  with its name first (composed Unicode, because macOS writes an umlaut as two characters). The column called ``grade``,
-  ``diagnosis`` (APTOS) or ``level`` (the 2015 set) is the grade, a whole number starting at 0. Other columns keep
-  their names. Kaggle's ``sample_submission.csv`` and tables of a bundle's predictions are ignored.
-- A photograph's patient comes from the column ``patient``; otherwise it is the name in front of ``_left`` or ``_right``
-  (``10_left``), or else the whole name. Photographs of one name in several folders belong to one patient.
-- Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade."""
+"""Colour photographs, as PNG or JPEG, and the tables with their grades (tools/docs/datalist.md, "Photographs")."""
 
 from __future__ import annotations
 
@@ -60,7 +49,8 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
         photograph.classes, why = agreed(rows[index])
         if why:
             problems[why].append(photograph.case)
-    _take_patients(photographs)
+        if patient := photograph.classes.pop(PATIENT, None):
+            photograph.patient_key = f"photograph:patient:{patient}"
     kept = _without_copies(photographs, skipped, problems)
     worst: dict[str, int] = {}
     for photograph in kept:
@@ -122,18 +112,6 @@ def _read_table(path: Path, problems: dict[Finding, list[str]]) -> list[tuple[st
                 row[column] = composed(text) if column == PATIENT else typed([text])[0]
         rows.append((name, row))
     return rows
-
-
-def _take_patients(photographs: Sequence[Volume]) -> None:
-    """Replace the patients by those that tables name, also for the other photographs of the same name (``10_right``)."""
-    of_name = defaultdict(set)
-    for photograph in photographs:
-        photograph.aliases = [photograph.patient_key]
-        of_name[photograph.patient_key].add(str(photograph.classes.pop(PATIENT, "")))
-        of_name[photograph.patient_key].discard("")
-    for photograph in photographs:
-        if len(patients := of_name[photograph.patient_key]) == 1:
-            photograph.patient_key = f"photograph:patient:{min(patients)}"
 
 
 def _without_copies(

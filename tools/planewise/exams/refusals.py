@@ -34,8 +34,8 @@ def _each(code: str, kinds: str) -> Iterator[Finding]:
 
 
 #: Why a file is left out. People see each reason with a count and one example.
-HIDDEN, EMPTY, NOT_DICOM, ARCHIVE, OTHER_FORMAT, LINKED_FOLDER, ODD_PATH, TRUNCATED, DAMAGED = _each(
-    "file-unusable", "hidden empty not-dicom packed other-format linked no-text truncated damaged"
+HIDDEN, EMPTY, NOT_DICOM, ARCHIVE, OTHER_FORMAT, ODD_PATH, TRUNCATED, DAMAGED = _each(
+    "file-unusable", "hidden empty not-dicom packed other-format no-text truncated damaged"
 )
 NO_IMAGE, NOT_ACQUIRED, BURNT_IN, COLOUR, MOSAIC, PHASE_IMAGE, NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE = _each(
     "dicom-unusable", "no-image not-acquired burnt-in colour mosaic phase-image no-position geometry pixels scale"

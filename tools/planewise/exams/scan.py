@@ -13,15 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from planewise.early_checks import refuse_no_folder
-from planewise.errors import InputError
+from planewise.errors import InputError, refuse_no_folder
 from planewise.exams import dicom, heart_sets, mrnet
 from planewise.exams.refusals import (
     BROKEN,
-    EMPTY,
     HIDDEN,
-    LINKED_FOLDER,
-    NOT_DICOM,
     ODD_PATH,
     PHASE_IMAGE,
 )
@@ -58,16 +54,11 @@ class Scan:
 
     @property
     def broken(self) -> list[str]:
-        """The skipped files that are damaged images or have a wrong header, and files that are named like DICOM but are not.
-        Their exam may lack slices. An empty file whose name has no digit may only mark its folder as complete."""
-        image = {NOT_DICOM: r"\.(dcm|ima)$", EMPTY: r"\d|\.(dcm|ima)$"}
-        return [
-            path
-            for reason, paths in self.skipped.items()
-            if reason in {*BROKEN, NOT_DICOM}
-            for path in paths
-            if re.search(image.get(reason, ""), os.path.basename(path).lower()) and not is_nifti(path)
-        ]
+        """The skipped files that are damaged images or have a wrong header, so their exam may lack slices. An empty file
+        whose name has no digit may only mark its folder as complete."""
+        found = [path for reason, paths in self.skipped.items() if reason in BROKEN for path in paths]
+        found = [path for path in found if os.path.getsize(path) or re.search(r"\d", os.path.basename(path))]
+        return [path for path in found if not is_nifti(path)]
 
     @property
     def reasons(self) -> str:
@@ -150,7 +141,7 @@ def _walk(folder: Path, skipped: dict[Finding, list[str]]) -> Iterator[str]:
             str(error.filename)
         )
 
-    return files_below(folder, refuse, lambda path: skipped.setdefault(LINKED_FOLDER, []).append(path))
+    return files_below(folder, refuse)
 
 
 def _read(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import DA, format_number_as_ds
 
 from planewise.errors import InputError
-from planewise.findings import Finding, finding
+from planewise.findings import finding
 
 #: The only elements that `hide` keeps: geometry and references, without names, dates, places and free text.
 _NOT_PERSONAL = (
@@ -40,9 +40,6 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceU
 _OF_MANY_FRAMES = (
     "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames", "FrameIncrementPointer",
 )  # fmt: skip
-#: Smallest and largest height (cm), weight (kg) and body mass index (kg/m2) of a person; values beyond them are mistakes or
-#: in another unit.
-_POSSIBLE = (40, 250), (2, 350), (8, 80)
 #: Factors that convert a point or a direction from RAS+ to DICOM's LPS coordinates.
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -128,25 +125,6 @@ def header_values_kept() -> Iterator[None]:
         raise InputError(finding("no-dicom", kind="headers", error=type(error).__name__)) from error
     finally:
         log.setLevel(level)
-
-
-def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, list[Finding]]:
-    """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
-
-    Returns:
-        The size, or None if a value is unknown, zero or impossible (`_POSSIBLE`); and a flag on an impossible size.
-    """
-    height, weight = item.get("height"), item.get("weight")
-    if height is None and is_dicom(item):
-        with suppress(Exception):  # a header can be wrong in any way, and these values are optional
-            header = pydicom.dcmread(item["image"][0]["image"], stop_before_pixels=True, force=True)
-            height, weight = 100 * float(header.PatientSize), float(header.PatientWeight)
-    if not height or not weight:
-        return None, []
-    values = height, weight, weight / (height / 100) ** 2
-    if not all(low <= value <= high for value, (low, high) in zip(values, _POSSIBLE, strict=True)):
-        return None, [finding("body-size-implausible", cm=height, kg=weight)]
-    return (height, weight), []
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.exams.series_names import named
 from planewise.findings import Finding, finding
 from planewise.phases import usual_count
-from planewise.words import plain
 
 
 @dataclass(slots=True)
@@ -46,12 +45,8 @@ class Frame:
     time: int | None = None  #: index along the fourth axis of a NIfTI cine, from 0; None elsewhere
     view: str = ""  #: view that the names of the data set give it (M&Ms-2, UK Biobank); empty if none
     phase: str | None = None  #: ``"ED"`` or ``"ES"``, if the file is named by its phase; otherwise None
-    cycle: int = 0  #: CardiacNumberOfImages, the number of phases that were acquired; 0 if the header has none
-    study_day: int = 0  #: StudyDate, in days; 0 if the header has none. Private, like the identifiers
-    flow: bool = False  #: whether names of the series or sequence say that it measures flow (phase contrast)
     derived: bool = False  #: whether the pixels were computed from other images, such as a copy with an overlay
     uncorrected: bool = False  #: whether ImageType says that the image has no distortion correction (Siemens' ND)
-    temporal: int = 0  #: TemporalPositionIdentifier, the number of the phase; 0 if the header has none
 
     @property
     def is_phase_image(self) -> bool:
@@ -82,8 +77,6 @@ LIKE_ANGLE = 20.0
 #: Smallest number of images of a gated cine, the shortest and longest time (ms) between the first and the last, and the
 #: shortest mean time between two. Trigger times of perfusion are constant to within a few ms, or rise over many heartbeats.
 CINE_PHASES, CINE_SHORTEST, CINE_LONGEST, CINE_STEP = 5, 150.0, 4000.0, 5.0
-#: Names of localizers, which are acquired to plan the other stacks.
-_LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +114,7 @@ class Stack:
     fat_suppressed: bool | None
     localizer: bool
     findings: list[Finding] = field(default_factory=list)
-    """what was left out or assumed; flags: phases that may be missing or in another order (`phase_findings`), and slices that
+    """what was left out or assumed; flags: phases that may be missing or in another order, and slices that
     were acquired again with another echo time"""
 
     @property
@@ -152,8 +145,7 @@ class Stack:
 
     @property
     def header_doubts(self) -> list[Finding]:
-        """Signs that planes and volumes are wrong because of a wrong header or another kind of image: images displaced
-        sideways, a shear, and the name of a flow series."""
+        """Signs that planes and volumes are wrong because of a wrong header: images displaced sideways, and a shear."""
         found = []
         origins = np.array([frame.affine for frame in self.frames])[:, :3, 3]
         axes = self.slices[0].affine[:3, :2] / self.in_plane
@@ -167,8 +159,6 @@ class Stack:
         beside = int((np.linalg.norm(places - np.median(places, axis=0), axis=1) > SIDEWAYS).sum())
         if beside:
             found.append(finding("stack-doubtful", count=beside, mm=SIDEWAYS, kind="displaced"))
-        if any(frame.flow for frame in self.frames):
-            found.append(finding("stack-doubtful", kind="flow"))
         return found
 
     @property
@@ -181,11 +171,6 @@ class Stack:
         """Whether most slices are gated cines of original images."""
         cines = sum(bool(is_cine(entry.phases)) and not entry.phases[0].derived for entry in self.slices)
         return 2 * cines > len(self.slices)
-
-    @property
-    def is_no_cine(self) -> bool:
-        """Whether no slice can be a gated cine, as in perfusion, maps and late enhancement."""
-        return all(is_cine(entry.phases) is False for entry in self.slices)
 
     @property
     def phase_counts(self) -> tuple[int, int]:
@@ -244,4 +229,4 @@ def is_cine(phases: Sequence[Frame]) -> bool | None:
 
 def is_localizer(stack: Stack) -> bool:
     """Whether a stack's header or name identifies it as a localizer."""
-    return stack.localizer or bool(re.search(_LOCALIZER, plain(stack.text)))
+    return stack.localizer or bool(named("localizers", stack.text))

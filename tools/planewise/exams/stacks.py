@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from planewise.exams.stack import Frame, Slice, Stack, is_cine
 from planewise.findings import NOTE, Finding, finding, of_level
-from planewise.phases import usual_count
 from planewise.words import natural_order
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
@@ -163,7 +161,8 @@ def _stack(frames: list[Frame]) -> Stack:
     slices = [entry for entry in slices if len(entry.phases) >= least]
     notes = [finding("images-not-used", count=repeated, kind="repeated")] if repeated else []
     notes += [finding("images-not-used", count=short, kind="short-slices")] if short else []
-    notes += phase_findings(slices)
+    if not any(frame.phase or frame.time is not None for frame in slices[0].phases):
+        notes += unequal_counts([len(entry.phases) for entry in slices])
     if unordered := sum(not _order(entry.phases)[1] for entry in slices):
         notes.append(finding("phases-doubtful", kind="unordered", count=unordered))
     used = [frame for entry in slices for frame in entry.phases]
@@ -231,22 +230,15 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], bool]:
     """The order of the phases of one series at one position.
 
-    Images are sorted by their trigger times or, without them, by TemporalPositionIdentifier, if there are more positions than
-    images of each, or by InstanceNumber, else by file name and place in the file.
+    Images are sorted by their trigger times or, without them, by InstanceNumber, else by file name and place in the file.
 
     Returns:
         The key to sort images by, and whether the order is known.
     """
-    count = len(frames)
-    # the images of two acquisitions in one series share their times; some headers count acquisitions as temporal positions
-    for time, least in (
-        (lambda frame: frame.trigger and round(frame.trigger, 1), 2),
-        (lambda frame: frame.temporal or None, 1 + count**0.5),
-    ):
-        known = {time(frame) for frame in frames}
-        if None not in known and len(known) >= least:
-            return time, True
-    if count <= 2 or any(frame.instance for frame in frames):  # two images may be copies
+    times = {frame.trigger and round(frame.trigger, 1) for frame in frames}
+    if None not in times and len(times) > 1:
+        return lambda frame: frame.trigger and round(frame.trigger, 1), True
+    if len(frames) <= 2 or any(frame.instance for frame in frames):  # two images may be copies
         return lambda frame: frame.instance, True
     return lambda frame: (natural_order(frame.path), frame.frame or 0), False
 
@@ -254,25 +246,6 @@ def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], bool]:
 def _when(run: Sequence[Frame]) -> tuple:
     """Sort key of an acquisition, in order of time."""
     return max((frame.acquired, frame.instance) for frame in run)
-
-
-#: A heartbeat with more phases than this has a wrong header: some headers count the images of all slices.
-MOST_PHASES = 100
-
-
-def phase_findings(slices: Sequence[Slice]) -> list[Finding]:
-    """Flags of slices with different numbers of phases, or with fewer than their headers promise. Nothing is repaired."""
-    if any(frame.phase or frame.time is not None for frame in slices[0].phases):
-        return []
-    counts, cycles = ([*each] for each in zip(*((len(e.phases), e.phases[0].cycle) for e in slices), strict=True))
-    found = [] if counts == cycles else unequal_counts(counts)
-    usual, promised = usual_count(counts), usual_count(cycles)
-    pairs = (pair for entry in slices for pair in pairwise(entry.phases))
-    consecutive = all(after.instance - before.instance == 1 for before, after in pairs)
-    # a person may have kept every second phase
-    if usual < promised <= MOST_PHASES and (2 * usual > promised + 1 or consecutive):
-        found.append(finding("phases-doubtful", kind="promised", count=usual, promised=promised))
-    return found
 
 
 def unequal_counts(counts: Sequence[int]) -> list[Finding]:

@@ -26,10 +26,11 @@ def read_label_map(given: str | Path | Mapping[int, int]) -> dict[str, int]:
     path = "label_map" if isinstance(given, Mapping) else Path(given).expanduser()
     content = given if isinstance(given, Mapping) else text_files.read_yaml(path, "a label map")
     pairs = [*content.items()] if isinstance(content, Mapping) else []
-    if not pairs or not all(type(number) is int for pair in pairs for number in pair):
-        raise InputError(f"{path}: a label map assigns whole numbers to whole numbers, like `1: 3`")
-    if not all(0 <= value <= LARGEST_LABEL for _, value in pairs):
-        raise InputError(f"{path}: new values of a mask must be 0 to {LARGEST_LABEL}; number the structures from 1")
+    whole = all(type(number) is int for pair in pairs for number in pair)
+    if not pairs or not whole or not all(0 <= value <= LARGEST_LABEL for _, value in pairs):
+        raise InputError(
+            f"{path}: a label map assigns whole numbers from 0 to {LARGEST_LABEL} to whole numbers, like `1: 3`"
+        )
     return {str(key): value for key, value in content.items()}
 
 
@@ -47,16 +48,14 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     """
     header, *rows = text_files.read_csv(path) or [[]]
     names = header[1:]
-    if not rows or not names or not all(row[0] for row in rows) or max(map(len, rows)) > len(header):
-        raise InputError(
-            f"{path} needs a header row, then one row per exam: its name, then its classes, and no more cells than the header"
-        )
-    if taken := sorted(RESERVED & set(names)):
-        raise InputError(f"{path}: a class cannot be called {', '.join(taken)}, because items use that name themselves")
     cells = zip(*[header, *rows], strict=False)
-    values = any(name in column or not isinstance(typed([name])[0], str) for name, *column in cells)
-    if values or len({*names} - {""}) < len(names):
-        raise InputError(f"{path} needs a header row (exam,group) whose columns have different names")
+    headless = any(name in column or not isinstance(typed([name])[0], str) for name, *column in cells)
+    whole = rows and names and all(row[0] for row in rows) and max(map(len, rows)) <= len(header)
+    if headless or not whole or len({*names} - {""} - RESERVED) < len(names):
+        raise InputError(
+            f"{path} needs a header row (exam,group) with different names, none of them a key of items such as label, then "
+            "one row per exam: its name, then its classes, and no more cells than the header"
+        )
     columns = [typed([row[index] if index < len(row) else "" for row in rows]) for index in range(1, len(header))]
     by_name: dict[str, list[dict[str, object]]] = defaultdict(list)
     for row, values in zip(rows, zip(*columns, strict=True), strict=True):
@@ -114,9 +113,8 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
     names = {exam.name, exam.patient, *(parts or (home.name,))}
     if exam.case:
         names.add(exam.case)
-    own = [exam.patient_key, *exam.aliases][-1]  # a copy has the key of another exam
-    if own.startswith("patient:"):
-        names.add(own.removeprefix("patient:"))
+    if exam.patient_key.startswith("patient:"):
+        names.add(exam.patient_key.removeprefix("patient:"))
     if exam.key.startswith("photograph:"):
         names.add(exam.patient_key.removeprefix("photograph:").removeprefix("patient:"))
         files = [*parts, exam.image.name]

@@ -31,7 +31,6 @@ class Volume:
     group: str = ""  #: the group by which the split is stratified; empty for none
     key: str = ""  #: raw identifier of the exam, hashed before anything is written
     patient_key: str = ""  #: raw identifier of the patient, also hashed before anything is written
-    aliases: list[str] = field(default_factory=list)  #: raw identifiers of the patient from other sources, or of copies
     name: str = ""  #: hash of the exam
     patient: str = ""  #: hash of the patient
     time: int | None = None  #: index along the fourth axis of a NIfTI cine, from 0; None elsewhere

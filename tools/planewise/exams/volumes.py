@@ -170,9 +170,13 @@ def is_usable(volume: Volume, skipped: Skipped, whole: bool = False, of_one_slic
     """Whether a volume can be read and used: as a case if it stays ``whole``. A mask on another grid is removed."""
     reference, single = None, of_one_slice and not volume.view
     for path in volume.channels or (volume.image,):
-        image, problem = open_image(path)
+        image, problem = _open(path)
         if problem:
             pass
+        elif len(image.shape) not in (3, 4):
+            problem = finding("nifti-image", kind="dimensions", count=len(image.shape), wanted="three or four")
+        elif has_mark(image):
+            problem = PREDICTED_AS_IMAGE
         elif whole and image.shape[3:] not in ((), (1,)):
             problem = finding("nifti-image", kind="volumes", count=image.shape[3])
         elif whole and min(image.shape[:3]) < MIN_SLICES:
@@ -192,14 +196,6 @@ def is_usable(volume: Volume, skipped: Skipped, whole: bool = False, of_one_slic
             skipped[problem.about("mask")].append(str(volume.label))
             volume.label = None
     return True
-
-
-def open_image(path: Path) -> tuple[Any, Finding | None]:
-    """A NIfTI image, and why it cannot be used; None if it can."""
-    image, problem = _open(path)
-    if not problem and len(image.shape) not in (3, 4):
-        problem = finding("nifti-image", kind="dimensions", count=len(image.shape), wanted="three or four")
-    return image, problem or (PREDICTED_AS_IMAGE if has_mark(image) else None)
 
 
 def _open(path: Path) -> tuple[Any, Finding | None]:

@@ -1,4 +1,4 @@
-"""Files that are either complete or absent."""
+"""Files that are either complete or absent, and folders that one process reserves."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from planewise.errors import InputError
 
 #: Ending of a file that is still being written, or of a killed process.
 TEMPORARY = ".tmp"
+#: The locks of this process, each of which lasts until the process ends.
+_held: dict[Path, FileLock] = {}
 
 
 @contextmanager
@@ -61,3 +65,25 @@ def unwritable(path: Path, error: OSError) -> InputError:
         f"{path} cannot be written ({error.strerror or error}; {free:.0f} MiB are free there); make room, or "
         "name a folder that can be written to"
     )
+
+
+def claim_folder(folder: Path) -> None:
+    """Create a folder, and reserve it for this process until it ends, for any reason; claiming it again in the same process
+    has no effect.
+
+    Raises:
+        InputError: another process has reserved the folder, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = folder.resolve()
+        # one lock for all copies of this module: servers unload a bundle's code and load it again
+        lock = FileLock(place / "run.lock", timeout=0, thread_local=False, is_singleton=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{folder} is in use by another run; wait until it ends, or choose another output folder"
+        ) from None
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    _held[place] = lock

@@ -51,18 +51,14 @@ def check_channels(channels: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def files_below(
-    folder: str | Path,
-    refuse: Callable[[OSError], object] | None = None,
-    leave_out: Callable[[str], object] | None = None,
-) -> Iterator[str]:
+def files_below(folder: str | Path, refuse: Callable[[OSError], object] | None = None) -> Iterator[str]:
     """The paths of all files except the mark of a tree of phantoms, in the same order on every machine. Links to folders are
-    followed, because archives often consist of links; each real folder is entered only once, so no image is read twice.
+    followed, because archives often consist of links, but not to a folder that contains ``folder``; each real folder is
+    entered only once, so no image is read twice.
 
     Args:
         folder: its own files come first, then those behind links.
         refuse: called with the error for each folder that cannot be read.
-        leave_out: called with the path of each link to a folder that contains ``folder``; such links are not followed.
     """
     top = os.path.realpath(folder)
     entered: set[str] = set()
@@ -76,13 +72,7 @@ def files_below(
             entered.add(place)
             folders.sort(key=natural_order)
             for path in (os.path.join(root, name) for name in folders):
-                if not os.path.islink(path):
-                    continue
-                target = os.path.realpath(path)
-                if target != top and Path(top).is_relative_to(target):
-                    if leave_out is not None:
-                        leave_out(path)
-                else:
+                if os.path.islink(path) and not Path(top).is_relative_to(os.path.realpath(path)):
                     starts.append(path)
             for name in sorted({*files} - {PHANTOM_MARK}, key=natural_order):
                 yield os.path.join(root, name)

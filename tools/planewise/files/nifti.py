@@ -19,8 +19,6 @@ from planewise.findings import Finding, finding
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error)
 #: Why a file of a datalist is usually missing: the list was moved without its images.
 NO_FILE = "No such file or directory: paths in a datalist are relative to the folder of the datalist"
-#: Largest share by which the voxel sizes of sform and qform may differ.
-SAME_SIZE = 0.01
 #: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm), beyond which a
 #: header is broken: clinical pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long.
 SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
@@ -87,16 +85,6 @@ def states_orientation(header: Mapping[str, Any]) -> bool:
     """Whether the header of a file states its orientation. NIfTI whose sform and qform codes are both 0 does not: nibabel
     takes it as LAS, and ITK as LPS."""
     return not (int(header.get("sform_code", 1)) == int(header.get("qform_code", 1)) == 0)
-
-
-def two_geometries(path: str | Path) -> list[Finding]:
-    """A flag on a NIfTI header whose sform and qform have different voxel sizes, which changes volumes."""
-    image = open_nifti(path)
-    sizes = [nibabel.affines.voxel_sizes(form) for form in (image.get_sform(), image.get_qform())]
-    if not image.header["sform_code"] or np.allclose(*sizes, rtol=SAME_SIZE, atol=0):
-        return []
-    first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
-    return [finding("header-two-sizes", sform=first, qform=second)]
 
 
 def grid_of_slices(affines: np.ndarray) -> np.ndarray:

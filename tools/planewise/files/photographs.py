@@ -19,8 +19,6 @@ NO_PHOTOGRAPH, CUT, UNREADABLE = (
     finding("file-unusable", kind="truncated"),
     finding("photo-unusable", kind="unreadable"),
 )
-#: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
-_TAIL = 2**16
 
 
 def is_photograph(path: str | Path) -> bool:
@@ -31,23 +29,19 @@ def is_photograph(path: str | Path) -> bool:
 def photograph_problem(path: Path) -> Finding | None:
     """Why a file cannot be used as a photograph; None if it can. Its pixels are not read."""
     try:
-        if not (size := path.stat().st_size):
+        if not path.stat().st_size:
             return finding("file-unusable", kind="empty")
-        with warnings.catch_warnings(), open(path, "rb") as file:
+        with warnings.catch_warnings():
             # Pillow warns at half of its limit
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
-                kind, mode, sides = image.format, image.mode, image.size
-            file.seek(max(0, size - _TAIL))
-            tail = file.read()
+                mode, sides = image.mode, image.size
     except UnidentifiedImageError:
         return NO_PHOTOGRAPH
     except (Image.DecompressionBombError, OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for broken PNG
         return UNREADABLE
     if min(sides) < MIN_SIDE:
         return finding("photo-unusable", kind="thumbnail", least=MIN_SIDE)
-    if (b"IEND" if kind == "PNG" else b"\xff\xd9") not in tail:
-        return CUT
     return colour_problem(mode)
 
 

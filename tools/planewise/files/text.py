@@ -86,18 +86,12 @@ def cell(value: Any) -> Any:
 def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
-    except RecursionError:
-        reason = "its brackets or lists are nested hundreds of levels deep"
-    except MemoryError:
-        reason = "it does not fit into memory"
-    except OSError as error:
-        reason = error.strerror or str(error)
     except UnicodeDecodeError:
         reason = f"it is not UTF-8 text: {_SAVE_AS_CSV if what == 'CSV' else 'save it in UTF-8'}"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         reason = place + " ".join(str(error.problem or error).split())
-    except (ValueError, AttributeError, TypeError, csv.Error, yaml.YAMLError) as error:  # PyYAML: `!!timestamp x`
+    except (OSError, RecursionError, ValueError, AttributeError, TypeError, csv.Error, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
     raise InputError(f"{path} cannot be read as {what} ({reason})")

@@ -1,24 +1,34 @@
 """Convert planes to lines, heatmaps and locations, and back. Pure functions on tensors, without files or MONAI."""
 
-from planewise.geometry.heatmaps import fit_lines, line_agreement, line_heatmaps
-from planewise.geometry.lines import clip_lines, crossing, intersection_lines, line_errors, pixels_to_patient
-from planewise.geometry.locations import (
-    base_to_apex,
-    centrosymmetric,
-    location_order,
-    order_strength,
-    relative_locations,
-    to_left_front_or_head,
-)
-from planewise.geometry.patch_pyramids import inverted_pyramids, predicted_patches
-from planewise.geometry.planes import check_affine, plane_from_affine, square_on_plane
-from planewise.geometry.rotations import (
+from planewise.geometry.grids import (
     PLANE_ROTATIONS,
     VOLUME_ROTATIONS,
     flip_matrix,
+    inverted_pyramids,
+    predicted_patches,
     rotate90,
     rotate90_matrix,
     rotation_of_class,
+)
+from planewise.geometry.lines import (
+    clip_lines,
+    crossing,
+    fit_lines,
+    intersection_lines,
+    line_errors,
+    line_heatmaps,
+    pixels_to_patient,
+)
+from planewise.geometry.planes import (
+    base_to_apex,
+    centrosymmetric,
+    check_affine,
+    location_order,
+    order_strength,
+    plane_from_affine,
+    relative_locations,
+    square_on_plane,
+    to_left_front_or_head,
 )
 from planewise.geometry.squares import (
     cross_residual,

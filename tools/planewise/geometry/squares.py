@@ -176,8 +176,7 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
         affine: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm; the slices must have pixels of the same size.
         size: side of a square, mm.
         min_filled: smallest mean probability of a window in which a square counts as found. In a perfect map, the mean
-            is 0.83 if the square is rotated by 45 degrees in the pixel grid, and about 0.5 if half of the square is on
-            the image.
+            is 0.83 if the square is rotated by 45 degrees in the grid, and about 0.5 if half of it is on the image.
     """
     count, _, height, width = probabilities.shape
     affine = affine.to(torch.float64)
@@ -213,8 +212,7 @@ def cross_residual(centres: Tensor, step: float) -> Tensor:
         step: distance between the centres of neighbouring squares of a line, mm.
 
     Returns:
-        Shape ``(...)``; NaN if fewer than four centres were found, or if only the crossing was found on one of the
-        lines.
+        Shape ``(...)``; NaN if fewer than four centres, or only the crossing on one of the lines, were found.
     """
     design = torch.zeros(len(SQUARE_STEPS), 3, dtype=torch.float64, device=centres.device)
     design[:, 0] = 1

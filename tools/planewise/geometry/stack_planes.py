@@ -12,11 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from planewise.geometry.heatmaps import fit_lines, line_agreement
 from planewise.geometry.lines import (
     crossing,
     distances_of_lines,
+    fit_lines,
     intersection_lines,
+    line_agreement,
     line_errors,
     pixels_to_patient,
     plane_from_lines,
@@ -218,8 +219,7 @@ def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound
 
     Args:
         errors: errors of the planes, ``(N,)``, degrees or mm, not negative.
-        moved: jack-knife standard errors of the planes, ``(N,)``, in the same unit. Planes with a NaN in either value
-            are left out.
+        moved: jack-knife standard errors, ``(N,)``, in the same unit. Planes with a NaN in either are left out.
         share: share of the planes for which the bound should hold.
 
     Returns:

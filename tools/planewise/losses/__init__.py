@@ -1,29 +1,28 @@
 """Loss functions, each with its equation. `planewise.losses.terms` defines their common interface."""
 
-from planewise.losses.contrastive import (
+from planewise.losses.pretext import (
     BYOLLoss,
+    MultitaskLoss,
     NegativeCosineLoss,
     NTXentLoss,
-    PredictiveCodingLoss,
-    TripletLoss,
-    candidate_scores,
-    negatives,
-)
-from planewise.losses.cross_entropy import (
-    ClassLoss,
-    CrossEntropyLoss,
-    MultiLabelBCELoss,
-    OrdinalLoss,
-    cumulative_targets,
-)
-from planewise.losses.pretext import (
-    MultitaskLoss,
     PositionLoss,
+    PredictiveCodingLoss,
     RelativeLocationLoss,
     RelativeOrientationLoss,
     RestorationLoss,
     SliceOrderLoss,
+    TripletLoss,
+    candidate_scores,
+    negatives,
     predicted_location,
 )
-from planewise.losses.segmentation import SegmentationLoss, SoftDiceLoss
+from planewise.losses.supervised import (
+    ClassLoss,
+    CrossEntropyLoss,
+    MultiLabelBCELoss,
+    OrdinalLoss,
+    SegmentationLoss,
+    SoftDiceLoss,
+    cumulative_targets,
+)
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum

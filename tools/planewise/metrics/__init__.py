@@ -4,7 +4,6 @@ from planewise.metrics.classification import (
     classification_scores,
     finding_scores,
     grade_kappa,
-    grade_scores,
     macro_auc,
     mean_auc,
     predicted_grades,
@@ -28,9 +27,7 @@ from planewise.metrics.pretexts import (
     effective_rank,
     embedding_spread,
     found_first,
-    linear_probe,
     retrieval_accuracy,
-    ridge_probe,
     triplet_accuracy,
 )
 from planewise.metrics.segmentation import (

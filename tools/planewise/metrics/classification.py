@@ -17,15 +17,15 @@ from planewise.errors import InputError
 
 
 def _areas(truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """The area under the ROC curve of each column, None if its known labels (not NaN) are all the same, and their mean."""
-    areas: dict[str, float | None] = {}
+    """The area under the ROC curve of each column, NaN if its known labels (not NaN) are all the same, and their mean."""
+    areas: dict[str, float] = {}
     for column, name in enumerate(names):
         known = np.isfinite(truth[:, column])
         labels = truth[known, column] > 0.5
         both = labels.any() and not labels.all()
-        areas[name] = float(roc_auc_score(labels, probabilities[known, column])) if both else None
-    known_areas = [value for value in areas.values() if value is not None]
-    return {"macro_auc": float(np.mean(known_areas)) if known_areas else None, "auc": areas}
+        areas[name] = float(roc_auc_score(labels, probabilities[known, column])) if both else math.nan
+    known_areas = [value for value in areas.values() if math.isfinite(value)]
+    return {"macro_auc": float(np.mean(known_areas)) if known_areas else math.nan, "auc": areas}
 
 
 def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
         classes: names of the classes.
 
     Returns:
-        ``auc`` of each class (None if none or all of the exams belong to it), and their mean ``macro_auc``;
+        ``auc`` of each class (NaN if none or all of the exams belong to it), and their mean ``macro_auc``;
         ``accuracy``; ``confusion`` (rows are true classes, columns predicted ones); and ``exams``, their number.
     """
     reference, predicted = np.asarray(labels), probabilities.argmax(axis=1)
@@ -61,8 +61,7 @@ def macro_auc(logits: Tensor, labels: Tensor) -> float:
         return math.nan
     probabilities = torch.softmax(logits.float(), dim=1).cpu()[known].numpy()
     names = [str(index) for index in range(probabilities.shape[1])]
-    found = classification_scores(probabilities, labels.reshape(-1).long().cpu()[known].numpy(), names)["macro_auc"]
-    return math.nan if found is None else found
+    return classification_scores(probabilities, labels.reshape(-1).long().cpu()[known].numpy(), names)["macro_auc"]
 
 
 def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
         tasks: names of the findings.
 
     Returns:
-        For each finding, ``auc``, ``sensitivity`` and ``specificity`` (None if they need positive or negative exams and
+        For each finding, ``auc``, ``sensitivity`` and ``specificity`` (NaN if they need positive or negative exams and
         there are none), and ``positives`` and ``negatives``, the numbers of exams with these labels; ``macro_auc``, the
         mean over the findings with an AUC; and ``exams``, the number of exams.
     """
@@ -82,8 +81,8 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
     scores |= {name: {} for name in ("sensitivity", "specificity", "positives", "negatives")}
     for column, task in enumerate(tasks):
         having, lacking = (probabilities[labels[:, column] == value, column] for value in (1, 0))
-        scores["sensitivity"][task] = float((having >= 0.5).mean()) if len(having) else None
-        scores["specificity"][task] = float((lacking < 0.5).mean()) if len(lacking) else None
+        scores["sensitivity"][task] = float((having >= 0.5).mean()) if len(having) else math.nan
+        scores["specificity"][task] = float((lacking < 0.5).mean()) if len(lacking) else math.nan
         scores["positives"][task], scores["negatives"][task] = len(having), len(lacking)
     return scores | {"exams": len(labels)}
 
@@ -98,8 +97,7 @@ def mean_auc(logits: Tensor, labels: Tensor) -> float:
     # the metric squeezes arrays with a single column
     logits, labels = (values.reshape(len(values), -1) for values in (logits, labels))
     tasks = [str(column) for column in range(labels.shape[1])]
-    found = finding_scores(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy(), tasks)["macro_auc"]
-    return math.nan if found is None else found
+    return finding_scores(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy(), tasks)["macro_auc"]
 
 
 def confusion_and_shares(
@@ -110,33 +108,6 @@ def confusion_and_shares(
     confusion = confusion_matrix(reference, predicted, labels=range(classes))
     there = confusion.sum(axis=1)
     return confusion, np.where(there > 0, confusion.diagonal() / np.maximum(there, 1), np.nan)
-
-
-def choice_scores(
-    predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int, choice: str, items: str
-) -> dict[str, Any]:
-    """Scores of a pretext that chooses one of several classes, such as the rotation of an image or the location of a patch.
-
-    Args:
-        predicted, reference: classes, ``(N,)``.
-        classes: number of classes.
-        choice: name of what is chosen, such as ``rotation``.
-        items: plural name of the samples, such as ``images``.
-
-    Returns:
-        ``accuracy``, and ``chance``, the accuracy of guessing; the number of samples under the name ``items``, and the
-        number of classes under the plural of ``choice``; ``accuracy_by_<choice>``, the accuracy for each class, NaN if the
-        class does not occur; and ``confusion``, with a row for each true class and a column for each predicted class.
-    """
-    confusion, shares = confusion_and_shares(predicted, reference, classes)
-    return {
-        "accuracy": float((predicted == reference).mean()),
-        "chance": 1 / classes,
-        items: len(reference),
-        f"{choice}s": classes,
-        f"accuracy_by_{choice}": shares.tolist(),
-        "confusion": confusion.tolist(),
-    }
 
 
 def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
@@ -157,8 +128,8 @@ def check_thresholds(probabilities: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float | None:
-    """Quadratic weighted kappa, computed by scikit-learn; None if all grades are the same, because it is then undefined.
+def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float:
+    """Quadratic weighted kappa, computed by scikit-learn; NaN if all grades are the same, because it is then undefined.
 
     It is ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, where O is the confusion matrix and E its expectation by
     chance: 1 for perfect agreement, and 0 for agreement by chance.
@@ -168,7 +139,7 @@ def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grad
         grades: number of grades.
     """
     if len({*map(int, reference), *map(int, predicted)}) < 2:
-        return None
+        return math.nan
     return float(cohen_kappa_score(reference, predicted, labels=list(range(grades)), weights="quadratic"))
 
 
@@ -180,35 +151,4 @@ def grade_kappa(logits: Tensor, grades: Tensor) -> float:
         grades: ``(N,)``.
     """
     predicted = predicted_grades(torch.sigmoid(logits.float()).cpu().numpy())
-    found = quadratic_kappa(grades.reshape(len(logits)).cpu().numpy(), predicted, logits.shape[1] + 1)
-    return math.nan if found is None else found
-
-
-def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequence[str]) -> dict[str, Any]:
-    """Quadratic weighted kappa, accuracy, mean distance of grades, and the confusion matrix.
-
-    Args:
-        probabilities: see `predicted_grades`.
-        reference: true grades.
-        names: names of the grades, one more than there are thresholds.
-
-    Returns:
-        ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean absolute difference of grades), ``recall`` of each
-        grade (None for a grade without photographs), ``confusion`` (rows are true grades, columns predicted ones) and
-        ``photographs``, their number.
-
-    Raises:
-        InputError: see `check_thresholds`.
-    """
-    check_thresholds(probabilities, names)
-    true, predicted = np.asarray(reference), predicted_grades(probabilities)
-    confusion, shares = confusion_and_shares(predicted, true, len(names))
-    recall = [None if math.isnan(share) else share for share in shares.tolist()]
-    return {
-        "kappa": quadratic_kappa(true, predicted, len(names)),
-        "accuracy": float((predicted == true).mean()),
-        "distance": float(np.abs(predicted - true).mean()),
-        "recall": dict(zip(names, recall, strict=True)),
-        "confusion": confusion.tolist(),
-        "photographs": len(true),
-    }
+    return quadratic_kappa(grades.reshape(len(logits)).cpu().numpy(), predicted, logits.shape[1] + 1)

@@ -1,28 +1,18 @@
-"""Scores of pretexts: how well embeddings distinguish slices and whether they have collapsed, what can be predicted from the
-features of a frozen network, whether a prediction identifies its patch, restored images, and the order of slices, for single
-pairs and for a whole stack."""
+"""Scores of pretexts: how well embeddings distinguish slices and whether they have collapsed, whether a prediction identifies
+its patch, restored images, and the order of slices, for single pairs and for a whole stack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from planewise.losses import candidate_scores, negatives
-
-#: Candidate strengths of the ridge regression on standardised features.
-_ALPHAS = np.logspace(-2, 4, 13)
-#: The images that are compared with the target: the network's output, its input, and the mean of the visible pixels.
-ANSWERS = ("restored", "unchanged", "mean")
 
 
 def retrieval_accuracy(
@@ -90,37 +80,6 @@ def triplet_accuracy(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[
     return told, torch.ones_like(told)
 
 
-def ridge_probe() -> Pipeline:
-    """The regression that all linear probes use: a ridge regression on standardised features, whose strength is chosen on the
-    fitted rows."""
-    return make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
-
-
-def linear_probe(features: Tensor, targets: Tensor, queries: Tensor) -> Tensor:
-    """Predict targets with a ridge regression on standardised features. Its solution is exact, so the probe cannot be
-    under-trained, and its strength is chosen by leave-one-out validation on the given rows, for each target separately.
-
-    Args:
-        features: ``(N, D)``, of the images with known targets.
-        targets: ``(N, K)``, NaN where unknown.
-        queries: ``(M, D)``, features of other images.
-
-    Returns:
-        Predicted targets, ``(M, K)``, float32. A target that is known in fewer than two rows, or has one value only, is
-        predicted as its mean (NaN if it is unknown everywhere).
-    """
-    found = []
-    for column in targets.double().numpy().T:
-        known = np.isfinite(column)
-        if known.sum() < 2 or np.ptp(column[known]) == 0:
-            found.append(np.full(len(queries), column[known].mean() if known.any() else np.nan))
-            continue
-        ridge = ridge_probe()
-        ridge.fit(features.double().numpy()[known], column[known])
-        found.append(ridge.predict(queries.double().numpy()))
-    return torch.from_numpy(np.stack(found, axis=1)).float()
-
-
 def found_first(scores: Tensor, right: Tensor) -> Tensor:
     """1 if the right candidate, ``right`` ``(...)`` int64, has the highest of ``scores`` ``(..., N)``, otherwise 0:
     ``(...)``, float64. If several candidates share the highest score, each gets an equal share of 1, so a network with
@@ -168,26 +127,6 @@ def mean_of_seen(image: Tensor, hidden: Tensor) -> Tensor:
     return mean.reshape(-1, *[1] * (image.ndim - 1))
 
 
-def restoration_scores(hidden: NDArray[np.floating], kept: NDArray[np.floating]) -> dict[str, Any]:
-    """Scores of restored images, and of two images that need no network, for comparison.
-
-    Args:
-        hidden, kept: mean squared errors of each image over its hidden pixels and over its other pixels, ``(N, 3)``, with
-            a column for each of `ANSWERS`; NaN if an image has no such pixels.
-
-    Returns:
-        ``hidden`` and ``kept``: for each of `ANSWERS`, the mean over the images that have such pixels; ``hidden`` also has
-        ``chance``, which is its ``mean``, and ``lower_is_better``. ``images`` is the number of images.
-    """
-    scores: dict[str, Any] = {}
-    for name, errors in (("hidden", hidden), ("kept", kept)):
-        known = errors[np.isfinite(errors).all(axis=1)]
-        means = known.mean(axis=0) if len(known) else np.full(len(ANSWERS), np.nan)
-        scores[name] = {answer: float(mean) for answer, mean in zip(ANSWERS, means, strict=True)}
-    scores["hidden"] |= {"chance": scores["hidden"]["mean"], "lower_is_better": True}
-    return scores | {"images": len(hidden)}
-
-
 Array = NDArray[np.floating]
 
 #: Two slices on opposite sides of the centre of their stack mirror each other if their distances from the centre differ by
@@ -215,49 +154,8 @@ def places_by_votes(logits: Array) -> Array:
     return places
 
 
-def pairs_of_stack(logits: Array, places: Array) -> dict[str, NDArray[Any]]:
-    """Compare the network's result for every ordered pair of different slices of a stack with the true order, from the
-    logits of `places_by_votes` and the true positions of the slices, ``(k,)``, from 0 to 1. The columns have ``k (k -
-    1)`` rows: ``first`` and ``second``, the positions of the two slices, and ``correct``."""
-    first, second = np.nonzero(~np.eye(len(places), dtype=bool))
-    correct = (np.asarray(logits)[first, second] > 0) == (places[first] < places[second])
-    return {"first": places[first], "second": places[second], "correct": correct}
-
-
 def mirrored(first: Array, second: Array) -> NDArray[np.bool_]:
     """Whether the positions of each pair mirror each other about the centre, within `MIRRORED`."""
     one, other = first - 0.5, second - 0.5
     # with the tolerance, values exactly at the bound are included despite rounding
     return (one * other < 0) & (np.abs(one + other) <= MIRRORED + 1e-9)
-
-
-def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Accuracy of all pairs, of pairs whose slices mirror each other about the centre of their stack, and of the other pairs,
-    from the columns of `pairs_of_stack` of any number of stacks. An accuracy is NaN if there are no such pairs."""
-    correct, mirror = pairs["correct"], mirrored(pairs["first"], pairs["second"])
-    return {
-        "accuracy": _mean(correct),
-        "chance": 0.5,
-        "pairs": len(correct),
-        "mirrored_accuracy": _mean(correct[mirror]),
-        "mirrored_pairs": int(mirror.sum()),
-        "other_accuracy": _mean(correct[~mirror]),
-    }
-
-
-def stack_scores(predicted: Sequence[Array], places: Sequence[Array]) -> dict[str, Any]:
-    """Agreement of the predicted orders of whole stacks with the true orders, from the positions of each stack's slices:
-    ``stacks``, the number of stacks with at least three slices; ``rank_correlation``, their mean Spearman correlation; and
-    ``direction``, the share of stacks with a positive correlation, in which the network has recognised the first end. Both
-    are NaN if there are no such stacks."""
-    pairs = [(one, other) for one, other in zip(predicted, places, strict=True) if len(one) > 2]
-    correlations = np.array([spearmanr(one, other).statistic for one, other in pairs])
-    return {
-        "stacks": len(correlations),
-        "rank_correlation": _mean(correlations),
-        "direction": _mean(correlations > 0),
-    }
-
-
-def _mean(values: NDArray[Any]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")

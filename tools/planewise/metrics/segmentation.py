@@ -177,9 +177,6 @@ class VolumeDice(Metric):
             output.
 
     The engine's batch must contain ``index`` ``(B,)``, the rows of the slices in the dataset.
-
-    Raises:
-        InputError: ``output_transform`` returns something else. The error is raised during the run.
     """
 
     def __init__(
@@ -203,17 +200,7 @@ class VolumeDice(Metric):
     def iteration_completed(self, engine: Engine) -> None:
         # the slices are identified by MONAI's batch, but not by the output
         batch: Any = engine.state.batch
-        values = self._output_transform(engine.state.output)
-        if (
-            not isinstance(values, (tuple, list))
-            or len(values) != 2
-            or not all(isinstance(each, Tensor) and len(each) == len(batch["index"]) for each in values)
-        ):
-            raise InputError(
-                "VolumeDice needs an output_transform that returns the label values (B, 1, ...) of prediction and reference; "
-                "write \"$lambda output: (output['pred'].argmax(1, keepdim=True), output['label'])\""
-            )
-        self.update((*values, batch["index"]))
+        self.update((*self._output_transform(engine.state.output), batch["index"]))
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -223,7 +210,7 @@ class VolumeDice(Metric):
         found, true = (values[:, 0].flatten(1).to(torch.uint8) for values in (prediction, reference))
         counts = []
         for classes in self._regions:
-            pixels, truth = (_pixels_of(classes, values) for values in (found, true))
+            pixels, truth = (torch.isin(values, values.new_tensor(classes)) for values in (found, true))
             counts.append(torch.stack([2 * (pixels & truth).sum(dim=1), pixels.sum(dim=1) + truth.sum(dim=1)], dim=1))
         self._counts.append(torch.stack(counts, dim=-1))
         self._rows.append(torch.as_tensor(rows))
@@ -237,15 +224,6 @@ class VolumeDice(Metric):
         seen, own = volumes.unique(return_inverse=True)
         shared, held = torch.zeros(len(seen), *counts.shape[1:], dtype=counts.dtype).index_add(0, own, counts).unbind(1)
         return float(torch.where(held > 0, shared / held.clamp_min(1), 1.0).mean())
-
-
-def _pixels_of(classes: Sequence[int], values: Tensor) -> Tensor:
-    """Whether each pixel has one of the values ``classes``, ``(B, pixels)``, bool."""
-    first, *others = classes
-    found = values == first
-    for value in others:
-        found |= values == value
-    return found
 
 
 def _volume(item: Mapping[str, Any]) -> Hashable:

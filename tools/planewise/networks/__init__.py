@@ -1,21 +1,22 @@
 """Networks with named parts, so that weights move between bundles by name.
 
-Every network returns one tensor, so that MONAI's engines, inferers, ``verify_net_in_out`` and TorchScript work without
-changes. The shape of this tensor shows its meaning. (B is the batch; volumes have a further axis ``D`` after ``H, W``.)
+Every network returns one tensor, as MONAI's tools and TorchScript need it. (Volumes have a further axis ``D``.)
 
-- **maps** ``(B, C, H, W)`` on the image's grid: heatmaps, class logits, or a restored image (with as many channels as
-  the image);
-- **maps and location** ``(B, K + 1, H, W)``: K maps, followed by one channel with the image's relative location, which is
-  constant over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
+- **maps** ``(B, C, H, W)`` on the image's grid: heatmaps, class logits, or a restored image;
+- **maps and location** ``(B, K + 1, H, W)``: K maps, and the image's relative location, constant over the grid (`SliceNet`);
 - **logits** ``(B, classes)``: one row for an image, a stack (`StackClassifier`) or two stacks (`TwoPhaseClassifier`);
-- **embeddings** ``(B, D)``, which are not normalised, because the loss normalises them.
+- **embeddings** ``(B, D)``, which the loss normalises.
 
-The metadata of a bundle name the C channels under ``channel_def``. A second network that is used only in training
-(momentum, projector, context) belongs to the trainer, not to ``network_def``.
+A second network that is used only in training (momentum, projector, context) belongs to the trainer.
 """
 
-from planewise.networks.cinema import CinemaEncoder
-from planewise.networks.forest_net import ForestNet
+from planewise.networks.classifiers import (
+    ForestNet,
+    StackClassifier,
+    TwoPhaseClassifier,
+    load_both_phases,
+    saliency_maps,
+)
 from planewise.networks.imagenet_encoders import (
     AlexNetDecoder,
     AlexNetEncoder,
@@ -47,14 +48,6 @@ from planewise.networks.pretrained import (
     weights_of,
     weights_path,
 )
-from planewise.networks.public_unets import MonaiUNetDecoder, MonaiUNetEncoder, NnunetEncoder
-from planewise.networks.stack_classifier import StackClassifier, TwoPhaseClassifier, load_both_phases, saliency_maps
-from planewise.networks.unet import (
-    PAPER_FEATURES,
-    RESIDUAL_FEATURES,
-    ResidualDecoder,
-    ResidualEncoder,
-    UNetDecoder,
-    UNetEncoder,
-)
+from planewise.networks.published import CinemaEncoder, MonaiUNetDecoder, MonaiUNetEncoder, NnunetEncoder
+from planewise.networks.unet import ResidualDecoder, ResidualEncoder, UNetDecoder, UNetEncoder
 from planewise.networks.vit import MaskedViT, MaskedViTDecoder, ViTDecoder, ViTEncoder

@@ -28,10 +28,9 @@ _LAYER = re.compile(r"(denselayer\d+)\.layers\.(norm|conv)([12])\.")
 
 
 class _Convolutions(nn.Module):
-    """The convolutions of a network with torchvision's names (``features.0.weight``, ...), so that a file of ImageNet weights
-    loads unchanged (`load_imagenet`). The layers with the indices ``taken`` give the outputs. Without a file, the initial
-    weights preserve the size of activations (He 2015, in the ``mode`` of `torch.nn.init.kaiming_normal_`), which would vanish
-    with PyTorch's own initialisation, because there is no normalisation."""
+    """Convolutions with torchvision's names (``features.0.weight``, ...), of which the layers ``taken`` give the outputs.
+    Initial weights preserve the size of activations (He 2015, in the ``mode`` of `torch.nn.init.kaiming_normal_`), because
+    there is no normalisation."""
 
     def __init__(self, layers: Sequence[nn.Module], taken: Sequence[int], mode: str) -> None:
         super().__init__()
@@ -55,8 +54,7 @@ class _Convolutions(nn.Module):
 
 
 class AlexNetEncoder(_Convolutions):
-    """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3), with ``features``
-    channels.
+    """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee), with ``features`` channels.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times ("we stack the T2W images three times"), and returns the
     features of four levels, finest first. If H and W are multiples of 32 and at least 64, the first convolution has H/4 - 1
@@ -77,8 +75,6 @@ class AlexNetEncoder(_Convolutions):
         # the inputs of the max poolings, and the final output
         super().__init__(layers, (1, 4, 11, 12), "fan_in")
         self.out_channels = fifth
-        #: Smallest side of an image, pixels: the last pooling needs an input of 3 x 3.
-        self.smallest_side = 63
 
 
 class AlexNetDecoder(nn.Module):
@@ -101,8 +97,6 @@ class AlexNetDecoder(nn.Module):
         self.levels = nn.ModuleList([UpCat(2, deep, fine, fine, _ACTIVATION, norm, True) for deep, fine in pairs])
         # half of the finest level's channels, because channels are expensive on the image's own grid
         self.out_channels = max(first // 2, 1)
-        #: The sides of an image must be multiples of this number of pixels, so that the output has the image's size.
-        self.side_multiple = 32
         self.unstem = Convolution(
             2,
             first,
@@ -118,8 +112,6 @@ class AlexNetDecoder(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        if (features[0].shape[2] + 1) % 8 != 0 or (features[0].shape[3] + 1) % 8 != 0:
-            raise ValueError("AlexNet's decoder needs images with sides that are multiples of 32; change image_size")
         x = features[-1]
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
@@ -148,8 +140,6 @@ class VggEncoder(_Convolutions):
             layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
         super().__init__(layers, [*taken, len(layers) - 1], "fan_out")
         self.out_channels = int(features[-1])
-        #: Smallest side of an image, pixels. The image is halved five times.
-        self.smallest_side = 32
 
 
 class ResNetEncoder(ResNet):
@@ -164,8 +154,7 @@ class ResNetEncoder(ResNet):
         blocks: number of blocks in each level from the second to the fifth.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest
-    first, at H/2 to H/32. If H and W are multiples of 32, a `UNetDecoder` with the same features and a ``stem_stride`` of
-    2 returns to the image's grid.
+    first, at H/2 to H/32. A `UNetDecoder` with the same features and a ``stem_stride`` of 2 returns to the image's grid.
     """
 
     def __init__(self, features: Sequence[int] = RESNET50_FEATURES, blocks: Sequence[int] = RESNET50_BLOCKS) -> None:
@@ -222,8 +211,6 @@ class DenseNetEncoder(DenseNet):
         self.out_channels = int(self.class_layers.out.in_features)
         # training in several processes would wait for the gradient of the classifier, which is never used
         self.class_layers = nn.Identity()
-        #: Smallest side of an image, pixels. The image is halved five times.
-        self.smallest_side = 29
         self.last_features = "features.norm5"
 
     def forward(self, image: Tensor) -> list[Tensor]:

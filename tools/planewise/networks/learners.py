@@ -17,8 +17,7 @@ class SimClrLearner(nn.Module):
     """A network that maps ``(B, C, H, W)`` to embeddings ``(B, D)``, followed by a projector to ``(B, P)`` (f and g in Chen
     2020, section 2.1). Only the network is kept after training, as in the following learners.
 
-    `forward` takes the two views of each slice as channels, ``(B, 2 C, H, W)``, runs them as one batch, and returns
-    ``(B, 2, P)``.
+    `forward` takes the two views of each slice as channels, ``(B, 2 C, H, W)``, as one batch, and returns ``(B, 2, P)``.
     """
 
     #: Number of views, whose channels follow each other.
@@ -75,8 +74,7 @@ class ByolLearner(nn.Module):
 class SimSiamLearner(nn.Module):
     """A network with a projector, followed by a predictor (f and h in Chen and He 2021, section 3).
 
-    Both views go through the same weights. Only one thing keeps the embeddings from collapsing: no gradient flows through
-    the projections.
+    Both views go through the same weights. To keep embeddings apart, no gradient flows through the projections.
 
     Args:
         network, projector: as for `SimClrLearner`.

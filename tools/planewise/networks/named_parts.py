@@ -8,7 +8,7 @@ import torch
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
-from planewise.parse_bool import parse_bool
+from planewise.settings import parse_bool
 
 
 class NamedParts(nn.Module):
@@ -224,11 +224,9 @@ def _norm(norm: str, width: int) -> list[nn.Module]:
 
 
 class LocationHead(nn.Module):
-    """Predict the relative location from the averages of the encoder's last feature map by one linear layer (Zhang 2024,
-    Fig. 1, bottom).
+    """Predict the location from averages of the encoder's last features by one linear layer (Zhang 2024, Fig. 1, bottom).
 
-    `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` with ``spatial_dims`` 3, and returns
-    ``(B, 1)``.
+    `forward` takes ``(B, in_channels, h, w)``, or ``(..., d)`` with ``spatial_dims`` 3, and returns ``(B, 1)``.
     """
 
     def __init__(self, in_channels: int, spatial_dims: int = 2) -> None:

@@ -49,14 +49,12 @@ def export_weights(run: str | Path, folder: str | Path) -> NnunetWeights:
         folder: ``nnUNet_preprocessed/DatasetNNN_NAME``, with ``nnUNetPlans.json`` and ``dataset.json``.
 
     Raises:
-        InputError: the network is no U-Net that nnU-Net has, or the folder lacks these files, the configuration, or the names
-            of channels.
+        InputError: nnU-Net has no such network, or the folder lacks these files, the configuration or channel names.
     """
     folder = Path(folder).expanduser()
     if not (folder / PLANS).is_file():
         raise InputError(
-            f"{folder} has no {PLANS}; run nnUNetv2_plan_and_preprocess first, and name the data set's folder in "
-            "nnUNet_preprocessed"
+            f"{folder} has no {PLANS}; run nnUNetv2_plan_and_preprocess, and name its folder in nnUNet_preprocessed"
         )
     weights = read_weights(run)
     named = read_json(folder / "dataset.json", "nnU-Net's data set").get("channel_names")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from planewise.errors import InputError
-from planewise.networks.public_names import in_our_names, layouts
-from planewise.parse_bool import parse_bool
+from planewise.settings import parse_bool
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Maps the number of dimensions of a convolution's weights to the memory format in which channels come last.
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
-#: Layers that, on CUDA, convert volumes to the default format and back. With instance normalisation, a step on brain
-#: tumours of 96^3 took 104 ms on an H100 with channels last, and 72 ms without.
+#: Layers that, on CUDA, convert volumes to the default format and back, which is slower than that format (speed.md).
 _FIRST = (nn.InstanceNorm3d, nn.GroupNorm, nn.MaxPool3d, nn.AvgPool3d)
 
 
@@ -40,8 +39,8 @@ def _read_safetensors(path: Path) -> Any:
     return load_file(path)
 
 
-#: Maps the ending of a file's name to the function that reads its content; files with other endings are PyTorch's. The
-#: content is a state dict, or a checkpoint with one under one of `_INSIDE`.
+#: Maps the ending of a file's name to its reader; other endings are PyTorch's. The content is a state dict, or one is under a
+#: key in `_INSIDE`.
 READERS: Mapping[str, Callable[[Path], Any]] = {".pt": _read_torch, ".safetensors": _read_safetensors}
 _INSIDE = ("model", "network", "state_dict", "network_weights")
 
@@ -73,8 +72,7 @@ def weights_of(network: nn.Module, path: str | Path) -> dict[str, Tensor]:
         shapes = [tuple(state[name].shape) if name in state else "absent" for state in (weights, own)]
         if shapes[0] != shapes[1]:
             raise InputError(
-                f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
-                "settings of its training (see its run's bundle/)"
+                f"{path} belongs to another network: {name} is {shapes[0]} there, {shapes[1]} here; use its run's bundle/"
             )
     return weights
 
@@ -90,8 +88,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         content = READERS.get(path.suffix, _read_torch)(path)
     except Exception as error:  # torch raises many types of errors for other files
         raise InputError(
-            f"{path} cannot be read as weights ({type(error).__name__}): it is no torch or safetensors file, or has "
-            "objects that could run code; if you trust it, save only its state dict"
+            f"{path} is no weights ({type(error).__name__}), or could run code; if you trust it, save only its state dict"
         ) from None
     for key in _INSIDE:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -112,8 +109,7 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
         for name, value in weights.items()
         if isinstance(value, Tensor) and value.dtype in _FLOATS and value.layout == torch.strided and not value.is_meta
     }
-    # a sum is finite only if all its terms are finite; summing takes a tenth of the time of checking each value, and the host
-    # waits for the GPU only once
+    # a sum is finite only if all its terms are; it takes a tenth of the time, and the host waits for the GPU only once
     sums = [value.sum(dtype=torch.promote_types(value.dtype, torch.float32)) for value in values.values()]
     if not sums or torch.stack([each.float() for each in sums]).isfinite().all():
         return []
@@ -121,33 +117,11 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
 
 
 def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
-    """Copy the weights of a public file into the encoder of ``network``, and return ``network``. The encoder has the file's
-    names (`AlexNetEncoder`, `ResNetEncoder`), or tables of public names (`ViTEncoder`). Without a path, nothing is loaded.
-
-    Raises:
-        InputError: see `load_pretrained`; or the file lacks a weight, or contains several such networks, or a network with
-            more layers.
-    """
-    if path in NO_WEIGHTS:
-        return network
-    weights = read_weights(path)
-    public = in_our_names(network, weights, path)
-    if not public:
-        lacking = [name for name in layouts(network.encoder)[0] if name not in weights]
-        raise InputError(
-            f"{path} lacks weights of {type(network.encoder).__name__} under their public names ({', '.join(lacking[:3])}); "
-            "load a pretext's weights with --pretrained"
-        )
-    _copy_fitting(network, public, path)
-    return network
+    """Copy the weights of a public file into the encoder of ``network`` like `load_pretrained`, and return ``network``."""
+    return load_pretrained(network, path, ["encoder"])
 
 
-def load_pretrained(
-    network: nn.Module,
-    path: str | Path | None,
-    parts: Sequence[str] | None = None,
-    sources: Sequence[int] | None = None,
-) -> nn.Module:
+def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence[str] | None = None) -> nn.Module:
     """Copy the weights with matching names and shapes into ``network``, log the result, and return the network.
 
     Heads differ from task to task, so they keep their initial values if their shapes differ. Parts that the file lacks
@@ -158,7 +132,6 @@ def load_pretrained(
         network: the network, which is changed in place.
         path: see `read_weights`; None (or the text null or none) loads nothing.
         parts: the parts to load, such as ``["encoder"]``; None loads all parts.
-        sources: see `for_channels`.
 
     Raises:
         InputError: no weight fits, or weights outside the head have other shapes.
@@ -176,13 +149,11 @@ def load_pretrained(
                 f"nothing of {path} is loaded: it has {_by_part(left)}; name other --pretrained_parts, or null for all"
             )
         weights = {name: value for name, value in weights.items() if name not in left}
-    _copy_fitting(network, weights, path, sources)
+    _copy_fitting(network, weights, path)
     return network
 
 
-def _copy_fitting(
-    network: nn.Module, weights: dict[str, Tensor], path: str | Path, sources: Sequence[int] | None = None
-) -> None:
+def _copy_fitting(network: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
     """Like `load_pretrained`, with weights in memory; ``path`` is their source, for messages."""
     own = network.state_dict()
     first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
@@ -192,7 +163,7 @@ def _copy_fitting(
         for name in [name for name in weights if name in own and name.split(".")[:3] == level]:
             # the shortcut of a residual level also takes the image
             if weights[name].ndim > 1 and (weights[name].shape[1], own[name].shape[1]) == (had, has):
-                weights = weights | {name: for_channels(weights[name], own[name], sources)}
+                weights = weights | {name: for_channels(weights[name], own[name])}
         if weights[first].shape[1] != had:
             logger.info("%s: the weights for %d channels are copied to %d channels", first, had, has)
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
@@ -216,25 +187,21 @@ def _copy_fitting(
             logger.info("%s: %s", text, _by_part(names))
 
 
-def for_channels(weight: Tensor, own: Tensor, sources: Sequence[int] | None = None) -> Tensor:
-    """The weights of a first layer for images with other channels (Taleb 2020, appendix A: "duplicating").
+def for_channels(weight: Tensor, own: Tensor) -> Tensor:
+    """The weights of a first layer for images with more channels (Taleb 2020, appendix A: "duplicating").
 
-    Without ``sources``, adjacent channels of the image get the weights of the same channel: after pretraining on T1 and
-    FLAIR, T1 and contrast-enhanced T1 get the weights of T1, and T2 and FLAIR those of FLAIR, in the order of BraTS. The
-    paper copies without scaling, so the layer's output grows with the number of copies.
+    Adjacent channels of the image get the weights of the same channel: after pretraining on T1 and FLAIR, T1 and
+    contrast-enhanced T1 get the weights of T1, and T2 and FLAIR those of FLAIR, in the order of BraTS. The paper copies
+    without scaling, so the layer's output grows with the number of copies.
 
     Args:
         weight: ``(out, c, *kernel)``.
         own: the layer's present weights, ``(out, C, *kernel)``.
-        sources: for each of the C channels, the number of the pretrained channel whose weights it takes
-            (`planewise.engines.channel_sources`).
 
     Returns:
         ``(out, C, *kernel)``; ``weight`` itself if C is not a multiple of c, or the layers differ in another way.
     """
     had, wanted = weight.shape[1], own.shape[1]
-    if sources and max(sources) < had and len(sources) == wanted:
-        return weight[:, list(sources)]
     alike = weight.ndim == own.ndim and weight[:, 0].shape == own[:, 0].shape
     return weight.repeat_interleave(wanted // had, dim=1) if alike and wanted % had == 0 else weight
 
@@ -298,3 +265,87 @@ def _compiled_part(network: nn.Module) -> nn.Module:
         return network
     logger.info("only the encoder is compiled, because torch cannot compile the decoder's padding")
     return network.encoder
+
+
+#: The end of the name of a counter of batches, which is not needed; and a name in a list of modules, up to its number.
+_COUNTER, _NUMBERED = "num_batches_tracked", re.compile(r"(.*?)\d+(?:\.|$)")
+
+
+def in_our_names(network: nn.Module, weights: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
+    """The weights of a public file, of which those of the encoder, and of a decoder with ``public_names``, get our names.
+
+    A part's ``public_names()`` are tables of a file's names with its own, one for each layout of files; without them, a
+    file has its own names. All names in the file may have a prefix. A part's ``from_public(weights)`` converts values.
+
+    Returns:
+        All weights of the file; empty if it is none that fits the encoder.
+
+    Raises:
+        InputError: the file has several networks like the encoder, or a deeper one, or only a part of one.
+    """
+    encoder, decoder = getattr(network, "encoder", None), getattr(network, "decoder", None)
+    if encoder is None or (not hasattr(encoder, "public_names") and weights.keys() & network.state_dict().keys()):
+        return {}
+    found = _fitting(encoder, weights)
+    if len(found) > 1:
+        raise InputError(
+            f"{path} has {len(found)} networks ({', '.join(prefix.rstrip('.') for prefix in found)}); name a file with one"
+        )
+    if not found:
+        public = {name for names in layouts(encoder) for name in names} - network.state_dict().keys()
+        if hasattr(encoder, "public_names") and public & weights.keys():
+            raise InputError(
+                f"{path} has only a part of a {type(encoder).__name__}; use the settings of its training, such as blocks"
+            )
+        return {}
+    ((prefix, names),) = found.items()
+    tables = {"encoder": names} | ({"decoder": layouts(decoder)[0]} if hasattr(decoder, "public_names") else {})
+    given = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    known = {name for names in tables.values() for name in names}
+    _refuse_more(given, known, path)
+    ours = {name: value for name, value in weights.items() if not name.startswith(prefix)}
+    ours |= {name: value for name, value in given.items() if name not in known and not name.endswith(_COUNTER)}
+    for part, names in tables.items():
+        module = getattr(network, part)
+        own = {
+            names.get(name, name): value for name, value in given.items() if name in names or name.endswith(_COUNTER)
+        }
+        own = module.from_public(own) if hasattr(module, "from_public") else own
+        ours |= {f"{part}.{name}": value for name, value in own.items() if name in module.state_dict()}
+    return ours
+
+
+def layouts(part: nn.Module) -> list[dict[str, str]]:
+    """For each layout of public files, the names that a file has, with a part's own names."""
+    return part.public_names() if hasattr(part, "public_names") else [{name: name for name in part.state_dict()}]
+
+
+def _needed(names: Iterable[str]) -> list[str]:
+    """The names without those of the counters of batches, which old files lack."""
+    return [name for name in names if not name.endswith(_COUNTER)]
+
+
+def _fitting(part: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, dict[str, str]]:
+    """Maps the prefixes, such as ``module.encoder_q.``, under which a file has all weights of a part, to their layouts; only
+    the empty prefix if the file also has the names without one. A copy of the same weights does not count."""
+    found: dict[str, dict[str, str]] = {}
+    for names in layouts(part):
+        first = next(iter(names))
+        ends = (name.removesuffix(first) for name in weights if name.endswith(first))
+        for end in ends:
+            if (not end or end.endswith(".")) and all(end + name in weights for name in _needed(names)):
+                others = (weights[other + next(iter(found[other]))] for other in found)
+                if not any(torch.equal(weights[end + first], other) for other in others):
+                    found[end] = names
+    return {"": found[""]} if "" in found else found
+
+
+def _refuse_more(given: Mapping[str, Tensor], known: set[str], path: object) -> None:
+    """Raise an `InputError` if a file has more modules than are known in a list of modules, or others in one of them."""
+    lists = {numbered[1] for name in known if (numbered := _NUMBERED.match(name))}
+    left = sorted(name for name in given if name not in known and not name.endswith(_COUNTER))
+    more = [name for name in left if (numbered := _NUMBERED.match(name)) and numbered[1] in lists]
+    if more:
+        raise InputError(
+            f"{path} has more layers ({', '.join(more[:3])}); use the settings of its training, such as blocks"
+        )

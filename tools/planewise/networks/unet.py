@@ -82,8 +82,6 @@ class UNetEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = features[-1]
-        #: Smallest side of an image, pixels.
-        self.smallest_side = stem_stride * 2 ** (len(features) - 1)
         self.stem: nn.Module = nn.Identity()
         if stem_stride > 1:
             self.stem = _patchwise(spatial_dims, in_channels, features[0], stem_stride, norm, transposed=False)
@@ -121,8 +119,6 @@ class UNetDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = features[0]
-        #: The sides of an image must be multiples of this number of pixels, so that the output has the image's size.
-        self.side_multiple = stem_stride * 2 ** (len(features) - 1)
         self.unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
             self.unstem = _patchwise(spatial_dims, features[0], features[0], stem_stride, norm, transposed=True)
@@ -131,8 +127,7 @@ class UNetDecoder(LevelsDecoder):
 def _patchwise(
     spatial_dims: int, in_channels: int, out_channels: int, stride: int, norm: str | tuple, transposed: bool
 ) -> nn.Module:
-    """A convolution of non-overlapping patches, or the transposed convolution, with normalisation and ReLU: the head's 1x1
-    convolution would otherwise get only linear features, and a segmentation would learn only the easiest class."""
+    """A (transposed) convolution of patches, with normalisation and ReLU: the head must not get only linear features."""
     return Convolution(
         spatial_dims,
         in_channels,
@@ -171,8 +166,6 @@ class ResidualEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = int(features[-1])
-        #: Smallest side of an image, voxels. Instance normalisation needs more than one voxel at the deepest level.
-        self.smallest_side = 2 ** (len(features) - 1) + 1 if norm == "instance" else 1
         self.stem = Convolution(spatial_dims, in_channels, features[0], adn_ordering="NA", act="leakyrelu", norm=norm)
         pairs = [(features[0], features[0]), *level_pairs(features)]
         self.levels = nn.ModuleList(
@@ -206,5 +199,3 @@ class ResidualDecoder(LevelsDecoder):
         )
         self.unstem = nn.Identity()
         self.out_channels = int(features[0])
-        #: The sides of an image must be multiples of this number of voxels, so that the output has the image's size.
-        self.side_multiple = 2 ** (len(features) - 1)

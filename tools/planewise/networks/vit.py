@@ -52,8 +52,7 @@ class ViTEncoder(nn.Module):
 
     `forward` takes ``(B, 1, H, W)``, with sides that are multiples of ``patch_size``. It returns the image itself, followed
     by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` at ``log2(patch_size)`` evenly spaced depths; for ViT-B/16,
-    after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The last map comes after the final normalisation. The
-    class token is left out of the maps.
+    after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The last map is normalised; no map has the class token.
     """
 
     def __init__(
@@ -73,8 +72,7 @@ class ViTEncoder(nn.Module):
             )
         if num_layers < levels or hidden_size % num_heads:
             raise InputError(
-                f"--num_layers must be at least {levels}, got {num_layers}; and --hidden_size a multiple of --num_heads, got "
-                f"{hidden_size} and {num_heads}"
+                f"--num_layers must be {levels} or more, --hidden_size of {num_heads} parts, got {num_layers}, {hidden_size}"
             )
         self.patch_size = patch_size
         self.side = image_size // patch_size
@@ -214,8 +212,7 @@ def transformer_blocks(hidden_size: int, mlp_dim: int, num_heads: int, num_layer
 
 
 def _resampled(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
-    """Resample the position embeddings of a square grid, ``(1, side * side, C)``, to another grid by 2D interpolation
-    (Dosovitskiy 2021, section 3.2)."""
+    """Resample position embeddings of a square grid, ``(1, side * side, C)`` (Dosovitskiy 2021, section 3.2)."""
     grid = positions.transpose(1, 2).unflatten(2, [side, side])
     grid = interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
     return grid.flatten(2).transpose(1, 2)

@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
@@ -20,11 +20,10 @@ import planewise
 from planewise.data.readable_items import reason_of
 from planewise.errors import InputError, causes
 from planewise.exams.datalist import check_output, folders_table, write_places
-from planewise.files.atomic_write import atomic_write
+from planewise.files.atomic_write import atomic_write, claim_folder
 from planewise.files.masks import CORRECTED, MASK
 from planewise.files.text import read_json
 from planewise.findings import FLAG, Finding, finding, from_record, said, sentences
-from planewise.locks import claim_folder
 from planewise.own_exams.bundles import Note
 from planewise.own_exams.exam_page import PAGE, filled
 from planewise.own_exams.heart_stacks import LeftOut, LoadedStack, by_exam, load_stack, place_of, slices_of, stacks_in
@@ -101,11 +100,8 @@ class ExamWork:
     settings: Mapping[str, object]
     """everything else that determines the results (the weights' checksums and the options), as plain values"""
     left_out: Mapping[str, LeftOut]
-    infer: Callable[[Sequence[Mapping[str, Any]], Path], tuple[Sequence[Mapping[str, Any]], Mapping[str, Finding]]]
-    """runs the bundles on stacks, with a folder for the results; returns the stacks that have results, and why exams have
-    none"""
     make: Callable[[str, Sequence[Mapping[str, Any]], Path], Any]
-    """makes the results (`MadePage`) of an exam from its stacks, in the folder"""
+    """runs the bundles on the stacks of an exam, and makes its results (`MadePage`) in a folder"""
     note: Note
     skipped: Mapping[Finding, int]
     """number of the files that were not read, by reason"""
@@ -128,21 +124,25 @@ class ExamWork:
         """The stacks of each exam, under the name of its results."""
         return by_exam(self.stacks)
 
-    def run(self, stacks: Sequence[Mapping[str, Any]], output: Path) -> list[Any]:
-        """The results of stacks, in a folder."""
-        used, refused = self.infer(stacks, output)
-        made = [self.make(exam, items, output) for exam, items in by_exam(used, refused).items()]
-        told = [f"Exam {exam} is left out: {why}." for exam, why in refused.items()]
-        return [replace(made[0], lines=[*told, *made[0].lines]), *made[1:]] if told else made
-
-    def run_all(self, output: str | Path | None) -> list[Any]:
-        """The results of all stacks, in a folder, or without files if it is None; exams that are left out are logged."""
-        for exam, left in self.left_out.items():
-            logger.warning("exam %s is left out: %s", exam, said(left.why))
-        if output is not None:
-            return self.run(self.stacks, Path(output).expanduser().resolve())
-        with tempfile.TemporaryDirectory(prefix="planewise-") as folder:
-            return self.run(self.stacks, Path(folder).resolve())
+    def run(self, output: str | Path | None) -> list[Any]:
+        """The results of all exams, one after the other, in a folder, or without files if it is None; exams that are left out
+        are logged."""
+        if output is None:
+            with tempfile.TemporaryDirectory(prefix="planewise-") as folder:
+                return self.run(folder)
+        made, refused = [], {exam: said(left.why) for exam, left in self.left_out.items()}
+        for exam, items in self.exams.items():
+            try:
+                made.append(self.make(exam, items, Path(output).expanduser().resolve()))
+            except InputError as error:
+                if len(self.exams) == 1:
+                    raise
+                refused[exam] = str(error)
+        for exam, why in refused.items():
+            logger.warning("exam %s is left out: %s", exam, why)
+        if not made:
+            raise InputError("; ".join(f"exam {exam}: {why}" for exam, why in refused.items()))
+        return made
 
 
 @dataclass
@@ -214,8 +214,7 @@ def _one(work: ExamWork, name: str, output: Path, done: Archive) -> str:
     record.unlink(missing_ok=True)
     made_from = _made_from(work, name)
     try:
-        (exam,) = work.run(items, output)
-        summary = exam.summary
+        summary = work.make(name, items, output).summary
         told = {**vars(summary), "findings": [found.record() for found in summary.findings]}
         write_json(record, {"made_from": made_from, "masks": _masks(work, name, output), **told})
     except Exception as error:  # an error in one exam must not stop the others

@@ -204,11 +204,8 @@ class Provenance:
     @property
     def short(self) -> str:
         """A few words for a DICOM description, which is short."""
-        return (
-            "phantom-trained weights"
-            if self.ships
-            else f"{'other' if self.more else 'own'} weights {self.sha256[:_SHORT]}"
-        )
+        whose = "other" if self.more else "own"
+        return "phantom-trained weights" if self.ships else f"{whose} weights {self.sha256[:_SHORT]}"
 
     @property
     def weights(self) -> str:

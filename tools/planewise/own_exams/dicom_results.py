@@ -29,7 +29,7 @@ from planewise.own_exams.bundles import PLANS, SEGMENTS, Provenance
 from planewise.own_exams.heart_results import VENTRICLES, HeartResults, Number
 from planewise.own_exams.masks import STRUCTURES
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.segmentation_figures import structure_colour
+from planewise.reports.slices import structure_colour
 
 #: Endings of the files' names.
 SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
@@ -58,29 +58,15 @@ _NUMBERS = {
     "LV stroke volume": Code("90096001", "SCT", "Stroke Volume"),
     "RV stroke volume": Code("429483009", "SCT", "Right Ventricular Stroke Volume"),
 }
-#: The patient's body surface, and the unit of a value per body surface.
-_PATIENT, _BODY_SURFACE = Code("116154003", "SCT", "Patient"), Code("8277-6", "LN", "BSA")
-_SQUARE_METRES = Code("m2", "UCUM", "m2")
-_UNITS = {unit: Code(unit, "UCUM", unit) for unit in ("ml", "g", "ml/m2", "g/m2")} | {"%": Code("%", "UCUM", "Percent")}
+_UNITS = {unit: Code(unit, "UCUM", unit) for unit in ("ml", "g")} | {"%": Code("%", "UCUM", "Percent")}
 _DEGREES, _MILLIMETRES = Code("deg", "UCUM", "deg"), Code("mm", "UCUM", "mm")
 #: Concepts without a standard code.
-_VOLUME_INDEX = own_code("volume_index", "Volume per body surface")
-#: Codes of values per body surface, by structure and quantity.
-_INDICES = {
-    ("LV", "volume"): _VOLUME_INDEX,
-    ("RV", "volume"): _VOLUME_INDEX,
-    ("LV", "stroke volume"): Code("277381004", "SCT", "Stroke Index"),
-    ("RV", "stroke volume"): Code("429619008", "SCT", "RV Stroke Index"),
-    ("myocardium", "mass"): own_code("mass_index", "Left ventricle mass per body surface"),
-}
 _VERDICT = own_code("verdict", "Verdict on a planned plane")
 _ANSWERS = {"plane": own_code("plane", "Plane"), "no plane": own_code("no_plane", "No plane")}
 _ANGLE = own_code("angle", "Angle between planned and acquired plane")
 _OFFSET = own_code("offset", "Distance between planned and acquired plane at the heart")
 _ANGLE_BOUND = own_code("angle_bound", "90 % error bound of the planned plane's angle")
 _OFFSET_BOUND = own_code("offset_bound", "90 % error bound of the planned plane's offset")
-#: Remark on the body surface.
-_OF_THE_SURFACE = "Mosteller, from the height and weight typed at the scanner"
 
 
 @contextmanager
@@ -144,10 +130,6 @@ def write_plan(
     return _written(folder / f"plan{REPORT}", report)
 
 
-def _kind(view: str) -> Code:
-    return _VIEWS.get(view, own_code(view[:16], f"{view} view"[:64]))
-
-
 def _finite(*numbers: tuple[Code, float | None, Code]) -> list[Measured]:
     """The measurements whose values are known."""
     return [Measured(name, value, unit) for name, value, unit in numbers if value is not None and math.isfinite(value)]
@@ -169,7 +151,7 @@ def _view(
         corners = square_on_plane(origin, normal / normal.norm(), _SIDE).numpy()
     return ReportGroup(
         name=f"{view}, planned" if planned else f"{view}, no plane",
-        kind=_kind(view),
+        kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
         numbers=_finite(
             (_ANGLE, angle, _DEGREES),
             (_OFFSET, offset, _MILLIMETRES),
@@ -259,7 +241,7 @@ def _volumes_report(
     remarks: Sequence[str],
     provenance: Provenance,
 ) -> Dataset:
-    """The report on the volumes at end-diastole and end-systole, the function, and the body surface."""
+    """The report on the volumes at end-diastole and end-systole, and the function."""
     groups = []
     for phase, moment in moments.items():
         for number, name in enumerate(STRUCTURES.values(), start=1):
@@ -267,41 +249,29 @@ def _volumes_report(
             if name == "myocardium" and phase == results.end_diastole:  # a report has one mass
                 numbers.append(results.number(name, "mass", phase))
             # the mass has every flag of the volume
-            said = [*_said_of(results, numbers[-1]), *remarks, RESEARCH_ONLY]
+            said = [*_said_of(numbers[-1]), *remarks, RESEARCH_ONLY]
             where = {"segment": (segmented[phase], number), "images": sources[phase]}
-            measured = _measured(results, numbers)
+            measured = _measured(numbers)
             groups.append(ReportGroup(f"{NAMES[name]}, {moment}", _SITES[name], measured, remarks=said, **where))
     for name in VENTRICLES if len(moments) > 1 else ():
         numbers = [results.number(name, quantity) for quantity in ("stroke volume", "ejection fraction")]
         # the ejection fraction has every flag of the stroke volume
-        said = [*_said_of(results, numbers[1]), *remarks, RESEARCH_ONLY]
-        groups.append(ReportGroup(f"{NAMES[name]}, function", _SITES[name], _measured(results, numbers), remarks=said))
-    if results.surface is not None:
-        measured = [Measured(_BODY_SURFACE, results.surface, _SQUARE_METRES)]
-        said = [*_comments(results.size_flags), _OF_THE_SURFACE, *remarks[-1:], RESEARCH_ONLY]
-        groups.append(ReportGroup("Body surface", _PATIENT, measured, remarks=said))
+        said = [*_said_of(numbers[1]), *remarks, RESEARCH_ONLY]
+        groups.append(ReportGroup(f"{NAMES[name]}, function", _SITES[name], _measured(numbers), remarks=said))
     used = {image.uid: image for phase in moments for image in sources[phase]}
     made_by = (SEGMENTS, provenance.version, provenance.weights)
     return dicom_report([*used.values()], groups, *made_by, "ventricular volumes, research only", _VOLUMES_SERIES)
 
 
-def _measured(results: HeartResults, numbers: Sequence[Number]) -> list[Measured]:
-    """Numbers with their codes, each followed by its value per m2 if it has one and the body surface is known."""
-    measured = []
-    for number in numbers:
-        code = _MASS if number.quantity == "mass" else _NUMBERS.get(number.name, _VOLUME)
-        measured.append((code, number.value, _UNITS[number.unit]))
-        index = _INDICES.get((number.structure, number.quantity))
-        if results.surface is not None and index is not None:
-            indexed = results.per_surface(number)
-            measured.append((index, indexed.value, _UNITS[indexed.unit]))
-    return _finite(*measured)
+def _measured(numbers: Sequence[Number]) -> list[Measured]:
+    """Numbers with their codes."""
+    codes = (_MASS if number.quantity == "mass" else _NUMBERS.get(number.name, _VOLUME) for number in numbers)
+    return _finite(*((code, number.value, _UNITS[number.unit]) for code, number in zip(codes, numbers, strict=True)))
 
 
-def _said_of(results: HeartResults, number: Number) -> list[str]:
+def _said_of(number: Number) -> list[str]:
     """Which corrected masks a number comes from, and what to check about it."""
-    marked = number if results.surface is None else results.per_surface(number)
-    return [f"from a mask that a person corrected: {file}" for file in marked.corrected] + _comments(marked.flags)
+    return [f"from a mask that a person corrected: {file}" for file in number.corrected] + _comments(number.flags)
 
 
 def _series_uid(uid: str, segmentation: Dataset) -> str:

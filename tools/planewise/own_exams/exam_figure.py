@@ -21,10 +21,9 @@ from planewise.files.masks import HEART_STRUCTURES
 from planewise.findings import from_record, said
 from planewise.geometry import clip_lines, intersection_lines, plane_from_affine
 from planewise.preprocessing import LoadPhotographd, LoadSliced, LoadVolumed
-from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.preprocessing.resample import evenly_spaced
 from planewise.reports.pretext_figures import VIEW_COLOURS
-from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
-from planewise.reports.slices import add_legend, picture_grid, show_slice
+from planewise.reports.slices import STRUCTURE_COLOURS, add_legend, picture_grid, show_slice
 from planewise.words import count_of
 
 #: Colour of lines that stand for no view.
@@ -39,13 +38,12 @@ _load = LoadSliced(keys=("image", "label"), allow_missing_keys=True, field_witho
 @dataclass(frozen=True)
 class Shown:
     """A picture ``(i, j)`` or ``(i, j, 3)``, its title, the label map that is outlined on it, and lines on it: the ends
-    ``(2, 2)``, pixels, and the colour of each. ``part`` is the shown part: first and last pixel along i and j."""
+    ``(2, 2)``, pixels, and the colour of each."""
 
     picture: np.ndarray
     title: str
     mask: np.ndarray | None = None
     lines: Sequence[tuple[np.ndarray, Any]] = ()
-    part: np.ndarray | None = None
 
 
 Rows = list[list[Shown]]
@@ -128,8 +126,11 @@ def _of_planes(
         title = _phase(item) if len(stack) == 1 else _slice_title(item, column in (0, len(chosen) - 1), look.ends)
         if column == 0 and len(stack) > 1 and "label" in item:
             title = f"{_phase(item)}: {title}"
-        row.append(_with_lines(_load(item), planes, colours, title, look.fields and look.fields[0]))
-    cuts = {str(item["slice"]): _plane(item) for item in stack}
+        row.append(_with_lines(_load(item), planes, colours, title))
+    cuts = {}
+    for item in stack:
+        plane = plane_from_affine(torch.tensor(item["affine"], dtype=torch.float64))
+        cuts[str(item["slice"])] = dict(zip(("origin", "normal"), plane, strict=True))
     shown = dict.fromkeys((str(item["slice"]) for item in chosen), _INK)
     others = []
     for view in (*colours, *look.more_views):
@@ -137,7 +138,7 @@ def _of_planes(
         if entry.get("items") and len(others) < _MOST_VIEWS:
             item = dict(entry["items"][0], image=str(folder / entry["items"][0]["image"]))
             with suppress(InputError):  # the line of this view's plane is drawn even without its image
-                others.append(_with_lines(_load(item), cuts, shown, view, look.fields and look.fields[1]))
+                others.append(_with_lines(_load(item), cuts, shown, view))
     count = listed.get("stacks", {}).get(stack_name, {}).get("phases", [1])[-1]
     more = [f"{len(stack)} {called} slices" if len(stack) > 1 else f"{called} slice, {count_of(count, 'phase')}"]
     more += [f"no {view} plane in this exam" for view in colours if view not in planes]
@@ -146,41 +147,18 @@ def _of_planes(
 
 
 def _with_lines(
-    item: Mapping[str, Any],
-    planes: Mapping[str, Mapping[str, Any]],
-    colours: Mapping[str, Any],
-    title: str,
-    field: float | None,
+    item: Mapping[str, Any], planes: Mapping[str, Mapping[str, Any]], colours: Mapping[str, Any], title: str
 ) -> Shown:
-    """A loaded slice with the lines in which planes cut it, those without a colour thin; a square of ``field`` mm is shown
-    around the crossing of the first two lines, or the middle of the image if they do not cross."""
+    """A loaded slice with the lines in which planes cut it, those without a colour thin."""
     image = item["image"]
-    shape = tuple(image.shape[1:3])
-    lines, ends = [], []
+    ends = []
     for name, plane in planes.items():
         origin, normal = (torch.as_tensor(plane[key], dtype=torch.float64) for key in ("origin", "normal"))
         line = intersection_lines(image.affine, origin, normal)
         if torch.isfinite(line).all():
-            lines.append(line.numpy())
-            ends.append((clip_lines(line, shape).numpy(), colours.get(name)))
-    size = np.array(shape)
-    centre = (size - 1) / 2
-    pair = np.array(lines[:2])
-    if len(pair) == 2 and abs(np.linalg.det(pair[:, :2])) > 0.2:
-        centre = np.linalg.solve(pair[:, :2], -pair[:, 2])
-    part = None
-    if field is not None:
-        half = np.minimum(field / 2 / image.affine[:3, :2].norm(dim=0).numpy(), size / 2)
-        # near a border, the square is moved so that it stays on the image
-        centre = np.clip(centre, half - 0.5, size - 0.5 - half)
-        part = np.stack([centre - half, centre + half])
+            ends.append((clip_lines(line, tuple(image.shape[1:3])).numpy(), colours.get(name)))
     mask = item["label"][0, :, :, 0].numpy() if "label" in item else None
-    return Shown(image[0, :, :, 0].numpy(), title, mask, ends, part)
-
-
-def _plane(item: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    origin, normal = plane_from_affine(torch.tensor(item["affine"], dtype=torch.float64))
-    return {"origin": origin, "normal": normal}
+    return Shown(image[0, :, :, 0].numpy(), title, mask, ends)
 
 
 def _phase(item: Mapping[str, Any]) -> str:
@@ -202,7 +180,7 @@ def _of_volumes(items: list[dict], slices: int) -> Rows:
         cut = expand_volumes([volume])
         called = volume.get("phase", "")
         chosen = evenly_spaced(len(cut), slices)
-        rows.append([_with_lines(_load(cut[rank]), {}, {}, f"{called} slice {rank + 1}", None) for rank in chosen])
+        rows.append([_with_lines(_load(cut[rank]), {}, {}, f"{called} slice {rank + 1}") for rank in chosen])
     return rows
 
 
@@ -253,8 +231,4 @@ def _draw(axes: Any, shown: Shown) -> None:
     for value in np.unique(shown.mask[shown.mask > 0]) if shown.mask is not None else ():
         colour = STRUCTURE_COLOURS.get(int(value), _INK)
         axes.contour((shown.mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
-    if shown.part is not None:
-        (left, top), (right, bottom) = shown.part
-        axes.set_xlim(left, right)
-        axes.set_ylim(bottom, top)
     axes.set_title(shown.title, fontsize=9)

@@ -30,17 +30,20 @@ from planewise.geometry import (
     square_on_plane,
 )
 from planewise.own_exams.heart_stacks import LoadedStack
-from planewise.own_exams.page_pictures import cine_of, direction_letters, grey_levels, grey_window, view_pictures
 from planewise.reports.page_style import DO_NOT_USE, FLAGGED, page_head
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.segmentation_figures import structure_colour
+from planewise.reports.slices import structure_colour
 from planewise.words import as_sentence
 
 #: Name of the page of an exam or an archive, in its folder.
 PAGE = "index.html"
 #: Side of the shown part of the slices, and of the planes, mm: a heart and its surroundings.
 FIELD = 180.0
+#: The acquired views that are shown if none is planned.
+_VIEWS = ("2ch", "4ch")
+#: The name of a direction contains a body axis if its component along this axis is at least the sine of 22.5 degrees.
+_OBLIQUE = 0.38
 #: A table's cell counts as a sentence if it is longer than this.
 _LONGEST = 24
 
@@ -61,7 +64,6 @@ class ShownExam:
     """a label map on the image's grid, ``(i, j, slices)``"""
     structures: Mapping[int, str] = field(default_factory=dict)
     """label value to name"""
-    folded: Sequence[Table] = ()
     flags: Sequence[str] = ()
     """sentences without a full stop about what is wrong"""
     terms: Sequence[str] = ()
@@ -75,14 +77,12 @@ class ShownExam:
     """name of each phase of the curves, as in the files' names; empty numbers them from 1"""
     corrected: Sequence[int] = ()
     """numbers of the phases whose volumes come from a corrected mask; the curves mark them"""
-    phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
-    """name, image and label map of each phase, like the stack's and `labels`; played as a cine"""
 
     @property
     def lines(self) -> list[str]:
         """What the terminal says about the exam; cells with a dash are left out."""
         lines = []
-        for number, (title, header, rows) in enumerate([*self.tables, *self.folded]):
+        for number, (title, header, rows) in enumerate(self.tables):
             lines.append(f"  {title}:" if number else f"Exam {self.stack.name}, {title}")
             for name, *cells in rows:
                 told = [f"{head} {cell}" for head, cell in zip(header[1:], cells, strict=True) if cell != "-"]
@@ -122,7 +122,7 @@ def exam_page(exam: ShownExam) -> str:
     part, affines = _field_around(exam)
     image, labels = exam.stack.image.numpy()[part], None if exam.labels is None else exam.labels[part]
     middle = pixels_to_patient((torch.tensor(image.shape[:2], dtype=torch.float64) - 1) / 2, affines).mean(dim=0)
-    levels = grey_levels(image, grey_window(image))
+    levels = grey_levels(image)
     spacing = affines[0, :3, :2].norm(dim=0).tolist()
     colours = {name: structure_colour(value) for value, name in exam.structures.items()}
     content = {
@@ -138,15 +138,9 @@ def exam_page(exam: ShownExam) -> str:
         ],
         "moments": list(exam.moments),
         "corrected": list(exam.corrected),
-        "cine": cine_of(exam.phases, spacing, exam.structures),
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
     }
-    # an evenly spaced stack with the same first and last slice
-    even = affines[0].numpy().copy()
-    even[:3, 2] = ((affines[-1] - affines[0])[:3, 3] / (len(affines) - 1)).numpy() if len(affines) > 1 else even[:3, 2]
-    found = {view: entry for view, entry in planned.items() if entry["origin"] is not None}
-    images = {view: shown for view, shown in exam.stack.views.items() if view in (planned or exam.stack.views)}
     marked = any(str(cell).endswith(FLAGGED) for _, _, rows in exam.tables for row in rows for cell in row)
     return filled(
         "exam_page.html",
@@ -156,9 +150,6 @@ def exam_page(exam: ShownExam) -> str:
         # whether each column of a table has a sentence
         wordy=lambda rows: [any(len(cell) > _LONGEST for cell in column) for column in zip(*rows, strict=True)],
         as_sentence=as_sentence,
-        views=view_pictures(image, even, found, images, FIELD),
-        compared=any(view in found for view in images),
-        size=FIELD,
         version=version("plotly"),
         plotly=_plotly(),
         # a name must not end the script or begin a comment in it
@@ -181,7 +172,7 @@ def filled(template: str, title: str, **content: Any) -> str:
 @cache
 def _plotly() -> str:
     """The code of Plotly, compressed, as text; every page has the same."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 4, mtime=0)).decode()
 
 
 def _ends(exam: ShownExam) -> list[str]:
@@ -199,8 +190,8 @@ def _ends(exam: ShownExam) -> list[str]:
 
 def _planes(exam: ShownExam, planned: Mapping[str, Any]) -> list[ShownPlane]:
     """The planned planes of an exam, and the acquired ones of the same views, each with its colour."""
-    # an exam may have many views; next to planned planes, only the views that were planned are shown
-    acquired = {view: entry for view, entry in exam.stack.acquired.items() if view in (planned or exam.stack.acquired)}
+    # an exam may have many views
+    acquired = {view: entry for view, entry in exam.stack.acquired.items() if view in (planned or _VIEWS)}
     colours = dict(zip(dict.fromkeys([*planned, *acquired]), cycle(VIEW_COLOURS), strict=False))
     shown = []
     for kind, dash, views in (("planned", "solid", planned), ("acquired", "dash", acquired)):
@@ -275,3 +266,17 @@ def _frame(plane: ShownPlane, middle: torch.Tensor) -> dict[str, Any]:
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
     corners = square_on_plane(origin, plane.normal, FIELD)[:4].round(decimals=2).tolist()
     return {"name": plane.name, "colour": plane.colour, "dash": plane.dash, "corners": corners}
+
+
+def grey_levels(image: np.ndarray) -> np.ndarray:
+    """An image as uint8; all but the darkest and the brightest half per cent of the values lie between black and white."""
+    low, high = np.percentile(image, (0.5, 99.5)) if image.size else (0.0, 1.0)
+    return (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).round().astype(np.uint8)
+
+
+def direction_letters(direction: Sequence[float]) -> str:
+    """The letters that viewers write on the edge of an image for a direction, RAS+: ``"A"``, or ``"AL"`` if it is oblique. R
+    and L are the patient's right and left, A and P front and back, H and F head and feet."""
+    shares = np.asarray(direction, dtype=float) / max(float(np.linalg.norm(direction)), 1e-12)
+    axes = [axis for axis in np.argsort(-abs(shares))[:2] if abs(shares[axis]) > _OBLIQUE]
+    return "".join("RAH"[axis] if shares[axis] > 0 else "LPF"[axis] for axis in axes)

@@ -1,27 +1,38 @@
-"""What was measured of a segmented heart, as one record, from which every file, page and table is written."""
+"""What was measured of a segmented heart, as one record, and the tables that are written from it, for people and programs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from planewise.findings import FLAG, Finding
+from planewise.findings import FLAG, Finding, sentences
+from planewise.own_exams.archive import Summary
 from planewise.own_exams.masks import STRUCTURES, CorrectedMask
 from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY, slices_ml
+from planewise.preprocessing.exam_name import volume_name
+from planewise.reports.page_style import CORRECTED, FLAGGED
+from planewise.reports.research_only import RESEARCH_ONLY
 
 VENTRICLES = ("LV", "RV")
-#: The quantity by which values per m2 are divided.
-BODY_SURFACE = "body surface"
 #: Unit of each quantity, and the quantities from which it is computed.
 _QUANTITIES = {
     "volume": ("ml", ("volume",)),
     "mass": ("g", ("volume", "mass")),
     "stroke volume": ("ml", ("volume", "stroke volume")),
     "ejection fraction": ("%", ("volume", "stroke volume", "ejection fraction")),
+}
+_OF_TWO_PHASES = ("stroke volume", "ejection fraction")
+#: Ends of the columns' names in tables, by quantity.
+_COLUMNS = {
+    "volume": "ml",
+    "mass": "g",
+    "stroke volume": "stroke_volume_ml",
+    "ejection fraction": "ejection_fraction_percent",
 }
 
 
@@ -72,8 +83,6 @@ class HeartResults:
     exam: str = ""
     files: Sequence[str] = ()
     """name of each phase's files"""
-    surface: float | None = None
-    """body surface, m2, by Mosteller's formula; None if it is unknown"""
     findings: Sequence[Finding] = ()
 
     @property
@@ -109,14 +118,9 @@ class HeartResults:
         return 100 * self.stroke_volume(ventricle) / largest if largest > 0 else math.nan
 
     @property
-    def masses(self) -> list[float]:
-        """Mass of the myocardium in every phase, g (1.05 g/ml)."""
-        return [volume * MYOCARDIAL_DENSITY for volume in self.volumes["myocardium"]]
-
-    @property
     def mass(self) -> float:
         """Mass of the myocardium at end-diastole, g (1.05 g/ml)."""
-        return self.masses[self.end_diastole]
+        return self.volumes["myocardium"][self.end_diastole] * MYOCARDIAL_DENSITY
 
     @cached_property
     def flags(self) -> list[Finding]:
@@ -128,11 +132,6 @@ class HeartResults:
         """Further remarks."""
         return [found for found in dict.fromkeys(self.findings) if found not in self.flags]
 
-    @property
-    def size_flags(self) -> list[Finding]:
-        """The flags of the body surface, which is the same in all phases."""
-        return [flag for flag in self.flags if BODY_SURFACE in flag.marks]
-
     def number(self, structure: str, quantity: str, phase: int | None = None) -> Number:
         """A number: a volume (ml) or mass (g) at a phase; a stroke volume (ml) or ejection fraction (%) of the heartbeat."""
         phases = (self.end_diastole, self.end_systole) if phase is None else (phase,)
@@ -140,7 +139,7 @@ class HeartResults:
             case "volume":
                 value = self.volumes[structure][phase]
             case "mass":
-                value = self.masses[phase]
+                value = self.volumes["myocardium"][phase] * MYOCARDIAL_DENSITY
             case "stroke volume":
                 value = self.stroke_volume(structure)
             case _:
@@ -163,19 +162,12 @@ class HeartResults:
             tuple(self.corrected[number].file.name for number in phases if number in self.corrected),
         )
 
-    def per_surface(self, number: Number) -> Number:
-        """A number per m2 of body surface."""
-        flags = (*number.flags, *self.size_flags)
-        value = number.value / (self.surface or np.nan)
-        return replace(number, value=value, unit=f"{number.unit}/m2", flags=flags)
-
     def at(self, phase: int) -> list[Number]:
         """The numbers in a phase's row of the table of phases; values from two phases are in the row of end-systole."""
         numbers = [self.number(name, "volume", phase) for name in STRUCTURES.values()]
         numbers.append(self.number("myocardium", "mass", phase))
         if self.several and phase == self.end_systole:
-            of_both = ("stroke volume", "ejection fraction")
-            numbers += [self.number(name, quantity) for quantity in of_both for name in VENTRICLES]
+            numbers += [self.number(name, quantity) for quantity in _OF_TWO_PHASES for name in VENTRICLES]
         return numbers
 
     @cached_property
@@ -218,6 +210,123 @@ def heart_volumes(
     return HeartResults(volumes, areas, thickness.tolist(), largest, smallest)
 
 
-def body_surface(height: float, weight: float) -> float:
-    """Body surface area, m2, of a height in cm and a weight in kg (Mosteller, N Engl J Med 317:1098, 1987)."""
-    return math.sqrt(height * weight / 3600)
+def shown(number: Number) -> str:
+    """A number with its unit and marks."""
+    if not np.isfinite(number.value):
+        return "-"
+    marks = f" {CORRECTED}" * bool(number.corrected) + f" {FLAGGED}" * number.marked
+    return f"{number.value:.0f} {number.unit}{marks}"
+
+
+def volume_table(results: HeartResults) -> tuple[list[str], list[list[str]]]:
+    """The header and rows of the volumes; a single phase has no end-systole."""
+    several = results.several
+    header = ["structure", "end-diastole" if several else "volume", "end-systole", *_OF_TWO_PHASES, "mass"]
+    rows: list[list[Number | None]] = []
+    for name in VENTRICLES:
+        of_beat = [results.number(name, "volume", results.end_systole)]
+        of_beat += [results.number(name, quantity) for quantity in _OF_TWO_PHASES]
+        rows.append([results.number(name, "volume", results.end_diastole), *(of_beat if several else [None] * 3), None])
+    muscle = [results.number("myocardium", quantity, results.end_diastole) for quantity in ("volume", "mass")]
+    rows.append([muscle[0], None, None, None, muscle[1]])
+    return header, [
+        [name, *("-" if each is None else shown(each) for each in row)]
+        for name, row in zip((*VENTRICLES, "myocardium"), rows, strict=True)
+    ]
+
+
+def which_phases(results: HeartResults) -> list[str]:
+    """A sentence about the phases that the table shows; none for a single phase."""
+    if not results.several:
+        return []
+    diastole, systole = results.names[results.end_diastole], results.names[results.end_systole]
+    some = 0 < len(results.corrected) < len(results.files)
+    among = ", among those with a corrected mask and the network's own end-diastole and end-systole" * some
+    return [
+        f"End-diastole is {diastole} and end-systole is {systole}: phases in which the LV is largest and smallest{among}. "
+        "Both ventricles are measured in them, so that their stroke volumes belong to the same part of the heartbeat. The "
+        "mass is that at end-diastole."
+    ]
+
+
+def volume_columns(results: HeartResults, items: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[object]]:
+    """Columns of the table of phases; values from two phases are in the row of end-systole."""
+    phases = range(len(items))
+    moments = [""] * len(items)
+    if results.several:
+        moments[results.end_diastole], moments[results.end_systole] = "end-diastole", "end-systole"
+    rows = [{f"{each.structure}_{_COLUMNS[each.quantity]}": each for each in results.at(phase)} for phase in phases]
+    keys = [*(f"{name}_ml" for name in STRUCTURES.values()), "myocardium_g"]
+    keys += [f"{name}_{_COLUMNS[quantity]}" for quantity in _OF_TWO_PHASES for name in VENTRICLES]
+    columns: dict[str, Sequence[object]] = {"phase": [item.get("phase", "") for item in items], "moment": moments}
+    for key in keys:
+        values = [row[key].value if key in row else np.nan for row in rows]
+        columns[key] = [value if np.isfinite(value) else "" for value in values]
+    concerned = [{flag for number in row.values() for flag in number.flags} for row in rows]
+    masks = {phase: mask.file.name for phase, mask in results.corrected.items()}
+    return columns | {
+        "flagged": ["; ".join(key for key, number in row.items() if number.marked) for row in rows],
+        "flags": ["; ".join(sentences(flag for flag in results.flags if flag in own)) for own in concerned],
+        "corrected": ["; ".join(key for key, number in row.items() if number.corrected) for row in rows],
+        "mask": [masks.get(phase, results.files[phase]) for phase in phases],
+        "name": [volume_name(item) for item in items],
+    }
+
+
+def volume_content(results: HeartResults) -> dict[str, object]:
+    """The content for programs."""
+    several, names = results.several, results.files
+    return {
+        "note": RESEARCH_ONLY,
+        "phases": list(names),
+        "volumes_ml": {name: list(ml) for name, ml in results.volumes.items()},
+        "end_diastole": names[results.end_diastole] if several else None,
+        "end_systole": names[results.end_systole] if several else None,
+        "moments_chosen_by": "largest and smallest LV" if several else None,
+        "corrected": [
+            {
+                "phase": names[phase],
+                "mask": mask.file.name,
+                "numbers": [number.name for number in results.numbers if phase in number.phases],
+            }
+            for phase, mask in sorted(results.corrected.items())
+        ],
+        "stroke_volume_ml": {name: results.stroke_volume(name) if several else None for name in VENTRICLES},
+        "ejection_fraction_percent": {
+            name: results.ejection_fraction(name) if several else None for name in VENTRICLES
+        },
+        "myocardial_mass_g": results.mass,
+        "flags": [
+            {
+                **flag.record(),
+                "level": flag.level,
+                "numbers": [number.name for number in results.numbers if flag in number.flags],
+            }
+            for flag in results.flags
+        ],
+        "remarks": [note.record() for note in results.notes],
+    }
+
+
+def volume_summary(results: HeartResults) -> Summary:
+    """The exam's row in the table of an archive; the severity is the number of flags, and more without a heart."""
+    several = results.several
+    numbers: dict[str, Number] = {}
+    for name in VENTRICLES:
+        volume = results.number(name, "volume", results.end_diastole)
+        if several:
+            numbers[f"{name}_end_diastole_ml"] = volume
+            numbers[f"{name}_end_systole_ml"] = results.number(name, "volume", results.end_systole)
+            numbers |= {f"{name}_{_COLUMNS[quantity]}": results.number(name, quantity) for quantity in _OF_TWO_PHASES}
+        else:  # its moment is unknown
+            numbers[f"{name}_ml"] = volume
+    numbers["myocardial_mass_g"] = results.number("myocardium", "mass", results.end_diastole)
+    values = {key: number.value if np.isfinite(number.value) else None for key, number in numbers.items()}
+    return Summary(
+        {"phases": len(results.files), **values},
+        [*results.flags, *results.notes],
+        # what is no heart ranks first: if the mask is empty, few values can be flagged
+        len(results.flags) + 1000.0 * any(flag.code == "mask-no-heart" for flag in results.flags),
+        flagged=[key for key, number in numbers.items() if number.marked],
+        corrected=[key for key, number in numbers.items() if number.corrected],
+    )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os.path import commonpath
 from pathlib import Path
@@ -17,56 +14,59 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
-from planewise.early_checks import EXAM, refuse_missing
-from planewise.errors import InputError
+from planewise.engines import Inference
+from planewise.errors import EXAM, InputError, refuse_missing
 from planewise.evaluation.plan_views import slice_affines
 from planewise.exams import find_inputs
-from planewise.exams.cardiac_views import KNEE
 from planewise.exams.volumes import case_and_phase
-from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti, two_geometries
+from planewise.files.nifti import UNREADABLE, is_nifti, open_nifti
 from planewise.findings import FLAG, Finding, finding, from_text, of_level, said, to_text
-from planewise.geometry.locations import stack_obliquity
+from planewise.geometry.planes import stack_obliquity
 from planewise.geometry.tolerances import NO_ORIENTATION, SHORT_AXIS_OBLIQUITY
-from planewise.preprocessing import LoadSliced, LoadStackd
+from planewise.preprocessing import LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem
 from planewise.preprocessing.load_stack import slice_thickness
-from planewise.preprocessing.require_view import wrong_direction
+from planewise.preprocessing.views import wrong_direction
 
 #: Number of exams that an error message lists.
 _MOST_NAMED = 10
+#: For `switched`.
+OFF = {"_disabled_": True}
 
 
 @dataclass
 class LoadedStack:
     """A loaded stack."""
 
+    item: Mapping[str, Any]
+    """its item of `find_inputs`"""
     name: str
     """name of its results, which begins with the exam's hash"""
     image: MetaTensor
     """``(i, j, slices)``, with its affine"""
     affines: torch.Tensor
     """affines of the slices, RAS+, mm"""
-    acquired: Mapping[str, Mapping[str, Sequence[float]]]
-    """plane of each view of the exam"""
-    views: Mapping[str, tuple[np.ndarray, np.ndarray]]
-    """image ``(i, j)`` and affine of each view whose image can be read"""
-    thickness: float = 0.0
-    """see `planewise.preprocessing.load_stack.slice_thickness`"""
+
+    @property
+    def acquired(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
+        """Plane of each view of the exam."""
+        return self.item["image"][0].get("planes", {}) if isinstance(self.item["image"], list) else {}
+
+    @property
+    def thickness(self) -> float:
+        """See `planewise.preprocessing.load_stack.slice_thickness`."""
+        return slice_thickness(self.item["image"])
 
 
-def load_stack(item: Mapping[str, Any]) -> LoadedStack:
-    """Read the stack of an item of `find_inputs`."""
-    first = item["image"][0] if isinstance(item["image"], list) else {}
-    loaded = LoadStackd("image", remarks=False)(item)
-    image = loaded["image"]
+def load_stack(item: Mapping[str, Any], loaded: Mapping[str, Any] | None = None) -> LoadedStack:
+    """Read the stack of an item of `find_inputs`, unless a run of the segmentation bundle has ``loaded`` it."""
+    if loaded is None:
+        loaded = LoadStackd("image", remarks=False)(item)
+        image = loaded["image"]
+    else:
+        image = loaded["native_image"][0]
     affines = slice_affines(image[None], loaded.get("slice_affines"))
-    views = {}
-    for view, entry in item.get("views", {}).items():
-        with suppress(InputError):  # if the image cannot be read, the page does not show this view
-            shown = LoadSliced("image")(entry)["image"]
-            views[view] = shown[0, :, :, 0].numpy(), shown.affine.numpy()
-    thickness = slice_thickness(item["image"])
-    return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views, thickness)
+    return LoadedStack(item, loaded_name(image), image, affines)
 
 
 class LeftOut(NamedTuple):
@@ -77,10 +77,7 @@ class LeftOut(NamedTuple):
 
 
 def stacks_in(
-    path: Path,
-    min_obliquity: float | None = None,
-    straight: bool = False,
-    skipped: dict[Finding, int] | None = None,
+    path: Path, min_obliquity: float | None = None, straight: bool = False, skipped: dict[Finding, int] | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, LeftOut]]:
     """All phases of the stacks in a folder, a volume or a datalist that may be the short axis of a heart, each with the hash
     of its exam; and the exams that are left out, because they cannot be one or have only single slices.
@@ -106,11 +103,9 @@ def stacks_in(
         if isinstance(item["image"], list) and len(item["image"]) == 1:
             refused[item["exam"]] = [finding("no-stack", least=3, most=1), *of_level(findings_of(item), FLAG)]
     if refused and all(exam_of(item) in refused for item in found):
-        knee = any(finding("series-of-organ", organ=KNEE) in why for why in refused.values())
-        instead = "\nThe views of a knee are planned by the inference of bundles/pretext_knee_multitask" if knee else ""
         raise InputError(
             "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series, or take the "
-            f"stacks anyway with --min_obliquity 0{listed_reasons(refused)}{instead}"
+            f"stacks anyway with --min_obliquity 0{listed_reasons(refused)}"
         )
     for exam, why in refused.items():
         left_out[exam] = LeftOut(why, [item for item in found if exam_of(item) == exam])
@@ -161,12 +156,9 @@ def findings_of(item: Mapping[str, Any]) -> list[Finding]:
 
 
 def _with_header(item: dict[str, Any], min_obliquity: float | None) -> dict[str, Any]:
-    """An item with what its NIfTI header says against it: two geometries, or slices exactly along the body's axes, unless a
-    person has said with a limit of 0 that the stack is a short axis."""
+    """An item with a flag if its slices lie exactly along the body's axes, unless a person has said with a limit of 0 that
+    the stack is a short axis."""
     found = []
-    if is_nifti(str(item["image"])):
-        with suppress(*UNREADABLE):  # the bundle reports it
-            found += two_geometries(item["image"])
     if min_obliquity != 0 and (affine := _affine_of(item)) is not None:
         obliquity, across = stack_obliquity(affine)
         found += [finding("orientation-lost", plane=across)] if obliquity < NO_ORIENTATION else []
@@ -189,51 +181,44 @@ def place_of(items: Sequence[Mapping[str, Any]]) -> tuple[Path, Path]:
 
 
 def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Items of a datalist: each volume unchanged, each stack as its slices, with the exam's hash and the slice's rank."""
-    entries: list[Mapping[str, Any]] = []
-    for item in stacks:
-        if isinstance(item["image"], list):
-            entries += [{"exam": item["exam"], "slice": rank, **entry} for rank, entry in enumerate(item["image"])]
-        else:
-            entries.append(item)
-    return entries
+    """The entries of the files of stacks: a volume's item, or the items of a stack's slices."""
+    return [entry for item in stacks for entry in (item["image"] if isinstance(item["image"], list) else [item])]
 
 
-@contextmanager
-def private_datalist(stacks: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
-    """A temporary datalist of stacks, as its test section. It contains paths, so only its owner can read it, and it is not
-    among the results."""
-    handle, name = tempfile.mkstemp(suffix=".json")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"test": slices_of(stacks)}, file)
-        yield Path(name)
-    finally:
-        with suppress(OSError):
-            os.unlink(name)
+def for_bundle(stacks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Items of `find_inputs` as a bundle takes them, after `stacks_in` has judged them."""
+    return [{key: item[key] for key in ("exam", "image", "phase", "time") if key in item} for item in stacks]
 
 
-def switched(bundle: Path, switches: Mapping[str, str]) -> dict[str, object]:
+def switched(bundle: Path, switches: Mapping[str, Mapping[str, bool]]) -> dict[str, object]:
     """Settings of a run of a bundle's inference that change handlers and steps of its postprocessing. ``switches`` maps the
-    names of their classes to the argument that becomes true; ``_disabled_`` turns them off."""
+    names of their classes to arguments; `OFF` turns them off."""
     config = ConfigParser.load_config_file(str(bundle / "configs" / "inference.yaml"))
     lists = {"handlers": config["handlers"], "postprocessing#transforms": config["postprocessing"]["transforms"]}
     return {
-        f"{place}#{number}#{switches[name]}": True
+        f"{place}#{number}#{name}": value
         for place, steps in lists.items()
         for number, step in enumerate(steps)
-        if (name := step["_target_"].split(".")[-1]) in switches
+        for name, value in switches.get(step["_target_"].split(".")[-1], {}).items()
     }
 
 
-def by_exam(
-    stacks: Sequence[Mapping[str, Any]], refused: Mapping[str, Finding] | None = None
-) -> dict[str, list[Mapping[str, Any]]]:
-    """The stacks of each exam that a run did not refuse; raises `InputError` if it refused all exams."""
+def by_exam(stacks: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The stacks of each exam."""
     exams: dict[str, list[Mapping[str, Any]]] = {}
     for item in stacks:
-        if exam_of(item) not in (refused or {}):
-            exams.setdefault(exam_of(item), []).append(item)
-    if refused and not exams:
-        raise InputError("; ".join(f"exam {exam}: {why}" for exam, why in refused.items()))
+        exams.setdefault(exam_of(item), []).append(item)
     return exams
+
+
+def predicted(exam: str, items: Sequence[Mapping[str, Any]], run: Inference) -> list[LoadedStack]:
+    """Run a segmentation bundle on the stacks of an exam; returns them as it has loaded them.
+
+    Raises:
+        InputError: a stack cannot be read.
+    """
+    loaded: list[LoadedStack] = []
+    refused = run(for_bundle(items), lambda found: loaded.append(load_stack(items[len(loaded)], found)))
+    if refused:
+        raise InputError(refused[exam], f"exam {exam}")
+    return loaded

@@ -16,27 +16,20 @@ import numpy as np
 from planewise.data import absolute_datalist, mask_problem, read_datalist
 from planewise.data.readable_items import NoneReadable
 from planewise.engines.processes import keep_quiet
-from planewise.engines.start_run import run_inference
+from planewise.engines.start_run import Inference
 from planewise.errors import InputError
 from planewise.exams import find_inputs
 from planewise.exams.datalist import write_datalist, write_places
 from planewise.exams.masks import OF_A_MASK
+from planewise.files.atomic_write import claim_folder
 from planewise.files.checksum import digest
 from planewise.files.datalists import PREDICTED, SECTIONS
 from planewise.files.masks import HEART_STRUCTURES
 from planewise.files.nifti import is_nifti, open_nifti
 from planewise.files.text import read_json
 from planewise.findings import Finding, from_text, said
-from planewise.locks import claim_folder
 from planewise.own_exams.bundles import SEGMENTS, Provenance, bundle_and_weights, made_by
-from planewise.own_exams.heart_stacks import (
-    by_exam,
-    listed_reasons,
-    no_short_axes,
-    of_case,
-    place_of,
-    private_datalist,
-)
+from planewise.own_exams.heart_stacks import by_exam, for_bundle, listed_reasons, no_short_axes, of_case, place_of
 from planewise.own_exams.masks import STRUCTURES, mask_file, read_mask
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_csv, write_json
@@ -96,7 +89,7 @@ def segment_datalist(
     _claim(output, {"bundle": provenance.bundle, "weights": provenance.sha256, "datalist": digest(path)})
     left_out = no_short_axes(found, min_obliquity, straight=True)
     inputs = [item for item in found if exam_of(item) not in left_out]
-    settings = {"weights": used, "min_obliquity": min_obliquity, "output_dir": masks, "section": "all", "phases": "all"}
+    settings = {"weights": used, "min_obliquity": min_obliquity, "output_dir": masks}
     left_out |= {exam: [why] for exam, why in _complete(inputs, bundle, settings, progress).items()}
     made = [item for item in inputs if exam_of(item) not in left_out]
     for item in made:
@@ -134,9 +127,8 @@ def _complete(
         return {}
     counted = itertools.count(len(inputs) - len(todo) + 1)
     try:
-        with private_datalist(todo) as datalist:
-            tell = (lambda: progress(next(counted), len(inputs))) if progress else None
-            return run_inference(bundle, {**settings, "input": datalist}, watch=tell)
+        tell = (lambda _: progress(next(counted), len(inputs))) if progress else None
+        return Inference(bundle, settings)(for_bundle(todo), tell)
     except NoneReadable as error:
         return error.refused
 
@@ -224,11 +216,12 @@ def segment_long_axis(
             "they are"
         )
     items = [{**item, "exam": exam_of(item)} for item in items]
-    with private_datalist(items) as input:
-        given = {"input": input, "output_dir": masks, "weights": used, "phases": "all", "view": "4ch"}
-        given["min_obliquity"] = 0  # the items are already checked
-        refused = run_inference(bundle, given)
-    kept, names = by_exam(items, refused), HEART_STRUCTURES["4ch"]
+    # the items are already checked
+    given = {"output_dir": masks, "weights": used, "view": "4ch", "min_obliquity": 0}
+    refused = Inference(bundle, given)(for_bundle(items))
+    names, kept = HEART_STRUCTURES["4ch"], by_exam(item for item in items if exam_of(item) not in refused)
+    if not kept:
+        raise InputError("; ".join(f"exam {exam}: {why}" for exam, why in refused.items()))
     rows: list[list[object]] = []
     for item in (item for phases in kept.values() for item in phases):
         if mask := read_mask(masks, volume_name(item)):

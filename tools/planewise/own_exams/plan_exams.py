@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import numpy as np
 import torch
 
 from planewise.data.readable_items import reason_of
-from planewise.engines import keep_quiet, run_inference
+from planewise.engines import Inference, keep_quiet
 from planewise.errors import InputError
-from planewise.exams import find_inputs
+from planewise.evaluation import PlanViewsd
 from planewise.exams.source_images import is_dicom
 from planewise.files.masks import IMAGE
 from planewise.files.nifti import write_nifti
@@ -28,17 +27,10 @@ from planewise.own_exams.archive import ExamWork, MadePage, Summary, written_in
 from planewise.own_exams.bundles import PLANS, SEGMENTS, Provenance, bundle_and_weights, made_by
 from planewise.own_exams.dicom_results import clear_dicom, reported, write_plan
 from planewise.own_exams.exam_page import ShownExam, write_page
-from planewise.own_exams.heart_stacks import (
-    LoadedStack,
-    by_exam,
-    findings_of,
-    load_stack,
-    private_datalist,
-    switched,
-)
+from planewise.own_exams.heart_stacks import OFF, LoadedStack, findings_of, for_bundle, predicted, switched
 from planewise.own_exams.implausible_volumes import image_faults
 from planewise.own_exams.masks import STRUCTURES, read_mask
-from planewise.preprocessing.exam_name import exam_of, volume_name
+from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.planned_views import bounds_in_words, disagreements, plane_in_words
@@ -100,15 +92,11 @@ def plan_exams(path: str | Path, output: str | Path | None = None, **options: An
         path, options: as for `planning`, which also says which errors are raised.
         output: folder for pages and files; None keeps no files.
     """
-    return planning(path, **options).run_all(output)
+    return planning(path, **options).run(output)
 
 
 def planning(
-    path: str | Path,
-    *,
-    weights: str | Path | None = None,
-    min_obliquity: float | None = None,
-    anonymous: bool = False,
+    path: str | Path, *, weights: str | Path | None = None, min_obliquity: float | None = None, anonymous: bool = False
 ) -> ExamWork:
     """Find the exams to plan.
 
@@ -128,63 +116,57 @@ def planning(
     steps = [("planes", provenances[PLANS]), ("masks", provenances[SEGMENTS])]
     note = made_by(steps, "the error of these planes on patients")
 
-    def infer(stacks: Sequence[Mapping[str, Any]], output: Path) -> tuple:
-        first, others = _by_phase(stacks, MOST_PHASES)
-        refused: dict[str, Finding] = {}
-        with private_datalist(first) as input:
-            for name, (bundle, file) in used.items():
-                given = {"weights": file, "min_obliquity": min_obliquity}
-                plans = {"phase_plans": _phase_plans(others, bundle, given)} if name == PLANS else {}
-                refused |= run_inference(bundle, given | plans | {"input": input, "output_dir": output})
-        return first, refused
+    @cache
+    def inference(name: str, output: Path, writes: bool = True) -> Inference:
+        bundle, file = used[name]
+        switches = {"SegmentationWriter": OFF, "PlanWriter": {"picture": False}}
+        switches |= {} if writes else dict.fromkeys(("Invertd", "SaveImaged", "PlanWriter"), OFF)
+        given = {"weights": file, "min_obliquity": min_obliquity, "output_dir": output}
+        return Inference(bundle, given | switched(bundle, switches))
+
+    def make(exam: str, items: Sequence[Mapping[str, Any]], output: Path) -> PlannedExam:
+        first, *others = _by_phase(items, MOST_PHASES)
+        alone, plans = (inference(PLANS, output, writes) for writes in (False, True))
+        joins = next(step for step in plans.workflow.postprocessing.transforms if isinstance(step, PlanViewsd))
+        joins.phase_plans = {exam: _phase_plans(alone, others)}
+        if refused := plans(for_bundle([first])):
+            raise InputError(refused[exam], f"exam {exam}")
+        (stack,) = predicted(exam, [first], inference(SEGMENTS, output))
+        return _planned(exam, stack, output, provenances, str(note), anonymous)
 
     # the checksum of the weights takes the place of their file
     settings = {name: each.sha256 for name, each in provenances.items()}
     settings |= {"min_obliquity": min_obliquity, "anonymous": anonymous}
-    make = partial(_planned, provenances=provenances, note=str(note), anonymous=anonymous)
     about = {"note": note, "title": "Planned exams", "explained": _ARCHIVE}
-    return ExamWork.at("plan", path, settings, False, infer, make, **about)
+    return ExamWork.at("plan", path, settings, False, make, **about)
 
 
-def _by_phase(
-    stacks: Sequence[Mapping[str, Any]], most: int
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """The first phase of each exam, under the exam's name, and its other phases. If there are more than ``most`` phases in
-    all, evenly spaced phases are chosen."""
-    first, others = [], []
+def _by_phase(stacks: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """The first phase of an exam, under the exam's name, and its other phases. If there are more than ``most`` phases in all,
+    evenly spaced phases are chosen."""
     # phase00, phase20 and so on; ED and ES
-    for items in by_exam(sorted(stacks, key=lambda item: str(item.get("phase", "")))).values():
-        first.append({key: value for key, value in items[0].items() if key != "phase"})
-        chosen = np.unique(np.linspace(0, len(items), min(len(items), most), endpoint=False).astype(int))
-        others += [items[number] for number in chosen[1:]]
-    return first, others
+    items = sorted(stacks, key=lambda item: str(item.get("phase", "")))
+    chosen = np.unique(np.linspace(0, len(items), min(len(items), most), endpoint=False).astype(int))
+    first = {key: value for key, value in items[0].items() if key != "phase"}
+    return [first, *(items[number] for number in chosen[1:])]
 
 
-def _phase_plans(
-    stacks: Sequence[Mapping[str, Any]], bundle: Path, settings: Mapping[str, object]
-) -> dict[str, dict[str, Any]] | None:
-    """The views of each exam's other phases, as the bundle plans them one by one; None without other phases."""
-    if not stacks:
-        return None
-    switches = switched(bundle, {"Invertd": "_disabled_", "SaveImaged": "_disabled_", "PlanWriter": "plan_only"})
-    plans: dict[str, dict[str, Any]] = {}
-    failed: Finding | None = None
-    refused: dict[str, Finding] = {}
-    with private_datalist(stacks) as input, tempfile.TemporaryDirectory(prefix="planewise-") as folder:
-        given = {"input": input, "output_dir": folder, "phases": "all"}
+def _phase_plans(inference: Inference, stacks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The views of an exam's other phases, as the bundle plans them one by one."""
+    plans: dict[str, Any] = {}
+    why: object = None
+    if stacks:
         try:
-            refused = run_inference(bundle, {**settings, **switches, **given})
+            refused = inference(
+                for_bundle(stacks), lambda found: plans.update({found["phase"]: found["plan"]["views"]})
+            )
+            why = next(iter(refused.values()), None)
         except InputError as error:
-            # if the first phase cannot be planned either, the run on the first phases reports the reason
-            failed = reason_of(error)
-        # a datalist names the phases by their rank in it
-        for item, named in zip(stacks, find_inputs(input, "all", "test", left_out=[]), strict=True):
-            file = Path(folder) / volume_name(named) / "plan.json"
-            if file.is_file():
-                plans.setdefault(exam_of(item), {})[str(item["phase"])] = json.loads(file.read_text())["views"]
-            else:
-                why = refused.get(exam_of(item), failed) or "it has no plan"
-                logger.warning("exam %s: %s is not planned: %s", exam_of(item), item["phase"], why)
+            # if the first phase cannot be planned either, the run on the first phase reports the reason
+            why = reason_of(error)
+    for item in stacks:
+        if item["phase"] not in plans:
+            logger.warning("exam %s: %s is not planned: %s", exam_of(item), item["phase"], why)
     return plans
 
 
@@ -202,10 +184,8 @@ class ComparedView:
         """Compare a view with the ``origin`` and ``normal`` of the acquired plane, at the planned plane's origin."""
         if acquired is None or not entry["origin"]:
             return cls(name, entry, None)
-        both = (
-            torch.tensor(each[key], dtype=torch.float64) for each in (entry, acquired) for key in ("origin", "normal")
-        )
-        origin, normal, *reference = both
+        places = [each[key] for each in (entry, acquired) for key in ("origin", "normal")]
+        origin, normal, *reference = (torch.tensor(place, dtype=torch.float64) for place in places)
         return cls(name, entry, plane_errors(origin, normal, *reference, at=origin))
 
     @property
@@ -268,17 +248,11 @@ def plan_summary(views: Sequence[ComparedView], findings: Sequence[Finding]) -> 
 
 
 def _planned(
-    exam: str,
-    items: Sequence[Mapping[str, Any]],
-    output: Path,
-    provenances: Mapping[str, Provenance],
-    note: str,
-    anonymous: bool,
+    exam: str, stack: LoadedStack, output: Path, provenances: Mapping[str, Provenance], note: str, anonymous: bool
 ) -> PlannedExam:
     """Compare an exam's plan with its acquired views, and write its page and files into ``output``, which has those of the
-    bundles; the only item is its stack at the first phase."""
-    (item,) = items
-    stack = load_stack(item)
+    bundles; ``stack`` is its first phase."""
+    item = stack.item
     folder, mask = output / stack.name, read_mask(output, stack.name)
     plan = json.loads((folder / "plan.json").read_text())
     views = [ComparedView.of(name, entry, stack.acquired.get(name)) for name, entry in plan["views"].items()]

@@ -7,15 +7,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from planewise.data.select_items import heart_problem
-from planewise.engines import keep_quiet, run_inference
-from planewise.exams.source_images import body_size, is_dicom
+from planewise.engines import Inference, keep_quiet
+from planewise.exams.source_images import is_dicom
 from planewise.files.masks import IMAGE
 from planewise.files.nifti import write_nifti
 from planewise.findings import FLAG, Finding, finding, sentences
@@ -23,25 +23,24 @@ from planewise.own_exams.archive import ExamWork, MadePage, written_in
 from planewise.own_exams.bundles import SEGMENTS, Note, Provenance, bundle_and_weights, made_by
 from planewise.own_exams.dicom_results import clear_dicom, reported, write_segmentations
 from planewise.own_exams.exam_page import ShownExam, write_page
-from planewise.own_exams.heart_results import VENTRICLES, HeartResults, body_surface, heart_volumes
-from planewise.own_exams.heart_stacks import LoadedStack, findings_of, load_stack, private_datalist, switched
-from planewise.own_exams.implausible_volumes import image_faults, implausible_volumes
-from planewise.own_exams.masks import STRUCTURES, corrected_masks, read_mask, write_slicer_segmentation
-from planewise.own_exams.write_volumes import (
+from planewise.own_exams.heart_results import (
+    VENTRICLES,
+    HeartResults,
+    heart_volumes,
     volume_columns,
     volume_content,
     volume_summary,
     volume_table,
     which_phases,
 )
+from planewise.own_exams.heart_stacks import OFF, LoadedStack, findings_of, predicted, switched
+from planewise.own_exams.implausible_volumes import image_faults, implausible_volumes
+from planewise.own_exams.masks import STRUCTURES, corrected_masks, read_mask, write_slicer_segmentation
 from planewise.own_exams.zoo_bundle import zoo_bundle
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import missing_slices, own_thickness, spacing_findings
 from planewise.reports.tables import write_csv, write_json
 from planewise.words import as_sentence, count_of
-
-#: Title of the indexed values, which depend on the height and weight typed at the scanner.
-_INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
 #: What the numbers on the page of an archive mean.
 _ARCHIVE = (
@@ -79,7 +78,7 @@ def segment_exams(path: str | Path, output: str | Path | None = None, **options:
         path, options: as for `segmenting`, which also says which errors are raised.
         output: folder for pages, tables and masks; None keeps no files.
     """
-    return segmenting(path, **options).run_all(output)
+    return segmenting(path, **options).run(output)
 
 
 def segmenting(
@@ -110,23 +109,25 @@ def segmenting(
     note = made_by([("masks", provenance)], "the error of these volumes on patients")
     options = {"per_series": per_series, "anonymous": anonymous}
 
-    def infer(stacks: Sequence[Mapping[str, Any]], output: Path) -> tuple:
-        if zoo:
-            return stacks, zoo.segment(stacks, output / "masks")
-        given = {"weights": used, "min_obliquity": min_obliquity, "output_dir": output / "masks", "phases": "all"}
-        given |= switched(bundle, {"SegmentationWriter": "_disabled_"})
-        with private_datalist(stacks) as input:
-            return stacks, run_inference(bundle, given | {"input": input})
+    @cache
+    def inference(masks: Path) -> Inference:
+        given = {"weights": used, "min_obliquity": min_obliquity, "output_dir": masks}
+        return Inference(bundle, given | switched(bundle, {"SegmentationWriter": OFF}))
 
-    make = partial(_segmented, provenance=provenance, note=note, **options)
+    def make(exam: str, items: Sequence[Mapping[str, Any]], output: Path) -> SegmentedExam:
+        run = zoo.segment if zoo else inference
+        stacks = predicted(exam, items, run(output / "masks"))
+        return _segmented(exam, items, stacks, output, provenance, note, **options)
+
     settings = {"weights": provenance.sha256, "min_obliquity": min_obliquity, **options}
     about = {"note": note, "title": "Segmented exams", "explained": _ARCHIVE}
-    return ExamWork.at("segment", path, settings, True, infer, make, **about)
+    return ExamWork.at("segment", path, settings, True, make, **about)
 
 
 def _segmented(
     exam: str,
     items: Sequence[Mapping[str, Any]],
+    stacks: Sequence[LoadedStack],
     output: Path,
     provenance: Provenance,
     note: Note,
@@ -137,7 +138,6 @@ def _segmented(
     folder, masks = output / exam, output / "masks"
     folder.mkdir(parents=True, exist_ok=True)
     kept = clear_dicom(folder)
-    stacks = [load_stack(item) for item in items]
     labels, results = measure(exam, items, stacks, masks)
     for name, stack in zip(results.files, stacks, strict=True) if is_dicom(items[0]) else ():
         write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
@@ -149,7 +149,7 @@ def _segmented(
             hide = exam if anonymous else None
             write_segmentations(folder, items, labels, results, remarks, provenance, per_series, hide)
     results = replace(results, findings=[*results.findings, *kept])
-    shown = _shown(results, stacks, labels, str(note))
+    shown = _shown(results, stacks[results.end_diastole], labels, str(note))
     page = write_page(folder, shown)
     write_csv(folder / "volumes.csv", volume_columns(results, items) | {"note": [note.made_by] * len(items)})
     content = volume_content(results) | {"made_by": str(note), "weights": provenance.content()}
@@ -177,9 +177,10 @@ def measure(
         may_be = {network.end_diastole, network.end_systole, *corrected}
         found = replace(heart_volumes(labels, affines, may_be, thickness), corrected=corrected)
     shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
-    size, of_size = body_size(items[0])
-    surface = None if size is None else body_surface(*size)
-    found = replace(found, times=_times(items), names=shorts, exam=exam, files=names, surface=surface)
+    # such as phase38; unknown if the phases have other names
+    shares = [re.fullmatch(r"phase(\d\d)", str(item.get("phase", ""))) for item in items]
+    times = [int(share[1]) / 100 for share in shares if share] if all(shares) else None
+    found = replace(found, times=times, names=shorts, exam=exam, files=names)
     spacing = np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist()
     no_heart = heart_problem(np.isin(labels[found.end_diastole], list(STRUCTURES)), spacing)
     findings: list[Finding] = []
@@ -197,31 +198,17 @@ def measure(
         *(each for each in findings_of(items[0]) if not each.subject or each.level != FLAG),  # not those of other views
         *image_faults([stack.image.numpy() for stack in stacks]),
         *implausible_volumes(found),
-        *of_size,
     ]
     return labels, replace(found, findings=findings)
 
 
-def _shown(results: HeartResults, stacks: Sequence[LoadedStack], labels: Sequence[np.ndarray], note: str) -> ShownExam:
-    """The page at end-diastole, with a cine of all phases."""
-    count = len(stacks)
-    stack, views = stacks[results.end_diastole], ("2ch", "4ch")
-    # phase00, end-diastole, 1 of 25: the phase as in the table and the files' names
-    named = [
-        dict.fromkeys([results.names[phase], *results.moments(phase)[: results.several]]) for phase in range(count)
-    ]
-    frames = zip(named, stacks, labels, strict=True)
+def _shown(results: HeartResults, stack: LoadedStack, labels: Sequence[np.ndarray], note: str) -> ShownExam:
+    """The page at end-diastole."""
     return ShownExam(
-        replace(
-            stack,
-            name=results.exam,
-            acquired={view: plane for view, plane in stack.acquired.items() if view in views},
-            views={view: image for view, image in stack.views.items() if view in views},
-        ),
-        [(count_of(count, "phase"), *volume_table(results))],
+        replace(stack, name=results.exam),
+        [(count_of(results.count, "phase"), *volume_table(results))],
         labels=labels[results.end_diastole],
         structures=STRUCTURES,
-        folded=[(_INDEXED.format(results.surface), *volume_table(results, True))] if results.surface else [],
         flags=sentences(results.flags),
         terms=which_phases(results),
         remarks=sentences(results.notes),
@@ -229,14 +216,4 @@ def _shown(results: HeartResults, stacks: Sequence[LoadedStack], labels: Sequenc
         curves={structure: results.volumes[structure] for structure in VENTRICLES},
         moments=results.names,
         corrected=[*results.corrected],
-        phases=[
-            (", ".join([*names, f"{number} of {count}"]), each.image.numpy(), mask)
-            for number, (names, each, mask) in enumerate(frames, start=1)
-        ],
     )
-
-
-def _times(items: Sequence[Mapping[str, Any]]) -> list[float] | None:
-    """The place of each phase in the cycle, from its name, such as ``phase38``; None if the phases have other names."""
-    shares = [re.fullmatch(r"phase(\d\d)", str(item.get("phase", ""))) for item in items]
-    return [int(share[1]) / 100 for share in shares if share] if all(shares) else None

@@ -7,7 +7,7 @@ arguments; whatever reads or writes files is left out, because `planewise segmen
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from planewise.files.text import read_json
 from planewise.findings import Finding
 from planewise.networks.pretrained import weights_of
 from planewise.own_exams.bundles import Provenance
-from planewise.own_exams.heart_stacks import load_stack
 from planewise.own_exams.masks import mask_file
+from planewise.preprocessing import LoadStackd
 from planewise.preprocessing.exam_name import volume_name
 
 CONFIG, METADATA = "configs/inference.json", "configs/metadata.json"
@@ -92,20 +92,23 @@ class ZooBundle:
             own[value : value + 1] = structure
         return own[found]
 
-    def segment(self, items: Iterable[Mapping[str, Any]], masks: Path) -> dict[str, Finding]:
-        """Write the masks of stacks where planewise's own bundle writes them. Returns the exams that cannot be read, with the
-        reasons."""
-        refused = {}
-        for item in items:
-            try:
-                image = load_stack(item).image
-            except InputError as error:
-                refused[item["exam"]] = reason_of(error)
-                continue
-            name = volume_name(item)
-            mask_file(masks, name).parent.mkdir(parents=True, exist_ok=True)
-            write_nifti(mask_file(masks, name), self.labels(image, image.affine), image.affine)
-        return refused
+    def segment(self, masks: Path) -> Callable[..., dict[str, Finding]]:
+        """A function that writes the masks of stacks where planewise's own bundle writes them, and is called like
+        `planewise.engines.Inference`."""
+
+        def run(items: Iterable[Mapping[str, Any]], watch: Callable[[Any], None]) -> dict[str, Finding]:
+            for item in items:
+                try:
+                    found = LoadStackd("image", remarks=False)(item)
+                except InputError as error:
+                    return {item["exam"]: reason_of(error)}
+                name, image = volume_name(item), found["image"]
+                mask_file(masks, name).parent.mkdir(parents=True, exist_ok=True)
+                write_nifti(mask_file(masks, name), self.labels(image, image.affine), image.affine)
+                watch({**found, "native_image": image[None]})
+            return {}
+
+        return run
 
     @property
     def provenance(self) -> Provenance:

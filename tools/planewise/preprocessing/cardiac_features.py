@@ -30,8 +30,7 @@ FEATURES = (
     "weight (kg)",
 )
 
-#: g/ml
-MYOCARDIAL_DENSITY = 1.05
+MYOCARDIAL_DENSITY = 1.05  # g/ml
 
 
 def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: float, weight: float) -> np.ndarray:
@@ -62,8 +61,7 @@ def slices_ml(counts: np.ndarray, affine: np.ndarray, thickness: np.ndarray | No
     Args:
         counts: number of its voxels in each slice, ``(slices,)``.
         affine: ``(4, 4)``, mm, with the mean distance between slices.
-        thickness: thickness with which each slice counts, mm, ``(slices,)``; None for evenly spaced slices, which count with
-            their gap.
+        thickness: of each slice, mm, ``(slices,)``; None for evenly spaced slices, which count with their gap.
     """
     if thickness is None:
         return float(counts.sum() * (abs(np.linalg.det(affine[:3, :3])) / 1000))
@@ -95,8 +93,7 @@ class CardiacFeaturesd(Transform):
         exam = item.get("exam", "?")
         if "image" in item and not {"ed", "es"} & set(item):
             raise InputError(
-                "this bundle takes masks at ED and ES, height and weight, but not an image; run it from the command line, "
-                "with --datalist and --masks"
+                "this bundle takes masks, height and weight, not an image; run it with --datalist and --masks"
             )
         volumes, affines, label_maps = {}, item.pop("slice_affines", {}), item.pop("label_maps", {})
         for phase in ("ed", "es"):
@@ -133,8 +130,5 @@ class RequirePhased(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         if "phase" not in data:
-            raise InputError(
-                "this bundle takes an exam at end-diastole and at end-systole, but this is one image; run it from the"
-                " command line, with a datalist as --input"
-            )
+            raise InputError("this bundle takes an exam at ED and ES, not one image; run it with a datalist as --input")
         return dict(data)

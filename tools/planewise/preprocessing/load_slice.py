@@ -21,14 +21,13 @@ from monai.utils import ensure_tuple
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
-from planewise.files.arrays import is_array, read_array, read_frames
+from planewise.files.arrays import is_array, read_array, read_frames, read_plain_slice
 from planewise.files.masks import labels_of
 from planewise.files.nifti import NO_FILE, UNREADABLE, is_nifti, open_nifti, states_orientation
 from planewise.preprocessing.exam_name import slice_name
 
-#: Largest distance, mm, between the corners of an image according to the file and according to the datalist. Headers
-#: round direction cosines to about six digits, which moves a corner by micrometres; a swapped axis or a wrong frame moves
-#: it by centimetres.
+#: Largest distance, mm, between corners according to the file and to the datalist. The rounding of headers moves a corner by
+#: micrometres, a swapped axis or a wrong frame by centimetres.
 GEOMETRY_TOLERANCE = 0.1
 
 
@@ -56,18 +55,18 @@ def read_image(path: str, field: float | None) -> tuple[np.ndarray, np.ndarray, 
 
     Returns:
         Pixels ``(i, j, k)``, or ``(i, j, k, t)`` with an axis of time or channels; the affine ``(4, 4)``, RAS+, mm, NaN for
-        a multi-frame DICOM file that ITK does not open; whether it is a volume, not a DICOM file; and whether it states its
-        orientation.
+        multi-frame DICOM that ITK does not open; whether it is a volume, not DICOM; and whether it states its orientation.
     """
     if is_array(path):
         return *read_array(path, field), True, False
     is_volume = is_nifti(path)
+    if not is_volume and (plain := read_plain_slice(path)):
+        return *plain, False, True
     reader = _NiftiReader() if is_volume else _ImageReader()
     try:
         array, meta = reader.get_data(reader.read(path))
     except RuntimeError:
-        # ITK refuses multi-frame files whose first frames have the same position, as in a cine; their geometry comes
-        # from the datalist anyway
+        # ITK refuses frames with the same position, as in a cine; their geometry comes from the datalist anyway
         if is_volume or not (frames := read_frames(path)):
             raise
         return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False, True
@@ -126,8 +125,7 @@ def at_time(array: np.ndarray, affine: np.ndarray, item: Mapping[Hashable, Any],
 class LoadSliced(MapTransform):
     """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that contains pixels, affine and shape.
 
-    Everything else in a file, especially the DICOM tags, is dropped. The metadata of an image without a stated orientation
-    have ``oriented: False``.
+    All else in a file, such as DICOM tags, is dropped. An image without a stated orientation has ``oriented: False``.
 
     Reads from the item, in addition to the path under each key:
 
@@ -137,8 +135,7 @@ class LoadSliced(MapTransform):
     - ``affine``: the datalist's affine, 4x4, RAS+, mm. The affine of a single-frame file or a NIfTI volume must agree with
       it. For a multi-frame DICOM file, it is used, because ITK gives a single affine for all frames.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
-    - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients a mask; needed if the axes of
-      the mask and of its image differ.
+    - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that turns a mask to the axes of its image.
 
     Args:
         keys: keys of paths.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ from planewise.preprocessing.load_slice import LoadSliced, at_time, read_image, 
 
 logger = logging.getLogger(__name__)
 
-#: Slices that deviate from even spacing by more than this (mm) are uneven: the output volume has a single spacing, while
-#: planes, volumes and mass are computed from the true positions.
+#: Slices that deviate from even spacing by more than this (mm) are uneven: volumes and mass come from true positions.
 EVEN_SPACING = 1.0
 #: A gap between two slices counts as missing slices if it is at least this many times the usual gap, and if a slice fits
 #: into it: between neighbours that touch, it would be two thicknesses wide; headers round, and slices may overlap a little.
@@ -45,8 +43,7 @@ class LoadStackd(LoadImaged):
     - the path of a volume (`read_image`); the item's ``time`` selects a phase of a cine, its ``label_map`` renames the
       values of a mask, and its ``label_axes`` turn it;
     - the slices of a stack in order, as items of a datalist, which `LoadSliced` reads one by one. The
-      volume gets the affine of the first slice, with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, contains
-      the affine of every slice.
+      volume gets the affine of the first slice, with the mean spacing; ``slice_affines`` ``(slices, 4, 4)`` has all.
 
     Writers name their output by the file name in the metadata of the volume, which is its `volume_name`. The class derives
     from `LoadImaged` because MONAI Label looks for that class.
@@ -119,8 +116,7 @@ def load_slices(
     remarks: bool = True,
     renamed: Mapping[str, int] | None = None,
 ) -> tuple[MetaTensor, torch.Tensor]:
-    """Load the slices of a stack, or their masks, as a volume ``(i, j, slices)`` with the mean spacing; and the affine
-    of each slice, ``(slices, 4, 4)``.
+    """Load slices or masks of a stack as a volume ``(i, j, slices)`` of mean spacing, and their affines ``(slices, 4, 4)``.
 
     Args:
         slices: slices in order, as items of a datalist; the path is always under ``image``, even for masks.
@@ -129,8 +125,8 @@ def load_slices(
         remarks: see `LoadStackd`.
     """
     load = LoadSliced("image", label_keys=("image",) if masks else ())
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        loaded = list(pool.map(lambda entry: load({"exam": exam, "label_map": renamed, **entry})["image"], slices))
+    # threads would only wait for each other, because ITK holds Python's lock
+    loaded = [load({"exam": exam, "label_map": renamed, **entry})["image"] for entry in slices]
     affines = torch.stack([image.affine for image in loaded])
     pixels = torch.cat([image.as_tensor()[0] for image in loaded], dim=-1)
     found = [*missing_slices(affines, slice_thickness(slices)), *spacing_findings(affines)]

@@ -1,4 +1,4 @@
-"""Load a case as a whole volume of one or more channels, together with its mask."""
+"""Load a case as a whole volume of one or more channels, together with its mask; or a photograph in colour, and its grade."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import LoadImaged
+from monai.data import MetaTensor, PILReader
+from monai.transforms import LoadImaged, Transform
 from monai.utils import ensure_tuple
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from planewise.errors import InputError
 from planewise.files.datalists import VIEWER
 from planewise.files.masks import labels_of
 from planewise.files.names import common_name
 from planewise.files.nifti import other_grid
-from planewise.files.photographs import is_photograph
-from planewise.preprocessing.exam_name import exam_of
-from planewise.preprocessing.load_photograph import LoadPhotographd
+from planewise.files.photographs import CUT, NO_PHOTOGRAPH, UNREADABLE, colour_problem, is_photograph
+from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import LoadStackd
 
 
@@ -32,8 +32,7 @@ class LoadVolumed(LoadImaged):
     - the path of a NIfTI volume;
     - a list of paths, one for each channel;
     - a list of slices in order, made by `planewise.data.gather_stacks` (read by `load_slices`);
-    - the path of a photograph, which is loaded as ``(3, i, j)`` (`LoadPhotographd`), so that image pretexts can use
-      photographs with the same config.
+    - the path of a photograph, loaded as ``(3, i, j)`` (`LoadPhotographd`), for image pretexts.
 
     All channels and masks must have the grid of the first channel. ``label_axes`` and ``label_map`` are those of
     `LoadSliced`. A mask from a viewer (``label_origin``) may contain the numbers of the network's channels, as listed by
@@ -81,8 +80,7 @@ class LoadVolumed(LoadImaged):
             if isinstance(value, (str, Path)) and is_photograph(value):
                 if self.channels not in (None, 3):
                     raise InputError(
-                        f"a photograph has three colours, but the network takes {self.channels} in each image; add "
-                        "configs/photograph.yaml after the other configs"
+                        f"a photograph has 3 colours, the network takes {self.channels} channels; add configs/photograph.yaml"
                     )
                 item[key] = self.load_photograph({**item, "image": value})["image"]
             else:
@@ -116,8 +114,7 @@ class LoadVolumed(LoadImaged):
                 found.append(volume)
             else:
                 raise InputError(
-                    f"the file has the shape {tuple(volume.shape)}; it must be a 3D volume, and each channel needs its own "
-                    "file",
+                    f"the file has the shape {tuple(volume.shape)}, not of a 3D volume; each channel needs its own file",
                     about,
                 )
         if wanted is not None and len(found) != wanted:
@@ -159,8 +156,71 @@ class LoadVolumed(LoadImaged):
             return torch.from_numpy(labels_of(pixels.numpy(), renamed)).to(pixels.dtype)
         if wrong:
             raise InputError(
-                f"its values must be {', '.join(map(str, allowed))}, got {wrong[0]:g}; rename the value with `planewise "
-                "index --label-map`",
+                f"its values must be {', '.join(map(str, allowed))}, got {wrong[0]:g}; use `planewise index --label-map`",
                 f"exam {exam_of(item)}, mask",
             )
         return pixels
+
+
+class LoadPhotographd(LoadImaged):
+    """Load a PNG or JPEG file under each key, as a `MetaTensor` ``(3, i, j)``: red, green and blue from 0 to 1.
+
+    MONAI's `PILReader` reads the file: i points to the right, along the rows, and j downwards. The photograph is rotated
+    upright according to the camera's EXIF tag; all other tags are dropped. Results have its `volume_name`. The class derives
+    from `LoadImaged` because MONAI Label looks for that class.
+
+    Raises:
+        InputError: a file is not a photograph, is truncated, or has unsupported colours.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, reader="PILReader", allow_missing_keys=allow_missing_keys)
+        self.pixels = PILReader(converter=_upright, formats=("PNG", "JPEG"))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            if not isinstance(item[key], (str, Path)):
+                raise InputError(f"{key} is not the path of a photograph; index the folder with --anatomy photograph")
+            pixels = self._read(item[key])
+            meta = {
+                # in the form that `loaded_name` expects
+                "filename_or_obj": f"{volume_name({**item, 'image': item[key]})}.nii.gz",
+                "original_channel_dim": 0,
+                "spatial_shape": np.array(pixels.shape[1:]),
+            }
+            item[key] = MetaTensor(pixels, affine=torch.eye(4, dtype=torch.float64), meta=meta)
+            if not self._loader.image_only:
+                item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
+        return item
+
+    def _read(self, path: str | Path) -> torch.Tensor:
+        try:
+            array, _ = self.pixels.get_data(self.pixels.read(path))
+        except UnidentifiedImageError:
+            raise InputError(NO_PHOTOGRAPH) from None
+        except InputError:
+            raise
+        # a broken PNG file raises a SyntaxError
+        except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+            raise InputError(CUT if "truncated" in str(error) else UNREADABLE) from None
+        return (torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).to(torch.float32) / 255).contiguous()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if problem := colour_problem(image.mode):
+        raise InputError(problem)
+    return ImageOps.exif_transpose(image)
+
+
+class ReadGraded(Transform):
+    """Write an item's grade, under ``key``, to ``grade``, as an int64 tensor without axes; raise `InputError` if there
+    is none (`planewise.data.graded` selects items, but MONAI Label passes only masks)."""
+
+    def __init__(self, key: str = "grade") -> None:
+        self.key = key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        if self.key not in data:
+            raise InputError(f"the photograph has no {self.key}, and this bundle learns from grades")
+        return {**data, "grade": torch.tensor(int(data[self.key]))}

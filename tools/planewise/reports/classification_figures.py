@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _VISIBLE = 0.15
 #: Slices with a smaller share of the stack's saliency had too little influence to be shown.
 _SAY = 0.01
-#: Number of photographs in a row of a picture.
-_COLUMNS = 4
 
 
 def roc_figure(probabilities: np.ndarray, truth: np.ndarray, names: Sequence[str], scores: Mapping[str, Any]) -> Figure:
@@ -34,12 +32,12 @@ def roc_figure(probabilities: np.ndarray, truth: np.ndarray, names: Sequence[str
     panels = 1 + ("confusion" in scores)
     figure, ((axes, *others),) = picture_grid(1, panels, (4.6 * panels, 4.3))
     for column, name in enumerate(names):
-        if (auc := scores["auc"][name]) is not None:
+        if np.isfinite(auc := scores["auc"][name]):
             known = np.isfinite(truth[:, column])
             false_rate, true_rate, _ = roc_curve(truth[known, column], probabilities[known, column])
             axes.plot(false_rate, true_rate, color=f"C{column}", lw=1.5, label=f"{name} {auc:.3f}")
     axes.plot([0, 1], [0, 1], ":", color="0.6", lw=1, label="chance")
-    mean = "no AUC: one class only" if scores["macro_auc"] is None else f"mean AUC {scores['macro_auc']:.3f}"
+    mean = "no AUC: one class only" if np.isnan(scores["macro_auc"]) else f"mean AUC {scores['macro_auc']:.3f}"
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=mean)
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     for matrix in others:
@@ -49,12 +47,11 @@ def roc_figure(probabilities: np.ndarray, truth: np.ndarray, names: Sequence[str
 
 
 def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str = "") -> Figure:
-    """How often each grade was predicted, by true grade, from the output of `planewise.metrics.grade_scores`."""
+    """How often each grade was predicted, by true grade, from the scores of `planewise.evaluation.GradingReport`."""
     figure, ((axes,),) = picture_grid(1, 1, (5.4, 5.0))
     _draw_confusion(axes, np.array(scores["confusion"]), names)
     axes.tick_params(axis="x", rotation=30)
-    kappa = "not defined" if scores["kappa"] is None else f"{scores['kappa']:.3f}"
-    summary = f"{scores['photographs']} photographs, kappa {kappa}, accuracy {scores['accuracy']:.2f}"
+    summary = f"{scores['photographs']} photographs, kappa {scores['kappa']:.3f}, accuracy {scores['accuracy']:.2f}"
     axes.set_title(f"{title}\n{summary}".strip())
     return figure
 
@@ -111,32 +108,17 @@ def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) 
     return figure
 
 
-class Graded(NamedTuple):
-    """A photograph with its grade."""
-
-    caption: str
-    image: np.ndarray
-    """``(3, i, j)``, 0 to 1"""
-    saliency: np.ndarray
-    """``(i, j)``, 0 to 1"""
-
-
-def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure:
-    """Photographs, at least one, each next to a copy with the decisive regions marked. A title says so if no region raises
-    the grade."""
-    columns = min(_COLUMNS, len(photographs))
-    rows = -(-len(photographs) // columns)
-    figure, grid = picture_grid(rows, 2 * columns, (3.6 * columns + 0.2, 2.2 * rows + 0.4))
-    for axes in grid.flat:
+def photograph_figure(image: np.ndarray, saliency: np.ndarray, title: str) -> Figure:
+    """A photograph, ``(3, i, j)``, next to a copy with the decisive regions marked, by its saliency ``(i, j)``, both 0 to 1.
+    A title says so if no region raises the grade."""
+    figure, ((plain, marked),) = picture_grid(1, 2, (7.2, 3.4))
+    for axes in (plain, marked):
         axes.set_axis_off()
-    for (plain, marked), photograph in zip(grid.reshape(-1, 2), photographs, strict=False):
         # rows of a picture run along j
-        for axes in (plain, marked):
-            axes.imshow(photograph.image.transpose(2, 1, 0).clip(0, 1))
-        _mark(marked, photograph.saliency, "viridis", 0.55)
-        plain.set_title(photograph.caption, fontsize=8, loc="left")
-        if not photograph.saliency.any():
-            marked.set_title("no region raises\nthe grade", fontsize=8, loc="left")
+        axes.imshow(image.transpose(2, 1, 0).clip(0, 1))
+    _mark(marked, saliency, "viridis", 0.55)
+    if not saliency.any():
+        marked.set_title("no region raises the grade", fontsize=8)
     figure.suptitle(title, fontsize=9)
     return figure
 

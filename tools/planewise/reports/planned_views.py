@@ -26,11 +26,6 @@ _SLICER_SCHEMA = (
 )
 
 
-def from_one_phase(plan: Mapping[str, Any]) -> bool:
-    """Whether a plan's planes come from one phase of the heart, so that their error bounds do not include its motion."""
-    return "phases" not in plan and not _MOVING.isdisjoint(plan["views"])
-
-
 def plane_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     """Notes on a planned plane, ``view``, an entry of a plan from `planewise.evaluation.PlanViewsd`: its error bounds,
     and the slices and phases that disagree with it, as parts of a sentence; empty if there is no plane."""
@@ -45,7 +40,7 @@ def bounds_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[st
             f"90 % error bounds {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm "
             f"(measured on {plan['bounds_measured_on']})"
         )
-        if from_one_phase(plan):
+        if "phases" not in plan and not _MOVING.isdisjoint(plan["views"]):
             words.append("from one phase: the bounds do not include the heart's motion")
     return words
 
@@ -91,11 +86,8 @@ def planned_views_figure(
 
     lines = []
     for name, view in plan["views"].items():
-        trust = f"residual {view['residual_mm']} mm, spread {view['spread_deg']} deg, agreement {view['agreement']}"
-        # error bounds say more to a reader than the values that they come from
-        known = plane_in_words(view, plan)
-        said = view["reasons"] or (known if view["within_deg"] is not None else [trust, *known])
-        lines.append(f"{name}: {view['verdict']} ({'; '.join(said)})")
+        said = "; ".join(view["reasons"] or plane_in_words(view, plan))
+        lines.append(f"{name}: {view['verdict']}" + f" ({said})" * bool(said))
     figure = stack_figure(image, draw, f"Exam {exam}. {plan['note']}\n" + "\n".join(lines))
     add_legend(figure, list(plan["views"]), VIEW_COLOURS)
     return figure

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.segmentation_figures import overlay_labels
-from planewise.reports.slices import Draw, comparison_figure, picture_grid
+from planewise.reports.slices import Draw, comparison_figure, overlay_labels, picture_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Draw slices next to each other, as in every picture of a stack."""
+"""Draw slices next to each other, as in every picture of a stack, and labels over them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 #: PNG options for ``savefig(pil_kwargs=...)``: half the time of the usual compression level, and no larger files.
 _QUICK_PNG = {"compress_level": 3}
 
+#: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue. Labels above the last reuse the
+#: colours.
+STRUCTURE_COLOURS = {1: "#d62728", 2: "#2ca02c", 3: "#1f77b4", 4: "#9467bd", 5: "#ff7f0e"}
+_COLOURS = tuple(STRUCTURE_COLOURS.values())
 #: A function that takes axes and the number of a slice, and draws on these axes.
 Draw = Callable[["Axes", int], None]
 
@@ -67,7 +71,8 @@ def add_legend(figure: Figure, names: Sequence[str], colours: Sequence[str]) -> 
         Patch(facecolor=colour, edgecolor="0.6", label=name)
         for name, colour in zip(names, cycle(colours), strict=False)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
+    columns = min(len(handles), 5, max(2, int(figure.get_figwidth() / 1.15)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def stack_figure(image: np.ndarray, draw: Draw, title: str, numbers: Sequence[int] | None = None) -> Figure:
@@ -134,3 +139,18 @@ def prediction_figure(
     figure = comparison_figure(images, captions, rows)
     add_legend(figure, names, colours)
     return figure
+
+
+def structure_colour(value: int) -> str:
+    """The colour of a label; labels start at 1."""
+    return STRUCTURE_COLOURS[(value - 1) % len(STRUCTURE_COLOURS) + 1]
+
+
+def overlay_labels(axes, labels: np.ndarray, colours: Sequence[str] = _COLOURS, opacity: float = 0.5) -> None:
+    """Draw label values ``(i, j)`` over a slice; the background, values of 0 or below, is transparent."""
+    from matplotlib.colors import to_rgb
+
+    layer = np.zeros((*labels.T.shape, 4))
+    for value in np.unique(labels[labels > 0]):
+        layer[value == labels.T] = (*to_rgb(colours[(int(value) - 1) % len(colours)]), opacity)
+    axes.imshow(layer, interpolation="nearest")

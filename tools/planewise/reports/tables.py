@@ -1,4 +1,4 @@
-"""Write tables of numbers to files."""
+"""Write tables of numbers to files, and read a run's table of losses and scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -47,18 +47,13 @@ def summary_over_structures(volumes: Sequence[Sequence[float]]) -> dict[str, flo
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write columns of equal length with a header (`write_columns`)."""
+    """Write columns of equal length with a header as CSV; floats have six digits, and texts are escaped so that no
+    spreadsheet executes them."""
     with atomic_write(path) as part, open(part, "w", newline="") as file:
-        write_columns(file, columns)
-
-
-def write_columns(file: TextIO, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write columns of equal length with a header as CSV to an open file; floats have six digits, and texts are escaped so
-    that no spreadsheet executes them."""
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else cell(value) for value in row])
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in zip(*columns.values(), strict=True):
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else cell(value) for value in row])
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -98,3 +93,21 @@ def nested_numbers(content: Mapping[str, Any], above: str = "") -> dict[str, flo
         elif isinstance(value, int | float):
             found[f"{above}{key}"] = value
     return found
+
+
+def read_history(path: str | Path) -> list[dict[str, float]]:
+    """The rows of a ``history.csv``, without the columns that an epoch left empty; an empty list if there is no file.
+
+    A row that cannot be read, because the file was truncated or edited, is left out with a warning.
+    """
+    if not Path(path).is_file():
+        return []
+    rows: list[dict[str, float]] = []
+    with open(path, newline="", errors="replace") as file:
+        for row in csv.DictReader(file):
+            try:
+                values = {name: float(value) for name, value in row.items() if value}
+                rows.append({**values, "epoch": int(values["epoch"])})
+            except (ValueError, TypeError, KeyError, OverflowError):
+                logger.warning("%s: row %d cannot be read and is left out", Path(path).name, len(rows) + 1)
+    return rows

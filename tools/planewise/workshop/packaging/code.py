@@ -55,7 +55,7 @@ def copy_code(folder: Path) -> str:
 
 def code_files() -> list[str]:
     """Paths of the modules in a packaged bundle, below the package's folder."""
-    found = [*_PACKAGE.rglob("*.py"), _PACKAGE / "catalogue.yaml", _PACKAGE / "engines" / "settings.yaml"]
+    found = [*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.yaml")]
     paths = sorted(path.relative_to(_PACKAGE).as_posix() for path in found)
     return [path for path in paths if not any(fnmatch(path, pattern) for pattern in _LEFT_OUT)]
 

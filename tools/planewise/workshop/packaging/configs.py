@@ -3,17 +3,14 @@ weights."""
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
-from inspect import signature
-from pydoc import locate
 from typing import Any
 
 import yaml
-from monai.bundle import ConfigParser
-from monai.bundle.utils import merge_kv
+from torch.utils._pytree import tree_leaves
 
+from planewise.engines.run_bundle import has_other_code
 from planewise.engines.run_record import (
     RunRecord,
     as_before,
@@ -22,13 +19,11 @@ from planewise.engines.run_record import (
     differ,
     holds_code,
     inference_of,
-    leaves,
-    measured_settings,
     plain,
-    references,
+    reached,
 )
 from planewise.errors import InputError
-from planewise.not_computed import NOT_COMPUTED
+from planewise.settings import NOT_COMPUTED, PATHS
 from planewise.workshop.packaging.code import renamed
 
 #: Configs that a package also contains as ``.json``, because `monai.bundle.load` and MONAI's federated client look
@@ -69,27 +64,19 @@ def as_json(text: str) -> str:
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> str:
-    """The config with new values of some of its top-level keys; values for keys that it lacks are ignored."""
-    for key, (name, node) in reversed(_top_level(text).items()):
+    """The config with new values of some of its top-level keys; keys that it lacks are added before its network."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    top = {name.value: (name, node) for name, node in pairs}
+    for key, (name, node) in reversed(top.items()):
         if key in values:
             end = max(_end(node), name.end_mark.index + 1)
             text = f"{text[: name.end_mark.index]}:{_written(values[key])}{text[end:]}"
+        if key == "network_def":
+            start = name.start_mark.index
+            added = "".join(f"{new}:{_written(value)}\n" for new, value in values.items() if new not in top)
+            text = f"{text[:start]}{added}\n{text[start:]}" if added else text
     return text
-
-
-def with_overlay(text: str, values: Mapping[str, Any]) -> str:
-    """The config with new values of some of its top-level keys; keys that it lacks are added before its network."""
-    top = _top_level(text)
-    added = "".join(f"{key}:{_written(value)}\n" for key, value in values.items() if key not in top)
-    if added:
-        start = top["network_def"][0].start_mark.index if "network_def" in top else len(text)
-        text = f"{text[:start]}{added}\n{text[start:]}"
-    return with_values(text, {key: value for key, value in values.items() if key in top})
-
-
-def _top_level(text: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    return {key.value: (key, value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
 
 
 def _end(node: yaml.Node) -> int:
@@ -111,51 +98,54 @@ def _written(value: Any) -> str:
     return " " + line.removesuffix("...\n").rstrip("\n")
 
 
-#: Keys of a training config that no setting can replace. If a run has another value, it does not belong to the bundle.
+#: Parts of ``train`` that no setting can replace. If a run has others, it does not belong to the bundle.
 _OWN = ("preprocessing", "targets")
+#: Keys of a training config that belong to the bundle or to the machine, not to the run.
+_NOT_TAKEN = frozenset((*NOT_COMPUTED, *PATHS, "train", "validate"))
 
 
-def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def settings_of(
+    run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any], *others: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """The changes to a bundle's configs ``train`` and ``inference`` that are needed to use the weights of a run, as
     ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``.
 
-    The run may be another person's, so it is treated as data: anything that MONAI would evaluate is refused unless it is
-    also in the bundle's own configs.
+    The run may be another person's, so it is treated as data: what MONAI would evaluate is refused for inference, and left
+    out of the training config, unless it is in the bundle's own configs; ``others`` are those besides these two.
 
     Raises:
         InputError: the run does not belong to this bundle, or contains code that is not in the bundle's configs.
     """
     train, inference = plain(train), plain(inference)
-    own, wanted = as_before(train, run), defining_settings(inference)
-    # a run with a custom network must still have all other keys; a run of another bundle lacks some of them
-    same_network = run.config.get("network_def") == own.get("network_def")
-    required = wanted if same_network else own.keys() - NOT_COMPUTED - {"initialize"}
-    unlike = sorted(key for key in required if key in own and key not in run.config)
+    own, files = as_before(train, run), (train, inference, *others)
+    needed = defining_settings(inference) | reached(own.get("network_def"), own)
+    unlike = sorted(needed & own.keys() - run.config.keys())
     parts = train.get("train", {}), run.config.get("train") or {}
-    unlike += [f"train#{key}" for key in _OWN if not _same(*(part.get(key) for part in parts))]
+    unlike += [f"train#{key}" for key in _OWN if not run.ships and parts[0].get(key) != parts[1].get(key)]
     if unlike:
-        commit = run.record.get("commit")
         raise InputError(
-            f"{run.folder} is {f'a run of {run.bundle_name}, not' if run.bundle_name else 'not a run'} of this bundle as it "
-            f"is now: it has no or another {', '.join(unlike[:5])}; name another run with --weights, write the run's own "
-            "values into the configs of a copy of the bundle and name the copy, or use the code that made this run"
-            f"{f' (commit {commit})' if commit else ''}"
+            f"{run.folder} is not a run of this bundle as it is now: it has no or another {', '.join(unlike[:5])}; name "
+            f"another run with --weights, or use the code that made this run (commit {run.record.get('commit', 'unknown')})"
         )
     content = inference_of(run, train, inference)
-    taken = sorted((wanted if same_network else {*wanted, "network_def"}) & train.keys())
     changed = {
-        "train.yaml": {
-            key: run.config[key] for key in taken if differ(own.get(key), run.config.get(key, own.get(key)))
+        "train.yaml": settings_unlike(run.config, own)
+        | {
+            key: value
+            for key, value in run.config.items()
+            if holds_code(value)
+            and key not in _NOT_TAKEN
+            and value != own.get(key)
+            and not has_other_code(key, value, files)
         },
-        "inference.yaml": {key: content[key] for key in taken if differ(inference.get(key), content.get(key))},
+        "inference.yaml": {
+            key: value for key, value in content.items() if key not in inference or differ(inference[key], value)
+        },
     }
-    changed["inference.yaml"] |= measured_settings(run.record, inference)
-    for file, config in (("train.yaml", train), ("inference.yaml", inference)):
-        channels = channels_of(run, config)
-        if channels != config.get("channels", run.channels):
-            changed[file]["channels"] = channels
-    new = [(key, value) for settings in changed.values() for key, value in settings.items()]
-    code = {key for key, value in new if holds_code(value) and value not in (train.get(key), inference.get(key))}
+    if (channels := channels_of(run, train)) != train.get("channels", run.channels):
+        changed["train.yaml"]["channels"] = channels
+    network = {"network_def": run.config.get("network_def")}
+    code = [key for key, value in (network | changed["inference.yaml"]).items() if has_other_code(key, value, files)]
     if code:
         raise InputError(
             f"the run {run.folder} has another {' and another '.join(sorted(code))}, which MONAI would evaluate, but the "
@@ -165,57 +155,13 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     return changed
 
 
-def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> set[str]:
-    """The top-level keys of an overlay that a config contains, on which its network, input or output depends, or to which a
-    part refers that the overlay replaces (as ``dataset`` refers to ``channels``)."""
-    changed, content = {key.partition("#")[0] for key in overlay}, merged(config, overlay)
-    found = changed & (set(config) | defining_settings(content) | {"network_def"})
-    return found | changed & references([content[key] for key in found])
-
-
-def overlay_of(
-    overlays: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], run: Mapping[str, Any]
-) -> str | None:
-    """The name of the overlay with which the training config has the same network as a run; None if there is none. If several
-    overlays fit, it is the one with most of the run's other settings."""
-    fitting = [
-        name
-        for name, content in overlays.items()
-        if any(key.partition("#")[0] == "network_def" for key in content)
-        and plain(merged(train, content))["network_def"] == run.get("network_def")
-    ]
-    return max(
-        fitting, key=lambda name: sum(run.get(key) == value for key, value in overlays[name].items()), default=None
-    )
-
-
-def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge an overlay into a config as MONAI does: ``network_def#encoder`` replaces an entry of ``network_def``. Entries of
-    parts that the config lacks are left out, such as those of ``train`` in an inference config."""
-    parser = ConfigParser(copy.deepcopy(dict(config)))
-    for key, value in overlay.items():
-        if key.lstrip("+").rpartition("#")[0] in parser:
-            merge_kv(parser, key, copy.deepcopy(value))
-    return parser.get()
-
-
-def _same(own: Any, other: Any) -> bool:
-    """Whether a part of a run's config is the bundle's own, apart from arguments with their default values."""
-    names = {
-        text for text in leaves(own) if str(text).startswith("planewise.")
-    }  # never those of another person's config
-    defaults = {
-        name: {key: given.default for key, given in signature(made).parameters.items()}
-        for name in names
-        if isinstance(made := locate(name), type)
+def settings_unlike(config: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain settings of a run (numbers, text, lists and tables of them) that a training config lacks or has with another
+    value, except those with paths or about the machine."""
+    return {
+        key: config[key]
+        for key in sorted(config.keys() - _NOT_TAKEN)
+        if (key not in train or differ(train[key], config[key]))
+        and not holds_code(config[key])
+        and not any(mark in str(text) for text in tree_leaves(config[key]) for mark in "/\\~")
     }
-
-    def plainly(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plainly(entry) for entry in value]
-        if not isinstance(value, Mapping):
-            return value
-        known = defaults.get(str(value.get("_target_")), {})
-        return {key: plainly(entry) for key, entry in value.items() if key not in known or known[key] != entry}
-
-    return plainly(own) == plainly(other)

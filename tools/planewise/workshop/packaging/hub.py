@@ -16,8 +16,8 @@ from planewise.engines.run_record import defining_settings, holds_code
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.own_exams.bundles import HUB_WEIGHTS
-from planewise.workshop.packaging import archive
 from planewise.workshop.packaging.bundle import Bundle
+from planewise.workshop.packaging.package_bundle import put_in_place, refuse_foreign, write_sums
 
 #: The hub's name of a task, by a word in the bundle's name; pretexts give features.
 _TASKS = {
@@ -48,8 +48,7 @@ def write_hub_folder(package: Path) -> Path:
     bundle, place = Bundle(package), package.parent / "hub" / package.name
     if not bundle.weights.is_file():
         raise InputError(f"{package} has no models/model.pt; package without --zoo for the hub")
-    if place.exists() and not (place / archive.SUMS).is_file():
-        raise InputError(f"{place} exists and was not packaged; remove it, or name another folder with -o")
+    refuse_foreign(place)
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=package.parent) as room:
         built = Path(room) / bundle.name
         shutil.copytree(package, built)
@@ -58,9 +57,9 @@ def write_hub_folder(package: Path) -> Path:
         (built / "config.json").write_text(json.dumps(_config(bundle), indent=2) + "\n")
         card, load = yaml.safe_dump(_card(bundle), sort_keys=False), _LOAD.format(name=bundle.name)
         (built / "README.md").write_text(f"---\n{card}---\n\n{bundle.readme.rstrip()}\n{load}")
-        archive.write_sums(built)
+        write_sums(built)
         place.parent.mkdir(exist_ok=True)
-        archive.put_in_place(built, place)
+        put_in_place(built, place)
     return place
 
 
@@ -85,6 +84,13 @@ def _card(bundle: Bundle) -> dict[str, Any]:
     task = next((hub for word, hub in _TASKS.items() if word in bundle.name), _PRETEXT)
     # terms of the data from which the weights learned may apply to them (docs/data_license.txt)
     ours = "not weights" not in metadata["copyright"]
+    # numbers of exams and slices are no scores
+    known = {name: score for name, score in scores.items() if isinstance(score, float) and not name.endswith("_sd")}
+    result = {
+        "task": {"type": task, "name": metadata["name"]},
+        "dataset": {"type": "planewise", "name": measured_on},
+        "metrics": [{"type": name, "value": score} for name, score in known.items()],
+    }
     terms = {"license_name": "see-data-license", "license_link": "docs/data_license.txt"}
     return {
         "license": "apache-2.0" if ours else "other",
@@ -92,21 +98,5 @@ def _card(bundle: Bundle) -> dict[str, Any]:
         "library_name": "monai",
         "pipeline_tag": task,
         "tags": ["monai", "medical", "planewise", *bundle.name.split("_")],
-        "model-index": [
-            {
-                "name": bundle.name,
-                "results": [
-                    {
-                        "task": {"type": task, "name": metadata["name"]},
-                        "dataset": {"type": "planewise", "name": measured_on},
-                        # numbers of exams and slices are no scores
-                        "metrics": [
-                            {"type": name, "value": value}
-                            for name, value in scores.items()
-                            if isinstance(value, float) and not name.endswith("_sd")
-                        ],
-                    }
-                ],
-            }
-        ],
+        "model-index": [{"name": bundle.name, "results": [result]}],
     }

@@ -57,7 +57,7 @@ def model_card(page: str, provenance: Provenance, train: Mapping[str, Any], pack
 def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[str, Any]:
     """A bundle's metadata with the scores and the training data of its weights."""
     source = f"{metadata['data_source']} Training and test data of the weights in this bundle: {provenance.data}."
-    rights = "" if provenance.ours else " (code, not weights)"
+    rights = "" if provenance.run.ships else " (code, not weights)"
     return {
         **metadata,
         "copyright": metadata["copyright"] + rights,
@@ -68,7 +68,7 @@ def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[s
 
 def with_training_data(licence: str, provenance: Provenance) -> str:
     """A bundle's data_license.txt with the origin of the packaged weights."""
-    if provenance.ours:
+    if provenance.run.ships:
         return licence
     return (
         f"Training and test data of the weights in models/: {provenance.data}.\n"

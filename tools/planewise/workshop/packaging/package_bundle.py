@@ -1,40 +1,39 @@
-"""Make a copy of a bundle that works without an installed planewise."""
+"""Make a copy of a bundle that works without an installed planewise, as a folder with checksums and as a zip; the same input
+gives identical bytes."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from planewise.engines.run_record import own_code, plain
+import yaml
+
+from planewise.engines.run_record import own_code
 from planewise.errors import InputError
+from planewise.files.atomic_write import unwritable
+from planewise.files.checksum import sha256
 from planewise.files.text import read_plain_text
 from planewise.networks import read_weights, weights_path
-from planewise.workshop.packaging import archive
 from planewise.workshop.packaging.bundle import Bundle, check_weights, save_weights
 from planewise.workshop.packaging.code import copy_code
-from planewise.workshop.packaging.configs import (
-    TWINS,
-    as_json,
-    asked_of_overlay,
-    for_a_bundle,
-    merged,
-    overlay_of,
-    settings_of,
-    with_overlay,
-    with_values,
-)
+from planewise.workshop.packaging.configs import TWINS, as_json, for_a_bundle, settings_of, with_values
 from planewise.workshop.packaging.data_format import adapt_format
 from planewise.workshop.packaging.model_card import model_card, with_training, with_training_data
 from planewise.workshop.packaging.run import Provenance, Run, find_provenance
 
-#: The config of a pretext's network on photographs.
-_PHOTOGRAPHS = "photograph.yaml"
-_NETWORK = "network_def"
+SUMS = "SHA256SUMS"
+LARGE = "large_files.yml"
+#: Largest file in a bundle of the Model Zoo, bytes; the zoo stores larger files elsewhere.
+LARGEST = 25_000_000
+#: Date of every zip entry: the earliest that the format allows, so that the same content gives the same file.
+STAMP = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def package_bundle(
             are in a run's folder, the run's settings go into the configs and its scores and origin into the model card.
         dist: folder to write to.
         data: description of the training and test data, instead of the run's own.
-        zoo_url: web address for files larger than `archive.LARGEST`. These files are moved out of the bundle, to be uploaded
+        zoo_url: web address for files larger than `LARGEST`. These files are moved out of the bundle, to be uploaded
             there, and are listed in ``large_files.yml``.
         say: called with a message for each step.
 
@@ -80,8 +79,8 @@ def package_bundle(
     run = Run.of_weights(file)
     run = run and replace(run, bundle=source.folder)
     provenance = find_provenance(file, run, data)
-    overlay = _take_network(source, run)
-    changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml"))
+    others = [source.config(name) or {} for name in source.texts if name not in TWINS]
+    changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml"), *others)
     ours = changed["inference.yaml"]
     with tempfile.TemporaryDirectory(prefix="planewise-package-") as name:
         room = Path(name)
@@ -95,22 +94,22 @@ def package_bundle(
         state = read_weights(file)
         check_weights(state, network, str(file))
         save_weights(state, network, packaged.weights)
-        _write_metadata(packaged, provenance, ours, overlay == _PHOTOGRAPHS)
+        # the only images with three colours and no names of channels
+        photographs = "photograph.yaml" in source.texts and run.config.get("in_channels") == 3 and not run.channels
+        _write_metadata(packaged, provenance, ours, photographs)
         card = model_card(source.readme, provenance, source.config("train.yaml"), packaged, code)
         (built / "docs" / "README.md").write_text(card)
         packaged.verify()
-        large = bool(zoo_url and archive.set_large_files_apart(built, zoo_url, room / "large"))
-        archive.write_sums(built)
-        archive.write_zip(built, room / "bundle.zip")
+        large = bool(zoo_url and set_large_files_apart(built, zoo_url, room / "large"))
+        write_sums(built)
+        write_zip(built, room / "bundle.zip")
         result = Packaged(
             place, place.with_name(f"{place.name}.zip"), place.with_name(f"{place.name}_large") if large else None
         )
-        archive.put_in_place(built, result.folder)
-        archive.put_in_place(room / "bundle.zip", result.zip)
+        put_in_place(built, result.folder)
+        put_in_place(room / "bundle.zip", result.zip)
         if result.large:
-            archive.put_in_place(room / "large", result.large)
-    if overlay:
-        say(f"as trained: configs/{overlay}, now in the package's train and inference configs")
+            put_in_place(room / "large", result.large)
     for key, value in ours.items():
         say(f"as trained: {key} {value if not isinstance(value, dict) else '(another)'}")
     say(f"model card: {len(provenance.eval_metrics()) - 1} scores, {provenance.measured_on}")
@@ -130,37 +129,8 @@ def _place(source: Bundle, dist: Path) -> Path:
                 "file; replace the link with the file, or remove it"
             )
     place = dist.resolve() / source.name
-    if place.exists() and not (place / archive.SUMS).is_file():
-        raise InputError(f"{place} exists and was not packaged; remove it, or name another folder with -o")
+    refuse_foreign(place)
     return place
-
-
-def _take_network(source: Bundle, run: Run) -> str | None:
-    """If the run used one of the bundle's configs for another network (``vit.yaml``), write this network into the texts of
-    the training and inference configs, drop all such configs, and return the config's name. Nothing is taken from the run
-    itself. None if the run used the bundle's own network, or one that no config defines."""
-    train, inference = source.config("train.yaml"), source.config("inference.yaml")
-    others = {name: source.config(name) or {} for name in source.texts if name not in TWINS}
-    overlays = {
-        name: content for name, content in others.items() if any(key.partition("#")[0] == _NETWORK for key in content)
-    }
-    if plain(train).get(_NETWORK) == run.config.get(_NETWORK):
-        return None
-    fitting = overlay_of(overlays, train, run.config)
-    if fitting is None:
-        return None
-    overlay = overlays[fitting]
-    # the overlay also has settings for training, such as a pretext's weights; inference gets only those that it has or needs
-    wanted = {
-        "train.yaml": {key.partition("#")[0] for key in overlay},
-        "inference.yaml": asked_of_overlay(inference, overlay) - {"network"},
-    }
-    for file, config in (("train.yaml", train), ("inference.yaml", inference)):
-        values = {key: value for key, value in merged(config, overlay).items() if key in wanted[file]}
-        source.texts[file] = with_overlay(source.texts[file], values)
-    for name in overlays:
-        del source.texts[name]
-    return fitting
 
 
 def _copy_files(source: Bundle, built: Path, provenance: Provenance) -> None:
@@ -190,17 +160,70 @@ def _write_metadata(packaged: Bundle, provenance: Provenance, changed: Mapping[s
     metadata = packaged.metadata
     metadata |= with_training(metadata, provenance)
     form = metadata["network_data_format"]
-    _check_names(form["outputs"]["pred"].get("channel_def", {}), changed)
+    named = form["outputs"]["pred"].get("channel_def", {}).values()
+    if absent := [view for view in changed.get("views", ()) if not any(view in name for name in named)]:
+        raise InputError(
+            f"the run has views {changed['views']}, but channel_def in configs/metadata.json does not name "
+            f"{', '.join(absent)}; MONAI Label would show the wrong names. Add the names to channel_def"
+        )
     with packaged.importable():
         adapt_format(form, packaged.config("inference.yaml"), changed, packaged.network().eval(), of_photographs)
     Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
 
 
-def _check_names(channels: Mapping[str, str], changed: Mapping[str, Any]) -> None:
-    """Check that metadata.json names the views of the run, which are the channels of the network's output."""
-    absent = [view for view in changed.get("views", ()) if not any(view in name for name in channels.values())]
-    if absent:
-        raise InputError(
-            f"the run has views {changed['views']}, but channel_def in configs/metadata.json does not name "
-            f"{', '.join(absent)}; MONAI Label would show the wrong names. Add the names to channel_def"
-        )
+def write_sums(folder: Path) -> None:
+    """Write ``SHA256SUMS`` for all files in a folder, for ``sha256sum --check``."""
+    lines = [f"{sha256(folder / name)}  {name}" for name in files_of(folder) if name != SUMS]
+    (folder / SUMS).write_text("\n".join(lines) + "\n")
+
+
+def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
+    """Move files larger than `LARGEST` to the same path below ``apart``, and write ``large_files.yml``; return their names.
+    They will be uploaded to the folder ``url`` on the web, under their own names."""
+    large = [name for name in files_of(folder) if (folder / name).stat().st_size > LARGEST]
+    entries = []
+    for name in large:
+        at = f"{url.rstrip('/')}/{Path(name).name}"
+        entries.append({"path": name, "url": at, "hash_val": sha256(folder / name), "hash_type": "sha256"})
+        (apart / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder / name, apart / name)
+    if entries:
+        (folder / LARGE).write_text(yaml.safe_dump({"large_files": entries}, sort_keys=False, width=1000))
+    return large
+
+
+def write_zip(folder: Path, path: Path) -> None:
+    """Write a folder as a zip with the folder at its top. Entries are sorted, have one date and mode, and are uncompressed,
+    so that the result does not depend on the version of zlib."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in files_of(folder):
+            entry = zipfile.ZipInfo(f"{folder.name}/{name}", STAMP)
+            entry.external_attr = 0o100644 << 16
+            entry.create_system = 3  # Unix, so that programs use the mode
+            archive.writestr(entry, (folder / name).read_bytes())
+
+
+def files_of(folder: Path) -> list[str]:
+    """Paths of the files below a folder, relative, with ``/``, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def refuse_foreign(place: Path) -> None:
+    """Raise an `InputError` if a folder exists that no packaging has written."""
+    if place.exists() and not (place / SUMS).is_file():
+        raise InputError(f"{place} exists and was not packaged; remove it, or name another folder with -o")
+
+
+def put_in_place(built: Path, place: Path) -> None:
+    """Move a file or a folder to its destination; an earlier file or folder there is replaced.
+
+    Raises:
+        InputError: the destination's folder cannot be written.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.is_dir():
+            shutil.rmtree(place)
+        shutil.move(built, place)
+    except OSError as error:
+        raise unwritable(place.parent, error) from error

@@ -13,14 +13,14 @@ from typing import Any
 from monai.utils import ensure_tuple
 
 from planewise.data import read_datalist
-from planewise.engines.run_record import PATIENTS, RunRecord, differ, holds_code, leaves, read_table
+from planewise.engines.run_record import PATIENTS, RunRecord, read_table
 from planewise.errors import InputError
 from planewise.evaluation.report import read_scored
 from planewise.files.checksum import sha256
-from planewise.files.datalists import PATH_KEYS, SECTIONS, exams_in
+from planewise.files.datalists import PATH_KEYS, SECTIONS
 from planewise.files.identity import in_phantom_trees
 from planewise.networks.pretrained import NO_WEIGHTS
-from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.workshop.packaging.configs import settings_unlike
 
 #: Sections whose scores show how good the weights are, the most reliable first. Scores on the training section do not show
 #: this.
@@ -43,22 +43,18 @@ class Run(RunRecord):
 
     @cached_property
     def data(self) -> str | None:
-        """A description of the run's training data without paths; None if its datalist is missing or has changed."""
+        """A description of the run's training data without paths; None if it counted no exams, or if its datalist is
+        missing or has changed."""
         if self.ships:
             return self.record.get("data")
-        if self.datalist is None:
-            return None
-        content = read_datalist(self.datalist)
-        exams = {section: exams_in(content, section) for section in SECTIONS}
-        # the exams that were used: those with a label, and only the drawn ones
-        used = self.record.get("exams", {})
-        exams |= used
         section, scores = self.scores or ("", {})
-        exams |= {section: scores["exams"]} if isinstance(scores.get("exams"), int) else {}
-        counts = ", ".join(f"{exams[section]} {section}" for section in SECTIONS)
-        drawn = None if "training" in used else self.config.get("num_subjects")
-        some = f", {drawn} of the training exams drawn" if isinstance(drawn, int) else ""
-        return f"{'phantoms' if self.on_phantoms else 'images'} ({counts} exams{some})"
+        used = self.record.get("exams", {}) | (
+            {section: scores["exams"]} if isinstance(scores.get("exams"), int) else {}
+        )
+        if self.datalist is None or not used:
+            return None
+        counts = ", ".join(f"{count} {section}" for section, count in used.items())
+        return f"{'phantoms' if self.on_phantoms else 'images'} ({counts} exams)"
 
     @cached_property
     def datalist(self) -> Path | None:
@@ -85,16 +81,6 @@ class Run(RunRecord):
         folders = {(datalist.parent / path).resolve().parent for path in paths}
         return in_phantom_trees(folders)
 
-    def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """The plain settings (numbers, text, lists and tables of them) that a training config lacks or has with another
-        value, except those with paths or about the machine."""
-        others = {key: value for key, value in self.config.items() if key not in NOT_COMPUTED and key not in FILES}
-        return {
-            key: value
-            for key, value in others.items()
-            if (key not in train or differ(train[key], value)) and not holds_code(value) and not _holds_a_path(value)
-        }
-
 
 def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
     """Flatten nested scores: ``{"RV": {"dice": {"mean": 0.5, ...}}}`` becomes ``{"RV_dice": 0.5, "RV_dice_sd": ...}``.
@@ -114,10 +100,6 @@ def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
     return {name: scores if isinstance(scores, int) else round(scores, 4)}
 
 
-def _holds_a_path(value: Any) -> bool:
-    return any(mark in str(text) for text in leaves(value) for mark in "/\\~")
-
-
 #: Entries of a run's record that are part of the card; none of them names a person, a path or a machine.
 _RECORD = ("configuration", "seed", "commit", "python", "packages", "processes", "started_from")
 
@@ -131,11 +113,6 @@ class Provenance:
     data: str  # description of the training and test data
     run: Run  # that made the weights
     sha256: str  # of the weights' file before packaging; the package has the same values in another file
-
-    @property
-    def ours(self) -> bool:
-        """Whether the weights ship with the bundle."""
-        return self.run.ships
 
     def eval_metrics(self) -> dict[str, Any]:
         """The scores as ``eval_metrics`` in metadata.json."""
@@ -152,7 +129,7 @@ class Provenance:
             facts["never predicted in the exams of the scores"] = list(map(str, self.scores["never_predicted"]))
         if (imagenet := self.run.config.get("imagenet")) not in NO_WEIGHTS:
             facts["public ImageNet weights, with a licence of their own"] = Path(str(imagenet)).name
-        changed = self.run.settings_unlike(train)
+        changed = settings_unlike(self.run.config, train)
         return facts | ({"settings that differ from configs/train.yaml of the bundle": changed} if changed else {})
 
 
@@ -177,18 +154,14 @@ def find_provenance(weights: Path, run: Run | None, data: str | None) -> Provena
     section, measured = run.scores
     where = f"section {section} of {text}"
     if not run.ships:
-        where = _measured_on(run.folder / section / "metrics.json", weights, run, text)
+        file = run.folder / section / "metrics.json"
+        scored = read_scored(file)
+        if scored is None or scored["weights"] != sha256(weights):
+            raise InputError(f"the scores in {file} are not of {weights}; evaluate again (configs/evaluate.yaml)")
+        own = scored["datalist"] in run.record.get("files", {}).values()
+        exams = text if own else f"another datalist (SHA-256 {scored['datalist']})"
+        where = f"section {scored['section']} of {exams}"
     elif patients := run.record.get(PATIENTS):
         measured = {PATIENTS: patients["scores"]} | measured
         where = f"{patients['data']} (scores {PATIENTS}_...); the other scores: {where}"
     return Provenance(measured, where, text, run, sha256(weights))
-
-
-def _measured_on(file: Path, weights: Path, run: Run, data: str) -> str:
-    """The exams of a run's scores, from the record next to them, which must belong to the weights."""
-    scored = read_scored(file)
-    if scored is None or scored["weights"] != sha256(weights):
-        raise InputError(f"the scores in {file} are not of {weights}; evaluate again (configs/evaluate.yaml)")
-    own = scored["datalist"] in run.record.get("files", {}).values()
-    datalist = data if own else f"another datalist (SHA-256 {scored['datalist']})"
-    return f"section {scored['section']} of {datalist}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planewise.workshop.phantoms.painting import Block, cylinder, ellipsoid, tube
-from planewise.workshop.phantoms.settings import declared
+from planewise.workshop.phantoms.settings import declared, tables
 
 
 class AbdomenPopulation(declared("abdomen")):
@@ -26,26 +26,6 @@ SCATTER = 5.0
 PANCREAS, TUMOUR = 1, 2
 
 AIR, FAT = -1000.0, -100.0
-
-#: Maps each organ to its Hounsfield units.
-UNITS = {
-    "muscle": 58.0,
-    "liver": 108.0,
-    "spleen": 120.0,
-    "kidney": 165.0,
-    "pancreas": 92.0,
-    "wall": 88.0,
-    "content": 32.0,
-    "aorta": 150.0,
-    "vein": 158.0,
-    "bone": 230.0,
-    "marrow": 150.0,
-    "bile": 8.0,
-}
-
-#: Points along the pancreas, from its head in the bend of the duodenum to its tail at the spleen, mm; negative x is the
-#: patient's left.
-COURSE = ((34.0, 20.0, -30.0), (26.0, 30.0, -8.0), (2.0, 38.0, 6.0), (-30.0, 22.0, 14.0), (-66.0, -2.0, 26.0))
 
 
 @dataclass(frozen=True)
@@ -69,17 +49,18 @@ class Abdomen:
         """The image, ``(i, j, k)`` int16, in Hounsfield units, and the mask, uint8. The axis i points to the patient's
         right, j to the front, and k to the head."""
         population, rng = self.population, np.random.default_rng([*self.seeds, 1])
-        block = Block(population.side, self.spacing, 1, rng, turn=3.0, shift=4.0, bend=5.0)
+        block = Block(population.side, self.spacing, 1, rng, (3.0, 4.0, 5.0))
         size = np.exp(rng.normal(0, 0.06, 3))
         # organs enhance differently from scan to scan
-        units = {organ: value * float(np.exp(rng.normal(0, 0.08))) for organ, value in UNITS.items()}
+        usual, course = tables("abdomen")["units"], np.array(tables("abdomen")["course"])
+        units = {organ: value * float(np.exp(rng.normal(0, 0.08))) for organ, value in usual.items()}
         block.signal[:] = AIR
         block.at = tuple(part / np.float32(share) for part, share in zip(block.at, size, strict=True))
         inside, cavity = _paint_body(block, rng, units)
-        course = np.array(COURSE) + rng.normal(0, SCATTER, (len(COURSE), 3))
-        _paint_organs(block, rng, units, course, cavity)
-        _paint_pancreas(block, rng, population, units, course, cavity)
-        image = block.scanned([float(rng.uniform(*population.noise))])[0]
+        painter = _Painter(block, rng, units, course + rng.normal(0, SCATTER, course.shape), cavity)
+        painter.paint_organs()
+        painter.paint_pancreas(population)
+        image = block.scanned([rng.uniform(*population.noise)])[0]
         block.labels[inside <= 0] = 0
         return np.clip(np.round(image), -1024, 3071).astype(np.int16), block.labels
 
@@ -106,76 +87,73 @@ def _paint_body(block: Block, rng: np.random.Generator, units: dict[str, float])
     return inside, wall - 9.0
 
 
-def _paint_organs(
-    block: Block, rng: np.random.Generator, units: dict[str, float], course: np.ndarray, cavity: np.ndarray
-) -> None:
-    """Paint the organs around the pancreas: vessels, kidneys, liver, spleen, stomach, duodenum and bowel."""
-    at = block.at
+@dataclass(frozen=True)
+class _Painter:
+    block: Block
+    rng: np.random.Generator
+    units: dict[str, float]  # of each organ, Hounsfield units
+    course: np.ndarray  # of the pancreas
+    cavity: np.ndarray  # depth inside the muscles, mm
 
-    def put(depth: np.ndarray, organ: str) -> None:
-        block.paint(np.minimum(depth, cavity), [units[organ]])
+    def put(self, depth: np.ndarray, value: float, label: int | None = None) -> None:
+        """Paint a solid as far as it is inside the cavity."""
+        self.block.paint(np.minimum(depth, self.cavity), [value], label)
 
-    def scattered(centre: tuple[float, float, float]) -> np.ndarray:
-        return np.array(centre) + rng.normal(0, SCATTER, 3)
+    def paint_organs(self) -> None:
+        """Paint the organs around the pancreas: vessels, kidneys, liver, spleen, stomach, duodenum and bowel."""
+        block, rng, units, course, at = self.block, self.rng, self.units, self.course, self.block.at
 
-    rough = 4 * block.texture(40.0, 5)
-    liver = ellipsoid(at, scattered((74, 14, 42)), np.array([66.0, 72, 72])) + rough
-    gallbladder = ellipsoid(at, scattered((48, 50, -8)), np.array([13.0, 18, 20]))
-    put(liver, "liver")
-    put(gallbladder, "bile")
-    put(ellipsoid(at, scattered((-98, -22, 44)), np.array([26.0, 44, 46])) + 0.5 * rough, "spleen")
-    for side in (-1, 1):
-        centre = scattered((side * 66, -42, -22 - 8 * side))
-        put(ellipsoid(at, centre, np.array([27.0, 24, 52])), "kidney")
-        hilum = ellipsoid(at, centre - np.array([side * 14, -4, 0]), np.array([14.0, 9, 22]))
-        block.paint(hilum, [FAT])
-    # the stomach in front of the pancreas, the duodenum around its head, and loops of bowel are as bright, thick and
-    # curved as the pancreas
-    stomach = np.array([[-70, 30, 60], [-58, 52, 30], [-24, 66, 8], [14, 62, 2]]) + rng.normal(0, 6, 3)
-    _paint_gut(block, np.minimum(tube(at, stomach, np.array([26.0, 24, 19, 13])), cavity), rng, units)
-    bend = course[0] + np.array([[2, 26, 34], [26, 4, 18], [28, -4, -14], [8, -6, -34], [-38, -4, -34]])
-    _paint_gut(block, np.minimum(tube(at, bend, 11.0), cavity), rng, units)
-    for number in range(11):
-        # most loops are below the pancreas, some on its left
-        across, along = ((-90, 70), (-95, -42)) if number < 7 else ((-105, -45), (-60, 10))
-        start = np.array([rng.uniform(*across), rng.uniform(10, 65), rng.uniform(*along)])
-        steps = np.cumsum(rng.normal(0, 24, (4, 3)), axis=0) * np.array([0.8, 0.6, 0.45])
-        steps[:, 2] = np.minimum(steps[:, 2], along[1] - start[2])
-        _paint_gut(block, np.minimum(tube(at, start + steps, rng.uniform(9, 14)), cavity), rng, units)
-    block.paint(cylinder(at[:2], (-9.0, -16.0), (9.5, 9.5)), [units["aorta"]])
-    block.paint(cylinder(at[:2], (18.0, -14.0), (11.5, 9.0)), [units["vein"]])
-    # the splenic vein runs behind the pancreas
-    block.paint(tube(at, course[1:] + np.array([0.0, -15.0, 2.0]), 4.5), [units["vein"]])
+        def scattered(centre: tuple[float, float, float]) -> np.ndarray:
+            return np.array(centre) + rng.normal(0, SCATTER, 3)
 
+        rough = 4 * block.texture(40.0, 5)
+        liver = ellipsoid(at, scattered((74, 14, 42)), np.array([66.0, 72, 72])) + rough
+        gallbladder = ellipsoid(at, scattered((48, 50, -8)), np.array([13.0, 18, 20]))
+        self.put(liver, units["liver"])
+        self.put(gallbladder, units["bile"])
+        self.put(ellipsoid(at, scattered((-98, -22, 44)), np.array([26.0, 44, 46])) + 0.5 * rough, units["spleen"])
+        for side in (-1, 1):
+            centre = scattered((side * 66, -42, -22 - 8 * side))
+            self.put(ellipsoid(at, centre, np.array([27.0, 24, 52])), units["kidney"])
+            hilum = ellipsoid(at, centre - np.array([side * 14, -4, 0]), np.array([14.0, 9, 22]))
+            block.paint(hilum, [FAT])
+        # the stomach in front of the pancreas, the duodenum around its head, and loops of bowel are as bright, thick and
+        # curved as the pancreas
+        stomach = np.array([[-70, 30, 60], [-58, 52, 30], [-24, 66, 8], [14, 62, 2]]) + rng.normal(0, 6, 3)
+        self._paint_gut(tube(at, stomach, np.array([26.0, 24, 19, 13])))
+        bend = course[0] + np.array([[2, 26, 34], [26, 4, 18], [28, -4, -14], [8, -6, -34], [-38, -4, -34]])
+        self._paint_gut(tube(at, bend, 11.0))
+        for number in range(11):
+            # most loops are below the pancreas, some on its left
+            across, along = ((-90, 70), (-95, -42)) if number < 7 else ((-105, -45), (-60, 10))
+            start = np.array([rng.uniform(*across), rng.uniform(10, 65), rng.uniform(*along)])
+            steps = np.cumsum(rng.normal(0, 24, (4, 3)), axis=0) * np.array([0.8, 0.6, 0.45])
+            steps[:, 2] = np.minimum(steps[:, 2], along[1] - start[2])
+            self._paint_gut(tube(at, start + steps, rng.uniform(9, 14)))
+        block.paint(cylinder(at[:2], (-9.0, -16.0), (9.5, 9.5)), [units["aorta"]])
+        block.paint(cylinder(at[:2], (18.0, -14.0), (11.5, 9.0)), [units["vein"]])
+        # the splenic vein runs behind the pancreas
+        block.paint(tube(at, course[1:] + np.array([0.0, -15.0, 2.0]), 4.5), [units["vein"]])
 
-def _paint_gut(block: Block, depth: np.ndarray, rng: np.random.Generator, units: dict[str, float]) -> None:
-    """Paint a piece of gut: a wall and its content. The gut is collapsed, or full of fluid, contrast agent or gas."""
-    block.paint(depth, [units["wall"]])
-    content = rng.choice([units["content"], units["wall"] - 12, 260.0, -800.0], p=[0.45, 0.3, 0.1, 0.15])
-    block.paint(depth - 3.5, [content])
+    def _paint_gut(self, depth: np.ndarray) -> None:
+        """Paint a piece of gut: a wall and its content. The gut is collapsed, or full of fluid, contrast agent or gas."""
+        depth, wall = np.minimum(depth, self.cavity), self.units["wall"]
+        self.block.paint(depth, [wall])
+        content = self.rng.choice([self.units["content"], wall - 12, 260.0, -800.0], p=[0.45, 0.3, 0.1, 0.15])
+        self.block.paint(depth - 3.5, [content])
 
-
-def _paint_pancreas(
-    block: Block,
-    rng: np.random.Generator,
-    population: AbdomenPopulation,
-    units: dict[str, float],
-    course: np.ndarray,
-    cavity: np.ndarray,
-) -> None:
-    """Paint the pancreas, which has lobes with fat between them, and its tumour."""
-    at = block.at
-    thick = rng.uniform(9.0, 14.0) * np.array([1.45, 1.15, 0.9, 0.95, 0.8])
-    lobes = block.texture(14.0, 8)
-    pancreas = np.minimum(tube(at, course, thick) + 1.6 * lobes, cavity)
-    block.paint(pancreas, [units["pancreas"] + 6 * rng.standard_normal()], PANCREAS)
-    if rng.random() >= population.tumour:
-        return
-    # most tumours are in the head
-    place = min(rng.exponential(1.1), 3.6)
-    before = int(place)
-    centre = course[before] + (place - before) * (course[before + 1] - course[before]) + rng.normal(0, 3, 3)
-    radii = rng.uniform(9.0, 17.0) * np.exp(rng.normal(0, 0.12, 3))
-    tumour = np.minimum(ellipsoid(at, centre, radii) + 0.14 * radii.mean() * block.texture(22.0, 9), cavity)
-    darker = rng.uniform(*population.difference)
-    block.paint(tumour, [units["pancreas"] - darker], TUMOUR)
+    def paint_pancreas(self, population: AbdomenPopulation) -> None:
+        """Paint the pancreas, which has lobes with fat between them, and its tumour."""
+        block, rng, course, at = self.block, self.rng, self.course, self.block.at
+        thick = rng.uniform(9.0, 14.0) * np.array([1.45, 1.15, 0.9, 0.95, 0.8])
+        lobes = block.texture(14.0, 8)
+        self.put(tube(at, course, thick) + 1.6 * lobes, self.units["pancreas"] + 6 * rng.standard_normal(), PANCREAS)
+        if rng.random() >= population.tumour:
+            return
+        # most tumours are in the head
+        place = min(rng.exponential(1.1), 3.6)
+        before = int(place)
+        centre = course[before] + (place - before) * (course[before + 1] - course[before]) + rng.normal(0, 3, 3)
+        radii = rng.uniform(9.0, 17.0) * np.exp(rng.normal(0, 0.12, 3))
+        tumour = ellipsoid(at, centre, radii) + 0.14 * radii.mean() * block.texture(22.0, 9)
+        self.put(tumour, self.units["pancreas"] - rng.uniform(*population.difference), TUMOUR)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -31,22 +32,13 @@ COMMON = {
 DicomFile = tuple[PurePosixPath, FileDataset]
 
 
-@dataclass(frozen=True)
-class Identity:
-    """The patient's identity in the header; the birth date is YYYYMMDD, or empty."""
-
-    name: str
-    patient_id: str
-    birth_date: str = ""
-
-
 class Scanned:
     """An exam of a heart or a knee. It depends only on its seeds and its population, so tests can sample the exam of a
     written file again to get the ground truth."""
 
     seeds: tuple[int, ...]
-    patient: object  # has ``sex``, ``height`` (cm) and ``weight`` (kg)
-    scanner: object  # has ``field_strength`` (tesla)
+    patient: Any  # has ``sex``, ``height`` (cm) and ``weight`` (kg)
+    scanner: Any  # has ``field_strength`` (tesla)
 
     def rng(self, *names: int) -> np.random.Generator:
         """A stream of random numbers for one purpose, separate from the streams that determine the exam."""
@@ -56,36 +48,41 @@ class Scanned:
         """A unique identifier, which is the same each time the exam is made."""
         return generate_uid(entropy_srcs=["planewise phantom", *map(str, self.seeds), *map(str, names)])
 
-    def series_header(
-        self, identity: Identity, key: int, series: int, description: str | None, brightest: float
-    ) -> Dataset:
-        """The part of a header that all images of a series share, for hearts and knees: ``key`` determines the series'
-        identifier, and ``brightest`` is the pixel value at the upper end of the window."""
-        header, patient = Dataset(), self.patient
-        for name, value in COMMON.items():
-            setattr(header, name, value)
-        day = self.rng(2).integers(0, 700)
-        header.StudyDate = f"{2012 + day // 336}{1 + day % 336 // 28:02d}{1 + day % 28:02d}"
-        header.SeriesDate = header.AcquisitionDate = header.ContentDate = header.StudyDate
-        header.PatientName = identity.name
-        header.PatientID = identity.patient_id
-        header.PatientBirthDate = identity.birth_date
-        header.PatientSex = patient.sex
-        header.PatientSize = number(patient.height / 100)
-        header.PatientWeight = number(patient.weight)
-        header.MagneticFieldStrength = number(self.scanner.field_strength)
-        header.StudyInstanceUID = self.uid("study")
-        header.FrameOfReferenceUID = self.uid("frame of reference")
-        header.SeriesInstanceUID = self.uid("series", key)
-        if description is not None:
-            header.SeriesDescription = header.ProtocolName = description
-        header.SeriesNumber = series
-        header.WindowCenter = number(round(brightest / 2))
-        header.WindowWidth = number(round(brightest) + 1)
-        return header
+    def series(
+        self, key: int, images: Sequence, poses: Sequence, spacing: float, seconds: int, brightest: float, **header: Any
+    ) -> list[FileDataset]:
+        """The data sets of a series, for hearts and knees. Its number is ``key``, which determines its identifiers. The
+        images are ``(rows, columns)`` uint16, each with its pose; ``spacing`` is that of the pixels, mm; ``seconds`` is the
+        time after 10 o'clock; ``brightest`` is the pixel value at the upper end of the window; ``header`` has further values
+        in all headers, by keyword, and None is left out."""
+        patient, day = self.patient, self.rng(2).integers(0, 700)
+        dates = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+        shared = COMMON | dict.fromkeys(dates, f"{2012 + day // 336}{1 + day % 336 // 28:02d}{1 + day % 28:02d}") | {
+            "PatientSex": patient.sex, "PatientSize": number(patient.height / 100), "PatientWeight": number(patient.weight),
+            "MagneticFieldStrength": number(self.scanner.field_strength), "StudyInstanceUID": self.uid("study"),
+            "FrameOfReferenceUID": self.uid("frame of reference"), "SeriesInstanceUID": self.uid("series", key),
+            "SeriesNumber": key, "WindowCenter": number(round(brightest / 2)), "WindowWidth": number(round(brightest) + 1),
+        }  # fmt: skip
+        common = Dataset()
+        for keyword, value in (shared | header).items():
+            if value is not None:
+                setattr(common, keyword, value)
+        datasets = []
+        for rank, (pixels, pose) in enumerate(zip(images, poses, strict=True)):
+            dataset = _file(self.uid("image", key, rank))
+            for element in common:
+                # the elements are copied, because the files differ in their values, which have already been checked
+                dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
+            time = seconds + rank
+            dataset.AcquisitionTime = f"{10 + time // 3600:02d}{time // 60 % 60:02d}{time % 60:02d}.000000"
+            dataset.InstanceNumber = rank + 1
+            _set_geometry(dataset, pose, spacing, pixels.shape)
+            dataset.PixelData = pixels.astype("<u2").tobytes()
+            datasets.append(dataset)
+        return datasets
 
 
-def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[int, int]) -> None:
+def _set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[int, ...]) -> None:
     """Write an image's position into its header, in place; spacing in mm, shape as rows and columns. This is the only step
     from RAS+ to LPS."""
     corner = pose.affine((spacing, spacing), (shape[1], shape[0]), 1.0)[:3, 3]
@@ -101,9 +98,8 @@ def number(value: float) -> str:
     return format_number_as_ds(float(value))
 
 
-def image_dataset(header: Dataset, name: str, rank: int, seconds: int, pixels: np.ndarray) -> FileDataset:
-    """Make a file's dataset with a copy of a series' header: ``name`` is the SOP instance UID, ``rank`` the image's rank in
-    its series, ``seconds`` the time after 10 o'clock; pixels are ``(rows, columns)`` uint16."""
+def _file(name: str) -> FileDataset:
+    """An empty data set with the meta header of a file; ``name`` is its SOP instance UID."""
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0
     meta.FileMetaInformationVersion = b"\x00\x01"
@@ -114,17 +110,11 @@ def image_dataset(header: Dataset, name: str, rank: int, seconds: int, pixels: n
     # pydicom 2 and 3 both take the encoding from these arguments; the constructor would deep-copy the meta header
     dataset = FileDataset("", Dataset(), preamble=b"\x00" * 128, is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = meta
-    for element in header:
-        # the elements are copied, because the files differ in their values, which have already been checked
-        dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
     dataset.SOPInstanceUID = name
-    dataset.InstanceNumber = rank + 1
-    dataset.AcquisitionTime = f"{10 + seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}.000000"
-    dataset.PixelData = pixels.astype("<u2").tobytes()
     return dataset
 
 
-def write_files(files: Sequence[DicomFile], folder: Path) -> None:
+def write_files(files: Iterable[DicomFile], folder: Path) -> None:
     """Write files below a folder."""
     for path, dataset in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

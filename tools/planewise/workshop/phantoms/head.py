@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planewise.workshop.phantoms.painting import Block, ellipsoid, tube
-from planewise.workshop.phantoms.settings import declared
+from planewise.workshop.phantoms.settings import declared, tables
 
 
 class HeadPopulation(declared("head")):
@@ -28,20 +28,6 @@ CORE, OEDEMA, ENHANCING = 1, 2, 4
 
 #: Mask values of a healthy head's tissues, as in FSL-FAST: from the darkest in T1 to the brightest.
 FLUID, GREY, WHITE = 1, 2, 3
-
-#: Maps each tissue to its signal in each of `CONTRASTS`, relative to white matter in T1.
-SIGNALS = {
-    "fluid": (0.28, 0.28, 1.00, 0.20),
-    "grey": (0.62, 0.66, 0.68, 0.74),
-    "deep grey": (0.76, 0.80, 0.58, 0.64),
-    "white": (0.95, 0.95, 0.48, 0.56),
-    "vessel": (0.40, 1.35, 0.20, 0.25),
-    "spot": (0.80, 0.80, 0.85, 1.00),
-    "oedema": (0.66, 0.68, 0.84, 1.00),
-    "core": (0.55, 0.58, 0.82, 0.84),
-    "necrosis": (0.38, 0.40, 0.95, 0.52),
-    "enhancing": (0.62, 1.30, 0.72, 0.82),
-}
 
 
 @dataclass(frozen=True)
@@ -76,10 +62,11 @@ class Head:
         healthy head shows the tissues if the population's ``tissues`` is 1, and is empty otherwise.
         """
         rng = np.random.default_rng([*self.seeds, 1])
-        block = Block(self.population.side, [self.spacing] * 3, len(CONTRASTS), rng, turn=4.0, shift=3.0, bend=3.0)
+        block = Block(self.population.side, [self.spacing] * 3, len(CONTRASTS), rng, (4.0, 3.0, 3.0))
         # every scanner shows each tissue a little brighter or darker
         signals = {
-            tissue: np.array(values) * np.exp(rng.normal(0, 0.07, len(CONTRASTS))) for tissue, values in SIGNALS.items()
+            tissue: np.array(values) * np.exp(rng.normal(0, 0.07, len(CONTRASTS)))
+            for tissue, values in tables("head")["signals"].items()
         }
         tumour = _Tumour.sample(rng, self.population.radius) if self.tumour else None
         true_at = block.at
@@ -90,7 +77,7 @@ class Head:
         if not self.has_tissues:
             block.labels[:] = 0
         if tumour is not None:
-            _paint_tumour(block, signals, rng, tumour, inside, ventricles, self.grade == "HGG")
+            tumour.paint(block, signals, rng, np.minimum(inside - 2.0, -ventricles - 1.0), self.grade == "HGG")
         # the coil is uneven, and each contrast has values of its own
         amount = rng.uniform(0.02, 0.12)
         for number, image in enumerate(block.signal):
@@ -126,6 +113,24 @@ class _Tumour:
         squared = sum(offset**2 for offset in offsets) / np.float32(1.6 * self.radii.mean()) ** 2
         share = 1 - np.float32(0.35) * np.exp(-squared)
         return tuple(np.float32(middle) + offset * share for middle, offset in zip(self.centre, offsets, strict=True))
+
+    def paint(
+        self, block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator, bounds: np.ndarray, enhances: bool
+    ) -> None:
+        """Paint oedema, core and rim inside the bounds, one over the other, and label their voxels."""
+        rough, coarse, fine = block.texture(22.0, 6), block.texture(34.0, 7), block.texture(12.0, 8)
+        core = ellipsoid(block.at, self.centre, self.radii) + 0.14 * float(self.radii.mean()) * rough
+        # the oedema spreads in fingers along the white matter
+        oedema = core + self.reach * (1 + 0.45 * coarse)
+        block.paint(np.minimum(oedema, bounds - 2.0), signals["oedema"], OEDEMA)
+        core = np.minimum(core, bounds)
+        block.paint(core, signals["core"], CORE)
+        if not enhances:
+            return
+        rim = rng.uniform(2.5, 5.0) + 1.2 * fine
+        enhancing = core - 0.6 * np.maximum(rough, 0)
+        block.paint(enhancing, signals["enhancing"], ENHANCING)
+        block.paint(enhancing - rim, signals["necrosis"], CORE)
 
 
 def _paint_brain(
@@ -173,29 +178,3 @@ def _paint_brain(
     for path, radii in vessels:
         block.paint(np.minimum(tube(at, np.array(path) * size, radii), inside - 0.5), signals["vessel"])
     return inside, ventricles
-
-
-def _paint_tumour(
-    block: Block,
-    signals: dict[str, np.ndarray],
-    rng: np.random.Generator,
-    tumour: _Tumour,
-    inside: np.ndarray,
-    ventricles: np.ndarray,
-    enhances: bool,
-) -> None:
-    """Paint oedema, core and rim, one over the other, and label their voxels."""
-    rough, coarse, fine = block.texture(22.0, 6), block.texture(34.0, 7), block.texture(12.0, 8)
-    core = ellipsoid(block.at, tumour.centre, tumour.radii) + 0.14 * float(tumour.radii.mean()) * rough
-    bounds = np.minimum(inside - 2.0, -ventricles - 1.0)
-    # the oedema spreads in fingers along the white matter
-    oedema = core + tumour.reach * (1 + 0.45 * coarse)
-    block.paint(np.minimum(oedema, bounds - 2.0), signals["oedema"], OEDEMA)
-    core = np.minimum(core, bounds)
-    block.paint(core, signals["core"], CORE)
-    if not enhances:
-        return
-    rim = rng.uniform(2.5, 5.0) + 1.2 * fine
-    enhancing = core - 0.6 * np.maximum(rough, 0)
-    block.paint(enhancing, signals["enhancing"], ENHANCING)
-    block.paint(enhancing - rim, signals["necrosis"], CORE)

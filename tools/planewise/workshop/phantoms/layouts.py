@@ -76,8 +76,9 @@ class Dsbcc(Layout):
         return [f"train/train/{number}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
-        extra = recipe.population.extra_views
-        write_files(heart_exam.study_files(recipe.exam(number), recipe.identity(number), extra), paths[0])
+        exam, identity = recipe.exam(number), recipe.identity(number)
+        for series in heart_exam.plan_series(exam, recipe.population.extra_views):
+            write_files(heart_exam.series_files(exam, series, identity), paths[0])
 
     def table_rows(self, recipe: Recipe, number: int) -> Rows:
         heart = recipe.organ(number)
@@ -183,7 +184,9 @@ class FastMri(Layout):
         return [f"{number:05d},{code % 10**6:06d}"]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
-        write_files(knee_exam.study_files(recipe.exam(number), recipe.identity(number), recipe.population), paths[0])
+        exam, identity = recipe.exam(number), recipe.identity(number)
+        for series in knee_exam.plan_series(exam, recipe.population):
+            write_files(knee_exam.series_files(exam, series, identity), paths[0])
 
 
 class MrNet(Layout):
@@ -211,19 +214,17 @@ class MrNet(Layout):
         return ["{}/sagittal/{}.npy".format(*self.place(number))]
 
     def write_exam(self, recipe: Recipe, number: int, paths: list[Path]) -> None:
+        volume = recipe.exam(number).volume("sagittal")
+        # stretched to 8 bits; the darkest and the brightest pixels are clipped
+        low, high = np.percentile(volume, (0.5, 99.8))
+        stretched = np.clip(np.round((volume - low) * (255 / max(high - low, 1e-6))), 0, 255).astype(np.uint8)
         # a file object is passed, because NumPy would add an ending to a name
         with paths[0].open("wb") as file:
-            np.save(file, stretched(recipe.exam(number).volume("sagittal")))
+            np.save(file, stretched)
 
     def table_rows(self, recipe: Recipe, number: int) -> Rows:
         part, name = self.place(number)
         return {f"{part}-{task}.csv": (name, label) for task, label in recipe.organ(number).findings.labels.items()}
-
-
-def stretched(volume: np.ndarray) -> np.ndarray:
-    """Stretch a volume to the whole range of 8 bits; the darkest and the brightest pixels are clipped."""
-    low, high = np.percentile(volume, (0.5, 99.8))
-    return np.clip(np.round((volume - low) * (255 / max(high - low, 1e-6))), 0, 255).astype(np.uint8)
 
 
 # --- volumes and photographs ---------------------------------------------------------------------------------------------

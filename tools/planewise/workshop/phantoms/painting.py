@@ -125,8 +125,8 @@ class Canvas:
 
 class Block:
     """Signals of several contrasts, and labels, on a common grid of voxels, ``side`` along each axis and of a size along i, j
-    and k, mm. The standard deviations of the body's rotation about each axis (degrees), of its position along each axis and
-    of the smooth displacement that makes every body different (mm) are ``turn``, ``shift`` and ``bend``.
+    and k, mm. ``spread`` has the standard deviations of the body's rotation about each axis (degrees), of its position along
+    each axis and of the smooth displacement that makes every body different (mm).
 
     Attributes:
         signal: the picture so far, ``(contrasts, i, j, k)`` float32.
@@ -135,15 +135,9 @@ class Block:
     """
 
     def __init__(
-        self,
-        side: int,
-        spacing: Sequence[float],
-        contrasts: int,
-        rng: np.random.Generator,
-        turn: float,
-        shift: float,
-        bend: float,
+        self, side: int, spacing: Sequence[float], contrasts: int, rng: np.random.Generator, spread: Sequence[float]
     ) -> None:
+        turn, shift, bend = spread
         self.signal = np.zeros((contrasts, side, side, side), dtype=np.float32)
         self.labels = np.zeros((side, side, side), dtype=np.uint8)
         self.edge = float(np.mean(np.asarray(spacing, dtype=float)))  # width over which a solid's border fades, mm

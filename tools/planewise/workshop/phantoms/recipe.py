@@ -20,7 +20,6 @@ from typing import Any
 from planewise.errors import InputError
 from planewise.files.atomic_write import atomic_write, unwritable
 from planewise.files.identity import PHANTOM_MARK
-from planewise.workshop.phantoms.files import Identity
 from planewise.workshop.phantoms.heart.population import UNLABELLED
 from planewise.workshop.phantoms.layouts import LAYOUTS, Layout, Rows
 from planewise.workshop.phantoms.settings import Settings
@@ -62,9 +61,10 @@ class Recipe:
         kind = self.form.exam
         return getattr(kind, "sample_organ", kind.sample)(*self._draw(number))
 
-    def identity(self, number: int) -> Identity:
-        """The patient's identity in an exam's headers."""
-        return Identity(self.patient_name or str(number), f"{self.seed}-{number}", self.birth_date)
+    def identity(self, number: int) -> dict[str, str]:
+        """The patient's identity in an exam's headers, by keyword."""
+        name, code = self.patient_name or str(number), f"{self.seed}-{number}"
+        return {"PatientName": name, "PatientID": code, "PatientBirthDate": self.birth_date}
 
     def _draw(self, number: int) -> tuple[object, ...]:
         """The sampling arguments of an exam: seeds, population, and the diagnosis if the layout gives one."""

@@ -8,7 +8,7 @@ from math import cos, pi, radians, sin
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from planewise.workshop.phantoms.settings import declared
+from planewise.workshop.phantoms.settings import declared, tables
 
 
 class RetinaPopulation(declared("retina")):
@@ -18,28 +18,8 @@ class RetinaPopulation(declared("retina")):
 #: Eyes in APTOS' layout.
 RETINAS = RetinaPopulation()
 
-#: Minimum and maximum number of lesions for each grade, 0 to 4, as in the international scale: retinopathy is mild if
-#: there are only microaneurysms, moderate with other lesions, severe with many haemorrhages, and proliferative with new
-#: vessels.
-LESIONS = {
-    "microaneurysms": ((0, 0), (3, 7), (5, 12), (12, 24), (8, 24)),
-    "haemorrhages": ((0, 0), (0, 0), (3, 8), (16, 30), (8, 24)),
-    "exudates": ((0, 0), (0, 0), (3, 9), (5, 14), (4, 14)),
-    "new vessels": ((0, 0), (0, 0), (0, 0), (0, 0), (1, 3)),
-}
-
 #: Red, green and blue of each painted structure, 0 to 1.
-COLOURS = {
-    "retina": (0.74, 0.36, 0.16),
-    "disc": (0.98, 0.80, 0.52),
-    "cup": (1.0, 0.92, 0.74),
-    "fovea": (0.46, 0.18, 0.08),
-    "artery": (0.62, 0.20, 0.10),
-    "vein": (0.48, 0.13, 0.08),
-    "blood": (0.36, 0.06, 0.05),
-    "exudate": (0.98, 0.88, 0.50),
-    "drusen": (0.88, 0.62, 0.34),
-}
+COLOURS = tables("retina")["colours"]
 
 #: Positions of the middle of the disc and of the fovea on the horizontal axis, as shares of the field's radius, like all
 #: lengths here; positive is nasal.
@@ -63,8 +43,8 @@ class Retina:
     @property
     def lesions(self) -> dict[str, int]:
         """Number of lesions of each kind."""
-        rng = np.random.default_rng([*self.seeds, 1])
-        return {kind: int(rng.integers(*ranges[self.grade], endpoint=True)) for kind, ranges in LESIONS.items()}
+        rng, kinds = np.random.default_rng([*self.seeds, 1]), tables("retina")["lesions"]
+        return {kind: int(rng.integers(*ranges[self.grade], endpoint=True)) for kind, ranges in kinds.items()}
 
     def photograph(self) -> np.ndarray:
         """The photograph, ``(rows, columns, 3)`` uint8, black outside the round field."""

@@ -30,6 +30,11 @@ def declared(organ: str) -> type[Settings]:
     return make_dataclass(f"Settings of a {organ}", entries, bases=(Settings,), namespace=sets, frozen=True)
 
 
+def tables(organ: str) -> dict[str, Any]:
+    """The tables of an organ in ``populations.yaml``, which describes them, by their names."""
+    return _DECLARED[organ]["tables"]
+
+
 class Settings:
     """Base class of the populations, which are frozen data classes with the settings as fields."""
 
@@ -39,6 +44,10 @@ class Settings:
     def named(cls: type[Same], name: str) -> Same:
         """The population that ``populations.yaml`` declares under a name."""
         return cls(**{key: _tuples(value) for key, value in cls.sets[name].items()})
+
+    def draw(self, rng: np.random.Generator, *names: str) -> dict[str, float]:
+        """Draw values from settings that are ranges, in this order, by name."""
+        return {name: rng.uniform(*getattr(self, name)) for name in names}
 
     def with_values(self: Same, **values: object) -> Same:
         """A copy with some values changed, for example to compare an easier set of exams with a harder one."""

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import planewise
 from planewise.errors import InputError
-from planewise.exams.anatomies import Words, choose_anatomy
+from planewise.exams.anatomies import ANATOMIES
 from planewise.files import text as text_files
+
+#: The method that trains from scratch.
+SCRATCH = "none"
+#: Names on the page of methods that start from no pretext, in studies that give them none.
+_NAMES = {
+    SCRATCH: "from scratch",
+    "imagenet": "ImageNet",
+    "released": "the weights that ship",
+    "released_task": "the task's weights that ship",
+}
+
+
+@cache
+def _pretext_names() -> dict[str, str]:
+    """The name that each pretext's bundle declares in its metadata, by the pretext's name in studies (``location`` for
+    ``pretext_knee_location``); empty if no bundles are installed."""
+    found = {}
+    for file in sorted((Path(planewise.__file__).parent / "bundles").glob("pretext_*/configs/metadata.json")):
+        words = file.parents[1].name.split("_")[1:]
+        found["_".join(words[words[0] in ANATOMIES :])] = json.loads(file.read_text())["planewise"]["method"]
+    return found
+
+
+def method_name(method: str, methods: Mapping[str, Any]) -> str:
+    """The name on a page of a method or pretext: its ``name`` in the study's ``methods``, or what its bundle declares."""
+    given = (methods.get(method) or {}).get("name") or _NAMES.get(method) or _pretext_names().get(method)
+    return given or method.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -40,26 +70,12 @@ class StudyFolder:
                 "name that folder, or run the study to its end with `tools/demo --configfile STUDY.yaml`"
             )
         # a page may be made from names alone
-        return cls(path, {"anatomy": "cardiac", **config})
+        methods = config["methods"] if isinstance(config["methods"], dict) else dict.fromkeys(config["methods"])
+        return cls(path, {"anatomy": "cardiac", **config, "methods": methods})
 
     @property
     def title(self) -> str:
         return self.config.get("title") or self.path.name
-
-    @property
-    def anatomy(self) -> Words:
-        """Words for the study's anatomy."""
-        return choose_anatomy(self.config["anatomy"], view=self.config.get("view")).words
-
-    @property
-    def labelled(self) -> str:
-        """The page's word for a labelled exam."""
-        return "graded photograph" if self.config["anatomy"] == "photograph" else "labelled exam"
-
-    @property
-    def has_patients(self) -> bool:
-        """Whether the labelled exams are real patients, whose images may not be on a page that others see."""
-        return bool(self.config.get("patients"))
 
     @property
     def pretexts(self) -> list[str]:
@@ -70,6 +86,15 @@ class StudyFolder:
     def methods(self) -> list[str]:
         """Names of its methods, folders in ``finetune``, in the study's order."""
         return list(self.config["methods"])
+
+    def called(self, method: str) -> str:
+        """The name of a method or pretext on the page."""
+        return method_name(method, self.config["methods"])
+
+    def against(self, method: str) -> list[str]:
+        """The methods with which the page compares a method: its ``against``, or training from scratch."""
+        given = (self.config["methods"].get(method) or {}).get("against")
+        return given or [SCRATCH] * (method != SCRATCH)
 
     def datalist(self, kind: str) -> Path:
         """The datalist of its ``"unlabelled"`` or ``"labelled"`` exams; the same for both if it has only one."""

@@ -8,7 +8,6 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -20,9 +19,6 @@ body { max-width: 1080px; overflow-wrap: anywhere; } details { border-top: 1px s
 summary h2 { display: inline-block; margin: .5em 0; } td, th { overflow-wrap: normal; }
 code { background: var(--note); padding: 0 .25em; }
 """
-
-#: Pictures of a run that show scores alone, and no image of an exam.
-PLOTS = ("regression.png", "roc.png", "confusion.png")
 
 
 @dataclass(frozen=True)
@@ -46,16 +42,12 @@ class Page:
     """The content so far, in order.
 
     Attributes:
-        shows_exams: whether the page may show images of exams; if not, it leaves out every picture of a run but `PLOTS`.
-        labelled: the page's word for a labelled exam.
         head: what stands before the first section.
         body: the sections.
         differences: the numbers of the tables of paired differences, one row per comparison.
     """
 
-    def __init__(self, shows_exams: bool = True, labelled: str = "labelled exam") -> None:
-        self.shows_exams = shows_exams
-        self.labelled = labelled
+    def __init__(self) -> None:
         self.head: list[str | Table | Picture] = []
         self.body: list[str | Table | Picture] = []
         self.differences: list[dict[str, Any]] = []
@@ -64,11 +56,6 @@ class Page:
     def tables(self) -> list[Table]:
         """The page's tables."""
         return [part for part in self.body if isinstance(part, Table)]
-
-    @property
-    def pictures(self) -> list[Picture]:
-        """The page's pictures."""
-        return [part for part in (*self.head, *self.body) if isinstance(part, Picture)]
 
     def add(self, text: str, *values: object) -> None:
         """Add HTML text; its braces, ``{}``, are replaced by values from files, which are escaped."""
@@ -86,18 +73,11 @@ class Page:
             if note:
                 self.note("{}", note)
 
-    def figure(self, picture: Figure | Path, caption: str, lead: bool = False) -> None:
-        """Add a picture that was drawn, or a run's PNG file, with ``lead`` before the first section. A file is left out
-        if it is missing, or not allowed."""
-        if isinstance(picture, Path):
-            if not picture.is_file() or not (self.shows_exams or picture.name in PLOTS):
-                return
-            png = picture.read_bytes()
-        else:
-            buffer = io.BytesIO()
-            picture.savefig(buffer, format="png", dpi=100)
-            png = buffer.getvalue()
-        (self.head if lead else self.body).append(Picture(png, caption))
+    def figure(self, picture: Figure, caption: str, lead: bool = False) -> None:
+        """Add a plot, with ``lead`` before the first section."""
+        buffer = io.BytesIO()
+        picture.savefig(buffer, format="png", dpi=100)
+        (self.head if lead else self.body).append(Picture(buffer.getvalue(), caption))
 
     def html(self, title: str) -> str:
         """The whole page: what stands before the first section, and each section folded under its heading."""

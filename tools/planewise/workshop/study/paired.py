@@ -1,23 +1,65 @@
-"""Paired differences from training from scratch, draw by draw."""
+"""Numbers of several draws as one; paired differences from training from scratch and between methods, draw by draw, and the
+plots of a study."""
 
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from planewise.words import count_of
-from planewise.workshop.study.methods import SCRATCH, comparisons, longer, method_name
-from planewise.workshop.study.numbers import ONE_DRAW, interval, paired_differences, verdict
+from planewise.workshop.study.folder import SCRATCH, StudyFolder
 from planewise.workshop.study.page import Page
-from planewise.workshop.study.study_figures import paired_draws
 
+#: The page's word for what a study draws.
+_EXAM = "labelled exam"
+#: The verdict on a difference without an interval.
+ONE_DRAW = "no verdict from one draw"
 #: The score of each draw, by method and number of labelled exams.
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
-#: The verdict on a lead, before the method that it is over.
-_OVER = {"better": "better than", "inconclusive": "inconclusive against"}
+
+
+def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
+    """Mean (standard deviation) of the draws with known values; only the mean for one draw, "-" for none. The draws are a
+    sample, so this is the sample standard deviation (dividing by n - 1)."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    deviation = f" ({np.std(known, ddof=1):.{digits}f})" if len(known) > 1 else ""
+    return f"{np.mean(known):.{digits}f}{deviation}"
+
+
+def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float]) -> np.ndarray:
+    """A method's score minus the baseline's, shape ``(draws,)``, for the draws that both have, in order.
+
+    With few labelled exams, most of the spread comes from the choice of exams; both methods of a draw see the same exams.
+    """
+    return np.array([scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())])
+
+
+def interval(differences: np.ndarray) -> tuple[float, float]:
+    """95 % confidence interval of the mean of paired differences, ``(draws,)``, by Student's t; NaN for fewer than two."""
+    if len(differences) < 2:
+        return math.nan, math.nan
+    error = differences.std(ddof=1) / math.sqrt(len(differences))
+    half = float(student.ppf(0.975, len(differences) - 1)) * error
+    return float(differences.mean() - half), float(differences.mean() + half)
+
+
+def verdict(differences: np.ndarray) -> str:
+    """``"better"`` or ``"worse"`` if the interval excludes zero, ``"inconclusive"`` if it contains zero, `ONE_DRAW` if there
+    is no interval."""
+    low, high = interval(differences)
+    if math.isnan(low):
+        return ONE_DRAW
+    return "inconclusive" if low <= 0 <= high else "better" if low > 0 else "worse"
 
 
 class Compared(NamedTuple):
@@ -27,80 +69,50 @@ class Compared(NamedTuple):
     method: str
     other: str
 
-    def __str__(self) -> str:
-        other = "scratch" if self.other == SCRATCH else method_name(self.other)
-        return f"{self.count}, {method_name(self.method)} minus {other}"
 
-
-def add_paired(page: Page, name: str, scores: Scores, lead: bool = False) -> None:
-    """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table for each of
-    `comparisons`. Single draws get no picture.
+def add_paired(page: Page, study: StudyFolder, name: str, scores: Scores, lead: bool = False) -> None:
+    """Add paired differences to a page: a table of what each method gains over those that it is compared with
+    (`StudyFolder.against`), and a picture of the gains over training from scratch. Single draws get no picture.
 
     A larger score is better. With ``lead``, the verdicts in words and the picture stand at the top of the page, as the
     study's main result.
     """
-    methods = list(dict.fromkeys(method for method, _ in scores))
-    # with a control of as many steps, longer fine-tunings are compared with nothing else
-    equal = {run: draws for run, draws in scores.items() if run[0] not in longer(methods)}
     title = f"Paired differences in {name}"
-    compared = [Compared(count, method, SCRATCH) for method, count in equal if method != SCRATCH]
-    gains = add_differences(page, title, scores, compared)
-    counts = sorted({count for _, count in scores})
-    for ending, pairs in comparisons(methods).items():
-        add_differences(page, title + ending, scores, [Compared(count, *pair) for count in counts for pair in pairs])
+    compared = [Compared(count, method, other) for method, count in scores for other in study.against(method)]
+    found = add_differences(page, study, title, scores, compared)
+    gains = {one: draws for one, draws in found.items() if one.other == SCRATCH}
     if lead:
         about = (
             f"Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
             "interval of its gain excludes zero."
         )
-        _add_verdicts(page, about, gains)
-        leads = add_differences(page, f"{title} of the best method", scores, _best(equal))
-        about = (
-            f"The method with the highest {name} on average, and its lead over each of the others. The same scores chose it, "
-            "so its lead may be too large."
-        )
-        _add_verdicts(page, about, leads, best=True)
+        _add_verdicts(page, study, about, gains)
     if gains and any(len(draws) > 1 for draws in scores.values()):
         caption = (
-            f"{name[0].upper()}{name[1:]} of each draw, minus training from scratch with the same {page.labelled}s (dots); "
+            f"{name[0].upper()}{name[1:]} of each draw, minus training from scratch with the same labelled exams (dots); "
             "their mean (diamonds) and its 95 % interval (bars)."
         )
-        differences = {(one.method, one.count): values for one, values in gains.items()}
+        differences = {(study.called(one.method), one.count): values for one, values in gains.items()}
         page.figure(paired_draws(differences, f"{name} on test exams"), caption, lead)
 
 
-def _add_verdicts(page: Page, about: str, found: Mapping[Compared, np.ndarray], best: bool = False) -> None:
-    """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch; or,
-    with ``best``, from which others the best one differs."""
-    groups: dict[tuple[int, str], dict[str, list[str]]] = {}
+def _add_verdicts(page: Page, study: StudyFolder, about: str, found: Mapping[Compared, np.ndarray]) -> None:
+    """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
+    groups: dict[int, dict[str, list[str]]] = {}
     for one, draws in found.items():
-        named = f"{method_name(one.other if best else one.method)} ({draws.mean():+.3f})"
-        said = _OVER.get(verdict(draws), verdict(draws)) if best else verdict(draws)
-        first = f"{method_name(one.method)}, " if best else ""
-        groups.setdefault((one.count, first), {}).setdefault(said, []).append(named)
+        named = f"{study.called(one.method)} ({draws.mean():+.3f})"
+        groups.setdefault(one.count, {}).setdefault(verdict(draws), []).append(named)
     lines = []
-    for (count, first), verdicts in sorted(groups.items()):
+    for count, verdicts in sorted(groups.items()):
         words = "; ".join(f"{said}: {', '.join(verdicts[said])}" for said in sorted(verdicts))
-        lines.append(f"<li>{html.escape(f'{count_of(count, page.labelled)}: {first}{words}', quote=False)}</li>")
+        lines.append(f"<li>{html.escape(f'{count_of(count, _EXAM)}: {words}', quote=False)}</li>")
     if lines:
         page.head.append(f"<p>{about}</p><ul>{''.join(lines)}</ul>")
 
 
-def _best(scores: Scores) -> list[Compared]:
-    """For each number of labelled exams with three methods or more, the method with the highest mean over the draws that all
-    have, and each of the others."""
-    compared = []
-    for count in sorted({count for _, count in scores}):
-        runs = {method: draws for (method, each), draws in scores.items() if each == count}
-        shared = set.intersection(*map(set, runs.values()))
-        if len(runs) > 2 and len(shared) > 1:
-            means = {method: np.mean([draws[draw] for draw in sorted(shared)]) for method, draws in runs.items()}
-            best = max(means, key=means.__getitem__)
-            compared += [Compared(count, best, other) for other in runs if other != best]
-    return compared
-
-
-def add_differences(page: Page, title: str, scores: Scores, compared: Iterable[Compared]) -> dict[Compared, np.ndarray]:
+def add_differences(
+    page: Page, study: StudyFolder, title: str, scores: Scores, compared: Iterable[Compared]
+) -> dict[Compared, np.ndarray]:
     """Add a table of differences draw by draw, with a verdict on each, and the number of verdicts expected by chance.
     Comparisons without shared draws get no row, and a table without rows is left out.
 
@@ -112,6 +124,7 @@ def add_differences(page: Page, title: str, scores: Scores, compared: Iterable[C
     rows = []
     for one, draws in found.items():
         (low, high), several = interval(draws), len(draws) > 1
+        other = "scratch" if one.other == SCRATCH else study.called(one.other)
         numbers = {
             "table": title,
             "labelled_exams": one.count,
@@ -128,7 +141,7 @@ def add_differences(page: Page, title: str, scores: Scores, compared: Iterable[C
         page.differences.append(numbers | each)
         rows.append(
             [
-                str(one),
+                f"{one.count}, {study.called(one.method)} minus {other}",
                 f"{draws.mean():+.3f}",
                 f"{numbers['standard_deviation']:.3f}" if several else "-",
                 f"{low:+.3f} to {high:+.3f}" if several else "-",
@@ -138,10 +151,54 @@ def add_differences(page: Page, title: str, scores: Scores, compared: Iterable[C
             ]
         )
     header = ["mean", "standard deviation", "95 % interval", "draws that gained", "each draw", "verdict"]
-    page.table(title, [f"{page.labelled}s", *header], rows)
+    page.table(title, ["labelled exams", *header], rows)
     if several := [said for said in map(verdict, found.values()) if said != ONE_DRAW]:
         page.note(
             f"{sum(said != 'inconclusive' for said in several)} of {len(several)} intervals exclude zero; by chance "
             "alone, about one in twenty does. An interval covers neither the test exams nor the seed of a pretraining."
         )
     return found
+
+
+def scores_by_count(scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> Figure:
+    """A score against the number of labelled exams (as in Bai 2019, Fig. 4): a dot for each draw, and a line through the
+    means of each method. The scores are by name of the method and number of labelled exams."""
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes, counts = figure.subplots(), sorted({count for _, count in scores})
+    for method, colour in zip(
+        dict.fromkeys(method for method, _ in scores), cycle(colormaps["tab20"].colors), strict=False
+    ):
+        known = [count for count in counts if scores.get((method, count))]
+        draws = [list(scores[method, count].values()) for count in known]
+        axes.plot(known, list(map(np.mean, draws)), "-", color=colour, lw=1.4, label=method)
+        for count, values in zip(known, draws, strict=True):
+            axes.plot([count] * len(values), values, "o", color=colour, ms=3, alpha=0.5)
+    axes.set(xlabel="labelled exams", ylabel=name, xscale="log")
+    axes.set_xticks(counts, counts)
+    axes.set_xticks([], minor=True)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def paired_draws(gains: Mapping[tuple[str, int], np.ndarray], name: str) -> Figure:
+    """The gain in a score over training from scratch: a dot for each draw of labelled exams, a diamond for the mean, and a
+    bar for its 95 % interval. Gains, ``(draws,)``, are by the method's name (a row) and the number of labels (a panel)."""
+    counts, methods = sorted({count for _, count in gains}), list(dict.fromkeys(method for method, _ in gains))
+    width = max(4.0, 2.4 * len(counts) + 1.6)
+    figure = Figure(figsize=(width, 0.36 * len(methods) + 1.2), layout="constrained")
+    panels = dict(zip(counts, figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0], strict=True))
+    for count, axes in panels.items():
+        axes.axvline(0, color="0.6", lw=0.8)
+        axes.set_title(f"{count} exam{'s' if count > 1 else ''}")
+        axes.set_yticks(range(len(methods)), methods)
+        axes.tick_params(axis="y", length=0)
+    for (method, count), draws in gains.items():
+        axes, place = panels[count], methods.index(method)
+        # the dots lie lower in the picture than the mean's marker, because the marker would otherwise hide them
+        axes.plot(draws, [place + 0.25] * len(draws), "o", color="C0", ms=4, alpha=0.6)
+        axes.plot([draws.mean()], [place], "D", color="C0", ms=5, mec="k", mew=0.8)
+        if len(draws) > 1:
+            axes.plot(interval(draws), [place, place], "-", color="k", lw=1.2, zorder=1)
+    panels[counts[0]].set_ylim(len(methods) - 0.5, -0.5)  # the first method is on top
+    figure.supxlabel(f"{name}, minus training from scratch", fontsize="medium")
+    return figure

@@ -1,30 +1,33 @@
-"""Sections of a study's page besides its fine-tunings: the exams, the pretrainings (Zhang 2024, Table 2), frozen features,
-diagnoses from masks (Zhang 2024, Table 3), and what ran. Each function adds its section, or nothing if its
-runs are missing."""
+"""Sections of a study's page besides its fine-tunings: the exams, what the weights that it starts from were trained on (and
+whether they may have seen its test patients), the pretrainings, diagnoses from masks (Zhang 2024, Tables
+2 and 3), and what ran. Each function adds its section, or nothing if its runs are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from planewise.engines.run_record import metadata_of
 from planewise.errors import InputError
 from planewise.files.datalists import SECTIONS, exams_in, parsed_datalist
+from planewise.findings import Finding, finding
+from planewise.networks import weights_path
+from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.own_exams.bundles import bundles_folder
 from planewise.reports.main_score import main_score
-from planewise.workshop.study.folder import FineTunings, StudyFolder, read_json
-from planewise.workshop.study.methods import method_name
-from planewise.workshop.study.numbers import over_draws
+from planewise.workshop.packaging.run import Run
+from planewise.workshop.study.folder import FineTunings, StudyFolder, method_name, read_json
 from planewise.workshop.study.page import Page
-from planewise.workshop.study.paired import Compared, add_differences, add_paired
+from planewise.workshop.study.paired import add_paired, over_draws
 from planewise.workshop.study.shared_patients import seen_before
 
-#: The control of the probes: the same network with random weights.
-UNTRAINED = "untrained"
+DOUBT = "start-of-doubt"
 
 
 def add_data(page: Page, study: StudyFolder) -> None:
-    """Add the number of exams, whether pretexts learned from test images, and a picture of one exam."""
+    """Add the number of exams, and whether pretexts learned from test images."""
     page.add("<h2>Data</h2><ul>")
     lists = {kind: study.datalist(kind) for kind in ("unlabelled", "labelled")}
     one = lists["unlabelled"] == lists["labelled"]
@@ -47,12 +50,30 @@ def add_data(page: Page, study: StudyFolder) -> None:
         else:
             page.add("<li>no image of the labelled test exams was found among those that pretexts learned from</li>")
     page.add("</ul>")
-    page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")
+
+
+def add_starts(page: Page, study: StudyFolder) -> None:
+    """Add what each method's start was trained on, if the study has weights from files, and warn at the top of the page if
+    they may have seen the test patients."""
+    methods = study.config["methods"]
+    given = weights_in(methods)
+    if not given:
+        return
+    for warning in warnings_of(methods, study.datalist("labelled")):
+        page.head.append(f"<p class=warning><b>{warning}</b></p>")
+    rows = []
+    for name in study.methods:
+        method = methods[name] or {}
+        weights, pretext = given.get(name), method.get("pretext")
+        data = [trained_on(method) or "not known"] if weights else []
+        data += [f"the {method.get('images') or 'unlabelled'} images of this study"] if pretext else []
+        rows.append([study.called(name), "; then ".join(data) or "nothing"])
+    page.add("<h2>Starts</h2>")
+    page.table("What each start was trained on", ["start", "trained on"], rows)
 
 
 def add_pretexts(page: Page, study: StudyFolder) -> None:
-    """Add the main score of each entry of pretexts' ``metrics.json``, next to that of guessing, and pictures of the multitask
-    pretext, or of the first."""
+    """Add the main score of each entry of pretexts' ``metrics.json``, next to that of guessing."""
     metrics = {name: read_json(study.path / "pretrain" / name / "test" / "metrics.json") for name in study.pretexts}
     metrics = {name: content for name, content in metrics.items() if content}
     if not metrics:
@@ -62,53 +83,14 @@ def add_pretexts(page: Page, study: StudyFolder) -> None:
     for name, content in metrics.items():
         for score in filter(None, (main_score({part: entry}) for part, entry in content.items())):
             chance = "-" if score.chance is None else f"{score.chance:.3g}{' (!)' * score.is_guess}"
-            rows.append([method_name(name), score.name, score.value, chance])
+            rows.append([study.called(name), score.name, score.value, chance])
     page.table(
         "Scores in the pretexts' own tasks",
         ["pretext", "score", "value", "by chance"],
         rows,
         "(!): no better than chance, so its gains say nothing about the method; train it longer.",
     )
-    page.note("The time that each pretraining took is in logs/pretrain_NAME.tsv.")
-    best = "multitask" if "multitask" in metrics else next(iter(metrics))
-    pictures = {
-        "regression.png": f"Predicted against true relative location, {study.anatomy.location}; {best} (as in Zhang "
-        f"2024, {study.anatomy.regression}).",
-        "heatmaps.png": f"Heatmaps on test exams, {best} (as in Zhang 2024, {study.anatomy.heatmaps}).",
-    }
-    for picture, caption in pictures.items():
-        page.figure(study.path / "pretrain" / best / "test" / picture, caption)
-
-
-def add_label_probe(page: Page, study: StudyFolder) -> None:
-    """Add how well the frozen features of every encoder predict the labels of the task."""
-    found = {
-        encoder: content
-        for encoder in dict.fromkeys((UNTRAINED, *study.pretexts, *study.methods))
-        if (content := read_json(study.path / "probe" / encoder / "test" / "metrics.json"))
-    }
-    if not found:
-        return
-    first = next(iter(found.values()))
-    score = str(first["score"])
-    # a pretext that was added later may have been probed with other counts
-    counts = sorted({int(count) for content in found.values() for count in content["linear"]})
-    page.add(
-        "<h2>The labels from frozen features, before any fine-tuning</h2><p>A ridge regression learns from draws of "
-        f"{study.labelled}s and predicts {{}} others. Cells are the mean (standard deviation) over the draws; each row is "
-        "one pretraining.</p>",
-        first["exams"],
-    )
-    scores = {}
-    for encoder, content in found.items():
-        for count in counts:
-            draws = enumerate(content["linear"].get(str(count), []))
-            scores[encoder, count] = {draw: value for draw, value in draws if value is not None}
-    rows = [[method_name(each), *(over_draws(scores[each, count].values()) for count in counts)] for each in found]
-    title = f"{score[0].upper()}{score[1:]} of the linear probe on frozen features"
-    page.table(title, ["encoder", *counts], rows)
-    compared = [Compared(count, each, UNTRAINED) for count in counts for each in found if each != UNTRAINED]
-    add_differences(page, f"Paired differences from {UNTRAINED} in {score} of the linear probe", scores, compared)
+    page.note("The pictures of a pretraining are in pretrain/NAME/test, and its time is in logs/pretrain_NAME.tsv.")
 
 
 def add_diagnosis(page: Page, study: StudyFolder) -> None:
@@ -122,7 +104,7 @@ def add_diagnosis(page: Page, study: StudyFolder) -> None:
         rows.append(["reference masks", reference["macro_auc"], reference["exams"]])
     for count, method, _ in runs.cells():
         if (method, count) in scores:
-            rows.append([f"{count}, {method_name(method)}", over_draws(scores[method, count].values()), ""])
+            rows.append([f"{count}, {study.called(method)}", over_draws(scores[method, count].values()), ""])
     folds = []
     for masks in ("reference", "predicted"):
         found = [read_json(path) or {} for path in sorted((folder / "folds" / masks).glob("*/metrics.json"))]
@@ -139,8 +121,7 @@ def add_diagnosis(page: Page, study: StudyFolder) -> None:
     )
     page.table("Macro AUC by the masks", ["masks", "macro AUC", "accuracy", "exams", "folds"], folds)
     page.table("Macro AUC", ["labelled exams, method", "macro AUC", "test exams"], rows)
-    add_paired(page, "macro AUC", scores)
-    page.figure(folder / "reference" / "test" / "roc.png", "ROC curves and confusion from reference masks.")
+    add_paired(page, study, "macro AUC", scores)
 
 
 def add_provenance(page: Page, study: StudyFolder) -> None:
@@ -173,3 +154,59 @@ def devices_and_precisions(runs: Iterable[Mapping[str, Any]]) -> tuple[list[str]
     """The processors and GPUs, and the precisions, of runs that recorded them."""
     devices = {name for run in runs for name in run.get("devices", [])}
     return sorted(devices), sorted({run["precision"] for run in runs if run.get("precision")})
+
+
+def weights_in(methods: Mapping[str, Any]) -> dict[str, str]:
+    """The files of weights in a study's methods, by the method's name. Relative paths are those of planewise's clone, where
+    studies run."""
+    return {name: weights for name, method in methods.items() if (weights := _weights_of(method or {}))}
+
+
+def _weights_of(method: Mapping[str, Any]) -> str | None:
+    """The path of a method's weights: its own, or those from which its pretext starts."""
+    weights = method.get("weights") or method.get("overrides", {}).get("pretrain", {}).get("pretrained")
+    return None if weights in (*NO_WEIGHTS, "imagenet") else str(bundles_folder().parent / weights)
+
+
+def trained_on(method: Mapping[str, Any]) -> str | None:
+    """What a method's weights were trained on, in words: its ``trained_on``, or what the record of their run or the metadata
+    of their bundle say. None if nothing says it."""
+    if method.get("trained_on"):
+        return str(method["trained_on"])
+    with suppress(InputError):
+        file = Path(weights_path(str(_weights_of(method))))
+        run = Run.of_weights(file)
+        return run.data if run is not None and run.data else metadata_of(file).get("data_source")
+    return None
+
+
+def warnings_of(methods: Mapping[str, Any], labelled: Path) -> list[Finding]:
+    """Which starts saw the test patients of the labelled datalist, may have seen them, or do not say what they saw.
+
+    The datalists of planewise's own runs are compared, also those of the runs that they started from.
+    """
+    found = []
+    for name, weights in weights_in(methods).items():
+        told = trained_on(methods[name])
+        for datalist in _learned_from(weights):
+            if not datalist.is_file():
+                told = None  # nobody can tell who was seen
+            elif seen := seen_before(datalist, labelled):
+                numbers = {"seen": seen["seen"], "count": seen["count"]}
+                found.append(finding(DOUBT, method_name(name, methods), kind="seen", **numbers))
+        if told is None:
+            found.append(finding(DOUBT, method_name(name, methods), kind="unknown"))
+    return found
+
+
+def _learned_from(weights: Any) -> Iterator[Path]:
+    """The datalists of the run that wrote the weights, and of the runs that it started from; a path without a file stands for
+    one that is not there any more."""
+    with suppress(InputError):
+        run = None if weights in NO_WEIGHTS else Run.of_weights(Path(weights_path(weights)))
+        if run is not None and not run.ships:
+            yield run.datalist or Path("unknown")
+            before = run.config.get("pretrained")
+            if before not in NO_WEIGHTS and not Path(before).expanduser().exists():
+                yield Path("unknown")
+            yield from _learned_from(before)

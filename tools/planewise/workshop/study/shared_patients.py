@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,6 @@ _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
 class _Item(NamedTuple):
     section: str
     patient: str
-    names: list[str]
     paths: list[str]
     compared: list[str]
     """the paths whose content is compared: the first channel's; none if the item is not its stack's first slice"""
@@ -51,19 +51,15 @@ def shared_patients(
     """
     ours, theirs = _items(first, sections), _items(second, of_second)
     sizes = [{size for item in items for size in map(_size, item.compared)} for items in (ours, theirs)]
-    alike = sizes[0] & sizes[1]
-    contents: dict[str, str] = {}
+    content = cache(_content)
 
     def marks(item: _Item) -> list[str]:
         dicom = not any(path.lower().endswith(_NUMBERED) for path in item.paths)
-        for path in item.compared:
-            if path not in contents and (dicom or _size(path) in alike):
-                contents[path] = _content(path, dicom)
-        return [*(item.names if names or dicom else ()), *item.paths, *filter(None, map(contents.get, item.paths))]
+        compared = [path for path in item.compared if dicom or _size(path) in sizes[0] & sizes[1]]
+        found = [content(path, dicom) for path in compared]
+        return [*([item.patient] if names or dicom else ()), *item.paths, *filter(None, found)]
 
-    known: dict[str, str] = {}
-    for item in theirs:
-        known |= dict.fromkeys(marks(item), item.section)
+    known = {mark: item.section for item in theirs for mark in marks(item)}
     found: dict[str, str] = {}
     for item in ours:
         for there in (known[mark] for mark in marks(item) if mark in known):
@@ -83,16 +79,14 @@ def seen_before(unlabelled: Path, labelled: Path) -> Finding | None:
 def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     """The items of a datalist; an item without a patient is named by its exam or its image."""
     content, folder = parsed_datalist(datalist), datalist.resolve().parent
-    exams = content.get("exams") or {}
     found = []
     for section in (section for section in SECTIONS if section in sections):
         for item in items_in(content, section):
             image = item.get("image")
             patient = str(item.get("patient") or item.get("exam") or image)
-            names = [patient, *(exams.get(item.get("exam"), {}).get("aliases") or ())]
             paths = image if isinstance(image, list) else [image] if image else []
             paths = [os.path.normpath(folder / str(path)) for path in paths]
-            found.append(_Item(section, patient, names, paths, paths[: item.get("slice") in (None, 0)]))
+            found.append(_Item(section, patient, paths, paths[: item.get("slice") in (None, 0)]))
     return found
 
 

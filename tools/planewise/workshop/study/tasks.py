@@ -8,13 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planewise.words import count_of
 from planewise.workshop.study.folder import FineTunings, StudyFolder
-from planewise.workshop.study.methods import method_name
-from planewise.workshop.study.numbers import over_draws
 from planewise.workshop.study.page import Page
-from planewise.workshop.study.paired import add_paired
-from planewise.workshop.study.study_figures import scores_by_count
+from planewise.workshop.study.paired import add_paired, over_draws, scores_by_count
 
 #: Makes a table's cell from the metrics of a method's draws.
 Cell = Callable[[Sequence[dict]], Any]
@@ -26,7 +22,7 @@ _SEGMENTATION = {
     "assd_mm": ("Average symmetric surface distance (mm), over the structures that were found", ""),
     "contour_mm": (
         "Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found",
-        "A prediction that shares no slice with the reference counts as missed: it has no contour distance.",
+        "A prediction that shares no slice with the reference has no contour distance, either.",
     ),
 }
 
@@ -41,7 +37,6 @@ class Task:
         about: a sentence on the test set and the score.
         score: name of the main score, and its keys in ``metrics.json``.
         tables: function that makes tables from the runs.
-        pictures: captions of the runs' pictures, by the name of their file.
         by_count: title of the table of the main score by number of labelled exams; empty for none.
     """
 
@@ -50,7 +45,6 @@ class Task:
     about: Callable[[dict], str]
     score: tuple[str, Sequence[str]]
     tables: Callable[[dict], Iterator[Columns]]
-    pictures: Mapping[str, str]
     by_count: str = ""
 
 
@@ -67,7 +61,7 @@ def add_tasks(page: Page, study: StudyFolder) -> None:
         how = (
             "A draw is a fold: it decides when the training stops, and the network learns from the other folds."
             if folds
-            else f"Each draw selects {study.labelled}s at random, the same for all methods."
+            else "Each draw selects labelled exams at random, the same for all methods."
         )
         page.add(
             f"<h2>{task.heading}</h2><p>{{}} {how} Cells are the mean (standard deviation) over the draws.</p>",
@@ -75,33 +69,23 @@ def add_tasks(page: Page, study: StudyFolder) -> None:
         )
         if task.by_count:
             rows = [
-                [method_name(method), *(over_draws(scores.get((method, count), {}).values()) for count in runs.counts)]
+                [study.called(method), *(over_draws(scores.get((method, count), {}).values()) for count in runs.counts)]
                 for method in study.methods
                 if any((method, count) in scores for count in runs.counts)
             ]
             page.table(task.by_count, ["method", *runs.counts], rows)
         if len(runs.counts) > 1:
             caption = f"{name} by number of labelled exams: each draw, and the mean of each method."
-            page.figure(scores_by_count(scores, name), caption)
+            drawn = {(study.called(method), count): draws for (method, count), draws in scores.items()}
+            page.figure(scores_by_count(drawn, name), caption)
         for title, columns, note in task.tables(runs.any):
             rows = [
-                [f"{count}, {method_name(method)}", *(cell([*draws.values()]) for cell in columns.values())]
+                [f"{count}, {study.called(method)}", *(cell([*draws.values()]) for cell in columns.values())]
                 for count, method, draws in runs.cells()
             ]
-            page.table(title, [f"{study.labelled}s, method", *columns], rows, note)
-        add_paired(page, name, scores, lead=True)
-        _add_pictures(page, runs, task)
-
-
-def _add_pictures(page: Page, runs: FineTunings, task: Task) -> None:
-    """Add pictures of each method's first draw with the largest number of labelled exams."""
-    for picture, words in task.pictures.items():
-        for count, method, draws in runs.cells():
-            if count == max(runs.counts):
-                draw = min(draws)
-                named = f"{count_of(count, runs.study.labelled)}, {method_name(method)}, draw {draw}: {words}."
-                folder = runs.study.path / "finetune" / method / str(count) / str(draw)
-                page.figure(folder / "test" / picture, named)
+            page.table(title, ["labelled exams, method", *columns], rows, note)
+        add_paired(page, study, name, scores, lead=True)
+        page.note("The pictures of a training are in finetune/METHOD/COUNT/DRAW/test.")
 
 
 def _number(content: Any, keys: Sequence[str]) -> float | None:
@@ -116,16 +100,11 @@ def _mean(*keys: str, digits: int = 3) -> Cell:
     return lambda draws: over_draws((_number(each, keys) for each in draws), digits)
 
 
-def _missed(kind: str, structures: int) -> Cell:
-    """A cell with the number of structures that a score leaves out, of all in the test volumes of all draws."""
-
-    def cell(draws: Sequence[dict]) -> str:
-        total = structures * sum(each["volumes"] for each in draws)
-        missed = sum(each["mean"]["missed"] for each in draws)
-        known = sum(each["mean"].get("contours", 0) for each in draws)
-        return f"{total - known if kind == 'contour_mm' else missed} of {total}"
-
-    return cell
+def _missed(structures: int) -> Cell:
+    """A cell with the number of structures that were missed, of all in the test volumes of all draws."""
+    return lambda draws: (
+        f"{sum(each['mean']['missed'] for each in draws)} of {structures * sum(each['volumes'] for each in draws)}"
+    )
 
 
 def _range(counts: Sequence[int]) -> str:
@@ -140,7 +119,7 @@ def _of_segmentation(scores: dict) -> Iterator[Columns]:
         if kind in scores["mean"]:  # a bundle may leave out this score
             columns = {"mean": _mean("mean", kind, "mean")}
             columns |= {name: _mean("structures", name, kind, "mean") for name in structures}
-            yield title, columns | {"missed": _missed(kind, len(structures))}, note
+            yield title, columns | {"missed": _missed(len(structures))}, note
     known = [name for name in structures if "ejection_fraction_distance_pct" in scores["structures"][name]]
     if known:
         columns = {
@@ -175,7 +154,6 @@ TASKS = (
         about=lambda scores: f"{scores['volumes']} volumes of {scores['exams']} test exams, at their native spacing.",
         score=("mean Dice", ("mean", "dice", "mean")),
         tables=_of_segmentation,
-        pictures={"segmentations.png": "slices of test volumes, the reference, and the prediction"},
     ),
     Task(
         known_by=("positives", ()),
@@ -187,7 +165,6 @@ TASKS = (
         ),
         score=("mean AUC", ("macro_auc",)),
         tables=_of_findings,
-        pictures={"roc.png": "ROC curves", "saliency.png": "where the network looked"},
         by_count="Mean AUC, by the number of labelled exams",
     ),
     Task(
@@ -202,7 +179,6 @@ TASKS = (
         ),
         score=("macro AUC", ("macro_auc",)),
         tables=_of_phases,
-        pictures={"roc.png": "ROC curves and confusion", "saliency.png": "where the network looked"},
     ),
     Task(
         known_by=("kappa", ()),
@@ -213,10 +189,6 @@ TASKS = (
         ),
         score=("kappa", ("kappa",)),
         tables=_of_grades,
-        pictures={
-            "confusion.png": "which grade was predicted",
-            "photographs.png": "the photographs with the worst grading",
-        },
         by_count="Kappa, by the number of graded photographs (Fig. 4)",
     ),
 )

@@ -43,9 +43,8 @@ class Body:
         self.cage = float(120 * scale * np.exp(rng.normal(0, 0.03))), float(67 * scale * np.exp(rng.normal(0, 0.04)))
         self.stomach_centre = left + np.array([2, 8, -40]) + rng.normal(0, 7, 3)
         self.stomach_radii = np.array([36, 30, 30]) * np.exp(rng.normal(0, 0.18, 3))
-        self.stomach_gas = rng.uniform(
-            0.45, 1.3
-        )  # height of the fluid, as a share of the stomach's depth; the rest is gas
+        # height of the fluid, as a share of the stomach's depth; the rest is gas
+        self.stomach_gas = rng.uniform(0.45, 1.3)
         self.spleen_centre = left + np.array([-27, -26, -40]) + rng.normal(0, 5, 3)
         self.spleen_radii = np.array([22, 32, 34]) * np.exp(rng.normal(0, 0.12, 3))
         self.liver_edge = float(rng.normal(36, 14))  # extent to the left of the midline under the heart, mm

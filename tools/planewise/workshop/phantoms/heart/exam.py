@@ -5,19 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from planewise.workshop.phantoms.files import (
-    DicomFile,
-    Identity,
-    NiftiFile,
-    Scanned,
-    image_dataset,
-    number,
-    set_geometry,
-)
+from planewise.workshop.phantoms.files import DicomFile, NiftiFile, Scanned, number
 from planewise.workshop.phantoms.heart.body import Body
 from planewise.workshop.phantoms.heart.heart import REACH, Chambers, Heart
 from planewise.workshop.phantoms.heart.population import GROUPS, Patient, Population, Scanner
@@ -153,6 +146,7 @@ class Exam(Scanned):
         return cls(tuple(seeds), heart, body, scanner, lay_planes(heart, population, streams[2], scanner.distance))
 
     @staticmethod
+    @lru_cache(maxsize=1)  # the data set's tables need it again
     def sample_organ(seeds: tuple[int, ...], population: Population, group: str | None = None) -> Heart:
         """Sample only the heart of the exam that `sample` returns for the same arguments."""
         rng = np.random.default_rng([*seeds, 0])
@@ -229,14 +223,9 @@ class Series:
     matrix: tuple[int, int]  # columns and rows
 
 
-def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> list[DicomFile]:
-    """The files of an exam: the short-axis stack with a series for each slice, 2ch and 4ch, and with the probability
-    ``extra_views`` 3ch, the right ventricle's two-chamber view, and its outflow tract."""
-    return [file for series in plan_series(exam, extra_views) for file in series_files(exam, series, identity)]
-
-
 def plan_series(exam: Exam, extra_views: float = 0.0) -> list[Series]:
-    """The series of an exam, in the order of their numbers."""
+    """The series of an exam, in the order of their numbers: 2ch, 4ch, one for each slice of the short-axis stack, and with
+    the probability ``extra_views`` 3ch, the right ventricle's two-chamber view, and its outflow tract."""
     rng = exam.rng(3)
     across = exam.scanner.matrix
     upright = across[::-1]
@@ -265,35 +254,28 @@ def plan_series(exam: Exam, extra_views: float = 0.0) -> list[Series]:
     return planned
 
 
-def series_files(exam: Exam, series: Series, identity: Identity) -> list[DicomFile]:
+def series_files(exam: Exam, series: Series, identity: Mapping[str, str]) -> list[DicomFile]:
     """Scan one series, and describe every phase as a single-frame MR image."""
-    scanner = exam.scanner
-    images = exam.images(series.pose, series.number, series.matrix)
+    scanner, key = exam.scanner, series.number
+    images = exam.images(series.pose, key, series.matrix)
     # every series has its own breath-hold, with its own heart rate
-    interval = scanner.interval * exam.rng(series.number, 1).uniform(0.96, 1.04)
-    header = exam.series_header(identity, series.number, series.number, series.name, 0.8 * float(images.max()))
-    set_geometry(header, series.pose, scanner.spacing, images.shape[1:])
-    header.ImageType = ["ORIGINAL", "PRIMARY", "M", "RETRO", "NORM", "DIS2D"]
-    header.BodyPartExamined = "HEART"
-    header.PatientPosition = "HFS"
-    header.ScanningSequence = "GR"
-    header.ScanOptions = ["CG", "PER"]
-    header.SequenceName = "*tfi2d1_12"
-    header.SliceThickness = number(scanner.thickness)
-    header.SpacingBetweenSlices = number(scanner.distance)
-    header.RepetitionTime = number(scanner.interval / scanner.phases)
-    header.EchoTime = "1.4"
-    header.FlipAngle = "55"
-    header.NominalInterval = round(interval)
-    header.CardiacNumberOfImages = len(images)
-    folder = PurePosixPath("study") / f"{series.name}_{series.number}"
-    files = []
-    for rank, (pixels, phase) in enumerate(zip(images, exam.phases, strict=True)):
-        name = exam.uid("image", series.number, rank)
-        dataset = image_dataset(header, name, rank, 60 * series.number + rank, pixels)
+    interval = scanner.interval * exam.rng(key, 1).uniform(0.96, 1.04)
+    header = {
+        "SeriesDescription": series.name, "ProtocolName": series.name, "SliceThickness": number(scanner.thickness),
+        "SpacingBetweenSlices": number(scanner.distance), "RepetitionTime": number(scanner.interval / scanner.phases),
+        "NominalInterval": round(interval), "CardiacNumberOfImages": len(images),
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "RETRO", "NORM", "DIS2D"], "BodyPartExamined": "HEART",
+        "PatientPosition": "HFS", "ScanningSequence": "GR", "ScanOptions": ["CG", "PER"], "SequenceName": "*tfi2d1_12",
+        "EchoTime": "1.4", "FlipAngle": "55",
+    }  # fmt: skip
+    poses = [series.pose] * len(images)
+    datasets = exam.series(
+        key, images, poses, scanner.spacing, 60 * key, 0.8 * float(images.max()), **header, **identity
+    )
+    for dataset, phase in zip(datasets, exam.phases, strict=True):
         dataset.TriggerTime = number(phase * interval)
-        files.append((folder / f"IM-{series.number:04d}-{rank + 1:04d}.dcm", dataset))
-    return files
+    folder = PurePosixPath("study") / f"{series.name}_{key}"
+    return [(folder / f"IM-{key:04d}-{rank:04d}.dcm", dataset) for rank, dataset in enumerate(datasets, 1)]
 
 
 # --- NIfTI ---------------------------------------------------------------------------------------------------------------
@@ -314,8 +296,12 @@ def view_files(
     """
     slices = list(enumerate(exam.poses[view], start=VIEW_STREAMS[view]))
     images = np.stack([exam.images(pose, stream) for stream, pose in slices])
-    volume, affine = images.transpose(3, 2, 0, 1).astype(np.int16), view_affine(exam, view)
-    files = [NiftiFile(f"{cine}.nii.gz", volume, affine, exam.scanner.interval / exam.scanner.phases / 1000)]
+    volume, scanner, poses = images.transpose(3, 2, 0, 1).astype(np.int16), exam.scanner, exam.poses[view]
+    affine = poses[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, scanner.thickness)
+    if len(poses) > 1:
+        # the direction from slice to slice may be along the images' normal or against it
+        affine[:3, 2] = poses[1].centre - poses[0].centre
+    files = [NiftiFile(f"{cine}.nii.gz", volume, affine, scanner.interval / scanner.phases / 1000)]
     for phase, rank in (("ED", 0), ("ES", exam.end_systole)) if codes else ():
         drawn = np.stack([exam.mask(pose, stream, exam.phases[rank]) for stream, pose in slices]).transpose(2, 1, 0)
         table = np.zeros(256, dtype=np.uint8)
@@ -323,13 +309,3 @@ def view_files(
         for pattern, content in ((frame, volume[..., rank]), (mask, table[drawn])):
             files.append(NiftiFile(f"{pattern.format(phase, rank + 1)}.nii.gz", content, affine))
     return files
-
-
-def view_affine(exam: Exam, view: str) -> np.ndarray:
-    """The affine ``(4, 4)`` from voxel indices of a view's volume to patient space, RAS+, mm."""
-    poses, scanner = exam.poses[view], exam.scanner
-    affine = poses[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, scanner.thickness)
-    if len(poses) > 1:
-        # the direction from slice to slice may be along the images' normal or against it
-        affine[:3, 2] = poses[1].centre - poses[0].centre
-    return affine

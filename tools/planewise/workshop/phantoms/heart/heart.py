@@ -184,9 +184,20 @@ class Chambers:
             apical = np.clip(where.z / self.heart.shape.apical_length, 0, 1)
             meshwork = np.clip(0.4 + 0.6 * self._strands, 0, 1) * (0.3 + 0.7 * apical)
             right_blood += (muscle - right_blood) * np.minimum(contrast.right_strands * meshwork, 1)
-        self._paint_cavity(canvas, depths["right"], 1.6 * rough, right_side + 4, 1, muscle, right_blood)
+
+        def paint_cavity(
+            depth: np.ndarray, rough: np.ndarray, side: np.ndarray, sponge: float, blood: np.ndarray
+        ) -> None:
+            """A sponge of trabeculae and blood along the wall, and blood inside it."""
+            if sponge:
+                share = np.clip(contrast.sponge_blood + 0.25 * self._strands, 0, 1)
+                canvas.paint(np.minimum(depth, side), muscle + (blood - muscle) * share)
+                rough = rough + np.float32(sponge) * (1 + 0.3 * self._flow)
+            canvas.paint(np.minimum(depth - rough, side), blood)
+
+        paint_cavity(depths["right"], 1.6 * rough, right_side + 4, contrast.sponge[1], right_blood)
         canvas.paint(rounded(depths["epicardium"], left_side, 4), muscle)
-        self._paint_cavity(canvas, depths["endocardium"], 1.2 * rough, left_side + 4, 0, muscle, blood)
+        paint_cavity(depths["endocardium"], 1.2 * rough, left_side + 4, contrast.sponge[0], blood)
         self._paint_papillary(canvas, squeeze, surfaces.left_base.level, muscle)
         if squeeze > 0.1:
             # the closed leaflets of the mitral and the tricuspid valve; open leaflets are hardly visible
@@ -195,24 +206,6 @@ class Chambers:
             # a leaflet is thinner than a voxel, so it dims the blood instead of hiding it
             sheet = np.clip(np.maximum(mitral, tricuspid) * np.float32(1 / edge) + np.float32(0.5), 0, 1)
             signal += (muscle - signal) * sheet * np.float32(0.55)
-
-    def _paint_cavity(
-        self,
-        canvas: Canvas,
-        depth: np.ndarray,
-        rough: np.ndarray,
-        side: np.ndarray,
-        ventricle: int,
-        muscle: np.ndarray,
-        blood: np.ndarray,
-    ) -> None:
-        """Paint a ventricle's cavity: a sponge of trabeculae and blood along the wall, and blood inside it."""
-        contrast = canvas.contrast
-        if sponge := contrast.sponge[ventricle]:
-            share = np.clip(contrast.sponge_blood + 0.25 * self._strands, 0, 1)
-            canvas.paint(np.minimum(depth, side), muscle + (blood - muscle) * share)
-            rough = rough + np.float32(sponge) * (1 + 0.3 * self._flow)
-        canvas.paint(np.minimum(depth - rough, side), blood)
 
     def _paint_atria(
         self, canvas: Canvas, squeeze: float, blood: np.ndarray, right_blood: np.ndarray, muscle: np.ndarray

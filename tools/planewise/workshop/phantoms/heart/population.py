@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 
 from planewise.errors import InputError
-from planewise.workshop.phantoms.settings import declared
+from planewise.workshop.phantoms.settings import declared, tables
 
 
 class Population(declared("heart")):
@@ -36,32 +37,8 @@ LABELLED = Population.named("labelled")
 VOLUNTEERS = Population.named("volunteers")
 
 
-@dataclass(frozen=True)
-class Group:
-    """Distribution of the hearts of one diagnosis. Pairs are mean and standard deviation; ejection fractions outside their
-    range are set to its nearer end.
-
-    The values follow published normal ranges of cine MRI and the inclusion rules of ACDC. Neighbouring groups overlap, so
-    that the ten features of the classification forest separate them well, but not perfectly.
-    """
-
-    lv_edv: tuple[float, float]  # end-diastolic volume of the left ventricle, ml per m2 of body surface
-    lv_ef: tuple[float, float]  # ejection fraction
-    rv_edv: tuple[float, float]
-    rv_ef: tuple[float, float]
-    wall: tuple[float, float]  # end-diastolic thickness of the left ventricle's wall away from any lesion, mm
-    lv_ef_range: tuple[float, float]
-    rv_ef_range: tuple[float, float]
-    roundness: float = 1.0  # width of the left ventricle relative to its volume; above 1, it is rounder
-
-
-GROUPS: dict[str, Group] = {
-    "DCM": Group((138, 24), (0.25, 0.075), (92, 22), (0.41, 0.11), (8.7, 1.2), (0.10, 0.41), (0.15, 0.62), 1.06),
-    "HCM": Group((73, 13), (0.67, 0.06), (72, 13), (0.62, 0.07), (10.0, 1.3), (0.54, 0.80), (0.45, 0.75)),
-    "MINF": Group((98, 20), (0.33, 0.065), (76, 15), (0.53, 0.09), (9.3, 1.2), (0.15, 0.42), (0.30, 0.68)),
-    "NOR": Group((76, 12), (0.61, 0.05), (80, 13), (0.57, 0.06), (8.8, 1.1), (0.50, 0.74), (0.44, 0.70)),
-    "RV": Group((72, 14), (0.56, 0.08), (122, 23), (0.41, 0.09), (8.9, 1.2), (0.42, 0.72), (0.18, 0.56)),
-}
+#: The distributions of the hearts of each diagnosis.
+GROUPS = {name: SimpleNamespace(**group) for name, group in tables("heart")["groups"].items()}
 
 
 @dataclass(frozen=True)
@@ -116,9 +93,8 @@ class Patient:
 #:
 #: Fat is negative if it is in opposed phase to water at the scanner's echo time. Inside a voxel, signals are added with their
 #: signs, and the image shows the magnitude of the sum. Dark lines therefore appear between fat and water, as in real images.
-#: ``right_strands`` is the share of muscle in the strands at the right ventricle's apex (at the equator, 0.3 times as large),
-#: ``flow`` and ``strands`` are factors on the unevenness of blood and on the depth of trabeculae, and ``sponge`` has the
-#: thickness of the sponge of trabeculae in the left and in the right ventricle, mm.
+#: The other values are those of the settings of the same names; ``sponge`` has the thickness in the left and in the right
+#: ventricle, mm.
 Contrast = namedtuple(
     "Contrast",
     "right_blood right_strands flow strands sponge sponge_blood myocardium fat muscle liver spleen lung marrow fluid "
@@ -128,28 +104,25 @@ Contrast = namedtuple(
 
 def sample_contrast(rng: np.random.Generator, population: Population) -> Contrast:
     """The tissues of one scanner and patient."""
-    fat = rng.uniform(*population.fat)
-    liver = rng.uniform(*population.liver)
+    first = population.draw(rng, "fat", "liver")
     opposed = rng.random() < population.opposed_phase
     # a separate generator, so that the draws for the other tissues stay the same
     right = rng.spawn(1)[0]
+    moving = population.draw(right, "right_blood", "right_strands", "flow", "strands", "sponge")
+    sponges = (moving.pop("sponge"), right.uniform(*population.sponge))
     return Contrast(
-        right_blood=right.uniform(*population.right_blood),
-        right_strands=right.uniform(*population.right_strands),
-        flow=right.uniform(*population.flow),
-        strands=right.uniform(*population.strands),
-        sponge=(right.uniform(*population.sponge), right.uniform(*population.sponge)),
-        sponge_blood=right.uniform(*population.sponge_blood),
-        myocardium=rng.uniform(*population.myocardium),
-        fat=-fat if opposed else fat,
-        muscle=rng.uniform(*population.muscle),
-        liver=liver,
-        spleen=liver * rng.uniform(0.8, 1.4),
-        lung=rng.uniform(*population.lung),
+        **moving,
+        sponge=sponges,
+        **population.draw(right, "sponge_blood"),
+        **population.draw(rng, "myocardium", "muscle"),
+        fat=-first["fat"] if opposed else first["fat"],
+        liver=first["liver"],
+        spleen=first["liver"] * rng.uniform(0.8, 1.4),
+        **population.draw(rng, "lung"),
         marrow=rng.uniform(0.12, 0.35),
         fluid=rng.uniform(0.9, 1.4),
         kidney=rng.uniform(0.4, 0.7),
-        stomach=rng.uniform(*population.stomach),
+        **population.draw(rng, "stomach"),
         blood=1.0,
     )
 
@@ -207,10 +180,7 @@ class Scanner:
             gap=gap,
             phases=population.phases,
             interval=float(np.round(np.clip(rng.normal(880, 130), 560, 1300))),
-            noise=rng.uniform(*population.noise),
-            shading=rng.uniform(*population.shading),
-            blur=rng.uniform(*population.blur),
-            gain=float(rng.uniform(*population.gain)),
+            **population.draw(rng, "noise", "shading", "blur", "gain"),
             field_strength=float(rng.choice([1.5, 3.0])),
             breath=population.breath,
             contrast=sample_contrast(rng, population),

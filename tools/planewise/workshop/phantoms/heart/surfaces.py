@@ -87,9 +87,7 @@ class Surfaces:
 
     endocardium: np.ndarray  # inner surface of the left ventricle, without papillary muscles and trabeculae
     epicardium: np.ndarray  # outer surface of the left ventricle; also the right ventricle's septal wall
-    right: (
-        np.ndarray
-    )  # inner surface of the right ventricle's free wall; the epicardium where there is no right ventricle
+    right: np.ndarray  # inner surface of the right ventricle's free wall; elsewhere, the epicardium
     right_wall: np.ndarray  # outer surface of the right ventricle's free wall
     outline: np.ndarray  # outer surface of the fat around both ventricles
     left_base: BasePlane

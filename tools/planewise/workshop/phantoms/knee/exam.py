@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from planewise.workshop.phantoms.files import (
-    DicomFile,
-    Identity,
-    Scanned,
-    image_dataset,
-    number,
-    set_geometry,
-)
+from planewise.workshop.phantoms.files import DicomFile, Scanned, number
 from planewise.workshop.phantoms.knee.knee import EPICONDYLE, Knee, dealt_kind
 from planewise.workshop.phantoms.knee.leg import Leg
 from planewise.workshop.phantoms.knee.population import KneePatient, KneePopulation, KneeScanner, Protocol
@@ -27,6 +21,7 @@ from planewise.workshop.phantoms.painting import (
     magnitude,
     rotation,
 )
+from planewise.workshop.phantoms.settings import tables
 
 #: Rotation of a sagittal stack that follows the anterior cruciate ligament, radians.
 OBLIQUE = np.radians(10.0)
@@ -105,6 +100,8 @@ def _directions(normal: np.ndarray, view: str, turn: float) -> tuple[np.ndarray,
     return spin @ row, spin @ column
 
 
+#: Technologists' names for views and weightings.
+NAMES = tables("knee")["names"]
 #: Number of points that are painted at once.
 POINTS = 25_000
 
@@ -169,29 +166,6 @@ class KneeExam(Scanned):
         return np.stack([self.image(pose, protocol, 0, rank) for rank, pose in enumerate(self.poses[name])])
 
 
-#: Ranges of repetition times and of echo times for each weighting, ms.
-TIMES = {"t2_fs": ((3200, 5200), (50, 76)), "pd_fs": ((2400, 3800), (27, 42)), "pd": ((2200, 3600), (24, 38)),
-         "t1": ((480, 760), (9, 18))}  # fmt: skip
-
-#: Technologists' names for a view.
-VIEW_NAMES = {
-    "sagittal": ("SAG", "Sag", "sag", "SAGITTAL"),
-    "coronal": ("COR", "Cor", "cor", "CORONAL"),
-    "axial": ("AX", "Ax", "ax", "AXIAL", "TRA"),
-}
-
-#: Technologists' names for a weighting.
-WEIGHTING_NAMES = {
-    "t2_fs": ("T2 FS", "t2_tse_fs", "T2 FSE FS", "T2 FATSAT", "t2_fse_fs"),
-    "pd_fs": ("PD FS", "pd_tse_fs", "PD FATSAT", "PD FSE FS"),
-    "pd": ("PD", "pd_tse", "PD FSE", "DP TSE"),
-    "t1": ("T1", "t1_tse", "T1 FSE"),
-}
-
-#: Descriptions that do not name the plane; None leaves the header without a description.
-POOR_NAMES = ("KNEE", "fse", "Series", "post motion", None)
-
-
 @dataclass(frozen=True)
 class KneeSeries:
     """One scanned stack, and its description in the header; None leaves it out."""
@@ -202,13 +176,9 @@ class KneeSeries:
     protocol: Protocol
 
 
-def study_files(exam: KneeExam, identity: Identity, population: KneePopulation) -> list[DicomFile]:
-    """The files of an exam: sagittal with fat suppression, coronal, axial, and the optional series of a population."""
-    return [file for series in plan_series(exam, population) for file in series_files(exam, series, identity)]
-
-
 def plan_series(exam: KneeExam, population: KneePopulation) -> list[KneeSeries]:
-    """The series of an exam, in the order of their numbers."""
+    """The series of an exam, in the order of their numbers: sagittal with fat suppression, coronal, axial, and the optional
+    series of a population."""
     rng = exam.rng(3)
     names = ["sagittal", "coronal", "axial"]
     if rng.random() < population.plain_sagittal:
@@ -220,7 +190,7 @@ def plan_series(exam: KneeExam, population: KneePopulation) -> list[KneeSeries]:
         protocol = exam.scanner.protocols[name]
         description: str | None = _described(name.removesuffix("_plain"), protocol.weighting, rng)
         if rng.random() < population.poor_names:
-            description = POOR_NAMES[rng.integers(len(POOR_NAMES))]
+            description = NAMES["poor"][rng.integers(len(NAMES["poor"]))]
         planned.append(KneeSeries(description, number, exam.poses[name], protocol))
         number += int(rng.integers(1, 3))
     return planned
@@ -228,7 +198,7 @@ def plan_series(exam: KneeExam, population: KneePopulation) -> list[KneeSeries]:
 
 def _described(view: str, weighting: str, rng: np.random.Generator) -> str:
     """A series description in the style of a technologist."""
-    plane, kind = (str(rng.choice(names)) for names in (VIEW_NAMES[view], WEIGHTING_NAMES[weighting]))
+    plane, kind = (str(rng.choice(NAMES[name])) for name in (view, weighting))
     words = [kind, plane] if rng.random() < 0.25 else [plane, kind]
     return ("_" if "_" in kind else " ").join(words)
 
@@ -247,37 +217,28 @@ def _localizer(exam: KneeExam) -> KneeSeries:
     return KneeSeries("3-pl loc", 1, poses, Protocol("t1", spacing, (columns,) * 2, 6.0, 16.0, usual.contrast, 0.0))
 
 
-def series_files(exam: KneeExam, series: KneeSeries, identity: Identity) -> list[DicomFile]:
+def series_files(exam: KneeExam, series: KneeSeries, identity: Mapping[str, str]) -> list[DicomFile]:
     """Scan one series, and describe every slice as a single-frame MR image."""
     protocol, key, description = series.protocol, series.number, series.description
     images = [
         np.clip(np.round(exam.image(pose, protocol, key, rank)), 0, 4095).astype(np.uint16)
         for rank, pose in enumerate(series.poses)
     ]
-    header = exam.series_header(identity, key, key, description, float(np.percentile(images, 99.5)))
     rng = exam.rng(key, 3)
-    repetition, echo = (float(np.round(rng.uniform(*span))) for span in TIMES[protocol.weighting])
-    t1 = protocol.weighting == "t1"
-    header.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
-    header.BodyPartExamined = "KNEE"
-    header.PatientPosition = "FFS" if exam.scanner.feet_first else "HFS"
-    header.Laterality = "L" if exam.patient.left else "R"
-    header.ScanningSequence = "SE"
+    repetition, echo = (float(np.round(rng.uniform(*span))) for span in tables("knee")["times"][protocol.weighting])
     # manufacturers write fat saturation in different ways
     options = rng.choice(["FS", "SFS", "PFP\\FS"] if protocol.weighting.endswith("_fs") else ["", "PFP"])
-    header.ScanOptions = str(options).split("\\")
-    header.SequenceName = "*tse2d1_3" if t1 else "*tse2d1_9"
-    header.SliceThickness = number(protocol.thickness)
-    header.SpacingBetweenSlices = number(protocol.distance)
-    header.RepetitionTime = number(repetition)
-    header.EchoTime = number(echo)
-    header.EchoTrainLength = 3 if t1 else 9
-    header.FlipAngle = "150"
+    train = 3 if protocol.weighting == "t1" else 9
+    header = {
+        "SeriesDescription": description, "ProtocolName": description, "SliceThickness": number(protocol.thickness),
+        "SpacingBetweenSlices": number(protocol.distance), "RepetitionTime": number(repetition), "EchoTime": number(echo),
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"], "BodyPartExamined": "KNEE", "ScanningSequence": "SE",
+        "PatientPosition": "FFS" if exam.scanner.feet_first else "HFS", "Laterality": "L" if exam.patient.left else "R",
+        "ScanOptions": str(options).split("\\"), "SequenceName": f"*tse2d1_{train}", "EchoTrainLength": train,
+        "FlipAngle": "150",
+    }  # fmt: skip
+    brightest = float(np.percentile(images, 99.5))
+    datasets = exam.series(key, images, series.poses, protocol.spacing, 180 * key, brightest, **header, **identity)
     name = "".join(letter if letter.isalnum() else "_" for letter in description or "")
     folder = PurePosixPath(f"study_{exam.seeds[-1]}/MR{key}_{name}")
-    files = []
-    for rank, (pixels, pose) in enumerate(zip(images, series.poses, strict=True)):
-        dataset = image_dataset(header, exam.uid("image", key, rank), rank, 180 * key + rank, pixels)
-        set_geometry(dataset, pose, protocol.spacing, pixels.shape)
-        files.append((folder / f"{rank + 1:04d}.dcm", dataset))
-    return files
+    return [(folder / f"{rank:04d}.dcm", dataset) for rank, dataset in enumerate(datasets, 1)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from planewise.workshop.phantoms.knee.knee import Findings, Knee, Tear
+from planewise.workshop.phantoms.knee.knee import Knee, Tear
 from planewise.workshop.phantoms.knee.population import KneeShape
 from planewise.workshop.phantoms.painting import Coordinates, ellipsoid, rounded, tube
 
@@ -91,24 +92,6 @@ def patella(at: Coordinates, knee: Knee) -> np.ndarray:
     return rounded(rounded(body, facets * np.float32(0.94), 3), tip * np.float32(0.75), 5)
 
 
-@dataclass(frozen=True)
-class Wedge:
-    """Size and position of a meniscus on the plateau, mm: a wedge that points inwards from the rim of an ellipse."""
-
-    centre: tuple[float, float]
-    radii: tuple[float, float]
-    inward: float  # sign of x towards the notch
-    width: float  # distance from the rim to the free edge
-    behind: float  # additional width of the posterior horn
-    height: float  # at the rim
-
-
-#: Medial (true) and lateral (false) meniscus.
-MENISCI = {
-    True: Wedge((-22.5, -7.0), (16.5, 25.0), 1.0, 10.5, 4.0, 8.0),
-    False: Wedge((21.5, -6.5), (16.0, 18.5), -1.0, 11.5, 0.5, 8.0),
-}
-
 #: A meniscus has the shape of a C that is open towards the notch. The opening spans all directions from the centre
 #: whose cosine with the direction of the notch is larger than this.
 OPEN = 0.72
@@ -125,22 +108,23 @@ class MeniscusPoints:
     radius: np.ndarray  # distance from the centre of the C
 
 
-def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> MeniscusPoints:
-    """Convert points from the tibia's frame to the coordinates of the medial or the lateral meniscus; ``above`` is their
+def meniscus(
+    x: np.ndarray, y: np.ndarray, above: np.ndarray, centre: Sequence[float], radii: Sequence[float], inward: float,
+    width: float, behind: float, height: float,
+) -> MeniscusPoints:  # fmt: skip
+    """Convert points from the tibia's frame to the coordinates of a meniscus (see ``populations.yaml``); ``above`` is their
     height above the bone of the plateau, mm."""
-    wedge = MENISCI[medial]
-    dx, dy = x - np.float32(wedge.centre[0]), y - np.float32(wedge.centre[1])
+    dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
     radius = np.sqrt(dx * dx + dy * dy) + np.float32(1e-3)
-    share = np.hypot(dx * np.float32(1 / wedge.radii[0]), dy * np.float32(1 / wedge.radii[1])) + np.float32(1e-4)
-    inward = radius / share - radius
-    outward = -wedge.inward * dx / radius
-    width = np.float32(wedge.width) - np.float32(wedge.behind) * 0.5 * (dy / radius - 0.2)
-    height = above - np.float32(CARTILAGE["tibia"] - 0.2)
+    share = np.hypot(dx * np.float32(1 / radii[0]), dy * np.float32(1 / radii[1])) + np.float32(1e-4)
+    within = radius / share - radius
+    outward = -inward * dx / radius
+    wide = np.float32(width) - np.float32(behind) * 0.5 * (dy / radius - 0.2)
+    up = above - np.float32(CARTILAGE["tibia"] - 0.2)
     # the factor 0.85 accounts for the slope of the upper surface, about 30 degrees
-    top = (np.float32(wedge.height) * (1 - inward / width) - height) * np.float32(0.85)
-    depth = np.minimum(np.minimum(inward, top), np.minimum(height, (np.float32(OPEN) + outward) * radius))
-    along = np.arctan2(outward, dy / radius)
-    return MeniscusPoints(depth, inward, height, along, radius)
+    top = (np.float32(height) * (1 - within / wide) - up) * np.float32(0.85)
+    depth = np.minimum(np.minimum(within, top), np.minimum(up, (np.float32(OPEN) + outward) * radius))
+    return MeniscusPoints(depth, within, up, np.arctan2(outward, dy / radius), radius)
 
 
 def tear_depths(points: MeniscusPoints, tear: Tear) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -173,8 +157,3 @@ def pcl(at: Coordinates, knee: Knee) -> np.ndarray:
     bow = np.array([0, -5.0, 8.0]) * slack
     path = start + (end - start) * along + 4 * bow * along * (1 - along) * np.array([1, 1, 1])
     return tube(at, path, np.array([5.5, 5.0, 4.6, 4.4, 4.4, 4.8]))
-
-
-def gap_depth(share: np.ndarray, findings: Findings, length: float) -> np.ndarray:
-    """Depth inside the missing part of a torn ligament, along its course, mm."""
-    return (np.float32(findings.acl_gap / 2) - np.abs(share - np.float32(findings.acl_place))) * np.float32(length)

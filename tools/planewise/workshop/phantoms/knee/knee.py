@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,11 +11,10 @@ import numpy as np
 
 from planewise.workshop.phantoms.knee.population import KneePatient, KneePopulation, KneeShape
 from planewise.workshop.phantoms.painting import Coordinates, rotation
+from planewise.workshop.phantoms.settings import tables
 
-#: Kinds of knees in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear). With the population's
-#: shares, 80.6 % of knees are abnormal, 21.0 % have ACL tears and 35.9 % meniscal tears, as in MRNet; 13.0 % have both
-#: tears, close to the share reported for MRNet.
-KINDS = ((False, False, False), (True, False, False), (True, True, False), (True, False, True), (True, True, True))
+#: Kinds of knees in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear).
+KINDS = tuple(map(tuple, tables("knee")["kinds"]))
 
 #: Step of the sequence that assigns kinds to exams. It is the golden ratio, because its multiples fill the unit
 #: interval most evenly.
@@ -35,7 +36,7 @@ EPICONDYLE = 41.0
 class Tear:
     """A cleft in a meniscus."""
 
-    medial: bool
+    meniscus: str  # medial or lateral
     towards: float  # position along the C, radians: 0 is straight ahead, pi / 2 is at the rim, pi is straight behind
     reach: float  # half of the tear's length along the C, mm
     width: float  # of the cleft, mm
@@ -49,7 +50,7 @@ class Tear:
         medial = rng.random() < 0.68
         towards = rng.choice([2.65, 2.0, 0.8], p=[0.75, 0.17, 0.08]) + rng.normal(0, 0.18)
         return cls(
-            medial=bool(medial),
+            meniscus="medial" if medial else "lateral",
             towards=float(towards),
             reach=float(rng.uniform(9, 16)),
             width=float(rng.uniform(1.5, 2.9) * severity),
@@ -67,19 +68,6 @@ class Oedema:
     centre: np.ndarray  # in the bone's frame, (3,), mm
     radius: float  # mm
     strength: float
-
-
-#: Bruises of the marrow, each as a bone and a place in its frame, mm: after an ACL tear, where the lateral condyle struck
-#: the back of the plateau; under a torn meniscus, medial (true) or lateral; and the usual sites in a knee without tears.
-KISSING = (("femur", (22, 4, 11)), ("tibia", (22, -22, -13)))
-UNDER_A_TEAR = {True: ("tibia", (-23, -12, -11)), False: ("tibia", (22, -12, -11))}
-USUAL = (
-    ("femur", (-23, -6, 13)),
-    ("femur", (22, 2, 13)),
-    ("tibia", (-22, -2, -12)),
-    ("tibia", (20, -6, -12)),
-    ("patella", (2, -1, 0)),
-)
 
 
 @dataclass(frozen=True)
@@ -114,7 +102,8 @@ class Findings:
         abnormal, acl, meniscus = kind
         severity = population.severity
         strong = severity * np.clip(rng.normal(1.0, 0.2, 4), 0.5, 1.4)
-        signs = rng.random(4) < _chances(abnormal, acl, meniscus)
+        chances = tables("knee")["chances"]["acl" if acl else "meniscus" if meniscus else "other"]
+        signs = rng.random(4) < np.array(chances) * abnormal
         if abnormal and not (acl or meniscus or signs.any()):
             signs[rng.integers(4)] = True
         effused, oedematous, worn, cystic = signs
@@ -152,21 +141,15 @@ def dealt_kind(seeds: tuple[int, ...], number: int, shares: tuple[float, ...]) -
     return KINDS[min(int(np.searchsorted(bounds, place, side="right")), len(KINDS) - 1)]
 
 
-def _chances(abnormal: bool, acl: bool, meniscus: bool) -> np.ndarray:
-    """Probabilities of effusion, oedema, cartilage loss and cyst."""
-    if acl:
-        return np.array([0.85, 0.75, 0.2, 0.15])
-    if meniscus:
-        return np.array([0.65, 0.4, 0.35, 0.3])
-    return np.array([0.65, 0.45, 0.45, 0.3]) * abnormal
-
-
 def _sample_oedemas(rng: np.random.Generator, acl: bool, tear: Tear | None, severity: float) -> tuple[Oedema, ...]:
-    """Sample the bruises of a knee: one or both of `KISSING`, the one under a torn meniscus, or one of `USUAL`."""
+    """Sample the bruises of a knee: one or both of an ACL tear, the one under a torn meniscus, or a usual one."""
+    known = tables("knee")
     if acl:
-        places = KISSING[: int(rng.integers(1, 3))]
+        places = known["kissing"][: int(rng.integers(1, 3))]
+    elif tear:
+        places = [known["under_a_tear"][tear.meniscus]]
     else:
-        places = (UNDER_A_TEAR[tear.medial] if tear else USUAL[rng.integers(len(USUAL))],)
+        places = [known["usual"][rng.integers(len(known["usual"]))]]
     return tuple(
         Oedema(
             bone,
@@ -237,7 +220,7 @@ class Knee:
         y, z = at[1] - y0, at[2] - z0
         return at[0], cosine * y + sine * z + y0, cosine * z - sine * y + z0
 
-    def out_of(self, bone: str, point: tuple[float, float, float]) -> np.ndarray:
+    def out_of(self, bone: str, point: Sequence[float]) -> np.ndarray:
         """Transform a point ``(3,)`` from a bone's frame to the knee's frame."""
         angle = self._angle(bone)
         y, z = point[1] - HINGE[0], point[2] - HINGE[1]
@@ -252,29 +235,11 @@ class Knee:
     @cached_property
     def landmarks(self) -> dict[str, np.ndarray]:
         """Landmarks that define the courses of ligaments and the planes, in the knee's frame, each ``(3,)``."""
-        notch = self.shape.notch_width
-        places: dict[str, dict[str, tuple[float, float, float]]] = {
-            "femur": {
-                "acl_femur": (notch, -17.0, 25.0),
-                "pcl_femur": (-notch, 1.0, 13.0),
-                "mcl_femur": (-EPICONDYLE, -3.0, 27.0),
-                "lcl_femur": (EPICONDYLE, -5.0, 25.0),
-                "medial_back": (-23.0, -34.0 - self.shape.medial_back, 22.0),
-                "lateral_back": (23.0, -34.0, 22.0),
-                "quadriceps": (0.0, 35.0, 100.0),
-            },
-            "tibia": {
-                "acl_tibia": (-1.0, 5.0, -3.0),
-                "pcl_tibia": (0.0, -30.0, -10.0),
-                "mcl_tibia": (-32.0, 2.0, -48.0),
-                "fibula_head": (36.0, -21.0, -15.0),
-                "tuberosity": (4.0, 24.5, -38.0),
-            },
-            "patella": {
-                "patella_tip": self.patella_centre + np.array([0, 1.0, -19.0]),
-                "patella_top": self.patella_centre + np.array([0, 2.0, 18.0]),
-            },
-        }
+        places = deepcopy(tables("knee")["landmarks"])
+        femur, patella = places["femur"], places["patella"]
+        femur["acl_femur"][0], femur["pcl_femur"][0] = self.shape.notch_width, -self.shape.notch_width
+        femur["medial_back"][1] -= self.shape.medial_back
+        patella |= {name: self.patella_centre + np.array(offset) for name, offset in patella.items()}
         found = {name: self.out_of(bone, point) for bone, own in places.items() for name, point in own.items()}
         return found | {"middle": MIDDLE}
 

@@ -11,45 +11,10 @@ from planewise.workshop.phantoms.knee import joint
 from planewise.workshop.phantoms.knee.knee import HINGE, Knee
 from planewise.workshop.phantoms.knee.population import KneeContrast
 from planewise.workshop.phantoms.painting import Canvas, Coordinates, Texture, ellipsoid, rounded, tube
+from planewise.workshop.phantoms.settings import tables
 
-#: Path (mm, in the knee's frame) and radius at each corner.
-MUSCLES = [
-    # vastus medialis, vastus lateralis, vastus intermedius on the shaft, rectus femoris in front
-    ([[-31, 18, 45], [-33, 18, 75], [-30, 12, 130]], (11.0, 23.2, 34.2)),
-    ([[33, 20, 58], [34, 14, 85], [34, 6, 130]], (7.3, 20.7, 31.7)),
-    ([[2, 23, 76], [2, 26, 95], [2, 28, 130]], (3.7, 11.0, 18.3)),
-    # biceps femoris, semimembranosus, sartorius
-    ([[26, -34, 120], [32, -38, 60], [37, -31, 20], [37, -24, -8]], (24.4, 17.1, 9.8, 3.7)),
-    ([[-16, -36, 120], [-20, -42, 60], [-26, -40, 25], [-29, -33, -4]], (22.0, 18.3, 12.2, 4.9)),
-    ([[-44, -16, 120], [-43, -28, 50], [-41, -26, 10], [-32, -4, -35]], (12.2, 11.0, 7.3, 3.7)),
-    # gastrocnemius, medial and lateral head
-    ([[-21, -31, 34], [-22, -44, 5], [-20, -48, -40], [-18, -48, -110]], (4.9, 13.4, 20.7, 24.4)),
-    ([[22, -30, 34], [21, -43, 5], [19, -47, -40], [17, -48, -110]], (4.9, 12.2, 18.3, 22.0)),
-    # popliteus, soleus, tibialis anterior and the peronei
-    ([[24, -28, -2], [4, -29, -30], [-12, -24, -60]], (3.7, 9.8, 9.8)),
-    ([[28, -30, -25], [10, -34, -60], [4, -34, -110]], (3.7, 14.6, 22.0)),
-    ([[23, 2, -26], [24, 3, -60], [24, 0, -110]], (4.9, 15.9, 20.7)),
-    ([[37, -10, -30], [38, -12, -110]], (4.9, 13.4)),
-]
-
-#: Path and radius at each corner.
-TENDONS = [
-    # semitendinosus, gracilis, iliotibial tract in two strands
-    ([[-20, -52, 70], [-31, -48, 20], [-33, -30, -20]], (3.2, 2.6, 2.2)),
-    ([[-38, -40, 70], [-40, -36, 20], [-36, -16, -25]], (2.6, 2.0, 1.8)),
-    ([[46, 0, 90], [43, 6, 30], [33, 17, -14]], (1.8, 1.8, 2.0)),
-    ([[47, -6, 90], [44, 1, 30], [34, 13, -14]], (1.8, 1.8, 2.0)),
-]
-
-#: Path, radii and brightness of each vessel or nerve. Fast blood is dark; slow blood in veins is bright, as are nerves.
-VESSELS = [
-    ([[-4, -36, 120], [2, -38, 40], [3, -38, 0], [3, -38, -60]], (4.2, 3.8, 3.8, 3.4), 0.2),
-    ([[-2, -44, 120], [6, -45, 40], [6, -45, 0], [6, -43, -60]], (4.6, 4.4, 4.2, 3.8), 0.95),
-    ([[8, -56, 120], [10, -53, 40], [8, -51, 0], [6, -45, -60]], (4.0, 3.2, 3.0, 2.8), 0.7),
-    # small saphenous vein in the fat, a genicular vessel
-    ([[2, -60, 60], [4, -62, 0], [3, -66, -80]], (1.8, 1.8, 1.8), 1.2),
-    ([[3, -38, 30], [20, -38, 37], [36, -20, 37]], (1.6, 1.6, 1.4), 1.3),
-]
+#: Courses of muscles, tendons and vessels.
+_TABLES = tables("knee")
 
 
 def paint_fluid(canvas: Canvas, knee: Knee, femur: np.ndarray) -> None:
@@ -115,13 +80,13 @@ def paint_tibia(canvas: Canvas, knee: Knee, tibia: np.ndarray, above: np.ndarray
 def paint_menisci(canvas: Canvas, knee: Knee, above: np.ndarray) -> None:
     """Paint the menisci, their tears, and grey degeneration inside them, in the tibia's frame."""
     at, coarse, contrast, findings = canvas.at, canvas.coarse, canvas.contrast, knee.findings
-    for medial in (True, False):
-        points = joint.meniscus(at[0], at[1], above, medial)
+    for name, wedge in _TABLES["menisci"].items():
+        points = joint.meniscus(at[0], at[1], above, **wedge)
         if points.depth.max() < -2:
             continue
         grey = np.clip(points.depth - 1.0, 0, 1) * np.clip(0.5 + coarse, 0, 1) * np.float32(findings.degeneration)
         tissue = contrast.ligament + (contrast.cartilage - contrast.ligament) * grey
-        torn = [(tear, joint.tear_depths(points, tear)) for tear in findings.tears if tear.medial == medial]
+        torn = [(tear, joint.tear_depths(points, tear)) for tear in findings.tears if tear.meniscus == name]
         for tear, (_, _, within) in torn:
             # the rest of a torn horn swells and turns grey
             swollen = np.clip(within * np.float32(0.25), 0, 1) * np.float32(0.7 * tear.strength)
@@ -188,18 +153,8 @@ def _marrow(canvas: Canvas, knee: Knee, bone: str) -> np.ndarray:
 #: Heights at which the leg's outline is stored, in the knee's frame, mm.
 HEIGHTS = np.arange(-130.0, 131.0, 4.0)
 
-#: Outline of the leg without its fat: the front, the back and half of the width at each height, mm, from smooth curves
-#: through a few points.
-OUTLINE = PchipInterpolator(
-    [-130, -75, -45, -20, 5, 28, 50, 75, 130],
-    np.array(
-        [
-            [17, 22, 27, 31, 42, 51, 51, 53, 59],
-            [-68, -66, -61, -56, -53, -54, -58, -63, -70],
-            [44, 46, 47, 48, 50, 52, 53, 57, 64],
-        ]
-    ).T,
-)(HEIGHTS).T
+#: Front, back and half of the width of the leg without its fat at each height, mm.
+OUTLINE = PchipInterpolator([row[0] for row in _TABLES["outline"]], [row[1:] for row in _TABLES["outline"]])(HEIGHTS).T
 
 
 @dataclass(frozen=True)
@@ -214,7 +169,7 @@ class Leg:
     @classmethod
     def sample(cls, rng: np.random.Generator, knee: Knee) -> Leg:
         """A leg around a knee."""
-        count = len(MUSCLES) + len(TENDONS) + len(VESSELS)
+        count = sum(len(_TABLES[name]) for name in ("muscles", "tendons", "vessels"))
         texture, wander = Texture(rng), rng.normal(0, 1.2, (count, 3))
         directions = rng.standard_normal((3, 3))
         directions *= rng.uniform(1 / 45, 1 / 25, (3, 1)) / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -289,16 +244,16 @@ class Leg:
         muscle = np.float32(contrast.muscle) * (1 + 0.08 * grain)
         muscle = muscle + (0.7 * fat - muscle) * streaks
         wander = iter(self.wander)
-        for path, radii in MUSCLES:
+        for path, radii in _TABLES["muscles"]:
             inside = _near(at, path + next(wander), np.array(radii) * self.knee.shape.bulk)
             if inside is not None:
                 canvas.paint(inside + 0.8 + 1.2 * coarse, contrast.ligament * 2)
                 canvas.paint(inside + 1.2 * coarse, muscle)
-        for path, radii in TENDONS:
+        for path, radii in _TABLES["tendons"]:
             inside = _near(at, path + next(wander), np.array(radii))
             if inside is not None:
                 canvas.paint(inside, contrast.ligament)
-        for path, radii, brightness in VESSELS:
+        for path, radii, brightness in _TABLES["vessels"]:
             inside = _near(at, path + next(wander), np.array(radii))
             if inside is not None:
                 canvas.paint(inside, contrast.ligament * 2)
@@ -337,7 +292,9 @@ class Leg:
         fibres = np.clip(self.texture(*at, 6, 5) - 0.2, 0, 1.2) * np.clip(share, 0, 1) * np.float32(0.22)
         whole = dark * 1.4 + (contrast.synovium - dark) * fibres
         if findings.acl_gap:
-            gap = joint.gap_depth(share, findings, length)
+            gap = (np.float32(findings.acl_gap / 2) - np.abs(share - np.float32(findings.acl_place))) * np.float32(
+                length
+            )
             # the stumps swell and appear bright; fluid and blood fill the gap, in a cloud that is wider than the ligament
             torn = np.clip(gap * np.float32(1 / 4) + 1, 0, 1) * np.float32(findings.acl_strength)
             bright = contrast.oedema + (contrast.fluid - contrast.oedema) * np.clip(0.5 + 0.5 * grain, 0, 1)

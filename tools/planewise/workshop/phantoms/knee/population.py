@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planewise.workshop.phantoms.settings import declared
+from planewise.workshop.phantoms.settings import declared, tables
 
 
 class KneePopulation(declared("knee")):
@@ -53,9 +53,7 @@ class KneeShape:
 
     scale: float
     flexion: float  # angle between femur and tibia, radians
-    medial_back: (
-        float  # length of the medial condyle beyond the lateral one at the back; it turns the posterior condylar line
-    )
+    medial_back: float  # length of the medial condyle beyond the lateral one at the back
     condyle_length: float  # factor on the extent of the condyles from front to back
     notch_width: float  # half width of the intercondylar notch
     groove: float  # depth of the trochlear groove
@@ -84,26 +82,17 @@ class KneeShape:
         )
 
 
-#: Signal of each tissue in one weighting, relative to the brightest. Ligaments, menisci and tendons are dark, because the
-#: signal of water in their fibres decays quickly.
-KneeContrast = namedtuple(
-    "KneeContrast", "fluid fat marrow muscle cartilage synovium ligament cortex vessel skin oedema"
-)
+#: Signal of each tissue in one weighting, relative to the brightest.
+KneeContrast = namedtuple("KneeContrast", list(tables("knee")["weightings"]["pd"]))
+
+#: Maps each weighting to its signals.
+WEIGHTINGS = {name: KneeContrast(**signals) for name, signals in tables("knee")["weightings"].items()}
 
 
 def varied(contrast: KneeContrast, rng: np.random.Generator, spread: float) -> KneeContrast:
     """The same weighting on another scanner, where every tissue is brighter or darker by a random factor."""
     factors = np.exp(spread * np.clip(rng.standard_normal(len(contrast)), -2, 2))
     return KneeContrast(*(value * float(factor) for value, factor in zip(contrast, factors, strict=True)))
-
-
-#: Maps each weighting to its signals, in the order of the fields. ``t2_fs`` and ``pd_fs`` have fat suppression.
-WEIGHTINGS: dict[str, KneeContrast] = {
-    "t2_fs": KneeContrast(1.0, 0.17, 0.15, 0.30, 0.50, 0.40, 0.05, 0.03, 0.45, 0.25, 0.72),
-    "pd_fs": KneeContrast(1.0, 0.20, 0.18, 0.36, 0.66, 0.42, 0.08, 0.03, 0.5, 0.35, 0.74),
-    "pd": KneeContrast(0.82, 0.95, 0.80, 0.38, 0.58, 0.55, 0.09, 0.04, 0.3, 0.5, 0.58),
-    "t1": KneeContrast(0.26, 1.0, 0.86, 0.32, 0.42, 0.35, 0.09, 0.04, 0.15, 0.45, 0.40),
-}
 
 
 @dataclass(frozen=True)
@@ -175,10 +164,7 @@ class KneeScanner:
             )
         return cls(
             protocols=protocols,
-            noise=float(rng.uniform(*population.noise)),
-            shading=float(rng.uniform(*population.shading)),
-            blur=float(rng.uniform(*population.blur)),
-            gain=float(rng.uniform(*population.gain)),
+            **population.draw(rng, "noise", "shading", "blur", "gain"),
             field_strength=float(rng.choice([1.5, 3.0])),
             feet_first=bool(rng.random() < 0.7),
         )
