@@ -273,6 +273,13 @@ def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
     ]
 
 
+def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
+    run(tmp_path)
+    before = (tmp_path / "history.csv").read_text()
+    run(tmp_path, start=1)
+    assert (tmp_path / "history.csv").read_text() == before
+
+
 @pytest.mark.parametrize(
     ("when", "rates"),
     [(Events.EPOCH_COMPLETED, [0.4, 0.2]), (Events.ITERATION_COMPLETED(every=4), [0.4, 0.2]), (None, [0.4, 0.4])],

@@ -42,6 +42,12 @@ def test_positions_decide_the_order_not_names_or_numbers(order):
     assert names == [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9", "10", "11"]]
 
 
+def test_orientations_inside_one_series_are_stacks_of_their_own():
+    axes = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    stacks = build_stacks([frame(15.0 * k, normal=axis, instance=k) for axis in axes for k in range(3)])
+    assert sorted(len(stack.slices) for stack in stacks) == [3, 3, 3]
+
+
 @given(st.integers(0, 10**6))
 def test_rounded_headers_stay_together(seed):
     rng = np.random.default_rng(seed)
@@ -53,6 +59,7 @@ def test_rounded_headers_stay_together(seed):
         one.affine = rounded.tolist()
     (stack,) = build_stacks(frames)
     assert len(stack.slices) == 5
+    assert stack.in_plane == pytest.approx((2, 2), rel=1e-3), "mm along the image's own axes"
 
 
 def test_the_last_acquisition_of_a_slice_is_used():
