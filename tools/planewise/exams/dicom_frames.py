@@ -66,7 +66,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         if header.get("Modality") == "CT" and len(scales) > 1:
             raise Refused(BAD_SCALE)
         frames = [
-            common | _enhanced_frame(header, group, shared, index) | _kind_of(common, group, shared)
+            common | _enhanced_frame(group, shared, index) | _kind_of(common, group, shared)
             for index, group in enumerate(per_frame)
         ]
         return _numbered(frames)
@@ -144,7 +144,7 @@ def _numbered(frames: list[dict]) -> list[Frame]:
     ]
 
 
-def _enhanced_frame(header: dict, group: Dataset, shared: Dataset, index: int) -> dict:
+def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
     """One frame of an enhanced multi-frame file. Its ``instance`` is a tuple whose order is that of the frames' times, as
     far as the file says."""
     first = partial(first_of, group, shared)

@@ -310,8 +310,8 @@ def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     exams = result.datalist["exams"]
     text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
     told = Counter(from_record(record) for exam in exams.values() for record in exam["left_out"])
-    whys = {why: count for why, count in told.most_common(5) if why.level == REFUSE}
-    reasons = "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.items())
+    refused = {why: count for why, count in told.most_common(5) if why.level == REFUSE}
+    reasons = "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in refused.items())
     return text + scan.reasons + reasons + "\nIndex knees or photographs with --anatomy knee or --anatomy photograph"
 
 

@@ -70,7 +70,8 @@ def read_plain_slice(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray] |
     import pydicom
 
     try:
-        data = pydicom.dcmread(path, specific_tags=[*_PLAIN, *_UNSCALED, *_SLICE])
+        # the pixels of a file with many frames are not read here
+        data = pydicom.dcmread(path, defer_size="4 MB", specific_tags=[*_PLAIN, *_UNSCALED, *_SLICE])
         if data.file_meta.TransferSyntaxUID not in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1"):
             return None
         wanted = _PLAIN | {name: value for name, value in _UNSCALED.items() if name in data}
