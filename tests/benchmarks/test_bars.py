@@ -9,6 +9,7 @@ from importlib import import_module
 import pytest
 import torch
 from bars import trainer
+from planewise.engines.inferers import fuse
 from timing import Options
 
 QUICK = Options(repetitions=2, quick=True)
@@ -17,11 +18,11 @@ QUICK = Options(repetitions=2, quick=True)
 @pytest.mark.parametrize(
     ("module", "count", "limits"),
     [
-        pytest.param("index", 3, {1.0}, marks=pytest.mark.slow),
+        pytest.param("index", None, {0.8, 1.25, 0.5}, marks=pytest.mark.slow),  # more with dcm2niix and real images
         pytest.param("own_exams", 6, set(), marks=pytest.mark.slow),
         ("start", 2, {0.7}),
-        ("steps", 3, {1.05}),
-        ("trainer", 3, {1.08}),
+        ("steps", 7, {1.05, 0.78}),
+        ("trainer", 4, {1.08, 1.05}),
         pytest.param("inference", 2, set(), marks=pytest.mark.slow),
         pytest.param("cache", 6, {1.02, 0.45, 0.05}, marks=pytest.mark.slow),
         pytest.param("batch_path", 3, {1 / 7, 0.02}, marks=pytest.mark.slow),
@@ -32,7 +33,7 @@ def test_what_is_measured(module, count, limits, request):
     # a module silences Ignite, which must not last beyond this test
     request.addfinalizer(lambda: logging.getLogger("ignite").setLevel(logging.NOTSET))
     bars = {bar.name: bar for bar in import_module(f"bars.{module}").measure(QUICK)}
-    assert len(bars) == count
+    assert count in (None, len(bars))
     assert all(math.isfinite(bar.value) for bar in bars.values())
     assert {bar.limit for bar in bars.values() if bar.limit is not None} == limits
     if module == "trainer":
@@ -51,6 +52,7 @@ def test_both_loops_do_the_same():
             # augmentation draws from the seed of the iteration, which the bare loop does not set
             config.update(trainer.TINY | {"samples_per_epoch": 5 * 8, "rotate": 0.0, "zoom": [1.0, 1.0]})
             one = config.get_parsed_content("train#trainer")
+            fuse(one.optimizer)  # as the trainer's start does
             readings = loop(one, 2, clock=lambda device: 0.0)()
             assert len(readings) == 2
             weights.append(one.network.state_dict())

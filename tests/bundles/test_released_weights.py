@@ -69,7 +69,7 @@ def test_they_load_strictly_into_the_network_of_inference(released):
     assert {value.dtype for value in network.parameters()} <= {torch.float32}, "a forest has buffers alone"
     read = read_weights(released.weights)
     assert all(torch.equal(value, read[key]) for key, value in network.state_dict().items())
-    shape = onnx_options(Bundle(folder_of(name))).input_shape
+    shape = onnx_options(Bundle(folder_of(name)))["input_shape"]
     with torch.no_grad():
         output = network(torch.randn(2, *shape[1:]))
     per_pixel = parser.get("inferer", {}).get("_target_") == "planewise.engines.SliceBatchInferer"

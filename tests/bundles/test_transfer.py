@@ -76,7 +76,7 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
     pretext_head = deepcopy(task.network.head)
     assert torch.equal(pretext_head.maps.weight, torch.load(given["pretrained"])["head.maps.weight"])
     everything = nn.ModuleList([encoder, decoder, head, pretext_head]).train()
-    adams = [torch.optim.Adam(everything.parameters(), lr=rate) for _ in range(2)]
+    adams = [torch.optim.Adam(everything.parameters(), lr=rate, fused=True) for _ in range(2)]
 
     # each task draws batches by its own configuration
     labelled = parser_of(tmp_path / "none", name, **given | {"transfer": "scratch", "pretrained": None})

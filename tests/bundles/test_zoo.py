@@ -115,10 +115,7 @@ def exports_are_the_same(bundle: Bundle, folder: Path) -> bool:
         }  # fmt: skip
         ckpt_export("network_def", filepath=str(folder / "model.ts"), **given)
         options = onnx_options(bundle)
-        onnx_export(
-            "network_def", str(folder / "model.onnx"), use_trace=True, input_shape=options.input_shape,
-            converter_kwargs=options.converter_kwargs, **given,
-        )  # fmt: skip
+        onnx_export("network_def", str(folder / "model.onnx"), use_trace=True, **options, **given)
     image = bundle.metadata["network_data_format"]["inputs"]["image"]
     # sides that differ, such as 32 x 48
     uneven = [sides([formula], n)[0] for n, formula in enumerate(image["spatial_shape"], start=2)]
@@ -126,8 +123,8 @@ def exports_are_the_same(bundle: Bundle, folder: Path) -> bool:
     with torch.no_grad():
         example = torch.rand(2, image["num_channels"], *uneven)
         errors.append((script(example) - network(example)).abs().max())
-        shapes = [options.input_shape, [2, *options.input_shape[1:]]]
-        if 4 in options.names["image"]:
+        shapes = [options["input_shape"], [2, *options["input_shape"][1:]]]
+        if 4 in options["converter_kwargs"]["dynamic_axes"]["image"]:
             shapes += [[*shape[:4], shape[4] // 2 + 1] for shape in shapes]
         from onnxruntime import InferenceSession
 

@@ -31,12 +31,13 @@ EVERY_OPTION = [
         {0: Path("d.json"), 1: "7f", 2: 4},
     ),
     (
-        "plan in -o out --weights w --min_obliquity 3 --anonymous",
+        # tests/own_exams/test_archive.py uses --jobs, which does not change what is found
+        "plan in -o out --weights w --min_obliquity 3 --anonymous --jobs 2",
         "planewise.own_exams.planning",
         {0: Path("in"), "weights": Path("w"), "min_obliquity": 3.0, "anonymous": True},
     ),
     (
-        "segment in -o out --weights w --min_obliquity 3 --per-series --anonymous",
+        "segment in -o out --weights w --min_obliquity 3 --per-series --anonymous --jobs 2",
         "planewise.own_exams.segmenting",
         {0: Path("in"), "weights": Path("w"), "min_obliquity": 3.0, "per_series": True, "anonymous": True},
     ),

@@ -76,7 +76,7 @@ def test_words_of_a_command_line_are_converted():
     }  # fmt: skip
     parser = a_parser(SIMCLR, "train.yaml", "evaluate.yaml", **given)
     assert checked(parser) == {
-        "channels_last": False, "samples_per_epoch": None, "patience": None,
+        "compile": False, "channels_last": False, "samples_per_epoch": None, "patience": None,
         "optimizer#amsgrad": False, "train#sampler#samples_per_epoch": None,
     }  # fmt: skip
     with pytest.raises(InputError):

@@ -234,8 +234,10 @@ def test_weights_of_a_file_or_a_folder_replace_the_networks_own(tmp_path):
         engine = Engine(lambda engine, batch: None)
         WeightsLoader(own, weights).attach(engine)
         assert not torch.equal(own.weight, trained.weight), "the weights load when the run starts, not before"
-        engine.run([0])
+        for _ in range(2):
+            engine.run([0])
         assert torch.equal(own.weight, trained.weight) and torch.equal(own.bias, trained.bias)
+        assert not own.training, "also outside the engine's steps, where postprocessing runs the network"
 
 
 LOSSES = torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, 0.25, 0.5, 0.75]])

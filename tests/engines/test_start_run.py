@@ -127,6 +127,13 @@ def test_what_it_ran_on_is_written_down(tmp_path):
     run(tmp_path / "run", amp="false", tf32=True, device="meta", log_interval=3)
 
 
+def test_a_run_that_was_not_compiled_goes_on_with_auto(tmp_path):
+    settings = {"train": {"network": "@compile"}}
+    run(tmp_path / "run", compile=False, **settings)
+    run(tmp_path / "run", compile="auto", **settings)
+    assert "compile: auto -> True" in refused(tmp_path / "run", compile=True, **settings)
+
+
 def test_a_run_may_be_made_longer_and_nothing_else(tmp_path, monkeypatch):
     settings = {"train": {"epochs": "@max_epochs", "rate": "@learning_rate"}}
     run(tmp_path / "run", max_epochs=3, **settings)

@@ -16,6 +16,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import (
     CTImageStorage,
     EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
 
@@ -126,6 +128,37 @@ def test_truncated_files_are_never_frames(tmp_path, keep):
 )
 def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
     assert reason(write_image(tmp_path / "a.dcm", **PLACE, **tags)) == expected
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_usual_header_is_read_as_pydicom_reads_it(tmp_path, monkeypatch, implicit):
+    """Also with long elements, sequences of undefined length and letters beyond ASCII; and if it is damaged."""
+    dataset = pydicom.dcmread(
+        write_image(tmp_path / "a.dcm", **PLACE, SpecificCharacterSet="ISO_IR 100", PatientID="Jörg")
+    )
+    dataset.ReferencedImageSequence = Sequence([Dataset(), Dataset()])
+    for item in dataset.ReferencedImageSequence:
+        item.ReferencedSOPClassUID, item.PurposeOfReferenceCodeSequence = CTImageStorage, Sequence([Dataset()])
+        item["PurposeOfReferenceCodeSequence"].is_undefined_length = True
+    dataset.ReferencedImageSequence[1].is_undefined_length_sequence_item = True
+    dataset["ReferencedImageSequence"].is_undefined_length = True
+    dataset.add_new(0x00291010, "OB", b"x" * 40_000)
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    dataset.is_implicit_VR = implicit
+    dataset.save_as(tmp_path / "0000.dcm")
+    whole, rng = (tmp_path / "0000.dcm").read_bytes(), np.random.default_rng(1)
+    for number in range(1, 200):
+        damaged, at = bytearray(whole), int(rng.integers(132, 900))
+        damaged[at : at + int(rng.integers(3))] = rng.bytes(int(rng.integers(3)))
+        (tmp_path / f"{number:04}.dcm").write_bytes(damaged)
+    paths, usual = sorted(map(str, tmp_path.iterdir())), dicom._usual_header
+    read = []
+    monkeypatch.setattr(dicom, "_usual_header", lambda *given: read.append(usual(*given)) or read[-1])
+    ours = dicom.read_headers(paths)
+    assert read[0] and None in read
+    assert ours[0][0].patient == "Jörg"
+    monkeypatch.setattr(dicom, "_usual_header", lambda *_: None)
+    assert ours == dicom.read_headers(paths)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.geometry import plane_from_affine, square_on_plane
-from planewise.geometry.planes import (
-    affine_inverse,
-    angle_between_planes,
-    fit_plane,
-    nearest_body_axis,
-    signed_distance,
-)
+from planewise.geometry.planes import affine_inverse, angle_between_planes, fit_plane, signed_distance, stack_obliquity
 
 from .slices import affines, rotation
 
@@ -38,22 +32,25 @@ def test_angle_between_planes_is_the_angle_they_were_turned_by(seed, angle):
 
 
 @pytest.mark.parametrize(
-    ("normal", "degrees", "axis"),
+    ("normal", "degrees", "name"),
     [
-        ((1, 0, 0), 0, 0),
-        ((0, -1, 0), 0, 1),
+        ((1, 0, 0), 0, "sagittal"),
+        ((0, -1, 0), 0, "coronal"),
         # a 3-4-5 triangle: asin(3/5) from the axis of feet and head, asin(4/5) from the axis of front and back
-        ((0, 0.6, -0.8), 36.8699, 2),
+        ((0, 0.6, -0.8), 36.8699, "axial"),
         # acos(6/7) from the left, acos(2/7) and acos(3/7) from the other two axes
-        ((6 / 7, -2 / 7, 3 / 7), 31.0027, 0),
+        ((6 / 7, -2 / 7, 3 / 7), 31.0027, "sagittal"),
         # equally far from all three axes
         ((-(3**-0.5), 3**-0.5, -(3**-0.5)), 54.7356, None),
     ],
 )
-def test_the_nearest_body_axis(normal, degrees, axis):
-    angle, found = nearest_body_axis(torch.tensor(normal, dtype=torch.float64))
-    assert math.degrees(float(angle)) == pytest.approx(degrees, abs=1e-4)
-    assert axis is None or int(found) == axis
+def test_the_nearest_plane_of_the_body(normal, degrees, name):
+    normal = torch.tensor(normal, dtype=torch.float64)
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, :2] = torch.linalg.svd(normal[None])[2][1:].T
+    angle, found = stack_obliquity(affine[None])
+    assert angle == pytest.approx(degrees, abs=1e-4)
+    assert name is None or found == name
 
 
 @given(affines(), st.integers(0, 1000))

@@ -110,6 +110,24 @@ def test_the_jackknife_by_hand():
     assert offset == pytest.approx(math.sqrt(2 / 3) * 5 * math.cos(math.radians(tilts[1])), rel=1e-3)
 
 
+@pytest.mark.parametrize("count", [5, 20])
+def test_the_jackknife_is_that_of_single_fits(count):
+    """20 lines are more than the 16 groups."""
+    turns, shifts = torch.randn(2, count, generator=torch.Generator().manual_seed(0)).tolist()
+    lines = torch.stack([upright(4 * turn, shift) for turn, shift in zip(turns, shifts, strict=True)])
+    affines, middle = stack(count, 8.0), torch.full((count, 2), MIDDLE, dtype=torch.float64)
+    weights, at = torch.linspace(0.2, 1, count, dtype=torch.float64), torch.tensor([60.0, 60, 0], dtype=torch.float64)
+    plane = plane_from_lines(lines, affines, middle, weights)[:2]
+    groups, moves = min(count, 16), []
+    for group in range(groups):
+        kept = torch.arange(count) % groups != group
+        own = plane_from_lines(lines[kept], affines[kept], middle[kept], weights[kept])
+        moves.append(plane_errors(*own[:2], *plane, at))
+    squares = torch.tensor(moves, dtype=torch.float64).square().sum(dim=0) * (groups - 1) / groups
+    found = jackknife_of_plane(lines, affines, middle, weights, plane, at)
+    assert found == pytest.approx(squares.sqrt().tolist(), rel=1e-6)
+
+
 def test_centres_are_where_the_views_cross():
     first, second = torch.tensor([1.0, 0, -12]), torch.tensor([0.0, 1, -40])
     outside = torch.tensor([1.0, 0, -70])

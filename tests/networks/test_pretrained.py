@@ -225,6 +225,7 @@ def test_compiled_it_is_the_same_network(quick_compiler):
     assert list(placed.state_dict()) == list(plain.state_dict()), "checkpoints are interchangeable"
     placed.load_state_dict(unet(seed=6).state_dict())
     assert torch.allclose(placed(IMAGE), unet(seed=6)(IMAGE), atol=1e-6), "weights that come later count"
+    torch.compile(network, backend="eager", fullgraph=True)(IMAGE)  # which fails if it is compiled in several parts
 
 
 def test_a_decoder_that_pads_is_left_out(quick_compiler):

@@ -4,15 +4,19 @@ import csv
 import errno
 import io
 import json
+import multiprocessing
 import os
 import re
 import shutil
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
+from planewise.commands import app
 from planewise.commands.own_exams import _show_archive, show_pages
 from planewise.errors import InputError
 from planewise.files.atomic_write import unwritable
@@ -20,8 +24,10 @@ from planewise.findings import finding
 from planewise.own_exams.archive import ExamWork, Summary, work_through
 from planewise.own_exams.bundles import Note
 from planewise.own_exams.heart_stacks import LeftOut
+from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from pydicom.data import get_testdata_file
 from rich.console import Console
+from typer.testing import CliRunner
 
 FAR = finding("view-far", "2ch", values=["20 mm"], limits=["5 mm"])
 NO_STACK = [finding("no-stack", least=3, most=1)]
@@ -42,8 +48,8 @@ def files(tmp_path):
 
 
 class Work:
-    """Counts the exams that it processes. An exam's outcome is its severity, or an error to raise; ``summary`` makes its
-    summary."""
+    """Counts the exams that it processes. An exam's outcome is its severity, an error to raise, or a function to call;
+    ``summary`` makes its summary."""
 
     def __init__(self, files, outcomes, left_out=None, summary=None, **settings):
         self.made = []
@@ -69,6 +75,8 @@ class Work:
         outcome = self.outcomes[exam]
         if isinstance(outcome, BaseException):
             raise outcome
+        if callable(outcome):
+            outcome()
         (output / exam).mkdir(exist_ok=True)
         (output / exam / "index.html").write_text("page")
         return SimpleNamespace(summary=self.summary(outcome))
@@ -86,10 +94,11 @@ def table(output):
         return list(csv.DictReader(file))
 
 
-def test_a_broken_exam_costs_itself_and_the_worst_comes_first(files, tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2, 9])
+def test_a_broken_exam_costs_itself_and_the_worst_comes_first(jobs, files, tmp_path):
     lines = []
     outcomes = {"aaaa": 0.25, "bbbb": Broken("with Doe's name"), "cccc": 3.5}
-    done = work_through(Work(files, outcomes).work, tmp_path / "out", lines.append)
+    done = work_through(Work(files, outcomes).work, tmp_path / "out", lines.append, jobs)
     assert list(done.finished) == ["cccc", "aaaa"] and done.flagged == 1 and done.kept == 0
     why = finding("exam-unusable", error="Broken")
     assert done.left_out == {"bbbb": [why]}
@@ -104,7 +113,8 @@ def test_a_broken_exam_costs_itself_and_the_worst_comes_first(files, tmp_path):
     assert links == ["cccc/index.html", "aaaa/index.html"]
     assert all((tmp_path / "out" / link).is_file() for link in links)
     assert "2 exams finished, 1 flagged, 1 left out." in page and "2ch angle deg" in page
-    assert [line.split(": ")[1] for line in lines] == ["exam aaaa", "exam bbbb", "exam cccc"]
+    assert [line.split(": ")[0] for line in lines] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert sorted(line.split(": ")[1] for line in lines) == ["exam aaaa", "exam bbbb", "exam cccc"]
     for file in (tmp_path / "out").rglob("*"):
         if file.is_file() and file.name != "exams_folders.csv":
             assert "Doe" not in file.read_text(), file
@@ -201,6 +211,59 @@ def test_a_full_disk_stops_the_run(files, tmp_path):
             work_through(work.work, tmp_path / "out", lambda line: None)
         assert "cccc" not in work.made and "2 not processed yet" in (tmp_path / "out/index.html").read_text()
         assert [row["exam"] for row in table(tmp_path / "out")] == ["aaaa"]
+
+
+def test_a_killed_process_ends_the_run_and_the_next_one_continues(files, tmp_path):
+    outcomes = {"aaaa": 0.1, "bbbb": 0.2, "cccc": lambda: os.kill(os.getpid(), signal.SIGKILL)}
+    with pytest.raises(InputError):
+        work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None, jobs=2)
+    assert not multiprocessing.active_children()
+    work = Work(files, outcomes | {"cccc": 0.3}).work
+    done = work_through(work, tmp_path / "out", lambda line: None, jobs=2)
+    assert [*done.finished] == ["cccc", "bbbb", "aaaa"] and done.kept
+
+
+def test_ctrl_c_ends_all_processes_and_the_next_run_continues(files, tmp_path):
+    def stop():
+        time.sleep(0.5)  # so that the first exam is listed
+        for process in (os.getpid(), os.getppid()):  # as from a terminal
+            os.kill(process, signal.SIGINT)
+        time.sleep(60)
+
+    outcomes = {"aaaa": 0.1, "bbbb": lambda: time.sleep(60), "cccc": stop}
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None, jobs=2)
+    assert time.monotonic() - began < 30 and not multiprocessing.active_children()
+    assert "2 not processed yet: start the command again" in (tmp_path / "out/index.html").read_text()
+    work = Work(files, {"aaaa": 0.1, "bbbb": 0.3, "cccc": 0.2}).work
+    done = work_through(work, tmp_path / "out", lambda line: None, jobs=2)
+    assert [*done.finished] == ["bbbb", "cccc", "aaaa"] and done.kept == 1
+
+
+def test_an_error_that_concerns_all_exams_ends_all_processes(files, tmp_path):
+    outcomes = {"aaaa": OSError(errno.ENOSPC, "No space left on device"), "bbbb": lambda: time.sleep(60), "cccc": 0.2}
+    with pytest.raises(OSError, match="No space left on device"):
+        work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None, jobs=2)
+    assert not multiprocessing.active_children()
+
+
+def test_several_processes_make_the_files_of_one(tmp_path):
+    """Of two phantom exams, and of one whose images are cut off."""
+    population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(3.4, 3.6), field=(200.0, 210.0))
+    list(write_exams(Recipe("dsbcc", seed=3, population=population), tmp_path / "in", 3))
+    for file in (tmp_path / "in/train/train/2").rglob("*.dcm"):
+        os.truncate(file, file.stat().st_size - 100)
+    made = []
+    for jobs in (1, 2):
+        out = tmp_path / str(jobs) / "out"
+        outcome = CliRunner().invoke(app, ["segment", str(tmp_path / "in"), "-o", str(out), "--jobs", str(jobs)])
+        assert outcome.exit_code == 0, outcome.output
+        made.append({file.relative_to(out): file.read_bytes() for file in out.rglob("*") if file.is_file()})
+    assert made[0].keys() == made[1].keys() and len([*out.glob("*/index.html")]) == 2
+    # a DICOM object has its own UID and time, and the record of an exam the times of its masks
+    differing = {path.name for path, content in made[0].items() if made[1][path] != content}
+    assert not [name for name in differing if not name.endswith((".dcm", ".done.json"))]
 
 
 def test_one_exam_is_an_archive_if_others_are_left_out_or_were_there(files, tmp_path, capsys, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from planewise.workshop.packaging import package_bundle
 from planewise.workshop.packaging.bundle import Bundle
-from planewise.workshop.packaging.data_format import onnx_options
+from planewise.workshop.packaging.data_format import onnx_command, onnx_options
 
 from tests.bundles.conftest import BUNDLES, tiny
 from tests.packaging.conftest import source, write_run
@@ -19,19 +19,20 @@ from tests.packaging.conftest import source, write_run
 @pytest.mark.parametrize("name", BUNDLES)
 def test_every_readme_has_its_bundles_command(name):
     bundle = Bundle(source(name))
-    block = f"```bash\n{onnx_options(bundle).command}\n```"
+    block = f"```bash\n{onnx_command(bundle)}\n```"
     assert block in bundle.readme, f"docs/README.md lacks\n{block}"
 
 
 def test_a_file_is_for_images_as_inference_makes_them():
     options = onnx_options(Bundle(source("pretext_knee_multitask")))
-    assert options.input_shape == [1, 1, 128, 128], "the size of the weights that ship"
-    assert options.names == {"image": {0: "slices"}, "pred": {0: "slices"}}
+    assert options["input_shape"] == [1, 1, 128, 128], "the size of the weights that ship"
+    assert options["converter_kwargs"]["dynamic_axes"] == {"image": {0: "slices"}, "pred": {0: "slices"}}
     stacks = onnx_options(Bundle(source("downstream_knee_injury_classification")))
-    assert stacks.input_shape == [1, 1, 128, 128, 24]
-    assert stacks.names["image"] == {0: "stacks", 4: "slices"} and stacks.names["pred"] == {0: "stacks"}
+    assert stacks["input_shape"] == [1, 1, 128, 128, 24]
+    assert stacks["converter_kwargs"]["dynamic_axes"] == {"image": {0: "stacks", 4: "slices"}, "pred": {0: "stacks"}}
     forest = onnx_options(Bundle(source("downstream_cardiac_disease_classification")))
-    assert forest.input_shape == [1, 10] and forest.names["image"] == {0: "exams"}
+    assert forest["input_shape"] == [1, 10]
+    assert forest["converter_kwargs"]["dynamic_axes"]["image"] == {0: "exams"}
 
 
 @pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs onnx and onnxruntime")

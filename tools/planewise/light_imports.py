@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import gc
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,12 +24,16 @@ _SELDOM_USED = (
 @contextmanager
 def light_imports() -> Iterator[None]:
     """Within this context, the import of a seldom used package gives a stand-in, which imports the package when one of its
-    functions or classes is used. A package that is imported already stays."""
+    functions or classes is used. A package that is imported already stays. Python does not search what is imported for
+    garbage, neither here nor later, nor when the process ends, which would take more than half a second."""
     waiting = {name: _Later(name) for name in _SELDOM_USED if name not in sys.modules}
     sys.modules.update(waiting)
+    gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
+        gc.enable()
         _remove(waiting.values())
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
+import psutil
+from planewise.cores import own_cores
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from timing import Bar, Options
 
@@ -19,20 +23,25 @@ BEFORE, ROOT = "c3308152", Path(__file__).resolve().parents[3]
 #: Largest ratios of the processor time of one exam more, and of the peak memory of the command on one exam.
 LIMITS = {"segment": 0.25, "plan": 0.33}
 MEMORY = 0.7
+#: Exams of an archive that several processes work on, the most processes, the largest ratio of their time to that of one
+#: process shared by all without loss, and the largest peak memory of any process, GB.
+ARCHIVE, MOST_JOBS, SHARED, EACH = 20, 4, 1.25, 0.8
 
 DEVICES = ("cpu",)
 
 
 def measure(options: Options) -> list[Bar]:
-    """Compare one exam with several for both builds: the difference is the cost of an exam, and the rest that of a start."""
-    count = 2 if options.quick else 4
+    """Measure one exam alone, the cost of a start, and the later exams of an archive, the cost of one exam more, without the
+    scan of the folder, which the bar of the index measures. A start varies by as much as an exam takes, so the clock of an
+    exam runs from the line that the command prints about the exam before."""
+    count = 3 if options.quick else 4
     population = UNLABELLED.at_size("demo").with_values(phases=2 if options.quick else 25)
     bars = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for exams in (1, count):
             list(write_exams(Recipe("dsbcc", 0, population), folder / str(exams), exams))
-        trees = {"now": ROOT, "before": _unpacked(folder / "before")}
+        trees = {"now": ROOT, "before": unpacked(folder / "before")}
         for command, limit in LIMITS.items():
             used = {
                 (tree, exams): _cost(path, command, folder / str(exams), options.threads)
@@ -40,7 +49,7 @@ def measure(options: Options) -> list[Bar]:
                 for tree, path in trees.items()
                 if path is not None
             }
-            seconds = {tree: (used[tree, count][0] - used[tree, 1][0]) / (count - 1) for tree, _ in used}
+            seconds = {tree: used[tree, count][2] for tree, _ in used}
             for what, place, values, largest in (
                 ("one exam more, processor time", "s", seconds, limit),
                 ("one exam, processor time", "s", {tree: used[tree, 1][0] for tree in seconds}, 0.5),
@@ -51,10 +60,34 @@ def measure(options: Options) -> list[Bar]:
                 ratio = None if before is None else now / before
                 most = None if options.quick else largest
                 bars.append(Bar(f"{command}, {what}: now / {BEFORE}", ratio, limit=most, note=note))
+        list(write_exams(Recipe("dsbcc", 0, population), folder / "archive", 2 if options.quick else ARCHIVE))
+        for command in LIMITS:
+            bars += _in_processes(command, folder / "archive", options)
     return bars
 
 
-def _unpacked(folder: Path) -> Path | None:
+def _in_processes(command: str, exams: Path, options: Options) -> list[Bar]:
+    """Compare the time of an archive with several processes, each on a core of its own, with that of one process."""
+    jobs, seconds, peak = min(own_cores(), MOST_JOBS), {}, 0.0
+    for count in (1, jobs):
+        began = time.perf_counter()
+        _, peak, _ = _cost(ROOT, command, exams, options.threads, "--jobs", str(count))
+        seconds[count] = time.perf_counter() - began
+    shared, most = (None, None) if options.quick else (SHARED, EACH)
+    note = f"{seconds[1]:.0f} s with one, {seconds[jobs]:.0f} s with {jobs}"
+    name = f"{command}, an archive with --jobs {jobs}"
+    return [
+        Bar(
+            f"{name}: {jobs} x its time / the time of one process",
+            jobs * seconds[jobs] / seconds[1],
+            limit=shared,
+            note=note,
+        ),
+        Bar(f"{name}: peak memory of a process", peak * 2**20 / 1e9, limit=most, unit="GB"),
+    ]
+
+
+def unpacked(folder: Path) -> Path | None:
     """The earlier build; None without the repository's history."""
     made = subprocess.run(["git", "-C", str(ROOT), "archive", BEFORE, "tools", "bundles"], capture_output=True)
     if made.returncode:
@@ -64,15 +97,19 @@ def _unpacked(folder: Path) -> Path | None:
     return folder
 
 
-def _cost(tree: Path, command: str, exams: Path, threads: int) -> tuple[float, float]:
-    """Processor time, s, and peak memory, MiB, of a command."""
+def _cost(tree: Path, command: str, exams: Path, threads: int, *more: str) -> tuple[float, float, float]:
+    """Processor time, s, and peak memory, MiB, of a command; and the mean processor time, s, of an archive's exams after the
+    first one (0 if there is a single exam)."""
     with tempfile.TemporaryDirectory() as output:
-        settings = {"PYTHONPATH": str(tree / "tools"), "OMP_NUM_THREADS": str(threads)}
-        words = [sys.executable, "-m", "planewise", command, str(exams), "-o", output]
+        settings = {"PYTHONPATH": str(tree / "tools"), "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+        words = [sys.executable, "-m", "planewise", command, str(exams), "-o", output, *more]
         process = subprocess.Popen(
-            words, env=os.environ | settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            words, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
+        clock = psutil.Process(process.pid).cpu_times
+        done = [sum(clock()[:2]) for line in process.stdout or () if re.match(r"\d+ of \d+: exam ", line)]
         _, status, used = os.wait4(process.pid, 0)
     if status:
         raise RuntimeError(f"planewise {command} of {tree} ended with {status}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    each = (done[-1] - done[0]) / (len(done) - 1) if done else 0.0
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, each

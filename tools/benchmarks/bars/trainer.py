@@ -1,4 +1,4 @@
-"""Cost of MONAI's trainer and a bundle's handlers, in addition to the training step."""
+"""Cost of MONAI's trainer and a bundle's handlers, in addition to the training step, and compared with plain PyTorch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,15 +17,22 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
+from planewise.engines import precision
 from planewise.engines.handlers import epoch_sampler
 from planewise.exams import index_folder, write_datalist
-from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.files.text import read_yaml
+from planewise.workshop.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
 from timing import Bar, Options, Times, ratio, repetitions
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
+ROOT = Path(__file__).resolve().parents[3]
+BUNDLES = ROOT / "bundles"
 #: Largest ratio for the demo's network, which is about the smallest that learns something.
 LIMIT = 1.08
+#: Largest ratio of the demo's fine-tuning step to the same step in plain PyTorch.
+PLAIN_LIMIT = 1.05
 #: A network so small that the overhead stands out.
 TINY = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 8}
 #: Steps between two points of the training curve (``log_interval``), so that every timed block contains one point.
@@ -55,6 +63,9 @@ def measure(options: Options) -> list[Bar]:
             trainer = config.get_parsed_content("train#trainer")
             bars.append(_against_bare(trainer, size, block, options))
         bars.append(_waits(trainer, block))
+    masks = Recipe("acdc", 31, LABELLED.at_size("demo").with_values(phases=2))
+    with phantom_datalist(1 if options.quick else 4, masks) as datalist:
+        bars.append(_against_plain(datalist, block, options))
     return bars
 
 
@@ -180,6 +191,78 @@ def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Op
         limit=LIMIT if size == "demo" else None,
         note=f"step of {1e3 * times['bare'].least:.2f} ms, {more:.0f} us difference; {BLOCKS * block} steps per epoch",
     )
+
+
+def _against_plain(datalist: Path, block: int, options: Options) -> Bar:
+    """The demo's fine-tuning, with augmentation and all handlers, against the same step in plain PyTorch on one batch."""
+    bundle, device = "downstream_cardiac_sax_segmentation", torch.device(options.device)
+    config = bundle_config(bundle, ("train.yaml", "demo.yaml"), datalist, options.device)
+    demo = read_yaml(ROOT / "tools" / "studies" / "configs" / "quick.yaml")["overrides"]["finetune"]
+    config.update({**demo, **(TINY if options.quick else {}), "val_interval": 10**9})
+    config.update({"samples_per_epoch": (BLOCKS * block + 1) * config["batch_size"], "log_interval": block})
+    config.update({"lr_scheduler#total_steps": 10**6})  # the schedule of one run; this trainer runs again and again
+    trainer = config.get_parsed_content("train#trainer")
+    network = PlainUNet(config["features"]).to(device, memory_format=torch.channels_last)
+    mixed = precision("auto", device) == "bfloat16"
+
+    def forward(image: Tensor, network: nn.Module) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            return network(image.to(memory_format=torch.channels_last))
+
+    plain = SimpleNamespace(
+        network=network,
+        inferer=forward,
+        loss_function=lambda output, label: cross_entropy(output.float(), label[:, 0].long()),
+        optimizer=torch.optim.Adam(network.parameters(), config["learning_rate"], fused=True),
+        state=trainer.state,
+    )
+    batch = next(own_batches(trainer))
+    batches = [batch] * (BLOCKS * block + 1)
+    # processor time, because other programs make one of the two wait
+    clock = seconds if device.type == "cuda" else lambda _: time.process_time()
+    epochs = {
+        "trainer": TrainerEpoch(trainer, block, clock),
+        "plain": BareEpoch(plain, block, clock, batches=lambda _: iter(batches)),
+    }
+    times = in_turns(epochs, options.fewer(3))
+    return Bar(
+        "the demo's fine-tuning: trainer with all handlers / plain PyTorch",
+        *ratio(times, "trainer", "plain"),
+        limit=PLAIN_LIMIT,
+        note=f"plain step of {1e3 * times['plain'].least:.1f} ms, {'bfloat16' if mixed else 'float32'}",
+    )
+
+
+class PlainUNet(nn.Module):
+    """The U-Net of the demo's fine-tuning without MONAI and planewise: a stem of 2 x 2 patches, two convolutions a level."""
+
+    def __init__(self, features: Sequence[int], classes: int = 4) -> None:
+        super().__init__()
+        first, pairs = features[0], list(zip(features[:-1], features[1:], strict=True))
+        self.stem = _normalised(nn.Conv2d(1, first, 2, 2))
+        self.down = nn.ModuleList([_two(first, first), *(_two(fine, deep) for fine, deep in pairs)])
+        self.up = nn.ModuleList([nn.ConvTranspose2d(deep, fine, 2, 2) for fine, deep in pairs])
+        self.join = nn.ModuleList([_two(2 * fine, fine) for fine, _ in pairs])
+        self.unstem = nn.Sequential(*_normalised(nn.ConvTranspose2d(first, first, 2, 2)), nn.Conv2d(first, classes, 1))
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        skips = [self.down[0](self.stem(image))]
+        for level in self.down[1:]:
+            skips.append(level(self.pool(skips[-1])))
+        x = skips.pop()
+        for up, join in zip(reversed(self.up), reversed(self.join), strict=True):
+            x = join(torch.cat([skips.pop(), up(x)], dim=1))
+        return self.unstem(x)
+
+
+def _normalised(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    return nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True))
+
+
+def _two(given: int, made: int) -> nn.Sequential:
+    first, second = (nn.Conv2d(channels, made, 3, padding=1) for channels in (given, made))
+    return nn.Sequential(*_normalised(first), *_normalised(second))
 
 
 def _waits(trainer: SupervisedTrainer, block: int) -> Bar:

@@ -51,6 +51,14 @@ Weights = Annotated[
         "Default: the weights that ship."
     ),
 ]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Work on this many exams of a folder at a time, each in a process of its own that needs up to 0.8 GB of memory "
+        "(Linux only). An archive is fastest with one per core. A single exam ignores it and uses all cores.",
+    ),
+]
 #: What the commands say last.
 _LOOK = f"Look at the pictures before you trust a number. {RESEARCH_ONLY}"
 
@@ -61,6 +69,7 @@ def plan(
     weights: Weights = None,
     min_obliquity: MinObliquity = None,
     anonymous: Anonymous = False,
+    jobs: Jobs = 1,
 ) -> None:
     """Plan the 2-chamber and 4-chamber views of a heart from its short axis alone, and show them.
 
@@ -69,8 +78,9 @@ def plan(
     heatmaps and masks as NIfTI files. A DICOM exam also gets plan.sr.dcm, a structured report of the planes and their
     distances from the acquired views.
 
-    The exams of a folder are processed one at a time. OUT/index.html and OUT/exams.csv list them, worst first. If you start
-    the command again, it continues where it stopped. An exam that cannot be used is left out, with the reason.
+    The exams of a folder are processed one at a time, or --jobs at a time. OUT/index.html and OUT/exams.csv list them, worst
+    first. If you start the command again, it continues where it stopped. An exam that cannot be used is left out, with the
+    reason.
 
     The planes are weighted means over at most eight phases of a cine; end-diastole counts twice. If the exam contains
     2-chamber and 4-chamber views, the page compares the plan with them. With the weights that ship, every plane has 90 %
@@ -80,7 +90,8 @@ def plan(
 
     Example: planewise plan work/exams/study_1 -o work/plans
     """
-    show_pages("plan", "planning", exam, output, weights=weights, min_obliquity=min_obliquity, anonymous=anonymous)
+    options = {"weights": weights, "min_obliquity": min_obliquity, "anonymous": anonymous}
+    show_pages("plan", "planning", exam, output, jobs, **options)
 
 
 def segment(
@@ -103,6 +114,7 @@ def segment(
     ] = False,
     anonymous: Anonymous = False,
     view: Annotated[str, typer.Option(help="sax, or 4ch for masks of the 4-chamber views.")] = "sax",
+    jobs: Jobs = 1,
 ) -> None:
     """Segment the short axis of a heart in every phase, and compute volumes.
 
@@ -112,8 +124,9 @@ def segment(
     and end-systole, and volumes.sr.dcm, a structured report. OUT/masks/ gets the image and a label map of each phase (1 right
     ventricle, 2 myocardium, 3 left ventricle), as NIfTI and for 3D Slicer (.seg.nrrd).
 
-    The exams of a folder are processed one at a time. OUT/index.html and OUT/exams.csv list them, worst first. If you start
-    the command again, it continues where it stopped. An exam that cannot be used is left out, with the reason.
+    The exams of a folder are processed one at a time, or --jobs at a time. OUT/index.html and OUT/exams.csv list them, worst
+    first. If you start the command again, it continues where it stopped. An exam that cannot be used is left out, with the
+    reason.
 
     To measure masks that you corrected, save them next to the network's as NAME_mask_corrected.nii.gz or
     NAME_corrected.seg.nrrd, and start the command again. The numbers that come from them are marked (*).
@@ -135,6 +148,8 @@ def segment(
     """
     if view not in ("sax", "4ch"):
         raise typer.BadParameter(f"--view must be sax or 4ch, got {view}")
+    if jobs > 1 and (view != "sax" or exam.suffix == ".json"):
+        raise typer.BadParameter("--jobs is for a folder of exams; leave it out with a datalist or with --view")
     if view != "sax":
         if anonymous or per_series or min_obliquity not in (None, 0):
             raise typer.BadParameter("with --view, leave out --anonymous, --per-series and any --min_obliquity but 0")
@@ -148,7 +163,7 @@ def segment(
         _segment_datalist(exam, output, weights, min_obliquity)
     else:
         options = {"weights": weights, "min_obliquity": min_obliquity, "anonymous": anonymous, "per_series": per_series}
-        show_pages("segment", "segmenting", exam, output, **options)
+        show_pages("segment", "segmenting", exam, output, jobs, **options)
 
 
 @contextmanager
@@ -181,7 +196,7 @@ def _segment_datalist(datalist: Path, output: Path, weights: Path | None, min_ob
         say(console, line)
 
 
-def show_pages(command: str, doing: str, exam: Path, output: Path, **options: Any) -> None:
+def show_pages(command: str, doing: str, exam: Path, output: Path, jobs: int = 1, **options: Any) -> None:
     """Make the page of one exam, or work through an archive of several exams, and print the findings. An input error ends the
     command.
 
@@ -190,6 +205,7 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, **options: An
         doing: ``planning`` or ``segmenting``, the function that finds the exams.
         exam: the folder or file with the exams.
         output: folder for the results.
+        jobs: number of processes that work on the exams of an archive.
         options: further arguments of the function.
     """
     console = Console()
@@ -197,7 +213,8 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, **options: An
     with _checked(command, exam, output, "Looking for exams"):
         with light_imports():
             own_exams = importlib.import_module("planewise.own_exams")
-        with console.status(f"{doing}: looking for exams"):
+            from planewise.own_exams.archive import alone
+        with alone(), console.status(f"{doing}: looking for exams"):
             work = getattr(own_exams, doing)(exam, **options)
         if work.skipped:
             reasons = sorted(work.skipped.items(), key=lambda entry: -entry[1])
@@ -206,7 +223,7 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, **options: An
         output = output.resolve()
         # a folder with an archive stays one; otherwise, its table would still be that of the earlier input
         if len(work.exams | work.left_out) > 1 or (output / "archive.json").is_file():
-            _show_archive(work, output, console)
+            _show_archive(work, output, console, jobs)
             named = any(output.glob("*/*.dcm"))
         else:
             begin(f"{doing.capitalize()} {count_of(len(work.exams), 'exam')}")
@@ -222,7 +239,7 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, **options: An
         say(console, _LOOK)
 
 
-def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
+def _show_archive(work: ExamWork, output: Path, console: Console, jobs: int = 1) -> None:
     from planewise.own_exams.archive import SHORT, work_through
 
     tell = partial(say, console)
@@ -233,7 +250,7 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
         tell(f"Exam {exam} is left out: {shorten(said(left.why), SHORT, placeholder=' ...')}")
     started = time.monotonic()
     try:
-        done = work_through(work, output, tell)
+        done = work_through(work, output, tell, jobs)
     except KeyboardInterrupt:
         tell(f"Stopped. {output / 'index.html'} lists the finished exams; start the command again to continue.")
         raise

@@ -45,7 +45,7 @@ class CheckpointHandler:
     resumed run writes the same ``model.pt`` again. If weights are not finite, the run ends and neither file is written.
 
     Attach this handler after the handlers that validate and that change the learning rate. It also fuses the optimiser's step
-    on a GPU (`fuse`). With several processes, the first one writes, and all resume from its file.
+    (`fuse`). With several processes, the first one writes, and all resume from its file.
 
     Args:
         save_dir: folder of the files.
@@ -129,6 +129,8 @@ class CheckpointHandler:
                 f"{self.folder / LAST} belongs to a different network or optimizer; {_START_OVER}"
             ) from error
         engine.state.epoch, engine.state.iteration, self.written = epoch, steps, epoch
+        if getattr(self.network, "compiled", False) is None:  # a run of version 0.1 was not compiled
+            self.network.compiled = saved.get("compiled", False)
         if self.evaluator is not None:
             best = self.evaluator.state
             best.best_metric, best.best_metric_epoch = self._best = saved["best_metric"], saved["best_metric_epoch"]
@@ -185,6 +187,7 @@ class CheckpointHandler:
         if not state.get("loss", True):
             del state["loss"]
         state |= {"epoch": epoch, "best_metric": self._best[0], "best_metric_epoch": self._best[1]}
+        state["compiled"] = getattr(self.network, "compiled", False)
         for name, content in {**self._unwritten, LAST: state}.items():
             with atomic_write(self.folder / name, flush=True) as part:
                 try:

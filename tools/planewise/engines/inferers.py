@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -21,9 +22,11 @@ from planewise.networks import encoder_features
 from planewise.pretexts.restoration import on_pixels, patch_grid
 from planewise.settings import parse_bool
 
+logger = logging.getLogger(__name__)
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
-#: Types of device on which fused steps and graphs help; on a CPU, a fused step would round differently.
+#: Types of device on which graphs help.
 KINDS = ("cuda",)
 
 
@@ -82,8 +85,8 @@ class ExactThinVolumes(TorchFunctionMode):
 
 
 def fuse(optimizer: torch.optim.Optimizer) -> None:
-    """Make an optimiser use its fused step, if it has one, for weights on a GPU: the usual step of Adam runs a dozen kernels,
-    and a GPU may wait for their launches.
+    """Make an optimiser use its fused step, if it has one, for weights on a GPU or a CPU: the usual step of Adam runs a dozen
+    kernels. A GPU may wait for their launches, and on a CPU each of them moves the weights through the memory.
 
     Call this function before the first step, but after a checkpoint is loaded, which may come from another type of device: a
     fused step needs its step counts on the device of the weights, the usual step on the CPU.
@@ -92,7 +95,9 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
         if "fused" not in group:
             continue
         weights = group["params"]
-        fused = bool(weights) and all(each.device.type in KINDS and each.is_floating_point() for each in weights)
+        fused = bool(weights) and all(
+            each.device.type in (*KINDS, "cpu") and each.is_floating_point() for each in weights
+        )
         group["fused"] = True if fused else None
         for each in weights:
             state = optimizer.state.get(each, {})
@@ -106,6 +111,7 @@ class GraphedNetwork:
     The first call records the graphs with PyTorch's ``make_graphed_callables``; if layers are frozen or set to evaluation
     later, they are recorded again. The network runs without graphs if the images have another shape than the first ones; if
     weights have gradients, which a graph would overwrite; or if the gradient of the previous call has not been computed yet.
+    If it cannot be recorded and its ``cuda_graphs`` is ``auto``, it runs without graphs from then on.
     """
 
     def __init__(self) -> None:
@@ -142,19 +148,30 @@ class GraphedNetwork:
 
 def _recorded(network: nn.Module, image: Tensor) -> Callable[[Tensor], Any]:
     before = [buffer.clone() for buffer in network.buffers()]
+    # code that waits for the GPU must fail before it is recorded, or else the GPU's random generator is of no more use
+    watched = image.is_cuda and network.cuda_graphs == "auto"
     try:
+        if watched:
+            torch.cuda.set_sync_debug_mode("error")
         with torch.random.fork_rng([image.device] if image.is_cuda else []):
             # recording replaces the ``forward`` of the module that it gets
             whole = nn.Sequential(network)
-            replay = torch.cuda.make_graphed_callables(whole, (image.clone(),), allow_unused_input=True)
+            return torch.cuda.make_graphed_callables(whole, (image.clone(),), allow_unused_input=True)
     except RuntimeError as error:
-        raise InputError(
-            f"--compile cuda_graphs cannot record this network ({str(error).splitlines()[0]}); leave --compile out"
-        ) from error
-    with torch.no_grad():
-        for buffer, values in zip(network.buffers(), before, strict=True):
-            buffer.copy_(values)
-    return replay
+        reason = str(error).partition("\n")[0]
+        if network.cuda_graphs != "auto":
+            raise InputError(
+                f"--compile cuda_graphs cannot record this network ({reason}); leave --compile out"
+            ) from error
+        logger.info("CUDA graphs cannot record this network (%s), so it runs without them", reason)
+        network.cuda_graphs = False
+        return network
+    finally:
+        if watched:
+            torch.cuda.set_sync_debug_mode("default")
+        with torch.no_grad():
+            for buffer, values in zip(network.buffers(), before, strict=True):
+                buffer.copy_(values)
 
 
 class AutocastInferer(SimpleInferer):

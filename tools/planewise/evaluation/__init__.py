@@ -12,7 +12,7 @@ from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.plan_views import PlanViewsd, PlanWriter
 from planewise.evaluation.positions import FindPositionsd, PositionScores, PositionWriter
 from planewise.evaluation.report import Collector, CollectorResults, PretextReport, ScoredBatch
-from planewise.evaluation.restoration import RestorationScores, RestoredImaged, RestoredWriter
+from planewise.evaluation.restoration import RestorationScores, RestoredImaged
 from planewise.evaluation.segmentation_report import SegmentationReport, SegmentationWriter
 from planewise.evaluation.slice_locations import (
     LabelSlicesd,

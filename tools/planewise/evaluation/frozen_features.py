@@ -31,8 +31,8 @@ from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values, write_csv
 
 logger = logging.getLogger(__name__)
-#: Number of folds of patients in a probe of locations.
-_FOLDS = 5
+#: Number of folds of patients in a probe of locations, and of slices in a batch of it.
+_FOLDS, _BATCH = 5, 64
 #: Candidate strengths of its ridge regression on standardised features; one is chosen on the fitted rows.
 _ALPHAS = np.logspace(-2, 4, 13)
 
@@ -140,31 +140,23 @@ class ProbeScores:
         rows = [known[rank] for rank in evenly_spaced(len(known), self.max_slices)]
         exams = [own[row]["exam"] for row in rows]
         patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
+        metrics: dict[str, Any] = {"slices": len(rows), "exams": len(set(exams))}
         if lacks_encoder(self.network) or len(set(patients)) < 2:
-            scores = location_scores([], []) | {"slices": len(rows)}
-            return CollectorResults({"probe": {"slices": len(rows), "exams": len(set(exams)), "location": scores}})
+            metrics["location"] = location_scores([], []) | {"slices": len(rows)}
+            return CollectorResults({"probe": metrics})
         location = torch.tensor([float(own[row]["location"]) for row in rows])
         location = centrosymmetric(location) if self.mapping == "sine" else location
-        features = self._features(rows)
+        device, inferer = next(self.network.parameters()).device, AutocastInferer(self.amp)
+        found = []
+        with torch.no_grad(), eval_mode(self.network):
+            for start in range(0, len(rows), _BATCH):
+                image = self.dataset.__getitems__(rows[start : start + _BATCH])["image"].to(device)
+                found.append(inferer(image, lambda image: encoder_features(self.network, image)).cpu())
+        features = torch.cat(found)
         # a ridge regression on the slices of patients in other folds
         folds = GroupKFold(min(_FOLDS, len(set(patients))))
         values = features.double().numpy(), location.double().numpy()
         ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
         probed = cross_val_predict(ridge, *values, groups=patients, cv=folds)
-        metrics = {
-            "slices": len(rows),
-            "exams": len(set(exams)),
-            "features": features.shape[1],
-            "location": location_scores(probed.tolist(), location.tolist()),
-        }
+        metrics |= {"features": features.shape[1], "location": location_scores(probed.tolist(), location.tolist())}
         return CollectorResults({"probe": metrics})
-
-    def _features(self, rows: Sequence[int], batch_size: int = 64) -> Tensor:
-        """The features of some slices of the dataset (`encoder_features`), ``(N, D)``, float32, on the CPU."""
-        device, inferer = next(self.network.parameters()).device, AutocastInferer(self.amp)
-        found = []
-        with torch.no_grad(), eval_mode(self.network):
-            for start in range(0, len(rows), batch_size):
-                image = self.dataset.__getitems__(rows[start : start + batch_size])["image"].to(device)
-                found.append(inferer(image, lambda image: encoder_features(self.network, image)).cpu())
-        return torch.cat(found)

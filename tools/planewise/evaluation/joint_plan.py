@@ -105,8 +105,6 @@ def within_bounds(bounds: Mapping[str, Bound] | None, angle_sd: float, offset_sd
 
 #: The trust values of a plane, and the name of the limit of each.
 LIMITS = {"peak": "min_peak", "agreement": "min_agreement", "residual": "max_residual", "spread": "max_spread"}
-#: The share of planes whose error is within a bound.
-KEPT = 0.9
 #: Maps the name of each bound, which is also the column of the error in ``planes.csv``, to the column of the jack-knife
 #: standard error.
 ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
@@ -132,7 +130,7 @@ def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str,
     for view in dict.fromkeys(planes["view"]):
         own = np.asarray(planes["view"]) == view
         columns = {name: torch.tensor(np.asarray(planes[name], dtype=float)[own]) for name in chain(*ERRORS.items())}
-        bounds = {name: calibrated_bound(columns[name], columns[moved], KEPT) for name, moved in ERRORS.items()}
+        bounds = {name: calibrated_bound(columns[name], columns[moved]) for name, moved in ERRORS.items()}
         known = all(np.isfinite(value) for bound in bounds.values() for value in bound)
         found[view] = {name: [round(value, 3) for value in bound] for name, bound in bounds.items()} if known else None
     return found

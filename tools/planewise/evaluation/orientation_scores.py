@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,9 +27,6 @@ from planewise.phases import nearest_phase
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.slices import prediction_figure
 from planewise.reports.tables import percentile, summary
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: The columns of ``planes.csv`` with a plane's trust values, and the attribute of `PlannedPlane` in each.
 _TRUST = {
@@ -111,7 +108,11 @@ class OrientationScores:
                 },
                 "bounds": bounds[view],
             }
-        figures = self._figures(taken, items)
+        shown = [items[row] for row in taken["example"].nonzero()[:, 0].tolist()]
+        captions = [f"{item['exam'][:4]} phase {cycle_fraction(item):.2f}" for item in shown]
+        arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
+        draw = partial(prediction_figure, *arrays, captions, overlay_heatmaps, self.views, VIEW_COLOURS)
+        figures = {"heatmaps.png": draw} if shown else {}
         return CollectorResults({"orientation": scores}, columns, {"planes.csv": table}, figures)
 
     def _planes(
@@ -137,12 +138,3 @@ class OrientationScores:
                     which = {"exam": exam, "stack": stack, "phase": phase, "view": plane.view}
                     errors = {"angle_deg": angle, "offset_mm": offset}
                     yield which | errors | {column: getattr(plane, name) for column, name in _TRUST.items()}
-
-    def _figures(
-        self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
-    ) -> dict[str, Callable[[], Figure]]:
-        shown = [items[row] for row in taken["example"].nonzero()[:, 0].tolist()]
-        captions = [f"{item['exam'][:4]} phase {cycle_fraction(item):.2f}" for item in shown]
-        arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        draw = partial(prediction_figure, *arrays, captions, overlay_heatmaps, self.views, VIEW_COLOURS)
-        return {"heatmaps.png": draw} if shown else {}

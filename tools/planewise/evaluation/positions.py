@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +22,8 @@ from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.metrics import position_counts, position_dice
 from planewise.reports.pretext_figures import SQUARE_COLOURS, overlay_squares
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.slices import add_legend, save_picture, stack_figure
+from planewise.reports.slices import save_picture, stack_figure
 from planewise.reports.tables import percentile, summary, write_json
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +55,13 @@ class PositionScores:
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         target, prediction = batch.target, batch.prediction.float()
-        found = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
+        centres = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
         return {
             "counts": position_counts(prediction, target["squares"]),
-            "distance": (found.centres - target["square_centres"]).norm(dim=-1),
+            "distance": (centres - target["square_centres"]).norm(dim=-1),
             "inside": target["square_inside"],
-            "found": torch.isfinite(found.centres).all(dim=-1),
-            "residual": cross_residual(found.centres, self.step),
+            "found": torch.isfinite(centres).all(dim=-1),
+            "residual": cross_residual(centres, self.step),
         }
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
@@ -140,7 +136,7 @@ class FindPositionsd(Transform):
         image, logits = item["image"], convert_to_tensor(item["pred"], track_meta=False).float().cpu()
         affines = slice_affines(image, item.get("slice_affines"))
         probabilities = logits.permute(3, 0, 1, 2).softmax(dim=1)
-        centres = find_squares(probabilities, affines, self.size).centres
+        centres = find_squares(probabilities, affines, self.size)
         seen = torch.isfinite(centres).all(dim=-1)
         counts, residuals = seen.sum(dim=1), cross_residual(centres, self.step)
         trusted = (counts >= self.min_found) & (residuals <= self.max_residual)
@@ -198,14 +194,11 @@ class PositionWriter(ExamWriter):
         positions = output["positions"]
         write_json(folder / "positions.json", positions)
         image, labels = (np.asarray(output[key][0].cpu()) for key in ("image", "network_labels"))
-
-        def draw() -> Figure:
-            title = f"{exam}: {positions['verdict']}"
-            figure = stack_figure(image, lambda axes, number: overlay_squares(axes, labels[..., number]), title)
-            add_legend(figure, square_names(self.ends), SQUARE_COLOURS)
-            return figure
-
-        save_picture(folder / "positions.png", draw)
+        title, legend = f"{exam}: {positions['verdict']}", (square_names(self.ends), SQUARE_COLOURS)
+        save_picture(
+            folder / "positions.png",
+            lambda: stack_figure(image, lambda axes, number: overlay_squares(axes, labels[..., number]), title, legend),
+        )
         trusted = sum(entry["trusted"] for entry in positions["slices"])
         said = f"{positions['verdict']}, {trusted} of {len(positions['slices'])} slices trusted"
         logger.info("exam %s: %s", exam, said)

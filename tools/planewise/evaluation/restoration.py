@@ -1,29 +1,19 @@
-"""Restored images: their scores for `PretextReport`, and a restored stack for MONAI Label and as a picture."""
+"""Restored images: their scores for `PretextReport`, and a restored stack for MONAI Label."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import Tensor
 
 from planewise.evaluation.report import CollectorResults, ScoredBatch
-from planewise.evaluation.writers import ExamWriter, no_labels
+from planewise.evaluation.writers import no_labels
 from planewise.metrics.pretexts import mean_of_seen, restoration_errors
-from planewise.preprocessing.resample import evenly_spaced
-from planewise.reports.pretext_figures import restoration_gallery
-from planewise.reports.slices import save_picture
-
-logger = logging.getLogger(__name__)
-#: Maximum number of slices of a stack in the picture of its restorations.
-_MOST = 10
 
 
 @dataclass(eq=False, repr=False)
@@ -65,35 +55,14 @@ class RestorationScores:
         return CollectorResults({"restoration": scores}, columns)
 
 
-class RestoredWriter(ExamWriter):
-    """For every stack, write ``output_dir/<exam>/restored.png``: slices and their restorations.
-
-    The inference's postprocessing runs `RestoredImaged`.
-
-    Args:
-        output_dir: folder for the results.
-    """
-
-    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
-        image, restored = (np.asarray(output[key][0].cpu()) for key in ("image", "network_restored"))
-        error = float(np.square(restored - image).mean())
-        title = f"{exam}: mean squared difference {error:.3f}"
-        slices = evenly_spaced(image.shape[-1], _MOST)
-        volumes = {"as it is": image, "restored": restored}
-        rows = {name: np.moveaxis(volume[..., slices], -1, 0) for name, volume in volumes.items()}
-        captions = [f"slice {number}" for number in slices]
-        save_picture(folder / "restored.png", lambda: restoration_gallery(rows, "as it is", captions, title))
-        logger.info("exam %s: restored with a mean squared difference of %.3f", exam, error)
-
-
 class RestoredImaged(Transform):
     """Move a restored image out of ``pred``, which MONAI Label shows as labels.
 
-    Reads ``image`` and ``pred``, ``(1, i, j, slices)``. Writes ``restored`` and ``network_restored``, the content of ``pred``
-    (`Invertd` resamples ``restored`` to the image's own grid), and ``pred``: labels of zero, uint8.
+    Reads ``image`` and ``pred``, ``(1, i, j, slices)``. Writes ``restored``, the content of ``pred``, and ``pred``: labels of
+    zero, uint8.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image, restored = data["image"], torch.as_tensor(data["pred"]).float()
         moved = MetaTensor(restored, meta=image.meta) if isinstance(image, MetaTensor) else restored
-        return {**data, "pred": no_labels(image), "restored": moved, "network_restored": restored}
+        return {**data, "pred": no_labels(image), "restored": moved}

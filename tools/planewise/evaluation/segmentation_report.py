@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,22 +21,10 @@ from planewise.preprocessing.exam_name import loaded_name
 from planewise.preprocessing.load_stack import own_thickness
 from planewise.preprocessing.resample import evenly_spaced
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.slices import (
-    add_legend,
-    overlay_labels,
-    prediction_figure,
-    save_picture,
-    stack_figure,
-    structure_colour,
-)
+from planewise.reports.slices import overlay_labels, prediction_figure, save_picture, stack_figure, structure_colour
 from planewise.reports.tables import summary, summary_over_structures, write_csv
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 logger = logging.getLogger(__name__)
-
-
 #: Maximum number of slices in a picture.
 _DRAWN = 48
 #: The scores of a volume whose means are in ``metrics.json``, and all columns of its table for each structure.
@@ -210,15 +198,9 @@ class SegmentationWriter(ExamWriter):
             logger.warning("exam %s: no structure was found, so its mask is empty", exam)
         drawn = evenly_spaced(image.shape[-1], _DRAWN)
         image, labels = image[..., drawn], labels[..., drawn]
-
-        def draw() -> Figure:
-            figure = stack_figure(
-                image,
-                lambda axes, number: overlay_labels(axes, labels[..., number]),
-                f"{exam}. {RESEARCH_ONLY}",
-                [int(number) + 1 for number in drawn],
-            )
-            add_legend(figure, [*self.structures.values()], [structure_colour(int(value)) for value in self.structures])
-            return figure
-
-        save_picture(folder / "segmentation.png", draw)
+        legend = [*self.structures.values()], [structure_colour(int(value)) for value in self.structures]
+        shown = f"{exam}. {RESEARCH_ONLY}", legend, [int(number) + 1 for number in drawn]
+        save_picture(
+            folder / "segmentation.png",
+            lambda: stack_figure(image, lambda axes, number: overlay_labels(axes, labels[..., number]), *shown),
+        )

@@ -87,7 +87,10 @@ class SliceOrderScores:
         for rows in rows_by_stack(items).values():
             if len(rows) < 2:
                 continue
-            places = stack_places([items[row] for row in rows])
+            # the relative locations if all are known, otherwise the positions, scaled to the stack
+            places = np.array([slice_position(items[row]) for row in rows])
+            if not all(np.isfinite(items[row].get("location", np.nan)) for row in rows):
+                places = (places - places[0]) / (places[-1] - places[0])
             logits = pair_logits(self.network, taken["features"][rows])
             predicted = places_by_votes(logits)
             first, second = np.nonzero(~np.eye(len(rows), dtype=bool))
@@ -116,14 +119,6 @@ class SliceOrderScores:
 def _mean(values: NDArray[Any]) -> float:
     """The mean; NaN if there are no values."""
     return float(np.mean(values)) if len(values) else float("nan")
-
-
-def stack_places(items: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:
-    """Where the slices lie between the ends of their stack, from 0 to 1: their relative locations if all are known, otherwise
-    their positions, scaled to the stack. The items are in the stack's order."""
-    positions = np.array([slice_position(item) for item in items])
-    located = all(np.isfinite(item.get("location", np.nan)) for item in items)
-    return positions if located else (positions - positions[0]) / (positions[-1] - positions[0])
 
 
 def pair_logits(network: SharedEncoderNet, features: Tensor) -> NDArray[np.floating]:

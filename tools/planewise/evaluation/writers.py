@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import nibabel
 import numpy as np
@@ -58,15 +58,8 @@ class ExamWriter:
     output_dir: str | Path
     rows: dict[str, dict[str, Any] | None] = field(default_factory=dict, init=False)
 
-    @property
-    def folder(self) -> Path:
-        """The folder for the results, as a path."""
-        return Path(self.output_dir)
-
-    @property
-    def note(self) -> str:
-        """Sentence in every row of the table."""
-        return RESEARCH_ONLY
+    #: Sentence in every row of the table.
+    note: ClassVar[str] = RESEARCH_ONLY
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, lambda engine: self.rows.clear())
@@ -76,7 +69,7 @@ class ExamWriter:
     def __call__(self, engine: Engine) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             exam = loaded_name(output["image"])
-            folder = self.folder / exam
+            folder = Path(self.output_dir) / exam
             folder.mkdir(parents=True, exist_ok=True)
             self.rows[exam] = self.write(exam, folder, item, output)
 
@@ -102,7 +95,7 @@ class ExamWriter:
         rows = {exam: row for exam, row in self.rows.items() if row is not None}
         if rows:
             columns = {name: [row[name] for row in rows.values()] for name in next(iter(rows.values()))}
-            write_predictions(self.folder / "predictions.csv", {"exam": [*rows]} | columns, self.note)
+            write_predictions(Path(self.output_dir) / "predictions.csv", {"exam": [*rows]} | columns, self.note)
 
 
 class VolumeWriter(NibabelWriter):
@@ -172,7 +165,7 @@ class FindingsWriter(ExamWriter):
     trained_on: str | None = None
 
     @property
-    def note(self) -> str:
+    def note(self) -> str:  # type: ignore[override]
         return research_note(self.trained_on)
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,25 +101,16 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
     """The result of `recognise`, with the 4ch slice as the stack to learn from. The plane of the short axis' middle slice
     (the more basal one of two) is added to the views. Without a 4ch view, the stack is None, and the candidate is the plane
     whose series is named 4ch, if there is exactly one."""
-    view = found.views.get("4ch")
-    changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={})
     # what makes the short axis doubtful does not make the 4ch view doubtful
-    changed.findings = [each if each.subject or each.level != FLAG else each.about("sax") for each in found.findings]
-    if view is None:
+    findings = [each if each.subject or each.level != FLAG else each.about("sax") for each in found.findings]
+    changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={}, findings=findings)
+    if (view := found.views.get("4ch")) is None:
         called = [index for index, stack in enumerate(stacks) if named_view(stack.text) == "4ch"]
-        if len(called) == 1:
-            changed.candidate = called[0]
-        changed.findings.insert(
-            0, finding("not-recognised", "4ch", kind="no-stack" if found.stack is None else "no-plane")
-        )
+        changed.candidate = called[0] if len(called) == 1 else None
+        findings.insert(0, finding("not-recognised", "4ch", kind="no-stack" if found.stack is None else "no-plane"))
         return changed
-    changed.stack, changed.slice, changed.candidate, changed.confidence = (
-        view.stack,
-        view.slice,
-        view.stack,
-        view.confidence,
-    )
-    changed.named = view.named
+    changed.stack = changed.candidate = view.stack
+    changed.slice, changed.confidence, changed.named = view.slice, view.confidence, view.named
     changed.views = {name: other for name, other in found.views.items() if name != "4ch"}
     if found.stack is not None:
         slices = stacks[found.stack].slices

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -45,12 +46,13 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
     items = []
     for rank, (entry, location) in enumerate(zip(stack.slices, locations, strict=True)):
         shown = entry.phases if phases == "all" else entry.phases[:1]
-        for number, frame in enumerate(shown):
+        affines = np.round([frame.affine for frame in shown], 9).tolist()
+        for number, (frame, affine) in enumerate(zip(shown, affines, strict=True)):
             item = {
                 "image": frame.path,
                 "frame": frame.frame,
                 "time": frame.time,
-                "affine": np.round(frame.affine, 9).tolist(),
+                "affine": affine,
                 "slice": rank,
                 "phase": entry.phase(number),
                 "location": location and round(location, 9),
@@ -116,7 +118,8 @@ def write_datalist(datalist: dict, path: str | Path) -> Path:
         InputError: the file cannot be written.
     """
     path = check_output(Path(path), is_datalist=True)
-    content = with_paths(datalist, lambda image: _relative(image, path.parent))
+    inner = cache(lambda folder: Path(_relative(folder, path.parent)))  # many images share a folder
+    content = with_paths(datalist, lambda image: (inner(os.path.dirname(image)) / os.path.basename(image)).as_posix())
     lines = [f'"planewise": {_json(content["planewise"])}']
     for section in SECTIONS:
         items = ",\n".join(_json(item) for item in content[section])

@@ -21,8 +21,7 @@ from planewise.exams.refusals import (
     values_of,
 )
 from planewise.exams.stack import Frame
-from planewise.files.arrays import first_of, rescale_of
-from planewise.files.nifti import FARTHEST, LARGEST_SPACING, SMALLEST_SPACING, THICKEST
+from planewise.files import arrays
 from planewise.words import natural_order
 
 #: Direction cosines are made orthonormal if they deviate by more: ITK does so with all, and headers with three decimals move
@@ -60,7 +59,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         if len(per_frame) != count:
             raise Refused(NO_POSITION)
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        scales = {rescale_of(group, shared) for group in per_frame}
+        scales = {arrays.rescale_of(group, shared) for group in per_frame}
         for scale in scales - {None}:
             refuse_scale(*scale)
         if header.get("Modality") == "CT" and len(scales) > 1:
@@ -147,7 +146,7 @@ def _numbered(frames: list[dict]) -> list[Frame]:
 def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
     """One frame of an enhanced multi-frame file. Its ``instance`` is a tuple whose order is that of the frames' times, as
     far as the file says."""
-    first = partial(first_of, group, shared)
+    first = partial(arrays.first_of, group, shared)
     heart, content = (partial(first, f"{name}Sequence") for name in ("CardiacSynchronization", "FrameContent"))
     delays = heart("NominalCardiacTriggerDelayTime"), heart("ActualCardiacTriggerDelayTime")
     trigger = next((time for time in map(number_of, delays) if time is not None), None)
@@ -177,7 +176,7 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
 
 def _kind_of(common: dict, group: Dataset, shared: Dataset) -> dict:
     """The kind of a frame of an enhanced file, which may contain magnitude and phase; empty if the frame has no own type."""
-    first = partial(first_of, group, shared, "MRImageFrameTypeSequence")
+    first = partial(arrays.first_of, group, shared, "MRImageFrameTypeSequence")
     image_type = [str(value).upper() for value in values_of(first("FrameType"))]
     component = str(first("ComplexImageComponent") or "")
     if not image_type and not component:
@@ -204,9 +203,11 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     if not all(map(math.isfinite, numbers[:9])):
         raise Refused(NO_POSITION)
     depth = _thickness(thickness) or 1.0
-    possible = deviation < LARGEST_DEVIATION and SMALLEST_SPACING <= depth <= THICKEST
-    possible = possible and all(SMALLEST_SPACING <= side <= LARGEST_SPACING for side in (between_rows, between_columns))
-    if not possible or max(map(abs, origin)) > FARTHEST:
+    possible = deviation < LARGEST_DEVIATION and arrays.SMALLEST_SPACING <= depth <= arrays.THICKEST
+    possible = possible and all(
+        arrays.SMALLEST_SPACING <= side <= arrays.LARGEST_SPACING for side in (between_rows, between_columns)
+    )
+    if not possible or max(map(abs, origin)) > arrays.FARTHEST:
         raise Refused(BAD_GEOMETRY)
     normal = _cross(row, column)
     if deviation > ROUNDED:

@@ -21,14 +21,13 @@ from planewise.words import composed
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 #: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
 STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
-#: Maps each data set to the sections that its folders define.
+#: Maps each data set to the sections that its folders define; the last folder must exist, next to another one, so that they
+#: define them.
 OFFICIAL = {
     "DSBCC": {"train": ("training",), "validate": ("training",), "test": ("validation", "test")},
     "ACDC": {"training": ("training",), "testing": ("test",)},
     "nnU-Net": {"imagesTr": ("training",), "imagesTs": ("test",)},
 }
-#: The folder of each data set that must exist, next to another one, so that the folders define the sections.
-_FOLLOWED = {"DSBCC": "test", "ACDC": "testing", "nnU-Net": "imagesTs"}
 #: Folders without a validation section of their own.
 _DRAWN = {("ACDC", "training"), ("nnU-Net", "imagesTr")}
 
@@ -52,7 +51,7 @@ def divided_by_folders(places: Sequence[Exam | Volume], folder: Path) -> dict[st
     for place in places:
         if found := official_part(place, folder):
             there[found[0]].add(found[1])
-    return {name: parts for name, parts in there.items() if _FOLLOWED[name] in parts and len(parts) > 1}
+    return {name: parts for name, parts in there.items() if [*OFFICIAL[name]][-1] in parts and len(parts) > 1}
 
 
 def groups_of(

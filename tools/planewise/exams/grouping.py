@@ -93,9 +93,9 @@ def common_folder(frames: Sequence[Frame]) -> Path:
 def _without_copies(frames: list[Frame]) -> list[Frame]:
     """The first of the copies of each image; frames without a SOPInstanceUID are all kept."""
     first: dict[tuple, Frame] = {}
-    for frame in frames:
-        geometry = tuple(np.round(np.ravel(frame.affine), 3))
-        first.setdefault((frame.sop or id(frame), frame.frame, geometry, frame.trigger, frame.instance), frame)
+    affines = np.round([frame.affine for frame in frames], 3).reshape(len(frames), -1).tolist()
+    for frame, affine in zip(frames, map(tuple, affines), strict=True):
+        first.setdefault((frame.sop or id(frame), frame.frame, affine, frame.trigger, frame.instance), frame)
     return [*first.values()]
 
 

@@ -19,13 +19,7 @@ from planewise.exams.anatomies import Anatomy, choose_anatomy
 from planewise.exams.any_organ import one_stack_each
 from planewise.exams.cases import read_cases
 from planewise.exams.datalist import folders_table, write_datalist, write_places
-from planewise.exams.division import (
-    DEFAULT_SPLIT,
-    check_fractions,
-    divide,
-    groups_of,
-    read_sections,
-)
+from planewise.exams.division import DEFAULT_SPLIT, check_fractions, divide, groups_of, read_sections
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams, tell_broken
 from planewise.exams.index_items import entries_of, leave_out_incomplete, other_organs

@@ -207,13 +207,11 @@ def _in_phases(slices: Sequence[_Items], phases: str) -> Iterator[tuple[dict[str
     known = len({*cycle}) == usual
     for phase in named_phases(count):
         name = {"phase": phase_name(cycle[phase] if known else phase / usual)} if count > 1 else {}
-        yield (
-            name,
-            [
-                entries[phase if not known and len(entries) == usual else nearest_phase(own, cycle[phase])]
-                for entries, own in zip(ordered, times, strict=True)
-            ],
-        )
+        images = [
+            entries[phase if not known and len(entries) == usual else nearest_phase(own, cycle[phase])]
+            for entries, own in zip(ordered, times, strict=True)
+        ]
+        yield name, images
 
 
 def find_volumes(
@@ -238,10 +236,8 @@ def find_volumes(
         InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name.
     """
     given = _at(path)
-    of_datalist = given.suffix == ".json"
-    return _first_exams(
-        gather_stacks(_section(given, section)) if of_datalist else _volumes_in(given, channels), num_exams
-    )
+    found = gather_stacks(_section(given, section)) if given.suffix == ".json" else _volumes_in(given, channels)
+    return _first_exams(found, num_exams)
 
 
 def _at(path: str | Path) -> Path:

@@ -149,18 +149,20 @@ def recognise(stacks: list[Stack], contrast: str = "t2fs") -> Recognition:
         contrast: ``"t2fs"``, or ``"any"`` to take a sagittal stack whatever its contrast.
     """
     planes = [plane_of_stack(stack) for stack in stacks]
-    parts = {
-        index: part for index, stack in enumerate(stacks) if (part := other_part(stack.description, stack.body_part))
-    }
+    parts = {}
+    for index, stack in enumerate(stacks):
+        # the series' name takes precedence over BodyPartExamined, which scanners copy from one protocol to the next
+        part = named_organ(stack.description) or named_organ(stack.body_part)
+        if part not in (None, KNEE):
+            parts[index] = part
     contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
     result = Recognition()
     _choose_sagittal(result, stacks, contrasts, parts, contrast == "any")
     if result.stack is not None:
         result.axis = right_to_left(stacks[result.stack])
-    apart = [index for index in range(len(stacks)) if index in parts]
     for view in VIEWS:
         pool = [
-            index for index, plane in enumerate(planes) if plane.view == view and index not in (result.stack, *apart)
+            index for index, plane in enumerate(planes) if plane.view == view and index not in (result.stack, *parts)
         ]
         _choose_view(result, stacks, planes, pool, view)
     used = {result.stack, *(found.stack for found in result.views.values())}
@@ -174,13 +176,6 @@ def recognise(stacks: list[Stack], contrast: str = "t2fs") -> Recognition:
                 finding("view-doubtful", plane.view, named=plane.named, number=number, kind="misnamed")
             )
     return result
-
-
-def other_part(description: str, body_part: str) -> str | None:
-    """The body part other than a knee that a series shows, in words; None if nothing says so. The series' name takes
-    precedence over BodyPartExamined, which scanners copy from one protocol to the next."""
-    part = named_organ(description) or named_organ(body_part)
-    return None if part == KNEE else part
 
 
 def right_to_left(stack: Stack) -> np.ndarray | None:

@@ -44,7 +44,7 @@ NO_IMAGE, NOT_ACQUIRED, BURNT_IN, COLOUR, MOSAIC, PHASE_IMAGE, NO_POSITION, BAD_
 BROKEN = {EMPTY, TRUNCATED, DAMAGED, NO_POSITION, BAD_GEOMETRY, BAD_PIXELS, BAD_SCALE}
 
 #: Read by ITK's GDCM: uncompressed, deflated, JPEG, JPEG-LS, JPEG 2000 and RLE; not video or high-throughput JPEG 2000.
-_READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1", "1.99", "2", "5"))} | {
+READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1", "1.99", "2", "5"))} | {
     f"1.2.840.10008.1.2.4.{tail}" for tail in (50, 51, 57, 70, 80, 81, 90, 91)
 }
 #: UID of the deflated transfer syntax.
@@ -125,7 +125,7 @@ def refuse_what_is_no_slice(
         raise Refused(MOSAIC)
     if image_type & _PROJECTIONS:
         raise Refused(NOT_ACQUIRED)
-    if syntax and syntax not in _READABLE:
+    if syntax and syntax not in READABLE:
         raise Refused(finding("dicom-unusable", kind="compressed", syntax=pydicom.uid.UID(syntax).name))
 
 

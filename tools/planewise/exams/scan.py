@@ -15,12 +15,7 @@ from pathlib import Path
 
 from planewise.errors import InputError, refuse_no_folder
 from planewise.exams import dicom, heart_sets, mrnet
-from planewise.exams.refusals import (
-    BROKEN,
-    HIDDEN,
-    ODD_PATH,
-    PHASE_IMAGE,
-)
+from planewise.exams.refusals import BROKEN, HIDDEN, ODD_PATH, PHASE_IMAGE
 from planewise.exams.stack import Frame
 from planewise.files.names import files_below
 from planewise.files.nifti import is_nifti
@@ -29,7 +24,7 @@ from planewise.findings import Finding, finding
 from planewise.words import is_text
 
 #: With fewer files, one process reads them all, because starting others takes longer.
-_SERIAL_FILES = 1500
+_SERIAL_FILES = 3000
 _CHUNK = 128
 #: Tables that are read together with the images next to them.
 _TABLES = (heart_sets.INFO, heart_sets.TABLE, "dataset.json", "splits_final.json")
@@ -111,23 +106,24 @@ def scan_folder(
             scan.mrnet.append(Path(path))
         elif name not in _TABLES and not mrnet.is_label_file(path):
             paths.append(path)
-    done = scan.files - len(paths)
-    for chunk, found in _read(paths, workers, modalities):
-        for path, frames in zip(chunk, found, strict=True):
-            if isinstance(frames, Finding):
-                scan.skipped.setdefault(frames, []).append(path)
-                continue
-            for frame in frames:
-                for key in _SHARED_TEXTS:
-                    setattr(frame, key, sys.intern(getattr(frame, key)))
-            # a file may contain both magnitude and phase
-            anatomy = [frame for frame in frames if not frame.is_phase_image]
-            if len(anatomy) < len(frames):
-                scan.skipped.setdefault(PHASE_IMAGE, []).append(path)
-            scan.frames += anatomy
-        done += len(chunk)
+    found, done = {}, scan.files - len(paths)
+    for number, results in _read(paths, workers, modalities):
+        found[number] = results
+        for frame in (frame for frames in results if isinstance(frames, list) for frame in frames):
+            for key in _SHARED_TEXTS:
+                setattr(frame, key, sys.intern(getattr(frame, key)))
+        done += len(results)
         if progress is not None:
             progress(done, scan.files)
+    for path, frames in zip(paths, (each for number in sorted(found) for each in found[number]), strict=True):
+        if isinstance(frames, Finding):
+            scan.skipped.setdefault(frames, []).append(path)
+            continue
+        # a file may contain both magnitude and phase
+        anatomy = [frame for frame in frames if not frame.is_phase_image]
+        if len(anatomy) < len(frames):
+            scan.skipped.setdefault(PHASE_IMAGE, []).append(path)
+        scan.frames += anatomy
     return scan
 
 
@@ -146,17 +142,29 @@ def _walk(folder: Path, skipped: dict[Finding, list[str]]) -> Iterator[str]:
 
 def _read(
     paths: list[str], workers: int, modalities: Sequence[str]
-) -> Iterator[tuple[list[str], list[list[Frame] | Finding]]]:
-    """Chunks of paths and the results of `dicom.read_headers`, in order."""
+) -> Iterator[tuple[int, list[list[Frame] | Finding]]]:
+    """The number of each chunk of paths, and the results of `dicom.read_headers`."""
     read = partial(dicom.read_headers, modalities=modalities)
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if workers <= 1 or len(paths) < _SERIAL_FILES:
-        yield from ((chunk, read(chunk)) for chunk in chunks)
+        yield from enumerate(map(read, chunks))
         return
     # fork is not used, because the caller may have threads (torch, a progress bar)
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        yield from zip(chunks, pool.map(read, chunks), strict=True)
+    pool = ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_end_with_parent)
+    futures = [pool.submit(read, chunk) for chunk in chunks]
+    first, end = 0, len(chunks)
+    try:
+        while first < end:
+            # this process reads, too, from the end: the others begin at the front, and take half a second to start
+            if not futures[first].done() and futures[end - 1].cancel():
+                end -= 1
+                yield end, read(chunks[end])
+            else:
+                yield first, futures[first].result()
+                first += 1
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _end_with_parent() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,12 +62,17 @@ class Frame:
 
     @property
     def folder(self) -> str:
-        return str(Path(self.path).parent)
+        return _folder(os.path.dirname(self.path))
 
     @property
     def series_or_folder(self) -> str:
         """The key of a series: the identifier, or the file's folder if the header has none."""
         return self.series or self.folder
+
+
+@lru_cache(maxsize=256)  # many files share a folder
+def _folder(name: str) -> str:
+    return str(Path(name))
 
 
 #: A gap between slices is reported if it differs from the median gap by more than this factor.

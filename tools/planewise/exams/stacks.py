@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,13 +39,12 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
 def _parallel_groups(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Frames that agree in matrix and kind exactly, and in spacing and orientation up to rounding."""
     buckets = defaultdict(list)
-    for frame in frames:
-        affine = np.asarray(frame.affine)
-        spacing = np.linalg.norm(affine[:3, :2], axis=0)
-        axes = affine[:3, :2] / spacing
+    columns = np.array([frame.affine for frame in frames])[:, :3, :2]
+    sides = np.linalg.norm(columns, axis=1)
+    directions = np.swapaxes(columns / sides[:, None], 1, 2).reshape(len(frames), 6)
+    for frame, numbers in zip(frames, np.round(np.hstack([sides, directions]), 4).tolist(), strict=True):
         # equal headers go into one bucket at once; buckets that differ by rounding are merged below
-        exact = (frame.rows, frame.columns, frame.kind, *np.round(spacing, 4), *np.round(axes.T.ravel(), 4))
-        buckets[exact].append(frame)
+        buckets[(frame.rows, frame.columns, frame.kind, *numbers)].append(frame)
     groups: list[tuple[tuple, np.ndarray, np.ndarray, list[Frame]]] = []
     # larger buckets first, so that a rounding outlier joins the majority
     for exact, members in sorted(buckets.items(), key=lambda entry: (-len(entry[1]), entry[0])):
@@ -71,10 +70,7 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     acquisitions = defaultdict(list)
     for frame in frames:
         acquisitions[frame.series_or_folder, frame.echo_time].append(frame)
-    places = {
-        key: {tuple(np.round(np.asarray(frame.affine)[:3, 3], 1)) for frame in members}
-        for key, members in acquisitions.items()
-    }
+    places = {key: {*_places(members)} for key, members in acquisitions.items()}
     if sum(map(len, places.values())) < 0.75 * len(frames):  # a series over time repeats most positions
         return [frames]
     contrasts: list[list[tuple]] = []
@@ -93,8 +89,8 @@ def _cines_apart(frames: list[Frame]) -> list[list[Frame]]:
     """The frames of gated cines, and separately those of perfusion and maps (see `is_cine`). If there are no cines, all
     frames stay together; frames of unknown kind count as those of cines."""
     series = defaultdict(list)
-    for frame in frames:
-        series[frame.series_or_folder, tuple(np.round(np.asarray(frame.affine)[:3, 3], 1))].append(frame)
+    for frame, place in zip(frames, _places(frames), strict=True):
+        series[frame.series_or_folder, place].append(frame)
     found = [({is_cine(run) for run in _runs(members)}, members) for members in series.values()]
     if not any(True in kinds for kinds, _ in found):
         return [frames]
@@ -103,6 +99,11 @@ def _cines_apart(frames: list[Frame]) -> list[list[Frame]]:
         for other in (False, True)
     )
     return [cines, others] if others else [cines]
+
+
+def _places(frames: Sequence[Frame]) -> Iterator[tuple[float, ...]]:
+    """The corner of each image, rounded to 0.1 mm."""
+    return map(tuple, np.round([frame.affine for frame in frames], 1)[:, :3, 3].tolist())
 
 
 def _times_differ(one: float | None, other: float | None, share: float) -> bool:

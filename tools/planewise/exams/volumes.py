@@ -182,7 +182,7 @@ def is_usable(volume: Volume, skipped: Skipped, whole: bool = False, of_one_slic
         elif whole and min(image.shape[:3]) < MIN_SLICES:
             problem = finding("nifti-image", kind="flat", least=MIN_SLICES)
         elif reference is not None:
-            problem = grid_problem(path, reference.shape, reference.affine)
+            problem = mask_on_grid(path, reference.shape, reference.affine, turned=False)[0]
         elif not whole and volume.view in ("", "sax") and single != (image.shape[2] == 1):
             problem = finding("nifti-image", kind="slices" if single else "slice")
         if problem := problem or (MASK_AS_IMAGE if label_values(path) else None):
@@ -222,11 +222,6 @@ def has_frames(cine: Volume, others: Iterable[Volume]) -> bool:
     """Whether frames of a cine are also volumes of their own (``case_frame01`` next to ``case_4d``)."""
     case = _CINE_TAIL.sub("", cine.case)
     return any(other.folder == cine.folder and other.case == case and other.phase for other in others)
-
-
-def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> Finding | None:
-    """Why a mask is not on an image's grid; None if it is."""
-    return mask_on_grid(mask, shape, affine, turned=False)[0]
 
 
 def mask_on_grid(

@@ -15,6 +15,10 @@ from planewise.findings import finding
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm), beyond which a
+#: header is broken: clinical pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long.
+SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
+
 
 def is_array(path: str | Path) -> bool:
     """Whether a path belongs to a volume in a bare array (``.npy``)."""

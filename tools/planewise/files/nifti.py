@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 
 from planewise.errors import InputError
+from planewise.files.arrays import FARTHEST, LARGEST_SPACING, THICKEST
 from planewise.files.atomic_write import atomic_write
 from planewise.findings import Finding, finding
 
@@ -19,9 +20,6 @@ from planewise.findings import Finding, finding
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error)
 #: Why a file of a datalist is usually missing: the list was moved without its images.
 NO_FILE = "No such file or directory: paths in a datalist are relative to the folder of the datalist"
-#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm), beyond which a
-#: header is broken: clinical pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long.
-SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
 #: A shear counts if it moves a corner by more than this, mm; headers round positions.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -130,26 +129,52 @@ def plane_from_lines(
         origin ``(3,)``, unit normal ``(3,)``, and the root mean square distance of the points from the plane in mm
         ``()``. All NaN if fewer than two lines are left.
     """
-    lines, affines = lines.to(torch.float64), affines.to(torch.float64)
     known = torch.isfinite(lines).all(dim=-1) & torch.isfinite(centres).all(dim=-1)
     if int(known.sum()) < 2:
-        return lines.new_full((3,), torch.nan), lines.new_full((3,), torch.nan), lines.new_tensor(torch.nan)
-    lines, affines, centres = lines[known], affines[known], centres[known].to(torch.float64)
-    confidence = torch.ones(len(lines), dtype=torch.float64) if weights is None else weights[known].to(torch.float64)
+        unknown = lines.new_full((3,), torch.nan, dtype=torch.float64)
+        return unknown, unknown, unknown[0]
+    confidence = torch.ones(len(lines)) if weights is None else weights
+    every = torch.ones(1, int(known.sum()), dtype=torch.bool)
+    origin, normal, residual = planes_of_subsets(
+        lines[known], affines[known], centres[known], confidence[known], every, reach
+    )
+    return origin[0], normal[0], residual[0]
+
+
+def planes_of_subsets(
+    lines: Tensor, affines: Tensor, centres: Tensor, weights: Tensor, kept: Tensor, reach: float = 40.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`plane_from_lines` for subsets of the lines, all at once.
+
+    Args:
+        lines, affines, centres, weights, reach: see `plane_from_lines`; all values are finite.
+        kept: which lines each subset has, two or more, shape ``(S, N)``, bool.
+
+    Returns:
+        origins ``(S, 3)``, normals ``(S, 3)`` and residuals ``(S,)``.
+    """
     points = _points_of_lines(lines, affines, centres, reach)
     first, second = torch.triu_indices(len(points), len(points), offset=1)
     origins, normals, _ = fit_plane(torch.cat([points[first], points[second]], dim=1))
     apart = ((points[None] - origins[:, None, None]) * normals[:, None, None]).sum(dim=-1).square().mean(dim=-1).sqrt()
-    start = apart.median(dim=1).values.argmin()
-    origin, plane_normal = origins[start], normals[start]
+    starts = []
+    for own in kept:
+        (pairs,) = (own[first] & own[second]).nonzero(as_tuple=True)
+        starts.append(pairs[apart[pairs][:, own].median(dim=1).values.argmin()])
+    origin, normal = origins[torch.stack(starts)], normals[torch.stack(starts)]
+    confidence = weights.to(torch.float64) * kept
+
+    def distances() -> Tensor:
+        return ((points - origin[:, None, None]) @ normal[:, None, :, None]).square().mean(dim=(-2, -1)).sqrt()
+
     for _ in range(4):
-        distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
+        distance = distances()
+        usual = distance.masked_fill(~kept, torch.nan).nanmedian(dim=-1, keepdim=True).values
         # Cauchy weights; with a scale below 1 mm, the fit would follow noise
-        robust = 1 / (1 + (distance / (1.5 * distance.median()).clamp_min(1.0)).square())
-        origin, plane_normal, _ = fit_plane(points.reshape(-1, 3), (confidence * robust).repeat_interleave(2))
-    distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
-    share = confidence / confidence.sum()
-    return origin, plane_normal, (share * distance.square()).sum().sqrt()
+        robust = 1 / (1 + (distance / (1.5 * usual).clamp_min(1.0)).square())
+        origin, normal, _ = fit_plane(points.flatten(0, 1), (confidence * robust).repeat_interleave(2, dim=-1))
+    share = confidence / confidence.sum(dim=-1, keepdim=True)
+    return origin, normal, (share * distances().square()).sum(dim=-1).sqrt()
 
 
 def distances_of_lines(
@@ -157,12 +182,13 @@ def distances_of_lines(
 ) -> Tensor:
     """Distance of each slice's line from a plane, ``(N,)``, mm: the root mean square distance of the two points that
     represent the line (`plane_from_lines`); NaN for a slice without a line."""
-    points = _points_of_lines(lines.to(torch.float64), affines.to(torch.float64), centres.to(torch.float64), reach)
+    points = _points_of_lines(lines, affines, centres, reach)
     return ((points - origin) @ normal).square().mean(dim=1).sqrt()
 
 
 def _points_of_lines(lines: Tensor, affines: Tensor, centres: Tensor, reach: float) -> Tensor:
     """Two points of each line in space, ``(N, 2, 3)``, ``reach`` mm to either side of its point nearest to a centre."""
+    lines, affines, centres = lines.to(torch.float64), affines.to(torch.float64), centres.to(torch.float64)
     normal, c = lines[:, :2], lines[:, 2]
     foot = centres - ((normal * centres).sum(dim=-1) + c)[:, None] * normal
     along = torch.stack([-normal[:, 1], normal[:, 0]], dim=-1)
@@ -195,18 +221,7 @@ def line_heatmaps(lines: Tensor, shape: tuple[int, int], sigma: float) -> Tensor
     return distance.clamp_(-CLAMP_SIGMAS, CLAMP_SIGMAS).square_().mul_(-0.5).exp_()
 
 
-class LineFit(NamedTuple):
-    """Lines fitted to heatmaps; every field has the heatmaps' leading dimensions."""
-
-    lines: Tensor
-    """``(A, B, C)``, shape ``(..., 3)``, float64, ``A^2 + B^2 = 1``, pixels. NaN if there is no ridge."""
-    residual: Tensor
-    """Root mean square distance of the ridge from the line, pixels."""
-    peak: Tensor
-    """The heatmap's maximum; 1 for a perfect heatmap."""
-
-
-def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> LineFit:
+def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> tuple[Tensor, Tensor]:
     """Fit a line to the ridge of each heatmap by weighted total least squares.
 
     The weight of a pixel is its height above ``ridge`` times the peak. Further passes keep only pixels near the line, so
@@ -217,6 +232,10 @@ def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> L
         heatmaps: shape ``(..., H, W)``, any real values; negative values have no weight.
         ridge: share of the peak above which a pixel belongs to the ridge.
         min_peak: minimum peak of a heatmap with a ridge.
+
+    Returns:
+        lines: ``(A, B, C)``, shape ``(..., 3)``, float64, ``A^2 + B^2 = 1``, pixels. NaN if there is no ridge.
+        peaks: maxima of the heatmaps, ``(...)``; 1 for a perfect heatmap.
     """
     *leading, height, width = heatmaps.shape
     heights = heatmaps.reshape(math.prod(leading), height, width)
@@ -233,12 +252,8 @@ def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> L
         keep = distance.abs() <= 3 * residual[ridges] + 1
         keep &= (mirror_i >= 0) & (mirror_i <= height - 1) & (mirror_j >= 0) & (mirror_j <= width - 1)
         line, residual = _total_least_squares(votes * keep, i, j, ridges, len(peak))
-    found = peak >= min_peak
-    return LineFit(
-        torch.where(found[:, None], line, torch.nan).reshape(*leading, 3),
-        torch.where(found, residual, torch.nan).reshape(leading),
-        peak.reshape(leading),
-    )
+    line = torch.where((peak >= min_peak)[:, None], line, torch.nan)
+    return line.reshape(*leading, 3), peak.reshape(leading)
 
 
 def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, count: int) -> tuple[Tensor, Tensor]:

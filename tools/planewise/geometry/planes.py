@@ -87,24 +87,6 @@ def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
     return origin[..., None, :] + around[:, :1] * across[..., None, :] + around[:, 1:] * along[..., None, :]
 
 
-def nearest_body_axis(normal: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the body axis nearest to the normal of a plane.
-
-    Args:
-        normal: unit normals, shape ``(..., 3)``, RAS+; their signs do not matter.
-
-    Returns:
-        angle: angle between the normal and the nearest body axis, shape ``(...)``, radians in [0, acos(1 / sqrt(3))].
-        axis: the nearest axis, shape ``(...)``: 0 left-right, 1 anterior-posterior, 2 foot-head.
-    """
-    normal = torch.as_tensor(normal, dtype=torch.float64)
-    axes = torch.eye(3, dtype=torch.float64, device=normal.device)
-    # torch.linalg.cross requires equal numbers of dimensions
-    angles = angle_between_planes(normal[..., None, :], axes.expand(*normal.shape, 3))
-    angle, axis = angles.min(dim=-1)
-    return angle, axis
-
-
 def signed_distance(point: Tensor, origin: Tensor, normal: Tensor) -> Tensor:
     """Distance (mm) of points ``(..., 3)`` from planes, positive on the side to which the unit normal points."""
     return ((point - origin) * normal).sum(dim=-1)
@@ -244,6 +226,9 @@ def degrees_off_axis(affines: Tensor) -> float:
 def stack_obliquity(affines: Tensor) -> tuple[float, str]:
     """The angle between a stack's slices ``(slices, 4, 4)`` and the nearest sagittal, coronal or axial plane, 0 to 54.7
     degrees, the median over the slices; and the name of that plane."""
-    angle, axis = nearest_body_axis(plane_from_affine(affines)[1])
+    normals = plane_from_affine(affines)[1]
+    # torch.linalg.cross requires equal numbers of dimensions
+    axes = torch.eye(3, dtype=torch.float64).expand(*normals.shape, 3)
+    angle, axis = angle_between_planes(normals[:, None], axes).min(dim=-1)
     middle = angle.median(dim=0)
     return math.degrees(float(middle.values)), _ACROSS[int(axis[middle.indices])]

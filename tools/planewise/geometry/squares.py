@@ -156,16 +156,7 @@ def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], siz
     return (within[0] & within[1]).all(dim=-1)
 
 
-class FoundSquares(NamedTuple):
-    """Squares found in predicted maps; every field starts with the maps' leading dimension."""
-
-    centres: Tensor
-    """``(N, 9, 3)``, RAS+, mm, float64; NaN if a square was not found."""
-    filled: Tensor
-    """``(N, 9)``: mean probability, 0 to 1, in the best window of a square's size, even if the square was not found."""
-
-
-def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled: float = 0.4) -> FoundSquares:
+def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled: float = 0.4) -> Tensor:
     """Find the centres of predicted squares.
 
     The centre of a square is the mean position, weighted by probability, of the pixels in and around the window of its size
@@ -177,6 +168,9 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
         size: side of a square, mm.
         min_filled: smallest mean probability of a window in which a square counts as found. In a perfect map, the mean
             is 0.83 if the square is rotated by 45 degrees in the grid, and about 0.5 if half of it is on the image.
+
+    Returns:
+        The centres, ``(N, 9, 3)``, RAS+, mm, float64; NaN if a square was not found.
     """
     count, _, height, width = probabilities.shape
     affine = affine.to(torch.float64)
@@ -198,7 +192,7 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
         [(near.sum(dim=3) * rows).sum(dim=2) / total, (near.sum(dim=2) * columns).sum(dim=2) / total], dim=-1
     )
     centres = pixels_to_patient(mean, affine[:, None])
-    return FoundSquares(torch.where((filled >= min_filled)[..., None], centres, torch.nan), filled.double())
+    return torch.where((filled >= min_filled)[..., None], centres, torch.nan)
 
 
 def cross_residual(centres: Tensor, step: float) -> Tensor:
@@ -230,8 +224,7 @@ def cross_residual(centres: Tensor, step: float) -> Tensor:
     directions = fitted[..., 1:, :] / lengths.clamp_min(1e-9) * step
     # the best centre changes when the lengths are fixed
     offsets = design[:, 1:] @ directions
-    centre = ((points - offsets) * known[..., None]).sum(dim=-2, keepdim=True) / known.sum(dim=-1).clamp_min(1)[
-        ..., None, None
-    ]
+    count = known.sum(dim=-1).clamp_min(1)
+    centre = ((points - offsets) * known[..., None]).sum(dim=-2, keepdim=True) / count[..., None, None]
     squared = ((points - offsets - centre) * known[..., None]).square().sum(dim=(-2, -1))
-    return torch.where(solvable, (squared / known.sum(dim=-1).clamp_min(1)).sqrt(), torch.nan)
+    return torch.where(solvable, (squared / count).sqrt(), torch.nan)

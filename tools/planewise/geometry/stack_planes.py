@@ -21,6 +21,7 @@ from planewise.geometry.lines import (
     line_errors,
     pixels_to_patient,
     plane_from_lines,
+    planes_of_subsets,
 )
 from planewise.geometry.planes import angle_between_planes, signed_distance
 
@@ -66,8 +67,8 @@ class SliceLines(NamedTuple):
 
 def find_lines(heatmaps: Tensor, sigma: float) -> SliceLines:
     """Fit lines to predicted heatmaps ``(slices, views, i, j)``; ``sigma`` is the width of their Gaussians in pixels."""
-    fits = fit_lines(heatmaps)
-    return SliceLines(fits.lines, line_agreement(heatmaps, fits.lines, sigma).to(torch.float64), fits.peak)
+    lines, peaks = fit_lines(heatmaps)
+    return SliceLines(lines, line_agreement(heatmaps, lines, sigma).to(torch.float64), peaks)
 
 
 def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], views: Sequence[str]) -> list[PlannedPlane]:
@@ -144,12 +145,9 @@ def jackknife_of_plane(
     count = min(len(lines), groups)
     if count < 3:
         return math.nan, math.nan
-    place = torch.arange(len(lines))
-    moves = []
-    for group in range(count):
-        kept = place % count != group
-        fitted = plane_from_lines(lines[kept], affines[kept], centres[kept], weights[kept])
-        moves.append(plane_errors(fitted[0], fitted[1], *plane, at))
+    kept = torch.arange(len(lines)) % count != torch.arange(count)[:, None]
+    origins, normals, _ = planes_of_subsets(lines, affines, centres, weights, kept)
+    moves = [plane_errors(*fitted, *plane, at) for fitted in zip(origins, normals, strict=True)]
     squares = torch.tensor(moves, dtype=torch.float64).square().sum(dim=0)
     angle, offset = ((count - 1) / count * squares).sqrt().tolist()
     return angle, offset

@@ -57,11 +57,9 @@ def macro_auc(logits: Tensor, labels: Tensor) -> float:
         labels: ``(N,)``; a negative label is unknown.
     """
     known = labels.reshape(len(logits)).cpu() >= 0
-    if not bool(known.any()):
-        return math.nan
     probabilities = torch.softmax(logits.float(), dim=1).cpu()[known].numpy()
-    names = [str(index) for index in range(probabilities.shape[1])]
-    return classification_scores(probabilities, labels.reshape(-1).long().cpu()[known].numpy(), names)["macro_auc"]
+    truth = labels.reshape(-1, 1).cpu()[known].numpy() == np.arange(probabilities.shape[1])
+    return _areas(truth, probabilities, [*map(str, range(truth.shape[1]))])["macro_auc"]
 
 
 def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:

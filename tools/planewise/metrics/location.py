@@ -85,7 +85,7 @@ class LineErrors(KeptMetric):
     def kept(self, prediction: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, ...]:
         heatmaps = prediction[:, : len(self.views)]
         shape = (heatmaps.shape[-2], heatmaps.shape[-1])
-        lines = fit_lines(heatmaps).lines
+        lines = fit_lines(heatmaps)[0]
         angle, distance = line_errors(lines, target["lines"], target["affine"][:, None], shape)
         known = torch.isfinite(target["lines"]).all(dim=-1)
         return torch.where(known & ~torch.isfinite(angle), math.pi / 2, angle), distance
@@ -141,8 +141,8 @@ class PositionErrors(KeptMetric):
 
     def kept(self, prediction: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, ...]:
         prediction = prediction.float()
-        found = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
-        distances = (found.centres - target["square_centres"]).norm(dim=-1)
+        centres = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
+        distances = (centres - target["square_centres"]).norm(dim=-1)
         return position_counts(prediction, target["squares"]), distances, target["square_inside"]
 
     def scores(self, counts: Tensor, distances: Tensor, inside: Tensor) -> dict[str, float]:

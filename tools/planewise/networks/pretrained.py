@@ -227,7 +227,7 @@ def place_network(
             this format. This does not apply to a network with both 2D and 3D convolutions. On a device other than a CPU, it
             does not apply to a 3D network with a layer for which PyTorch needs the default format there (`_FIRST`).
         compiled: whether to compile the network with ``torch.compile``; or ``cuda_graphs``, so that
-            `planewise.engines.AutocastInferer` replays CUDA graphs of it in training.
+            `planewise.engines.AutocastInferer` replays CUDA graphs of it in training; or ``auto``: a training decides.
 
     Raises:
         InputError: ``compiled`` is ``cuda_graphs``, but the device is not an NVIDIA GPU.
@@ -246,7 +246,9 @@ def place_network(
                 f"--compile cuda_graphs needs an NVIDIA GPU, but the device is {device}; leave --compile out"
             )
         network.cuda_graphs = True
-    elif parse_bool(compiled, "compile (if not cuda_graphs)"):
+    elif compiled == "auto":
+        network.compiled = None
+    elif parse_bool(compiled, "compile (if not auto or cuda_graphs)"):
         _compiled_part(network).compile()
     return network
 
@@ -265,6 +267,31 @@ def _compiled_part(network: nn.Module) -> nn.Module:
         return network
     logger.info("only the encoder is compiled, because torch cannot compile the decoder's padding")
     return network.encoder
+
+
+def compile_steps(network: nn.Module) -> None:
+    """Compile a network for training steps on inputs with the shapes in ``network.compiled``; if it is True, it becomes the
+    shapes of the first step. All else runs as it is, such as validations, for which the network would be compiled again. If
+    it cannot be compiled, ``network.compiled`` becomes False."""
+    part = _compiled_part(network)
+    if part._compiled_call_impl is not None:  # by an earlier run of the same trainer
+        return
+    part.compile(dynamic=False)
+    compiled = part._compiled_call_impl
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        shapes = [list(each.shape) for each in inputs]
+        if part.training and torch.is_grad_enabled() and network.compiled in (True, shapes):
+            try:
+                output = compiled(*inputs, **named)
+                network.compiled = shapes
+                return output
+            except Exception as error:  # each part of the compiler raises its own
+                logger.info("the network is not compiled, because this fails (%s)", str(error).partition("\n")[0])
+                network.compiled = False
+        return part._call_impl(*inputs, **named)
+
+    part._compiled_call_impl = call
 
 
 #: The end of the name of a counter of batches, which is not needed; and a name in a list of modules, up to its number.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from monai.networks.blocks import Convolution, UnetrUpBlock
 from monai.networks.blocks.dynunet_block import UnetResBlock
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
+from torch.nn.functional import conv_transpose2d, linear
 
 from planewise.errors import InputError
 
@@ -48,6 +50,24 @@ class LevelsDecoder(nn.Module):
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
         return self.unstem(x)
+
+
+class PatchUpsampling(nn.ConvTranspose2d):
+    """A transposed convolution whose stride is the side of its square kernel, so that each pixel becomes a patch.
+
+    On a CPU, training in bfloat16 computes it as one product of matrices, because PyTorch's gradient of a transposed
+    convolution takes up to three times as long.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        bias = self.bias
+        if bias is None or not self.training or image.dtype != torch.bfloat16 or image.device.type != "cpu":
+            return conv_transpose2d(image, self.weight, bias, self.stride)
+        side, count, height, width = self.kernel_size[0], len(image), image.shape[2], image.shape[3]
+        weight = self.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        pixels = linear(image.permute(0, 2, 3, 1), weight, bias.repeat(side * side))
+        rows = pixels.reshape(count, height, width, side, side * self.out_channels).transpose(2, 3)
+        return rows.reshape(count, height * side, width * side, self.out_channels).permute(0, 3, 1, 2)
 
 
 def level_pairs(features: Sequence[int]) -> list[tuple[int, int]]:
@@ -114,7 +134,7 @@ class UNetDecoder(LevelsDecoder):
         # there is no padding, because it would be empty for valid sides and torch 2.13 compiles its gradient wrongly
         self.levels = nn.ModuleList(
             [
-                UpCat(spatial_dims, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False)
+                _Up(spatial_dims, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False)
                 for fine, deep in reversed(level_pairs(features))
             ]
         )
@@ -122,6 +142,16 @@ class UNetDecoder(LevelsDecoder):
         self.unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
             self.unstem = _patchwise(spatial_dims, features[0], features[0], stem_stride, norm, transposed=True)
+        for module in self.modules():
+            if type(module) is nn.ConvTranspose2d:
+                module.__class__ = PatchUpsampling
+
+
+class _Up(UpCat):
+    """MONAI's level without padding, and without its test of a type, at which ``torch.compile`` would divide the network."""
+
+    def forward(self, x: Tensor, x_e: Tensor) -> Tensor:
+        return self.convs(torch.cat([x_e, self.upsample(x)], dim=1))
 
 
 def _patchwise(

@@ -7,14 +7,21 @@ import errno
 import hashlib
 import json
 import logging
+import signal
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, TypeAlias
+
+import torch
 
 import planewise
 from planewise.data.readable_items import reason_of
@@ -36,6 +43,8 @@ logger = logging.getLogger(__name__)
 _TABLE = "exams.csv"
 #: Most letters of a reason on the terminal, where each exam has one line; the table has the whole reason.
 SHORT = 150
+#: What came of an exam: its summary, or why it is left out.
+_Outcome: TypeAlias = "Summary | Sequence[Finding]"
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ class Archive:
         return f"{count_of(len(self.finished), 'exam')} finished, {self.flagged} flagged, {len(self.left_out)} left out"
 
 
-def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
+def work_through(work: ExamWork, output: Path, tell: Callable[[str], None], jobs: int = 1) -> Archive:
     """Make the results of every unfinished exam, and write the overview. The table of folders is written first.
 
     An exam is finished if its results were made from the same files (by name, size and time), weights, options and
@@ -181,11 +190,14 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         work: the exams, and the work to do on them.
         output: folder for the overview and for a folder of each exam.
         tell: called with a line for each exam.
+        jobs: number of processes. They are forked (`alone`), and each uses its share of the cores.
 
     Raises:
         InputError: the folder belongs to another command or process or cannot be written to, or no exam can be used.
         OSError: the disk is full; like a folder that cannot be written to, this ends the work.
     """
+    if jobs > 1 and sys.platform == "darwin":
+        raise InputError("--jobs needs Linux, because macOS cannot fork this process safely; leave it out")
     _claim(output, work.command)
     exams = work.exams
     done = Archive(output / PAGE, output / _TABLE, _places(work, output))
@@ -197,10 +209,27 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     todo = [name for name in exams if name not in done.finished]
     if done.kept:
         tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
+    ended = 0
+
+    def end(name: str, outcome: _Outcome) -> None:
+        nonlocal ended
+        ended += 1
+        if isinstance(outcome, Summary):
+            done.finished[name], told = outcome, f"finished, {count_of(len(outcome.flags), 'flag')}"
+        else:
+            done.left_out[name] = outcome
+            told = shorten(f"left out: {said(outcome)}", SHORT, placeholder=" ...")
+        tell(f"{done.kept + ended} of {len(exams)}: exam {name}: {told}")
+
     try:
-        for number, name in enumerate(todo, start=1):
-            tell(f"{done.kept + number} of {len(exams)}: exam {name}: {_one(work, name, output, done)}")
+        one = partial(_one, work, output)
+        if jobs > 1 and len(todo) > 1:
+            _in_processes(min(jobs, len(todo)), one, todo, end)
+        else:
+            for name in todo:
+                end(name, one(name))
     finally:
+        done.left_out = {name: done.left_out[name] for name in (*work.left_out, *exams) if name in done.left_out}
         _write(done, work)
     if not done.finished:
         name, why = next(iter(done.left_out.items()))
@@ -208,8 +237,8 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     return done
 
 
-def _one(work: ExamWork, name: str, output: Path, done: Archive) -> str:
-    """Make the results of one exam, and return one line about the exam for the user."""
+def _one(work: ExamWork, output: Path, name: str) -> _Outcome:
+    """Make the results of one exam."""
     items, record = work.exams[name], output / name / f"{work.command}.done.json"
     record.unlink(missing_ok=True)
     made_from = _made_from(work, name)
@@ -226,10 +255,53 @@ def _one(work: ExamWork, name: str, output: Path, done: Archive) -> str:
         )
         # the folder's name may be a person's
         folder = json.dumps(str(place_of(items)[0]))[1:-1]
-        done.left_out[name] = [from_record(json.loads(json.dumps(why.record()).replace(folder, "...")))]
-        return shorten(f"left out: {said(done.left_out[name])}", SHORT, placeholder=" ...")
-    done.finished[name] = summary
-    return f"finished, {count_of(len(summary.flags), 'flag')}"
+        return [from_record(json.loads(json.dumps(why.record()).replace(folder, "...")))]
+    return summary
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let PyTorch use one thread. A process that is forked after PyTorch has started more hangs when it uses several itself,
+    so loaded weights and all else before `work_through` need this context."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _in_processes(
+    jobs: int, one: Callable[[str], _Outcome], names: Sequence[str], end: Callable[[str, _Outcome], None]
+) -> None:
+    """Call ``one`` with each name in a number of processes, and ``end`` with the name and the outcome. An error ends them."""
+    threads = max(1, torch.get_num_threads() // jobs)
+    with ProcessPoolExecutor(jobs, get_context("fork"), _begin, (one, threads)) as pool:
+        futures = {pool.submit(_next, name): name for name in names}
+        try:
+            for future in as_completed(futures):
+                end(futures[future], future.result())
+        except BrokenProcessPool as error:
+            why = "a process was killed, perhaps because memory was short; start the command again with fewer --jobs"
+            raise InputError(f"{why}. Finished exams are kept") from error
+        finally:
+            for process in active_children():
+                process.terminate()
+
+
+#: What each of the processes calls.
+_one_here: Callable[[str], _Outcome]
+
+
+def _begin(one: Callable[[str], _Outcome], threads: int) -> None:
+    global _one_here
+    _one_here = one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends the others
+    torch.set_num_threads(threads)
+
+
+def _next(name: str) -> _Outcome:
+    return _one_here(name)
 
 
 def _claim(output: Path, command: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from planewise.errors import InputError
-from planewise.exams.volumes import grid_problem
+from planewise.exams.volumes import mask_on_grid
 from planewise.files.atomic_write import atomic_write
 from planewise.files.masks import HEART_STRUCTURES, MASK, corrected_name, corrections, labels_of, set_aside
 from planewise.files.nifti import UNREADABLE, open_nifti, write_nifti
@@ -70,7 +70,7 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Correc
             refused.append(finding("corrected-mask", kind="refused", file=file.name, error=str(error)))
             continue
         grid, time = open_nifti(network), file.stat().st_mtime_ns
-        usable = file.suffix != ".nrrd" and not grid_problem(file, grid.shape, grid.affine)
+        usable = file.suffix != ".nrrd" and mask_on_grid(file, grid.shape, grid.affine, turned=False)[0] is None
         # the copy has the time of its source, so that a later run finds it again
         if not usable and all(copy is None or copy.stat().st_mtime_ns != time for copy in older):
             copy = corrected_name(network, ".nii.gz")

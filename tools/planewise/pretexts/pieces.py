@@ -165,7 +165,8 @@ class RelativePatchesd(Transform, RandomizableTrait):
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: ``(B, 2 * C, *patch)``, the channels of the reference and then those of the query;
-    - ``place``: the class (`cell_of_class`), ``(B,)``, int64: with 3 cells a side, one of 26 for a volume, of 8 for an image.
+    - ``place``: the class, ``(B,)``, int64, which numbers all cells but the middle one, the grid's last axis fastest: with 3
+      cells a side, one of 26 for a volume, of 8 for an image.
 
     Args:
         patches_per_side: number of cells along each side; 3 in the paper. It must be odd, so that there is a middle cell.
@@ -189,27 +190,16 @@ class RelativePatchesd(Transform, RandomizableTrait):
         batch = dict(data)
         image: Tensor = batch["image"]
         count, shape = len(image), image.shape[2:]
-        patch = patch_sides(shape, self.patches_per_side, self.jitter)
+        patch = tuple(cell - self.jitter for cell in cell_sides(shape, self.patches_per_side))
+        refuse_small(shape, patch, f"{self.patches_per_side} patches a side with a jitter of {self.jitter}")
         cells = self.patches_per_side ** len(shape)
         draws = own_draws(count, 2 * len(shape) + 1)
         place = (draws[:, 0] * (cells - 1)).long()
-        pair = torch.stack([torch.full_like(place, cells // 2), cell_of_class(place, cells)], dim=1)
+        pair = torch.stack([torch.full_like(place, cells // 2), place + (place >= cells // 2)], dim=1)
         corners = patch_corners(shape, self.patches_per_side, patch, pair, draws[:, 1:].reshape(count, 2, -1))
         patches = cut_patches(image, to_device(corners, image.device), patch).flatten(1, 2)
         batch |= {"image": patches, "place": to_device(place, image.device)}
         return batch
-
-
-def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tuple[int, ...]:
-    """A patch's side along each axis, for an image of this shape, voxels: the cell without the jitter; at least two."""
-    sides = tuple(cell - jitter for cell in cell_sides(shape, patches_per_side))
-    refuse_small(shape, sides, f"{patches_per_side} patches a side with a jitter of {jitter}")
-    return sides
-
-
-def cell_of_class(place: Tensor, cells: int) -> Tensor:
-    """The numbers of the cells of classes 0 to ``cells - 2``: all cells but the middle one, the grid's last axis fastest."""
-    return place + (place >= cells // 2)
 
 
 class OverlappingPatchesd(Transform, RandomizableTrait):
@@ -263,39 +253,26 @@ class OverlappingPatchesd(Transform, RandomizableTrait):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         image: Tensor = batch["image"]
-        count, device = len(image), image.device
-        size, corners = patch_places(image.shape[2:], self.patches_per_side, self.overlap)
+        count, device, shape, number = len(image), image.device, image.shape[2:], self.patches_per_side
+        # the overlap is as exact as whole pixels allow
+        size = tuple(int(side / (1 + (number - 1) * (1 - self.overlap))) for side in shape)
+        refuse_small(shape, size, f"{number} patches a side")
+        # the first and the last patch touch the edges of the image
+        starts = [
+            [round(rank * (side - patch) / (number - 1)) for rank in range(number)]
+            for side, patch in zip(shape, size, strict=True)
+        ]
+        corners = torch.tensor(list(product(*starts)))
         patches = cut_patches(image, to_device(corners.expand(count, -1, -1), device), size)
-        batch |= {
-            "image": patches.flatten(1, 2),
-            "candidates": to_device(self._candidates(count), device),
-            "ahead": to_device(self.predicted.ahead.expand(count, -1), device),
-        }
-        return batch
-
-    def _candidates(self, count: int) -> Tensor:
-        """Draw the candidates of each prediction, ``(B, Q, 1 + num_negatives)``, on the CPU."""
         right = self.predicted.patch[:, None].expand(count, -1, -1)
         # the other patches in random order, numbered without the right patch
         others = own_draws(count, len(self.predicted.patch), self.patches - 1).argsort(dim=2)[..., : self.num_negatives]
-        return torch.cat([right, others + (others >= right)], dim=2)
-
-
-def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) -> tuple[tuple[int, ...], Tensor]:
-    """Place a grid of overlapping patches on the whole image, of d sides.
-
-    Returns:
-        The d sides of a patch, at least two pixels, and the first pixel of each of the n^d patches, ``(n^d, d)`` int64, with
-        the last axis fastest. The overlap is as exact as whole pixels allow.
-    """
-    size = tuple(int(side / (1 + (patches_per_side - 1) * (1 - overlap))) for side in shape)
-    refuse_small(shape, size, f"{patches_per_side} patches a side")
-    # the first and the last patch touch the edges of the image
-    starts = [
-        [round(number * (side - patch) / (patches_per_side - 1)) for number in range(patches_per_side)]
-        for side, patch in zip(shape, size, strict=True)
-    ]
-    return size, torch.tensor(list(product(*starts)))
+        batch |= {
+            "image": patches.flatten(1, 2),
+            "candidates": to_device(torch.cat([right, others + (others >= right)], dim=2), device),
+            "ahead": to_device(self.predicted.ahead.expand(count, -1), device),
+        }
+        return batch
 
 
 def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.int64]:

@@ -45,8 +45,9 @@ class MaskPatchesd(Transform, RandomizableTrait):
         image: Tensor = batch["image"]
         grid = patch_grid(image.shape[2:], self.patch_size)
         patches = grid.numel()
+        count = min(max(round(self.mask_ratio * patches), 1), patches - 1)
         # hide the patches with the smallest random numbers, so that the number of hidden patches is always the same
-        hidden = own_draws(len(image), patches).argsort(dim=1)[:, : hidden_patches(patches, self.mask_ratio)]
+        hidden = own_draws(len(image), patches).argsort(dim=1)[:, :count]
         mask = torch.zeros(len(image), patches, dtype=torch.bool).scatter_(1, hidden, True)
         mask = on_pixels(to_device(mask, image.device).reshape(len(image), 1, *grid), self.patch_size)
         batch |= {"image": image.masked_fill(mask, 0.0), "hidden": mask, "restored": image}
@@ -70,11 +71,6 @@ def patch_grid(shape: Sequence[int], patch_size: int) -> torch.Size:
     if grid.numel() < 2:
         raise InputError(f"an image of {size} pixels is a single patch; lower --patch_size or raise --image_size")
     return grid
-
-
-def hidden_patches(patches: int, mask_ratio: float) -> int:
-    """Number of hidden patches: at least one, and at most all but one."""
-    return min(max(round(mask_ratio * patches), 1), patches - 1)
 
 
 def on_pixels(patches: Tensor, patch_size: int) -> Tensor:
@@ -139,7 +135,9 @@ class CorruptImagesd(Transform, RandomizableTrait):
                 f"images must have at least {_NARROWEST} pixels a side, got {rows} x {columns}; raise --image_size"
             )
         target = self._flipped(image)
-        scaled, low, span = unit_range(target)
+        low = target.amin(dim=(1, 2, 3), keepdim=True)
+        span = target.amax(dim=(1, 2, 3), keepdim=True) - low
+        scaled = (target - low) / torch.where(span > 0, span, 1.0)  # an image with a single value becomes 0
         spoilt, painted = self._painted(self._curved(self._shuffled(scaled)))
         batch |= {"image": spoilt * span + low, "restored": target, "hidden": painted}
         return batch
@@ -196,15 +194,6 @@ class CorruptImagesd(Transform, RandomizableTrait):
 def _chosen(image: Tensor, probability: float) -> Tensor:
     """Whether each image of a batch is chosen, ``(B, 1)``."""
     return own_draws(len(image), 1) < probability
-
-
-def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Scale each image ``(B, ...)`` to [0, 1]; an image with a single value becomes 0. Return it with the minimum and
-    the range that reverse the scaling, ``(B, 1, ...)`` each."""
-    axes = tuple(range(1, image.ndim))
-    low = image.amin(dim=axes, keepdim=True)
-    span = image.amax(dim=axes, keepdim=True) - low
-    return (image - low) / torch.where(span > 0, span, 1.0), low, span
 
 
 def window_sizes(draws: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:

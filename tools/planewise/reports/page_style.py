@@ -1,4 +1,4 @@
-"""The parts that all pages share: the head with the style, and tables that scroll inside the page."""
+"""The parts that all pages share: the head with the style, and the marks of numbers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,3 @@ def page_head(title: str, style: str = "") -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>\n{shared}{style}</style>"
     )
-
-
-def scrolling(table: str, name: str, more: str = "") -> str:
-    """A table as HTML in a box that scrolls sideways, also with the keyboard, if the table is wider than the page. The
-    box has a name for screen readers, as text, and further classes, after a space: with ``listed``, a phone shows each
-    row as a list of its cells, each after the name in its ``data-column``."""
-    return f'<div class="wide{more}" role="region" tabindex="0" aria-label="{html.escape(name)}">{table}</div>'

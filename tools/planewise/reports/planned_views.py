@@ -12,7 +12,7 @@ import torch
 from planewise.findings import Finding, finding
 from planewise.geometry import clip_lines, intersection_lines
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
-from planewise.reports.slices import add_legend, stack_figure
+from planewise.reports.slices import stack_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,9 +88,8 @@ def planned_views_figure(
     for name, view in plan["views"].items():
         said = "; ".join(view["reasons"] or plane_in_words(view, plan))
         lines.append(f"{name}: {view['verdict']}" + f" ({said})" * bool(said))
-    figure = stack_figure(image, draw, f"Exam {exam}. {plan['note']}\n" + "\n".join(lines))
-    add_legend(figure, list(plan["views"]), VIEW_COLOURS)
-    return figure
+    title = f"Exam {exam}. {plan['note']}\n" + "\n".join(lines)
+    return stack_figure(image, draw, title, (list(plan["views"]), VIEW_COLOURS))
 
 
 def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, Any]:

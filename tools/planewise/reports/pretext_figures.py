@@ -1,16 +1,15 @@
-"""Pictures of the pretexts: heatmaps next to the truth (Zhang 2024 Fig. 4), location regression (Fig. 6), positions (Bai 2019
-Fig. 1), examples of chosen classes, and restored images."""
+"""Pictures of the pretexts: heatmaps next to the truth (Zhang 2024 Fig. 4), location regression (Fig. 6), and positions (Bai
+2019 Fig. 1)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import Draw, comparison_figure, overlay_labels, picture_grid
+from planewise.reports.slices import overlay_labels, picture_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,16 +54,4 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
     axes.set(xlabel="relative location from the headers", ylabel="predicted", xlim=(-0.05, 1.05), ylim=(-0.25, 1.25))
     axes.set_title(f"{title}  r = {scores['pearson_r']:.3f}, $R^2$ = {scores['r2']:.3f}".strip(), fontsize=10)
     axes.legend(frameon=False, loc="upper left")
-    return figure
-
-
-def restoration_gallery(rows: Mapping[str, np.ndarray], levels: str, captions: Sequence[str], title: str) -> Figure:
-    """A column for each slice, and a row for each of its named images, ``(N, i, j)``, such as its restoration. The row
-    ``levels`` determines the grey levels of all, because hidden pixels and predictions would distort them."""
-
-    def shows(images: np.ndarray) -> Draw:
-        return lambda axes, column: axes.images[0].set_data(images[column].T)
-
-    figure = comparison_figure(rows[levels], captions, [(name, shows(images)) for name, images in rows.items()])
-    figure.suptitle(title, fontsize=8)
     return figure

@@ -75,9 +75,11 @@ def add_legend(figure: Figure, names: Sequence[str], colours: Sequence[str]) -> 
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def stack_figure(image: np.ndarray, draw: Draw, title: str, numbers: Sequence[int] | None = None) -> Figure:
+def stack_figure(
+    image: np.ndarray, draw: Draw, title: str, legend: tuple[Sequence[str], Sequence[str]], numbers: Sequence[int] = ()
+) -> Figure:
     """The slices of a volume ``(i, j, slices)`` in reading order, each with its number, counted from 1 if ``numbers`` are
-    not given; ``draw`` adds to each, and may replace this title."""
+    not given; ``draw`` adds to each, and may replace this title. The legend has names and their colours."""
     count = image.shape[-1]
     columns = min(count, 6)
     rows = -(-count // columns)
@@ -86,28 +88,12 @@ def stack_figure(image: np.ndarray, draw: Draw, title: str, numbers: Sequence[in
         axes.set_axis_off()
         if index < count:
             show_slice(axes, image[..., index])
-            axes.set_title(f"slice {index + 1 if numbers is None else numbers[index]}", fontsize=8)
+            axes.set_title(f"slice {numbers[index] if numbers else index + 1}", fontsize=8)
             draw(axes, index)
     # about 13 letters fit an inch
     lines = [part for line in title.split("\n") for part in wrap(line, int(13 * figure.get_figwidth()))]
     figure.suptitle("\n".join(lines), fontsize=10)
-    return figure
-
-
-def comparison_figure(
-    images: Sequence[np.ndarray], captions: Sequence[str], rows: Sequence[tuple[str, Draw | None]]
-) -> Figure:
-    """A column for each slice ``(i, j)``; in each named row, its function draws over the slice."""
-    count = len(images)
-    figure, grid = picture_grid(len(rows), count, (2.2 * max(count, 2), 2.4 * len(rows)))
-    for (name, draw), line in zip(rows, grid, strict=True):
-        for column, axes in enumerate(line):
-            show_slice(axes, images[column])
-            if draw is not None:
-                draw(axes, column)
-        name_row(line[0], name)
-    for axes, caption in zip(grid[0], captions, strict=True):
-        axes.set_title(caption, fontsize=8)
+    add_legend(figure, *legend)
     return figure
 
 
@@ -131,12 +117,17 @@ def prediction_figure(
         names, colours: the legend.
         truth: name of the second row.
     """
-    rows = [
-        ("slice", None),
-        (truth, lambda axes, number: overlay(axes, reference[number])),
-        ("predicted", lambda axes, number: overlay(axes, predicted[number])),
-    ]
-    figure = comparison_figure(images, captions, rows)
+    count = len(images)
+    figure, grid = picture_grid(3, count, (2.2 * max(count, 2), 7.2))
+    rows = (("slice", None), (truth, reference), ("predicted", predicted))
+    for (name, drawn), line in zip(rows, grid, strict=True):
+        for column, axes in enumerate(line):
+            show_slice(axes, images[column])
+            if drawn is not None:
+                overlay(axes, drawn[column])
+        name_row(line[0], name)
+    for axes, caption in zip(grid[0], captions, strict=True):
+        axes.set_title(caption, fontsize=8)
     add_legend(figure, names, colours)
     return figure
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -89,34 +88,9 @@ def _numbered(names: Sequence[str]) -> list[tuple[str, str]]:
 _SLICES = 24
 
 
-@dataclass(frozen=True)
-class OnnxOptions:
-    """Options of MONAI's `onnx_export`. Without them, the file takes only one image of the smallest size in metadata.json."""
-
-    input_shape: list[int]  # of one image from the inference config
-    names: dict[str, dict[int, str]]  # axes of variable size in ``image`` and in ``pred``, each with its name
-
-    @property
-    def converter_kwargs(self) -> dict[str, Any]:
-        # torch's other exporter (dynamo) also needs the package onnxscript and takes ten times as long
-        names = {"input_names": ["image"], "output_names": ["pred"]}
-        return {"dynamo": False, **names, "dynamic_axes": self.names}
-
-    @property
-    def command(self) -> str:
-        """The command line, to be run in the bundle's folder; the values have no spaces."""
-        shape, kwargs = (repr(value).replace(" ", "") for value in (self.input_shape, self.converter_kwargs))
-        lines = (
-            "python -m monai.bundle onnx_export --net_id network_def --filepath models/model.onnx",
-            "  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml",
-            f'  --use_trace True --input_shape "{shape}"',
-            f'  --converter_kwargs "{kwargs}"',
-        )
-        return " \\\n".join(lines)
-
-
-def onnx_options(bundle: Bundle) -> OnnxOptions:
-    """The options for a bundle: images have the inference config's ``image_size``; the number of slices stays open."""
+def onnx_options(bundle: Bundle) -> dict[str, Any]:
+    """Options of MONAI's `onnx_export` for a bundle, without which the file takes only one image of the smallest size in
+    metadata.json: images have the inference config's ``image_size``; the number of slices stays open."""
     image = bundle.metadata["network_data_format"]["inputs"]["image"]
     config = bundle.config("inference.yaml")
     size, shape = config.get("image_size"), image["spatial_shape"]
@@ -128,4 +102,18 @@ def onnx_options(bundle: Bundle) -> OnnxOptions:
     if len(sizes) == 3 and not of_volumes:
         sizes[2] = _SLICES
         names["image"][4] = "slices"
-    return OnnxOptions([1, image["num_channels"], *sizes], names)
+    # torch's other exporter (dynamo) also needs the package onnxscript and takes ten times as long
+    kwargs = {"dynamo": False, "input_names": ["image"], "output_names": ["pred"], "dynamic_axes": names}
+    return {"input_shape": [1, image["num_channels"], *sizes], "converter_kwargs": kwargs}
+
+
+def onnx_command(bundle: Bundle) -> str:
+    """The command line of the export, to be run in the bundle's folder; the values have no spaces."""
+    shape, kwargs = (repr(value).replace(" ", "") for value in onnx_options(bundle).values())
+    lines = (
+        "python -m monai.bundle onnx_export --net_id network_def --filepath models/model.onnx",
+        "  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml",
+        f'  --use_trace True --input_shape "{shape}"',
+        f'  --converter_kwargs "{kwargs}"',
+    )
+    return " \\\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from planewise.workshop.packaging.bundle import Bundle
-from planewise.workshop.packaging.data_format import onnx_options
+from planewise.workshop.packaging.data_format import onnx_command
 from planewise.workshop.packaging.run import Provenance
 
 _TEMPLATE = Template(Path(__file__).with_suffix(".md").read_text())
@@ -35,10 +35,12 @@ def model_card(page: str, provenance: Provenance, train: Mapping[str, Any], pack
     metadata = packaged.metadata
     # a pretext may need a part of its network for its scores that a package lacks
     evaluates = str(packaged.config("evaluate.yaml").get("weights")).endswith("/model.pt'")
+    parts = (part.partition("\n") for part in page.split("\n## ")[1:])
+    texts = {heading: text.strip() for heading, _, text in parts}
     rows = [f"| {name} | {value} |" for name, value in provenance.eval_metrics().items() if name != "measured_on"]
     return _TEMPLATE.substitute(
         {name: metadata[name] for name in ("name", "description", "intended_use")},
-        **_sections(page),
+        **{name.lower().replace(" ", "_"): texts.get(name, "not given") for name in _SECTIONS},
         bundle=packaged.name,
         code=code,
         measured_on=provenance.measured_on,
@@ -50,7 +52,7 @@ def model_card(page: str, provenance: Provenance, train: Mapping[str, Any], pack
         if "input" in packaged.config("inference.yaml")
         else "--datalist /data/datalist.json",
         evaluate=_EVALUATE if evaluates else "",
-        onnx=onnx_options(packaged).command,
+        onnx=onnx_command(packaged),
     )
 
 
@@ -74,10 +76,3 @@ def with_training_data(licence: str, provenance: Provenance) -> str:
         f"Training and test data of the weights in models/: {provenance.data}.\n"
         "If these data have terms, they apply to the weights. Add the terms here before you publish the bundle.\n\n"
     ) + licence
-
-
-def _sections(page: str) -> dict[str, str]:
-    """Maps each of `_SECTIONS`, as a name in the template, to its text in a page."""
-    parts = (part.partition("\n") for part in page.split("\n## ")[1:])
-    found = {heading: text.strip() for heading, _, text in parts}
-    return {name.lower().replace(" ", "_"): found.get(name, "not given") for name in _SECTIONS}

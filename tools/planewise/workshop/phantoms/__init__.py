@@ -4,14 +4,3 @@ from planewise.workshop.phantoms.heart.population import LABELLED, UNLABELLED, V
 from planewise.workshop.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED
 from planewise.workshop.phantoms.layouts import LAYOUTS
 from planewise.workshop.phantoms.recipe import Recipe, write_exams
-
-__all__ = [
-    "KNEE_LABELLED",
-    "KNEE_UNLABELLED",
-    "LABELLED",
-    "LAYOUTS",
-    "UNLABELLED",
-    "VOLUNTEERS",
-    "Recipe",
-    "write_exams",
-]

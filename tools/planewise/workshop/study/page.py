@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from planewise.reports.page_style import page_head, scrolling
+from planewise.reports.page_style import page_head
 
 _STYLE = """\
 body { max-width: 1080px; overflow-wrap: anywhere; } details { border-top: 1px solid var(--lines); }
@@ -30,32 +30,21 @@ class Table:
     rows: list[list[str]]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture as shown on the page: the PNG file's content, and the text below it."""
-
-    png: bytes
-    caption: str
-
-
 class Page:
     """The content so far, in order.
 
     Attributes:
-        head: what stands before the first section.
-        body: the sections.
+        head: what stands before the first section, as HTML.
+        body: the sections, as HTML.
+        tables: the page's tables.
         differences: the numbers of the tables of paired differences, one row per comparison.
     """
 
     def __init__(self) -> None:
-        self.head: list[str | Table | Picture] = []
-        self.body: list[str | Table | Picture] = []
+        self.head: list[str] = []
+        self.body: list[str] = []
+        self.tables: list[Table] = []
         self.differences: list[dict[str, Any]] = []
-
-    @property
-    def tables(self) -> list[Table]:
-        """The page's tables."""
-        return [part for part in self.body if isinstance(part, Table)]
 
     def add(self, text: str, *values: object) -> None:
         """Add HTML text; its braces, ``{}``, are replaced by values from files, which are escaped."""
@@ -69,7 +58,14 @@ class Page:
         """Add a table and its footnote. Numbers get four decimals, and unknown values become "-". A table without rows is
         left out."""
         if rows:
-            self.body.append(Table(title, [*map(str, header)], [[*map(_cell, row)] for row in rows]))
+            table = Table(title, [*map(str, header)], [[*map(_cell, row)] for row in rows])
+            self.tables.append(table)
+            lines = ["<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header) + "</tr>"]
+            for cells in table.rows:
+                lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+            # the table scrolls sideways, also with the keyboard, if it is wider than the page
+            box = f'<div class="wide" role="region" tabindex="0" aria-label="{html.escape(title)}">'
+            self.body += [f"<h3>{html.escape(title)}</h3>", box + "\n".join(lines), "</table></div>"]
             if note:
                 self.note("{}", note)
 
@@ -77,11 +73,13 @@ class Page:
         """Add a plot, with ``lead`` before the first section."""
         buffer = io.BytesIO()
         picture.savefig(buffer, format="png", dpi=100)
-        (self.head if lead else self.body).append(Picture(buffer.getvalue(), caption))
+        encoded, text = base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)
+        image = f'<img alt="{text}" src="data:image/png;base64,{encoded}">'
+        (self.head if lead else self.body).append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
 
     def html(self, title: str) -> str:
         """The whole page: what stands before the first section, and each section folded under its heading."""
-        start, *sections = re.split(r"(?=<h2>)", "\n".join(map(_as_html, (*self.head, *self.body))))
+        start, *sections = re.split(r"(?=<h2>)", "\n".join((*self.head, *self.body)))
         folded = (
             f"<details><summary>{section.replace('</h2>', '</h2></summary>', 1)}</details>\n" for section in sections
         )
@@ -95,16 +93,3 @@ def filled(text: str, *values: object) -> str:
 
 def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
-
-
-def _as_html(part: str | Table | Picture) -> str:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Picture):
-        encoded, caption = base64.b64encode(part.png).decode(), html.escape(part.caption)
-        picture = f'<img alt="{caption}" src="data:image/png;base64,{encoded}">'
-        return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
-    lines = ["<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header) + "</tr>"]
-    for row in part.rows:
-        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>")
-    return f"<h3>{html.escape(part.title)}</h3>\n" + scrolling("\n".join([*lines, "</table>"]), part.title)

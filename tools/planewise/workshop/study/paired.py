@@ -165,9 +165,8 @@ def scores_by_count(scores: Mapping[tuple[str, int], Mapping[int, float]], name:
     means of each method. The scores are by name of the method and number of labelled exams."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes, counts = figure.subplots(), sorted({count for _, count in scores})
-    for method, colour in zip(
-        dict.fromkeys(method for method, _ in scores), cycle(colormaps["tab20"].colors), strict=False
-    ):
+    methods = dict.fromkeys(method for method, _ in scores)
+    for method, colour in zip(methods, cycle(colormaps["tab20"].colors), strict=False):
         known = [count for count in counts if scores.get((method, count))]
         draws = [list(scores[method, count].values()) for count in known]
         axes.plot(known, list(map(np.mean, draws)), "-", color=colour, lw=1.4, label=method)

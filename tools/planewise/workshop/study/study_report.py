@@ -39,9 +39,11 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
         section(page, found)
     kind = "phantom exams" if found.config.get("phantom") else "the exams of the study's datalists"
     kind = f"real patients ({found.config['patients'].upper()})" if found.config.get("patients") else kind
+    done = [f"Pretraining: {'; '.join(map(found.called, found.pretexts))}."] if found.pretexts else []
+    results = [(path / "test" / "metrics.json").is_file() for _, count, _, path in found.runs("finetune") if count]
     page.head[:0] = [
         filled("<h1>Label efficiency: {}</h1>", found.title),
-        filled("<p>{}</p>", _what_was_done(found)),
+        filled("<p>{}</p>", " ".join([*done, f"{sum(results)} of {len(results)} fine-tunings have a result."])),
         f"<p class=warning>These numbers were measured on <b>{kind}</b>. Research software, not for clinical use.</p>",
     ]
     of_runs, of_cases = _scores(found)
@@ -52,13 +54,6 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     with atomic_write(output) as part:
         part.write_text(page.html(f"planewise: {found.title}"), encoding="utf-8")
     return page.tables
-
-
-def _what_was_done(study: StudyFolder) -> str:
-    """What was pretrained, and how many fine-tunings have a result."""
-    done = [f"Pretraining: {'; '.join(map(study.called, study.pretexts))}."] if study.pretexts else []
-    runs = [(path / "test" / "metrics.json").is_file() for _, count, _, path in study.runs("finetune") if count]
-    return " ".join([*done, f"{sum(runs)} of {len(runs)} fine-tunings have a result."])
 
 
 def _scores(study: StudyFolder) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

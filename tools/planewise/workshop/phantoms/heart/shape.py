@@ -122,18 +122,14 @@ class HeartShape:
     strength: np.ndarray  # contraction of each part of the wall; 1 is normal, 0 an infarct
     dents: np.ndarray  # relative deviation of the left ventricle from a smooth egg
     right_depth: float  # depth of the right ventricle in front of the septum
-    right_angle: (
-        float  # of the right ventricle's deepest point near the apex, through which the four-chamber plane passes
-    )
+    right_angle: float  # of the right ventricle's deepest point near the apex, where the four-chamber plane passes
     right_form: np.ndarray  # depth of the right ventricle as a share of `right_depth`
     fat: np.ndarray  # thickness of the fat around the heart, see `fat`
     left_tilt: tuple[float, float]  # slopes of the mitral plane towards septum and inferior wall
     right_tilt: float  # slope of the right ventricle's base, which is higher in front, at the pulmonary valve
     left_descent: float  # movement of the mitral plane towards the apex in systole
     right_descent: float  # movement of the tricuspid plane
-    radial_shortening: (
-        float  # relative shortening of the left ventricle at end-systole, for a wall that contracts normally
-    )
+    radial_shortening: float  # relative, of the left ventricle at end-systole, for a wall that contracts normally
     right_shortening: float  # relative loss of depth of the right ventricle at end-systole
     papillary: np.ndarray  # rows of angle, share of the radius, and thickness
 

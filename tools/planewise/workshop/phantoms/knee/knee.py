@@ -84,9 +84,7 @@ class Findings:
     oedemas: tuple[Oedema, ...]
     effusion: float  # half the depth of the recess above the patella; every knee has a film of fluid
     cartilage_loss: float  # depth of a defect in the femur's cartilage
-    loss_place: tuple[
-        float, float
-    ]  # of this defect: x in the femur's frame, and the angle backwards from down, radians
+    loss_place: tuple[float, float]  # of this defect: x in the femur's frame, and angle backwards from down, radians
     cyst: float  # radius of a Baker's cyst; 0 if there is none
     degeneration: float  # brightness of grey areas in the menisci, which look like a tear but do not reach the surface
     magic_angle: float  # brightness of tendons that run obliquely to the field, which also occurs in healthy knees

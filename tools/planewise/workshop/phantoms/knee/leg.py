@@ -287,14 +287,12 @@ class Leg:
         canvas.paint(crossing + 0.9, contrast.synovium)
         canvas.paint(crossing, dark * (1 + 0.3 * grain))
         depth, share = joint.acl(at, knee)
-        length = float(np.linalg.norm(places["acl_tibia"] - places["acl_femur"]))
+        length = np.float32(np.linalg.norm(places["acl_tibia"] - places["acl_femur"]))
         # bundles fan out towards the tibia, with a little fat and fluid between them
         fibres = np.clip(self.texture(*at, 6, 5) - 0.2, 0, 1.2) * np.clip(share, 0, 1) * np.float32(0.22)
         whole = dark * 1.4 + (contrast.synovium - dark) * fibres
         if findings.acl_gap:
-            gap = (np.float32(findings.acl_gap / 2) - np.abs(share - np.float32(findings.acl_place))) * np.float32(
-                length
-            )
+            gap = (np.float32(findings.acl_gap / 2) - np.abs(share - np.float32(findings.acl_place))) * length
             # the stumps swell and appear bright; fluid and blood fill the gap, in a cloud that is wider than the ligament
             torn = np.clip(gap * np.float32(1 / 4) + 1, 0, 1) * np.float32(findings.acl_strength)
             bright = contrast.oedema + (contrast.fluid - contrast.oedema) * np.clip(0.5 + 0.5 * grain, 0, 1)
