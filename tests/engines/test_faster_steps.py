@@ -13,6 +13,7 @@ from planewise.engines.handlers import FasterSteps
 from planewise.networks import place_network
 from planewise.networks.pretrained import compile_steps
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 
 from tests.engines.test_checkpoints import Run, same
 
@@ -128,6 +129,28 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(as_gpu, tmp_path, monke
     monkeypatch.setattr(nn.Module, "compile", fails)
     run = AutoRun(tmp_path / "b")
     assert same(plain, run.go(2)) and run.network.compiled is False
+
+
+def test_a_network_whose_gradient_cannot_be_compiled_runs_as_it_is(monkeypatch):
+    def fails(graph, inputs):
+        raise RuntimeError("no code for this gradient")
+
+    backend, usual = aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=fails), nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **given: usual(self, backend=backend, **given))
+    network = place_network(Two(), "cpu", compiled="auto")
+    network.compiled = True
+    compile_steps(network)
+    network(torch.rand(4, 2)).sum().backward()
+    assert network.compiled is False
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 3), nn.Linear(3, 1)
+
+    def forward(self, rows):
+        return self.second(torch.relu(self.first(rows)))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from copy import deepcopy
 
 import pytest
@@ -144,13 +145,19 @@ def operations(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> set[st
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-def test_a_fused_step_learns_the_same(kind):
-    plain, other = small(), small()
-    first, second = (kind(net.parameters(), lr=0.01, weight_decay=1e-3) for net in (plain, other))
+@pytest.mark.parametrize("before", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("now", [torch.contiguous_format, torch.channels_last])
+def test_a_fused_step_learns_the_same(kind, before, now):
+    """Also with moments that were saved in another memory format."""
+    nets = [small().to(memory_format=each) for each in (before, now, now)]
+    saved, first, second = (kind(net.parameters(), lr=0.01, weight_decay=1e-3) for net in nets)
+    learn(nets[0], saved, 2)
+    for optimizer in (first, second):
+        optimizer.load_state_dict(copy.deepcopy(saved.state_dict()))
     fuse(second)
-    assert any("fused_adam" in name for name in operations(other, second))
-    assert not any("fused_adam" in name for name in operations(plain, first))
-    for expected, found in zip(learn(plain, first, 3), learn(other, second, 3), strict=True):
+    assert any("fused_adam" in name for name in operations(nets[2], second))
+    assert not any("fused_adam" in name for name in operations(nets[1], first))
+    for expected, found in zip(learn(nets[1], first, 3), learn(nets[2], second, 3), strict=True):
         assert torch.allclose(expected, found, atol=1e-5)
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -223,25 +224,35 @@ def test_a_killed_process_ends_the_run_and_the_next_one_continues(files, tmp_pat
     assert [*done.finished] == ["cccc", "bbbb", "aaaa"] and done.kept
 
 
-def test_ctrl_c_ends_all_processes_and_the_next_run_continues(files, tmp_path):
+@pytest.fixture
+def as_command(request):
+    """The handler of `kill` that `planewise` installs, which exits."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, before))
+
+
+def test_ctrl_c_ends_all_processes_and_the_next_run_continues(files, tmp_path, as_command):
     def stop():
         time.sleep(0.5)  # so that the first exam is listed
         for process in (os.getpid(), os.getppid()):  # as from a terminal
             os.kill(process, signal.SIGINT)
         time.sleep(60)
 
-    outcomes = {"aaaa": 0.1, "bbbb": lambda: time.sleep(60), "cccc": stop}
+    files.append(files[0].with_name("Doe_d.nii.gz"))
+    files[-1].write_text("image")
+    late = tmp_path / "begun"
+    outcomes = {"aaaa": 0.1, "bbbb": lambda: time.sleep(60), "cccc": stop, "dddd": late.touch}
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None, jobs=2)
-    assert time.monotonic() - began < 30 and not multiprocessing.active_children()
-    assert "2 not processed yet: start the command again" in (tmp_path / "out/index.html").read_text()
-    work = Work(files, {"aaaa": 0.1, "bbbb": 0.3, "cccc": 0.2}).work
+    assert time.monotonic() - began < 30 and not multiprocessing.active_children() and not late.exists()
+    assert "3 not processed yet: start the command again" in (tmp_path / "out/index.html").read_text()
+    work = Work(files, {"aaaa": 0.1, "bbbb": 0.3, "cccc": 0.2, "dddd": 0.4}).work
     done = work_through(work, tmp_path / "out", lambda line: None, jobs=2)
-    assert [*done.finished] == ["bbbb", "cccc", "aaaa"] and done.kept == 1
+    assert [*done.finished] == ["dddd", "bbbb", "cccc", "aaaa"] and done.kept == 1
 
 
-def test_an_error_that_concerns_all_exams_ends_all_processes(files, tmp_path):
+def test_an_error_that_concerns_all_exams_ends_all_processes(files, tmp_path, as_command):
     outcomes = {"aaaa": OSError(errno.ENOSPC, "No space left on device"), "bbbb": lambda: time.sleep(60), "cccc": 0.2}
     with pytest.raises(OSError, match="No space left on device"):
         work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None, jobs=2)

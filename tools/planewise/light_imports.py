@@ -28,12 +28,14 @@ def light_imports() -> Iterator[None]:
     garbage, neither here nor later, nor when the process ends, which would take more than half a second."""
     waiting = {name: _Later(name) for name in _SELDOM_USED if name not in sys.modules}
     sys.modules.update(waiting)
+    collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if collecting:
+            gc.enable()
         _remove(waiting.values())
 
 

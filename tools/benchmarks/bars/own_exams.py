@@ -42,26 +42,31 @@ def measure(options: Options) -> list[Bar]:
         for exams in (1, count):
             list(write_exams(Recipe("dsbcc", 0, population), folder / str(exams), exams))
         trees = {"now": ROOT, "before": unpacked(folder / "before")}
+        given = {"one exam": folder / "1", "archive": folder / str(count)}
+        if real := os.environ.get("PLANEWISE_REAL_DATA"):
+            given["the real exam"] = Path(real, "cardiac_cine_exam")
         for command, limit in LIMITS.items():
             used = {
-                (tree, exams): _cost(path, command, folder / str(exams), options.threads)
-                for exams in (1, count)
+                (what, tree): _cost(path, command, exams, options.threads)
+                for what, exams in given.items()
                 for tree, path in trees.items()
                 if path is not None
             }
-            seconds = {tree: used[tree, count][2] for tree, _ in used}
-            for what, place, values, largest in (
-                ("one exam more, processor time", "s", seconds, limit),
-                ("one exam, processor time", "s", {tree: used[tree, 1][0] for tree in seconds}, 0.5),
-                ("one exam, peak memory", "MiB", {tree: used[tree, 1][1] for tree in seconds}, MEMORY),
-            ):
-                now, before = values["now"], values.get("before")
-                note = f"{now:.2f} {place}; before: " + ("unknown" if before is None else f"{before:.2f} {place}")
+            rows = [("one exam more, processor time", "s", "archive", 3, limit)]
+            for what in (each for each in given if each != "archive"):
+                rows += [
+                    (f"{what}, processor time", "s", what, 0, 0.5),
+                    (f"{what}, wall time", "s", what, 1, 0.5),
+                    (f"{what}, peak memory", "MiB", what, 2, MEMORY),
+                ]
+            for name, unit, what, place, largest in rows:
+                now, before = (used[what, tree][place] if (what, tree) in used else None for tree in ("now", "before"))
+                note = f"{now:.2f} {unit}; before: " + ("unknown" if before is None else f"{before:.2f} {unit}")
                 ratio = None if before is None else now / before
                 most = None if options.quick else largest
-                bars.append(Bar(f"{command}, {what}: now / {BEFORE}", ratio, limit=most, note=note))
+                bars.append(Bar(f"{command}, {name}: now / {BEFORE}", ratio, limit=most, note=note))
         list(write_exams(Recipe("dsbcc", 0, population), folder / "archive", 2 if options.quick else ARCHIVE))
-        for command in LIMITS:
+        for command in LIMITS if own_cores() > 1 else ():
             bars += _in_processes(command, folder / "archive", options)
     return bars
 
@@ -70,9 +75,7 @@ def _in_processes(command: str, exams: Path, options: Options) -> list[Bar]:
     """Compare the time of an archive with several processes, each on a core of its own, with that of one process."""
     jobs, seconds, peak = min(own_cores(), MOST_JOBS), {}, 0.0
     for count in (1, jobs):
-        began = time.perf_counter()
-        _, peak, _ = _cost(ROOT, command, exams, options.threads, "--jobs", str(count))
-        seconds[count] = time.perf_counter() - began
+        _, seconds[count], peak, _ = _cost(ROOT, command, exams, options.threads, "--jobs", str(count))
     shared, most = (None, None) if options.quick else (SHARED, EACH)
     note = f"{seconds[1]:.0f} s with one, {seconds[jobs]:.0f} s with {jobs}"
     name = f"{command}, an archive with --jobs {jobs}"
@@ -97,19 +100,21 @@ def unpacked(folder: Path) -> Path | None:
     return folder
 
 
-def _cost(tree: Path, command: str, exams: Path, threads: int, *more: str) -> tuple[float, float, float]:
-    """Processor time, s, and peak memory, MiB, of a command; and the mean processor time, s, of an archive's exams after the
-    first one (0 if there is a single exam)."""
+def _cost(tree: Path, command: str, exams: Path, threads: int, *more: str) -> tuple[float, float, float, float]:
+    """Processor and wall time, s, and peak memory, MiB, of a command; and the mean processor time, s, of an archive's exams
+    after the first one (0 if there is a single exam)."""
     with tempfile.TemporaryDirectory() as output:
         settings = {"PYTHONPATH": str(tree / "tools"), "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         words = [sys.executable, "-m", "planewise", command, str(exams), "-o", output, *more]
+        began = time.perf_counter()
         process = subprocess.Popen(
             words, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         clock = psutil.Process(process.pid).cpu_times
         done = [sum(clock()[:2]) for line in process.stdout or () if re.match(r"\d+ of \d+: exam ", line)]
         _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
     if status:
         raise RuntimeError(f"planewise {command} of {tree} ended with {status}")
     each = (done[-1] - done[0]) / (len(done) - 1) if done else 0.0
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, each
+    return used.ru_utime + used.ru_stime, seconds, used.ru_maxrss / 1024, each

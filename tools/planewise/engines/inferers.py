@@ -89,7 +89,8 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
     kernels. A GPU may wait for their launches, and on a CPU each of them moves the weights through the memory.
 
     Call this function before the first step, but after a checkpoint is loaded, which may come from another type of device: a
-    fused step needs its step counts on the device of the weights, the usual step on the CPU.
+    fused step needs its step counts on the device of the weights, the usual step on the CPU, and moments in the memory format
+    of the weights, without which it computes other steps.
     """
     for group in optimizer.param_groups:
         if "fused" not in group:
@@ -103,6 +104,9 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
             state = optimizer.state.get(each, {})
             if "step" in state:
                 state["step"] = torch.as_tensor(state["step"]).to(each.device if fused else "cpu")
+            for name, value in state.items():
+                if name != "step" and value.stride() != each.stride():
+                    state[name] = torch.empty_like(each).copy_(value)
 
 
 class GraphedNetwork:

@@ -177,8 +177,8 @@ def _refuse_another_run(folder: Path, weights: Path, config: Mapping[str, Any], 
     epochs = before.get("max_epochs"), now.get("max_epochs")
     if all(isinstance(each, int) for each in epochs) and epochs[0] < epochs[1]:
         before["max_epochs"] = epochs[1]
-    if str(before.get("compile")).lower() == "false" and now.get("compile") in ("auto", False):
-        before["compile"] = now["compile"]  # its checkpoint says that it is not compiled
+    if all(str(each.get("compile")).lower() in ("false", "auto") for each in (before, now)):
+        before["compile"] = now["compile"]  # the checkpoint says what auto has decided
     pairs = {key: (before.get(key), now.get(key)) for key in before | now}
     pairs["processes"] = record.get("processes", about["processes"]), about["processes"]
     found = [f"{key}: {one!s:.40} -> {other!s:.40}" for key, (one, other) in pairs.items() if differ(one, other)]

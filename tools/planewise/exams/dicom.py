@@ -52,8 +52,8 @@ _KEYWORDS = [
 #: Tag to keyword.
 _WANTED = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-#: Kinds of text whose parts pydicom strips.
-_TEXTS = {"CS", "DA", "TM", "DT", "SH", "LO"}
+#: Kinds of text whose parts pydicom strips, and of numbers in text.
+_TEXTS = {"CS", "DA", "TM", "DT", "SH", "LO", "UI", "DS", "IS"}
 
 
 def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> list[list[Frame] | Finding]:
@@ -88,10 +88,10 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
                 raise Refused(NOT_DICOM)
             meta, dataset = _usual_header(file) or _header(file)
             header = {}
-            for tag, element in dataset.items():
-                if tag in _WANTED:
+            for element in dataset.elements():
+                if keyword := _WANTED.get(int(element.tag)):  # a number is found sooner than pydicom's tag
                     with suppress(Exception):  # a broken value is as good as none
-                        header[_WANTED[tag]] = _value_of(dataset, element)
+                        header[keyword] = _value_of(dataset, element)
             syntax = str(meta.get("TransferSyntaxUID") or "")
             refuse_what_is_no_slice(header, syntax, str(meta.get("MediaStorageSOPClassUID") or ""), modalities)
             if syntax != DEFLATED and _is_truncated(header, syntax, file):
@@ -124,8 +124,10 @@ def _usual_header(file: BinaryIO) -> tuple[Dataset, Dataset] | None:
         return None
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     syntax = meta.get("TransferSyntaxUID")
-    if syntax not in READABLE - {DEFLATED, ExplicitVRBigEndian}:
+    start, group = file.tell(), file.read(2)
+    if not isinstance(syntax, str) or syntax not in READABLE - {DEFLATED, ExplicitVRBigEndian} or group == b"\0\0":
         return None
+    file.seek(start)
     is_implicit = syntax == ImplicitVRLittleEndian
     return meta, read_dataset(file, is_implicit, True, stop_when=_is_pixels, specific_tags=[*_WANTED])
 
@@ -154,7 +156,7 @@ def _value_of(dataset: Dataset, element: DataElement | RawDataElement) -> Any:
     kind = element.VR or dictionary_VR(tag)
     if kind == "US" and len(raw) == 2 and element.is_little_endian:
         return raw[0] + 256 * raw[1]
-    if b"\x1b" in raw or kind not in _TEXTS | {"DS", "IS", "UI"}:
+    if b"\x1b" in raw or kind not in _TEXTS:
         return dataset[tag].value
     parts: list = [part.rstrip("\0 ") for part in raw.decode("ascii").split("\\")]
     if kind in ("DS", "IS"):

@@ -151,7 +151,7 @@ def _read(
         return
     # fork is not used, because the caller may have threads (torch, a progress bar)
     context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(workers - 1, mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(workers - 1, mp_context=context, initializer=end_with_parent)
     futures = [pool.submit(read, chunk) for chunk in chunks]
     first, end = 0, len(chunks)
     try:
@@ -167,7 +167,7 @@ def _read(
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End a worker whose parent was killed: the worker keeps both ends of its queue open, and would wait for work
     forever."""
 

@@ -277,19 +277,26 @@ def compile_steps(network: nn.Module) -> None:
     if part._compiled_call_impl is not None:  # by an earlier run of the same trainer
         return
     part.compile(dynamic=False)
-    compiled = part._compiled_call_impl
+    compiled, begun = part._compiled_call_impl, False
 
     def call(*inputs: Any, **named: Any) -> Any:
+        nonlocal begun
         shapes = [list(each.shape) for each in inputs]
-        if part.training and torch.is_grad_enabled() and network.compiled in (True, shapes):
-            try:
+        if not (part.training and torch.is_grad_enabled() and network.compiled in (True, shapes)):
+            return part._call_impl(*inputs, **named)
+        if begun:
+            return compiled(*inputs, **named)
+        begun = True
+        try:
+            # the backward pass is compiled now, too, where an error can be met
+            with torch._functorch.config.patch(force_non_lazy_backward_lowering=True):
                 output = compiled(*inputs, **named)
-                network.compiled = shapes
-                return output
-            except Exception as error:  # each part of the compiler raises its own
-                logger.info("the network is not compiled, because this fails (%s)", str(error).partition("\n")[0])
-                network.compiled = False
-        return part._call_impl(*inputs, **named)
+        except Exception as error:  # each part of the compiler raises its own
+            logger.info("the network is not compiled, because this fails (%s)", str(error).partition("\n")[0])
+            network.compiled = False
+            return part._call_impl(*inputs, **named)
+        network.compiled = shapes
+        return output
 
     part._compiled_call_impl = call
 

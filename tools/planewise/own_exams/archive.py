@@ -27,6 +27,7 @@ import planewise
 from planewise.data.readable_items import reason_of
 from planewise.errors import InputError, causes
 from planewise.exams.datalist import check_output, folders_table, write_places
+from planewise.exams.scan import end_with_parent
 from planewise.files.atomic_write import atomic_write, claim_folder
 from planewise.files.masks import CORRECTED, MASK
 from planewise.files.text import read_json
@@ -196,8 +197,8 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None], jobs
         InputError: the folder belongs to another command or process or cannot be written to, or no exam can be used.
         OSError: the disk is full; like a folder that cannot be written to, this ends the work.
     """
-    if jobs > 1 and sys.platform == "darwin":
-        raise InputError("--jobs needs Linux, because macOS cannot fork this process safely; leave it out")
+    if jobs > 1 and sys.platform != "linux":
+        raise InputError("--jobs needs Linux, because other systems cannot fork this process safely; leave it out")
     _claim(output, work.command)
     exams = work.exams
     done = Archive(output / PAGE, output / _TABLE, _places(work, output))
@@ -275,18 +276,20 @@ def _in_processes(
     jobs: int, one: Callable[[str], _Outcome], names: Sequence[str], end: Callable[[str, _Outcome], None]
 ) -> None:
     """Call ``one`` with each name in a number of processes, and ``end`` with the name and the outcome. An error ends them."""
-    threads = max(1, torch.get_num_threads() // jobs)
-    with ProcessPoolExecutor(jobs, get_context("fork"), _begin, (one, threads)) as pool:
-        futures = {pool.submit(_next, name): name for name in names}
-        try:
-            for future in as_completed(futures):
-                end(futures[future], future.result())
-        except BrokenProcessPool as error:
-            why = "a process was killed, perhaps because memory was short; start the command again with fewer --jobs"
-            raise InputError(f"{why}. Finished exams are kept") from error
-        finally:
-            for process in active_children():
-                process.terminate()
+    threads, others = max(1, torch.get_num_threads() // jobs), active_children()
+    pool = ProcessPoolExecutor(jobs, get_context("fork"), _begin, (one, threads))
+    futures = {pool.submit(_next, name): name for name in names}
+    try:
+        for future in as_completed(futures):
+            end(futures[future], future.result())
+    except BrokenProcessPool as error:
+        why = "a process was killed, perhaps because memory was short; start the command again with fewer --jobs"
+        raise InputError(f"{why}. Finished exams are kept") from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in (each for each in active_children() if each not in others):
+            process.terminate()
+            process.join()
 
 
 #: What each of the processes calls.
@@ -297,6 +300,10 @@ def _begin(one: Callable[[str], _Outcome], threads: int) -> None:
     global _one_here
     _one_here = one
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends the others
+    signal.signal(
+        signal.SIGTERM, signal.SIG_DFL
+    )  # the command's own handler would end one exam, and the next would begin
+    end_with_parent()
     torch.set_num_threads(threads)
 
 
