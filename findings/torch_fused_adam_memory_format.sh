@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A fused Adam step whose moments were saved in another memory format than the weights have now.
 # Guess: an optimiser's state is read by position, so a checkpoint of a contiguous network continues in channels-last, or the
-#   other way round, with the same weights to rounding, whether the step is fused or not; at worst, an error is raised.
+#   other way round, with the same weights to rounding, whether the step is fused or not; at worst, an error is raised, as by
+#   the fused step of a GPU (PyTorch's issue 106951).
 # Seen (torch 2.13.0, CPU): load_state_dict keeps the strides of the saved moments. The usual step is right. The fused step
 #   walks through weights, gradients and moments in the order of their memory, pairs each weight with another weight's
 #   moments, and raises nothing: after 5 steps of 0.01, weights differ by 0.04 to 0.05. In equal formats they differ by 3e-8.
