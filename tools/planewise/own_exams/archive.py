@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -282,14 +283,16 @@ def _in_processes(
     try:
         for future in as_completed(futures):
             end(futures[future], future.result())
-    except BrokenProcessPool as error:
-        why = "a process was killed, perhaps because memory was short; start the command again with fewer --jobs"
-        raise InputError(f"{why}. Finished exams are kept") from error
-    finally:
+    except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in (each for each in active_children() if each not in others):
             process.terminate()
             process.join()
+        if not isinstance(error, BrokenProcessPool):
+            raise
+        why = "a process was killed, perhaps because memory was short; start the command again with fewer --jobs"
+        raise InputError(f"{why}. Finished exams are kept") from error
+    pool.shutdown()
 
 
 #: What each of the processes calls.
@@ -300,9 +303,8 @@ def _begin(one: Callable[[str], _Outcome], threads: int) -> None:
     global _one_here
     _one_here = one
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends the others
-    signal.signal(
-        signal.SIGTERM, signal.SIG_DFL
-    )  # the command's own handler would end one exam, and the next would begin
+    # a handler that raises, as the command's own and a run's, would end one exam, and the next would begin
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     end_with_parent()
     torch.set_num_threads(threads)
 
