@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -113,6 +115,20 @@ def repetitions(options: Options) -> Iterator[int]:
         if number >= LEAST_REPETITIONS and time.perf_counter() - begun > longest:
             return
         yield number
+
+
+def cost_of(process: subprocess.Popen) -> tuple[float, float]:
+    """Wait for a process. Returns its processor time, s, with that of processes for which it waited, and the peak memory of
+    the largest of them, MiB.
+
+    Raises:
+        RuntimeError: it ended with an error.
+    """
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{process.args} ended with status {process.returncode}")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def ratio(times: Mapping[str, Times], ours: str, theirs: str) -> tuple[float, float]:

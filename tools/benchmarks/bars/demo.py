@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 from timing import Bar, Options
 
-from bars.own_exams import BEFORE, ROOT, unpacked
+from bars.own_exams import ROOT, against_before, unpacked
 
 DEVICES = ("cpu",)
 LIMIT = 0.6
 STUDY = "tools/studies/configs/quick.yaml"
-#: What tools/demo of `BEFORE` ran after it had installed.
+#: What tools/demo of the earlier build ran after it had installed.
 SNAKEMAKE = [
     *("-m", "snakemake", "--snakefile", "tools/studies/label_efficiency.smk"),
     *("--cores", "2", "--quiet", "reason", "host", "--nolock"),
@@ -31,9 +31,7 @@ def measure(options: Options) -> list[Bar]:
         now = _worked(ROOT, ["tools/demo"], Path(name, "now"), until)
         tree = None if options.quick else unpacked(Path(name, "tree"))
         before = _worked(tree, [sys.executable, *SNAKEMAKE], Path(name, "before"), []) if tree else None
-    note = f"{now:.0f} s; before: " + ("unknown" if before is None else f"{before:.0f} s")
-    value = None if before is None else now / before
-    return [Bar(f"the quick study of tools/demo, processor time: now / {BEFORE}", value, limit=LIMIT, note=note)]
+    return [against_before("the quick study of tools/demo, processor time", now, before, "s", LIMIT)]
 
 
 def _worked(tree: Path, command: list[str], output: Path, until: list[str]) -> float:

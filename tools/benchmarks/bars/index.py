@@ -21,7 +21,7 @@ from planewise.cores import own_cores
 from planewise.exams.scan import scan_folder
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
 from pydicom.misc import is_dicom
-from timing import Bar, Options, Times, interleaved, ratio
+from timing import Bar, Options, Times, cost_of, interleaved, ratio
 
 from bars.own_exams import BEFORE, ROOT, unpacked
 
@@ -66,18 +66,19 @@ def measure(options: Options) -> list[Bar]:
             note = f"{times['ours'].least:.2f} s, theirs {times['plain'].least:.2f} s"
             name = f"headers of {what} / pydicom with specific_tags"
             bars.append(Bar(name, *ratio(times, "ours", "plain"), limit=0.8, note=note))
+            if own_cores() == 1:
+                continue
             times = {processes: Times() for processes in ("1", "2")}
-            for _ in range(options.fewer(3).repetitions if own_cores() > 1 else 0):
+            for _ in range(options.fewer(3).repetitions):
                 for processes, taken in times.items():
                     words = [sys.executable, "-c", SCAN, str(every), processes]
                     said = subprocess.run(words, capture_output=True, check=True, text=True).stdout
                     taken.seconds.append(float(said))
             name = f"headers of {what}: 2 x time of two processes / time of one"
-            if own_cores() > 1:
-                value, median = (2 * each for each in ratio(times, "2", "1"))
-                note = f"{times['1'].least:.2f} s, two processes {times['2'].least:.2f} s with their start"
-                # 0.8 of linear; the small headers of phantoms take as long as a few starts of a process
-                bars.append(Bar(name, value, median, limit=1.25 if what == "real exams" else None, note=note))
+            value, median = (2 * each for each in ratio(times, "2", "1"))
+            note = f"{times['1'].least:.2f} s, two processes {times['2'].least:.2f} s with their start"
+            # 0.8 of linear; the small headers of phantoms take as long as a few starts of a process
+            bars.append(Bar(name, value, median, limit=1.25 if what == "real exams" else None, note=note))
         index = [sys.executable, "-m", "planewise", "index", str(phantoms), "-o", str(folder / "datalist.json")]
         now = min(_seconds(index, ROOT) for _ in range(2))
         others: dict[str, float] = {}
@@ -94,7 +95,7 @@ def measure(options: Options) -> list[Bar]:
 
 
 def _seconds(words: Sequence[str], tree: Path) -> float:
-    """Processor time of a command with the packages of a tree, on one core: `os.wait4` does not count all processes."""
+    """Processor time of a command with the packages of a tree, on one core: `cost_of` does not count all processes."""
     settings = {"PYTHONPATH": str(tree / "tools"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         ["taskset", "-c", str(min(os.sched_getaffinity(0))), *words],
@@ -102,10 +103,7 @@ def _seconds(words: Sequence[str], tree: Path) -> float:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{words} ended with {status}")
-    return used.ru_utime + used.ru_stime
+    return cost_of(process)[0]
 
 
 def _plain(folder: Path) -> list[list[Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from planewise.cores import own_cores
 from planewise.workshop.phantoms import UNLABELLED, Recipe, write_exams
-from timing import Bar, Options
+from timing import Bar, Options, cost_of
 
 #: The build to compare with, its date, and this repository.
 BEFORE, ROOT = "c3308152", Path(__file__).resolve().parents[3]
@@ -61,10 +61,7 @@ def measure(options: Options) -> list[Bar]:
                 ]
             for name, unit, what, place, largest in rows:
                 now, before = (used[what, tree][place] if (what, tree) in used else None for tree in ("now", "before"))
-                note = f"{now:.2f} {unit}; before: " + ("unknown" if before is None else f"{before:.2f} {unit}")
-                ratio = None if before is None else now / before
-                most = None if options.quick else largest
-                bars.append(Bar(f"{command}, {name}: now / {BEFORE}", ratio, limit=most, note=note))
+                bars.append(against_before(f"{command}, {name}", now, before, unit, None if options.quick else largest))
         list(write_exams(Recipe("dsbcc", 0, population), folder / "archive", 2 if options.quick else ARCHIVE))
         for command in LIMITS if own_cores() > 1 else ():
             bars += _in_processes(command, folder / "archive", options)
@@ -90,6 +87,12 @@ def _in_processes(command: str, exams: Path, options: Options) -> list[Bar]:
     ]
 
 
+def against_before(name: str, now: float, before: float | None, unit: str, limit: float | None) -> Bar:
+    """The ratio of what a build needs to what the earlier one needed, which may be unknown."""
+    note = f"{now:.2f} {unit}; before: " + ("unknown" if before is None else f"{before:.2f} {unit}")
+    return Bar(f"{name}: now / {BEFORE}", None if before is None else now / before, limit=limit, note=note)
+
+
 def unpacked(folder: Path) -> Path | None:
     """The earlier build; None without the repository's history."""
     made = subprocess.run(["git", "-C", str(ROOT), "archive", BEFORE, "tools", "bundles"], capture_output=True)
@@ -112,9 +115,7 @@ def _cost(tree: Path, command: str, exams: Path, threads: int, *more: str) -> tu
         )
         clock = psutil.Process(process.pid).cpu_times
         done = [sum(clock()[:2]) for line in process.stdout or () if re.match(r"\d+ of \d+: exam ", line)]
-        _, status, used = os.wait4(process.pid, 0)
+        used, peak = cost_of(process)
         seconds = time.perf_counter() - began
-    if status:
-        raise RuntimeError(f"planewise {command} of {tree} ended with {status}")
     each = (done[-1] - done[0]) / (len(done) - 1) if done else 0.0
-    return used.ru_utime + used.ru_stime, seconds, used.ru_maxrss / 1024, each
+    return used, seconds, peak, each

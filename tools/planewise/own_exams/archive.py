@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -211,17 +212,15 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None], jobs
     todo = [name for name in exams if name not in done.finished]
     if done.kept:
         tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
-    ended = 0
+    numbers = itertools.count(done.kept + 1)
 
     def end(name: str, outcome: _Outcome) -> None:
-        nonlocal ended
-        ended += 1
         if isinstance(outcome, Summary):
             done.finished[name], told = outcome, f"finished, {count_of(len(outcome.flags), 'flag')}"
         else:
             done.left_out[name] = outcome
             told = shorten(f"left out: {said(outcome)}", SHORT, placeholder=" ...")
-        tell(f"{done.kept + ended} of {len(exams)}: exam {name}: {told}")
+        tell(f"{next(numbers)} of {len(exams)}: exam {name}: {told}")
 
     try:
         one = partial(_one, work, output)
