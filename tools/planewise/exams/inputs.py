@@ -250,7 +250,7 @@ def _at(path: str | Path) -> Path:
 def _section(path: Path, section: str) -> _Items:
     """The items of a section of a datalist."""
     if not (found := load_datalist(path, section)):
-        raise InputError(f"section {section} of {path} is empty; name another section with --section")
+        raise InputError(f"section {section} of {path} is empty; choose another section, or index the exams again")
     return found
 
 

@@ -249,6 +249,7 @@ def place_network(
     elif compiled == "auto":
         network.compiled = None
     elif parse_bool(compiled, "compile (if not auto or cuda_graphs)"):
+        logger.info("the first calls of the network compile it, which takes longer")
         _compiled_part(network).compile()
     return network
 
