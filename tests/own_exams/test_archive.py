@@ -20,6 +20,8 @@ import pytest
 from planewise.commands import app
 from planewise.commands.own_exams import _show_archive, show_pages
 from planewise.errors import InputError
+from planewise.exams import inputs, scan
+from planewise.exams.scan import scan_folder
 from planewise.files.atomic_write import unwritable
 from planewise.findings import finding
 from planewise.own_exams.archive import ExamWork, Summary, work_through
@@ -259,8 +261,13 @@ def test_an_error_that_concerns_all_exams_ends_all_processes(files, tmp_path, as
     assert not multiprocessing.active_children()
 
 
-def test_several_processes_make_the_files_of_one(tmp_path):
-    """Of two phantom exams, and of one whose images are cut off."""
+def test_several_processes_make_the_files_of_one(tmp_path, monkeypatch):
+    """Of two phantom exams, and of one whose images are cut off. They also read the headers."""
+    scans = []
+    monkeypatch.setattr(
+        inputs, "scan_folder", lambda *args, **more: scans.append(args[1]) or scan_folder(*args, **more)
+    )
+    monkeypatch.setattr(scan, "_SERIAL_FILES", 0)
     population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(3.4, 3.6), field=(200.0, 210.0))
     list(write_exams(Recipe("dsbcc", seed=3, population=population), tmp_path / "in", 3))
     for file in (tmp_path / "in/train/train/2").rglob("*.dcm"):
@@ -271,6 +278,7 @@ def test_several_processes_make_the_files_of_one(tmp_path):
         outcome = CliRunner().invoke(app, ["segment", str(tmp_path / "in"), "-o", str(out), "--jobs", str(jobs)])
         assert outcome.exit_code == 0, outcome.output
         made.append({file.relative_to(out): file.read_bytes() for file in out.rglob("*") if file.is_file()})
+    assert scans == [1, 2]
     assert made[0].keys() == made[1].keys() and len([*out.glob("*/index.html")]) == 2
     # a DICOM object has its own UID and time, and the record of an exam the times of its masks
     differing = {path.name for path, content in made[0].items() if made[1][path] != content}

@@ -205,7 +205,7 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, jobs: int = 1
         doing: ``planning`` or ``segmenting``, the function that finds the exams.
         exam: the folder or file with the exams.
         output: folder for the results.
-        jobs: number of processes that work on the exams of an archive.
+        jobs: number of processes that find and work on the exams of an archive.
         options: further arguments of the function.
     """
     console = Console()
@@ -215,7 +215,7 @@ def show_pages(command: str, doing: str, exam: Path, output: Path, jobs: int = 1
             own_exams = importlib.import_module("planewise.own_exams")
             from planewise.own_exams.archive import alone
         with alone(), console.status(f"{doing}: looking for exams"):
-            work = getattr(own_exams, doing)(exam, **options)
+            work = getattr(own_exams, doing)(exam, workers=jobs, **options)
         if work.skipped:
             reasons = sorted(work.skipped.items(), key=lambda entry: -entry[1])
             why = "; ".join(f"{count} x {reason}" for reason, count in reasons)

@@ -51,6 +51,7 @@ def find_inputs(
     contrast: str | None = None,
     left_out: _Items | None = None,
     skipped: dict[Finding, int] | None = None,
+    workers: int = 1,
 ) -> _Items:
     """Find items for `planewise.preprocessing.LoadStackd` at a path.
 
@@ -60,8 +61,8 @@ def find_inputs(
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: maximum number of exams, each with all its phases and stacks; None takes all.
-        view, contrast, left_out, skipped: see `planewise.exams.find_stacks`. Without ``left_out``, remarks on the inputs
-            are also logged.
+        view, contrast, left_out, skipped, workers: see `planewise.exams.find_stacks`. Without ``left_out``, remarks on the
+            inputs are also logged.
 
     Returns:
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
@@ -76,7 +77,7 @@ def find_inputs(
     else:
         found = _from_files(given, phases, view)
         if found is None:  # DICOM comes last, because it requires reading the headers of a whole tree
-            found = find_stacks(given, view, phases, contrast, left_out, skipped)
+            found = find_stacks(given, view, phases, contrast, left_out, skipped, workers)
     found = _first_exams(found, num_exams)
     # callers that pass left_out show the remarks themselves
     for item in found if left_out is None else ():
@@ -93,6 +94,7 @@ def find_stacks(
     contrast: str | None = None,
     left_out: _Items | None = None,
     skipped: dict[Finding, int] | None = None,
+    workers: int = 1,
 ) -> _Items:
     """The stacks to run a network on, from a DICOM file or a folder of them: an item per exam and phase. If no stack of
     an exam is recognised (no cine, not a heart, another contrast), the most likely one is returned with the reason.
@@ -105,6 +107,7 @@ def find_stacks(
         contrast: contrast of sagittal stacks, see `index_folder`.
         left_out: receives the stacks of exams without a recognised stack, if other exams have one; None logs them.
         skipped: receives, for each reason, the number of files that were left out, without hidden and system files.
+        workers: see `scan_folder`.
 
     Returns:
         ``image``: the slices from base to apex or from right to left, as items of a datalist; ``exam``: hash; ``views``: maps
@@ -122,7 +125,7 @@ def find_stacks(
     anatomy = choose_anatomy(sought.name, contrast, view)
     path = Path(path).expanduser().resolve()
     folder, only = (path.parent, path) if path.is_file() else (path, None)
-    scan = scan_folder(folder, modalities=anatomy.modalities, only=only)
+    scan = scan_folder(folder, workers, modalities=anatomy.modalities, only=only)
     if only is not None and not scan.frames:
         why = next(iter(scan.skipped), NOT_DICOM)
         raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")

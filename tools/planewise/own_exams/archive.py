@@ -123,12 +123,19 @@ class ExamWork:
 
     @classmethod
     def at(
-        cls, command: str, path: str | Path, settings: Mapping[str, Any], straight: bool, *rest: Any, **more: Any
+        cls,
+        command: str,
+        path: str | Path,
+        settings: Mapping[str, Any],
+        straight: bool,
+        workers: int,
+        *rest: Any,
+        **more: Any,
     ) -> ExamWork:
-        """The work on the exams at a path; for ``straight`` and the settings' ``min_obliquity`` see `stacks_in`."""
+        """The work on the exams at a path; `stacks_in` explains ``straight``, ``workers`` and ``min_obliquity``."""
         skipped: dict[Finding, int] = {}
         path = Path(path).expanduser().resolve()
-        stacks, left_out = stacks_in(path, settings["min_obliquity"], straight, skipped)
+        stacks, left_out = stacks_in(path, settings["min_obliquity"], straight, skipped, workers)
         return cls(command, stacks, settings, left_out, *rest, skipped=skipped, **more)
 
     @cached_property
@@ -286,7 +293,8 @@ def _in_processes(
         pool.shutdown(wait=False, cancel_futures=True)
         for process in (each for each in active_children() if each not in others):
             process.terminate()
-            process.join()
+            while process.exitcode is None:  # the pool's thread may have seen the end, and not noted it yet
+                process.join()
         if not isinstance(error, BrokenProcessPool):
             raise
         why = "a process was killed, perhaps because memory was short; start the command again with fewer --jobs"

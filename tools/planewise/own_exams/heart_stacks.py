@@ -77,7 +77,11 @@ class LeftOut(NamedTuple):
 
 
 def stacks_in(
-    path: Path, min_obliquity: float | None = None, straight: bool = False, skipped: dict[Finding, int] | None = None
+    path: Path,
+    min_obliquity: float | None = None,
+    straight: bool = False,
+    skipped: dict[Finding, int] | None = None,
+    workers: int = 1,
 ) -> tuple[list[dict[str, Any]], dict[str, LeftOut]]:
     """All phases of the stacks in a folder, a volume or a datalist that may be the short axis of a heart, each with the hash
     of its exam; and the exams that are left out, because they cannot be one or have only single slices.
@@ -87,14 +91,15 @@ def stacks_in(
         min_obliquity: see `no_short_axes`.
         straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC). They get a
             flag, unless ``min_obliquity`` is 0.
-        skipped: see `planewise.exams.find_stacks`.
+        skipped, workers: see `planewise.exams.find_stacks`.
 
     Raises:
         InputError: there is no stack, or none of the stacks can be a short axis.
     """
     refuse_missing(path, EXAM)
     unrecognised: list[dict[str, Any]] = []
-    found = [of_case(item) for item in find_inputs(path, "all", left_out=unrecognised, skipped=skipped)]
+    inputs = find_inputs(path, "all", left_out=unrecognised, skipped=skipped, workers=workers)
+    found = [of_case(item) for item in inputs]
     left_out = {item["exam"]: LeftOut(from_text(item["why_not"]), [item]) for item in unrecognised}
     if is_nifti(path) and path.is_file():
         open_nifti(path)

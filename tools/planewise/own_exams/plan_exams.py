@@ -96,7 +96,12 @@ def plan_exams(path: str | Path, output: str | Path | None = None, **options: An
 
 
 def planning(
-    path: str | Path, *, weights: str | Path | None = None, min_obliquity: float | None = None, anonymous: bool = False
+    path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    min_obliquity: float | None = None,
+    anonymous: bool = False,
+    workers: int = 1,
 ) -> ExamWork:
     """Find the exams to plan.
 
@@ -105,6 +110,7 @@ def planning(
         weights: weights that plan, see `bundle_and_weights`; None uses those that ship.
         min_obliquity: see `stacks_in` and `planewise.evaluation.PlanViewsd`; None uses the planning bundle's value.
         anonymous: leave the patient's name, dates and all other text out of DICOM files; the UIDs stay.
+        workers: see `planewise.exams.scan_folder`.
 
     Raises:
         InputError: there are no weights, or no exam can be read or has a possible short axis; when the work runs, a bundle
@@ -138,7 +144,7 @@ def planning(
     settings = {name: each.sha256 for name, each in provenances.items()}
     settings |= {"min_obliquity": min_obliquity, "anonymous": anonymous}
     about = {"note": note, "title": "Planned exams", "explained": _ARCHIVE}
-    return ExamWork.at("plan", path, settings, False, make, **about)
+    return ExamWork.at("plan", path, settings, False, workers, make, **about)
 
 
 def _by_phase(stacks: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

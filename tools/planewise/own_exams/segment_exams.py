@@ -88,6 +88,7 @@ def segmenting(
     min_obliquity: float | None = None,
     per_series: bool = False,
     anonymous: bool = False,
+    workers: int = 1,
 ) -> ExamWork:
     """Find the exams to segment.
 
@@ -97,6 +98,7 @@ def segmenting(
         min_obliquity: see `stacks_in`.
         per_series: also write a DICOM segmentation of each image series, with all phases.
         anonymous: leave the patient's name, dates and all other text out of the DICOM files; the UIDs stay.
+        workers: see `planewise.exams.scan_folder`.
 
     Raises:
         InputError: there are no weights, or no exam can be read or has a possible short axis; when the work runs, the bundle
@@ -121,7 +123,7 @@ def segmenting(
 
     settings = {"weights": provenance.sha256, "min_obliquity": min_obliquity, **options}
     about = {"note": note, "title": "Segmented exams", "explained": _ARCHIVE}
-    return ExamWork.at("segment", path, settings, True, make, **about)
+    return ExamWork.at("segment", path, settings, True, workers, make, **about)
 
 
 def _segmented(
