@@ -23,7 +23,8 @@ from planewise.pretexts import SliceLocationd
 
 
 def dataset(volumes, preprocessing, tmp_path, **options) -> SliceDataset:
-    return SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "c", num_workers=0, progress=False, **options)
+    options = {"num_workers": 0, "progress": False} | options
+    return SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "c", **options)
 
 
 def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing, tmp_path):
@@ -37,6 +38,19 @@ def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing
     assert torch.allclose(batch["image_padding"][0], expected["image_padding"])
     assert batch["index"].tolist() == [7, 2]
     assert slices.items[7]["exam"] == "e1"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])  # of Linux, and of macOS and Windows
+def test_workers_make_the_rows_of_one_process(method, volumes, preprocessing, tmp_path):
+    alone = dataset(volumes * 3, preprocessing, tmp_path)
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(method, force=True)
+    try:
+        together = dataset(volumes * 3, preprocessing, tmp_path / "2", num_workers=2)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    for name, value in alone.__getitems__(range(36)).items():
+        assert torch.equal(value, together.__getitems__(range(36))[name])
 
 
 @pytest.mark.parametrize("wrap", [Compose, OneOf])

@@ -59,6 +59,10 @@ class Kind(NamedTuple):
     items_per_worker: int
     """Minimum number of items per extra process: a volume costs as much as a hundred slices, a photograph as ten."""
 
+    def __reduce__(self) -> str:
+        """The name of the global that a started process, which gets no copy of the parent, takes."""
+        return self.noun.upper()
+
 
 SLICE = Kind("slice", "(channels, i, j, 1)", lambda array: array.ndim == 4 and array.shape[3] == 1, 16)
 VOLUME = Kind("volume", "(channels, i, j, k)", lambda array: array.ndim == 4 and min(array.shape[1:]) > 1, 2)
@@ -161,8 +165,7 @@ class SliceCache:
             batch_size=None,
             num_workers=min(self.num_workers, len(todo) // self.kind.items_per_worker),
             collate_fn=as_batch,
-            # otherwise a forked worker frees its parent's process group, and waits for threads that it does not have
-            worker_init_fn=lambda worker: gc.freeze(),
+            worker_init_fn=_leave_the_parents_objects,
             # without its own generator, building a cache would change the network's initial weights
             generator=torch.Generator(),
         )
@@ -220,6 +223,11 @@ def _refuse_random(transform: Callable) -> None:
         raise InputError(
             f"the preprocessing is cached, so its random {', '.join(random)} must move to train#augmentation or train#pretext"
         )
+
+
+def _leave_the_parents_objects(worker: int) -> None:
+    """Otherwise, a forked worker frees its parent's process group, and waits for threads that it does not have."""
+    gc.freeze()
 
 
 class _Preprocessed(Dataset):
