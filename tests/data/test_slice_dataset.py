@@ -22,9 +22,9 @@ from planewise.errors import InputError
 from planewise.pretexts import SliceLocationd
 
 
-def dataset(volumes, preprocessing, tmp_path, **options) -> SliceDataset:
-    options = {"num_workers": 0, "progress": False} | options
-    return SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "c", **options)
+def dataset(volumes, preprocessing, tmp_path, num_workers=0, **options) -> SliceDataset:
+    options |= {"cache_dir": tmp_path / "c", "num_workers": num_workers, "progress": False}
+    return SliceDataset(volumes, preprocessing, **options)
 
 
 def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing, tmp_path):
@@ -49,8 +49,8 @@ def test_workers_make_the_rows_of_one_process(method, volumes, preprocessing, tm
         together = dataset(volumes * 3, preprocessing, tmp_path / "2", num_workers=2)
     finally:
         multiprocessing.set_start_method(before, force=True)
-    for name, value in alone.__getitems__(range(36)).items():
-        assert torch.equal(value, together.__getitems__(range(36))[name])
+    rows, others = (each.__getitems__(range(36)) for each in (alone, together))
+    assert rows.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in rows.items())
 
 
 @pytest.mark.parametrize("wrap", [Compose, OneOf])

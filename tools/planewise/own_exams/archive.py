@@ -129,14 +129,14 @@ class ExamWork:
         settings: Mapping[str, Any],
         straight: bool,
         workers: int,
-        *rest: Any,
-        **more: Any,
+        make: Callable[[str, Sequence[Mapping[str, Any]], Path], Any],
+        **about: Any,
     ) -> ExamWork:
         """The work on the exams at a path; `stacks_in` explains ``straight``, ``workers`` and ``min_obliquity``."""
         skipped: dict[Finding, int] = {}
         path = Path(path).expanduser().resolve()
         stacks, left_out = stacks_in(path, settings["min_obliquity"], straight, skipped, workers)
-        return cls(command, stacks, settings, left_out, *rest, skipped=skipped, **more)
+        return cls(command, stacks, settings, left_out, make, skipped=skipped, **about)
 
     @cached_property
     def exams(self) -> dict[str, list[Mapping[str, Any]]]:
